@@ -1,0 +1,66 @@
+# The one door to everything in this repository. `make` lists what there is.
+# Paths are relative throughout, so that the checkout may lie in a folder with spaces in its name.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv
+PY := $(VENV)/bin/python
+READY := $(VENV)/.ready
+# Further arguments for the program behind a target: make test ARGS="-k upload -x"
+ARGS ?=
+SYSTEM_PYTHON := $(if $(PYTHON),$(PYTHON),python3)
+export PYTHON
+
+.PHONY: help
+help: ## list the targets
+	@echo "Targets:"
+	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)$$/\1|\2/p' Makefile \
+		| while IFS='|' read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
+	@echo "Settings: PYTHON=python3.12 (which Python to use), ARGS=... (handed on), FORCE=1, SANDBOX=1 (env), UPGRADE=1 (lock)"
+
+.PHONY: venv
+venv: $(READY) ## create or refresh .venv from requirements.lock
+
+$(READY): requirements.lock pyproject.toml scripts/bootstrap.sh $(if $(PYTHON),force)
+	@sh scripts/bootstrap.sh "$(VENV)"
+
+.PHONY: force
+force:
+
+.PHONY: demo
+demo: $(READY) ## the main job end to end on this machine; writes build/demo.json
+	@$(PY) scripts/demo.py $(ARGS)
+
+.PHONY: test
+test: $(READY) ## all tests: unit, integration, end to end; writes build/test-report.xml
+	@$(PY) -m pytest tests/unit tests/integration tests/e2e --junitxml=build/test-report.xml $(ARGS)
+
+.PHONY: lint
+lint: $(READY) ## ruff (rules and format) and mypy
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+
+.PHONY: format
+format: $(READY) ## let ruff repair and format what it can
+	@$(PY) -m ruff check --fix .
+	@$(PY) -m ruff format .
+
+.PHONY: bench
+bench: $(READY) ## the benchmarks
+	@$(PY) -m benchmarks $(ARGS)
+
+.PHONY: lock
+lock: ## resolve requirements.lock anew, keeping pins that still fit (UPGRADE=1: take the newest)
+	@sh scripts/lock.sh $(if $(UPGRADE),--upgrade)
+
+.PHONY: env
+env: ## write .env with fresh secrets for docker compose (FORCE=1 overwrites, SANDBOX=1 adds the sandbox)
+	@"$(SYSTEM_PYTHON)" scripts/make_env.py $(if $(FORCE),--force) $(if $(SANDBOX),--sandbox)
+
+.PHONY: clean
+clean: ## remove .venv, build/ and caches; keeps .env
+	@rm -rf "$(VENV)" build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
