@@ -1,0 +1,221 @@
+"""Every error of the package: one small tree, split by what a retry would do.
+
+``TransientError`` may go away by itself: a retry is right. ``TerminalError`` will not: a person has to change
+something first, so the operators turn it into ``AirflowFailException`` and Airflow does not try again.
+
+Each error says *what* happened, *where*, *why* (in the vendor's words where there are any) and the *next step*.
+None ever carries a request or response body, a row of a source file, a credential or a cookie.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any
+
+
+class Outcome(str, Enum):
+    """What is known about a request that changes something at the vendor and did not end well."""
+
+    NOT_DONE = "not_done"
+    """The vendor surely did nothing: the connection was refused, or the request was."""
+
+    UNKNOWN = "unknown"
+    """The vendor may have done it: a time-out, a reset after sending, a 5xx, an answer that cannot be read."""
+
+
+class AudienceOnboardingError(Exception):
+    """Base of all errors of the package.
+
+    :param what: what happened, one sentence without a full stop.
+    :param where: the system and object, for example ``Digital Audience POST /audience/activate``.
+    :param why: the reason as far as known.
+    :param next_step: what the reader should do.
+    """
+
+    def __init__(self, *, what: str, where: str = "", why: str = "", next_step: str = "") -> None:
+        self.what = what
+        self.where = where
+        self.why = why
+        self.next_step = next_step
+        super().__init__(self._message())
+
+    def _message(self) -> str:
+        text = self.what.rstrip(".")
+        if self.where:
+            text = f"{text} ({self.where})"
+        if self.why:
+            text = f"{text}: {self.why.rstrip('.')}"
+        if self.next_step:
+            text = f"{text}. {self.next_step.rstrip('.')}"
+        return f"{text}."
+
+    def concerning(self, subject: str, *, next_step: str = "") -> None:
+        """Put the object that the error is about in front, and a next step where there is none yet."""
+        if subject:
+            self.what = f"{subject}: {self.what[:1].lower()}{self.what[1:]}"
+        self.next_step = self.next_step or next_step
+        self.args = (self._message(),)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exceptions are pickled by positional args by default, which keyword-only constructors refuse.
+        return (_rebuild, (type(self), dict(self.__dict__)))
+
+
+def _rebuild(cls: type[AudienceOnboardingError], attributes: dict[str, Any]) -> AudienceOnboardingError:
+    error = cls.__new__(cls)
+    error.__dict__.update(attributes)
+    Exception.__init__(error, error._message())
+    return error
+
+
+class TransientError(AudienceOnboardingError):
+    """May go away by itself; a retry is right."""
+
+
+class TerminalError(AudienceOnboardingError):
+    """Will not go away by itself; a retry is pointless."""
+
+
+# --- the vendors' APIs ---------------------------------------------------------------------------------------
+
+
+class VendorError(AudienceOnboardingError):
+    """Mixed into errors of a vendor's API.
+
+    :param outcome: whether a changing request may have been carried out all the same.
+    :param status: HTTP status, ``None`` where no answer came.
+    :param request_id: the vendor's id of the request, where it sends one.
+    """
+
+    def __init__(
+        self,
+        *,
+        what: str,
+        where: str = "",
+        why: str = "",
+        next_step: str = "",
+        outcome: Outcome = Outcome.NOT_DONE,
+        status: int | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        self.outcome = outcome
+        self.status = status
+        self.request_id = request_id
+        super().__init__(what=what, where=where, why=why, next_step=next_step)
+
+    def _message(self) -> str:
+        details = []
+        if self.status is not None:
+            details.append(f"HTTP {self.status}")
+        if self.request_id:
+            details.append(f"request id {self.request_id}")
+        message = super()._message()
+        return f"{message} [{', '.join(details)}]" if details else message
+
+
+class VendorUnavailableError(VendorError, TransientError):
+    """The vendor cannot be reached or answers with a server error."""
+
+
+class RateLimitedError(VendorError, TransientError):
+    """The vendor asks for a pause.
+
+    :param retry_after: seconds to wait as the vendor said, ``None`` where it did not say.
+    """
+
+    def __init__(self, *, retry_after: float | None = None, **kwargs: Any) -> None:
+        self.retry_after = retry_after
+        super().__init__(**kwargs)
+
+
+class UnexpectedResponseError(VendorError, TerminalError):
+    """An answer that is not what the vendor's pages describe: HTML, truncated JSON, a missing id."""
+
+
+class AuthenticationError(VendorError, TerminalError):
+    """The vendor does not accept the credentials of the connection."""
+
+
+class PermissionDeniedError(VendorError, TerminalError):
+    """The credentials are good, but may not do this."""
+
+
+class NotFoundError(VendorError, TerminalError):
+    """The vendor does not know the object, or it belongs to somebody else."""
+
+
+class RequestRejectedError(VendorError, TerminalError):
+    """The vendor understood the request and refused it."""
+
+
+class AmbiguousCreateError(TerminalError):
+    """Something may or may not have been created, and no look-up can tell.
+
+    Raised instead of trying again, because trying again could create it twice. It stays until a person settles
+    it by one of the two ways that the message names.
+    """
+
+
+class AudienceFailedError(TerminalError):
+    """The audience went into a failure state."""
+
+
+class SegmentFailedError(TerminalError):
+    """The segment went into a failure state."""
+
+
+# --- CRM files -----------------------------------------------------------------------------------------------
+
+
+class SourceNotFoundError(TerminalError):
+    """The CRM file of the load date is not there."""
+
+
+class SourceFormatError(TerminalError):
+    """The CRM file cannot be read as what the definition says it is."""
+
+
+class MissingColumnError(TerminalError):
+    """A column that the definition names is not in the CRM file, or more than one fits."""
+
+
+class EmptySourceError(TerminalError):
+    """The CRM file holds no row, or none that can be sent."""
+
+
+class AccountingError(TerminalError):
+    """``rows_read = rows_sent + duplicates + rejected`` does not hold: a bug, so nothing is sent."""
+
+
+# --- object storage ------------------------------------------------------------------------------------------
+
+
+class StorageUnavailableError(TransientError):
+    """The object storage cannot be reached, is overloaded or answers with a server error."""
+
+
+class BucketNotFoundError(TerminalError):
+    """The bucket does not exist."""
+
+
+class StorageAccessError(TerminalError):
+    """The object storage does not accept the credentials, or they may not do this."""
+
+
+class UploadConflictError(TerminalError):
+    """The key is taken by an object with other content, and the run did not say ``supersede``."""
+
+
+class ConditionalWriteUnsupportedError(TerminalError):
+    """The endpoint cannot write "only if absent", so it could overwrite a file that was sent before."""
+
+
+# --- settings ------------------------------------------------------------------------------------------------
+
+
+class ConfigurationError(TerminalError):
+    """A connection or an operator's argument lacks something or holds something that cannot be."""
+
+
+class DefinitionError(TerminalError):
+    """An audience definition is wrong."""

@@ -1,0 +1,172 @@
+"""One reading of HTTP failures for all platforms: which error, and whether the request may have been carried out."""
+
+from __future__ import annotations
+
+import ssl
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+
+import requests
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    MaxRetryError,
+    NameResolutionError,
+    NewConnectionError,
+    ProxyError,
+)
+
+from audience_onboarding.errors import (
+    AudienceOnboardingError,
+    AuthenticationError,
+    ConfigurationError,
+    NotFoundError,
+    Outcome,
+    PermissionDeniedError,
+    RateLimitedError,
+    RequestRejectedError,
+    UnexpectedResponseError,
+    VendorError,
+    VendorUnavailableError,
+)
+
+REQUEST_ID_HEADER = "X-Request-Id"
+
+_NEVER_SENT = (ConnectTimeoutError, NewConnectionError, NameResolutionError, ProxyError)
+
+
+def parse_retry_after(value: str | None, *, now: datetime | None = None) -> float | None:
+    """Read a ``Retry-After`` header.
+
+    :param value: seconds, or an HTTP date (RFC 9110, section 10.2.3).
+    :param now: the moment to count a date from; the present by default.
+    :return: seconds to wait, never negative; ``None`` for a missing or unreadable header.
+    """
+    if not value:
+        return None
+    text = value.strip()
+    try:
+        seconds = float(text)
+    except ValueError:
+        try:
+            moment = parsedate_to_datetime(text)
+        except (ValueError, OverflowError):
+            return None
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=timezone.utc)
+        seconds = (moment - (now or datetime.now(timezone.utc))).total_seconds()
+    # "nan" and "inf" are floats to Python, and neither is a pause.
+    return max(seconds, 0.0) if -float("inf") < seconds < float("inf") else None
+
+
+def error_for_status(
+    response: requests.Response, *, where: str, changes_something: bool, message: str | None = None
+) -> VendorError | None:
+    """The error that an HTTP status stands for, ``None`` for a 2xx.
+
+    :param response: the vendor's answer; only its status and two headers are read.
+    :param where: for the error, for example ``Digital Audience POST /audience/activate``.
+    :param changes_something: whether the request changes something, so that a 5xx leaves it unclear.
+    :param message: the vendor's own words, where the client found some.
+    """
+    status = response.status_code
+    if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+        return None
+    request_id = response.headers.get(REQUEST_ID_HEADER)
+    why = message or response.reason or ""
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return RateLimitedError(
+            what="The rate limit is reached",
+            where=where,
+            why=why,
+            next_step="It is tried again by itself; a smaller pool for this connection makes it rarer",
+            status=status,
+            request_id=request_id,
+            retry_after=parse_retry_after(response.headers.get("Retry-After")),
+        )
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.REQUEST_TIMEOUT:
+        return VendorUnavailableError(
+            what="The vendor answered with a server error",
+            where=where,
+            why=why,
+            next_step="It is tried again by itself where that is safe",
+            status=status,
+            request_id=request_id,
+            outcome=Outcome.UNKNOWN if changes_something else Outcome.NOT_DONE,
+        )
+    if status < HTTPStatus.BAD_REQUEST:
+        return UnexpectedResponseError(
+            what="The vendor answered with a redirect, which is not followed",
+            where=where,
+            why=why,
+            next_step="Check the host and the API prefix of the connection",
+            status=status,
+            request_id=request_id,
+        )
+    refused: dict[int, tuple[type[VendorError], str]] = {
+        HTTPStatus.UNAUTHORIZED: (AuthenticationError, "The credentials are not accepted"),
+        HTTPStatus.FORBIDDEN: (PermissionDeniedError, "The user of the connection may not do this"),
+        HTTPStatus.NOT_FOUND: (NotFoundError, "The vendor does not know the object or the path"),
+        HTTPStatus.METHOD_NOT_ALLOWED: (NotFoundError, "The path does not take this method"),
+    }
+    kind, what = refused.get(status, (RequestRejectedError, "The vendor refused the request"))
+    return kind(what=what, where=where, why=why, status=status, request_id=request_id)
+
+
+def error_for_exception(error: Exception, *, where: str, changes_something: bool) -> AudienceOnboardingError:
+    """The error that a failed exchange stands for; the original's text is not kept, as it may hold the URL's query."""
+    if _is_untrusted_certificate(error):
+        return ConfigurationError(
+            what="The TLS certificate of the host is not trusted",
+            where=where,
+            next_step="Check the host, or give the CA file of your proxy in the connection's 'verify_tls'",
+        )
+    if isinstance(
+        error,
+        (
+            requests.exceptions.InvalidURL,
+            requests.exceptions.MissingSchema,
+            requests.exceptions.InvalidSchema,
+        ),
+    ):
+        return ConfigurationError(
+            what="The address of the connection is not a URL",
+            where=where,
+            next_step="Give the host as https://host[:port]",
+        )
+    never_sent = isinstance(error, requests.exceptions.ConnectTimeout) or _was_never_sent(error)
+    unknown = changes_something and not never_sent
+    if isinstance(error, requests.exceptions.Timeout):
+        why = "no connection in time" if never_sent else "no answer in time"
+    else:
+        why = (
+            "no connection could be made"
+            if never_sent
+            else "the connection broke before the answer was complete"
+        )
+    return VendorUnavailableError(
+        what="The vendor cannot be reached",
+        where=where,
+        why=why,
+        next_step="It is tried again by itself where that is safe; check host, proxy and firewall if it stays",
+        outcome=Outcome.UNKNOWN if unknown else Outcome.NOT_DONE,
+    )
+
+
+def _cause_of(error: Exception) -> object:
+    cause: object = error.args[0] if error.args else None
+    return cause.reason if isinstance(cause, MaxRetryError) else cause
+
+
+def _was_never_sent(error: Exception) -> bool:
+    cause = _cause_of(error)
+    return isinstance(cause, HTTPError) and isinstance(cause, _NEVER_SENT)
+
+
+def _is_untrusted_certificate(error: Exception) -> bool:
+    """Whether the handshake ended at the certificate; other TLS failures can come at any time."""
+    cause = _cause_of(error)
+    return isinstance(cause, HTTPError) and any(
+        isinstance(item, ssl.SSLCertVerificationError) for item in cause.args
+    )

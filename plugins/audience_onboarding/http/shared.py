@@ -1,0 +1,45 @@
+"""One client per process and account, so that there is one login and one connection pool."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+_all_instances: weakref.WeakSet[SharedInstances] = weakref.WeakSet()  # type: ignore[type-arg]
+
+
+class SharedInstances(Generic[T]):
+    """Keeps what is made once per key, for all threads of this process.
+
+    A forked child starts empty: sockets and locks of its parent are of no use to it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._instances: dict[Hashable, T] = {}
+        _all_instances.add(self)
+
+    def get(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Return the instance for ``key``, making it where there is none yet."""
+        with self._lock:
+            if key not in self._instances:
+                self._instances[key] = make()
+            return self._instances[key]
+
+    def clear(self) -> None:
+        """Forget all instances."""
+        self._lock = threading.Lock()
+        self._instances = {}
+
+
+def _forget_everything() -> None:
+    for instances in _all_instances:
+        instances.clear()
+
+
+os.register_at_fork(after_in_child=_forget_everything)

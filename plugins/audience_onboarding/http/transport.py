@@ -1,0 +1,154 @@
+"""The one place where a request leaves the package."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http.cookiejar import DefaultCookiePolicy
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util.retry import Retry
+
+from audience_onboarding.errors import ConfigurationError
+from audience_onboarding.http.failures import error_for_exception
+
+log = logging.getLogger(__name__)
+
+SAFE_METHODS = frozenset({"GET", "HEAD"})
+"""Methods that change nothing, so that the transport may repeat them by itself."""
+
+CONNECTION_POOL_SIZE = 32
+"""Connections kept per host: as many threads of one process can talk at once without opening new ones."""
+
+
+@dataclass(frozen=True)
+class TransportSettings:
+    """How to reach a vendor.
+
+    :param base_url: scheme, host, and where needed port and path; without a trailing slash.
+    :param verify_tls: ``True``, ``False``, or the path of a CA bundle.
+    :param connect_timeout: seconds until a connection must stand.
+    :param read_timeout: seconds that the vendor may stay silent.
+    :param safe_retries: how often a GET is repeated after a network error or a 502, 503 or 504.
+    """
+
+    base_url: str
+    verify_tls: bool | str = True
+    connect_timeout: float = 10.0
+    read_timeout: float = 60.0
+    safe_retries: int = 2
+
+    def __post_init__(self) -> None:
+        try:
+            parts = urlsplit(self.base_url)
+            good = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            parts, good = urlsplit(""), False
+        if not good:
+            raise ConfigurationError(
+                what=f"The address {self.base_url!r} is not an http or https URL",
+                next_step="Give the host of the connection as https://host[:port]",
+            )
+        if parts.username or parts.password:
+            # Not quoted back: it holds a password.
+            raise ConfigurationError(
+                what="The address of the connection holds a user name or password",
+                where=parts.hostname or "",
+                next_step="Put them into the Login and Password fields",
+            )
+
+
+def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
+
+
+class HttpTransport:
+    """A ``requests`` session with the rules that hold for every vendor.
+
+    Redirects are never followed, so credentials reach the configured host only. Cookies are never stored: who
+    needs one sends it by itself, which also makes one transport safe for many threads. A request that changes
+    something is never repeated here, except where the connection did not even come about.
+    """
+
+    def __init__(self, settings: TransportSettings, *, vendor: str) -> None:
+        self.settings = settings
+        self._vendor = vendor
+        self._session = requests.Session()
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        # Without an auth of ours, requests would take credentials from a .netrc file.
+        self._session.auth = _no_auth
+        retry = Retry(
+            total=settings.safe_retries,
+            allowed_methods=SAFE_METHODS,
+            # A TLS failure in the middle counts as "other", and would be retried whatever the method.
+            other=0,
+            status_forcelist={502, 503, 504},
+            backoff_factor=0.5,
+            backoff_jitter=0.5,
+            # A Retry-After can be hours: the callers decide about such a pause, not a blocked thread.
+            respect_retry_after_header=False,
+            raise_on_status=False,
+        )
+        adapter = HTTPAdapter(max_retries=retry, pool_maxsize=CONNECTION_POOL_SIZE)
+        self._session.mount("https://", adapter)
+        self._session.mount("http://", adapter)
+
+    def where(self, method: str, path: str) -> str:
+        """Name an exchange for messages; the query is left out, as it can hold personal data."""
+        return f"{self._vendor} {method} {path.partition('?')[0]}"
+
+    def _check_ca_file(self, where: str) -> None:
+        verify = self.settings.verify_tls
+        if isinstance(verify, str) and not Path(verify).exists():
+            raise ConfigurationError(
+                what=f"The CA file {verify!r} is not there",
+                where=where,
+                next_step="Check 'verify_tls' of the connection; the file has to be there on every worker",
+            )
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: Any = None,
+        headers: Mapping[str, str] | None = None,
+        changes_something: bool | None = None,
+    ) -> requests.Response:
+        """Send one request and return whatever the vendor answers.
+
+        :param method: ``GET``, ``POST``, ``PUT`` or ``DELETE``.
+        :param path: below the base URL, with a leading slash; may hold a query.
+        :param json: body, sent as JSON.
+        :param headers: additional headers, among them the credentials.
+        :param changes_something: whether a broken exchange leaves it unclear what was done; by default, all but
+            GET. A login changes nothing that matters.
+        :raises VendorUnavailableError: no complete answer came.
+        :raises ConfigurationError: the address is not one, or its certificate is not trusted.
+        """
+        where = self.where(method, path)
+        self._check_ca_file(where)
+        started = time.monotonic()
+        try:
+            response = self._session.request(
+                method,
+                f"{self.settings.base_url.rstrip('/')}{path}",
+                json=json,
+                headers=dict(headers or {}),
+                timeout=(self.settings.connect_timeout, self.settings.read_timeout),
+                verify=self.settings.verify_tls,
+                allow_redirects=False,
+            )
+        except (requests.RequestException, OSError, ValueError) as error:
+            # "from None": the original's text holds the whole URL.
+            if changes_something is None:
+                changes_something = method not in SAFE_METHODS
+            raise error_for_exception(error, where=where, changes_something=changes_something) from None
+        log.debug("%s: HTTP %s in %.0f ms", where, response.status_code, (time.monotonic() - started) * 1000)
+        return response

@@ -1,0 +1,88 @@
+"""One instance per key and process."""
+
+from __future__ import annotations
+
+import multiprocessing
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from audience_onboarding.http import SharedInstances
+
+THREADS = 32
+
+
+def test_many_threads_that_ask_at_once_get_one_instance() -> None:
+    instances: SharedInstances[object] = SharedInstances()
+    start = threading.Barrier(THREADS)
+    made: list[object] = []
+
+    def make() -> object:
+        made.append(object())
+        return made[-1]
+
+    def ask(_: int) -> object:
+        start.wait()
+        return instances.get("key", make)
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        got = list(pool.map(ask, range(THREADS)))
+
+    assert len(made) == 1
+    assert all(instance is made[0] for instance in got)
+
+
+def test_another_key_is_another_instance() -> None:
+    instances: SharedInstances[list[str]] = SharedInstances()
+
+    assert instances.get("a", list) is not instances.get("b", list)
+
+
+def test_what_could_not_be_made_is_made_at_the_next_call() -> None:
+    instances: SharedInstances[str] = SharedInstances()
+
+    def fail() -> str:
+        raise ValueError("not now")
+
+    with pytest.raises(ValueError, match="not now"):
+        instances.get("key", fail)
+
+    assert instances.get("key", lambda: "now") == "now"
+
+
+def test_clear_forgets() -> None:
+    instances: SharedInstances[object] = SharedInstances()
+    first = instances.get("key", object)
+
+    instances.clear()
+
+    assert instances.get("key", object) is not first
+
+
+def test_a_forked_child_starts_empty_even_if_a_thread_of_its_parent_held_the_lock() -> None:
+    instances: SharedInstances[str] = SharedInstances()
+    instances.get("key", lambda: "of the parent")
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> str:
+        held.set()
+        done.wait()
+        return "slow"
+
+    holder = threading.Thread(target=instances.get, args=("slow", hold))
+    holder.start()
+    held.wait()
+    context = multiprocessing.get_context("fork")
+    answers = context.Queue()
+    child = context.Process(
+        target=lambda: answers.put(instances.get("key", lambda: "of the child")), daemon=True
+    )
+    try:
+        child.start()
+        assert answers.get(timeout=10) == "of the child"
+    finally:
+        done.set()
+        holder.join()
+        child.join(10)
+    assert instances.get("key", lambda: "new") == "of the parent"

@@ -1,0 +1,392 @@
+"""The rules of every exchange, over real sockets on the loopback interface."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import pytest
+import urllib3.util.retry
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from audience_onboarding.errors import (
+    AudienceOnboardingError,
+    ConfigurationError,
+    Outcome,
+    VendorUnavailableError,
+)
+from audience_onboarding.http import HttpTransport, TransportSettings
+from tests.unit.http.loopback import Action, Hang, Loopback, Noise, Reply, Reset, Seen, closed_port
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retries come at once."""
+    monkeypatch.setattr(urllib3.util.retry.time, "sleep", lambda seconds: None)
+
+
+@pytest.fixture(autouse=True)
+def no_netrc(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("NETRC", str(tmp_path / "none"))
+
+
+def transport(url: str, **settings: Any) -> HttpTransport:
+    return HttpTransport(TransportSettings(base_url=url, **settings), vendor="Vendor")
+
+
+def in_turn(*actions: Action) -> Callable[[Seen], Action]:
+    """Answer with these, one after the other."""
+    left = list(actions)
+    return lambda seen: left.pop(0)
+
+
+def error_of(
+    sender: HttpTransport, method: str, path: str = "/x", **arguments: Any
+) -> AudienceOnboardingError:
+    with pytest.raises(AudienceOnboardingError) as caught:
+        sender.send(method, path, **arguments)
+    return caught.value
+
+
+# --- what is sent -------------------------------------------------------------------------------------------
+
+
+def test_a_request_arrives_as_it_was_meant() -> None:
+    with Loopback(lambda seen: Reply(200, {"fine": True})) as server:
+        answer = transport(f"{server.url}/prefix/").send(
+            "POST", "/x?a=1", json={"b": 2}, headers={"Cookie": "session=1"}
+        )
+
+    (seen,) = server.seen
+    assert (seen.method, seen.path, seen.json) == ("POST", "/prefix/x?a=1", {"b": 2})
+    assert seen.headers["Cookie"] == "session=1"
+    assert answer.json() == {"fine": True}
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE", "POST"])
+def test_without_json_there_is_no_body(method: str) -> None:
+    with Loopback(lambda seen: Reply()) as server:
+        transport(server.url).send(method, "/x")
+
+    assert server.seen[0].body == b""
+
+
+@pytest.mark.parametrize("status", [200, 400, 401, 404, 418, 429, 500, 599])
+def test_whatever_the_vendor_answers_is_handed_back(status: int) -> None:
+    with Loopback(lambda seen: Reply(status, "text")) as server:
+        answer = transport(server.url).send("POST", "/x")
+
+    assert (answer.status_code, answer.text) == (status, "text")
+
+
+def test_a_redirect_is_not_followed_and_takes_no_credentials_elsewhere() -> None:
+    with Loopback(lambda seen: Reply()) as elsewhere:
+        target = f"{elsewhere.url}/login"
+        with Loopback(lambda seen: Reply(302, headers={"Location": target})) as server:
+            answer = transport(server.url).send("GET", "/x", headers={"Cookie": "session=1"})
+
+    assert answer.status_code == 302
+    assert len(server.seen) == 1
+    assert elsewhere.seen == []
+
+
+@pytest.mark.parametrize("location", ["http://[", "https://exa mple:port", "\x00", "http://" + "a" * 300])
+def test_a_redirect_to_nonsense_is_handed_back_or_an_error_of_ours(location: str) -> None:
+    with Loopback(lambda seen: Reply(302, headers={"Location": location})) as server:
+        try:
+            status = transport(server.url).send("POST", "/x").status_code
+        except AudienceOnboardingError:
+            status = 302
+
+    assert status == 302
+
+
+def test_a_cookie_is_handed_back_but_never_stored() -> None:
+    with Loopback(lambda seen: Reply(200, headers={"Set-Cookie": "session=1; Path=/"})) as server:
+        sender = transport(server.url)
+        first = sender.send("GET", "/x")
+        sender.send("GET", "/x")
+
+    assert first.cookies["session"] == "1"
+    assert "Cookie" not in server.seen[1].headers
+
+
+def test_a_netrc_file_gives_the_vendor_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("default login somebody password else\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+
+    with Loopback(lambda seen: Reply()) as server:
+        transport(server.url).send("GET", "/x")
+
+    assert "Authorization" not in server.seen[0].headers
+
+
+# --- what is repeated ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("failure", [Reply(502), Reply(503), Reply(504), Reset()])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_what_changes_nothing_is_repeated(method: str, failure: Action) -> None:
+    with Loopback(in_turn(failure, failure, Reply())) as server:
+        assert transport(server.url).send(method, "/x").status_code == 200
+
+    assert len(server.seen) == 3
+
+
+def test_a_get_is_repeated_no_more_often_than_the_settings_say() -> None:
+    with Loopback(lambda seen: Reply(503)) as server:
+        assert transport(server.url, safe_retries=1).send("GET", "/x").status_code == 503
+
+    assert len(server.seen) == 2
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 408, 429, 500])
+def test_a_get_is_not_repeated_after_an_answer_that_stays(status: int) -> None:
+    with Loopback(lambda seen: Reply(status)) as server:
+        assert transport(server.url).send("GET", "/x").status_code == status
+
+    assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+@pytest.mark.parametrize(
+    "failure", [Reply(502), Reply(503, headers={"Retry-After": "0"}), Reply(429), Reset()]
+)
+def test_what_changes_something_is_sent_once(method: str, failure: Action) -> None:
+    with Loopback(lambda seen: failure) as server:
+        sender = transport(server.url)
+        if isinstance(failure, Reply):
+            assert sender.send(method, "/x").status_code == failure.status
+        else:
+            error_of(sender, method)
+
+    assert len(server.seen) == 1
+
+
+def test_a_change_that_is_not_answered_in_time_is_sent_once() -> None:
+    with Loopback(lambda seen: Hang()) as server:
+        error_of(transport(server.url, read_timeout=0.1), "POST")
+
+    assert len(server.seen) == 1
+
+
+# --- what is known after a failure --------------------------------------------------------------------------
+
+
+FAILURES_AFTER_SENDING = pytest.mark.parametrize(
+    "failure",
+    [Reset(), Hang(), Reply(200, "cut off", length=1000)],
+    ids=["reset", "no answer", "answer cut off"],
+)
+
+
+@FAILURES_AFTER_SENDING
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+def test_a_change_may_have_happened_once_it_was_sent(method: str, failure: Action) -> None:
+    with Loopback(lambda seen: failure) as server:
+        error = error_of(transport(server.url, read_timeout=0.1), method)
+
+    assert isinstance(error, VendorUnavailableError)
+    assert error.outcome is Outcome.UNKNOWN
+
+
+@FAILURES_AFTER_SENDING
+def test_a_look_changes_nothing_however_it_ends(failure: Action) -> None:
+    with Loopback(lambda seen: failure) as server:
+        error = error_of(transport(server.url, read_timeout=0.1, safe_retries=0), "GET")
+
+    assert isinstance(error, VendorUnavailableError)
+    assert error.outcome is Outcome.NOT_DONE
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_nothing_was_done_where_nobody_listens(method: str) -> None:
+    error = error_of(transport(f"http://127.0.0.1:{closed_port()}"), method)
+
+    assert isinstance(error, VendorUnavailableError)
+    assert error.outcome is Outcome.NOT_DONE
+    assert "no connection could be made" in str(error)
+
+
+def test_nothing_was_done_where_the_name_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*args: object, **kwargs: object) -> None:
+        raise urllib3.util.connection.socket.gaierror("no such name")
+
+    monkeypatch.setattr(urllib3.util.connection.socket, "getaddrinfo", unknown)
+
+    error = error_of(transport("http://vendor.invalid"), "POST")
+
+    assert isinstance(error, VendorUnavailableError)
+    assert error.outcome is Outcome.NOT_DONE
+
+
+def test_nothing_was_done_where_no_connection_came_about_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(*args: object, **kwargs: object) -> None:
+        raise TimeoutError("timed out")
+
+    monkeypatch.setattr(urllib3.util.connection, "create_connection", slow)
+
+    error = error_of(transport("http://127.0.0.1:9"), "POST")
+
+    assert isinstance(error, VendorUnavailableError)
+    assert error.outcome is Outcome.NOT_DONE
+    assert "no connection in time" in str(error)
+
+
+def test_nothing_was_done_where_the_proxy_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{closed_port()}")
+
+    error = error_of(transport("http://vendor.invalid"), "POST")
+
+    assert isinstance(error, VendorUnavailableError)
+    assert error.outcome is Outcome.NOT_DONE
+
+
+# --- what a message may say ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("failure", [Reset(), Hang()])
+def test_query_body_and_headers_stay_out_of_messages_and_logs(
+    failure: Action, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, logger="audience_onboarding")
+    with Loopback(lambda seen: failure) as server:
+        error = error_of(
+            transport(server.url, read_timeout=0.1),
+            "POST",
+            "/path?email=anna@example.com",
+            json={"password": "hunter22"},
+            headers={"Cookie": "session=topsecret"},
+        )
+
+    assert "Vendor POST /path" in str(error)
+    for secret in ("anna@example.com", "hunter22", "topsecret"):
+        assert secret not in str(error)
+        assert secret not in caplog.text
+    assert error.__cause__ is None
+    assert error.__suppress_context__
+
+
+def test_the_log_names_path_and_status_without_the_query(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, logger="audience_onboarding")
+    with Loopback(lambda seen: Reply(200, "body-of-the-answer")) as server:
+        transport(server.url).send("GET", "/path?email=anna@example.com")
+
+    assert "Vendor GET /path: HTTP 200" in caplog.text
+    assert "anna@example.com" not in caplog.text
+    assert "body-of-the-answer" not in caplog.text
+
+
+# --- settings -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    ["", "host", "host:443", "ftp://host", "https://", "https:///path", "file:///etc/passwd", "https://[::1"],
+)
+def test_an_address_that_is_none_is_refused(base_url: str) -> None:
+    with pytest.raises(ConfigurationError, match="not an http or https URL"):
+        TransportSettings(base_url=base_url)
+
+
+def test_an_address_with_credentials_is_refused_without_being_quoted() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        TransportSettings(base_url="https://user:hunter22@host")
+
+    assert "hunter22" not in str(caught.value)
+
+
+@pytest.mark.parametrize("base_url", ["https://host:port", "https://ho st", "https://.host"])
+def test_an_address_that_only_looks_like_one_is_a_matter_of_configuration(base_url: str) -> None:
+    with pytest.raises(ConfigurationError):
+        transport(base_url).send("GET", "/x")
+
+
+# --- TLS ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for 127.0.0.1 that nobody trusts by himself, with its key in the same file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(timezone.utc)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    path = tmp_path_factory.mktemp("tls") / "certificate.pem"
+    path.write_bytes(
+        made.public_bytes(serialization.Encoding.PEM)
+        + key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    return path
+
+
+@pytest.fixture
+def server_tls(certificate: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    return context
+
+
+def test_a_certificate_that_is_not_trusted_is_a_matter_of_configuration(server_tls: ssl.SSLContext) -> None:
+    with Loopback(lambda seen: Reply(), tls=server_tls) as server:
+        error = error_of(transport(server.url), "POST")
+
+    assert isinstance(error, ConfigurationError)
+    assert "certificate" in str(error)
+    assert server.seen == []
+
+
+def test_a_ca_file_makes_a_certificate_trusted(server_tls: ssl.SSLContext, certificate: Path) -> None:
+    with Loopback(lambda seen: Reply(), tls=server_tls) as server:
+        assert transport(server.url, verify_tls=str(certificate)).send("GET", "/x").status_code == 200
+
+
+@pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
+def test_verification_can_be_turned_off_even_where_the_machine_names_a_ca_file(
+    server_tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere/ca.pem")
+
+    with Loopback(lambda seen: Reply(), tls=server_tls) as server:
+        assert transport(server.url, verify_tls=False).send("GET", "/x").status_code == 200
+
+
+def test_a_ca_file_that_is_missing_is_a_matter_of_configuration(tmp_path: Path) -> None:
+    sender = transport("https://127.0.0.1:9", verify_tls=str(tmp_path / "missing.pem"))
+
+    assert isinstance(error_of(sender, "POST"), ConfigurationError)
+
+
+def test_a_tls_failure_after_sending_is_an_unknown_outcome_and_no_reason_to_send_again(
+    server_tls: ssl.SSLContext, certificate: Path
+) -> None:
+    with Loopback(lambda seen: Noise(), tls=server_tls) as server:
+        error = error_of(transport(server.url, verify_tls=str(certificate)), "POST", json={"name": "x"})
+
+    assert len(server.seen) == 1
+    assert isinstance(error, VendorUnavailableError)
+    assert error.outcome is Outcome.UNKNOWN
