@@ -1,0 +1,497 @@
+"""Writing one object exactly once.
+
+The vendor scans a folder, so the appearance of the final key is the commit: nothing may show up there twice,
+half, or over something else. Writes are therefore conditional (``If-None-Match: *``), large files are
+multipart uploads that become visible as one, and what a failed or killed try leaves behind is aborted.
+
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from audience_onboarding.errors import (
+    AccountingError,
+    AudienceOnboardingError,
+    ConditionalWriteUnsupportedError,
+    ConfigurationError,
+    StorageAccessError,
+    StorageUnavailableError,
+    UploadConflictError,
+)
+from audience_onboarding.storage.s3_errors import NoSuchKey, PreconditionFailed, translated
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+log = logging.getLogger(__name__)
+
+CONTENT_SHA256 = "content-sha256"
+"""User metadata key (``x-amz-meta-content-sha256``) of the hexadecimal SHA-256 of the object's bytes."""
+
+MIB = 1024 * 1024
+DEFAULT_PART_SIZE = 8 * MIB
+MIN_PART_SIZE = 5 * MIB
+MAX_PART_SIZE = 5 * 1024 * MIB
+MAX_PARTS = 10_000
+_MAX_METADATA = 2048
+_PARTS_IN_FLIGHT = 2
+_METADATA_KEY = re.compile(r"[a-z0-9-]+")
+
+Chunks = Callable[[int], Iterator[bytes]]
+"""Given a size in bytes, the content in chunks of just that size, the last one excepted. The same bytes each
+call."""
+
+
+class ObjectExists(Exception):  # noqa: N818 (an outcome that callers settle, not an error of its own)
+    """The key was taken, or its object changed, between the look and the write."""
+
+
+@dataclass(frozen=True)
+class ExistingObject:
+    """An object as HEAD sees it.
+
+    :param etag: with its quotes, as ``If-Match`` wants it.
+    :param size: bytes.
+    :param metadata: user metadata, keys in lower case.
+    """
+
+    key: str
+    etag: str
+    size: int
+    last_modified: datetime
+    metadata: Mapping[str, str]
+
+    @property
+    def content_sha256(self) -> str | None:
+        """SHA-256 that the writer stored, ``None`` where another tool wrote the object."""
+        return self.metadata.get(CONTENT_SHA256)
+
+
+@dataclass(frozen=True)
+class UploadResult:
+    """What was written. ``parts`` is 0 for a plain PutObject."""
+
+    key: str
+    etag: str
+    size: int
+    parts: int
+
+
+@dataclass(frozen=True)
+class PublishResult:
+    """How :func:`publish_object` ended.
+
+    :param already_there: the key held the same content already, and nothing was written.
+    :param superseded: other content was overwritten, as the caller allowed.
+    :param parts: parts of the multipart upload; 0 for a plain PutObject and where nothing was written.
+    :param metadata: user metadata of the object that is there now, by whomever it was written.
+    """
+
+    bucket: str
+    key: str
+    etag: str
+    size: int
+    content_sha256: str
+    already_there: bool
+    superseded: bool
+    parts: int
+    metadata: Mapping[str, str]
+
+
+def head_object(client: S3Client, *, bucket: str, key: str) -> ExistingObject | None:
+    """Look at an object; ``None`` where there is none.
+
+    :raises BucketNotFoundError: there is no bucket either. A HEAD answers 404 to both, so the bucket is asked
+        too.
+    :raises StorageAccessError: the credentials may not look.
+    :raises StorageUnavailableError: the storage is down.
+    """
+    try:
+        with translated("HeadObject", bucket=bucket, key=key):
+            answer = client.head_object(Bucket=bucket, Key=key)
+    except NoSuchKey:
+        pass
+    else:
+        metadata = {name.lower(): value for name, value in answer.get("Metadata", {}).items()}
+        return ExistingObject(key, answer["ETag"], answer["ContentLength"], answer["LastModified"], metadata)
+    with translated("HeadBucket", bucket=bucket, key=key):
+        client.head_bucket(Bucket=bucket)
+    return None
+
+
+def abort_leftovers(client: S3Client, *, bucket: str, key: str) -> int:
+    """Abort the open multipart uploads of exactly this key, left by a try that was killed; return their
+    number.
+
+    :raises StorageAccessError: the credentials may not list or abort uploads.
+    """
+    found: list[str] = []
+    with translated("ListMultipartUploads", bucket=bucket, key=key):
+        for page in client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=key):
+            found += [upload["UploadId"] for upload in page.get("Uploads", []) if upload["Key"] == key]
+    for upload_id in found:
+        _abort(client, bucket, key, upload_id)
+    if found:
+        log.info("Aborted %d unfinished upload(s) of s3://%s/%s", len(found), bucket, key)
+    return len(found)
+
+
+def _abort(client: S3Client, bucket: str, key: str, upload_id: str) -> None:
+    gone = client.exceptions.NoSuchUpload  # aborted or completed meanwhile
+    with translated("AbortMultipartUpload", bucket=bucket, key=key), suppress(gone):
+        client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload_id)
+
+
+def upload_once(  # noqa: PLR0913 (keyword-only, most with a default)
+    client: S3Client,
+    *,
+    bucket: str,
+    key: str,
+    chunks: Chunks,
+    metadata: Mapping[str, str],
+    part_size: int = DEFAULT_PART_SIZE,
+    supersede: bool = False,
+    seen_etag: str | None = None,
+    content_sha256: str | None = None,
+    size: int | None = None,
+    allow_unconditional: bool = False,
+    content_type: str = "text/csv",
+) -> UploadResult:
+    """Write an object if nobody else has. :func:`publish_object` is the usual way in.
+
+    What fits one part is a conditional PutObject, anything larger a multipart upload with a conditional
+    completion. At most three parts are in memory: two on their way and one being made. On any error or
+    interruption the upload is aborted before the error goes on.
+
+    :param chunks: gives the content.
+    :param metadata: user metadata: lower-case keys of letters, digits and dashes, printable ASCII values, 2
+        KB in all.
+    :param part_size: bytes, 5 MiB to 5 GiB. Raised as needed where ``size`` would make more than 10,000
+        parts.
+    :param supersede: overwrite the object whose ETag is ``seen_etag``, and only that one (``If-Match``).
+    :param seen_etag: ETag of the object to supersede; ``None`` where there was none.
+    :param content_sha256: what the bytes must hash to, checked before they become visible.
+    :param size: number of bytes, where known.
+    :param allow_unconditional: where the endpoint cannot write conditionally, look once more and then write.
+        Two writers at the same moment can then overwrite each other.
+    :raises ObjectExists: the condition did not hold; the caller has to look again.
+    :raises ConditionalWriteUnsupportedError: the endpoint answered 501 to the condition. An endpoint that
+        ignores conditions without a word cannot be told apart.
+    :raises AccountingError: the bytes are not those of ``content_sha256``; nothing was written.
+    :raises ConfigurationError: metadata or part size out of bounds.
+    :raises BucketNotFoundError: no such bucket.
+    :raises StorageAccessError: the credentials may not write.
+    :raises StorageUnavailableError: the storage is down or busy; whether the object was written may be
+        unknown.
+    """
+    condition = {"IfMatch": seen_etag} if supersede and seen_etag else {"IfNoneMatch": "*"}
+    write = _Write(
+        client=client,
+        bucket=bucket,
+        key=key,
+        condition=condition,
+        allow_unconditional=allow_unconditional,
+        content_sha256=content_sha256,
+        settings={"Metadata": _checked_metadata(metadata), "ContentType": content_type},
+    )
+    blocks = chunks(_checked_part_size(part_size, size))
+    first = next(blocks, b"")
+    second = next(blocks, None)
+    if second is None:
+        return write.put(first)
+    return write.multipart(chain((first, second), blocks))
+
+
+def _checked_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
+    for name, value in metadata.items():
+        if not _METADATA_KEY.fullmatch(name) or not value.isascii() or not value.isprintable():
+            raise ConfigurationError(
+                what=f"the object metadata {name!r} is not allowed",
+                why="keys are lower-case letters, digits and dashes; values are printable ASCII",
+            )
+    if sum(len(name) + len(value) for name, value in metadata.items()) > _MAX_METADATA:
+        raise ConfigurationError(what=f"the object metadata is larger than {_MAX_METADATA} bytes")
+    return dict(metadata)
+
+
+def _checked_part_size(part_size: int, size: int | None) -> int:
+    if not MIN_PART_SIZE <= part_size <= MAX_PART_SIZE:
+        raise ConfigurationError(what="the part size must be 5 MiB to 5 GiB", why=f"it is {part_size} bytes")
+    needed = -(-(size or 0) // MAX_PARTS)
+    return max(part_size, -(-needed // MIB) * MIB)
+
+
+@dataclass
+class _Write:
+    client: S3Client
+    bucket: str
+    key: str
+    condition: dict[str, str]
+    allow_unconditional: bool
+    content_sha256: str | None
+    settings: dict[str, Any]
+
+    def put(self, body: bytes) -> UploadResult:
+        self._check(hashlib.sha256(body))
+        etag = self._commit(
+            "PutObject",
+            lambda condition: self.client.put_object(
+                Bucket=self.bucket, Key=self.key, Body=body, **self.settings, **condition
+            ),
+        )
+        return UploadResult(self.key, etag, len(body), 0)
+
+    def multipart(self, blocks: Iterator[bytes]) -> UploadResult:
+        upload_id: str | None = None
+        pool = ThreadPoolExecutor(_PARTS_IN_FLIGHT, thread_name_prefix="s3-upload")
+        try:
+            with translated("CreateMultipartUpload", bucket=self.bucket, key=self.key):
+                upload_id = self.client.create_multipart_upload(
+                    Bucket=self.bucket, Key=self.key, **self.settings
+                )["UploadId"]
+            size, parts = self._send_parts(upload_id, blocks, pool)
+            etag = self._commit(
+                "CompleteMultipartUpload",
+                lambda condition: self.client.complete_multipart_upload(
+                    Bucket=self.bucket,
+                    Key=self.key,
+                    UploadId=str(upload_id),
+                    MultipartUpload={"Parts": parts},  # type: ignore[typeddict-item]
+                    **condition,
+                ),
+            )
+        except BaseException:
+            # A part that arrives after the abort would stay, and be paid for, so those on their way come
+            # first.
+            pool.shutdown(wait=True, cancel_futures=True)
+            self._clean_up(upload_id)
+            raise
+        pool.shutdown(wait=True)
+        return UploadResult(self.key, etag, size, len(parts))
+
+    def _send_parts(
+        self, upload_id: str, blocks: Iterator[bytes], pool: ThreadPoolExecutor
+    ) -> tuple[int, list[dict[str, Any]]]:
+        digest = hashlib.sha256()
+        size = 0
+        parts: list[dict[str, Any]] = []
+        in_flight: deque[Future[dict[str, Any]]] = deque()
+        for number, block in enumerate(blocks, start=1):
+            if number > MAX_PARTS:
+                raise ConfigurationError(
+                    what=f"the file makes more than {MAX_PARTS} parts",
+                    where=f"s3://{self.bucket}/{self.key}",
+                    next_step="Raise the part size",
+                )
+            digest.update(block)
+            size += len(block)
+            if len(in_flight) == _PARTS_IN_FLIGHT:
+                parts.append(in_flight.popleft().result())
+            in_flight.append(pool.submit(self._send_part, upload_id, number, block))
+        parts += [future.result() for future in in_flight]
+        self._check(digest)
+        return size, parts
+
+    def _send_part(self, upload_id: str, number: int, body: bytes) -> dict[str, Any]:
+        with translated("UploadPart", bucket=self.bucket, key=self.key):
+            answer = self.client.upload_part(
+                Bucket=self.bucket, Key=self.key, UploadId=upload_id, PartNumber=number, Body=body
+            )
+        part: dict[str, Any] = {"PartNumber": number, "ETag": answer["ETag"]}
+        # The client adds a checksum to each part; where it did, the completion has to repeat it.
+        part.update({name: value for name, value in answer.items() if name.startswith("ChecksumCRC32")})
+        return part
+
+    def _commit(self, operation: str, request: Callable[[dict[str, Any]], Any]) -> str:
+        """Make the object visible, under the condition."""
+        try:
+            try:
+                with translated(operation, bucket=self.bucket, key=self.key):
+                    return str(request(dict(self.condition))["ETag"])
+            except ConditionalWriteUnsupportedError:
+                if not self.allow_unconditional:
+                    raise
+            log.warning(
+                "The endpoint of s3://%s/%s cannot write conditionally; writing after a look, as allowed",
+                self.bucket,
+                self.key,
+            )
+            now = head_object(self.client, bucket=self.bucket, key=self.key)
+            if (now.etag if now else None) != self.condition.get("IfMatch"):
+                raise PreconditionFailed
+            with translated(operation, bucket=self.bucket, key=self.key):
+                return str(request({})["ETag"])
+        except PreconditionFailed:
+            raise ObjectExists(f"s3://{self.bucket}/{self.key}") from None
+        except NoSuchKey:
+            # If-Match on an object that was deleted since: the next try sees that and creates it.
+            raise StorageUnavailableError(
+                what="the object to supersede was deleted meanwhile", where=f"s3://{self.bucket}/{self.key}"
+            ) from None
+
+    def _check(self, digest: hashlib._Hash) -> None:
+        if self.content_sha256 is not None and digest.hexdigest() != self.content_sha256:
+            raise AccountingError(
+                what="the bytes to upload are not those that were announced",
+                where=f"s3://{self.bucket}/{self.key}",
+                next_step="Nothing was written. This is a bug: please report it",
+            )
+
+    def _clean_up(self, upload_id: str | None) -> None:
+        try:
+            if upload_id is not None:
+                _abort(self.client, self.bucket, self.key, upload_id)
+            else:  # interrupted while the upload was being created: it may exist, but its id never arrived
+                abort_leftovers(self.client, bucket=self.bucket, key=self.key)
+        except AudienceOnboardingError as error:
+            # The error that brought us here matters more; the next try of the same key cleans up.
+            log.warning("Could not abort the upload of s3://%s/%s: %s", self.bucket, self.key, error)
+
+
+def publish_object(  # noqa: PLR0913 (keyword-only, most with a default)
+    client: S3Client,
+    *,
+    bucket: str,
+    key: str,
+    content_sha256: str,
+    size: int,
+    chunks: Chunks,
+    metadata: Mapping[str, str] | None = None,
+    part_size: int = DEFAULT_PART_SIZE,
+    supersede: bool = False,
+    allow_unconditional: bool = False,
+    content_type: str = "text/csv",
+) -> PublishResult:
+    """Bring this content under this key, once, whatever was tried before.
+
+    * The key holds the same content (by ``content-sha256`` in its metadata): nothing is written.
+    * It holds other content: :class:`UploadConflictError`, or overwritten where ``supersede`` says so.
+    * It holds nothing: written under ``If-None-Match: *``, after aborting what a killed try left. Where
+      another writer wins the race, or an earlier try of ours did arrive after all, the two rules above
+      decide.
+
+    Credentials that may only write are enough for a new key: a look that is refused is skipped, because the
+    condition protects the key all the same.
+
+    :param content_sha256: hexadecimal SHA-256 of the content.
+    :param size: bytes of the content.
+    :param chunks: gives the content.
+    :param metadata: more user metadata; ``content-sha256`` is added.
+    :param part_size: bytes, 5 MiB to 5 GiB.
+    :param supersede: overwrite other content, provided that it is still what was there when we looked.
+    :param allow_unconditional: see :func:`upload_once`.
+    :raises UploadConflictError: other content is there.
+    :raises ConditionalWriteUnsupportedError: see :func:`upload_once`.
+    :raises BucketNotFoundError: no such bucket.
+    :raises StorageAccessError: the credentials may not write.
+    :raises StorageUnavailableError: the storage is down or busy. A retry settles what is unknown.
+    """
+    target = _Target(client, bucket, key, content_sha256)
+    existing = target.look(required=supersede)
+    if existing is not None:
+        if existing.content_sha256 == content_sha256:
+            return target.already_there(existing)
+        if not supersede:
+            raise target.conflict(existing)
+    try:
+        abort_leftovers(client, bucket=bucket, key=key)
+    except StorageAccessError:
+        log.info(
+            "The credentials may not list uploads; unfinished ones of s3://%s/%s stay, if any", bucket, key
+        )
+    except ConditionalWriteUnsupportedError:
+        log.info("The endpoint cannot list uploads; unfinished ones of s3://%s/%s stay, if any", bucket, key)
+    metadata = {**(metadata or {}), CONTENT_SHA256: content_sha256}
+    try:
+        done = upload_once(
+            client,
+            bucket=bucket,
+            key=key,
+            chunks=chunks,
+            metadata=metadata,
+            part_size=part_size,
+            supersede=supersede,
+            seen_etag=existing.etag if existing else None,
+            content_sha256=content_sha256,
+            size=size,
+            allow_unconditional=allow_unconditional,
+            content_type=content_type,
+        )
+    except ObjectExists:
+        winner = target.look(required=False)
+        if winner is not None and winner.content_sha256 == content_sha256:
+            return target.already_there(winner)
+        raise target.conflict(winner) from None
+    return PublishResult(
+        bucket=bucket,
+        key=key,
+        etag=done.etag,
+        size=done.size,
+        content_sha256=content_sha256,
+        already_there=False,
+        superseded=existing is not None,
+        parts=done.parts,
+        metadata=metadata,
+    )
+
+
+@dataclass(frozen=True)
+class _Target:
+    client: S3Client
+    bucket: str
+    key: str
+    content_sha256: str
+
+    def look(self, *, required: bool) -> ExistingObject | None:
+        try:
+            return head_object(self.client, bucket=self.bucket, key=self.key)
+        except StorageAccessError:
+            if required:
+                raise
+            return None
+
+    def already_there(self, existing: ExistingObject) -> PublishResult:
+        log.info("s3://%s/%s already holds this content; nothing written", self.bucket, self.key)
+        return PublishResult(
+            bucket=self.bucket,
+            key=self.key,
+            etag=existing.etag,
+            size=existing.size,
+            content_sha256=self.content_sha256,
+            already_there=True,
+            superseded=False,
+            parts=0,
+            metadata=existing.metadata,
+        )
+
+    def conflict(self, existing: ExistingObject | None) -> UploadConflictError:
+        if existing is None:
+            found = "an object that these credentials may not look at"
+        else:
+            stored = existing.content_sha256
+            found = (
+                f"an object of {existing.size} bytes, written {existing.last_modified:%Y-%m-%d %H:%M:%S %Z}, "
+                + (
+                    f"content SHA-256 {stored}"
+                    if stored
+                    else "by another tool (no content-sha256 in its metadata)"
+                )
+            )
+        return UploadConflictError(
+            what="the key is taken by other content",
+            where=f"s3://{self.bucket}/{self.key}",
+            why=f"there is {found}; ours is {self.content_sha256}",
+            next_step="Find out which is right. To overwrite it, run the same load again with supersede",
+        )

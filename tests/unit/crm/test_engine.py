@@ -1,0 +1,478 @@
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import logging
+import os
+import signal
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from audience_onboarding.crm import engine
+from audience_onboarding.crm.engine import CsvSource, prepare
+from audience_onboarding.crm.normalize import normalize_email, sha256_hex
+from audience_onboarding.crm.profiles import (
+    DIGITAL_AUDIENCE_S3,
+    FileProfile,
+    Identifier,
+    ProfileColumn,
+)
+from audience_onboarding.errors import (
+    AccountingError,
+    AudienceOnboardingError,
+    ConfigurationError,
+    EmptySourceError,
+    TerminalError,
+)
+from tests.unit.crm.loads import BOTH, expected, load
+from tests.unit.crm.test_fast_path import EMAILS, PHONES
+
+CANARY_EMAIL = "canary.jan.de.vries@secret.example"
+CANARY_PHONE = "0687654321"
+
+
+def as_csv(rows: list[tuple[str, str]], **style: Any) -> bytes:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, **style)
+    writer.writerow(["email", "phone"])
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
+def content(*rows: str) -> bytes:
+    return "".join(f"{row}\n" for row in ("email,phone", *rows)).encode()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "crm.csv"
+
+
+# --- values, rows, counts
+
+
+def test_file_of_the_vendors_format(path: Path) -> None:
+    report, output = load(path, content("John.Sam@MAIL.COM,06-14123456", "b@x.example,", ",+31 20 1234567"))
+    assert output.decode() == (
+        "email_sha256,phone_sha256\r\n"
+        "a7df77a9db89b44110c704b680a24978579a3069b419db95cbda84541094adba,"
+        "5253828bf4b74309f76c1b1b3fc379584d9dc139874764d5d134e6c0fc7235aa\r\n"
+        f"{sha256_hex('b@x.example')},\r\n"
+        ",b023cdb5a0ff837a0dbfeb1daf04dbfa579ab4671be14b56649d594996624d96\r\n"
+    )
+    assert report.to_dict() == {
+        "rows_read": 3,
+        "rows_sent": 3,
+        "duplicates": 0,
+        "rejected": 0,
+        "rejected_by_reason": {},
+        "invalid_values": {},
+        "values_sent": {"email": 2, "phone": 2},
+    }
+    json.dumps(report.to_dict())
+
+
+def test_duplicates_first_row_stays(path: Path) -> None:
+    report, output = load(
+        path,
+        content(
+            "b@x.example,0612345678",
+            "a@x.example,",
+            " B@X.example,+31 6 12345678",  # the first row again
+            "a@x.example,0612345678",  # other identifiers: not the same row
+            "A@x.example,nonsense",  # the second row again; its bad phone is not in the file
+        ),
+    )
+    assert (report.rows_read, report.rows_sent, report.duplicates, report.rejected) == (5, 3, 2, 0)
+    assert report.invalid_values == {}
+    assert [line.split(b",")[0].decode() for line in output.split(b"\r\n")[1:4]] == [
+        sha256_hex("b@x.example"),
+        sha256_hex("a@x.example"),
+        sha256_hex("a@x.example"),
+    ]
+
+
+def test_each_rejected_row_has_one_reason(path: Path) -> None:
+    hashed = "a" * 64
+    report, output = load(
+        path,
+        content(
+            "a@x.example,",
+            ",",
+            " ,\u200b",
+            "bad,bad",
+            "bad,",
+            ",bad",
+            f"{hashed},bad",
+            f"bad,{hashed}",
+            f",{hashed.upper()}",
+            "one field",
+        ),
+    )
+    assert report.rejected_by_reason == {
+        "no_identifier": 2,
+        "invalid_email": 3,
+        "invalid_phone": 1,
+        "already_hashed": 2,
+        "malformed_row": 1,
+    }
+    assert report.rows_read == 1 + report.rejected == 10
+    assert hashed.encode() not in output.lower()
+
+
+def test_bad_fields_of_sent_rows_are_left_empty_and_counted(path: Path) -> None:
+    report, output = load(
+        path,
+        content("a@x.example,bad", "b@x.example," + "0" * 64, "bad,0612345678", f"{'f' * 64},0612345679"),
+    )
+    assert report.rows_sent == 4
+    assert report.invalid_values == {
+        "email": {"already_hashed": 1, "invalid_email": 1},
+        "phone": {"already_hashed": 1, "invalid_phone": 1},
+    }
+    assert report.values_sent == {"email": 2, "phone": 2}
+    assert hashlib.sha256(b"").hexdigest().encode() not in output
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    rows=st.lists(st.tuples(EMAILS, PHONES), min_size=1, max_size=40),
+    quoting=st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL]),
+    line_ending=st.sampled_from(["\n", "\r\n"]),
+    threads=st.sampled_from([1, 2]),
+)
+def test_engine_equals_the_reference_row_by_row(
+    tmp_path_factory: pytest.TempPathFactory,
+    rows: list[tuple[str, str]],
+    quoting: int,
+    line_ending: str,
+    threads: int,
+) -> None:
+    # Lone surrogates cannot be in a UTF-8 file; NUL cannot be written by Python 3.10's csv.
+    rows = [tuple(value.encode("utf-8", "replace").decode().replace("\0", "\x01") for value in row) for row in rows]  # type: ignore[misc]
+    # A good row, because a file that sends nothing is an error.
+    rows.append(("good@x.example", ""))
+    data = as_csv(rows, quoting=quoting, lineterminator=line_ending)
+    report, output = load(tmp_path_factory.mktemp("load") / "x.csv", data, threads=threads)
+    assert (report.to_dict(), output) == expected(rows)
+
+
+def test_nul_is_an_invalid_character(path: Path) -> None:
+    report, _ = load(path, content("a\0b@x.example,06\0" + "12345678", "b@x.example,"))
+    assert report.rejected_by_reason == {"invalid_email": 1}
+
+
+def test_hash_case_and_plus_tag_are_the_profiles(path: Path) -> None:
+    profile = replace(DIGITAL_AUDIENCE_S3, hash_case="upper", strip_plus_tag=True)
+    columns = {Identifier.EMAIL: "email"}
+    _, output = load(path, content("Test+1@digitalaudience.io,", "TEST@digitalaudience.io,"), columns=columns, profile=profile)
+    assert output == b"email_sha256\r\n343E00121B70BC1A6EA179468F63BEED780A92122402478037B9366A677AB24A\r\n"
+
+
+def test_other_columns_delimiters_and_raw_values(path: Path) -> None:
+    profile = FileProfile(
+        name="other",
+        columns=(
+            ProfileColumn(Identifier.PHONE, "phone", "raw"),
+            ProfileColumn(Identifier.EMAIL, "e;mail", "raw"),
+        ),
+        delimiter=";",
+        line_ending="\n",
+    )
+    _, output = load(path, content("O'B@x.example,0612345678", "a@x.example,", "O'b@x.example,0612345678"), profile=profile)
+    assert output == b"phone;\"e;mail\"\n31612345678;o'b@x.example\n;a@x.example\n"
+
+
+def test_only_mapped_columns_are_in_the_file(path: Path) -> None:
+    report, output = load(path, content("a@x.example,0612345678", ",0612345678"), columns={Identifier.PHONE: "phone"})
+    assert output.startswith(b"phone_sha256\r\n")
+    assert report.values_sent == {"phone": 1}
+
+
+def test_two_identifiers_in_one_column(path: Path) -> None:
+    columns = {Identifier.EMAIL: "contact", Identifier.PHONE: "Contact"}
+    report, _ = load(path, b"contact,x\na@x.example,\n0612345678,\n", columns=columns)
+    assert report.values_sent == {"email": 1, "phone": 1}
+
+
+def test_country_of_national_numbers(path: Path) -> None:
+    data = content(",0470123456", ",+31612345678")
+    report, output = load(path, data, country="BE")
+    assert report.values_sent["phone"] == 2
+    assert sha256_hex("32470123456").encode() in output
+
+
+# --- order, bytes, chunks
+
+
+@pytest.fixture(scope="module")
+def long_file(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes]:
+    """Long enough for DuckDB to read in parallel, with the file that it must give."""
+    path = tmp_path_factory.mktemp("long") / "long.csv"
+    rows = [f"Person.{number % 190_000}@Example.com,{'x' * 30}" for number in range(200_000)]
+    path.write_text("email,note\n" + "\n".join(rows) + "\n")
+    lines = [sha256_hex(f"person.{number}@example.com") for number in range(190_000)]
+    return path, ("email_sha256\r\n" + "\r\n".join(lines) + "\r\n").encode()
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_order_of_the_file_whatever_the_threads(long_file: tuple[Path, bytes], threads: int) -> None:
+    path, wanted = long_file
+    report, output = load(path, columns={Identifier.EMAIL: "email"}, threads=threads)
+    assert (report.rows_sent, report.duplicates) == (190_000, 10_000)
+    assert hashlib.sha256(output).hexdigest() == hashlib.sha256(wanted).hexdigest()
+
+
+def test_nothing_above_the_reader_can_change_the_order(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DuckDB makes joins of some expressions, and joins do not keep the order: that cost us the order once."""
+    statements: list[str] = []
+    run = engine._Work._run
+    monkeypatch.setattr(engine._Work, "_run", lambda work, sql, *rest: (statements.append(sql), run(work, sql, *rest))[1])
+    load(path, content("a@x.example,0612345678"))
+    query = next(sql for sql in statements if sql.startswith("CREATE TABLE staged AS")).partition(" AS ")[2]
+    plan = json.loads(duckdb.connect().execute(f"EXPLAIN (FORMAT json) {query}").fetchall()[0][1])
+
+    def operators(nodes: list[dict[str, Any]]) -> Iterator[str]:
+        for node in nodes:
+            yield node["name"].strip().upper().replace(" ", "_")
+            yield from operators(node["children"])
+
+    assert set(operators(plan)) == {"PROJECTION", "READ_CSV"}
+
+
+@pytest.mark.parametrize("size", [1, 7, 64, 1000, 10**6])
+def test_chunks(path: Path, size: int) -> None:
+    path.write_bytes(content(*(f"a{number}@x.example," for number in range(50))))
+    with prepare(CsvSource(path), columns=BOTH, profile=DIGITAL_AUDIENCE_S3) as prepared:
+        chunks = list(prepared.chunks(size))
+        assert list(prepared.chunks(size)) == chunks
+        assert all(len(chunk) == size for chunk in chunks[:-1])
+        assert 0 < len(chunks[-1]) <= size
+        output = b"".join(chunks)
+        assert prepared.size == len(output)
+        assert prepared.content_sha256 == hashlib.sha256(output).hexdigest()
+        with pytest.raises(ValueError, match="at least 1"):
+            next(prepared.chunks(0))
+
+
+def test_blocks_of_output_do_not_matter(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = content(*(f"a{number}@x.example," for number in range(50)))
+    whole = load(path, data)
+    for batch in (1, 7, 50, 51):
+        monkeypatch.setattr(engine, "_OUTPUT_BATCH", batch)
+        monkeypatch.setattr(engine, "_REFERENCE_BATCH", batch)
+        assert load(path, data) == whole
+
+
+def test_iterations_may_overlap(path: Path) -> None:
+    path.write_bytes(content("a@x.example,", "b@x.example,"))
+    with prepare(CsvSource(path), columns=BOTH, profile=DIGITAL_AUDIENCE_S3) as prepared:
+        pairs = list(zip(prepared.chunks(10), prepared.chunks(10), strict=True))
+        assert all(one == other for one, other in pairs)
+
+
+def test_a_load_ends_with_its_context(path: Path) -> None:
+    path.write_bytes(content("a@x.example,"))
+    with prepare(CsvSource(path), columns=BOTH, profile=DIGITAL_AUDIENCE_S3) as prepared:
+        pass
+    with pytest.raises(RuntimeError, match="with block"):
+        list(prepared.chunks(10))
+
+
+# --- refusals
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"columns": {}}, "no column"),
+        ({"country": "Netherlands"}, "country"),
+        ({"country": "nl"}, "country"),
+        ({"memory_limit_mib": 64}, "128 MiB"),
+        ({"threads": 0}, "one thread"),
+        ({"profile": replace(DIGITAL_AUDIENCE_S3, columns=DIGITAL_AUDIENCE_S3.columns[:1])}, "phone"),
+    ],
+)
+def test_impossible_settings(path: Path, settings: dict[str, Any], message: str) -> None:
+    path.write_bytes(content("a@x.example,"))
+    arguments = {"columns": BOTH, "profile": DIGITAL_AUDIENCE_S3, **settings}
+    with pytest.raises(ConfigurationError, match=message), prepare(CsvSource(path), **arguments):
+        pass
+
+
+def test_nothing_to_send_says_why(path: Path) -> None:
+    with pytest.raises(EmptySourceError, match="all 3 rows were rejected: invalid_email 2, no_identifier 1"):
+        load(path, content("x,", "y,", ","))
+
+
+def test_lost_rows_are_noticed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    create = engine._Work._create_staged
+
+    def lose_one(work: engine._Work, *arguments: Any) -> int:
+        staged = create(work, *arguments)
+        work._run("DELETE FROM staged WHERE rowid = 0")
+        return staged
+
+    monkeypatch.setattr(engine._Work, "_create_staged", lose_one)
+    with pytest.raises(AccountingError, match="1 of 2"):
+        load(path, content("a@x.example,", "b@x.example,"))
+
+
+# --- personal data
+
+
+def everything_said(error: BaseException) -> str:
+    said = []
+    chain: list[BaseException | None] = [error]
+    while chain:
+        link = chain.pop()
+        if link is not None:
+            said += [str(link), repr(link), repr(getattr(link, "__dict__", ""))]
+            chain += [link.__cause__, link.__context__]
+    return "\n".join(said)
+
+
+BROKEN = {
+    "open quote": content("x@x.example,", f'"{CANARY_EMAIL},{CANARY_PHONE}'),
+    "not utf-8": content(f"{CANARY_EMAIL},{CANARY_PHONE}") + b"\xff" + CANARY_EMAIL.encode(),
+    "no header": f"{CANARY_EMAIL},{CANARY_PHONE}\n".encode() * 2,
+    "all rejected": content(f"<{CANARY_EMAIL}>,{CANARY_PHONE}{CANARY_PHONE}"),
+    "all malformed": content(f"{CANARY_EMAIL},{CANARY_PHONE},more", f'"{CANARY_EMAIL}"x,{CANARY_PHONE}'),
+    "long line": content(f"{CANARY_EMAIL},{CANARY_PHONE * 200_000}"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_errors_and_logs_hold_no_personal_data(path: Path, name: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    with pytest.raises(AudienceOnboardingError) as caught:
+        load(path, BROKEN[name])
+    said = everything_said(caught.value) + caplog.text
+    assert "canary" not in said
+    assert CANARY_PHONE not in said
+
+
+@pytest.mark.parametrize(
+    ("raised", "error"),
+    [
+        (duckdb.InvalidInputException, TerminalError),
+        (duckdb.IOException, TerminalError),
+        (duckdb.OutOfMemoryException, ConfigurationError),
+    ],
+)
+def test_texts_of_duckdb_are_not_passed_on(
+    path: Path, raised: type[duckdb.Error], error: type[TerminalError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise raised(f"could not read {CANARY_EMAIL}")
+
+    class Cursor:
+        execute = fetchmany = fail
+
+    cursor = engine._Work._cursor
+    calls = iter(range(100))
+    monkeypatch.setattr(engine._Work, "_cursor", lambda work: cursor(work) if next(calls) < 8 else Cursor())
+    with pytest.raises(error) as caught:
+        load(path, content(f"{CANARY_EMAIL},{CANARY_PHONE}"))
+    assert "canary" not in everything_said(caught.value)
+    assert caught.value.__context__ is None
+
+
+def test_reprs_hold_no_personal_data(path: Path) -> None:
+    path.write_bytes(content(f"{CANARY_EMAIL},{CANARY_PHONE}"))
+    with prepare(CsvSource(path), columns=BOTH, profile=DIGITAL_AUDIENCE_S3) as prepared:
+        assert "canary" not in repr(prepared) + repr(prepared.report) + repr(vars(prepared))
+        assert "canary" not in b"".join(prepared.chunks(100)).decode()
+
+
+# --- the private directory
+
+
+@pytest.fixture
+def spill(tmp_path: Path) -> Path:
+    directory = tmp_path / "spill"
+    directory.mkdir()
+    return directory
+
+
+def test_private_directory_is_private_and_goes(path: Path, spill: Path) -> None:
+    path.write_bytes('email,phone\na@x.example,"x"y\nb@x.example,\n'.encode("utf-16"))
+    with prepare(
+        CsvSource(path, encoding="utf-16"), columns=BOTH, profile=DIGITAL_AUDIENCE_S3, spill_dir=spill
+    ):
+        (directory,) = spill.iterdir()
+        assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+        # Transcoded, and rewritten by the exact reader.
+        assert {"source.csv", "rows.csv"} <= {file.name for file in directory.iterdir()}
+    assert not list(spill.iterdir())
+
+
+@pytest.mark.parametrize("name", [*BROKEN, "missing"])
+def test_private_directory_goes_on_errors(path: Path, spill: Path, name: str) -> None:
+    with pytest.raises(AudienceOnboardingError):
+        load(path, BROKEN.get(name), spill_dir=spill)
+    assert not list(spill.iterdir())
+
+
+def test_private_directory_goes_on_an_error_of_the_caller(path: Path, spill: Path) -> None:
+    path.write_bytes(content("a@x.example,"))
+    with (
+        pytest.raises(ZeroDivisionError),
+        prepare(CsvSource(path), columns=BOTH, profile=DIGITAL_AUDIENCE_S3, spill_dir=spill),
+    ):
+        raise ZeroDivisionError
+    assert not list(spill.iterdir())
+
+
+class Terminated(BaseException):
+    """What the handler of SIGTERM raises."""
+
+
+@pytest.fixture
+def sigterm_raises() -> Iterator[None]:
+    def handler(*_: object) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, handler)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.usefixtures("sigterm_raises")
+def test_private_directory_goes_on_sigterm(path: Path, spill: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(value: str, **settings: Any) -> object:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return normalize_email(value, **settings)
+
+    monkeypatch.setattr(engine, "normalize_email", interrupted)
+    with pytest.raises(Terminated):
+        load(path, content("odd é@x.example,"), spill_dir=spill)
+    assert not list(spill.iterdir())
+
+
+@pytest.mark.usefixtures("sigterm_raises")
+def test_sigterm_ends_a_running_query_with_the_handlers_exception(
+    path: Path, spill: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DuckDB by itself would finish the query and raise a RuntimeError in place of the handler's exception."""
+    endless = "SELECT count(*) FROM range(100000000) a, range(100000000) b WHERE hash(a.range, b.range) = 1"
+
+    def hang(work: engine._Work) -> Callable[[], None]:
+        work._thread.submit(os.kill, os.getpid(), signal.SIGTERM)
+        work._run(endless)
+        raise AssertionError("the query was not interrupted")
+
+    monkeypatch.setattr(engine._Work, "run", hang)
+    with pytest.raises(Terminated):
+        load(path, content("a@x.example,"), spill_dir=spill)
+    assert not list(spill.iterdir())
