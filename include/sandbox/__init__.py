@@ -1,0 +1,22 @@
+"""The vendors and their S3 bucket, simulated over real HTTP in one process.
+
+Written from the vendors' pages alone. It shares no code with the clients under ``plugins/`` and neither
+side may import the other: the sandbox is only worth having while it can disagree with the client.
+
+Run it with ``python include/sandbox``, or inside a test with :func:`running_sandbox`.
+"""
+
+from sandbox.clock import Clock, ManualClock, SystemClock
+from sandbox.runtime import Sandbox, SandboxHandle, SandboxStartError, running_sandbox
+from sandbox.settings import SandboxSettings
+
+__all__ = [
+    "Clock",
+    "ManualClock",
+    "Sandbox",
+    "SandboxHandle",
+    "SandboxSettings",
+    "SandboxStartError",
+    "SystemClock",
+    "running_sandbox",
+]

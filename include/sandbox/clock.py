@@ -1,0 +1,51 @@
+"""The one clock of the sandbox: every time stamp and every delay is read from it."""
+
+from __future__ import annotations
+
+import threading
+from datetime import datetime, timedelta, timezone
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Source of the current time; always aware and in UTC."""
+
+    def now(self) -> datetime:
+        """Return the current time in UTC."""
+        ...
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        """Return the current time in UTC."""
+        return datetime.now(timezone.utc)
+
+
+class ManualClock:
+    """A clock that only moves when it is told to; for tests."""
+
+    def __init__(
+        self, start: datetime = datetime(2025, 12, 15, 11, 36, 16, 489708, tzinfo=timezone.utc)
+    ) -> None:
+        self._now = start
+        self._lock = threading.Lock()
+
+    def now(self) -> datetime:
+        """Return the time set last."""
+        with self._lock:
+            return self._now
+
+    def advance(self, seconds: float) -> None:
+        """Move the clock by ``seconds`` (may be fractional)."""
+        with self._lock:
+            self._now += timedelta(seconds=seconds)
+
+
+def iso(moment: datetime) -> str:
+    """Format a time the way the vendor's create response does: UTC, six fractional digits, ``Z``.
+
+    Page: Audience API, response of POST /audience/createcrmaudience (``2025-12-15T11:36:16.489708Z``).
+    """
+    return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

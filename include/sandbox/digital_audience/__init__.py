@@ -1,0 +1,1 @@
+"""Digital Audience: REST API, session cookie, and the reader of the S3 folders."""
