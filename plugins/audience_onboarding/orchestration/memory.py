@@ -1,0 +1,69 @@
+"""What an audience remembers over its runs: remote ids, intents, confirmed loads.
+
+It lies in the state store of the audience's asset (Airflow 3.3), so it outlives runs, retries and clears, and a
+person can read and edit it under ``/api/v2/assets/{asset_id}/state-store``. There is no compare-and-set: each key
+has one writer at a time, which the DAGs see to.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+from urllib.parse import quote
+
+from airflow.sdk import Asset
+
+CAMPAIGN_KEY = "campaign"
+AUDIENCE_KEY = "audience"
+LAST_LOAD_KEY = "last_load"
+
+
+class Memory(Protocol):
+    """A key-value store of JSON values; ``None`` is not a value."""
+
+    def get(self, key: str) -> Any:
+        """The value, or ``None``."""
+
+    def set(self, key: str, value: Any) -> None:
+        """Write or overwrite."""
+
+    def delete(self, key: str) -> None:
+        """Forget; nothing happens where there is nothing."""
+
+
+def load_key(load_date: str, mode: str) -> str:
+    """The key of one confirmed load."""
+    return f"load.{load_date}.{mode}"
+
+
+def segment_key(target: str) -> str:
+    """The key of the segment of one activation target."""
+    return f"segment.{target}"
+
+
+def audience_asset(platform: str, key: str) -> Asset:
+    """The asset that stands for an audience."""
+    return Asset(name=f"audience/{key}", uri=f"audience://{platform}/{key}", group="audience")
+
+
+def campaign_asset(platform: str, connection: str, name: str) -> Asset:
+    """The asset that stands for a campaign, which several audiences may share.
+
+    It is told by platform, connection and name: the same name on another account is another campaign.
+    """
+    return Asset(
+        name=f"campaign/{connection}/{name}",
+        uri=f"campaign://{platform}/{connection}/{quote(name, safe='')}",
+        group="campaign",
+    )
+
+
+def memory_of(context: Any, asset: Asset | None) -> Memory:
+    """The memory of ``asset``, or of the task itself where there is no asset.
+
+    A task's own memory survives retries and clears of its run, but the next run starts without it.
+    """
+    if asset is None:
+        memory: Memory = context["task_state_store"]
+    else:
+        memory = context["asset_state_store"][asset]
+    return memory

@@ -1,0 +1,368 @@
+"""Created once, whatever happens between the intent and the id."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from audience_onboarding.errors import (
+    AmbiguousCreateError,
+    AudienceOnboardingError,
+    AuthenticationError,
+    ConfigurationError,
+    Outcome,
+    RateLimitedError,
+    RequestRejectedError,
+    TransientError,
+    UnexpectedResponseError,
+    VendorUnavailableError,
+)
+from audience_onboarding.orchestration.ensure import SETTLE_AFTER, Creation, ensure_id, remembered_id
+from tests.fakes import DictStore
+
+HOST = "https://vendor.example"
+START = datetime(2026, 11, 20, 3, 0, 0, tzinfo=timezone.utc)
+NEW_ID = 69249
+
+
+@dataclass
+class Vendor:
+    """Creates campaigns; ``fails_with`` is what the next request ends with."""
+
+    memory: DictStore
+    fails_with: BaseException | None = None
+    lists: bool = False
+    existing: list[int] = field(default_factory=list)
+    requests: int = 0
+    memory_at_request: list[Any] = field(default_factory=list)
+
+    def create(self) -> int:
+        self.requests += 1
+        self.memory_at_request.append(self.memory.get("campaign"))
+        if self.fails_with is not None:
+            raise self.fails_with
+        return NEW_ID
+
+    def find(self) -> int | None:
+        return self.existing[0] if self.existing else None
+
+    def creation(self) -> Creation:
+        return Creation(
+            kind="campaign",
+            name="Always-on",
+            account=HOST,
+            create=self.create,
+            find=self.find if self.lists else None,
+            sent={"name": "Always-on", "parent": 7},
+        )
+
+    def ensure(self, *, at: datetime = START, run_id: str = "run_1") -> int:
+        return ensure_id(
+            self.memory,
+            "campaign",
+            self.creation(),
+            run_id=run_id,
+            settle_hint="the state store of asset 'x'",
+            now=lambda: at,
+        )
+
+
+@pytest.fixture
+def memory() -> DictStore:
+    return DictStore()
+
+
+@pytest.fixture
+def vendor(memory: DictStore) -> Vendor:
+    return Vendor(memory)
+
+
+def unknown(kind: type[VendorUnavailableError] = VendorUnavailableError) -> VendorUnavailableError:
+    return kind(what="No answer in time", outcome=Outcome.UNKNOWN)
+
+
+NOT_DONE = [
+    RequestRejectedError(what="No"),
+    AuthenticationError(what="No"),
+    RateLimitedError(what="Later", retry_after=3),
+    VendorUnavailableError(what="Refused", outcome=Outcome.NOT_DONE),
+    ConfigurationError(what="The login was not even sent"),
+    TransientError(what="The login was not even sent"),
+]
+
+
+# --- the way it should go -----------------------------------------------------------------------------------
+
+
+def test_what_is_not_there_is_created_and_remembered(vendor: Vendor, memory: DictStore) -> None:
+    assert vendor.ensure() == NEW_ID
+
+    assert vendor.requests == 1
+    assert memory.values == {
+        "campaign": {
+            "id": NEW_ID,
+            "name": "Always-on",
+            "account": HOST,
+            "since": "2026-11-20T03:00:00+00:00",
+            "run_id": "run_1",
+        }
+    }
+
+
+def test_the_intent_is_remembered_before_the_request_leaves(vendor: Vendor) -> None:
+    vendor.ensure()
+
+    assert vendor.memory_at_request == [
+        {"intent": {"name": "Always-on", "at": "2026-11-20T03:00:00+00:00", "run_id": "run_1"}}
+    ]
+
+
+def test_what_is_remembered_is_not_created_again(vendor: Vendor) -> None:
+    first = vendor.ensure()
+    second = vendor.ensure(run_id="run_2")
+
+    assert (first, second, vendor.requests) == (NEW_ID, NEW_ID, 1)
+
+
+def test_what_the_vendor_lists_is_taken_over_and_remembered(vendor: Vendor, memory: DictStore) -> None:
+    vendor.lists, vendor.existing = True, [5]
+
+    assert vendor.ensure() == 5
+    assert vendor.requests == 0
+    assert remembered_id(memory, "campaign", account=HOST) == 5
+
+
+def test_what_the_vendor_does_not_list_is_created(vendor: Vendor) -> None:
+    vendor.lists = True
+
+    assert (vendor.ensure(), vendor.requests) == (NEW_ID, 1)
+
+
+def test_a_remembered_id_spares_the_look_up(vendor: Vendor, memory: DictStore) -> None:
+    memory.set("campaign", {"id": 3, "account": HOST})
+    vendor.lists, vendor.existing = True, [5]
+
+    assert vendor.ensure() == 3
+
+
+# --- the request fails --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lists", [False, True])
+@pytest.mark.parametrize("failure", NOT_DONE, ids=lambda error: type(error).__name__)
+def test_what_was_not_done_leaves_no_intent_and_may_be_tried_again(
+    vendor: Vendor, memory: DictStore, failure: AudienceOnboardingError, lists: bool
+) -> None:
+    vendor.fails_with, vendor.lists = failure, lists
+
+    with pytest.raises(type(failure)) as caught:
+        vendor.ensure()
+
+    assert caught.value is failure
+    assert memory.values == {}
+    vendor.fails_with = None
+    assert vendor.ensure() == NEW_ID
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [unknown(), UnexpectedResponseError(what="No id in the answer", outcome=Outcome.UNKNOWN)],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_unclear_request_stops_until_a_person_has_looked(
+    vendor: Vendor, failure: AudienceOnboardingError
+) -> None:
+    vendor.fails_with = failure
+    with pytest.raises(AmbiguousCreateError):
+        vendor.ensure()
+    vendor.fails_with = None
+
+    for hours in (0, 1, 1000):
+        with pytest.raises(AmbiguousCreateError):
+            vendor.ensure(at=START + timedelta(hours=hours), run_id="run_2")
+
+    assert vendor.requests == 1
+
+
+def test_the_message_of_an_ambiguous_creation_says_what_when_who_and_the_two_ways_on(vendor: Vendor) -> None:
+    vendor.fails_with = unknown()
+    with pytest.raises(AmbiguousCreateError):
+        vendor.ensure()
+
+    with pytest.raises(AmbiguousCreateError) as caught:
+        vendor.ensure(at=START + timedelta(days=1), run_id="run_2")
+
+    message = str(caught.value)
+    for part in (
+        "campaign 'Always-on'",
+        HOST,
+        "2026-11-20T03:00:00+00:00",
+        "run_1",
+        "name='Always-on', parent=7",
+        "key 'campaign' of the state store of asset 'x'",
+        '{"id": <id>}',
+        "deleting that key",
+    ):
+        assert part in message
+    assert "run_2" not in message
+
+
+def test_recording_the_id_settles_it(vendor: Vendor, memory: DictStore) -> None:
+    vendor.fails_with = unknown()
+    with pytest.raises(AmbiguousCreateError):
+        vendor.ensure()
+    vendor.fails_with = None
+
+    memory.set("campaign", {"id": 12})  # as the message says
+
+    assert (vendor.ensure(), vendor.requests) == (12, 1)
+
+
+def test_declaring_that_nothing_was_created_settles_it(vendor: Vendor, memory: DictStore) -> None:
+    vendor.fails_with = unknown()
+    with pytest.raises(AmbiguousCreateError):
+        vendor.ensure()
+    vendor.fails_with = None
+
+    memory.delete("campaign")
+
+    assert (vendor.ensure(), vendor.requests) == (NEW_ID, 2)
+
+
+@pytest.mark.parametrize("failure", [KeyboardInterrupt(), ValueError("a bug"), OSError("disk full")])
+def test_a_crash_between_intent_and_id_counts_as_unclear(vendor: Vendor, failure: BaseException) -> None:
+    vendor.fails_with = failure
+    with pytest.raises(type(failure)):
+        vendor.ensure()
+    vendor.fails_with = None
+
+    with pytest.raises(AmbiguousCreateError):
+        vendor.ensure()
+
+    assert vendor.requests == 1
+
+
+# --- the request is unclear, but the vendor has a list ------------------------------------------------------
+
+
+@pytest.fixture
+def unclear(vendor: Vendor) -> Vendor:
+    """A vendor with a list, whose first request ended without an answer."""
+    vendor.lists = True
+    vendor.fails_with = unknown()
+    with pytest.raises(TransientError, match="not clear yet whether campaign 'Always-on' was created"):
+        vendor.ensure()
+    vendor.fails_with = None
+    return vendor
+
+
+def test_the_next_try_finds_what_the_unclear_request_created(unclear: Vendor) -> None:
+    unclear.existing = [5]
+
+    assert (unclear.ensure(at=START + timedelta(seconds=1)), unclear.requests) == (5, 1)
+
+
+@pytest.mark.parametrize("after", [timedelta(0), SETTLE_AFTER - timedelta(seconds=1)])
+def test_an_absence_right_after_the_request_proves_nothing(unclear: Vendor, after: timedelta) -> None:
+    with pytest.raises(TransientError, match="not clear yet"):
+        unclear.ensure(at=START + after)
+
+    assert unclear.requests == 1
+
+
+def test_waiting_does_not_start_anew_with_each_look(unclear: Vendor) -> None:
+    with pytest.raises(TransientError):
+        unclear.ensure(at=START + SETTLE_AFTER / 2)
+
+    assert unclear.ensure(at=START + SETTLE_AFTER) == NEW_ID
+
+
+def test_an_absence_that_lasts_means_that_nothing_was_created(unclear: Vendor, memory: DictStore) -> None:
+    assert (unclear.ensure(at=START + SETTLE_AFTER, run_id="run_2"), unclear.requests) == (NEW_ID, 2)
+    assert memory.get("campaign")["run_id"] == "run_2"
+
+
+def test_a_look_up_that_fails_sends_nothing(vendor: Vendor, memory: DictStore) -> None:
+    def fail() -> int | None:
+        raise VendorUnavailableError(what="Down")
+
+    creation = replace(vendor.creation(), find=fail)
+
+    with pytest.raises(VendorUnavailableError):
+        ensure_id(memory, "campaign", creation, run_id="run_1", settle_hint="")
+
+    assert vendor.requests == 0
+    assert memory.values == {}
+
+
+# --- what is remembered -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("record", "known"),
+    [
+        (None, None),
+        ({"intent": {"at": "2026-11-20T03:00:00+00:00"}}, None),
+        ({"id": 5, "account": HOST}, 5),
+        ({"id": "5", "account": HOST}, 5),
+        ({"id": 5}, 5),
+    ],
+)
+def test_a_remembered_id_is_read(memory: DictStore, record: Any, known: int | None) -> None:
+    if record is not None:
+        memory.set("campaign", record)
+
+    assert remembered_id(memory, "campaign", account=HOST) == known
+
+
+def test_the_id_of_another_host_is_never_taken(vendor: Vendor, memory: DictStore) -> None:
+    memory.set("campaign", {"id": 5, "account": "https://staging.example"})
+
+    with pytest.raises(ConfigurationError, match=r"belongs to https://staging\.example, not to " + HOST):
+        vendor.ensure()
+
+    assert vendor.requests == 0
+
+
+@pytest.mark.parametrize(
+    "entered",
+    [5, "5", '{"id": 5}', [5], {"ID": 5}, {"id": None}, {"id": "five"}, {"id": ""}],
+    ids=repr,
+)
+@pytest.mark.parametrize("lists", [False, True])
+def test_what_a_person_entered_wrongly_never_leads_to_a_second_creation(
+    vendor: Vendor, memory: DictStore, entered: Any, lists: bool
+) -> None:
+    vendor.lists = lists
+    memory.set("campaign", entered)
+
+    with pytest.raises(ConfigurationError, match="campaign"):
+        vendor.ensure()
+
+    assert vendor.requests == 0
+    assert memory.get("campaign") == entered
+
+
+def test_the_clock_is_the_present_by_default(vendor: Vendor, memory: DictStore) -> None:
+    before = datetime.now(timezone.utc)
+
+    ensure_id(memory, "campaign", vendor.creation(), run_id="run_1", settle_hint="")
+
+    assert before <= datetime.fromisoformat(memory.get("campaign")["since"]) <= datetime.now(timezone.utc)
+
+
+def test_creations_of_different_keys_do_not_meet(memory: DictStore) -> None:
+    calls: list[str] = []
+
+    def creating(name: str, new_id: int) -> Callable[[], int]:
+        return lambda: calls.append(name) or new_id  # type: ignore[func-returns-value]
+
+    for new_id, key in enumerate(("campaign", "audience"), start=1):
+        creation = Creation(kind=key, name=key, account=HOST, create=creating(key, new_id))
+        assert ensure_id(memory, key, creation, run_id="r", settle_hint="") == new_id
+
+    assert calls == ["campaign", "audience"]
