@@ -1,0 +1,207 @@
+"""What Digital Audience's API answers, as types.
+
+Field names are the vendor's, in Python's spelling (``audienceState`` is ``audience_state``). Fields that the pages
+call optional, and all that an operation here does not need, may be missing: the pages show hardly any whole answer.
+Sources: the vendor's "Audience API", "Segment API" and "Organization API" pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from enum import Enum
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic.alias_generators import to_camel
+
+
+def _as_utc(value: datetime) -> datetime:
+    return value.replace(tzinfo=timezone.utc) if value.tzinfo is None else value.astimezone(timezone.utc)
+
+
+UtcDateTime = Annotated[datetime, AfterValidator(_as_utc)]
+"""A moment in UTC. The pages show a trailing Z on every time; one without is taken as UTC."""
+
+
+def _no_boolean(value: Any) -> Any:
+    if isinstance(value, bool):
+        # pydantic takes True for 1, and "data: true" is an answer that the vendor gives.
+        raise ValueError("a boolean is no id")
+    return value
+
+
+RemoteNumber = Annotated[int, Field(gt=0), BeforeValidator(_no_boolean)]
+"""An id."""
+
+
+class UpdateMode(str, Enum):
+    """How a file changes an audience; also the folder it is put in (page "Updating audiences via S3")."""
+
+    OPT_IN = "opt-in"
+    """Adds the records."""
+    OPT_OUT = "opt-out"
+    """Removes the matching records."""
+    REPLACE = "replace"
+    """Replaces the entire record set."""
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore")
+
+
+class DataSetCounts(_Answer):
+    """Values of one data type in one upload."""
+
+    total: int | None = Field(None, alias="TOTAL")
+    unique: int | None = Field(None, alias="UNIQUE")
+    match: int | None = Field(None, alias="MATCH")
+    usable_match: int | None = Field(None, alias="UMATCH")
+    """Matches that the platforms can use."""
+    no_match: int | None = Field(None, alias="NOMATCH")
+
+
+class HistoryEntry(_Answer):
+    """One upload as the vendor processed it."""
+
+    audience_id: int | None = None
+    mode: str | None = None
+    total_rows: int | None = None
+    created: UtcDateTime | None = None
+    data_set: dict[str, DataSetCounts] = Field(default_factory=dict)
+    """By data type, for example EMAIL, PHONE, POSTALADDRESS, SECURITYNUMBER, AAID."""
+    match_rates: dict[str, float | None] = Field(default_factory=dict)
+    """By data type, 0.0 to 1.0."""
+
+    @field_validator("data_set", "match_rates", mode="before")
+    @classmethod
+    def _none_is_empty(cls, value: Any) -> Any:
+        return {} if value is None else value
+
+
+class CrmHistory(_Answer):
+    """All uploads of an audience."""
+
+    total_events: int | None = None
+    history: dict[str, HistoryEntry | list[HistoryEntry]] = Field(default_factory=dict)
+    """By upload date. The pages do not show whether a date holds one entry or several: both are read."""
+
+    @field_validator("history", mode="before")
+    @classmethod
+    def _none_is_empty(cls, value: Any) -> Any:
+        return {} if value is None else value
+
+    def entries(self) -> Iterator[HistoryEntry]:
+        """All entries, whatever the nesting."""
+        for value in self.history.values():
+            yield from value if isinstance(value, list) else (value,)
+
+
+class CrmData(_Answer):
+    """What the vendor knows about the uploaded records."""
+
+    insights_state: str | None = None
+    size: int | None = None
+    """Rows in the uploaded data set."""
+    history: CrmHistory | None = None
+
+
+class Audience(_Answer):
+    """An audience. ``id`` is the number that also names its folder in S3."""
+
+    id: RemoteNumber
+    name: str | None = None
+    description: str | None = None
+    campaign_id: int | None = None
+    campaign_name: str | None = None
+    created: UtcDateTime | None = None
+    updated: UtcDateTime | None = None
+    data_updated: UtcDateTime | None = None
+    """The last successful upload or refresh of data; ``None`` if there never was one."""
+    start_date: UtcDateTime | None = None
+    end_date: UtcDateTime | None = None
+    activation_status: str | None = None
+    lifetime_status: str | None = None
+    audience_state: str | None = None
+    """``NODATA`` and ``PROCESSING`` are stated; the pages name no value for success or failure."""
+    type: str | None = None
+    has_segments: bool | None = None
+    crm_data: CrmData | None = None
+
+    def uploads(self) -> list[HistoryEntry]:
+        """The uploads that the vendor lists, oldest first; those without a time come first."""
+        if self.crm_data is None or self.crm_data.history is None:
+            return []
+        oldest = datetime.min.replace(tzinfo=timezone.utc)
+        return sorted(self.crm_data.history.entries(), key=lambda entry: entry.created or oldest)
+
+
+class Campaign(_Answer):
+    """A campaign. The pages show no answer of the create call, so only the id is relied upon."""
+
+    id: RemoteNumber
+    name: str | None = None
+
+
+class Activation(_Answer):
+    """The answer to an activation."""
+
+    segment_id: RemoteNumber
+    flow_id: str | None = None
+    """GUID "for tracking or correlating"."""
+
+
+class Segment(_Answer):
+    """A segment: an audience on one platform account for a time.
+
+    ``segment_id`` and ``id`` are two numbers; operations take ``segment_id``, which is what the activation returns.
+    """
+
+    segment_id: int
+    id: int | None = None
+    name: str | None = None
+    description: str | None = None
+    audience_id: int | None = None
+    account_id: int | None = None
+    platform_id: Any = None
+    active: bool | None = None
+    extend: bool | None = None
+    """Whether the vendor extends the segment by itself."""
+    start_date: UtcDateTime | None = None
+    end_date: UtcDateTime | None = None
+    status: str | None = None
+    """``Active`` is the only value that the pages state."""
+    total_ready_count: int | None = None
+    total_processing_count: int | None = None
+    total_pending_count: int | None = None
+    total_upload_count: int | None = None
+    total_failed_count: int | None = None
+    total_no_data_count: int | None = None
+    total_segment_upload_count: int | None = None
+    created: UtcDateTime | None = None
+    updated: UtcDateTime | None = None
+
+
+class PlatformAccount(_Answer):
+    """An account on an ad platform, as the user's organisation has it.
+
+    The vendor's answer also carries an ``accessToken`` of the platform. It is never taken over.
+    """
+
+    id: int
+    name: str | None = None
+    platform_id: Any = None
+    platform_name: str | None = None
+    platform_display_name: str | None = None
+    agency_name: str | None = None
+    account_type_name: str | None = None
+    client_id: Any = None
+
+    def is_on(self, platform: str) -> bool:
+        """Whether ``platform`` is one of the three names that the vendor gives the platform, in any case."""
+        wanted = platform.casefold()
+        return any(
+            str(name).casefold() == wanted
+            for name in (self.platform_id, self.platform_name, self.platform_display_name)
+            if name is not None
+        )

@@ -1,0 +1,295 @@
+"""Sensors: what they defer to, and what they make of each event."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import create_autospec
+
+import pytest
+from airflow.sdk.exceptions import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    TaskDeferralTimeout,
+    TaskDeferred,
+)
+
+from audience_onboarding.digital_audience import sensors
+from audience_onboarding.digital_audience.client import DigitalAudienceClient
+from audience_onboarding.digital_audience.hooks import DigitalAudienceHook
+from audience_onboarding.digital_audience.links import DigitalAudiencePortalLink
+from audience_onboarding.digital_audience.models import Audience, Segment
+from audience_onboarding.digital_audience.sensors import (
+    DEFERRAL_GRACE,
+    DigitalAudienceAudienceStateSensor,
+    DigitalAudienceSegmentStatusSensor,
+)
+from audience_onboarding.digital_audience.settings import DigitalAudienceSettings
+from audience_onboarding.digital_audience.triggers import (
+    DigitalAudienceAudienceStateTrigger,
+    DigitalAudienceSegmentStatusTrigger,
+)
+from audience_onboarding.errors import ConfigurationError, NotFoundError, VendorUnavailableError
+from tests.fakes import task_context
+
+NOW = 1_800_000_000.0
+
+
+@pytest.fixture
+def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    made = create_autospec(DigitalAudienceClient, instance=True)
+    made.settings = DigitalAudienceSettings(
+        base_url="https://vendor.example",
+        user_name="u",
+        password="p",
+        portal_url="https://portal/{audience_id}",
+    )
+    monkeypatch.setattr(DigitalAudienceHook, "client", property(lambda hook: made))
+    return made
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock of the sensors stands still, and nobody sleeps."""
+    monkeypatch.setattr(sensors, "time", SimpleNamespace(time=lambda: NOW))
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+
+
+def audience_sensor(**changes: Any) -> DigitalAudienceAudienceStateSensor:
+    return DigitalAudienceAudienceStateSensor(**{"task_id": "wait", "audience_id": "7", **changes})
+
+
+def segment_sensor(**changes: Any) -> DigitalAudienceSegmentStatusSensor:
+    return DigitalAudienceSegmentStatusSensor(**{"task_id": "wait", "segment_id": 5, **changes})
+
+
+def audience(state: str) -> Audience:
+    return Audience.model_validate({"id": 7, "audienceState": state, "dataUpdated": "2026-11-20T04:00:00Z"})
+
+
+def deferral_of(sensor: Any) -> TaskDeferred:
+    with pytest.raises(TaskDeferred) as caught:
+        sensor.execute(task_context())
+    return caught.value
+
+
+# --- deferring ----------------------------------------------------------------------------------------------
+
+
+def test_it_defers_by_default_with_all_that_it_was_told(client: Any) -> None:
+    deferral = deferral_of(
+        audience_sensor(
+            upload={"audience_id": 7, "baseline": {"state": "READY"}, "mode": "opt-in", "rows_sent": 100},
+            success_states=["DONE"],
+            failure_states=["BAD"],
+            pending_states=["BUSY"],
+            confirm_by="history",
+            poke_interval=30,
+            timeout=3600,
+            digital_audience_conn_id="a_connection",
+        )
+    )
+
+    assert isinstance(deferral.trigger, DigitalAudienceAudienceStateTrigger)
+    assert deferral.trigger.serialize()[1] == {
+        "digital_audience_conn_id": "a_connection",
+        "audience_id": 7,
+        "poll_interval": 30,
+        "deadline": NOW + 3600,
+        "baseline": {"state": "READY"},
+        "mode": "opt-in",
+        "rows": 100,
+        "success_states": ["DONE"],
+        "failure_states": ["BAD"],
+        "pending_states": ["BUSY"],
+        "confirm_by": "history",
+    }
+    assert deferral.method_name == "execute_complete"
+    assert not client.load_audience.called
+
+
+def test_without_an_upload_any_data_is_waited_for(client: Any) -> None:
+    deferral = deferral_of(audience_sensor())
+
+    assert isinstance(deferral.trigger, DigitalAudienceAudienceStateTrigger)
+    arguments = deferral.trigger.serialize()[1]
+    assert (arguments["audience_id"], arguments["baseline"], arguments["mode"], arguments["rows"]) == (
+        7,
+        {},
+        None,
+        None,
+    )
+
+
+@pytest.mark.parametrize("audience_id", [None, "None", "", "seven"])
+def test_a_sensor_without_an_audience_fails_at_once(client: Any, audience_id: Any) -> None:
+    with pytest.raises(AirflowFailException, match="ConfigurationError"):
+        audience_sensor(audience_id=audience_id).execute(task_context())
+
+
+def test_a_segment_is_deferred_in_the_same_way(client: Any) -> None:
+    deferral = deferral_of(
+        segment_sensor(segment_id="5", success_statuses=["Live"], failure_statuses=["Bad"])
+    )
+
+    assert isinstance(deferral.trigger, DigitalAudienceSegmentStatusTrigger)
+    arguments = deferral.trigger.serialize()[1]
+    assert arguments["segment_id"] == 5
+    assert arguments["success_statuses"] == ["Live"]
+    assert arguments["failure_statuses"] == ["Bad"]
+
+
+@pytest.mark.parametrize("timeout", [3600, 3600.0, timedelta(hours=1)])
+def test_airflows_own_time_out_comes_after_the_triggers(client: Any, timeout: Any) -> None:
+    deferral = deferral_of(audience_sensor(timeout=timeout))
+
+    assert isinstance(deferral.trigger, DigitalAudienceAudienceStateTrigger)
+    assert deferral.trigger.deadline == NOW + 3600
+    assert deferral.timeout == timedelta(hours=1) + DEFERRAL_GRACE
+    # Airflow looks for such time-outs every 15 s only.
+    assert timedelta(seconds=15) < DEFERRAL_GRACE
+
+
+@pytest.mark.parametrize(
+    ("make", "longest"), [(audience_sensor, timedelta(days=2)), (segment_sensor, timedelta(days=4))]
+)
+def test_how_long_it_waits_without_being_told(client: Any, make: Any, longest: timedelta) -> None:
+    assert deferral_of(make()).timeout == longest + DEFERRAL_GRACE
+
+
+def test_the_link_to_the_portal_is_there_while_it_waits(client: Any) -> None:
+    context = task_context()
+
+    with pytest.raises(TaskDeferred):
+        audience_sensor().execute(context)
+
+    assert context["ti"].pushed == {DigitalAudiencePortalLink.key: "https://portal/7"}
+
+
+def test_a_connection_that_cannot_be_used_fails_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(hook: object) -> None:
+        raise ConfigurationError(what="The connection has no host")
+
+    monkeypatch.setattr(DigitalAudienceHook, "client", property(fail))
+
+    with pytest.raises(AirflowFailException, match="no host"):
+        audience_sensor().execute(task_context())
+
+
+# --- events -------------------------------------------------------------------------------------------------
+
+
+def test_a_success_returns_what_was_seen() -> None:
+    assert audience_sensor().execute_complete({}, {"status": "success", "result": {"size": 3}}) == {"size": 3}
+
+
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [(audience_sensor, "AudienceFailedError: Audience 7"), (segment_sensor, "SegmentFailedError")],
+)
+def test_a_failure_is_not_tried_again(make: Any, kind: str) -> None:
+    with pytest.raises(AirflowFailException, match=f"{kind}.*in state FAILED"):
+        make().execute_complete(
+            {}, {"status": "failed", "state": "FAILED", "message": "it is in state FAILED"}
+        )
+
+
+def test_an_error_of_the_trigger_is_not_tried_again() -> None:
+    event = {"status": "error", "error": "NotFoundError", "message": "Audience 7 is gone"}
+
+    with pytest.raises(AirflowFailException, match="NotFoundError: Audience 7 is gone"):
+        audience_sensor().execute_complete({}, event)
+
+
+TIMEOUT = {"status": "timeout", "state": "PROCESSING", "message": "the audience is in state PROCESSING"}
+
+
+def test_a_time_out_says_what_was_seen_last() -> None:
+    with pytest.raises(AirflowSensorTimeout, match=r"Audience 7 was not done within 1:00:00.*PROCESSING"):
+        audience_sensor(timeout=3600).execute_complete({}, TIMEOUT)
+
+
+@pytest.mark.parametrize("event", [TIMEOUT, {"status": "failed", "state": "FAILED", "message": "x"}])
+def test_soft_fail_skips(event: dict[str, Any]) -> None:
+    with pytest.raises(AirflowSkipException):
+        audience_sensor(soft_fail=True).resume_execution("execute_complete", {"event": event}, task_context())
+
+
+def test_airflows_own_time_out_is_a_time_out_of_the_sensor() -> None:
+    sensor = audience_sensor()
+
+    def late(*arguments: Any, **more: Any) -> None:
+        raise TaskDeferralTimeout("too late")
+
+    object.__setattr__(sensor, "execute_complete", late)
+
+    with pytest.raises(AirflowSensorTimeout):
+        sensor.resume_execution("execute_complete", {"event": TIMEOUT}, task_context())
+
+
+def test_what_a_sensor_returns_is_what_the_trigger_sent(client: Any) -> None:
+    event = {"status": "success", "result": {"audience_id": 7}}
+
+    found = audience_sensor().resume_execution("execute_complete", {"event": event}, task_context())
+
+    assert found == {"audience_id": 7}
+
+
+# --- poking -------------------------------------------------------------------------------------------------
+
+
+def test_it_can_wait_in_a_worker_slot(client: Any) -> None:
+    client.load_audience.side_effect = [
+        audience("PROCESSING"),
+        VendorUnavailableError(what="Down"),
+        audience("READY"),
+    ]
+
+    found = audience_sensor(deferrable=False).execute(task_context())
+
+    assert found["audience_state"] == "READY"
+    assert client.load_audience.call_count == 3
+
+
+def test_a_poke_ends_with_a_failure(client: Any) -> None:
+    client.load_audience.return_value = audience("FAILED")
+
+    with pytest.raises(AirflowFailException, match="AudienceFailedError"):
+        audience_sensor(deferrable=False).execute(task_context())
+
+
+def test_a_poke_ends_with_an_error_that_stays(client: Any) -> None:
+    client.load_audience.side_effect = NotFoundError(what="Audience 7 is gone")
+
+    with pytest.raises(AirflowFailException, match="NotFoundError"):
+        audience_sensor(deferrable=False).execute(task_context())
+
+
+def test_a_poke_ends_at_the_time_out(client: Any) -> None:
+    client.load_audience.return_value = audience("PROCESSING")
+
+    with pytest.raises(AirflowSensorTimeout):
+        audience_sensor(deferrable=False, timeout=0).execute(task_context())
+
+
+def test_a_segment_is_poked_by_its_status(client: Any) -> None:
+    client.load_segment.side_effect = [
+        Segment.model_validate({"segmentId": 5, "status": status}) for status in ("Pending", "Active")
+    ]
+
+    assert segment_sensor(deferrable=False).execute(task_context())["status"] == "Active"
+
+
+# --- templates ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [audience_sensor, segment_sensor])
+def test_every_templated_field_is_an_attribute(make: Any) -> None:
+    sensor = make()
+
+    assert all(hasattr(sensor, name) for name in sensor.template_fields)
+    assert "digital_audience_conn_id" in sensor.template_fields

@@ -1,0 +1,128 @@
+"""What Airflow reads of the package when it discovers it as a provider."""
+
+from __future__ import annotations
+
+import json
+from importlib import import_module
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from audience_onboarding.digital_audience.hooks import DigitalAudienceHook
+from audience_onboarding.digital_audience.settings import DigitalAudienceSettings
+from audience_onboarding.errors import ConfigurationError
+from audience_onboarding.provider import get_provider_info
+
+PROJECT = Path(__file__).resolve().parents[2]
+CONNECTION_TYPES = get_provider_info()["connection-types"]
+
+VALUES: dict[str, Any] = {
+    "api_prefix": "/api",
+    "verify_tls": "false",
+    "connect_timeout": 5,
+    "read_timeout": 5,
+    "portal_url": "https://portal/{audience_id}",
+    "paths": '{"create_campaign": "/campaign/create"}',
+    "session_expired_pattern": "expired",
+}
+"""A value for each field of the form."""
+
+
+def settings(**options: Any) -> DigitalAudienceSettings:
+    return DigitalAudienceSettings.from_options(
+        host="https://vendor.example", user_name="u", password="p", options=options
+    )
+
+
+@pytest.fixture(scope="module")
+def form() -> dict[str, Any]:
+    (found,) = [item for item in CONNECTION_TYPES if item["connection-type"] == "digital_audience"]
+    fields: dict[str, Any] = found["conn-fields"]
+    return fields
+
+
+@pytest.mark.parametrize("schema", ["provider_info.schema.json", "provider.yaml.schema.json"])
+def test_it_is_what_airflow_wants(schema: str) -> None:
+    found = files("airflow") / schema
+    if not found.is_file():
+        pytest.skip(f"this Airflow has no {schema}")
+    rules = json.loads(found.read_text(encoding="utf-8"))
+    if "yaml" in schema:
+        # That schema is for the file that providers keep in Airflow's repository; the part about connections counts.
+        rules = {**rules["properties"]["connection-types"], "definitions": rules.get("definitions", {})}
+        jsonschema.validate(CONNECTION_TYPES, rules)
+    else:
+        jsonschema.validate(get_provider_info(), rules)
+
+
+def test_the_hook_of_a_connection_type_is_there() -> None:
+    for item in CONNECTION_TYPES:
+        module, _, name = item["hook-class-name"].rpartition(".")
+        hook = getattr(import_module(module), name)
+        assert hook.conn_type == item["connection-type"]
+        assert hook.hook_name == item["hook-name"]
+
+
+def test_every_field_of_the_form_is_an_option_of_the_settings(form: dict[str, Any]) -> None:
+    assert set(form) == set(VALUES)
+    for name, value in VALUES.items():
+        assert settings(**{name: value}) != settings(), f"{name} changes nothing"
+
+
+def test_every_option_of_the_settings_is_a_field_of_the_form(form: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        settings(typo=1)
+
+    allowed = caught.value.next_step.removeprefix("Allowed are ").split(", ")
+    assert set(form) == set(allowed)
+
+
+@pytest.mark.parametrize("name", sorted(VALUES))
+def test_a_field_takes_its_value_and_may_be_empty(form: dict[str, Any], name: str) -> None:
+    schema = form[name]["schema"]
+
+    jsonschema.validate(VALUES[name], schema)
+    jsonschema.validate(None, schema)
+    assert settings(**{name: None}) == settings()
+
+
+@pytest.mark.parametrize("name", ["connect_timeout", "read_timeout"])
+@pytest.mark.parametrize("value", [0, -1, "soon"])
+def test_the_form_refuses_what_the_settings_refuse(form: dict[str, Any], name: str, value: Any) -> None:
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(value, form[name]["schema"])
+
+
+def test_every_field_is_labelled_and_explained(form: dict[str, Any]) -> None:
+    for field in form.values():
+        assert field["label"]
+        assert "Empty:" in field["description"] or "Operations:" in field["description"]
+
+
+def test_airflow_knows_the_connection_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    from airflow.sdk.providers_manager_runtime import ProviderInfo, ProvidersManagerTaskRuntime
+
+    manager = ProvidersManagerTaskRuntime()
+    manager._initialized_cache.clear()
+    monkeypatch.setattr(
+        manager,
+        "initialize_providers_list",
+        lambda: manager._provider_dict.update(
+            {"airflow-audience-onboarding": ProviderInfo("0.1.0", get_provider_info())}
+        ),
+    )
+
+    found = manager.hooks["digital_audience"]
+
+    assert found is not None
+    assert found.hook_name == DigitalAudienceHook.hook_name
+
+
+def test_the_distribution_has_the_entry_point() -> None:
+    text = (PROJECT / "pyproject.toml").read_text(encoding="utf-8")
+
+    assert "[project.entry-points.apache_airflow_provider]" in text
+    assert '"audience_onboarding.provider:get_provider_info"' in text
