@@ -1,0 +1,50 @@
+"""What the DAGs of the package have in common."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from audience_onboarding.definitions import AudienceDefinition
+from audience_onboarding.orchestration.failures import OnboardingRetryPolicy
+from audience_onboarding.orchestration.memory import audience_asset
+
+PACKAGE_TAG = "audience-onboarding"
+
+CRM_FOLDER_HINT = "A relative path counts from `include/`."
+
+
+def onboarding_dag_id(key: str) -> str:
+    """The DAG that loads an audience."""
+    return f"onboard_{key}"
+
+
+def activation_dag_id(key: str) -> str:
+    """The DAG that activates an audience."""
+    return f"activate_{key}"
+
+
+EXTENSION_DAG_ID = "extend_segment_end_dates"
+"""The DAG that keeps the segments of all audiences alive."""
+
+
+def asset_of(definition: AudienceDefinition) -> Any:
+    """The asset that stands for the audience of a definition."""
+    return audience_asset(definition.platform, definition.key)
+
+
+def default_args(*, owner: str, retries: int) -> dict[str, Any]:
+    """Arguments of every task: retries that only follow errors which may go away, further and further apart."""
+    return {
+        "owner": owner,
+        "retries": retries,
+        "retry_delay": timedelta(minutes=1),
+        "retry_exponential_backoff": 2.0,
+        "max_retry_delay": timedelta(hours=1),
+        "retry_policy": OnboardingRetryPolicy(),
+    }
+
+
+def tags_of(definition: AudienceDefinition, *more: str) -> list[str]:
+    """The tags of a definition's DAGs."""
+    return sorted({PACKAGE_TAG, definition.platform, *definition.tags, *more})

@@ -1,0 +1,289 @@
+"""The onboarding DAG of an audience: campaign, audience, upload, wait, record, publish."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, time, timedelta
+from pathlib import Path
+from typing import Any
+
+import pendulum
+from airflow.sdk import DAG, CronPartitionTimetable, Param, get_current_context, task
+from airflow.sdk.exceptions import AirflowSkipException
+
+from audience_onboarding.definitions import AudienceDefinition, Schedule
+from audience_onboarding.digital_audience.operators import (
+    DigitalAudienceCreateCampaignOperator,
+    DigitalAudienceCreateCrmAudienceOperator,
+    DigitalAudienceOnboardCrmToS3Operator,
+)
+from audience_onboarding.digital_audience.sensors import DigitalAudienceAudienceStateSensor
+from audience_onboarding.orchestration.load_date import BACKFILL, run_type
+from audience_onboarding.orchestration.memory import (
+    LAST_LOAD_KEY,
+    campaign_asset,
+    load_key,
+    memory_of,
+)
+from audience_onboarding.orchestration.pools import CREATE_POOL
+from audience_onboarding.pipelines.common import (
+    asset_of,
+    default_args,
+    onboarding_dag_id,
+    tags_of,
+)
+
+log = logging.getLogger(__name__)
+
+UPLOAD_TASK = "upload"
+RECORD_TASK = "record_load"
+
+LAST_TASKS = {"confirmed": RECORD_TASK, "uploaded": UPLOAD_TASK}
+"""The task that later loads wait for, by what they wait for."""
+
+
+def build_onboarding_dag(definition: AudienceDefinition, *, base: Path) -> DAG:
+    """The DAG that loads one audience, by schedule, by hand and by backfill.
+
+    :param definition: the audience.
+    :param base: what a relative path of the source counts from.
+    """
+    asset = asset_of(definition)
+    with DAG(
+        dag_id=onboarding_dag_id(definition.key),
+        dag_display_name=f"Onboard: {definition.name}",
+        description=f"Load the CRM extract of {definition.name!r} into its audience",
+        doc_md=_documentation(definition),
+        tags=tags_of(definition, "onboarding"),
+        default_args=default_args(owner=definition.owner, retries=definition.retries),
+        catchup=False,
+        params=_form(definition),
+        schedule=_timetable(definition.schedule),
+        start_date=_first_moment(definition.schedule),
+        end_date=_last_moment(definition.schedule),
+    ) as dag:
+        if definition.campaign is None or definition.id is not None:
+            campaign_id: Any = None
+        elif definition.campaign.id is not None:
+            campaign_id = definition.campaign.id
+        else:
+            campaign_name = str(definition.campaign.name)
+            campaign_id = DigitalAudienceCreateCampaignOperator(
+                task_id="ensure_campaign",
+                campaign_name=campaign_name,
+                digital_audience_conn_id=definition.connection,
+                asset=campaign_asset(definition.platform, definition.connection, campaign_name),
+                is_dry_run="{{ params.dry_run }}",
+                pool=CREATE_POOL,
+            ).output
+        if definition.id is not None:
+            audience_id: Any = definition.id
+        else:
+            audience_id = DigitalAudienceCreateCrmAudienceOperator(
+                task_id="ensure_audience",
+                audience_name=definition.name,
+                description=definition.description,
+                campaign_id=campaign_id,
+                digital_audience_conn_id=definition.connection,
+                asset=asset,
+                is_dry_run="{{ params.dry_run }}",
+                max_active_tis_per_dag=1,
+            ).output
+        upload = DigitalAudienceOnboardCrmToS3Operator(
+            task_id=UPLOAD_TASK,
+            # repr() makes it a Jinja string, whatever the path holds.
+            source=f"{{{{ params.source or {definition.source.resolve(base)!r} }}}}",
+            columns=definition.source.columns.by_identifier(),
+            delimiter=definition.source.delimiter,
+            encoding=definition.source.encoding,
+            country=definition.source.country,
+            source_aws_conn_id=definition.source.aws_connection,
+            audience_id=audience_id,
+            mode="{{ params.mode }}",
+            bucket=definition.upload.bucket,
+            aws_conn_id=definition.upload.aws_connection,
+            memory_limit_mib=definition.upload.memory_limit_mib,
+            digital_audience_conn_id=definition.connection,
+            asset=asset,
+            timezone=definition.timezone,
+            supersede="{{ params.supersede }}",
+            is_dry_run="{{ params.dry_run }}",
+            in_order_of=LAST_TASKS[definition.upload.wait_for_earlier_loads],
+            # A backfill ignores the DAG's max_active_runs, but not this.
+            max_active_tis_per_dag=1,
+        )
+        ready = DigitalAudienceAudienceStateSensor(
+            task_id="wait_until_ready",
+            upload=upload.output,
+            success_states=definition.wait.success_states,
+            failure_states=definition.wait.failure_states,
+            pending_states=definition.wait.pending_states,
+            confirm_by=definition.wait.confirm_by,
+            poke_interval=definition.wait.poll_seconds,
+            timeout=timedelta(hours=definition.wait.timeout_hours).total_seconds(),
+            digital_audience_conn_id=definition.connection,
+        )
+
+        @task(task_id=RECORD_TASK, inlets=[asset], max_active_tis_per_dag=1, multiple_outputs=False)
+        def record_load(load: dict[str, Any], seen: dict[str, Any]) -> dict[str, Any]:
+            """Remember the confirmed load, and show what came of it."""
+            context = get_current_context()
+            record = _record(load, seen, context)
+            memory = memory_of(context, asset)
+            memory.set(load_key(record["load_date"], record["mode"]), record)
+            last = memory.get(LAST_LOAD_KEY) or {}
+            if record["load_date"] >= last.get("load_date", ""):
+                memory.set(LAST_LOAD_KEY, record)
+            log.info("%s", _report(record))
+            return record
+
+        @task(task_id="publish", outlets=[asset])
+        def publish(record: dict[str, Any]) -> None:
+            """Publish the load as an event of the audience's asset, which starts the activation."""
+            context: Any = get_current_context()
+            if run_type(context) == BACKFILL and not context["params"]["activate_on_backfill"]:
+                raise AirflowSkipException(
+                    "A historical load starts no activation. To have it do so, set 'activate_on_backfill'"
+                )
+            events = context["outlet_events"][asset]
+            events.extra = record
+            # A manual run has no partition key of its own, and without one nobody hears of the event.
+            events.add_partitions(record["load_date"])
+
+        # TaskFlow takes outputs of tasks where the functions name what these will be.
+        outputs: Any = (upload.output, ready.output)
+        recorded: Any = record_load(*outputs)
+        publish(recorded)
+    return dag
+
+
+def _timetable(schedule: Schedule | None) -> CronPartitionTimetable | None:
+    if schedule is None:
+        return None
+    return CronPartitionTimetable(schedule.cron, timezone=schedule.timezone, key_format="%Y-%m-%d")
+
+
+def _first_moment(schedule: Schedule | None) -> datetime | None:
+    if schedule is None:
+        return None
+    return datetime.combine(schedule.start, time.min, tzinfo=pendulum.timezone(schedule.timezone))
+
+
+def _last_moment(schedule: Schedule | None) -> datetime | None:
+    if schedule is None or schedule.end is None:
+        return None
+    return datetime.combine(schedule.end, time.max, tzinfo=pendulum.timezone(schedule.timezone))
+
+
+def _form(definition: AudienceDefinition) -> dict[str, Param]:
+    return {
+        "load_date": Param(
+            None,
+            type=["null", "string"],
+            format="date",
+            title="Load date",
+            description_md="Which day's extract to load. Empty: the day of the run. Leave it empty in a backfill.",
+        ),
+        "mode": Param(
+            definition.upload.mode,
+            type="string",
+            enum=["opt-in", "opt-out", "replace"],
+            values_display={
+                "opt-in": "opt-in: add the records",
+                "opt-out": "opt-out: remove the matching records",
+                "replace": "replace: replace the entire record set",
+            },
+            title="Mode",
+        ),
+        "source": Param(
+            None,
+            type=["null", "string"],
+            title="Source",
+            description_md="Another file or `s3://` URL for this run. `{load_date}` stands for the load date. "
+            "Empty: the definition's.",
+        ),
+        "dry_run": Param(
+            False,
+            type="boolean",
+            title="Dry run",
+            description_md="Do everything but create and send: the log of `upload` shows the counts.",
+        ),
+        "supersede": Param(
+            False,
+            type="boolean",
+            title="Supersede",
+            description_md="Overwrite what was sent for this day and mode, if the content differs. Without it, "
+            "other content for a day that was sent already is an error.",
+        ),
+        "activate_on_backfill": Param(
+            False,
+            type="boolean",
+            title="Activate on backfill",
+            description_md="In a backfill, let each historical load start the activation.",
+        ),
+    }
+
+
+def _record(load: dict[str, Any], seen: dict[str, Any], context: Any) -> dict[str, Any]:
+    kept = (
+        "audience_id",
+        "load_date",
+        "mode",
+        "bucket",
+        "s3_key",
+        "content_sha256",
+        "rows_read",
+        "rows_sent",
+        "duplicates",
+        "rejected",
+        "rejected_by_reason",
+    )
+    return {
+        **{name: load[name] for name in kept},
+        "audience_state": seen["audience_state"],
+        "match_rates": seen["match_rates"],
+        "data_set": seen["data_set"],
+        "data_updated": seen["data_updated"],
+        "run_id": context["run_id"],
+        "run_type": run_type(context),
+    }
+
+
+def _report(record: dict[str, Any]) -> str:
+    lines = [
+        f"Load {record['load_date']} ({record['mode']}) of audience {record['audience_id']} is confirmed",
+        f"  rows read   {record['rows_read']:>10,}",
+        f"  sent        {record['rows_sent']:>10,}",
+        f"  duplicates  {record['duplicates']:>10,}",
+        f"  rejected    {record['rejected']:>10,}",
+        *(f"    {reason}: {count:,}" for reason, count in sorted(record["rejected_by_reason"].items())),
+        *(
+            f"  match rate {name}: {'unknown' if rate is None else f'{rate:.1%}'}"
+            for name, rate in sorted(record["match_rates"].items())
+        ),
+    ]
+    return "\n".join(lines)
+
+
+def _documentation(definition: AudienceDefinition) -> str:
+    schedule = definition.schedule
+    when = f"`{schedule.cron}` ({schedule.timezone})" if schedule else "by hand only"
+    columns = ", ".join(
+        f"{name} from *{column}*" for name, column in definition.source.columns.by_identifier().items()
+    )
+    return f"""\
+### {definition.name}
+{definition.description or ""}
+
+| | |
+|---|---|
+| platform | {definition.platform}, connection `{definition.connection}` |
+| source | `{definition.source.path}` |
+| identifiers | {columns}; normalised and hashed before anything leaves this machine |
+| mode | {definition.upload.mode} |
+| schedule | {when} |
+| owner | {definition.owner} |
+
+Made from `include/audiences/{definition.key}.yaml`. A re-run of a day sends nothing if the extract is unchanged,
+and stops with `UploadConflictError` if it is not, unless *Supersede* is ticked.
+"""

@@ -1,0 +1,73 @@
+"""A folder of definitions to write into."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+GOOD: dict[str, Any] = {
+    "platform": "digital_audience",
+    "name": "Newsletter",
+    "owner": "crm-team",
+    "campaign": {"name": "Always-on"},
+    "source": {"path": "crm/{load_date}.csv", "columns": {"email": "E-mail"}},
+    "schedule": {
+        "cron": "0 3 * * *",
+        "timezone": "Europe/Amsterdam",
+        "start": "2026-11-16",
+        "end": "2026-11-20",
+    },
+    "activation": {
+        "targets": [
+            {
+                "key": "dv360",
+                "account": {"platform": "DV360", "name": "Example NL"},
+                "segment_name": "Newsletter",
+                "description": "CRM onboarding",
+            }
+        ],
+        "extend": {"within_days": 7, "days": 30},
+    },
+}
+
+REMOVE = object()
+"""In a change: leave the field out."""
+
+
+def changed(**changes: Any) -> dict[str, Any]:
+    """The good definition with changes, by dotted name with ``__`` for the dot."""
+    definition = copy.deepcopy(GOOD)
+    for name, value in changes.items():
+        *folders, last = name.split("__")
+        place: Any = definition
+        for folder in folders:
+            place = place[int(folder)] if folder.isdigit() else place[folder]
+        if value is REMOVE:
+            del place[last]
+        else:
+            place[last] = value
+    return definition
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., Path]:
+    """Write a definition under a name; text as it is."""
+
+    def to_file(content: Any, name: str = "newsletter.yaml") -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, bytes):
+            path.write_bytes(content)
+        else:
+            path.write_text(
+                content if isinstance(content, str) else yaml.safe_dump(content, allow_unicode=True),
+                encoding="utf-8",
+            )
+        return path
+
+    return to_file

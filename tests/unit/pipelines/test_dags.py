@@ -1,0 +1,105 @@
+"""All DAGs of a folder of definitions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import yaml
+
+from audience_onboarding.errors import DefinitionError
+from audience_onboarding.pipelines import audience_dags, check_definitions, dags, upkeep_dag
+from tests.unit.pipelines.conftest import changed
+
+PROJECT = Path("/project")
+
+
+def parsing_for(monkeypatch: pytest.MonkeyPatch, dag_id: str | None) -> None:
+    monkeypatch.setattr(dags, "get_parsing_context", lambda: SimpleNamespace(dag_id=dag_id, task_id=None))
+
+
+def test_every_good_definition_has_its_dags(folder: Path) -> None:
+    found = audience_dags(PROJECT)
+
+    assert set(found) == {"onboard_newsletter", "activate_newsletter", "onboard_quiet"}
+    assert all(dag.dag_id == name for name, dag in found.items())
+
+
+def test_a_task_builds_the_dags_of_its_own_definition_only(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for dag_id, built in {
+        "onboard_newsletter": {"onboard_newsletter", "activate_newsletter"},
+        "activate_newsletter": {"onboard_newsletter", "activate_newsletter"},
+        "onboard_quiet": {"onboard_quiet"},
+        "onboard_gone": set(),
+    }.items():
+        parsing_for(monkeypatch, dag_id)
+        found = set(audience_dags(PROJECT))
+        assert found <= built
+        assert dag_id in found or not built
+
+
+def test_a_dag_of_another_kind_builds_all(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parsing_for(monkeypatch, "extend_segment_end_dates")
+
+    assert len(audience_dags(PROJECT)) == 3
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param({**changed(), "tags": ["x" * 101]}, id="a tag that is too long"),
+        pytest.param({**changed(), "wait": {"timeout_hours": 1e300}}, id="a time-out that is too long"),
+        pytest.param({**changed(), "wait": {"timeout_hours": float("inf")}}, id="a time-out without end"),
+        pytest.param(changed(source__path="{load_date.week}"), id="a placeholder that is none"),
+        pytest.param("start: 2026-02-30", id="a day that is none"),
+    ],
+)
+def test_no_definition_takes_the_dags_of_the_others_with_it(folder: Path, content: object) -> None:
+    text = content if isinstance(content, str) else yaml.safe_dump(content)
+    (folder / "odd.yaml").write_text(text, encoding="utf-8")
+
+    assert {"onboard_newsletter", "activate_newsletter", "onboard_quiet"} <= set(audience_dags(PROJECT))
+    with pytest.raises(DefinitionError, match=r"odd\.yaml"):
+        check_definitions(PROJECT)
+
+
+def test_relative_paths_count_from_the_folder_above_the_definitions(folder: Path) -> None:
+    source = audience_dags(PROJECT)["onboard_quiet"].get_task("upload").source  # type: ignore[attr-defined]
+
+    assert f"{folder.parent}/crm/{{load_date}}.csv" in source
+
+
+def test_upkeep_covers_the_good_definitions(folder: Path) -> None:
+    dag = upkeep_dag(PROJECT)
+
+    assert dag.params.get_param("audience").schema["enum"] == [None, "newsletter"]
+
+
+def test_all_broken_definitions_are_named(folder: Path) -> None:
+    (folder / "other.yaml").write_text("owner: x", encoding="utf-8")
+
+    with pytest.raises(DefinitionError) as caught:
+        check_definitions(PROJECT)
+
+    assert "2 audience definitions are broken" in str(caught.value)
+    assert "broken.yaml" in str(caught.value)
+    assert "other.yaml" in str(caught.value)
+    assert "newsletter.yaml" not in str(caught.value)
+
+
+def test_good_definitions_pass(folder: Path) -> None:
+    (folder / "broken.yaml").unlink()
+
+    check_definitions(PROJECT)
+
+
+def test_a_folder_that_is_not_there_is_no_folder_without_definitions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUDIENCE_ONBOARDING_DEFINITIONS", str(tmp_path / "typo"))
+
+    with pytest.raises(DefinitionError, match="typo"):
+        check_definitions(PROJECT)

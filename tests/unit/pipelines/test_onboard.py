@@ -1,0 +1,411 @@
+"""The onboarding DAG: its tasks, its form, and what its own functions do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import jinja2
+import pytest
+from airflow.sdk import DAG
+from airflow.sdk.exceptions import AirflowSkipException, ParamValidationError
+
+from audience_onboarding.orchestration.failures import OnboardingRetryPolicy
+from audience_onboarding.orchestration.pools import CREATE_POOL
+from audience_onboarding.pipelines import build_onboarding_dag, onboard
+from tests.fakes import AssetStores, task_context
+from tests.unit.pipelines.conftest import REMOVE, definition, function_of
+
+BASE = Path("/project/include")
+
+
+def build(**changes: Any) -> DAG:
+    return build_onboarding_dag(definition(**changes), base=BASE)
+
+
+def chain_of(dag: DAG) -> list[str]:
+    """The tasks in the order in which they run."""
+    order: list[str] = []
+    while len(order) < len(dag.tasks):
+        (next_one, *_) = sorted(
+            task.task_id
+            for task in dag.tasks
+            if task.task_id not in order and task.upstream_task_ids <= set(order)
+        )
+        order.append(next_one)
+    return order
+
+
+# --- tasks --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "creating"),
+    [
+        ({}, ["ensure_campaign", "ensure_audience"]),
+        ({"campaign": {"id": 5}}, ["ensure_audience"]),
+        ({"campaign": REMOVE, "id": 7}, []),
+        ({"id": 7}, []),
+        ({"campaign": {"id": 5}, "id": 7}, []),
+    ],
+)
+def test_what_is_pinned_is_not_created(changes: dict[str, Any], creating: list[str]) -> None:
+    dag = build(**changes)
+
+    assert chain_of(dag) == [*creating, "upload", "wait_until_ready", "record_load", "publish"]
+
+
+def test_each_task_follows_the_one_before() -> None:
+    dag = build()
+
+    assert {task.task_id: task.upstream_task_ids for task in dag.tasks} == {
+        "ensure_campaign": set(),
+        "ensure_audience": {"ensure_campaign"},
+        "upload": {"ensure_audience"},
+        "wait_until_ready": {"upload"},
+        "record_load": {"upload", "wait_until_ready"},
+        "publish": {"record_load"},
+    }
+
+
+def test_pinned_ids_reach_the_tasks() -> None:
+    assert build(campaign={"id": 5}).get_task("ensure_audience").campaign_id == 5  # type: ignore[attr-defined]
+    assert build(id=7).get_task("upload").audience_id == 7  # type: ignore[attr-defined]
+
+
+def test_what_several_audiences_share_is_created_by_one_task_at_a_time() -> None:
+    first, second = build(key="one"), build(key="two")
+
+    for dag in (first, second):
+        assert dag.get_task("ensure_campaign").pool == CREATE_POOL
+    shared = [dag.get_task("ensure_campaign").asset.name for dag in (first, second)]  # type: ignore[attr-defined]
+    assert len(set(shared)) == 1
+    own = [dag.get_task("ensure_audience").asset.name for dag in (first, second)]  # type: ignore[attr-defined]
+    assert len(set(own)) == 2
+
+
+@pytest.mark.parametrize("task_id", ["ensure_audience", "upload", "record_load"])
+def test_what_writes_the_audiences_memory_runs_once_at_a_time_in_a_backfill_too(task_id: str) -> None:
+    assert build().get_task(task_id).max_active_tis_per_dag == 1
+
+
+def test_every_task_follows_our_rules_of_retrying() -> None:
+    for task in build(retries=5).tasks:
+        assert isinstance(task.retry_policy, OnboardingRetryPolicy)
+        assert (task.retries, task.owner) == (5, "crm-team")
+
+
+def test_only_publish_makes_an_event_of_the_audience() -> None:
+    dag = build()
+
+    assert {task.task_id: [asset.name for asset in task.outlets] for task in dag.tasks if task.outlets} == {
+        "publish": ["audience/newsletter"]
+    }
+    assert {task.task_id for task in dag.tasks if task.inlets} == {
+        "ensure_campaign",
+        "ensure_audience",
+        "upload",
+        "record_load",
+    }
+
+
+@pytest.mark.parametrize(
+    ("until", "task_id"), [(None, "record_load"), ("confirmed", "record_load"), ("uploaded", "upload")]
+)
+def test_later_loads_wait_for_earlier_ones(until: str | None, task_id: str) -> None:
+    dag = build(upload={} if until is None else {"wait_for_earlier_loads": until})
+
+    assert dag.get_task("upload").in_order_of == task_id  # type: ignore[attr-defined]
+    assert dag.has_task(task_id)
+
+
+def test_the_definition_reaches_the_tasks() -> None:
+    dag = build(
+        connection="a_connection",
+        source={
+            "path": "x.csv",
+            "columns": {"email": "E-mail", "phone": "Phone"},
+            "delimiter": ";",
+            "encoding": "cp1252",
+            "country": "SE",
+            "aws_connection": "source_s3",
+        },
+        upload={"aws_connection": "vendor_s3", "bucket": "b", "memory_limit_mib": 256},
+        wait={
+            "success_states": ["DONE"],
+            "failure_states": ["BAD"],
+            "pending_states": ["BUSY"],
+            "confirm_by": "history",
+            "poll_seconds": 5,
+            "timeout_hours": 1.5,
+        },
+    )
+    upload: Any = dag.get_task("upload")
+    wait: Any = dag.get_task("wait_until_ready")
+
+    assert upload.columns == {"email": "E-mail", "phone": "Phone"}
+    assert (upload.delimiter, upload.encoding, upload.country) == (";", "cp1252", "SE")
+    assert (upload.source_aws_conn_id, upload.aws_conn_id, upload.bucket) == ("source_s3", "vendor_s3", "b")
+    assert (upload.memory_limit_mib, upload.timezone) == (256, "Europe/Amsterdam")
+    assert (wait.success_states, wait.failure_states, wait.pending_states) == (("DONE",), ("BAD",), ("BUSY",))
+    assert (wait.confirm_by, wait.poke_interval, wait.timeout) == ("history", 5, 5400)
+    for task_id in ("ensure_campaign", "ensure_audience", "upload", "wait_until_ready"):
+        assert dag.get_task(task_id).digital_audience_conn_id == "a_connection"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "crm/{load_date}.csv",
+        "it's/{load_date}.csv",
+        'a "quoted" name/{load_date:%Y%m%d}.csv',
+        "both ' and \".csv",
+        "back\\slash\\new.csv",
+        "één klant 客户.csv",
+        "{{curly}}/%}}{load_date}.csv",
+    ],
+)
+def test_a_path_survives_the_template_whatever_it_holds(path: str) -> None:
+    template = build(source__path=path).get_task("upload").source  # type: ignore[attr-defined]
+
+    def render(source: str | None) -> str:
+        return jinja2.Template(template).render(params={"source": source})
+
+    assert render(None) == f"/project/include/{path}"
+    assert render("") == f"/project/include/{path}"
+    assert render("s3://other/{load_date}.csv") == "s3://other/{load_date}.csv"
+
+
+# --- schedule -----------------------------------------------------------------------------------------------
+
+
+def test_the_schedule_counts_in_the_definitions_time_zone() -> None:
+    dag = build()
+
+    assert dag.timetable.timezone == "Europe/Amsterdam"  # type: ignore[attr-defined]
+    assert dag.timetable.expression == "0 3 * * *"  # type: ignore[attr-defined]
+    assert dag.start_date == datetime(2026, 11, 15, 23, tzinfo=timezone.utc)
+    assert dag.end_date is not None
+    # The last day counts to its end.
+    assert datetime(2026, 11, 20, 22, 59, 59, tzinfo=timezone.utc) <= dag.end_date
+    assert dag.end_date < datetime(2026, 11, 20, 23, tzinfo=timezone.utc)
+    assert not dag.catchup
+
+
+def test_a_run_is_keyed_by_its_day() -> None:
+    assert build().timetable.key_format == "%Y-%m-%d"  # type: ignore[attr-defined]
+
+
+def test_without_an_end_it_goes_on() -> None:
+    assert build(schedule__end=REMOVE).end_date is None
+
+
+def test_without_a_schedule_it_is_run_by_hand() -> None:
+    dag = build(schedule=REMOVE)
+
+    assert not dag.timetable.can_be_scheduled
+    assert dag.get_task("upload").timezone == "UTC"  # type: ignore[attr-defined]
+
+
+# --- the form -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        ("load_date", [None, "2026-11-20"], ["20-11-2026", "2026-02-30", "yesterday", 20261120, True]),
+        ("mode", ["opt-in", "opt-out", "replace"], ["append", "", None, "OPT-IN"]),
+        ("source", [None, "s3://b/{load_date}.csv"], [5, ["x"]]),
+        ("dry_run", [True, False], ["yes", None, 1]),
+        ("supersede", [True, False], ["yes", None, 1]),
+        ("activate_on_backfill", [True, False], ["yes", None, 1]),
+    ],
+)
+def test_the_form_takes_what_is_meant_and_refuses_the_rest(
+    name: str, good: list[Any], bad: list[Any]
+) -> None:
+    form = build().params
+    param = form.get_param(name)
+
+    for value in good:
+        assert param.resolve(value) == value
+    for value in bad:
+        with pytest.raises(ParamValidationError):
+            param.resolve(value)
+
+
+def test_the_form_is_filled_in_so_that_a_schedule_works() -> None:
+    form = build(upload={"mode": "replace"}).params
+
+    assert form.dump() == {
+        "load_date": None,
+        "mode": "replace",
+        "source": None,
+        "dry_run": False,
+        "supersede": False,
+        "activate_on_backfill": False,
+    }
+    assert set(form) == {name for name in form if form.get_param(name).schema.get("title")}
+
+
+def test_a_dry_run_reaches_every_task_that_could_send_something() -> None:
+    dag = build()
+
+    for task_id in ("ensure_campaign", "ensure_audience", "upload"):
+        task: Any = dag.get_task(task_id)
+        assert "is_dry_run" in task.template_fields
+        assert jinja2.Template(task.is_dry_run).render(params={"dry_run": True}) == "True"
+        assert jinja2.Template(task.is_dry_run).render(params={"dry_run": False}) == "False"
+
+
+# --- recording ----------------------------------------------------------------------------------------------
+
+
+LOAD = {
+    "audience_id": 7,
+    "load_date": "2026-11-20",
+    "mode": "opt-in",
+    "source": "/project/include/crm/2026-11-20.csv",
+    "bucket": "b",
+    "s3_key": "onboard/audience=7/opt-in/20261120_000000.csv",
+    "content_sha256": "abc",
+    "rows_read": 1000,
+    "rows_sent": 900,
+    "duplicates": 60,
+    "rejected": 40,
+    "rejected_by_reason": {"email_invalid": 40},
+    "uploaded": True,
+    "baseline": {},
+}
+SEEN = {
+    "audience_id": 7,
+    "audience_state": "READY",
+    "data_updated": "2026-11-20T04:00:00+00:00",
+    "size": 900,
+    "match_rates": {"EMAIL": 0.5, "PHONE": None},
+    "data_set": {},
+}
+
+
+@pytest.fixture
+def context(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
+    """The context of a scheduled run; a test may change it."""
+    made = task_context(
+        stores=AssetStores(), run_id="scheduled__1", run_type="scheduled", activate_on_backfill=False
+    )
+    monkeypatch.setattr(onboard, "get_current_context", lambda: made)
+    return made
+
+
+def record(context: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    found: dict[str, Any] = function_of(build(), "record_load")({**LOAD, **changes}, SEEN)
+    return found
+
+
+def memory(context: dict[str, Any]) -> dict[str, Any]:
+    return context["asset_state_store"].stores["audience/newsletter"].values  # type: ignore[no-any-return]
+
+
+def test_a_confirmed_load_is_remembered(context: dict[str, Any]) -> None:
+    found = record(context)
+
+    assert memory(context) == {"load.2026-11-20.opt-in": found, "last_load": found}
+    assert found["rows_read"] == found["rows_sent"] + found["duplicates"] + found["rejected"]
+    assert (found["audience_state"], found["match_rates"]) == ("READY", {"EMAIL": 0.5, "PHONE": None})
+    assert (found["run_id"], found["run_type"]) == ("scheduled__1", "scheduled")
+
+
+def test_an_older_load_does_not_become_the_last_one(context: dict[str, Any]) -> None:
+    newest = record(context)
+    older = record(context, load_date="2026-11-19")
+
+    assert memory(context)["last_load"] == newest
+    assert memory(context)["load.2026-11-19.opt-in"] == older
+
+
+def test_a_load_of_the_same_day_becomes_the_last_one(context: dict[str, Any]) -> None:
+    record(context)
+    second = record(context, mode="opt-out")
+
+    assert memory(context)["last_load"] == second
+
+
+def test_what_came_of_a_load_is_logged(context: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+
+    record(context)
+
+    for part in ("1,000", "900", "60", "40", "email_invalid: 40", "EMAIL: 50.0%", "PHONE: unknown"):
+        assert part in caplog.text
+
+
+# --- publishing ---------------------------------------------------------------------------------------------
+
+
+class Event:
+    """What a task can say of its outlet."""
+
+    def __init__(self) -> None:
+        self.extra: dict[str, Any] = {}
+        self.partitions: list[str] = []
+
+    def add_partitions(self, keys: Any) -> None:
+        self.partitions += [keys] if isinstance(keys, str) else list(keys)
+
+
+class Events(dict[str, Event]):
+    """By the asset's name."""
+
+    def __getitem__(self, asset: Any) -> Event:
+        return self.setdefault(asset.name, Event())
+
+
+@pytest.mark.parametrize(
+    ("run_type", "asked_for", "is_published"),
+    [
+        ("scheduled", False, True),
+        ("manual", False, True),
+        ("backfill", False, False),
+        ("backfill", True, True),
+    ],
+)
+def test_a_historical_load_is_published_only_if_asked_for(
+    context: dict[str, Any], run_type: str, asked_for: bool, is_published: bool
+) -> None:
+    events = context["outlet_events"] = Events()
+    context["dag_run"] = SimpleNamespace(run_type=run_type)
+    context["params"]["activate_on_backfill"] = asked_for
+    publish = function_of(build(), "publish")
+
+    if is_published:
+        publish({"load_date": "2026-11-20"})
+        event = dict(events)["audience/newsletter"]
+        assert (event.extra, event.partitions) == ({"load_date": "2026-11-20"}, ["2026-11-20"])
+    else:
+        with pytest.raises(AirflowSkipException, match="activate_on_backfill"):
+            publish({"load_date": "2026-11-20"})
+        assert events == {}
+
+
+# --- what people see ----------------------------------------------------------------------------------------
+
+
+def test_the_dag_says_what_it_is() -> None:
+    dag = build(tags=["crm", "nl"], description="Everyone", source__columns={"phone": "Mobile"})
+
+    assert dag.dag_id == "onboard_newsletter"
+    assert dag.tags == {"audience-onboarding", "crm", "nl", "digital_audience", "onboarding"}
+    assert dag.dag_display_name == "Onboard: Newsletter"
+    assert dag.doc_md is not None
+    for part in (
+        "Newsletter",
+        "Everyone",
+        "crm/{load_date}.csv",
+        "phone from *Mobile*",
+        "0 3 * * *",
+        "crm-team",
+    ):
+        assert part in dag.doc_md
