@@ -1,0 +1,374 @@
+"""The main job in a real Airflow: by form, by schedule, by backfill, again, and when things are wrong."""
+
+from __future__ import annotations
+
+import itertools
+import sqlite3
+from typing import Any
+
+import boto3
+import pytest
+import requests
+
+from scripts.local_stack import wait_for
+from tests.e2e.conftest import BACKFILL_DAYS, CANARY_TRACES, Stack
+
+pytestmark = pytest.mark.e2e
+
+CAMPAIGN_ASSET = "campaign/digital_audience_default/Shared campaign"
+LOAD_DATE = "2026-11-20"
+
+
+def calls(stack: Stack) -> dict[str, int]:
+    """How often the vendor did each operation."""
+    operations = stack.sandbox.admin("summary")["operations"]
+    return {name: count["success"] for name, count in operations.items()}
+
+
+def uploads(stack: Stack, audience_id: int) -> list[dict[str, Any]]:
+    """The objects in an audience's folder, in the order in which they came."""
+    found = [
+        item
+        for item in stack.sandbox.admin("objects")["objects"]
+        if item["key"].startswith(f"onboard/audience={audience_id}/")
+    ]
+    return sorted(found, key=lambda item: item["last_modified"])
+
+
+def finish(stack: Stack, dag_id: str, conf: dict[str, Any] | None = None) -> str:
+    """Run a DAG by hand to its end, which must be a success."""
+    stack.airflow.wait_for_dags(dag_id)
+    stack.airflow.unpause(dag_id)
+    run_id = stack.airflow.trigger(dag_id, conf)
+    state = stack.airflow.wait_for_run(dag_id, run_id)
+    assert state == "success", stack.airflow.task_states(dag_id, run_id)
+    return run_id
+
+
+@pytest.fixture(scope="module")
+def manual_run(stack: Stack) -> str:
+    """A load by hand, with values in the form."""
+    stack.airflow.wait_for_dags("activate_manual_list")
+    stack.airflow.unpause("activate_manual_list")
+    return finish(stack, "onboard_manual_list", {"load_date": LOAD_DATE, "mode": "replace"})
+
+
+def test_a_dry_run_creates_and_sends_nothing(stack: Stack) -> None:
+    run_id = finish(stack, "onboard_manual_list", {"load_date": LOAD_DATE, "dry_run": True})
+    states = stack.airflow.task_states("onboard_manual_list", run_id)
+    assert states["upload"] == states["record_load"] == states["publish"] == "skipped"
+    report = stack.airflow.xcom("onboard_manual_list", run_id, "upload", "dry_run")
+    assert (report["rows_read"], report["rows_sent"], report["duplicates"], report["rejected"]) == (
+        23,
+        21,
+        1,
+        1,
+    )
+    assert "createCampaign" not in calls(stack)
+    assert stack.sandbox.admin("objects")["objects"] == []
+
+
+def test_a_manual_run_with_form_values(stack: Stack, manual_run: str) -> None:
+    record = stack.airflow.xcom("onboard_manual_list", manual_run, "record_load")
+    assert (record["rows_read"], record["rows_sent"], record["duplicates"], record["rejected"]) == (
+        23,
+        21,
+        1,
+        1,
+    )
+    assert record["s3_key"] == f"onboard/audience={record['audience_id']}/replace/20261120_000000.csv"
+    assert record["audience_state"] == "READY"
+    assert set(record["match_rates"]) == {"EMAIL", "PHONE"}
+    members = stack.sandbox.admin(f"audiences/{record['audience_id']}/members")
+    assert len(members["members"]) == 21
+    remembered = stack.airflow.asset_state("audience/manual_list")
+    assert remembered["audience"]["id"] == record["audience_id"]
+    assert remembered["last_load"]["s3_key"] == record["s3_key"]
+
+
+def test_a_confirmed_load_starts_the_activation(stack: Stack, manual_run: str) -> None:
+    assert manual_run
+    run = wait_for(
+        lambda: next(iter(stack.airflow.runs("activate_manual_list")), None), "The activation", timeout=60
+    )
+    assert run["run_type"] == "asset_triggered"
+    assert stack.airflow.wait_for_run("activate_manual_list", run["dag_run_id"]) == "success"
+    segment = stack.airflow.xcom("activate_manual_list", run["dag_run_id"], "wait_until_active_dv360")
+    assert segment["status"] == "Active"
+    assert calls(stack)["activateAudience"] == 1
+
+
+def test_end_dates_are_extended_within_the_window_only(stack: Stack, manual_run: str) -> None:
+    assert manual_run
+    extend = "extend_segment_end_dates"
+    run_id = finish(stack, extend)
+    assert (
+        stack.airflow.task_states(extend, run_id)["extend"] == "skipped"
+    )  # it ends in ten days, not in five
+    run_id = finish(stack, extend, {"audience": "manual_list", "within_days": 15, "days": 60})
+    (moved,) = [item for item in stack.airflow.tasks(extend, run_id) if item["task_id"] == "extend"]
+    assert moved["rendered_map_index"] == "The segment"
+    assert calls(stack)["updateSegmentEndDate"] == 1
+    again = finish(stack, extend, {"audience": "manual_list", "within_days": 15, "days": 60})
+    assert stack.airflow.task_states(extend, again)["extend"] == "skipped"
+    assert calls(stack)["updateSegmentEndDate"] == 1
+
+
+def test_clear_and_rerun_does_nothing_twice(stack: Stack, manual_run: str) -> None:
+    audience_id = stack.airflow.xcom("onboard_manual_list", manual_run, "record_load")["audience_id"]
+    before, objects = calls(stack), uploads(stack, audience_id)
+    activations = len(stack.airflow.runs("activate_manual_list"))
+    stack.airflow.clear("onboard_manual_list", manual_run)
+    wait_for(
+        lambda: stack.airflow.run("onboard_manual_list", manual_run)["state"] != "success" or None,
+        "The start of the cleared run",
+        timeout=30,
+    )
+    assert stack.airflow.wait_for_run("onboard_manual_list", manual_run) == "success"
+    assert stack.airflow.xcom("onboard_manual_list", manual_run, "upload")["uploaded"] is False
+
+    def activated_again() -> bool:
+        runs = stack.airflow.runs("activate_manual_list")
+        return len(runs) > activations and all(run["state"] == "success" for run in runs)
+
+    wait_for(activated_again, "The second activation", timeout=90)
+    after = calls(stack)
+    changing = ("createCampaign", "createCrmAudience", "activateAudience", "updateSegmentEndDate")
+    assert {name: after[name] for name in changing} == {name: before[name] for name in changing}
+    assert uploads(stack, audience_id) == objects
+
+
+def test_a_scheduled_run_loads_its_day_and_activates(stack: Stack) -> None:
+    dag_id = "onboard_scheduled_list"
+    stack.airflow.wait_for_dags(dag_id, "activate_scheduled_list")
+    stack.airflow.unpause("activate_scheduled_list")
+    stack.airflow.unpause(dag_id)
+    run = wait_for(lambda: next(iter(stack.airflow.runs(dag_id)), None), "The scheduled run", timeout=90)
+    assert stack.airflow.wait_for_run(dag_id, run["dag_run_id"]) == "success"
+    stack.airflow.unpause(dag_id, paused=True)
+    assert run["run_type"] == "scheduled"
+    record = stack.airflow.xcom(dag_id, run["dag_run_id"], "record_load")
+    assert record["load_date"] == run["partition_key"]
+    assert f"/opt-in/{record['load_date'].replace('-', '')}_000000.csv" in record["s3_key"]
+    activation = wait_for(
+        lambda: next(iter(stack.airflow.runs("activate_scheduled_list")), None), "The activation", timeout=60
+    )
+    assert stack.airflow.wait_for_run("activate_scheduled_list", activation["dag_run_id"]) == "success"
+    assert activation["partition_key"] == record["load_date"]
+
+
+def test_a_backfill_of_five_days(stack: Stack) -> None:
+    dag_id = "onboard_history_list"
+    stack.airflow.wait_for_dags(dag_id, "activate_history_list")
+    stack.airflow.unpause("activate_history_list")
+    before = calls(stack)
+    stack.airflow.cli(
+        "backfill",
+        "create",
+        "--dag-id",
+        dag_id,
+        "--from-date",
+        BACKFILL_DAYS[0].isoformat(),
+        "--to-date",
+        f"{BACKFILL_DAYS[-1].isoformat()}T23:59",
+    )
+    stack.airflow.unpause(dag_id)
+
+    def all_ended() -> list[dict[str, Any]] | None:
+        runs = [run for run in stack.airflow.runs(dag_id) if run["run_type"] == "backfill"]
+        done = [run for run in runs if run["state"] in {"success", "failed"}]
+        return done if len(done) == len(BACKFILL_DAYS) else None
+
+    runs = wait_for(all_ended, "The end of the backfill", timeout=300)
+    stack.airflow.unpause(dag_id, paused=True)
+    assert {run["state"] for run in runs} == {"success"}
+    audience_id = stack.airflow.asset_state("audience/history_list")["audience"]["id"]
+    keys = [item["key"] for item in uploads(stack, audience_id)]
+    assert keys == [f"onboard/audience={audience_id}/opt-in/{day:%Y%m%d}_000000.csv" for day in BACKFILL_DAYS]
+    # Each day is sent only after the day before it is through.
+    times = [
+        {item["task_id"]: item["end_date"] for item in stack.airflow.tasks(dag_id, run["dag_run_id"])}
+        for run in sorted(runs, key=lambda run: str(run["partition_key"]))
+    ]
+    assert all(
+        earlier["record_load"] < later["upload"] for earlier, later in itertools.pairwise(times)
+    )
+    after = calls(stack)
+    assert after["createCrmAudience"] - before.get("createCrmAudience", 0) == 1
+    assert after["createCampaign"] == 1
+    assert len(stack.sandbox.admin(f"audiences/{audience_id}/members")["members"]) == 25
+    # Historical loads activate nothing.
+    assert {stack.airflow.task_states(dag_id, run["dag_run_id"])["publish"] for run in runs} == {"skipped"}
+    assert stack.airflow.runs("activate_history_list") == []
+
+
+@pytest.mark.parametrize(
+    ("key", "task_id", "message"),
+    [
+        ("wrong_password", "ensure_campaign", "Correct Login and Password of the connection"),
+        ("unknown_audience", "upload", "Audience 999999: the vendor does not know the object"),
+        ("missing_column", "upload", "Mobile"),
+        ("missing_file", "upload", "2026-11-20.csv"),
+        ("missing_bucket", "upload", "no-such-bucket"),
+    ],
+)
+def test_what_is_wrong_is_said_once_and_not_retried(
+    stack: Stack, failed_runs: dict[str, str], key: str, task_id: str, message: str
+) -> None:
+    dag_id, run_id = f"onboard_{key}", failed_runs[key]
+    assert stack.airflow.wait_for_run(dag_id, run_id) == "failed"
+    (task,) = [item for item in stack.airflow.tasks(dag_id, run_id) if item["task_id"] == task_id]
+    assert (task["state"], task["try_number"], task["max_tries"]) == ("failed", 1, 2)
+    log = stack.airflow.log(dag_id, run_id, task_id)
+    assert message in log
+    assert "Error: " in log
+
+
+@pytest.fixture(scope="module")
+def failed_runs(stack: Stack) -> dict[str, str]:
+    """Runs of all the definitions with something wrong, started together."""
+    runs = {}
+    for key in ("wrong_password", "unknown_audience", "missing_column", "missing_file", "missing_bucket"):
+        stack.airflow.wait_for_dags(f"onboard_{key}")
+        stack.airflow.unpause(f"onboard_{key}")
+        runs[key] = stack.airflow.trigger(f"onboard_{key}", {"load_date": LOAD_DATE})
+    return runs
+
+
+@pytest.mark.parametrize("conf", [{"load_date": "20/11/2026"}, {"mode": "append"}, {"dry_run": "maybe"}])
+def test_wrong_input_in_the_form_is_refused_before_the_run(stack: Stack, conf: dict[str, Any]) -> None:
+    response = requests.post(
+        f"{stack.airflow.url}/api/v2/dags/onboard_manual_list/dagRuns",
+        json={"logical_date": None, "conf": conf},
+        headers=dict(stack.airflow._session.headers),
+        timeout=30,
+    )
+    assert response.status_code in {400, 422}
+
+
+def test_fifty_waits_hold_no_worker_and_share_one_login(stack: Stack) -> None:
+    user = {"userName": stack.sandbox.info["username"], "password": stack.sandbox.info["password"]}
+    vendor = requests.Session()
+    url = stack.sandbox.info["api_url"]
+    vendor.post(f"{url}/account/login", json=user, timeout=30).raise_for_status()
+
+    def create(path: str, **body: Any) -> int:
+        answer = vendor.post(f"{url}{path}", json=body, timeout=30)
+        return int(answer.json()["data"]["id"])
+
+    campaign = create("/campaign/createcampaign", name="waits")
+    ids = [
+        create("/audience/createcrmaudience", name=f"w{number}", campaignId=campaign) for number in range(50)
+    ]
+    stack.airflow.wait_for_dags("many_waits")
+    stack.airflow.unpause("many_waits")
+    # A session that is over for all: the triggerer has to log in anew, and may do so once.
+    stack.sandbox.admin("expire-sessions", method="POST")
+    before = stack.sandbox.admin("summary")["logins"]["success"]
+    run_id = stack.airflow.trigger("many_waits", {"audience_ids": ids})
+
+    def waiting() -> list[str]:
+        return [
+            item["state"] for item in stack.airflow.tasks("many_waits", run_id) if item["task_id"] == "wait"
+        ]
+
+    wait_for(lambda: waiting() == ["deferred"] * 50 or None, "Fifty deferred waits", timeout=240)
+    pool = stack.airflow.api("pools/default_pool")
+    assert (pool["running_slots"], pool["queued_slots"]) == (0, 0)
+    assert pool["deferred_slots"] == 50
+
+    def polled() -> bool:
+        loads = stack.sandbox.admin("journal?operation=loadAudienceById")["entries"]
+        return (
+            len({entry["path"] for entry in loads if entry["path"].split("/")[-1] in set(map(str, ids))})
+            == 50
+        )
+
+    wait_for(polled, "A look at each of the fifty", timeout=60)
+    assert stack.sandbox.admin("summary")["logins"]["success"] - before == 1
+    s3 = _s3(stack)
+    content = b"email_sha256\r\n" + b"a" * 64 + b"\r\n"
+    for audience_id in ids:
+        s3.put_object(
+            Bucket=stack.sandbox.info["bucket"],
+            Key=f"onboard/audience={audience_id}/opt-in/20261120_000000.csv",
+            Body=content,
+        )
+    assert stack.airflow.wait_for_run("many_waits", run_id, timeout=300) == "success"
+    assert stack.sandbox.admin("summary")["logins"]["success"] - before == 1
+
+
+def _s3(stack: Stack) -> Any:
+    return boto3.client(
+        "s3",
+        endpoint_url=stack.sandbox.info["s3_url"],
+        aws_access_key_id=stack.sandbox.info["aws_access_key_id"],
+        aws_secret_access_key=stack.sandbox.info["aws_secret_access_key"],
+        region_name=stack.sandbox.info["region"],
+    )
+
+
+def test_the_connection_type_is_listed_with_its_form_and_its_test_button(stack: Stack) -> None:
+    assert "digital_audience" in stack.airflow.cli("providers", "hooks")
+    headers = dict(stack.airflow._session.headers)
+    metas = requests.get(f"{stack.airflow.url}/ui/connections/hook_meta", headers=headers, timeout=60).json()
+    (meta,) = [item for item in metas if item["connection_type"] == "digital_audience"]
+    assert {"api_prefix", "paths", "portal_url", "verify_tls"} <= set(meta["extra_fields"])
+    connection = {
+        "connection_id": "trial",
+        "conn_type": "digital_audience",
+        "host": stack.sandbox.info["api_url"],
+        "login": stack.sandbox.info["username"],
+        "password": stack.sandbox.info["password"],
+    }
+    right = stack.airflow.api("connections/test", method="POST", json=connection)
+    assert right["status"] is True
+    assert "Logged in as" in right["message"]
+    wrong = stack.airflow.api("connections/test", method="POST", json=connection | {"password": "wrong"})
+    assert wrong["status"] is False
+    assert "Correct Login and Password" in wrong["message"]
+
+
+def test_the_pool_of_the_shared_campaign_was_created_by_the_plugin(stack: Stack) -> None:
+    pool = stack.airflow.api("pools/audience_onboarding_create")
+    assert pool["slots"] == 1
+
+
+def test_zz_no_raw_identifier_and_no_secret_is_left_anywhere(stack: Stack, manual_run: str) -> None:
+    """Runs last: looks through all that the runs of this file have left behind."""
+    assert manual_run
+    vendor = requests.Session()
+    url = stack.sandbox.info["api_url"]
+    user = {"userName": stack.sandbox.info["username"], "password": stack.sandbox.info["password"]}
+    vendor.post(f"{url}/account/login", json=user, timeout=30)
+    accounts = vendor.get(f"{url}/organisation/loadplatformaccounts", timeout=30).json()["data"]
+    secrets = [account["accessToken"] for account in accounts if account["accessToken"]]
+    assert secrets
+    traces = [*CANARY_TRACES, *(secret.lower() for secret in secrets), user["password"].lower()]
+
+    places = {str(path): path.read_bytes() for path in stack.airflow.home.rglob("*") if path.is_file()}
+    database = sqlite3.connect(stack.airflow.home / "airflow.db")
+    places["database"] = "\n".join(database.iterdump()).encode()
+    database.close()
+    for item in stack.sandbox.admin("objects")["objects"]:
+        body = _s3(stack).get_object(Bucket=stack.sandbox.info["bucket"], Key=item["key"])["Body"].read()
+        places[item["key"]] = body + repr(item["metadata"]).encode()
+    found = [
+        (place, trace)
+        for place, content in places.items()
+        for trace in traces
+        if trace.encode() in content.lower()
+    ]
+    assert found == []
+    # The search would find them: the runs did read the canaries, and their hashes are there.
+    assert any(b"email_sha256" in content for content in places.values())
+    assert len(places) > 50
+
+
+def test_zz_the_journal_is_clean(stack: Stack) -> None:
+    contents = stack.sandbox.admin("objects")
+    assert contents["open_uploads"] == []
+    summary = stack.sandbox.admin("summary")
+    assert summary["objects"]["refused"] == 0
+    segments = summary["operations"]["activateAudience"]["success"]
+    assert segments == 2  # manual_list and scheduled_list; history_list was a backfill
