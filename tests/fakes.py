@@ -12,13 +12,15 @@ class DictStore:
 
     def __init__(self, values: dict[str, Any] | None = None) -> None:
         self.values = values if values is not None else {}
+        self.retentions: dict[str, Any] = {}
 
     def get(self, key: str) -> Any:
         return self.values.get(key)
 
-    def set(self, key: str, value: Any) -> None:
+    def set(self, key: str, value: Any, *, retention: Any = None) -> None:
         assert value is not None
         self.values[key] = value
+        self.retentions[key] = retention
 
     def delete(self, key: str) -> None:
         self.values.pop(key, None)

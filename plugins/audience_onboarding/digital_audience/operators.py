@@ -75,8 +75,8 @@ class _DigitalAudienceOperator(BaseOperator):
 
     def _settle_hint(self) -> str:
         if self.asset is not None:
-            return f"the state store of asset {self.asset.name!r} (PUT or DELETE /api/v2/assets/<id>/state-store)"
-        return "this task's state store (PUT or DELETE .../taskInstances/<task>/state-store)"
+            return f"the state store of asset {self.asset.name!r} (REST: /api/v2/assets/<asset>/state-store/<key>)"
+        return "this task's state store (REST: .../taskInstances/<task>/state-store/<key>)"
 
     def _audience_id(self, context: Context, given: Any) -> int:
         """``given``, or the id that the audience's asset remembers."""

@@ -179,8 +179,8 @@ def _ambiguous(
         where=f"{creation.account}, sent {intent['at']} by run {intent['run_id']}: {sent}",
         why=why,
         next_step=(
-            "Look for it in the vendor's portal, then settle it: either record the id found, by setting key "
-            f'{key!r} of {settle_hint} to {{"id": <id>}}, or declare that nothing was created, by deleting that '
-            "key. Then clear this task. Until then nothing is sent"
+            f"Look for it in the vendor's portal, then settle it in {settle_hint}: either record the id found, by "
+            f'putting {{"value": {{"id": <id>}}}} under the key {key!r}, or declare that nothing was created, by '
+            "deleting that key. Then clear this task. Until then nothing is sent"
         ),
     )

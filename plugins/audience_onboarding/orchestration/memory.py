@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from urllib.parse import quote
 
 from airflow.sdk import Asset
+from airflow.sdk.execution_time.context import NEVER_EXPIRE
 
 CAMPAIGN_KEY = "campaign"
 AUDIENCE_KEY = "audience"
@@ -63,7 +64,18 @@ def memory_of(context: Any, asset: Asset | None) -> Memory:
     A task's own memory survives retries and clears of its run, but the next run starts without it.
     """
     if asset is None:
-        memory: Memory = context["task_state_store"]
-    else:
-        memory = context["asset_state_store"][asset]
+        return _TaskMemory(context["task_state_store"])
+    memory: Memory = context["asset_state_store"][asset]
     return memory
+
+
+class _TaskMemory:
+    """A task's own state store, without the thirty days after which Airflow would forget."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+        self.get = store.get
+        self.delete = store.delete
+
+    def set(self, key: str, value: Any) -> None:
+        self._store.set(key, value, retention=NEVER_EXPIRE)

@@ -203,7 +203,8 @@ def test_the_message_of_an_ambiguous_creation_says_what_when_who_and_the_two_way
         "2026-11-20T03:00:00+00:00",
         "run_1",
         "name='Always-on', parent=7",
-        "key 'campaign' of the state store of asset 'x'",
+        "the state store of asset 'x'",
+        "key 'campaign'",
         '{"id": <id>}',
         "deleting that key",
     ):
@@ -220,6 +221,17 @@ def test_recording_the_id_settles_it(vendor: Vendor, memory: DictStore) -> None:
     memory.set("campaign", {"id": 12})  # as the message says
 
     assert (vendor.ensure(), vendor.requests) == (12, 1)
+
+
+@pytest.mark.parametrize("lists", [False, True])
+def test_an_id_recorded_beside_the_intent_settles_it_too(
+    vendor: Vendor, memory: DictStore, lists: bool
+) -> None:
+    vendor.lists = lists
+    intent = {"name": "Always-on", "at": "2026-11-19T03:00:00+00:00", "run_id": "run_0"}
+    memory.set("campaign", {"intent": intent, "id": 12})
+
+    assert (vendor.ensure(), vendor.requests) == (12, 0)
 
 
 def test_declaring_that_nothing_was_created_settles_it(vendor: Vendor, memory: DictStore) -> None:

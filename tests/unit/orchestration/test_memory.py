@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from airflow.sdk.execution_time.context import NEVER_EXPIRE
 
 from audience_onboarding.orchestration.memory import (
     audience_asset,
@@ -13,7 +14,7 @@ from audience_onboarding.orchestration.memory import (
     memory_of,
     segment_key,
 )
-from tests.fakes import AssetStores, DictStore
+from tests.fakes import AssetStores, DictStore, task_context
 
 
 def test_an_asset_has_a_memory_that_outlives_the_run() -> None:
@@ -81,3 +82,15 @@ def test_the_same_campaign_is_the_same_asset() -> None:
     assert campaign_asset("digital_audience", "a", "Always-on") == campaign_asset(
         "digital_audience", "a", "Always-on"
     )
+
+
+def test_what_a_task_remembers_by_itself_does_not_expire() -> None:
+    context = task_context()
+    memory = memory_of(context, None)
+
+    memory.set("campaign", {"id": 5})
+
+    assert memory.get("campaign") == {"id": 5}
+    assert context["task_state_store"].retentions["campaign"] is NEVER_EXPIRE
+    memory.delete("campaign")
+    assert memory.get("campaign") is None
