@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import create_autospec
 
 import pytest
-from airflow.sdk.exceptions import ParamValidationError
+from airflow.sdk.exceptions import AirflowFailException, ParamValidationError
 
 from audience_onboarding.definitions import ExtendEndDates
 from audience_onboarding.digital_audience.client import DigitalAudienceClient
@@ -192,3 +193,22 @@ def test_the_form_takes_what_is_meant_and_refuses_the_rest(
     for value in bad:
         with pytest.raises(ParamValidationError):
             param.resolve(value)
+
+
+def test_a_problem_with_one_audience_is_reported_beside_the_extensions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    dag = build_extension_dag([definition()])
+    pulled = {"value": ["one: NotFoundError: Audience 1 is gone."]}
+    monkeypatch.setattr(
+        extend, "get_current_context", lambda: {"ti": SimpleNamespace(xcom_pull=lambda **_: pulled["value"])}
+    )
+    report = function_of(dag, "report_problems")
+
+    with pytest.raises(AirflowFailException, match="Audience 1 is gone"):
+        report()
+
+    pulled["value"] = []
+    report()
+    # After "extend" it would be the last task, and alone decide about the run.
+    assert dag.get_task("report_problems").upstream_task_ids == {"find_segments"}
