@@ -362,10 +362,14 @@ class Airflow:
         body = {"dry_run": False, "dag_run_id": run_id, "only_failed": False, "reset_dag_runs": True}
         self.api(f"dags/{dag_id}/clearTaskInstances", method="POST", json=body)
 
+    def asset_id(self, name: str) -> int | None:
+        """Airflow's id of an asset, ``None`` if it does not know it."""
+        assets = self.api(f"assets?name_pattern={_quoted(name)}&limit=1000")["assets"]
+        return next((asset["id"] for asset in assets if asset["name"] == name), None)
+
     def asset_state(self, name: str) -> dict[str, Any]:
         """All that the state store of an asset holds, by key."""
-        assets = self.api(f"assets?name_pattern={_quoted(name)}&limit=1000")["assets"]
-        asset_id = next((asset["id"] for asset in assets if asset["name"] == name), None)
+        asset_id = self.asset_id(name)
         if asset_id is None:
             return {}
         entries = self.api(f"assets/{asset_id}/state-store?limit=1000")

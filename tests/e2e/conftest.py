@@ -97,6 +97,8 @@ def _write_definitions(stack: Stack) -> None:
     stack.define("history_list", schedule=schedule("0 3 * * *", date(2026, 1, 1)), activation=target())
     for number, day in enumerate(BACKFILL_DAYS):
         stack.extract("history_list", day, rows=20 + number)
+    stack.define("unclear_list")
+    stack.extract("unclear_list", date(2026, 11, 20))
     stack.define("wrong_password", connection="digital_audience_wrong")
     stack.define("unknown_audience", id=999_999)
     stack.define("missing_column")

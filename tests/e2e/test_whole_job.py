@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sqlite3
+from collections.abc import Callable
 from typing import Any
 
 import boto3
@@ -43,6 +44,47 @@ def finish(stack: Stack, dag_id: str, conf: dict[str, Any] | None = None) -> str
     state = stack.airflow.wait_for_run(dag_id, run_id)
     assert state == "success", stack.airflow.task_states(dag_id, run_id)
     return run_id
+
+
+def clear_and_wait_for_start(stack: Stack, dag_id: str, run_id: str) -> None:
+    """Clear a run, and wait until it is under way again."""
+    stack.airflow.clear(dag_id, run_id)
+    wait_for(
+        lambda: stack.airflow.run(dag_id, run_id)["state"] in {"queued", "running"},
+        "The start of the cleared run",
+        timeout=30,
+        interval=0.05,
+    )
+
+
+def vendor_user(stack: Stack) -> Callable[..., Any]:
+    """The vendor's API as a person uses it, beside the package: a POST with a body, else a GET."""
+    session = requests.Session()
+    url = stack.sandbox.info["api_url"]
+    user = {"userName": stack.sandbox.info["username"], "password": stack.sandbox.info["password"]}
+    session.post(f"{url}/account/login", json=user, timeout=30).raise_for_status()
+
+    def ask(path: str, **body: Any) -> Any:
+        response = session.request("POST" if body else "GET", f"{url}{path}", json=body or None, timeout=30)
+        response.raise_for_status()
+        return response.json()["data"]
+
+    return ask
+
+
+def campaign_of(stack: Stack) -> int:
+    """The campaign that all definitions share."""
+    return int(stack.airflow.asset_state(CAMPAIGN_ASSET)["campaign"]["id"])
+
+
+def s3_of(stack: Stack) -> Any:
+    return boto3.client(
+        "s3",
+        endpoint_url=stack.sandbox.info["s3_url"],
+        aws_access_key_id=stack.sandbox.info["aws_access_key_id"],
+        aws_secret_access_key=stack.sandbox.info["aws_secret_access_key"],
+        region_name=stack.sandbox.info["region"],
+    )
 
 
 @pytest.fixture(scope="module")
@@ -118,12 +160,7 @@ def test_clear_and_rerun_does_nothing_twice(stack: Stack, manual_run: str) -> No
     audience_id = stack.airflow.xcom("onboard_manual_list", manual_run, "record_load")["audience_id"]
     before, objects = calls(stack), uploads(stack, audience_id)
     activations = len(stack.airflow.runs("activate_manual_list"))
-    stack.airflow.clear("onboard_manual_list", manual_run)
-    wait_for(
-        lambda: stack.airflow.run("onboard_manual_list", manual_run)["state"] != "success" or None,
-        "The start of the cleared run",
-        timeout=30,
-    )
+    clear_and_wait_for_start(stack, "onboard_manual_list", manual_run)
     assert stack.airflow.wait_for_run("onboard_manual_list", manual_run) == "success"
     assert stack.airflow.xcom("onboard_manual_list", manual_run, "upload")["uploaded"] is False
 
@@ -190,9 +227,7 @@ def test_a_backfill_of_five_days(stack: Stack) -> None:
         {item["task_id"]: item["end_date"] for item in stack.airflow.tasks(dag_id, run["dag_run_id"])}
         for run in sorted(runs, key=lambda run: str(run["partition_key"]))
     ]
-    assert all(
-        earlier["record_load"] < later["upload"] for earlier, later in itertools.pairwise(times)
-    )
+    assert all(earlier["record_load"] < later["upload"] for earlier, later in itertools.pairwise(times))
     after = calls(stack)
     assert after["createCrmAudience"] - before.get("createCrmAudience", 0) == 1
     assert after["createCampaign"] == 1
@@ -247,18 +282,11 @@ def test_wrong_input_in_the_form_is_refused_before_the_run(stack: Stack, conf: d
 
 
 def test_fifty_waits_hold_no_worker_and_share_one_login(stack: Stack) -> None:
-    user = {"userName": stack.sandbox.info["username"], "password": stack.sandbox.info["password"]}
-    vendor = requests.Session()
-    url = stack.sandbox.info["api_url"]
-    vendor.post(f"{url}/account/login", json=user, timeout=30).raise_for_status()
-
-    def create(path: str, **body: Any) -> int:
-        answer = vendor.post(f"{url}{path}", json=body, timeout=30)
-        return int(answer.json()["data"]["id"])
-
-    campaign = create("/campaign/createcampaign", name="waits")
+    ask = vendor_user(stack)
+    campaign = ask("/campaign/createcampaign", name="waits")["id"]
     ids = [
-        create("/audience/createcrmaudience", name=f"w{number}", campaignId=campaign) for number in range(50)
+        ask("/audience/createcrmaudience", name=f"w{number}", campaignId=campaign)["id"]
+        for number in range(50)
     ]
     stack.airflow.wait_for_dags("many_waits")
     stack.airflow.unpause("many_waits")
@@ -286,7 +314,7 @@ def test_fifty_waits_hold_no_worker_and_share_one_login(stack: Stack) -> None:
 
     wait_for(polled, "A look at each of the fifty", timeout=60)
     assert stack.sandbox.admin("summary")["logins"]["success"] - before == 1
-    s3 = _s3(stack)
+    s3 = s3_of(stack)
     content = b"email_sha256\r\n" + b"a" * 64 + b"\r\n"
     for audience_id in ids:
         s3.put_object(
@@ -298,14 +326,32 @@ def test_fifty_waits_hold_no_worker_and_share_one_login(stack: Stack) -> None:
     assert stack.sandbox.admin("summary")["logins"]["success"] - before == 1
 
 
-def _s3(stack: Stack) -> Any:
-    return boto3.client(
-        "s3",
-        endpoint_url=stack.sandbox.info["s3_url"],
-        aws_access_key_id=stack.sandbox.info["aws_access_key_id"],
-        aws_secret_access_key=stack.sandbox.info["aws_secret_access_key"],
-        region_name=stack.sandbox.info["region"],
-    )
+def test_an_unclear_creation_stops_until_a_person_settles_it(stack: Stack) -> None:
+    dag_id, asset = "onboard_unclear_list", "audience/unclear_list"
+    stack.airflow.wait_for_dags(dag_id)
+    stack.airflow.unpause(dag_id)
+    key = f"assets/{stack.airflow.asset_id(asset)}/state-store/audience"
+    # What a worker leaves behind that dies right after it has sent the request.
+    intent = {"name": "Audience unclear_list", "at": "2026-11-20T03:00:00+00:00", "run_id": "manual__before"}
+    stack.airflow.api(key, method="PUT", json={"value": {"intent": intent}})
+    before = calls(stack)
+
+    def stopped(run_id: str, *, tries: int) -> None:
+        assert stack.airflow.wait_for_run(dag_id, run_id) == "failed"
+        log = stack.airflow.log(dag_id, run_id, "ensure_audience", try_number=tries)
+        assert "AmbiguousCreateError: It is not clear whether audience 'Audience unclear_list'" in log
+        assert calls(stack)["createCrmAudience"] == before["createCrmAudience"]
+
+    run_id = stack.airflow.trigger(dag_id, {"load_date": LOAD_DATE})
+    stopped(run_id, tries=1)
+    clear_and_wait_for_start(stack, dag_id, run_id)
+    stopped(run_id, tries=2)
+    # A person finds it in the portal, and settles it in the way that the message names.
+    created = vendor_user(stack)("/audience/createcrmaudience", name="by hand", campaignId=campaign_of(stack))
+    stack.airflow.api(key, method="PUT", json={"value": {"id": created["id"]}})
+    clear_and_wait_for_start(stack, dag_id, run_id)
+    assert stack.airflow.wait_for_run(dag_id, run_id) == "success"
+    assert len(uploads(stack, created["id"])) == 1
 
 
 def test_the_connection_type_is_listed_with_its_form_and_its_test_button(stack: Stack) -> None:
@@ -337,21 +383,17 @@ def test_the_pool_of_the_shared_campaign_was_created_by_the_plugin(stack: Stack)
 def test_zz_no_raw_identifier_and_no_secret_is_left_anywhere(stack: Stack, manual_run: str) -> None:
     """Runs last: looks through all that the runs of this file have left behind."""
     assert manual_run
-    vendor = requests.Session()
-    url = stack.sandbox.info["api_url"]
-    user = {"userName": stack.sandbox.info["username"], "password": stack.sandbox.info["password"]}
-    vendor.post(f"{url}/account/login", json=user, timeout=30)
-    accounts = vendor.get(f"{url}/organisation/loadplatformaccounts", timeout=30).json()["data"]
+    accounts = vendor_user(stack)("/organisation/loadplatformaccounts")
     secrets = [account["accessToken"] for account in accounts if account["accessToken"]]
     assert secrets
-    traces = [*CANARY_TRACES, *(secret.lower() for secret in secrets), user["password"].lower()]
+    traces = [*CANARY_TRACES, *(secret.lower() for secret in secrets), stack.sandbox.info["password"].lower()]
 
     places = {str(path): path.read_bytes() for path in stack.airflow.home.rglob("*") if path.is_file()}
     database = sqlite3.connect(stack.airflow.home / "airflow.db")
     places["database"] = "\n".join(database.iterdump()).encode()
     database.close()
     for item in stack.sandbox.admin("objects")["objects"]:
-        body = _s3(stack).get_object(Bucket=stack.sandbox.info["bucket"], Key=item["key"])["Body"].read()
+        body = s3_of(stack).get_object(Bucket=stack.sandbox.info["bucket"], Key=item["key"])["Body"].read()
         places[item["key"]] = body + repr(item["metadata"]).encode()
     found = [
         (place, trace)
