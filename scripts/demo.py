@@ -181,8 +181,9 @@ def main() -> int:
     report = build / "demo.json"
     report.unlink(missing_ok=True)
 
-    # A polite kill ends like Ctrl-C, so that nothing is left running.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # A polite kill ends like Ctrl-C, and Ctrl-C works in a background job too, so that nothing is left running.
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, signal.default_int_handler)
     say = Progress()
     sandbox = Sandbox(folder)
     airflow: Airflow | None = None
