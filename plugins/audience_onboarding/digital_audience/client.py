@@ -220,11 +220,14 @@ class DigitalAudienceClient:
             raise self._unreadable(where, response, "it is not the documented JSON", changes_something)
         if not _is_success(envelope):
             code = _status(envelope).get("statusCode")
+            # "success" with a statusCode that says otherwise: it may have been done.
+            contradictory = changes_something and envelope.get("success") is True
             raise RequestRejectedError(
                 what="The vendor refused the request",
                 where=where,
                 why=_message(envelope) or f"statusCode {code} without a message",
                 status=response.status_code,
+                outcome=Outcome.UNKNOWN if contradictory else Outcome.NOT_DONE,
             )
         return envelope.get("data")
 

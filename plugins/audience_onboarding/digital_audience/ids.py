@@ -22,9 +22,8 @@ def remote_number(value: Any) -> int:
 
     :raises ConfigurationError: it is none.
     """
-    try:
-        return int(value)
-    except (TypeError, ValueError):
+    if isinstance(value, bool) or not str(value).strip().isdecimal():
         raise ConfigurationError(
             what=f"{value!r} is no id", next_step="Give the number that the vendor shows"
-        ) from None
+        )
+    return int(value)

@@ -24,6 +24,7 @@ from audience_onboarding.orchestration.load_date import parse_load_date, resolve
 from audience_onboarding.orchestration.memory import (
     AUDIENCE_KEY,
     CAMPAIGN_KEY,
+    LAST_LOAD_KEY,
     memory_of,
     segment_key,
 )
@@ -255,7 +256,8 @@ class DigitalAudienceOnboardCrmToS3Operator(_DigitalAudienceOperator):
     :param encoding: of the extract: ``utf-8`` (with or without BOM), ``cp1252``, ``latin-1``, ``utf-16``.
     :param timezone: in which a run's moment becomes a load date.
     :param load_date: ``YYYY-MM-DD`` (templated); default the run's, see :mod:`..orchestration.load_date`.
-    :param supersede: overwrite an object of this key that has other content (templated).
+    :param supersede: overwrite an object of this key that has other content, and let a ``replace`` go back to an
+        older day than the last confirmed one, which is skipped otherwise (templated).
     :param is_dry_run: do everything but send, then skip the tasks after this one (templated).
     :param in_order_of: id of the task that ends a load; where given, loads of earlier days that are under way are
         waited for in the triggerer.
@@ -365,6 +367,7 @@ class DigitalAudienceOnboardCrmToS3Operator(_DigitalAudienceOperator):
 
         load_date = self._load_date(context)
         mode = _update_mode(self.mode)
+        self._check_not_superseded(context, mode, load_date)
         url = _source_url(self.source, load_date)
         dry_run = as_bool(self.is_dry_run)
         bucket = self._bucket()
@@ -398,6 +401,17 @@ class DigitalAudienceOnboardCrmToS3Operator(_DigitalAudienceOperator):
                     "The counts are above and under XCom 'dry_run'"
                 )
             return {**result, **self._publish(context, load, audience, mode, bucket, load_date)}
+
+    def _check_not_superseded(self, context: Context, mode: UpdateMode, load_date: date) -> None:
+        """Skip a ``replace`` that would put an older list in the place of a newer one, unless told to supersede."""
+        if mode is not UpdateMode.REPLACE or self.asset is None or as_bool(self.supersede):
+            return
+        last = memory_of(context, self.asset).get(LAST_LOAD_KEY)
+        if isinstance(last, dict) and load_date.isoformat() < str(last.get("load_date", "")):
+            raise AirflowSkipException(
+                f"Superseded: the load of {last['load_date']} is confirmed, and replacing the record set by the older "
+                f"one of {load_date} would undo it. To do so all the same, run it with 'supersede'"
+            )
 
     def _publish(
         self,
@@ -465,7 +479,7 @@ class DigitalAudienceOnboardCrmToS3Operator(_DigitalAudienceOperator):
             raise ConfigurationError(
                 what="It is not known which bucket to upload to",
                 where=f"AWS connection {self.aws_conn_id!r}",
-                next_step="Name it in the definition (destination.bucket), or in the extra of the connection as "
+                next_step="Name it in the definition (upload.bucket), or in the extra of the connection as "
                 '{"service_config": {"s3": {"bucket_name": "..."}}}',
             )
         return str(bucket)

@@ -14,7 +14,6 @@ from datetime import datetime, timedelta, timezone
 
 from audience_onboarding.errors import (
     AmbiguousCreateError,
-    AudienceOnboardingError,
     ConfigurationError,
     Outcome,
     TransientError,
@@ -61,7 +60,7 @@ def remembered_id(memory: Memory, key: str, *, account: str) -> int | None:
     :raises ConfigurationError: the id was given by another host.
     """
     record = memory.get(key)
-    if record is None or (isinstance(record, dict) and "intent" in record):
+    if record is None or (isinstance(record, dict) and "intent" in record and "id" not in record):
         return None
     remote_id = record.get("id") if isinstance(record, dict) else None
     if remote_id is None or isinstance(remote_id, bool) or not str(remote_id).isdecimal():
@@ -122,8 +121,8 @@ def ensure_id(
         if creation.find is None:
             raise _ambiguous(intent, key, creation, settle_hint, why=str(error)) from None
         raise _not_clear_yet(creation, why=str(error)) from None
-    except AudienceOnboardingError:
-        # Raised before anything was sent, for example by the login.
+    except ConfigurationError:
+        # Raised before anything was sent. Whatever else ends here leaves the intent behind, to be on the safe side.
         memory.delete(key)
         raise
     _remember(memory, key, creation, created, run_id, now())

@@ -18,16 +18,18 @@ from audience_onboarding.pipelines.common import (
 )
 
 
-def build_activation_dag(definition: AudienceDefinition) -> DAG:
+def build_activation_dag(definition: AudienceDefinition, *, auto_register: bool = True) -> DAG:
     """The DAG that activates one audience whenever a load of it is published, or by hand.
 
     :param definition: an audience with ``activation``.
+    :param auto_register: whether Airflow takes the DAG for one of the file that is being parsed.
     """
     if definition.activation is None:
         raise ValueError(f"{definition.key} has no activation")
     asset = asset_of(definition)
     with DAG(
         dag_id=activation_dag_id(definition.key),
+        auto_register=auto_register,
         dag_display_name=f"Activate: {definition.name}",
         description=f"Put the audience {definition.name!r} on its platform accounts",
         doc_md=_documentation(definition),

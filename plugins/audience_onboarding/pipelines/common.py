@@ -11,8 +11,6 @@ from audience_onboarding.orchestration.memory import audience_asset
 
 PACKAGE_TAG = "audience-onboarding"
 
-CRM_FOLDER_HINT = "A relative path counts from `include/`."
-
 
 def onboarding_dag_id(key: str) -> str:
     """The DAG that loads an audience."""

@@ -42,15 +42,17 @@ LAST_TASKS = {"confirmed": RECORD_TASK, "uploaded": UPLOAD_TASK}
 """The task that later loads wait for, by what they wait for."""
 
 
-def build_onboarding_dag(definition: AudienceDefinition, *, base: Path) -> DAG:
+def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_register: bool = True) -> DAG:
     """The DAG that loads one audience, by schedule, by hand and by backfill.
 
     :param definition: the audience.
     :param base: what a relative path of the source counts from.
+    :param auto_register: whether Airflow takes the DAG for one of the file that is being parsed.
     """
     asset = asset_of(definition)
     with DAG(
         dag_id=onboarding_dag_id(definition.key),
+        auto_register=auto_register,
         dag_display_name=f"Onboard: {definition.name}",
         description=f"Load the CRM extract of {definition.name!r} into its audience",
         doc_md=_documentation(definition),
@@ -212,8 +214,9 @@ def _form(definition: AudienceDefinition) -> dict[str, Param]:
             False,
             type="boolean",
             title="Supersede",
-            description_md="Overwrite what was sent for this day and mode, if the content differs. Without it, "
-            "other content for a day that was sent already is an error.",
+            description_md="Overwrite what was sent for this day and mode, if the content differs; without it, that "
+            "is an error. Also lets *replace* go back to an older day than the last confirmed one, which is skipped "
+            "otherwise.",
         ),
         "activate_on_backfill": Param(
             False,

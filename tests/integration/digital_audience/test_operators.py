@@ -144,12 +144,29 @@ def test_other_content_for_the_same_day_stops_unless_it_supersedes(
     assert objects(sandbox)[first["s3_key"]]["metadata"]["content-sha256"] == corrected["content_sha256"]
 
 
+def test_an_older_list_never_replaces_a_newer_one(
+    sandbox: Sandbox, stores: AssetStores, extract: Path
+) -> None:
+    create_audience(stores)
+    stores[ASSET].set("last_load", {"load_date": "2026-11-21", "mode": "replace"})
+    with pytest.raises(AirflowSkipException, match=r"Superseded: the load of 2026-11-21 is confirmed"):
+        upload(extract, stores, mode="replace")
+    assert objects(sandbox) == {}
+    # To add older records to newer ones undoes nothing.
+    assert upload(extract, stores, mode="opt-in")["uploaded"] is True
+    assert upload(extract, stores, mode="replace", supersede=True)["uploaded"] is True
+    stores[ASSET].set("last_load", {"load_date": "2026-11-20", "mode": "replace"})
+    assert upload(extract, stores, mode="replace")["uploaded"] is False
+
+
 def test_a_dry_run_sends_nothing_and_reports_counts(
     sandbox: Sandbox, stores: AssetStores, extract: Path
 ) -> None:
     context = task_context(stores=stores)
     for operator in (
-        DigitalAudienceCreateCampaignOperator(task_id="c", campaign_name="C", asset=CAMPAIGN, is_dry_run="True"),
+        DigitalAudienceCreateCampaignOperator(
+            task_id="c", campaign_name="C", asset=CAMPAIGN, is_dry_run="True"
+        ),
         DigitalAudienceCreateCrmAudienceOperator(
             task_id="a", audience_name="A", campaign_id=1, asset=ASSET, is_dry_run="True"
         ),

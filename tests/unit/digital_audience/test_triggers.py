@@ -25,7 +25,7 @@ from audience_onboarding.errors import (
     VendorUnavailableError,
 )
 
-FAR = 10_000_000_000.0
+FAR = 200_000.0
 BASELINE = {"state": "READY", "data_updated": "2026-11-20T03:00:00+00:00"}
 
 

@@ -91,7 +91,6 @@ NOT_DONE = [
     RateLimitedError(what="Later", retry_after=3),
     VendorUnavailableError(what="Refused", outcome=Outcome.NOT_DONE),
     ConfigurationError(what="The login was not even sent"),
-    TransientError(what="The login was not even sent"),
 ]
 
 
@@ -166,6 +165,22 @@ def test_what_was_not_done_leaves_no_intent_and_may_be_tried_again(
     assert memory.values == {}
     vendor.fails_with = None
     assert vendor.ensure() == NEW_ID
+
+
+@pytest.mark.parametrize("failure", [TransientError(what="Something else"), OSError("anything")], ids=repr)
+def test_what_is_not_known_to_have_done_nothing_leaves_the_intent(
+    vendor: Vendor, memory: DictStore, failure: Exception
+) -> None:
+    vendor.fails_with = failure
+
+    with pytest.raises(type(failure)):
+        vendor.ensure()
+
+    assert "intent" in memory.get("campaign")
+    vendor.fails_with = None
+    with pytest.raises(AmbiguousCreateError):
+        vendor.ensure()
+    assert vendor.requests == 1
 
 
 @pytest.mark.parametrize(
