@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 import pendulum
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -23,6 +24,16 @@ Key = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$", max_length=100)]
 
 Text = Annotated[str, Field(min_length=1, max_length=250)]
 
+
+def _no_template(value: str) -> str:
+    # It becomes a templated field of an operator, and would mean something else there.
+    if any(mark in value for mark in ("{{", "{%", "{#")):
+        raise ValueError("a text may not hold {{, {% or {#: templates are not rendered here")
+    return value
+
+
+Name = Annotated[Text, AfterValidator(_no_template)]
+"""A text that is sent to the vendor as it is."""
 
 Tag = Annotated[str, Field(min_length=1, max_length=100)]
 """Airflow refuses a DAG with a longer one."""
@@ -41,7 +52,7 @@ class _Model(BaseModel):
 class Campaign(_Model):
     """The campaign that the audience belongs to; several audiences may share one."""
 
-    name: Text | None = None
+    name: Name | None = None
     """Created under this name if it is not there yet."""
     id: int | None = Field(None, gt=0)
     """An existing campaign: then none is created."""
@@ -191,8 +202,8 @@ class ActivationTarget(_Model):
     key: Key
     """Names the tasks of this target."""
     account: Account
-    segment_name: Text
-    description: Text
+    segment_name: Name
+    description: Name
     days: int = Field(30, ge=1)
     """How long the segment runs from the day it is created."""
     poll_seconds: Seconds = 60.0
@@ -231,9 +242,9 @@ class AudienceDefinition(_Model):
     platform: Literal["digital_audience"]
     connection: Text = "digital_audience_default"
     """The connection to the vendor."""
-    name: Text
+    name: Name
     """What the audience is called at the vendor."""
-    description: Text | None = None
+    description: Name | None = None
     id: int | None = Field(None, gt=0)
     """An existing audience: then none is created."""
     owner: Text

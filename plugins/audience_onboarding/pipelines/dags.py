@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 def audience_dags(project: Path) -> dict[str, DAG]:
     """The onboarding and activation DAGs of all definitions, by id.
 
-    A task that runs parses its DAG file again, but needs only its own DAG: only that one is built then.
+    A task that runs parses its DAG file again, but needs only its own DAG: only those of its audience are built then.
 
     :param project: the folder that holds ``dags/`` and ``include/``.
     """
@@ -33,12 +33,19 @@ def audience_dags(project: Path) -> dict[str, DAG]:
     wanted = get_parsing_context().dag_id
     dags = {}
     for definition in _good(folder, only=_key_of(wanted)):
-        onboarding = build_onboarding_dag(definition, base=folder.parent)
-        dags[onboarding.dag_id] = onboarding
-        if definition.activation is not None:
-            activation = build_activation_dag(definition)
-            dags[activation.dag_id] = activation
+        try:
+            dags.update(_dags_of(definition, folder))
+        except Exception:
+            # Anything: one definition must never take the DAGs of the others with it.
+            log.exception("Skipping %s", definition.key)
     return dags
+
+
+def _dags_of(definition: AudienceDefinition, folder: Path, *, auto_register: bool = True) -> dict[str, DAG]:
+    built = [build_onboarding_dag(definition, base=folder.parent, auto_register=auto_register)]
+    if definition.activation is not None:
+        built.append(build_activation_dag(definition, auto_register=auto_register))
+    return {dag.dag_id: dag for dag in built}
 
 
 def upkeep_dag(project: Path) -> DAG:
@@ -51,13 +58,20 @@ def check_definitions(project: Path) -> None:
 
     :raises DefinitionError: names every broken file with its problems.
     """
-    broken = [
-        item for item in read_definitions(definitions_folder(project)) if isinstance(item, BrokenDefinition)
-    ]
-    if broken:
+    folder = definitions_folder(project)
+    problems = []
+    for item in read_definitions(folder):
+        if isinstance(item, BrokenDefinition):
+            problems.append(str(item.error))
+            continue
+        try:
+            _dags_of(item, folder, auto_register=False)
+        except Exception as error:
+            problems.append(f"{item.key}: {type(error).__name__}: {error}")
+    if problems:
         raise DefinitionError(
-            what=f"{len(broken)} audience definitions are broken; their DAGs are missing",
-            why=" | ".join(str(item.error) for item in broken),
+            what=f"{len(problems)} audience definitions are broken; their DAGs are missing",
+            why=" | ".join(problems),
         )
 
 

@@ -100,10 +100,11 @@ def test_the_files_of_a_folder_are_read_by_name(write: Write, tmp_path: Path) ->
     for name in ("b.yaml", "a.yaml", "_draft.yaml", ".hidden.yaml", "notes.md", "folder/c.yaml"):
         write(GOOD, name)
 
-    assert [item.key for item in read_definitions(tmp_path) if isinstance(item, AudienceDefinition)] == [
-        "a",
-        "b",
-    ]
+    found = list(read_definitions(tmp_path))
+
+    # A draft is neither read nor called broken.
+    assert [item.key for item in found if isinstance(item, AudienceDefinition)] == ["a", "b"]
+    assert len(found) == 2
 
 
 def test_a_yml_file_is_not_passed_over_in_silence(write: Write, tmp_path: Path) -> None:

@@ -138,6 +138,8 @@ def test_what_a_definition_may_say(write: Write, changes: dict[str, Any]) -> Non
         ({"activation__targets__0__days": 0}, "activation.targets.0.days"),
         ({"activation__targets__0__timeout_hours": float("inf")}, "activation.targets.0.timeout_hours"),
         ({"activation__targets__0__description": REMOVE}, "activation.targets.0.description"),
+        ({"name": "Our {{ ds }} list"}, "name"),
+        ({"activation__targets__0__segment_name": "{% raw %}"}, "activation.targets.0.segment_name"),
         ({"activation__extend": {"days": 0}}, "activation.extend.days"),
         ({"activation__extend": {"within_days": -1}}, "activation.extend.within_days"),
         ({"retries": -1}, "retries"),

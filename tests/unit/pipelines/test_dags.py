@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import yaml
 
+from audience_onboarding.definitions import AudienceDefinition
 from audience_onboarding.errors import DefinitionError
 from audience_onboarding.pipelines import audience_dags, check_definitions, dags, upkeep_dag
 from tests.unit.pipelines.conftest import changed
@@ -102,4 +104,22 @@ def test_a_folder_that_is_not_there_is_no_folder_without_definitions(
     monkeypatch.setenv("AUDIENCE_ONBOARDING_DEFINITIONS", str(tmp_path / "typo"))
 
     with pytest.raises(DefinitionError, match="typo"):
+        check_definitions(PROJECT)
+
+
+def test_a_builder_that_fails_takes_only_its_own_dags_and_is_shown(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "broken.yaml").unlink()
+    build = dags.build_onboarding_dag
+
+    def fails_for_one(definition: AudienceDefinition, **options: Any) -> Any:
+        if definition.key == "newsletter":
+            raise RuntimeError("Airflow does not like it")
+        return build(definition, **options)
+
+    monkeypatch.setattr(dags, "build_onboarding_dag", fails_for_one)
+
+    assert set(audience_dags(PROJECT)) == {"onboard_quiet"}
+    with pytest.raises(DefinitionError, match=r"newsletter: RuntimeError: Airflow does not like it"):
         check_definitions(PROJECT)
