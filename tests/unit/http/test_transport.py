@@ -150,6 +150,17 @@ def test_a_get_is_repeated_no_more_often_than_the_settings_say() -> None:
     assert len(server.seen) == 2
 
 
+def test_no_thread_sleeps_for_as_long_as_a_vendor_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(urllib3.util.retry.time, "sleep", slept.append)
+
+    with Loopback(lambda seen: Reply(503, headers={"Retry-After": "86400"})) as server:
+        assert transport(server.url).send("GET", "/x").status_code == 503
+
+    assert len(server.seen) == 3
+    assert sum(slept) < 10
+
+
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 408, 429, 500])
 def test_a_get_is_not_repeated_after_an_answer_that_stays(status: int) -> None:
     with Loopback(lambda seen: Reply(status)) as server:
