@@ -1,14 +1,14 @@
 """Reading a delimited text file so that every row is accounted for.
 
-DuckDB's CSV reader is fast but may skip, mend or merge rows of a broken file without saying which. So a file
-is read on one of two roads:
+DuckDB's CSV reader is fast but may skip, mend or merge rows of a broken file without saying which. So a file is
+read on one of two roads:
 
-* :func:`scan` counts, independently of DuckDB, the rows with the right number of fields. Where DuckDB then
-  reads just as many, its reading stands.
-* Everything else (broken or unusual quoting, mixed line ends, NUL bytes, counts that differ) goes through
-  :func:`rewrite`: the standard library's strict CSV reader, slower, which writes a clean file with only the
-      wanted
-  columns into the private directory. This road *defines* what a row is.
+* The fast road is for files in which :func:`scan`, which looks at structure alone and knows nothing of DuckDB,
+  finds nothing wrong: every row has the right number of fields. DuckDB reads them in its strict mode, must not
+  find an error either, and must come to the same number of rows.
+* Every other file (malformed rows, broken or unusual quoting, mixed line ends, NUL bytes, numbers that differ)
+  goes through :func:`rewrite`: the standard library's strict CSV reader, slower, which writes a clean file with
+  only the wanted columns into the private directory. This road *defines* what a row is.
 
 What a row is: blank lines are none. A row with another number of fields than the header, or with broken
 quoting, is *malformed*: counted, never mended. After broken quoting, reading goes on at the next line, so
@@ -23,10 +23,9 @@ import csv
 import os
 import re
 import shutil
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from operator import methodcaller
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
@@ -116,26 +115,23 @@ class CsvText:
 
 @dataclass(frozen=True)
 class Scan:
-    """What :func:`scan` counted.
+    """What :func:`scan` found in a file without malformed rows.
 
-    :param rows: rows with the right number of fields.
-    :param malformed: rows with another number.
+    :param rows: number of rows.
     :param quoted_newlines: some quoted field holds a line end.
     """
 
     rows: int
-    malformed: int
     quoted_newlines: bool
 
 
 @dataclass(frozen=True)
 class Rewritten:
-    """What :func:`rewrite` wrote: the wanted columns of the good rows, all quoted, no header."""
+    """What :func:`rewrite` wrote: the wanted columns of the good rows, comma, all quoted, line feeds, no header."""
 
     path: Path
     rows: int
     malformed: int
-    quoted_newlines: bool
 
 
 def open_csv(source: CsvSource, workdir: Path) -> CsvText | None:
@@ -371,11 +367,11 @@ def _read_lines(stream: BinaryIO, size: int) -> bytes:
 
 
 class _UnusualError(Exception):
-    """Only the exact reader can tell the rows of this file."""
+    """The file needs the exact reader."""
 
 
 def scan(text: CsvText) -> Scan | None:
-    """Count rows by structure alone; ``None`` where only the exact reader can tell.
+    """Count rows by structure alone; ``None`` where the exact reader is needed.
 
     Quoted text is cut out first: splitting at the quote character leaves every second piece outside quotes,
     doubled quotes included. What remains has a line feed per record and a delimiter between fields.
@@ -405,7 +401,7 @@ class _StructureCounter:
         self._carry = b""
         self._line_feeds = self._carriage_returns = self._both = 0
         self._quoted_newlines = False
-        self._rows = self._malformed = 0
+        self._rows = 0
 
     def add(self, block: bytes) -> None:
         if self._first:
@@ -424,7 +420,7 @@ class _StructureCounter:
             raise _UnusualError  # lone carriage returns, or line ends of both kinds
         if self._carry:
             self._count(self._carry + b"\n")
-        return Scan(self._rows - 1, self._malformed, self._quoted_newlines)  # the header is no row
+        return Scan(self._rows - 1, self._quoted_newlines)  # the header is no row
 
     def _outside_quotes(self, block: bytes) -> bytes:
         pieces = block.split(self._quote)
@@ -433,8 +429,6 @@ class _StructureCounter:
                 self._check_quoted(pieces)
                 return b""
             return block
-        if not self._per_row:
-            raise _UnusualError  # in a single column a quoted empty field would look like a blank line
         first = int(self._in_quotes)
         outside = pieces[first::2]
         self._check_quoted(pieces[1 - first :: 2])
@@ -447,7 +441,8 @@ class _StructureCounter:
             piece and piece[0] not in self._after_quote for piece in set(closed)
         ):
             raise _UnusualError
-        return b"".join(outside)
+        # A quote stands for what was cut out, or a line of one quoted field would look blank.
+        return self._quote.join(outside) + (self._quote if self._in_quotes else b"")
 
     def _check_quoted(self, pieces: Sequence[bytes]) -> None:
         for piece in pieces:
@@ -462,24 +457,13 @@ class _StructureCounter:
         if b"\r" in lines:
             self._carriage_returns += lines.count(b"\r")
             self._both += lines.count(b"\r\n")
-        blank = lines.startswith((b"\n", b"\r\n")) or b"\n\n" in lines or b"\n\r\n" in lines
-        if not blank and lines.count(self._delimiter) == self._per_row * number:
-            # A short and a long row may cancel out here; DuckDB refuses the short one, and then the counts
-            # differ.
-            self._rows += number
-            return
-        each = lines.split(b"\n")[:-1]
-        by_delimiters = Counter(map(methodcaller("count", self._delimiter), each))
-        by_delimiters[0] -= each.count(b"") + each.count(b"\r")
-        self._rows += by_delimiters.pop(self._per_row, 0)
-        if by_delimiters[self._per_row + 1]:
-            # DuckDB takes one empty field too many for good.
-            extra = (self._delimiter, self._delimiter + b"\r")
-            if any(
-                line.count(self._delimiter) == self._per_row + 1 and line.endswith(extra) for line in each
-            ):
-                raise _UnusualError
-        self._malformed += sum(by_delimiters.values())
+        if b"\n\n" in lines or b"\n\r\n" in lines or lines.startswith((b"\n", b"\r\n")):
+            each = lines.split(b"\n")[:-1]
+            number -= each.count(b"") + each.count(b"\r")  # blank lines
+        # A short and a long row may cancel out here; DuckDB then stumbles over the short one.
+        if lines.count(self._delimiter) != self._per_row * number:
+            raise _UnusualError
+        self._rows += number
 
 
 def _is_utf8(block: bytes) -> bool:
@@ -499,7 +483,6 @@ def rewrite(text: CsvText, positions: Sequence[int], workdir: Path) -> Rewritten
     """
     target = workdir / "rows.csv"
     rows = malformed = 0
-    quoted_newlines = False
     fields = len(text.header)
     records = _records(text.source, text.path)
     for _, header in records:
@@ -511,10 +494,13 @@ def rewrite(text: CsvText, positions: Sequence[int], workdir: Path) -> Rewritten
             if row is None:
                 malformed += 1
             elif len(row) == fields:
-                values = [row[position] for position in positions]
-                quoted_newlines = quoted_newlines or any("\n" in value or "\r" in value for value in values)
-                writer.writerow(values)
+                # White space is white space to every rule, and line ends in fields are what readers stumble over.
+                writer.writerow([_one_line(row[position]) for position in positions])
                 rows += 1
             elif row:
                 malformed += 1
-    return Rewritten(target, rows, malformed, quoted_newlines)
+    return Rewritten(target, rows, malformed)
+
+
+def _one_line(value: str) -> str:
+    return value.replace("\r", " ").replace("\n", " ") if "\r" in value or "\n" in value else value

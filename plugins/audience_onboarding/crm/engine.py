@@ -337,7 +337,6 @@ class _Work:
                     for index in range(width)
                 ],
                 header=True,
-                skip_bad_rows=counted.malformed > 0,
                 # Within quoted line ends a reader that starts in the middle has to guess where a row starts.
                 parallel=not counted.quoted_newlines,
             )
@@ -347,7 +346,7 @@ class _Work:
             except _DatabaseError:
                 staged = -1  # DuckDB stumbled over the file: the exact reader decides what is wrong with it
             if staged == counted.rows:
-                return counted.rows, counted.malformed
+                return counted.rows, 0
         rewritten = rewrite(self._text, self._positions, self._workdir)
         names = [f"v_{index}" for index in range(len(self._rules))]
         relation = self._read_csv(
@@ -356,8 +355,7 @@ class _Work:
             quote='"',
             names=names,
             header=False,
-            skip_bad_rows=False,
-            parallel=not rewritten.quoted_newlines,
+            parallel=True,
         )
         staged = self._create_staged(relation, names)
         if staged != rewritten.rows:
@@ -377,7 +375,6 @@ class _Work:
         quote: str,
         names: Sequence[str],
         header: bool,
-        skip_bad_rows: bool,
         parallel: bool,
     ) -> str:
         columns = ", ".join(f"{_literal(name)}: 'VARCHAR'" for name in names)
@@ -385,14 +382,12 @@ class _Work:
             f"read_csv({_literal(str(path))}, auto_detect = false, columns = {{{columns}}},"
             f" header = {str(header).lower()}, delim = {_literal(delimiter)}, quote = {_literal(quote)},"
             f" escape = {_literal(quote)}, strict_mode = true, null_padding = false, compression = 'none',"
-            f" max_line_size = {MAX_LINE}, ignore_errors = {str(skip_bad_rows).lower()},"
-            f" parallel = {str(parallel).lower()},"
+            f" max_line_size = {MAX_LINE}, ignore_errors = false, parallel = {str(parallel).lower()},"
             " hive_partitioning = false)"
         )
 
     def _create_staged(self, relation: str, inputs: Sequence[str]) -> int:
-        """One pass over the file: per identifier its value, its reason code, and the raw field where it is
-        pending."""
+        """One pass over the file: per identifier its value, its reason, and the raw field where that is pending."""
         fields, tidied, reasons, outputs = [], [], [], []
         for number, (rule, name) in enumerate(zip(self._rules, inputs, strict=True)):
             field, tidy, reason = f"field_{number}", f"tidied_{number}", f"reason_{number}"

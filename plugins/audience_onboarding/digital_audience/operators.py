@@ -422,7 +422,7 @@ class DigitalAudienceOnboardCrmToS3Operator(_DigitalAudienceOperator):
         bucket: str,
         load_date: date,
     ) -> dict[str, Any]:
-        from audience_onboarding.storage.s3_upload import head_object, publish_object
+        from audience_onboarding.storage.s3_upload import publish_object
 
         key = object_key(audience.id, mode, load_date)
         client = self._client(self.aws_conn_id)
@@ -454,8 +454,7 @@ class DigitalAudienceOnboardCrmToS3Operator(_DigitalAudienceOperator):
         )
         if published.already_there:
             self.log.info("s3://%s/%s already has this content: nothing is sent", bucket, key)
-            there = head_object(client, bucket=bucket, key=key)
-            baseline = _baseline_in(there.metadata if there else {})
+            baseline = _baseline_in(published.metadata)
         else:
             self.log.info("Uploaded %s rows to s3://%s/%s", load.report.rows_sent, bucket, key)
         return {

@@ -67,7 +67,8 @@ _NO_CREDENTIALS = (
     boto.TokenRetrievalError,
 )
 _CONNECTION = (
-    boto.HTTPClientError,  # time-outs, refused and closed connections, TLS and proxy failures
+    boto.ConnectionError,  # refused connections, connect time-outs, TLS and proxy failures
+    boto.HTTPClientError,  # read time-outs, closed connections
     boto.IncompleteReadError,
     boto.ResponseStreamingError,
 )

@@ -317,6 +317,9 @@ class _Write:
     def _commit(self, operation: str, request: Callable[[dict[str, Any]], Any]) -> str:
         """Make the object visible, under the condition."""
         try:
+            if operation == "CompleteMultipartUpload" and "IfMatch" in self.condition:
+                # Minutes may have passed, and some endpoints ignore this condition here (moto 5.2 does).
+                self._look_again()
             try:
                 with translated(operation, bucket=self.bucket, key=self.key):
                     return str(request(dict(self.condition))["ETag"])
@@ -328,9 +331,7 @@ class _Write:
                 self.bucket,
                 self.key,
             )
-            now = head_object(self.client, bucket=self.bucket, key=self.key)
-            if (now.etag if now else None) != self.condition.get("IfMatch"):
-                raise PreconditionFailed
+            self._look_again()
             with translated(operation, bucket=self.bucket, key=self.key):
                 return str(request({})["ETag"])
         except PreconditionFailed:
@@ -340,6 +341,11 @@ class _Write:
             raise StorageUnavailableError(
                 what="the object to supersede was deleted meanwhile", where=f"s3://{self.bucket}/{self.key}"
             ) from None
+
+    def _look_again(self) -> None:
+        now = head_object(self.client, bucket=self.bucket, key=self.key)
+        if (now.etag if now else None) != self.condition.get("IfMatch"):
+            raise PreconditionFailed
 
     def _check(self, digest: hashlib._Hash) -> None:
         if self.content_sha256 is not None and digest.hexdigest() != self.content_sha256:

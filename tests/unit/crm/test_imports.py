@@ -14,12 +14,17 @@ HEAVY = {"duckdb", "boto3", "botocore", "phonenumbers", "airflow"}
 
 
 @pytest.mark.parametrize(
-    "module", ["audience_onboarding.crm", "audience_onboarding.storage", "audience_onboarding.storage.sources"]
+    "module",
+    ["audience_onboarding.crm", "audience_onboarding.storage", "audience_onboarding.storage.sources"],
 )
 def test_packages_are_light(module: str) -> None:
     code = f"import sys, {module}; print(*sorted(sys.modules))"
     done = subprocess.run(
-        [sys.executable, "-c", code], env={"PYTHONPATH": str(PLUGINS)}, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code],
+        env={"PYTHONPATH": str(PLUGINS)},
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert not HEAVY & set(done.stdout.split())
 
@@ -41,6 +46,18 @@ def test_no_airflow(folder: str) -> None:
 
 
 def test_the_engine_has_no_network() -> None:
-    network = {"boto3", "botocore", "requests", "urllib", "urllib3", "http", "socket", "ssl", "asyncio", "aiohttp", "httpx"}
+    network = {
+        "boto3",
+        "botocore",
+        "requests",
+        "urllib",
+        "urllib3",
+        "http",
+        "socket",
+        "ssl",
+        "asyncio",
+        "aiohttp",
+        "httpx",
+    }
     for path in (PLUGINS / "audience_onboarding" / "crm").glob("*.py"):
         assert not network & imported(path), path

@@ -38,7 +38,9 @@ def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path: Path) -> No
     )
     plugins = Path(__file__).parents[3] / "plugins"
     subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)], env={**os.environ, "PYTHONPATH": str(plugins)}, check=False
+        [sys.executable, "-c", code, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": str(plugins)},
+        check=False,
     )
     (left,) = tmp_path.iterdir()
     assert (left / "raw").exists()
@@ -57,7 +59,11 @@ def test_directories_in_use_stay(tmp_path: Path) -> None:
 
 
 def test_other_directories_stay(tmp_path: Path) -> None:
-    others = [tmp_path / "other", tmp_path / "audience-onboarding-without-lock", tmp_path / "audience-onboarding-link"]
+    others = [
+        tmp_path / "other",
+        tmp_path / "audience-onboarding-without-lock",
+        tmp_path / "audience-onboarding-link",
+    ]
     for other in others[:2]:
         other.mkdir()
     outside = tmp_path / "outside"

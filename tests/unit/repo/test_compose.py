@@ -242,6 +242,10 @@ def test_the_lock_fits_what_the_components_import() -> None:
     )
     script = "\n".join(f"import {name}" for name in modules)
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, check=False, timeout=120
+        [sys.executable, "-W", "ignore", "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr

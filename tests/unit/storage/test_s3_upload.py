@@ -1,0 +1,334 @@
+"""What a real S3 server cannot be made to do: endpoints without conditions, keys that may only write, lost races."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
+from types import SimpleNamespace
+from typing import Any
+
+import botocore.exceptions as boto
+import pytest
+
+from audience_onboarding.errors import (
+    AccountingError,
+    BucketNotFoundError,
+    ConditionalWriteUnsupportedError,
+    ConfigurationError,
+    StorageAccessError,
+    StorageUnavailableError,
+    UploadConflictError,
+)
+from audience_onboarding.storage import s3_upload
+from audience_onboarding.storage.s3_upload import (
+    CONTENT_SHA256,
+    MIB,
+    head_object,
+    publish_object,
+    upload_once,
+)
+
+CONTENT = b"email_sha256\r\nabc\r\n"
+SHA = hashlib.sha256(CONTENT).hexdigest()
+
+
+def refusal(code: str, status: int, operation: str) -> boto.ClientError:
+    return boto.ClientError(
+        {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}, operation
+    )  # type: ignore[typeddict-item]
+
+
+class NoSuchUploadError(boto.ClientError):
+    pass
+
+
+class FakeS3:
+    """One key of one bucket. ``refuse`` maps an operation, or one with a condition, to a code and status."""
+
+    def __init__(
+        self, *, stored: bytes | None = None, refuse: dict[str, tuple[str, int]] | None = None
+    ) -> None:
+        self.stored = stored
+        self.metadata = {CONTENT_SHA256: hashlib.sha256(stored).hexdigest()} if stored is not None else {}
+        self.refuse = refuse or {}
+        self.calls: list[str] = []
+        self.parts: dict[int, bytes] = {}
+        self.before_commit: Callable[[], None] = lambda: None
+        self.exceptions = SimpleNamespace(NoSuchUpload=NoSuchUploadError)
+
+    def _called(self, name: str, **arguments: Any) -> None:
+        self.calls.append(name)
+        condition = next((key for key in ("IfNoneMatch", "IfMatch") if key in arguments), "")
+        for key in (name, f"{name} {condition}"):
+            if key in self.refuse:
+                raise refusal(*self.refuse[key], name)
+
+    def _etag(self) -> str:
+        return f'"{hashlib.md5(self.stored or b"", usedforsecurity=False).hexdigest()}"'
+
+    def head_object(self, **_: Any) -> dict[str, Any]:
+        self._called("head_object")
+        if self.stored is None:
+            raise refusal("404", 404, "HeadObject")
+        return {
+            "ETag": self._etag(),
+            "ContentLength": len(self.stored),
+            "LastModified": datetime(2026, 11, 16, tzinfo=timezone.utc),
+            "Metadata": self.metadata,
+        }
+
+    def head_bucket(self, **_: Any) -> dict[str, Any]:
+        self._called("head_bucket")
+        return {}
+
+    def get_paginator(self, _: str) -> Any:
+        def paginate(**_: Any) -> Iterator[dict[str, Any]]:
+            self._called("list_multipart_uploads")
+            yield {"Uploads": []}
+
+        return SimpleNamespace(paginate=paginate)
+
+    def _commit(self, name: str, body: bytes, arguments: dict[str, Any]) -> dict[str, Any]:
+        self.before_commit()
+        self._called(name, **arguments)
+        if arguments.get("IfNoneMatch") == "*" and self.stored is not None:
+            raise refusal("PreconditionFailed", 412, name)
+        if "IfMatch" in arguments and self.stored is None:
+            raise refusal("NoSuchKey", 404, name)
+        if "IfMatch" in arguments and arguments["IfMatch"] != self._etag():
+            raise refusal("PreconditionFailed", 412, name)
+        self.stored = body
+        self.metadata = arguments.get("Metadata", self.metadata)
+        return {"ETag": self._etag()}
+
+    def put_object(self, **arguments: Any) -> dict[str, Any]:
+        return self._commit("put_object", arguments["Body"], arguments)
+
+    def create_multipart_upload(self, **arguments: Any) -> dict[str, Any]:
+        self._called("create_multipart_upload")
+        self.new_metadata = arguments["Metadata"]
+        return {"UploadId": "u1"}
+
+    def upload_part(self, **arguments: Any) -> dict[str, Any]:
+        self._called("upload_part")
+        self.parts[arguments["PartNumber"]] = arguments["Body"]
+        return {"ETag": f'"{arguments["PartNumber"]}"'}
+
+    def complete_multipart_upload(self, **arguments: Any) -> dict[str, Any]:
+        body = b"".join(self.parts[part["PartNumber"]] for part in arguments["MultipartUpload"]["Parts"])
+        return self._commit("complete_multipart_upload", body, {**arguments, "Metadata": self.new_metadata})
+
+    def abort_multipart_upload(self, **_: Any) -> None:
+        self._called("abort_multipart_upload")
+
+
+def chunks_of(content: bytes) -> Callable[[int], Iterator[bytes]]:
+    return lambda size: (content[start : start + size] for start in range(0, len(content), size))
+
+
+def publish(s3: FakeS3, content: bytes = CONTENT, **settings: Any) -> s3_upload.PublishResult:
+    arguments = {
+        "content_sha256": hashlib.sha256(content).hexdigest(),
+        "size": len(content),
+        "chunks": chunks_of(content),
+        **settings,
+    }
+    return publish_object(s3, bucket="b", key="k", **arguments)  # type: ignore[arg-type]
+
+
+LARGE = bytes(range(256)) * (MIB // 256) * 17  # three parts of 8 MiB
+NO_CONDITIONS = {
+    "put_object IfNoneMatch": ("NotImplemented", 501),
+    "complete_multipart_upload IfNoneMatch": ("NotImplemented", 501),
+    "put_object IfMatch": ("NotImplemented", 501),
+}
+
+
+@pytest.mark.parametrize("content", [CONTENT, LARGE], ids=["small", "large"])
+def test_no_conditional_writes_is_an_error(content: bytes) -> None:
+    s3 = FakeS3(refuse=NO_CONDITIONS)
+    with pytest.raises(ConditionalWriteUnsupportedError):
+        publish(s3, content)
+    assert s3.stored is None
+    assert ("abort_multipart_upload" in s3.calls) == (content is LARGE)
+
+
+@pytest.mark.parametrize("content", [CONTENT, LARGE], ids=["small", "large"])
+def test_unconditional_writes_where_allowed(content: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    s3 = FakeS3(refuse=NO_CONDITIONS)
+    result = publish(s3, content, allow_unconditional=True)
+    assert s3.stored == content
+    assert not result.already_there
+    assert s3.calls[-3:-1] == ["head_object", "head_bucket"]  # looked once more, right before
+    assert "cannot write conditionally" in caplog.text
+    assert publish(s3, content, allow_unconditional=True).already_there
+
+
+def test_unconditional_writes_do_not_overwrite_what_came_meanwhile() -> None:
+    s3 = FakeS3(refuse=NO_CONDITIONS)
+
+    def somebody_else() -> None:
+        s3.stored = b"other"
+
+    s3.before_commit = somebody_else
+    with pytest.raises(UploadConflictError):
+        publish(s3, allow_unconditional=True)
+    assert s3.stored == b"other"
+
+
+def test_unconditional_supersede() -> None:
+    s3 = FakeS3(stored=b"other", refuse=NO_CONDITIONS)
+    assert publish(s3, allow_unconditional=True, supersede=True).superseded
+    assert s3.stored == CONTENT
+
+
+WRITE_ONLY = {"head_object": ("403", 403), "list_multipart_uploads": ("AccessDenied", 403)}
+
+
+def test_keys_that_may_only_write_are_enough_for_a_new_object() -> None:
+    s3 = FakeS3(refuse=WRITE_ONLY)
+    assert not publish(s3).already_there
+    assert s3.stored == CONTENT
+
+
+def test_keys_that_may_only_write_never_overwrite() -> None:
+    s3 = FakeS3(stored=CONTENT, refuse=WRITE_ONLY)
+    with pytest.raises(UploadConflictError, match="may not look"):
+        publish(s3)
+
+
+def test_supersede_needs_a_look() -> None:
+    s3 = FakeS3(stored=b"other", refuse=WRITE_ONLY)
+    with pytest.raises(StorageAccessError):
+        publish(s3, supersede=True)
+    assert s3.stored == b"other"
+
+
+def test_the_race_is_lost_to_the_same_content() -> None:
+    s3 = FakeS3()
+
+    def our_earlier_request_arrives() -> None:
+        s3.stored, s3.metadata = CONTENT, {CONTENT_SHA256: SHA, "run-id": "other"}
+
+    s3.before_commit = our_earlier_request_arrives
+    result = publish(s3)
+    assert result.already_there
+    assert result.metadata["run-id"] == "other"
+
+
+@pytest.mark.parametrize(("stored", "supersede"), [(None, False), (None, True), (b"yesterday", True)])
+def test_the_race_is_lost_to_other_content(stored: bytes | None, supersede: bool) -> None:
+    s3 = FakeS3(stored=stored)
+
+    def somebody_else() -> None:
+        s3.stored, s3.metadata = b"other", {}
+
+    s3.before_commit = somebody_else
+    with pytest.raises(UploadConflictError, match="another tool"):
+        publish(s3, supersede=supersede)
+    assert s3.stored == b"other"
+
+
+def test_the_object_to_supersede_is_deleted_meanwhile() -> None:
+    s3 = FakeS3(stored=b"yesterday")
+
+    def somebody_deletes() -> None:
+        s3.stored = None
+
+    s3.before_commit = somebody_deletes
+    with pytest.raises(StorageUnavailableError):
+        publish(s3, supersede=True)
+
+
+def test_endpoint_without_a_list_of_uploads() -> None:
+    s3 = FakeS3(refuse={"list_multipart_uploads": ("NotImplemented", 501)})
+    publish(s3)
+    assert s3.stored == CONTENT
+
+
+def test_a_404_of_head_asks_for_the_bucket() -> None:
+    s3 = FakeS3(refuse={"head_bucket": ("404", 404)})
+    with pytest.raises(BucketNotFoundError):
+        head_object(s3, bucket="b", key="k")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("content", [CONTENT, LARGE], ids=["small", "large"])
+def test_other_bytes_than_announced_never_become_visible(content: bytes) -> None:
+    s3 = FakeS3()
+    with pytest.raises(AccountingError):
+        publish(s3, content, content_sha256="0" * 64)
+    assert s3.stored is None
+    assert not {"put_object", "complete_multipart_upload"} & set(s3.calls)
+
+
+def test_interrupted_while_the_upload_is_created() -> None:
+    s3 = FakeS3()
+
+    def interrupted(**_: Any) -> None:
+        raise KeyboardInterrupt
+
+    s3.create_multipart_upload = interrupted  # type: ignore[method-assign,assignment]
+    with pytest.raises(KeyboardInterrupt):
+        publish(s3, LARGE)
+    assert s3.calls[-1] == "list_multipart_uploads"
+
+
+def test_a_failing_abort_does_not_hide_the_error(caplog: pytest.LogCaptureFixture) -> None:
+    s3 = FakeS3(refuse={"upload_part": ("SlowDown", 503), "abort_multipart_upload": ("AccessDenied", 403)})
+    with pytest.raises(StorageUnavailableError, match="SlowDown"):
+        publish(s3, LARGE)
+    assert "Could not abort" in caplog.text
+
+
+def test_at_most_three_parts_are_in_memory() -> None:
+    s3 = FakeS3()
+    given: list[int] = []
+
+    def chunks(size: int) -> Iterator[bytes]:
+        for number in range(12):
+            # Those given out and not yet with the server: two on their way and the one that is asked for now.
+            given.append(number - len(s3.parts))
+            yield bytes(size)
+
+    upload_once(s3, bucket="b", key="k", chunks=chunks, metadata={}, part_size=5 * MIB)  # type: ignore[arg-type]
+    assert max(given) <= 3
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [{"name": "é"}, {"name": "a\nb"}, {"Name": "x"}, {"a_b": "x"}, {"": "x"}, {"name": "x" * 2100}],
+)
+def test_metadata_that_s3_does_not_take(metadata: dict[str, str]) -> None:
+    s3 = FakeS3()
+    with pytest.raises(ConfigurationError) as caught:
+        publish(s3, metadata=metadata)
+    assert "é" not in str(caught.value)
+    assert "put_object" not in s3.calls
+
+
+@pytest.mark.parametrize("part_size", [0, 5 * MIB - 1, 5 * 1024 * MIB + 1])
+def test_part_sizes_that_s3_does_not_take(part_size: int) -> None:
+    with pytest.raises(ConfigurationError, match="part size"):
+        publish(FakeS3(), part_size=part_size)
+
+
+@pytest.mark.parametrize(
+    ("size", "part_size", "used"),
+    [
+        (0, 8 * MIB, 8 * MIB),
+        (10_000 * 8 * MIB, 8 * MIB, 8 * MIB),
+        (10_000 * 8 * MIB + 1, 8 * MIB, 9 * MIB),
+        (5 * 1024 * 1024 * MIB, 8 * MIB, 525 * MIB),
+    ],
+)
+def test_part_size_grows_with_the_file(size: int, part_size: int, used: int) -> None:
+    assert s3_upload._checked_part_size(part_size, size) == used
+
+
+def test_too_many_parts_of_unknown_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(s3_upload, "MAX_PARTS", 2)
+    s3 = FakeS3()
+    with pytest.raises(ConfigurationError, match="more than 2 parts"):
+        upload_once(s3, bucket="b", key="k", chunks=chunks_of(LARGE), metadata={})  # type: ignore[arg-type]
+    assert s3.calls[-1] == "abort_multipart_upload"
