@@ -116,7 +116,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     sandbox = Sandbox(folder, processing_delay=0.5, scan_interval=0.2, activation_delay=0.5)
     sandbox.start()
     connections = sandbox.connections()
-    wrong = json.loads(connections["AIRFLOW_CONN_DIGITAL_AUDIENCE_DEFAULT"]) | {"password": "wrong"}
+    right = json.loads(connections["AIRFLOW_CONN_DIGITAL_AUDIENCE_DEFAULT"])
+    right["extra"] = {"portal_url": "https://portal.example/audiences/{audience_id}"}
+    connections["AIRFLOW_CONN_DIGITAL_AUDIENCE_DEFAULT"] = json.dumps(right)
+    wrong = right | {"password": "wrong"}
     bundles = [
         {
             "name": name,

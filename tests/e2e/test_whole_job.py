@@ -6,6 +6,7 @@ import itertools
 import sqlite3
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 import boto3
 import pytest
@@ -126,6 +127,17 @@ def test_a_manual_run_with_form_values(stack: Stack, manual_run: str) -> None:
     remembered = stack.airflow.asset_state("audience/manual_list")
     assert remembered["audience"]["id"] == record["audience_id"]
     assert remembered["last_load"]["s3_key"] == record["s3_key"]
+
+
+def test_a_task_links_to_the_portal_and_to_the_object(stack: Stack, manual_run: str) -> None:
+    record = stack.airflow.xcom("onboard_manual_list", manual_run, "record_load")
+    path = f"dags/onboard_manual_list/dagRuns/{quote(manual_run, safe='')}/taskInstances/{{}}/links"
+    portal = f"https://portal.example/audiences/{record['audience_id']}"
+    upload = stack.airflow.api(path.format("upload"))["extra_links"]
+    assert upload["Digital Audience portal"] == portal
+    assert upload["S3 object"].endswith(f"/{record['bucket']}/{record['s3_key']}")
+    waiting = stack.airflow.api(path.format("wait_until_ready"))["extra_links"]
+    assert waiting == {"Digital Audience portal": portal}
 
 
 def test_a_confirmed_load_starts_the_activation(stack: Stack, manual_run: str) -> None:
