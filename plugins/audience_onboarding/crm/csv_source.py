@@ -37,15 +37,13 @@ from audience_onboarding.errors import (
 )
 
 ENCODINGS = ("utf-8", "utf-8-sig", "cp1252", "iso8859-1", "iso8859-15", "utf-16", "utf-16-le", "utf-16-be")
-"""Encodings of sources, by Python's names; aliases such as ``latin-1`` and ``windows-1252`` are
-understood."""
+"""Encodings of sources by Python's names; aliases such as ``latin-1`` and ``windows-1252`` work."""
 
-MAX_LINE = 1024 * 1024
-"""Longest line in bytes. A longer one is no CRM record but another kind of file."""
+MAX_RECORD = 1024 * 1024
+"""Longest record in characters. A longer one is no CRM record but another kind of file."""
 
 MAX_FIELD = 128 * 1024
-"""Longest quoted field in bytes (the standard library's limit). A longer one is a quote that nobody
-closed."""
+"""Longest quoted field (the standard library's limit). A longer one is a quote that nobody closed."""
 
 _BLOCK = 4 * 1024 * 1024
 _GLOB = frozenset("*?[")
@@ -127,7 +125,7 @@ class Scan:
 
 @dataclass(frozen=True)
 class Rewritten:
-    """What :func:`rewrite` wrote: the wanted columns of the good rows, comma, all quoted, line feeds, no header."""
+    """What :func:`rewrite` wrote: the good rows' wanted columns, all quoted, with comma and line feed, no header."""
 
     path: Path
     rows: int
@@ -244,7 +242,7 @@ def _as_utf8(source: CsvSource, workdir: Path) -> Path:
                 bad_line = lines + bytes(error.object[: error.start]).decode(encoding, "ignore").count("\n")
                 break
             lines += decoded.count("\n")
-            # UTF-16-LE and -BE keep their mark as a character, which would stick to the first column's name.
+            # The byte order mark that UTF-16-LE and -BE keep as a character becomes UTF-8's, and is tolerated.
             out.write(decoded)
             if not block:
                 break
@@ -260,22 +258,29 @@ class _Lines(Iterator[str]):
         self._stream = stream
         self._again: deque[str] = deque()
         self.taken: list[str] = []
+        self.size = 0
         self.number = 0
         self.ended = False
         self.too_long = False
 
     def __next__(self) -> str:
-        line = self._again.popleft() if self._again else self._stream.readline(MAX_LINE)
+        line = self._again.popleft() if self._again else self._stream.readline(MAX_RECORD + 1)
         if not line:
             self.ended = True
             raise StopIteration
-        if len(line) == MAX_LINE and not line.endswith(("\n", "\r")):
+        self.size += len(line)
+        if self.size > MAX_RECORD:
+            # Also what bounds memory where somebody in this process has lifted csv's own limit.
             self.too_long = True
             raise StopIteration
         self.number += 1
         self.taken.append(line)
         # Python 3.10's csv refuses NUL; a replacement character is as invalid in any identifier.
         return line.replace("\0", "\ufffd") if "\0" in line else line
+
+    def start_record(self) -> None:
+        self.taken.clear()
+        self.size = 0
 
     def give_back_all_but_first(self) -> None:
         rest = self.taken[1:]
@@ -292,7 +297,7 @@ def _records(source: CsvSource, path: Path) -> Iterator[tuple[int, list[str] | N
         reader = csv.reader(lines, delimiter=source.delimiter, quotechar=source.quote, strict=True)
         while not problem:
             start = lines.number + 1
-            lines.taken.clear()
+            lines.start_record()
             row: list[str] | None = None
             try:
                 row = next(reader)
@@ -325,7 +330,7 @@ def _records(source: CsvSource, path: Path) -> Iterator[tuple[int, list[str] | N
         )
     if problem == "line":
         raise SourceFormatError(
-            what=f"line {start} of the CRM file is longer than {MAX_LINE} bytes",
+            what=f"the record at line {start} of the CRM file is longer than {MAX_RECORD} characters",
             where=source.name,
             next_step="Check that this is a CSV file",
         )
@@ -358,11 +363,10 @@ def _read_header(source: CsvSource, path: Path) -> tuple[tuple[str, ...], bool]:
 
 
 def _read_lines(stream: BinaryIO, size: int) -> bytes:
-    """About ``size`` bytes up to a line feed; without one only at the end or within a line beyond all
-    bounds."""
+    """About ``size`` bytes up to a line feed; without one only at the end, or in a line beyond all bounds."""
     block = stream.read(size)
     if block and not block.endswith(b"\n"):
-        block += stream.readline(MAX_LINE)
+        block += stream.readline(MAX_RECORD)
     return block
 
 
@@ -479,7 +483,7 @@ def _is_utf8(block: bytes) -> bool:
 def rewrite(text: CsvText, positions: Sequence[int], workdir: Path) -> Rewritten:
     """Read with the exact reader and write the wanted columns of the good rows.
 
-    :raises SourceFormatError: not UTF-8, a quote that is never closed, or a line beyond :data:`MAX_LINE`.
+    :raises SourceFormatError: not UTF-8, a quote that is never closed, or a record beyond :data:`MAX_RECORD`.
     """
     target = workdir / "rows.csv"
     rows = malformed = 0

@@ -29,7 +29,7 @@ import duckdb
 
 from audience_onboarding.crm import fast_path
 from audience_onboarding.crm.csv_source import (
-    MAX_LINE,
+    MAX_RECORD,
     CsvSource,
     CsvText,
     find_columns,
@@ -382,7 +382,7 @@ class _Work:
             f"read_csv({_literal(str(path))}, auto_detect = false, columns = {{{columns}}},"
             f" header = {str(header).lower()}, delim = {_literal(delimiter)}, quote = {_literal(quote)},"
             f" escape = {_literal(quote)}, strict_mode = true, null_padding = false, compression = 'none',"
-            f" max_line_size = {MAX_LINE}, ignore_errors = false, parallel = {str(parallel).lower()},"
+            f" max_line_size = {MAX_RECORD}, ignore_errors = false, parallel = {str(parallel).lower()},"
             " hive_partitioning = false)"
         )
 

@@ -9,8 +9,7 @@ class Reason(str, Enum):
     """Reason codes. They are part of reports that people keep, so a code never changes its meaning."""
 
     EMPTY = "empty"
-    """The field holds nothing but white space and invisible characters. Normal, and never counted as
-    invalid."""
+    """The field holds nothing but white space and invisible characters. Never counted as invalid."""
 
     ALREADY_HASHED = "already_hashed"
     """The field should be raw but holds 64 hexadecimal digits. Hashing it again would match nobody."""

@@ -50,8 +50,7 @@ _PARTS_IN_FLIGHT = 2
 _METADATA_KEY = re.compile(r"[a-z0-9-]+")
 
 Chunks = Callable[[int], Iterator[bytes]]
-"""Given a size in bytes, the content in chunks of just that size, the last one excepted. The same bytes each
-call."""
+"""Given a size in bytes: the content in chunks of that size, but for the last. The same bytes each call."""
 
 
 class ObjectExists(Exception):  # noqa: N818 (an outcome that callers settle, not an error of its own)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import Any
 
@@ -311,3 +312,15 @@ def test_single_column(tmp_path: Path) -> None:
     assert report.rows_sent == 2
     assert report.rejected_by_reason == {"no_identifier": 2}
     assert output.startswith(b"email_sha256\r\n")
+
+
+def test_memory_stays_bounded_without_the_limit_of_csv(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(csv_source, "MAX_RECORD", 10_000)
+    before = csv.field_size_limit(2**31 - 1)
+    try:
+        with pytest.raises(SourceFormatError, match="record at line 2"):
+            load(tmp_path / "x.csv", f'email,phone\n"{A},\n'.encode() + f"{B},\n".encode() * 20_000)
+    finally:
+        csv.field_size_limit(before)
