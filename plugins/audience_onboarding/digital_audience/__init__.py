@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from audience_onboarding.digital_audience.client import DigitalAudienceClient
     from audience_onboarding.digital_audience.hooks import DigitalAudienceHook
+    from audience_onboarding.digital_audience.onboarding import DigitalAudienceOnboardCrmToS3Operator
     from audience_onboarding.digital_audience.operators import (
         DigitalAudienceActivateAudienceOperator,
         DigitalAudienceCreateCampaignOperator,
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
         DigitalAudienceExtendSegmentEndDateOperator,
         DigitalAudienceListPlatformAccountsOperator,
         DigitalAudienceListSegmentsOperator,
-        DigitalAudienceOnboardCrmToS3Operator,
         DigitalAudienceUpdateAudienceOperator,
     )
     from audience_onboarding.digital_audience.sensors import (
@@ -38,7 +38,7 @@ _MODULES = {
     "DigitalAudienceExtendSegmentEndDateOperator": "operators",
     "DigitalAudienceListPlatformAccountsOperator": "operators",
     "DigitalAudienceListSegmentsOperator": "operators",
-    "DigitalAudienceOnboardCrmToS3Operator": "operators",
+    "DigitalAudienceOnboardCrmToS3Operator": "onboarding",
     "DigitalAudienceUpdateAudienceOperator": "operators",
     "DigitalAudienceAudienceStateSensor": "sensors",
     "DigitalAudienceSegmentStatusSensor": "sensors",

@@ -15,7 +15,6 @@ from airflow.sdk.definitions.context import Context
 from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout, AirflowSkipException
 
 from audience_onboarding.digital_audience.hooks import DigitalAudienceHook
-from audience_onboarding.digital_audience.ids import RemoteId, is_missing, remote_number
 from audience_onboarding.digital_audience.links import DigitalAudiencePortalLink
 from audience_onboarding.digital_audience.readiness import (
     DEFAULT_FAILURE_STATES,
@@ -23,6 +22,7 @@ from audience_onboarding.digital_audience.readiness import (
     DEFAULT_SUCCESS_STATES,
     ConfirmBy,
 )
+from audience_onboarding.digital_audience.templated import RemoteId, is_missing, remote_number
 from audience_onboarding.digital_audience.triggers import (
     DigitalAudienceAudienceStateTrigger,
     DigitalAudienceSegmentStatusTrigger,

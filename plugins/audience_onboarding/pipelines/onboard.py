@@ -12,10 +12,10 @@ from airflow.sdk import DAG, CronPartitionTimetable, Param, get_current_context,
 from airflow.sdk.exceptions import AirflowSkipException
 
 from audience_onboarding.definitions import AudienceDefinition, Schedule
+from audience_onboarding.digital_audience.onboarding import DigitalAudienceOnboardCrmToS3Operator
 from audience_onboarding.digital_audience.operators import (
     DigitalAudienceCreateCampaignOperator,
     DigitalAudienceCreateCrmAudienceOperator,
-    DigitalAudienceOnboardCrmToS3Operator,
 )
 from audience_onboarding.digital_audience.sensors import DigitalAudienceAudienceStateSensor
 from audience_onboarding.orchestration.load_date import BACKFILL, run_type

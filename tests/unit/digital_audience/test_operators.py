@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
 from unittest.mock import create_autospec
@@ -11,7 +10,8 @@ import pytest
 from airflow.sdk import Asset
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 
-from audience_onboarding.digital_audience import operators
+from audience_onboarding import digital_audience
+from audience_onboarding.digital_audience import onboarding
 from audience_onboarding.digital_audience.client import DigitalAudienceClient
 from audience_onboarding.digital_audience.hooks import DigitalAudienceHook
 from audience_onboarding.digital_audience.links import DigitalAudiencePortalLink
@@ -23,6 +23,7 @@ from audience_onboarding.digital_audience.models import (
     Segment,
     UpdateMode,
 )
+from audience_onboarding.digital_audience.onboarding import DigitalAudienceOnboardCrmToS3Operator, object_key
 from audience_onboarding.digital_audience.operators import (
     DigitalAudienceActivateAudienceOperator,
     DigitalAudienceCreateCampaignOperator,
@@ -32,12 +33,10 @@ from audience_onboarding.digital_audience.operators import (
     DigitalAudienceExtendSegmentEndDateOperator,
     DigitalAudienceListPlatformAccountsOperator,
     DigitalAudienceListSegmentsOperator,
-    DigitalAudienceOnboardCrmToS3Operator,
     DigitalAudienceUpdateAudienceOperator,
-    as_bool,
-    object_key,
 )
 from audience_onboarding.digital_audience.settings import DigitalAudienceSettings
+from audience_onboarding.digital_audience.templated import as_bool
 from audience_onboarding.errors import (
     Outcome,
     RequestRejectedError,
@@ -523,7 +522,7 @@ def earlier(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         assert (dag_id, task_id, run_id) == ("a_dag", "record_load", "manual__1")
         return runs
 
-    monkeypatch.setattr(operators, "ask_airflow", ask)
+    monkeypatch.setattr(onboarding, "ask_airflow", ask)
     return runs
 
 
@@ -544,7 +543,7 @@ def test_an_upload_waits_for_earlier_loads_in_the_triggerer(client: Any, earlier
 def test_a_dry_run_and_an_upload_without_order_wait_for_nobody(
     client: Any, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr(operators, "ask_airflow", lambda **arguments: pytest.fail("nobody is to be asked"))
+    monkeypatch.setattr(onboarding, "ask_airflow", lambda **arguments: pytest.fail("nobody is to be asked"))
 
     with pytest.raises(AirflowFailException, match="no mode"):
         upload(mode="no mode", **changes).execute(task_context())
@@ -586,11 +585,7 @@ OPERATORS = [
 
 
 def test_the_list_of_operators_is_complete() -> None:
-    public = {
-        name
-        for name, value in inspect.getmembers(operators, inspect.isclass)
-        if name.startswith("DigitalAudience") and name.endswith("Operator")
-    }
+    public = {name for name in digital_audience.__all__ if name.endswith("Operator")}
 
     assert {type(operator).__name__ for operator in OPERATORS} == public
 

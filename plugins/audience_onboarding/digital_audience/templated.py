@@ -1,4 +1,4 @@
-"""Ids at the vendor, as operators and sensors take them."""
+"""Values that may come through a template, which makes text of everything."""
 
 from __future__ import annotations
 
@@ -27,3 +27,8 @@ def remote_number(value: Any) -> int:
             what=f"{value!r} is no id", next_step="Give the number that the vendor shows"
         )
     return int(value)
+
+
+def as_bool(value: bool | str) -> bool:
+    """A boolean that may have come through a template, which makes it text."""
+    return value if isinstance(value, bool) else value.strip().lower() in {"true", "1", "yes"}
