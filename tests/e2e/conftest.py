@@ -54,7 +54,7 @@ class Stack:
                 "path": f"crm/{key}/{{load_date}}.csv",
                 "columns": {"email": "E-mail", "phone": "Mobile"},
             },
-            "wait": {"poll_seconds": 2},
+            "wait": {"poll_seconds": 5},
             "retries": 2,
         }
         definition.update(changes)
@@ -78,7 +78,7 @@ def target() -> dict[str, Any]:
                 "segment_name": "The segment",
                 "description": "for tests",
                 "days": 10,
-                "poll_seconds": 2,
+                "poll_seconds": 5,
             }
         ],
         "extend": {"within_days": 5, "days": 30},

@@ -15,7 +15,8 @@ import requests
 from scripts.local_stack import wait_for
 from tests.e2e.conftest import BACKFILL_DAYS, CANARY_TRACES, Stack
 
-pytestmark = pytest.mark.e2e
+# Minutes, on a busy machine: each Airflow task takes seconds.
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 CAMPAIGN_ASSET = "campaign/digital_audience_default/Shared campaign"
 LOAD_DATE = "2026-11-20"
@@ -228,7 +229,7 @@ def test_a_backfill_of_five_days(stack: Stack) -> None:
         done = [run for run in runs if run["state"] in {"success", "failed"}]
         return done if len(done) == len(BACKFILL_DAYS) else None
 
-    runs = wait_for(all_ended, "The end of the backfill", timeout=300)
+    runs = wait_for(all_ended, "The end of the backfill", timeout=540)
     stack.airflow.unpause(dag_id, paused=True)
     assert {run["state"] for run in runs} == {"success"}
     audience_id = stack.airflow.asset_state("audience/history_list")["audience"]["id"]

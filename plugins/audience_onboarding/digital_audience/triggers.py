@@ -138,12 +138,14 @@ class _PollingTrigger(BaseTrigger):
         client = client_of(await BaseHook.aget_connection(self.digital_audience_conn_id))
         loop = asyncio.get_running_loop()
         last_state, last_reason, seen_unknown = "unknown", "no look succeeded", set[str]()
+        wanted_pause = 0.0
         for pause in growing_pauses(self.poll_interval):
+            await asyncio.sleep(max(0.0, min(max(pause, wanted_pause), self.deadline - time.time())))
             wanted_pause = 0.0
             try:
                 seen = await loop.run_in_executor(_threads, self.look, client)
             except TransientError as error:
-                self.log.warning("Looking again in %.0f s: %s", pause, error)
+                self.log.warning("Looking again: %s", error)
                 last_reason = str(error)
                 if isinstance(error, RateLimitedError) and error.retry_after:
                     wanted_pause = error.retry_after
@@ -161,11 +163,9 @@ class _PollingTrigger(BaseTrigger):
                         seen.state,
                     )
                 last_state, last_reason = seen.state, seen.reason
-            left = self.deadline - time.time()
-            if left <= 0:
+            if time.time() >= self.deadline:
                 yield {"status": "timeout", "state": last_state, "message": last_reason}
                 return
-            await asyncio.sleep(min(max(pause, wanted_pause), left))
 
 
 class DigitalAudienceAudienceStateTrigger(_PollingTrigger):

@@ -90,10 +90,10 @@ class EarlierLoadsTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look until there is nothing to wait for."""
         for pause in growing_pauses(self.poll_interval):
+            await asyncio.sleep(pause)
             left = await sync_to_async(ask_airflow)(
                 dag_id=self.dag_id, task_id=self.awaited_task_id, run_id=self.run_id
             )
             if not left or time.time() >= self.deadline:
                 yield TriggerEvent({"waiting_for": left})
                 return
-            await asyncio.sleep(pause)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-FIRST_PAUSE = 1.0
+FIRST_PAUSE = 5.0
+"""Also before the first look: a trigger that fires in the moment in which its task has deferred lets Airflow (3.3.2)
+take the end of that task's process for the end of the resumed task, and fail it."""
 
 
 def growing_pauses(longest: float) -> Iterator[float]:

@@ -13,6 +13,6 @@ with DAG(dag_id="many_waits", schedule=None, params={"audience_ids": Param([], t
         """The audiences to wait for."""
         return (params or {})["audience_ids"]
 
-    DigitalAudienceAudienceStateSensor.partial(task_id="wait", poke_interval=2, timeout=600).expand(
+    DigitalAudienceAudienceStateSensor.partial(task_id="wait", poke_interval=5, timeout=600).expand(
         audience_id=audiences()
     )

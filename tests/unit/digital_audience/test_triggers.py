@@ -259,12 +259,20 @@ def test_a_connection_that_cannot_be_used_is_reported(
 def test_it_looks_less_and_less_often(vendor: Scripted) -> None:
     vendor.shows = [*[audience("PROCESSING")] * 6, audience("READY")]
 
-    event_of(audience_trigger(poll_interval=10.0))
+    event_of(audience_trigger(poll_interval=60.0))
 
-    assert vendor.pauses == [1, 2, 4, 8, 10, 10]
+    assert vendor.pauses == [5, 10, 20, 40, 60, 60, 60]
 
 
-@pytest.mark.parametrize(("asked_for", "pause"), [(30.0, 30.0), (0.2, 1.0), (None, 1.0), (0.0, 1.0)])
+def test_it_never_fires_in_the_moment_in_which_the_task_has_deferred(vendor: Scripted) -> None:
+    vendor.shows = [audience("READY")]
+
+    assert event_of(audience_trigger())["status"] == "success"
+
+    assert vendor.pauses == [5.0]
+
+
+@pytest.mark.parametrize(("asked_for", "pause"), [(30.0, 30.0), (0.2, 10.0), (None, 10.0), (0.0, 10.0)])
 def test_a_pause_that_the_vendor_asks_for_is_kept(
     vendor: Scripted, asked_for: float | None, pause: float
 ) -> None:
@@ -272,14 +280,14 @@ def test_a_pause_that_the_vendor_asks_for_is_kept(
 
     event_of(audience_trigger())
 
-    assert vendor.pauses == [pause]
+    assert vendor.pauses == [5.0, pause]
 
 
 def test_no_pause_goes_beyond_the_deadline(vendor: Scripted) -> None:
     vendor.shows = [RateLimitedError(what="Slower", retry_after=86400.0), audience("PROCESSING")]
 
-    assert event_of(audience_trigger(deadline=vendor.now + 5))["status"] == "timeout"
-    assert vendor.pauses == [5.0]
+    assert event_of(audience_trigger(deadline=vendor.now + 8))["status"] == "timeout"
+    assert vendor.pauses == [5.0, 3.0]
 
 
 # --- what is logged -----------------------------------------------------------------------------------------
@@ -326,7 +334,7 @@ def test_known_states_are_not_warned_of(vendor: Scripted) -> None:
 def test_an_error_that_is_lived_through_is_warned_of(vendor: Scripted) -> None:
     vendor.shows = [unavailable(), audience("READY")]
 
-    assert warnings_of(audience_trigger()) == ["Looking again in 1 s: No answer in time."]
+    assert warnings_of(audience_trigger()) == ["Looking again: No answer in time."]
 
 
 # --- segments -----------------------------------------------------------------------------------------------

@@ -12,8 +12,8 @@ from audience_onboarding.orchestration.polling import growing_pauses
 @pytest.mark.parametrize(
     ("longest", "pauses"),
     [
-        (60.0, [1, 2, 4, 8, 16, 32, 60, 60]),
-        (10.0, [1, 2, 4, 8, 10, 10]),
+        (60.0, [5, 10, 20, 40, 60, 60]),
+        (10.0, [5, 10, 10]),
         (1.0, [1, 1, 1]),
         (0.25, [0.25, 0.25, 0.25]),
     ],
