@@ -171,7 +171,7 @@ class DigitalAudienceOnboardCrmToS3Operator(DigitalAudienceOperator):
             audience = None
         else:
             audience = self.hook.client.load_audience(self._audience_id(context, self.audience_id))
-            DigitalAudiencePortalLink.push(context, self.hook.client.settings, audience_id=audience.id)
+            DigitalAudiencePortalLink.show(self, self.hook.client.settings, audience_id=audience.id)
         with (
             local_copy(url, s3_client=self._source_client) as path,
             prepare(
@@ -241,8 +241,8 @@ class DigitalAudienceOnboardCrmToS3Operator(DigitalAudienceOperator):
             supersede=as_bool(self.supersede),
             allow_unconditional=self.allow_unconditional_writes,
         )
-        S3ObjectLink.push(
-            context,
+        S3ObjectLink.show(
+            self,
             bucket=bucket,
             key=key,
             region=client.meta.region_name,

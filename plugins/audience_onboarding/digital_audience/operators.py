@@ -152,7 +152,7 @@ class DigitalAudienceUpdateAudienceOperator(DigitalAudienceOperator):
     def execute(self, context: Context) -> None:
         """Update it; doing so twice is harmless."""
         audience_id = self._audience_id(context, self.audience_id)
-        DigitalAudiencePortalLink.push(context, self.hook.client.settings, audience_id=audience_id)
+        DigitalAudiencePortalLink.show(self, self.hook.client.settings, audience_id=audience_id)
         self.hook.client.update_audience(audience_id, name=self.audience_name, description=self.description)
 
 
@@ -249,9 +249,7 @@ class DigitalAudienceActivateAudienceOperator(DigitalAudienceOperator):
             run_id=context["run_id"],
             settle_hint=self._settle_hint(),
         )
-        DigitalAudiencePortalLink.push(
-            context, client.settings, audience_id=audience_id, segment_id=segment_id
-        )
+        DigitalAudiencePortalLink.show(self, client.settings, audience_id=audience_id, segment_id=segment_id)
         return segment_id
 
     def _existing(self, audience_id: int, account_id: int) -> int | None:

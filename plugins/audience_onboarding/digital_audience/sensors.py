@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from functools import cached_property
 from typing import Any, NoReturn
@@ -12,7 +13,12 @@ from typing import Any, NoReturn
 from airflow.sdk import BaseSensorOperator, XComArg
 from airflow.sdk.bases.sensor import PokeReturnValue
 from airflow.sdk.definitions.context import Context
-from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout, AirflowSkipException
+from airflow.sdk.exceptions import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+)
 
 from audience_onboarding.digital_audience.hooks import DigitalAudienceHook
 from audience_onboarding.digital_audience.links import DigitalAudiencePortalLink
@@ -30,6 +36,7 @@ from audience_onboarding.digital_audience.triggers import (
 )
 from audience_onboarding.errors import (
     AudienceFailedError,
+    AudienceOnboardingError,
     ConfigurationError,
     SegmentFailedError,
     TerminalError,
@@ -77,13 +84,13 @@ class _DigitalAudienceSensor(BaseSensorOperator):
         """The connection to the vendor."""
         return DigitalAudienceHook(self.digital_audience_conn_id)
 
-    def push_links(self, context: Context) -> None:
-        """Push the portal's link of what is waited for."""
+    def show_links(self) -> None:
+        """Show the portal's link of what is waited for."""
 
     @terminal_errors_fail
     def execute(self, context: Context) -> Any:
         """Wait in the triggerer; or poke, if not ``deferrable``."""
-        self.push_links(context)
+        self.show_links()
         if not self.deferrable:
             return super().execute(context)
         seconds = self._seconds()
@@ -114,6 +121,9 @@ class _DigitalAudienceSensor(BaseSensorOperator):
         :raises AirflowFailException: the vendor reports a failure, or refuses to be asked.
         :raises AirflowSensorTimeout: the time-out has passed (``AirflowSkipException`` with ``soft_fail``).
         """
+        # This is another process than the one that has deferred. What was waited for matters more than a link to it.
+        with suppress(AirflowException, AudienceOnboardingError):
+            self.show_links()
         if event["status"] == "success":
             result: dict[str, Any] = event["result"]
             self.log.info("%s is done: %s", self.subject, result)
@@ -220,9 +230,9 @@ class DigitalAudienceAudienceStateSensor(_DigitalAudienceSensor):
             deadline=deadline,
         )
 
-    def push_links(self, context: Context) -> None:
-        """Push the link to the audience in the portal."""
-        DigitalAudiencePortalLink.push(context, self.hook.client.settings, audience_id=self._waited_for)
+    def show_links(self) -> None:
+        """Show the link to the audience in the portal."""
+        DigitalAudiencePortalLink.show(self, self.hook.client.settings, audience_id=self._waited_for)
 
 
 class DigitalAudienceSegmentStatusSensor(_DigitalAudienceSensor):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
-from audience_onboarding.digital_audience import links
 from audience_onboarding.digital_audience.links import DigitalAudiencePortalLink, S3ObjectLink
 from audience_onboarding.digital_audience.settings import DigitalAudienceSettings
-from tests.fakes import task_context
 
 
 def settings(portal_url: str) -> DigitalAudienceSettings:
@@ -16,22 +17,32 @@ def settings(portal_url: str) -> DigitalAudienceSettings:
     )
 
 
-def test_the_portals_link_is_pushed() -> None:
-    context = task_context()
+def shown(link: Any, operator: Any) -> str:
+    """What Airflow gets, at the end of the task's process."""
+    return str(link.get_link(operator, ti_key=None))
 
-    DigitalAudiencePortalLink.push(
-        context, settings("https://portal/{audience_id}?s={segment_id}"), audience_id=7, segment_id=5
+
+def test_the_portals_link_is_shown() -> None:
+    operator = SimpleNamespace()
+
+    DigitalAudiencePortalLink.show(
+        operator, settings("https://portal/{audience_id}?s={segment_id}"), audience_id=7, segment_id=5
     )
 
-    assert context["ti"].pushed == {DigitalAudiencePortalLink().xcom_key: "https://portal/7?s=5"}
+    assert shown(DigitalAudiencePortalLink(), operator) == "https://portal/7?s=5"
 
 
-def test_without_a_template_nothing_is_pushed() -> None:
-    context = task_context()
+def test_without_a_template_there_is_no_link() -> None:
+    operator = SimpleNamespace()
 
-    DigitalAudiencePortalLink.push(context, settings(""), audience_id=7)
+    DigitalAudiencePortalLink.show(operator, settings(""), audience_id=7)
 
-    assert context["ti"].pushed == {}
+    assert shown(DigitalAudiencePortalLink(), operator) == ""
+
+
+@pytest.mark.parametrize("link", [DigitalAudiencePortalLink(), S3ObjectLink()])
+def test_a_task_that_did_not_come_to_it_has_no_link(link: Any) -> None:
+    assert shown(link, SimpleNamespace()) == ""
 
 
 @pytest.mark.parametrize(
@@ -47,20 +58,12 @@ def test_without_a_template_nothing_is_pushed() -> None:
     ],
 )
 def test_the_object_is_linked_where_it_lies(region: str | None, endpoint: str | None, link: str) -> None:
-    context = task_context()
+    operator = SimpleNamespace()
 
-    S3ObjectLink.push(context, bucket="b", key="onboard/x.csv", region=region, endpoint=endpoint)
+    S3ObjectLink.show(operator, bucket="b", key="onboard/x.csv", region=region, endpoint=endpoint)
 
-    assert context["ti"].pushed == {S3ObjectLink().xcom_key: link}
-
-
-@pytest.mark.parametrize(("stored", "link"), [("https://portal/7", "https://portal/7"), (None, "")])
-def test_a_link_is_what_was_pushed_or_empty(
-    monkeypatch: pytest.MonkeyPatch, stored: str | None, link: str
-) -> None:
-    monkeypatch.setattr(links.XCom, "get_value", lambda **arguments: stored)
-
-    assert DigitalAudiencePortalLink().get_link(None, ti_key=None) == link  # type: ignore[arg-type]
+    assert shown(S3ObjectLink(), operator) == link
+    assert shown(DigitalAudiencePortalLink(), operator) == ""
 
 
 def test_each_link_has_a_name_and_a_key_of_its_own() -> None:

@@ -237,7 +237,7 @@ def test_an_audience_can_be_renamed_as_often_as_one_likes(client: Any) -> None:
 
     assert client.update_audience.call_count == 2
     client.update_audience.assert_called_with(7, name="New", description=None)
-    assert context["ti"].pushed == {DigitalAudiencePortalLink.key: "https://portal/7"}
+    assert DigitalAudiencePortalLink().get_link(operator, ti_key=None) == "https://portal/7"
 
 
 # --- segments -----------------------------------------------------------------------------------------------
