@@ -1,4 +1,4 @@
-"""Unit tests need no network, no running Airflow and no database; they must not see the developer's own Airflow."""
+"""No test sees the developer's own Airflow; the end-to-end tests start one of their own."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import tempfile
 # Before anything imports Airflow: it reads these once.
 for _name in [name for name in os.environ if name.startswith(("AIRFLOW", "AUDIENCE_ONBOARDING_"))]:
     del os.environ[_name]
-_home = tempfile.mkdtemp(prefix="airflow-home-")
+_home = tempfile.mkdtemp(prefix="audience-onboarding-tests-")
 atexit.register(shutil.rmtree, _home, ignore_errors=True)
 os.environ.update(
     {
@@ -18,7 +18,7 @@ os.environ.update(
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         # Airflow writes its log files where it likes to, and the tests like to read the log.
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": f"{_home}/logs",
-        "AIRFLOW__API_AUTH__JWT_SECRET": "a secret of the unit tests that is long enough for every algorithm there is",
+        "AIRFLOW__API_AUTH__JWT_SECRET": "a secret of the tests that is long enough for every algorithm there is",
     }
 )
 # The tests talk to servers of their own on the loopback interface, whatever proxy this machine uses.
