@@ -10,7 +10,9 @@ module that callers import where the work is done::
 from __future__ import annotations
 
 from audience_onboarding.crm.profiles import (
+    COMMBOX_AUDIENCE,
     DIGITAL_AUDIENCE_S3,
+    FANFARE_IMPORT,
     FileProfile,
     Identifier,
     ProfileColumn,
@@ -19,7 +21,9 @@ from audience_onboarding.crm.reasons import Reason
 from audience_onboarding.crm.report import LoadReport
 
 __all__ = [
+    "COMMBOX_AUDIENCE",
     "DIGITAL_AUDIENCE_S3",
+    "FANFARE_IMPORT",
     "FileProfile",
     "Identifier",
     "LoadReport",

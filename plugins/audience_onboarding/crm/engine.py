@@ -20,7 +20,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ from audience_onboarding.errors import (
     TerminalError,
 )
 
-__all__ = ["CsvSource", "PreparedLoad", "prepare"]
+__all__ = ["CsvSource", "FilePart", "PreparedLoad", "prepare"]
 
 _MIN_MEMORY_MIB = 128
 _INTERRUPT_SECONDS = 0.05
@@ -65,6 +65,20 @@ _REASONS = {number: reason for reason, number in _CODES.items()}
 
 class _DatabaseError(TerminalError):
     """DuckDB failed."""
+
+
+@dataclass(frozen=True)
+class FilePart:
+    """A part of a load that is a file of its own.
+
+    :param number: counts from 1.
+    :param rows: without the header.
+    :param body: header line and rows.
+    """
+
+    number: int
+    rows: int
+    body: bytes = field(repr=False)
 
 
 class PreparedLoad:
@@ -107,6 +121,25 @@ class PreparedLoad:
                 del buffer[:size]
         if buffer:
             yield bytes(buffer)
+
+    def parts(self, *, max_rows: int, max_bytes: int) -> Iterator[FilePart]:
+        """The rows in order, as several files, each with a header. Gives the same parts each time.
+
+        :param max_rows: of a part, the header not counted.
+        :param max_bytes: of a part, the header included; a single row that is larger still is a part.
+        """
+        if max_rows < 1 or max_bytes < 1:
+            raise ValueError("a part needs room for a row")
+        header = self._work.header()
+        rows: list[bytes] = []
+        size, number = len(header), 1
+        for row in self._work.rows():
+            if rows and (len(rows) == max_rows or size + len(row) > max_bytes):
+                yield FilePart(number, len(rows), header + b"".join(rows))
+                rows, size, number = [], len(header), number + 1
+            rows.append(row)
+            size += len(row)
+        yield FilePart(number, len(rows), header + b"".join(rows))
 
 
 @contextmanager
@@ -503,34 +536,51 @@ class _Work:
 
     # --- the file
 
+    def header(self) -> bytes:
+        """The header line."""
+        line = self._profile.delimiter.join(
+            _quoted(rule.column.header, self._profile) for rule in self._rules
+        )
+        return (line + self._profile.line_ending).encode(self._profile.encoding)
+
     def output(self) -> Iterator[bytes]:
         """The bytes of the file in blocks of some MiB."""
-        delimiter, end = self._profile.delimiter, self._profile.line_ending
-        header = delimiter.join(_quoted(rule.column.header, self._profile) for rule in self._rules) + end
-        yield header.encode(self._profile.encoding)
-        line = f" || {_literal(delimiter)} || ".join(
+        yield self.header()
+        for batch in self._batches():
+            # One string per block: no Python object per row.
+            rows = self._run(f"SELECT string_agg({self._line()}, '' ORDER BY rowid) FROM sent WHERE {batch}")
+            yield str(rows[0][0]).encode(self._profile.encoding)
+
+    def rows(self) -> Iterator[bytes]:
+        """The lines of the file, one by one, without the header."""
+        for batch in self._batches():
+            for (line,) in self._run(f"SELECT {self._line()} FROM sent WHERE {batch} ORDER BY rowid"):
+                yield str(line).encode(self._profile.encoding)
+
+    def _batches(self) -> Iterator[str]:
+        """Conditions that go through ``sent``, whose row ids are the order of the file."""
+        for start in range(0, self._rows_sent, _OUTPUT_BATCH):
+            yield f"rowid >= {start} AND rowid < {start + _OUTPUT_BATCH}"
+
+    def _line(self) -> str:
+        fields = f" || {_literal(self._profile.delimiter)} || ".join(
             self._field(rule, number) for number, rule in enumerate(self._rules)
         )
-        end_sql = " || ".join(f"chr({ord(char)})" for char in end)
-        for start in range(0, self._rows_sent, _OUTPUT_BATCH):
-            # Row ids of ``sent`` are the order of the file. One string per block: no Python object per row.
-            rows = self._run(
-                f"SELECT string_agg({line} || {end_sql}, '' ORDER BY rowid) FROM sent"
-                f" WHERE rowid >= {start} AND rowid < {start + _OUTPUT_BATCH}"
-            )
-            yield str(rows[0][0]).encode(self._profile.encoding)
+        return " || ".join([fields, *(f"chr({ord(char)})" for char in self._profile.line_ending)])
 
     def _field(self, rule: _Rule, number: int) -> str:
         if rule.hashed:
             value = f"hex(value_{number})"
             return f"coalesce({value if self._profile.hash_case == 'upper' else f'lower({value})'}, '')"
+        prefix = _literal(rule.column.prefix)
         special = " OR ".join(
             f"contains(value_{number}, {text})"
             for text in (_literal(self._profile.delimiter), "'\"'", "chr(10)", "chr(13)")
         )
         return (
             f"CASE WHEN value_{number} IS NULL THEN '' WHEN {special}"
-            f" THEN '\"' || replace(value_{number}, '\"', '\"\"') || '\"' ELSE value_{number} END"
+            f" THEN '\"' || {prefix} || replace(value_{number}, '\"', '\"\"') || '\"'"
+            f" ELSE {prefix} || value_{number} END"
         )
 
 

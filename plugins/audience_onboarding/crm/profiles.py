@@ -25,11 +25,17 @@ class ProfileColumn:
     :param identifier: what the column holds.
     :param header: literal header in the file.
     :param transform: ``sha256`` or ``raw``.
+    :param prefix: put before a raw value.
     """
 
     identifier: Identifier
     header: str
     transform: Transform
+    prefix: str = ""
+
+    def __post_init__(self) -> None:
+        if self.prefix and self.transform != "raw":
+            raise ValueError("a prefix would be put before a hash")
 
 
 @dataclass(frozen=True)
@@ -73,4 +79,32 @@ https://doc.digitalaudience.io/product-docs/documentation/updating-audiences/pre
 The vendor's pages disagree on hash case (CSV pages print upper case, its mobile SDKs lower case; no page
 requires one) and on the ``+tag`` (the SDKs drop it, the CSV pages do not mention it). Lower case is what
 every peer sends, and tags stay, as the CSV pages say; both are settings of the profile.
+"""
+
+FANFARE_IMPORT = FileProfile(
+    name="fanfare_import",
+    columns=(
+        ProfileColumn(Identifier.EMAIL, "email", "raw"),
+        ProfileColumn(Identifier.PHONE, "phone", "raw", prefix="+"),
+    ),
+)
+"""Fanfare, import of consumers: **contact data as it is, not hashed**; UTF-8, comma, header row, phone in E.164 with
+plus.
+
+https://docs.fanfare.io/dashboard/audiences/import-consumers
+
+Line endings are not stated; CRLF is what RFC 4180 says. E-mail addresses go out in lower case and without spaces, so
+that one person is one consumer.
+"""
+
+COMMBOX_AUDIENCE = FileProfile(
+    name="commbox_audience",
+    columns=(ProfileColumn(Identifier.PHONE, "phone1", "raw"),),
+)
+"""CommBox, file of an audience: **phone numbers as they are, not hashed**, in a column ``phone1``: full country code,
+digits only, as in the example ``442079832100``.
+
+https://help.commbox.io/apidocs/create-new-audiences
+
+The page states neither encoding nor line endings nor other columns: UTF-8 and CRLF (RFC 4180) are taken.
 """

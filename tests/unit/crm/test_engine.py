@@ -22,7 +22,9 @@ from audience_onboarding.crm import engine
 from audience_onboarding.crm.engine import CsvSource, prepare
 from audience_onboarding.crm.normalize import normalize_email, sha256_hex
 from audience_onboarding.crm.profiles import (
+    COMMBOX_AUDIENCE,
     DIGITAL_AUDIENCE_S3,
+    FANFARE_IMPORT,
     FileProfile,
     Identifier,
     ProfileColumn,
@@ -279,6 +281,134 @@ def test_chunks(path: Path, size: int) -> None:
         assert prepared.content_sha256 == hashlib.sha256(output).hexdigest()
         with pytest.raises(ValueError, match="at least 1"):
             next(prepared.chunks(0))
+
+
+# --- parts --------------------------------------------------------------------------------------------------
+
+
+RAW_PHONE = FileProfile(
+    name="raw_phone", columns=(ProfileColumn(Identifier.PHONE, "phone", "raw", prefix="+"),)
+)
+PHONE_HEADER, PHONE_ROW = b"phone\r\n", b"+31600000000\r\n"
+
+
+@pytest.fixture
+def ten_phones(path: Path) -> Path:
+    path.write_bytes(content(*(f",06123456{number}" for number in range(10, 20))))
+    return path
+
+
+def parts_of(path: Path, **limits: int) -> list[engine.FilePart]:
+    with prepare(
+        CsvSource(path), columns={Identifier.PHONE: "phone"}, profile=RAW_PHONE, memory_limit_mib=256
+    ) as prepared:
+        parts = list(prepared.parts(**limits))
+        assert list(prepared.parts(**limits)) == parts
+        whole = b"".join(prepared.chunks(1000))
+    # Whatever the limits: all rows, in order, each once, each part with its header.
+    assert [part.number for part in parts] == list(range(1, len(parts) + 1))
+    assert all(part.body.startswith(PHONE_HEADER) for part in parts)
+    rows = [part.body.removeprefix(PHONE_HEADER) for part in parts]
+    assert PHONE_HEADER + b"".join(rows) == whole
+    assert [row.count(b"\r\n") for row in rows] == [part.rows for part in parts]
+    return parts
+
+
+@pytest.mark.parametrize(
+    ("max_rows", "rows"),
+    [(1, [1] * 10), (3, [3, 3, 3, 1]), (5, [5, 5]), (9, [9, 1]), (10, [10]), (11, [10]), (10**9, [10])],
+)
+def test_a_list_is_cut_into_parts_of_so_many_rows(ten_phones: Path, max_rows: int, rows: list[int]) -> None:
+    assert [part.rows for part in parts_of(ten_phones, max_rows=max_rows, max_bytes=10**9)] == rows
+
+
+@pytest.mark.parametrize("room_for", [1, 2, 3, 9, 10, 11])
+@pytest.mark.parametrize("spare", [0, 1, len(PHONE_ROW) - 1])
+def test_no_part_is_larger_than_it_may_be(ten_phones: Path, room_for: int, spare: int) -> None:
+    limit = len(PHONE_HEADER) + room_for * len(PHONE_ROW) + spare
+
+    parts = parts_of(ten_phones, max_rows=10**9, max_bytes=limit)
+
+    assert all(len(part.body) <= limit for part in parts)
+    assert [part.rows for part in parts[:-1]] == [room_for] * (len(parts) - 1)
+
+
+def test_the_first_limit_that_is_reached_counts(ten_phones: Path) -> None:
+    for_three = len(PHONE_HEADER) + 3 * len(PHONE_ROW)
+
+    assert [part.rows for part in parts_of(ten_phones, max_rows=2, max_bytes=for_three)] == [2] * 5
+    assert [part.rows for part in parts_of(ten_phones, max_rows=4, max_bytes=for_three)] == [3, 3, 3, 1]
+
+
+def test_a_row_that_is_larger_than_a_part_is_a_part(ten_phones: Path) -> None:
+    assert [part.rows for part in parts_of(ten_phones, max_rows=5, max_bytes=1)] == [1] * 10
+
+
+def test_parts_go_over_the_blocks_in_which_rows_are_read(
+    ten_phones: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_once = parts_of(ten_phones, max_rows=4, max_bytes=10**9)
+    monkeypatch.setattr(engine, "_OUTPUT_BATCH", 3)
+
+    assert parts_of(ten_phones, max_rows=4, max_bytes=10**9) == at_once
+
+
+@pytest.mark.parametrize("limits", [{"max_rows": 0, "max_bytes": 1}, {"max_rows": 1, "max_bytes": 0}])
+def test_a_part_without_room_is_refused(ten_phones: Path, limits: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="room for a row"):
+        parts_of(ten_phones, **limits)
+
+
+def test_a_part_does_not_show_what_is_in_it(ten_phones: Path) -> None:
+    (part,) = parts_of(ten_phones, max_rows=10, max_bytes=10**9)
+
+    assert "316" not in repr(part)
+
+
+# --- prefixes -----------------------------------------------------------------------------------------------
+
+
+def test_a_prefix_stands_before_values_and_never_before_nothing(path: Path) -> None:
+    profile = replace(
+        RAW_PHONE, columns=(ProfileColumn(Identifier.EMAIL, "email", "raw"), RAW_PHONE.columns[0])
+    )
+
+    _, output = load(
+        path, content("a@example.com,", "b@example.com,0612345678", ",0687654321"), profile=profile
+    )
+
+    assert output == (b"email,phone\r\na@example.com,\r\nb@example.com,+31612345678\r\n,+31687654321\r\n")
+
+
+def test_a_prefix_stands_inside_the_quotes(path: Path) -> None:
+    # The prefix itself, and a delimiter that a value holds.
+    column = ProfileColumn(Identifier.PHONE, "phone", "raw", prefix="'+")
+    profile = replace(RAW_PHONE, columns=(column,), delimiter="6")
+
+    _, output = load(path, content(",0612345678"), columns={Identifier.PHONE: "phone"}, profile=profile)
+
+    assert output == b'phone\r\n"\'+31612345678"\r\n'
+
+
+def test_no_prefix_stands_before_a_hash() -> None:
+    with pytest.raises(ValueError, match="before a hash"):
+        ProfileColumn(Identifier.PHONE, "phone", "sha256", prefix="+")
+
+
+@pytest.mark.parametrize(
+    ("profile", "expected_output"),
+    [
+        (FANFARE_IMPORT, b"email,phone\r\nanna@example.com,+31612345678\r\n"),
+        (COMMBOX_AUDIENCE, b"phone1\r\n31612345678\r\n"),
+    ],
+    ids=lambda value: value.name if isinstance(value, FileProfile) else "",
+)
+def test_the_files_of_the_other_vendors(path: Path, profile: FileProfile, expected_output: bytes) -> None:
+    columns = {column.identifier: BOTH[column.identifier] for column in profile.columns}
+
+    _, output = load(path, content(" Anna@Example.com,06 1234 5678"), columns=columns, profile=profile)
+
+    assert output == expected_output
 
 
 def test_blocks_of_output_do_not_matter(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,278 @@
+"""A load as several files, and the files of the platforms that take values as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from audience_onboarding.crm import engine
+from audience_onboarding.crm.engine import CsvSource, FilePart, PreparedLoad, prepare
+from audience_onboarding.crm.profiles import (
+    COMMBOX_AUDIENCE,
+    DIGITAL_AUDIENCE_S3,
+    FANFARE_IMPORT,
+    FileProfile,
+    Identifier,
+    ProfileColumn,
+)
+from audience_onboarding.errors import ConfigurationError
+from tests.unit.crm.loads import BOTH, load
+
+PHONE = {Identifier.PHONE: "phone"}
+HEADER = b"email,phone\r\n"
+LINE = b"anna0000@example.com,+31612340000\r\n"
+COUNT = 25
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PreparedLoad]:
+    """A load of 25 lines of one length."""
+    path = tmp_path_factory.mktemp("crm") / "source.csv"
+    rows = "".join(f"anna{number:04}@example.com,061234{number:04}\n" for number in range(COUNT))
+    path.write_text(f"email,phone\n{rows}")
+    with prepare(
+        CsvSource(path), columns=BOTH, profile=FANFARE_IMPORT, memory_limit_mib=256, threads=1
+    ) as made:
+        yield made
+
+
+def parts_of(prepared: PreparedLoad, **limits: int) -> list[FilePart]:
+    return list(prepared.parts(**{"max_rows": 1_000, "max_bytes": 1_000_000, **limits}))
+
+
+def whole(prepared: PreparedLoad) -> bytes:
+    return b"".join(prepared.chunks(1_000))
+
+
+# --- parts --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("max_rows", "rows"),
+    [
+        (1, [1] * 25),
+        (2, [2] * 12 + [1]),
+        (24, [24, 1]),
+        (25, [25]),
+        (26, [25]),
+        (5, [5] * 5),
+    ],
+)
+def test_a_part_holds_no_more_rows_than_it_may(
+    prepared: PreparedLoad, max_rows: int, rows: list[int]
+) -> None:
+    parts = parts_of(prepared, max_rows=max_rows)
+
+    assert [part.rows for part in parts] == rows
+    assert [part.number for part in parts] == list(range(1, len(rows) + 1))
+    assert [part.body.count(b"\r\n") - 1 for part in parts] == rows
+
+
+@pytest.mark.parametrize("rows_that_fit", [1, 2, 7, 25])
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_a_part_is_no_longer_than_it_may_be_and_no_shorter_than_it_must(
+    prepared: PreparedLoad, rows_that_fit: int, more: int
+) -> None:
+    limit = len(HEADER) + rows_that_fit * len(LINE) + more
+
+    parts = parts_of(prepared, max_bytes=limit)
+
+    fits = max(1, rows_that_fit if more >= 0 else rows_that_fit - 1)
+    assert [part.rows for part in parts[:-1]] == [fits] * (len(parts) - 1)
+    assert all(len(part.body) <= limit or part.rows == 1 for part in parts)
+    assert sum(part.rows for part in parts) == COUNT
+
+
+def test_a_row_that_is_too_long_is_a_part_of_its_own(prepared: PreparedLoad) -> None:
+    parts = parts_of(prepared, max_bytes=1)
+
+    assert [part.rows for part in parts] == [1] * COUNT
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    max_rows=st.integers(1, 30),
+    max_bytes=st.integers(1, len(HEADER) + 30 * len(LINE)),
+    batch=st.integers(1, 30),
+)
+def test_all_parts_together_are_the_file(
+    prepared: PreparedLoad, max_rows: int, max_bytes: int, batch: int
+) -> None:
+    before = engine._OUTPUT_BATCH
+    engine._OUTPUT_BATCH = batch
+    try:
+        parts = parts_of(prepared, max_rows=max_rows, max_bytes=max_bytes)
+        again = parts_of(prepared, max_rows=max_rows, max_bytes=max_bytes)
+    finally:
+        engine._OUTPUT_BATCH = before
+
+    # The retry of a task divides the load as the first try did.
+    assert parts == again
+    assert all(part.body.startswith(HEADER) for part in parts)
+    assert HEADER + b"".join(part.body.removeprefix(HEADER) for part in parts) == whole(prepared)
+    assert all(part.rows >= 1 for part in parts)
+
+
+def test_parts_are_made_one_by_one(prepared: PreparedLoad, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[bytes] = []
+    rows = prepared._work.rows
+
+    def counted() -> Iterator[bytes]:
+        for row in rows():
+            read.append(row)
+            yield row
+
+    monkeypatch.setattr(prepared._work, "rows", counted)
+    parts = prepared.parts(max_rows=2, max_bytes=1_000_000)
+
+    next(parts)
+    assert len(read) == 3
+    next(parts)
+    assert len(read) == 5
+
+
+@pytest.mark.parametrize("limits", [{"max_rows": 0}, {"max_rows": -1}, {"max_bytes": 0}])
+def test_a_part_needs_room_for_a_row(prepared: PreparedLoad, limits: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="room for a row"):
+        parts_of(prepared, **limits)
+
+
+def test_a_part_shows_nothing_of_anybody(prepared: PreparedLoad) -> None:
+    part = parts_of(prepared)[0]
+
+    assert repr(part) == f"FilePart(number=1, rows={COUNT})"
+    assert "anna" not in repr([part])
+
+
+def test_a_load_that_is_closed_has_no_parts(tmp_path: Path) -> None:
+    path = tmp_path / "source.csv"
+    path.write_text("email,phone\nanna@example.com,\n")
+    with prepare(CsvSource(path), columns=BOTH, profile=FANFARE_IMPORT, memory_limit_mib=128) as made:
+        pass
+
+    with pytest.raises(RuntimeError, match="with block"):
+        parts_of(made)
+
+
+# --- the files of the platforms -----------------------------------------------------------------------------
+
+ROWS = "email,phone\n" + "\n".join(
+    [
+        " Anna@Example.COM ,06 1234 5678",
+        "bo@example.com,",
+        ",+44 20 7983 2100",
+        "anna@example.com,+31612345678",
+        "nonsense,nonsense",
+        "cy@example.com,nonsense",
+        "o'brien@example.com,0031 (0)20 123 4567",
+    ]
+)
+
+
+def report_and_file(
+    tmp_path: Path, profile: FileProfile, columns: dict[Identifier, str], rows: str = ROWS
+) -> tuple[Any, bytes]:
+    return load(tmp_path / "source.csv", rows.encode(), columns=columns, profile=profile)
+
+
+def test_what_fanfare_gets(tmp_path: Path) -> None:
+    report, content = report_and_file(tmp_path, FANFARE_IMPORT, BOTH)
+
+    # Addresses in lower case and without spaces, numbers in E.164 with the plus; what is not there stays empty.
+    assert content.decode().split("\r\n") == [
+        "email,phone",
+        "anna@example.com,+31612345678",
+        "bo@example.com,",
+        ",+442079832100",
+        "cy@example.com,",
+        "o'brien@example.com,+31201234567",
+        "",
+    ]
+    assert (report.rows_read, report.rows_sent, report.duplicates, report.rejected) == (7, 5, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("identifier", "header"), [(Identifier.EMAIL, b"email"), (Identifier.PHONE, b"phone")]
+)
+def test_fanfare_gets_only_the_columns_that_there_are(
+    tmp_path: Path, identifier: Identifier, header: bytes
+) -> None:
+    _, content = report_and_file(tmp_path, FANFARE_IMPORT, {identifier: identifier.value})
+
+    assert content.splitlines()[0] == header
+    assert b"," not in content
+
+
+def test_what_commbox_gets(tmp_path: Path) -> None:
+    report, content = report_and_file(tmp_path, COMMBOX_AUDIENCE, PHONE)
+
+    # Full country code, digits only, no plus: as in the example of the vendor's page.
+    assert content == b"phone1\r\n31612345678\r\n442079832100\r\n31201234567\r\n"
+    assert (report.rows_read, report.rows_sent, report.duplicates) == (7, 3, 1)
+
+
+def test_commbox_has_no_place_for_an_address(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="the file commbox_audience has no column for email"):
+        report_and_file(tmp_path, COMMBOX_AUDIENCE, BOTH)
+
+
+@pytest.mark.parametrize("profile", [FANFARE_IMPORT, COMMBOX_AUDIENCE])
+def test_these_files_hold_values_as_they_are(profile: FileProfile) -> None:
+    assert {column.transform for column in profile.columns} == {"raw"}
+    assert (profile.delimiter, profile.line_ending, profile.encoding) == (",", "\r\n", "utf-8")
+
+
+def test_the_file_of_digital_audience_never_does() -> None:
+    assert {column.transform for column in DIGITAL_AUDIENCE_S3.columns} == {"sha256"}
+
+
+# --- a prefix -----------------------------------------------------------------------------------------------
+
+
+def with_prefix(prefix: str, identifier: Identifier = Identifier.PHONE, **more: Any) -> FileProfile:
+    return FileProfile(name="p", columns=(ProfileColumn(identifier, "h", "raw", prefix=prefix),), **more)
+
+
+@pytest.mark.parametrize("prefix", ["", "+", "00", "tel:"])
+def test_a_prefix_comes_before_each_value_and_is_no_part_of_it(tmp_path: Path, prefix: str) -> None:
+    report, content = report_and_file(tmp_path, with_prefix(prefix), PHONE)
+
+    assert content.decode().split("\r\n") == [
+        "h",
+        f"{prefix}31612345678",
+        f"{prefix}442079832100",
+        f"{prefix}31201234567",
+        "",
+    ]
+    # Duplicates are told by the value.
+    assert report.duplicates == 1
+
+
+def test_a_value_that_is_not_there_has_no_prefix(tmp_path: Path) -> None:
+    _, content = report_and_file(tmp_path, FANFARE_IMPORT, BOTH, "email,phone\nbo@example.com,\n")
+
+    assert content == b"email,phone\r\nbo@example.com,\r\n"
+
+
+def test_a_prefix_is_inside_the_quotes(tmp_path: Path) -> None:
+    profile = with_prefix("x:", Identifier.EMAIL, delimiter="@")
+
+    _, content = report_and_file(tmp_path, profile, {Identifier.EMAIL: "email"}, "email\nbo@example.com\n")
+
+    assert content == b'h\r\n"x:bo@example.com"\r\n'
+
+
+def test_a_prefix_is_no_sql(tmp_path: Path) -> None:
+    _, content = report_and_file(tmp_path, with_prefix("'; DROP TABLE sent; --"), PHONE)
+
+    assert content.decode().splitlines()[1] == "'; DROP TABLE sent; --31612345678"
+
+
+def test_nothing_comes_before_a_hash() -> None:
+    with pytest.raises(ValueError, match="before a hash"):
+        ProfileColumn(Identifier.PHONE, "h", "sha256", prefix="+")
