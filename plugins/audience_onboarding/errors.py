@@ -114,11 +114,7 @@ class VendorError(AudienceOnboardingError):
 
 
 class VendorUnavailableError(VendorError, TransientError):
-    """The vendor cannot be reached or answers with a server error."""
-
-
-class RateLimitedError(VendorError, TransientError):
-    """The vendor asks for a pause.
+    """The vendor cannot be reached, answers with a server error, or asks for a pause.
 
     :param retry_after: seconds to wait as the vendor said, ``None`` where it did not say.
     """
@@ -126,6 +122,10 @@ class RateLimitedError(VendorError, TransientError):
     def __init__(self, *, retry_after: float | None = None, **kwargs: Any) -> None:
         self.retry_after = retry_after
         super().__init__(**kwargs)
+
+
+class RateLimitedError(VendorUnavailableError):
+    """The vendor's limit of requests per time is reached."""
 
 
 class UnexpectedResponseError(VendorError, TerminalError):
@@ -148,6 +148,14 @@ class RequestRejectedError(VendorError, TerminalError):
     """The vendor understood the request and refused it."""
 
 
+class ConflictError(RequestRejectedError):
+    """The vendor refused the request because of the state in which the object is now."""
+
+
+class TooLargeError(RequestRejectedError):
+    """The vendor takes nothing of this size."""
+
+
 class AmbiguousCreateError(TerminalError):
     """Something may or may not have been created, and no look-up can tell.
 
@@ -158,6 +166,10 @@ class AmbiguousCreateError(TerminalError):
 
 class AudienceFailedError(TerminalError):
     """The audience went into a failure state."""
+
+
+class ImportFailedError(TerminalError):
+    """The vendor could not import the list that was sent."""
 
 
 class SegmentFailedError(TerminalError):

@@ -40,7 +40,7 @@ def full(cls: type[AudienceOnboardingError]) -> AudienceOnboardingError:
     more: dict[str, object] = {}
     if issubclass(cls, VendorError):
         more = {"outcome": Outcome.UNKNOWN, "status": 503, "request_id": "r-1"}
-    if issubclass(cls, RateLimitedError):
+    if issubclass(cls, VendorUnavailableError):
         more["retry_after"] = 2.5
     return cls(what="It broke", where="somewhere", why="because", next_step="Mend it", **more)
 

@@ -1,15 +1,33 @@
-"""What every platform client shares: one transport, one reading of failures, one client per process."""
+"""What every platform client shares: one transport, one reading of failures, one client per process and account."""
 
 from __future__ import annotations
 
+from audience_onboarding.http.account import AccountSettings, BearerSettings
+from audience_onboarding.http.answers import Answer, UtcDateTime, word
+from audience_onboarding.http.api import ApiClient, forget_clients, json_of, shared_client
+from audience_onboarding.http.bearer import BearerClient
 from audience_onboarding.http.failures import error_for_status, parse_retry_after
+from audience_onboarding.http.multipart import FileContent, multipart_body
 from audience_onboarding.http.shared import SharedInstances
-from audience_onboarding.http.transport import HttpTransport, TransportSettings
+from audience_onboarding.http.transport import Body, HttpTransport, TransportSettings
 
 __all__ = [
+    "AccountSettings",
+    "Answer",
+    "ApiClient",
+    "BearerClient",
+    "BearerSettings",
+    "Body",
+    "FileContent",
     "HttpTransport",
     "SharedInstances",
     "TransportSettings",
+    "UtcDateTime",
     "error_for_status",
+    "forget_clients",
+    "json_of",
+    "multipart_body",
     "parse_retry_after",
+    "shared_client",
+    "word",
 ]

@@ -21,15 +21,18 @@ from audience_onboarding.errors import (
     AudienceOnboardingError,
     AuthenticationError,
     ConfigurationError,
+    ConflictError,
     NotFoundError,
     Outcome,
     PermissionDeniedError,
     RateLimitedError,
     RequestRejectedError,
+    TooLargeError,
     UnexpectedResponseError,
     VendorError,
     VendorUnavailableError,
 )
+from audience_onboarding.http.redaction import shortened
 
 REQUEST_ID_HEADER = "X-Request-Id"
 
@@ -39,7 +42,8 @@ _NEVER_SENT = (ConnectTimeoutError, NewConnectionError, NameResolutionError, Pro
 def parse_retry_after(value: str | None, *, now: datetime | None = None) -> float | None:
     """Read a ``Retry-After`` header.
 
-    :param value: seconds, or an HTTP date (RFC 9110, section 10.2.3).
+    :param value: seconds, or an HTTP date (RFC 9110, section 10.2.3); an ISO 8601 moment, which one vendor's pages
+        show, is read too.
     :param now: the moment to count a date from; the present by default.
     :return: seconds to wait, never negative; ``None`` for a missing or unreadable header.
     """
@@ -49,9 +53,8 @@ def parse_retry_after(value: str | None, *, now: datetime | None = None) -> floa
     try:
         seconds = float(text)
     except ValueError:
-        try:
-            moment = parsedate_to_datetime(text)
-        except (ValueError, OverflowError):
+        moment = _moment(text)
+        if moment is None:
             return None
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=timezone.utc)
@@ -60,21 +63,38 @@ def parse_retry_after(value: str | None, *, now: datetime | None = None) -> floa
     return max(seconds, 0.0) if -float("inf") < seconds < float("inf") else None
 
 
+def _moment(text: str) -> datetime | None:
+    for read in (parsedate_to_datetime, lambda value: datetime.fromisoformat(value.replace("Z", "+00:00"))):
+        try:
+            return read(text)
+        except (ValueError, OverflowError):
+            continue
+    return None
+
+
 def error_for_status(
-    response: requests.Response, *, where: str, changes_something: bool, message: str | None = None
+    response: requests.Response,
+    *,
+    where: str,
+    changes_something: bool,
+    message: str | None = None,
+    retry_after: float | None = None,
 ) -> VendorError | None:
     """The error that an HTTP status stands for, ``None`` for a 2xx.
 
     :param response: the vendor's answer; only its status and two headers are read.
     :param where: for the error, for example ``Digital Audience POST /audience/activate``.
     :param changes_something: whether the request changes something, so that a 5xx leaves it unclear.
-    :param message: the vendor's own words, where the client found some.
+    :param message: the vendor's own words, where the client found some; personal data in them is taken out.
+    :param retry_after: seconds that the answer's body asks to wait; a ``Retry-After`` header goes before it.
     """
     status = response.status_code
     if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
         return None
     request_id = response.headers.get(REQUEST_ID_HEADER)
-    why = message or response.reason or ""
+    why = shortened(message or response.reason or "")
+    asked_for = parse_retry_after(response.headers.get("Retry-After"))
+    retry_after = retry_after if asked_for is None else asked_for
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         return RateLimitedError(
             what="The rate limit is reached",
@@ -83,7 +103,17 @@ def error_for_status(
             next_step="It is tried again by itself; a smaller pool for this connection makes it rarer",
             status=status,
             request_id=request_id,
-            retry_after=parse_retry_after(response.headers.get("Retry-After")),
+            retry_after=retry_after,
+        )
+    if status == HTTPStatus.LOCKED:
+        return VendorUnavailableError(
+            what="The object is locked for now",
+            where=where,
+            why=why,
+            next_step="It is tried again by itself",
+            status=status,
+            request_id=request_id,
+            retry_after=retry_after,
         )
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.REQUEST_TIMEOUT:
         return VendorUnavailableError(
@@ -94,6 +124,7 @@ def error_for_status(
             status=status,
             request_id=request_id,
             outcome=Outcome.UNKNOWN if changes_something else Outcome.NOT_DONE,
+            retry_after=retry_after,
         )
     if status < HTTPStatus.BAD_REQUEST:
         return UnexpectedResponseError(
@@ -109,6 +140,11 @@ def error_for_status(
         HTTPStatus.FORBIDDEN: (PermissionDeniedError, "The user of the connection may not do this"),
         HTTPStatus.NOT_FOUND: (NotFoundError, "The vendor does not know the object or the path"),
         HTTPStatus.METHOD_NOT_ALLOWED: (NotFoundError, "The path does not take this method"),
+        HTTPStatus.CONFLICT: (
+            ConflictError,
+            "The vendor refused the request in the state that things are in",
+        ),
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE: (TooLargeError, "What was sent is too large for the vendor"),
     }
     kind, what = refused.get(status, (RequestRejectedError, "The vendor refused the request"))
     return kind(what=what, where=where, why=why, status=status, request_id=request_id)

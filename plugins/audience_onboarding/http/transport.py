@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
@@ -64,6 +64,26 @@ class TransportSettings:
             )
 
 
+@dataclass(frozen=True)
+class Body:
+    """A body that is streamed.
+
+    :param content_type: the header of this name.
+    :param size: in bytes; exactly what ``chunks`` gives.
+    :param chunks: gives the body from its start, each time it is called.
+    """
+
+    content_type: str
+    size: int
+    chunks: Callable[[], Iterator[bytes]]
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self.chunks()
+
+
 def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
@@ -118,6 +138,7 @@ class HttpTransport:
         path: str,
         *,
         json: Any = None,
+        body: Body | None = None,
         headers: Mapping[str, str] | None = None,
         changes_something: bool | None = None,
     ) -> requests.Response:
@@ -125,7 +146,8 @@ class HttpTransport:
 
         :param method: ``GET``, ``POST``, ``PUT`` or ``DELETE``.
         :param path: below the base URL, with a leading slash; may hold a query.
-        :param json: body, sent as JSON.
+        :param json: body, sent as JSON; or
+        :param body: a body that is streamed.
         :param headers: additional headers, among them the credentials.
         :param changes_something: whether a broken exchange leaves it unclear what was done; by default, all but
             GET. A login changes nothing that matters.
@@ -140,7 +162,8 @@ class HttpTransport:
                 method,
                 f"{self.settings.base_url.rstrip('/')}{path}",
                 json=json,
-                headers=dict(headers or {}),
+                data=body,
+                headers={**({} if body is None else {"Content-Type": body.content_type}), **(headers or {})},
                 timeout=(self.settings.connect_timeout, self.settings.read_timeout),
                 verify=self.settings.verify_tls,
                 allow_redirects=False,

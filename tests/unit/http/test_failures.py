@@ -11,11 +11,15 @@ from hypothesis import strategies as st
 
 from audience_onboarding.errors import (
     AuthenticationError,
+    ConflictError,
     NotFoundError,
     Outcome,
     PermissionDeniedError,
     RateLimitedError,
     RequestRejectedError,
+    TerminalError,
+    TooLargeError,
+    TransientError,
     UnexpectedResponseError,
     VendorError,
     VendorUnavailableError,
@@ -45,13 +49,20 @@ def response(status: int, **headers: str) -> requests.Response:
         ("Fri, 20 Nov 2026 04:00:30 +0100", 30.0),
         ("Fri, 20 Nov 2026 03:00:30 -0000", 30.0),
         ("Fri, 20 Nov 2026 03:00:30", 30.0),
+        ("2026-11-20T03:00:30Z", 30.0),
+        ("2026-11-20T03:00:30.500Z", 30.5),
+        ("2026-11-20T04:00:30+01:00", 30.0),
+        ("2026-11-20T03:00:30", 30.0),
+        ("2026-11-20 03:00:30", 30.0),
     ],
 )
-def test_retry_after_is_read_in_both_forms(value: str, seconds: float) -> None:
+def test_retry_after_is_read_in_all_its_forms(value: str, seconds: float) -> None:
     assert parse_retry_after(value, now=NOW) == seconds
 
 
-@pytest.mark.parametrize("value", ["-5", "Fri, 20 Nov 2026 02:59:00 GMT", "Thu, 01 Jan 1970 00:00:00 GMT"])
+@pytest.mark.parametrize(
+    "value", ["-5", "Fri, 20 Nov 2026 02:59:00 GMT", "Thu, 01 Jan 1970 00:00:00 GMT", "2026-11-20T02:59:00Z"]
+)
 def test_a_pause_is_never_negative(value: str) -> None:
     assert parse_retry_after(value, now=NOW) == 0.0
 
@@ -69,7 +80,8 @@ def test_a_pause_is_never_negative(value: str) -> None:
         "1e999",
         "Fri, 99 Nov 2026 03:00:30 GMT",
         "Fri, 20 Nov 2026 03:00:30 +9999",
-        "2026-11-20T03:00:30Z",
+        "2026-11-31T03:00:30Z",
+        "2026-11-20T03:00:30Zulu",
     ],
 )
 def test_what_is_no_pause_is_none(value: str | None) -> None:
@@ -115,10 +127,11 @@ def test_success_is_no_error(status: int) -> None:
         (404, NotFoundError, Outcome.NOT_DONE),
         (405, NotFoundError, Outcome.NOT_DONE),
         (408, VendorUnavailableError, Outcome.UNKNOWN),
-        (409, RequestRejectedError, Outcome.NOT_DONE),
-        (413, RequestRejectedError, Outcome.NOT_DONE),
+        (409, ConflictError, Outcome.NOT_DONE),
+        (413, TooLargeError, Outcome.NOT_DONE),
         (418, RequestRejectedError, Outcome.NOT_DONE),
         (422, RequestRejectedError, Outcome.NOT_DONE),
+        (423, VendorUnavailableError, Outcome.NOT_DONE),
         (429, RateLimitedError, Outcome.NOT_DONE),
         (499, RequestRejectedError, Outcome.NOT_DONE),
         (500, VendorUnavailableError, Outcome.UNKNOWN),
@@ -171,3 +184,55 @@ def test_the_message_says_where_why_and_which_request_but_not_the_body(status: i
 
 def test_without_words_of_the_vendor_the_reason_of_the_status_line_is_given() -> None:
     assert "The reason" in str(error_for_status(response(400), where="here", changes_something=True))
+
+
+@pytest.mark.parametrize("status", [423, 429, 503, 408])
+@pytest.mark.parametrize(
+    ("header", "body", "pause"),
+    [
+        (None, None, None),
+        (None, 30.0, 30.0),
+        ("7", None, 7.0),
+        ("7", 30.0, 7.0),
+        ("0", 30.0, 0.0),
+        ("soon", 30.0, 30.0),
+    ],
+)
+def test_whatever_may_go_away_carries_the_pause_and_the_header_goes_before_the_body(
+    status: int, header: str | None, body: float | None, pause: float | None
+) -> None:
+    headers = {} if header is None else {"Retry_After": header}
+
+    error = error_for_status(
+        response(status, **headers), where="here", changes_something=True, retry_after=body
+    )
+
+    assert isinstance(error, VendorUnavailableError)
+    assert error.retry_after == pause
+
+
+def test_a_locked_object_is_tried_again_and_was_not_touched() -> None:
+    error = error_for_status(response(423), where="here", changes_something=True)
+
+    assert isinstance(error, TransientError)
+    assert not isinstance(error, RateLimitedError)
+    assert error.outcome is Outcome.NOT_DONE  # type: ignore[attr-defined]
+    assert "locked" in str(error)
+
+
+@pytest.mark.parametrize(("status", "kind"), [(409, ConflictError), (413, TooLargeError)])
+def test_a_refusal_of_a_kind_of_its_own_is_still_a_refusal(status: int, kind: type[VendorError]) -> None:
+    error = error_for_status(response(status), where="here", changes_something=True)
+
+    assert type(error) is kind
+    assert isinstance(error, RequestRejectedError)
+    assert isinstance(error, TerminalError)
+
+
+def test_personal_data_in_the_vendors_words_stay_out() -> None:
+    error = error_for_status(
+        response(422), where="here", changes_something=True, message="anna@example.com is taken"
+    )
+
+    assert "<e-mail> is taken" in str(error)
+    assert "anna" not in str(error)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from ipaddress import ip_address
 from pathlib import Path
@@ -18,12 +18,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from audience_onboarding.errors import (
+    AccountingError,
     AudienceOnboardingError,
     ConfigurationError,
     Outcome,
     VendorUnavailableError,
 )
-from audience_onboarding.http import HttpTransport, TransportSettings
+from audience_onboarding.http import Body, HttpTransport, TransportSettings
 from tests.unit.http.loopback import Action, Hang, Loopback, Noise, Reply, Reset, Seen, closed_port
 
 
@@ -129,6 +130,97 @@ def test_a_netrc_file_gives_the_vendor_nothing(tmp_path: Path, monkeypatch: pyte
         transport(server.url).send("GET", "/x")
 
     assert "Authorization" not in server.seen[0].headers
+
+
+# --- a body that is streamed --------------------------------------------------------------------------------
+
+
+class Counted:
+    """A body in pieces that knows how often it was begun."""
+
+    def __init__(self, *pieces: bytes, error: BaseException | None = None) -> None:
+        self.pieces = pieces
+        self.error = error
+        self.begun = 0
+
+    def chunks(self) -> Iterator[bytes]:
+        self.begun += 1
+        yield from self.pieces
+        if self.error is not None:
+            raise self.error
+
+    def body(self, size: int | None = None) -> Body:
+        whole = sum(len(piece) for piece in self.pieces)
+        return Body("text/csv", whole if size is None else size, self.chunks)
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+def test_a_streamed_body_arrives_whole_with_type_and_length(method: str) -> None:
+    content = Counted(b"abc", b"", b"d" * 100_000)
+
+    with Loopback(lambda seen: Reply()) as server:
+        transport(server.url).send(method, "/x", body=content.body())
+
+    (seen,) = server.seen
+    assert seen.body == b"abc" + b"d" * 100_000
+    assert seen.headers["Content-Type"] == "text/csv"
+    assert seen.headers["Content-Length"] == "100003"
+    assert "Transfer-Encoding" not in seen.headers
+    assert content.begun == 1
+
+
+def test_the_headers_of_a_call_go_out_with_a_streamed_body() -> None:
+    with Loopback(lambda seen: Reply()) as server:
+        transport(server.url).send("POST", "/x", body=Counted(b"a").body(), headers={"Cookie": "session=1"})
+
+    assert server.seen[0].headers["Cookie"] == "session=1"
+    assert server.seen[0].headers["Content-Type"] == "text/csv"
+
+
+@pytest.mark.parametrize("failure", [Reset(), Hang()])
+def test_a_streamed_change_is_sent_once_and_may_have_happened(failure: Action) -> None:
+    content = Counted(b"abc")
+
+    with Loopback(lambda seen: failure) as server:
+        error = error_of(transport(server.url, read_timeout=0.1), "POST", body=content.body())
+
+    assert isinstance(error, VendorUnavailableError)
+    assert error.outcome is Outcome.UNKNOWN
+    assert content.begun == 1
+    assert len(server.seen) == 1
+
+
+def test_where_no_connection_came_about_the_body_is_sent_from_its_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    connect = urllib3.util.connection.create_connection
+    refusals = [ConnectionRefusedError("nobody there"), ConnectionRefusedError("nobody there")]
+
+    def reluctant(*args: Any, **kwargs: Any) -> Any:
+        if refusals:
+            raise refusals.pop()
+        return connect(*args, **kwargs)
+
+    monkeypatch.setattr(urllib3.util.connection, "create_connection", reluctant)
+    with Loopback(lambda seen: Reply()) as server:
+        transport(server.url).send("POST", "/x", body=Counted(b"abc", b"def").body())
+
+    assert refusals == []
+    assert [seen.body for seen in server.seen] == [b"abcdef"]
+
+
+def test_an_error_of_the_content_is_the_contents_own_and_leaves_the_transport_usable() -> None:
+    broken = Counted(b"abc", error=AccountingError(what="The file does not add up"))
+
+    with Loopback(lambda seen: Reply()) as server:
+        sender = transport(server.url)
+        error = error_of(sender, "POST", body=broken.body(size=100))
+        answer = sender.send("POST", "/y", json={"a": 1})
+
+    assert isinstance(error, AccountingError)
+    assert answer.status_code == 200
+    # On a connection of its own: what was cut off is not taken for its beginning.
+    assert [seen.json for seen in server.seen if seen.path == "/y"] == [{"a": 1}]
 
 
 # --- what is repeated ---------------------------------------------------------------------------------------

@@ -1,0 +1,87 @@
+"""What the clients of all platforms share beside the transport: secrets, and answers that cannot be read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+import requests
+from pydantic import BaseModel, ValidationError
+
+from audience_onboarding.errors import Outcome, UnexpectedResponseError
+from audience_onboarding.http.account import AccountSettings
+from audience_onboarding.http.shared import SharedInstances
+from audience_onboarding.http.transport import HttpTransport
+
+Settings = TypeVar("Settings", bound=AccountSettings)
+Model = TypeVar("Model", bound=BaseModel)
+Client = TypeVar("Client", bound="ApiClient[Any]")
+
+
+class ApiClient(Generic[Settings]):
+    """The base of a platform's client; may be used by many threads at once.
+
+    :param settings: the account.
+    :param on_secret: called with every secret that the vendor hands out (session cookies, tokens, presigned URLs),
+        so that the caller can mask it in logs.
+    """
+
+    hint: str = "Check the host of the connection"
+    """What to do when an answer is not what the vendor's pages describe."""
+
+    def __init__(self, settings: Settings, *, on_secret: Callable[[str], None] | None = None) -> None:
+        self.settings: Settings = settings
+        self._transport = HttpTransport(settings.transport, vendor=settings.vendor)
+        self._on_secret = on_secret or (lambda _secret: None)
+
+    def _unreadable(
+        self, where: str, why: str, *, changes_something: bool, status: int | None = None
+    ) -> UnexpectedResponseError:
+        return UnexpectedResponseError(
+            what="The vendor's answer cannot be read",
+            where=where,
+            why=why,
+            next_step=self.hint,
+            status=status,
+            outcome=Outcome.UNKNOWN if changes_something else Outcome.NOT_DONE,
+        )
+
+    def _read(self, model: type[Model], data: Any, *, where: str, changes_something: bool) -> Model:
+        """``data`` as the type that the vendor's pages describe.
+
+        :raises UnexpectedResponseError: it is something else.
+        """
+        try:
+            return model.model_validate(data)
+        except ValidationError as error:
+            # Locations only: the values are the vendor's data.
+            fields = ", ".join(
+                sorted({".".join(str(part) for part in item["loc"]) or "data" for item in error.errors()})
+            )
+            raise self._unreadable(
+                where, f"missing or odd: {fields}", changes_something=changes_something
+            ) from None
+
+
+def json_of(response: requests.Response) -> Any:
+    """The JSON of an answer, ``None`` if it is none."""
+    try:
+        return response.json()
+    except ValueError:
+        return None
+
+
+_clients: SharedInstances[Any] = SharedInstances()
+
+
+def shared_client(
+    client_type: type[Client], settings: AccountSettings, *, on_secret: Callable[[str], None] | None = None
+) -> Client:
+    """The client of this process for an account: one connection pool, and one login, for all its threads."""
+    client: Client = _clients.get((client_type, settings), lambda: client_type(settings, on_secret=on_secret))
+    return client
+
+
+def forget_clients() -> None:
+    """Start anew: the next call makes a new client, which logs in again."""
+    _clients.clear()
