@@ -31,11 +31,11 @@ def sandbox(sandbox_process: Sandbox) -> Sandbox:
 @pytest.fixture
 def connections(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """Airflow's connections to the sandbox, with an empty memory of earlier logins."""
-    from audience_onboarding.digital_audience import client
+    from audience_onboarding.http import forget_clients
 
     for name, value in sandbox.connections().items():
         monkeypatch.setenv(name, value)
-    client._clients.clear()
+    forget_clients()
 
 
 @pytest.fixture

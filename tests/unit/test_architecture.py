@@ -12,8 +12,15 @@ import pytest
 PROJECT = Path(__file__).resolve().parents[2]
 PACKAGE = "audience_onboarding"
 
-SHARED_ROOMS = frozenset({"crm", "definitions", "http", "orchestration", "pipelines", "storage", "ui"})
+SHARED_ROOMS = frozenset(
+    {"base", "crm", "definitions", "http", "orchestration", "pipelines", "storage", "ui"}
+)
 """Folders of the package that are no vendor."""
+
+WITHOUT_AIRFLOW = frozenset(
+    {"client", "definition", "form", "imports", "limits", "models", "readiness", "settings"}
+)
+"""Modules of a vendor's room that need no Airflow: a definition is checked, and a form shown, without it."""
 
 NETWORK = frozenset(
     {
@@ -130,9 +137,9 @@ def modules_without_airflow(code: Code) -> list[str]:
         for name in code.imports
         if top(name) == PACKAGE
         and (
-            room(name) in {"crm", "http", "storage"}
-            or name == f"{PACKAGE}.errors"
-            or name.rpartition(".")[2] in {"client", "settings", "models", "readiness"}
+            room(name) in {"crm", "definitions", "http", "storage"}
+            or name in {f"{PACKAGE}.{loose}" for loose in ("errors", "forms", "platforms", "provider")}
+            or name.rpartition(".")[2] in WITHOUT_AIRFLOW
         )
     ]
 
@@ -154,6 +161,10 @@ def network_in_the_engine(code: Code) -> list[str]:
         for reached, way in code.reached_from(name).items()
         if top(reached) in NETWORK or room(reached) in {"http", "storage"}
     ]
+
+
+LOOSE = ("errors", "forms", "lazy", "platforms", "provider")
+"""Modules beside the rooms that all may use."""
 
 
 def vendors(code: Code) -> set[str]:
@@ -178,8 +189,8 @@ def shared_rooms_that_know_a_vendor(code: Code) -> list[str]:
     return [
         f"{name} -> {item.module} (line {item.line})"
         for name, items in code.imports.items()
-        if room(name) in {"crm", "definitions", "http", "orchestration", "storage"}
-        or name == f"{PACKAGE}.errors"
+        if room(name) in SHARED_ROOMS - {"pipelines", "ui"}
+        or name in {f"{PACKAGE}.{loose}" for loose in LOOSE}
         for item in items
         if room(item.module) in known | {"pipelines", "ui"}
     ]
@@ -222,7 +233,9 @@ def dags() -> Code:
 def test_engine_transport_storage_and_clients_need_no_airflow(plugins: Code) -> None:
     judged = modules_without_airflow(plugins)
 
-    assert f"{PACKAGE}.digital_audience.client" in judged
+    for platform in vendors(plugins):
+        for name in ("client", "definition", "form", "models", "settings"):
+            assert f"{PACKAGE}.{platform}.{name}" in judged
     assert f"{PACKAGE}.crm.engine" in judged
     assert airflow_where_there_should_be_none(plugins) == []
 
@@ -237,7 +250,29 @@ def test_vendors_do_not_know_each_other(plugins: Code) -> None:
 
 
 def test_what_is_shared_knows_no_vendor(plugins: Code) -> None:
+    assert {"base", "http", "orchestration"} <= {room(name) for name in plugins.imports}
+    assert {f"{PACKAGE}.{name}" for name in LOOSE} <= set(plugins.imports)
     assert shared_rooms_that_know_a_vendor(plugins) == []
+
+
+def test_every_platform_has_a_room_with_what_is_looked_up_by_name(plugins: Code) -> None:
+    from audience_onboarding.platforms import PLATFORMS, part_of
+
+    assert vendors(plugins) == set(PLATFORMS)
+    for platform in PLATFORMS:
+        assert part_of(platform, "definition").DEFINITION.model_fields["platform"].annotation
+        assert callable(part_of(platform, "form").connection_type)
+        steps = part_of(platform, "steps")
+        assert all(callable(getattr(steps, name)) for name in ("ensure", "send", "wait"))
+        assert isinstance(steps.RECORDED, tuple)
+
+
+def test_a_platform_that_is_none_is_not_looked_up() -> None:
+    from audience_onboarding.platforms import part_of
+
+    for name in ("base", "http", "os", "", "digital_audience.steps"):
+        with pytest.raises(ValueError, match="none of commbox, digital_audience, fanfare"):
+            part_of(name, "steps")
 
 
 def test_dags_know_pipelines_and_definitions_only(dags: Code) -> None:
@@ -427,3 +462,35 @@ def test_a_dag_that_knows_too_much_is_noticed(tmp_path: Path, source: str, is_go
     (tmp_path / "a_dag.py").write_text(source)
 
     assert (dags_that_know_too_much(Code.read(tmp_path)) == []) is is_good
+
+
+@pytest.mark.parametrize(
+    "shared", ["base/operators", "base/triggers", "forms", "platforms", "provider", "lazy"]
+)
+def test_a_shared_module_that_knows_a_vendor_is_noticed(tmp_path: Path, shared: str) -> None:
+    code = written(
+        tmp_path,
+        {
+            f"audience_onboarding/{shared}.py": "from audience_onboarding.fanfare import client",
+            "audience_onboarding/fanfare/client.py": "",
+        },
+    )
+
+    assert vendors(code) == {"fanfare"}
+    assert [text.partition(" ")[0] for text in shared_rooms_that_know_a_vendor(code)] == [
+        f"audience_onboarding.{shared.replace('/', '.')}"
+    ]
+
+
+@pytest.mark.parametrize("name", sorted(WITHOUT_AIRFLOW))
+def test_airflow_is_noticed_in_every_module_that_should_have_none(tmp_path: Path, name: str) -> None:
+    code = written(
+        tmp_path,
+        {
+            f"audience_onboarding/new_vendor/{name}.py": "from audience_onboarding.base import hooks",
+            "audience_onboarding/base/hooks.py": "from airflow.sdk import BaseHook",
+        },
+    )
+
+    (found,) = airflow_where_there_should_be_none(code)
+    assert found.startswith(f"audience_onboarding.new_vendor.{name} -> audience_onboarding.base.hooks")

@@ -10,10 +10,14 @@ from typing import Any
 
 import jsonschema
 import pytest
+from airflow.sdk.definitions.connection import Connection
 
 from audience_onboarding.digital_audience.hooks import DigitalAudienceHook
 from audience_onboarding.digital_audience.settings import DigitalAudienceSettings
 from audience_onboarding.errors import ConfigurationError
+from audience_onboarding.http import AccountSettings
+from audience_onboarding.http.account import COMMON_OPTIONS
+from audience_onboarding.platforms import PLATFORMS
 from audience_onboarding.provider import get_provider_info
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -64,6 +68,43 @@ def test_the_hook_of_a_connection_type_is_there() -> None:
         hook = getattr(import_module(module), name)
         assert hook.conn_type == item["connection-type"]
         assert hook.hook_name == item["hook-name"]
+
+
+def test_every_platform_has_its_connection_type() -> None:
+    assert [item["connection-type"] for item in CONNECTION_TYPES] == list(PLATFORMS)
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_the_fields_of_every_form_are_what_its_settings_read(platform: str) -> None:
+    (item,) = [item for item in CONNECTION_TYPES if item["connection-type"] == platform]
+    module, _, name = item["hook-class-name"].rpartition(".")
+    settings_type = type_of_settings(getattr(import_module(module), name))
+
+    assert set(item["conn-fields"]) == COMMON_OPTIONS | settings_type.own_options
+    for field in item["conn-fields"].values():
+        assert field["label"]
+        assert field["description"]
+        jsonschema.validate(None, field["schema"])
+    placeholders = item["conn-fields"]["portal_url"]["description"]
+    assert all(f"{{{name}}}" in placeholders for name in settings_type.portal_placeholders)
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_airflow_shows_the_fields_that_a_platform_reads_and_hides_the_others(platform: str) -> None:
+    (item,) = [item for item in CONNECTION_TYPES if item["connection-type"] == platform]
+    behaviour = item["ui-field-behaviour"]
+
+    assert {"schema", "extra"} <= set(behaviour["hidden-fields"])
+    assert ("login" in behaviour["hidden-fields"]) is (platform != "digital_audience")
+    assert not set(behaviour["hidden-fields"]) & {*behaviour["relabeling"], *behaviour["placeholders"]}
+
+
+def type_of_settings(hook: Any) -> type[AccountSettings]:
+    """What a hook makes of a connection."""
+    made: AccountSettings = hook.client_of(
+        Connection(conn_id="c", conn_type="c", host="https://vendor.example", login="u", password="p")
+    ).settings
+    return type(made)
 
 
 def test_every_field_of_the_form_is_an_option_of_the_settings(form: dict[str, Any]) -> None:

@@ -8,18 +8,11 @@ from audience_onboarding.definitions.files import (
     read_definition,
     read_definitions,
 )
-from audience_onboarding.definitions.models import (
-    ActivationTarget,
-    AudienceDefinition,
-    ExtendEndDates,
-    Schedule,
-)
+from audience_onboarding.definitions.models import AudienceDefinition, Schedule
 
 __all__ = [
-    "ActivationTarget",
     "AudienceDefinition",
     "BrokenDefinition",
-    "ExtendEndDates",
     "Schedule",
     "definitions_folder",
     "read_definition",

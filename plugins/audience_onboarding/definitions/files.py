@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from audience_onboarding.definitions.models import AudienceDefinition, is_key
 from audience_onboarding.errors import DefinitionError
+from audience_onboarding.platforms import PLATFORMS, part_of
 
 FOLDER_VARIABLE = "AUDIENCE_ONBOARDING_DEFINITIONS"
 """Environment variable that names another folder of definitions, for teams that keep theirs in another place."""
@@ -109,8 +110,16 @@ def read_definition(path: Path) -> AudienceDefinition:
         raise DefinitionError(
             what=f"{path.name} has a field 'key'", where=str(path), why="the file's name is the key"
         )
+    platform = content.get("platform")
+    if platform not in PLATFORMS:
+        raise DefinitionError(
+            what=f"{path.name} is not a valid definition",
+            where=str(path),
+            why=f"platform: {'not given' if platform is None else repr(platform)}; one of {', '.join(PLATFORMS)}",
+        )
+    model: type[AudienceDefinition] = part_of(platform, "definition").DEFINITION
     try:
-        return AudienceDefinition.model_validate({"key": path.stem, **content})
+        return model.model_validate({"key": path.stem, **content})
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(str(part) for part in item['loc']) or 'definition'}: "

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 import string
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import pendulum
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -38,6 +40,14 @@ Name = Annotated[Text, AfterValidator(_no_template)]
 Tag = Annotated[str, Field(min_length=1, max_length=100)]
 """Airflow refuses a DAG with a longer one."""
 
+
+def _as_text(value: Any) -> Any:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+RemoteId = Annotated[str, BeforeValidator(_as_text), Field(pattern=r"^[A-Za-z0-9_-]{1,200}$")]
+"""An id that is text; YAML takes one of digits for a number."""
+
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 Hours = Annotated[float, Field(gt=0, le=24 * 365, allow_inf_nan=False)]
 
@@ -45,26 +55,13 @@ CRON_FIELDS = 5
 CRON_PRESETS = ("@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly")
 
 
-class _Model(BaseModel):
+class Model(BaseModel):
+    """The base of all parts of a definition: no unknown fields, no changes."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
 
 
-class Campaign(_Model):
-    """The campaign that the audience belongs to; several audiences may share one."""
-
-    name: Name | None = None
-    """Created under this name if it is not there yet."""
-    id: int | None = Field(None, gt=0)
-    """An existing campaign: then none is created."""
-
-    @model_validator(mode="after")
-    def _one_of(self) -> Campaign:
-        if (self.name is None) == (self.id is None):
-            raise ValueError("give either 'name' (to create it) or 'id' (to use an existing one)")
-        return self
-
-
-class Columns(_Model):
+class Columns(Model):
     """Which column of the extract holds which identifier, by the name in its header."""
 
     email: Text | None = None
@@ -81,7 +78,7 @@ class Columns(_Model):
         return {name: column for name, column in self.model_dump().items() if column is not None}
 
 
-class Source(_Model):
+class Source(Model):
     """The CRM extract."""
 
     path: Text
@@ -94,7 +91,7 @@ class Source(_Model):
     country: Annotated[str, Field(pattern=r"^[A-Z]{2}$")] = "NL"
     """ISO 3166 code that a phone number without country code belongs to."""
     aws_connection: Text | None = None
-    """For an ``s3://`` path; default the connection of ``upload``."""
+    """For an ``s3://`` path; default ``aws_default``, or for Digital Audience the connection of ``upload``."""
 
     @field_validator("path")
     @classmethod
@@ -116,15 +113,9 @@ class Source(_Model):
         return self.path if "://" in self.path else str(base / self.path)
 
 
-class Upload(_Model):
-    """Where the hashed file goes and what it does there."""
+class Upload(Model):
+    """What happens to the extract."""
 
-    aws_connection: Text = "audience_s3"
-    """The connection of type ``aws`` for the vendor's bucket."""
-    bucket: Text | None = None
-    """Default: the one that the AWS connection names."""
-    mode: Literal["opt-in", "opt-out", "replace"] = "opt-in"
-    """``opt-in`` adds the records, ``opt-out`` removes them, ``replace`` replaces the entire record set."""
     wait_for_earlier_loads: Literal["confirmed", "uploaded"] = "confirmed"
     """Until when a scheduled or backfilled load waits for those of earlier days: until the vendor has taken them in, so
     that each wait is about one upload, or only until they are sent."""
@@ -132,7 +123,7 @@ class Upload(_Model):
     """Memory of the engine in MiB, beyond which it spills to disk."""
 
 
-class Schedule(_Model):
+class Schedule(Model):
     """When the extract of a day is loaded."""
 
     cron: Text
@@ -171,99 +162,62 @@ class Schedule(_Model):
         return self
 
 
-class Wait(_Model):
-    """How the vendor's processing is waited for. State names are settings, as the vendor's pages name hardly any."""
+class Wait(Model):
+    """How the vendor's processing is waited for."""
 
-    success_states: tuple[Text, ...] = ("READY",)
-    failure_states: tuple[Text, ...] = ("FAILED", "ERROR")
-    pending_states: tuple[Text, ...] = ("NODATA", "PROCESSING")
-    confirm_by: Literal["auto", "data_updated", "history"] = "auto"
     poll_seconds: Seconds = 60.0
     timeout_hours: Hours = 48.0
 
 
-class Account(_Model):
-    """A platform account, by id, or by platform and name."""
+class AudienceDefinition(Model):
+    """One audience: what all platforms share. Each platform's own model adds its fields, see :mod:`..platforms`."""
 
-    id: int | None = Field(None, gt=0)
-    platform: Text | None = None
-    name: Text | None = None
-
-    @model_validator(mode="after")
-    def _something(self) -> Account:
-        if self.id is None and self.name is None and self.platform is None:
-            raise ValueError("give 'id', or 'platform' and 'name'")
-        return self
-
-
-class ActivationTarget(_Model):
-    """One segment: the audience on one platform account."""
-
-    key: Key
-    """Names the tasks of this target."""
-    account: Account
-    segment_name: Name
-    description: Name
-    days: int = Field(30, ge=1)
-    """How long the segment runs from the day it is created."""
-    poll_seconds: Seconds = 60.0
-    timeout_hours: Hours = 96.0
-
-
-class ExtendEndDates(_Model):
-    """Upkeep of the segments' end dates."""
-
-    within_days: int = Field(7, ge=0)
-    """Segments that end within so many days are extended."""
-    days: int = Field(30, ge=1)
-    """They then end so many days from now."""
-
-
-class Activation(_Model):
-    """What happens once a load is confirmed."""
-
-    targets: tuple[ActivationTarget, ...] = Field(min_length=1)
-    extend: ExtendEndDates | None = None
-
-    @field_validator("targets")
-    @classmethod
-    def _different_keys(cls, value: tuple[ActivationTarget, ...]) -> tuple[ActivationTarget, ...]:
-        keys = [target.key for target in value]
-        if len(set(keys)) < len(keys):
-            raise ValueError("two targets have the same key")
-        return value
-
-
-class AudienceDefinition(_Model):
-    """One audience."""
+    modes: ClassVar[Mapping[str, str]]
+    """What a load can do to an audience of the platform, and how the form says it; the first is usual."""
+    found_by_name: ClassVar[bool] = False
+    """Whether the audience is looked up at the vendor by its name, so that no two definitions may share one."""
+    raw_values: ClassVar[tuple[str, ...]] = ()
+    """What the platform takes as it is, not hashed."""
 
     key: Key
     """The file's name without ``.yaml``."""
-    platform: Literal["digital_audience"]
-    connection: Text = "digital_audience_default"
+    platform: str
+    connection: Text
     """The connection to the vendor."""
     name: Name
     """What the audience is called at the vendor."""
     description: Name | None = None
-    id: int | None = Field(None, gt=0)
+    id: int | str | None = None
     """An existing audience: then none is created."""
     owner: Text
     tags: tuple[Tag, ...] = ()
-    campaign: Campaign | None = None
     source: Source
+    allow_raw: bool = False
+    """For platforms that take identifiers which are not hashed: that this is meant to be."""
     upload: Upload = Upload()
     schedule: Schedule | None = None
     """Without one, it is loaded by hand only."""
     wait: Wait = Wait()
-    activation: Activation | None = None
     retries: int = Field(3, ge=0)
     """How often a task is tried again after an error that may go away."""
+    retry_delay_seconds: Seconds = 60.0
+    """Until the first of these tries; each pause after that is twice as long, up to an hour."""
 
     @model_validator(mode="after")
-    def _campaign_or_id(self) -> AudienceDefinition:
-        if self.id is None and self.campaign is None:
-            raise ValueError("give 'campaign' (to create the audience in) or 'id' (of an existing audience)")
+    def _raw_is_meant(self) -> AudienceDefinition:
+        if self.raw_values and not self.allow_raw:
+            raise ValueError(
+                f"this platform takes {' and '.join(self.raw_values)} as they are, not hashed: if your data protection "
+                "officer agrees, give 'allow_raw: true'"
+            )
+        if self.allow_raw and not self.raw_values:
+            raise ValueError("'allow_raw' has no meaning here: this platform gets hashed values only")
         return self
+
+    @property
+    def mode(self) -> str:
+        """What a load does to the audience, unless a run says otherwise."""
+        return str(getattr(self.upload, "mode", next(iter(self.modes))))
 
     @property
     def timezone(self) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from audience_onboarding.lazy import attributes_of
 
 if TYPE_CHECKING:
     from audience_onboarding.digital_audience.client import DigitalAudienceClient
@@ -63,8 +64,4 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    # The client works without Airflow, so the package must not import it on the way there.
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+__getattr__ = attributes_of(__name__, _MODULES)

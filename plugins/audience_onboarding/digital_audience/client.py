@@ -16,7 +16,7 @@ from http import HTTPStatus
 from typing import Any, TypeVar
 
 import requests
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from audience_onboarding.digital_audience.models import (
     Activation,
@@ -35,7 +35,8 @@ from audience_onboarding.errors import (
     RequestRejectedError,
     UnexpectedResponseError,
 )
-from audience_onboarding.http import HttpTransport, SharedInstances, error_for_status
+from audience_onboarding.http import ApiClient, error_for_status, json_of
+from audience_onboarding.http.redaction import shortened
 
 log = logging.getLogger(__name__)
 
@@ -60,11 +61,8 @@ _VERBS: Mapping[str, str] = {
     "load_platform_accounts": "GET",
 }
 
-_MAX_MESSAGE = 300
-"""Characters of the vendor's message that go into an error: an answer that is a page of HTML helps nobody."""
 
-
-class DigitalAudienceClient:
+class DigitalAudienceClient(ApiClient[DigitalAudienceSettings]):
     """One account of Digital Audience; may be used by many threads at once.
 
     A call is successful when all three hold: HTTP 2xx, ``success`` is true, ``status.statusCode`` is 0. The client
@@ -76,12 +74,12 @@ class DigitalAudienceClient:
         that the caller can mask it in logs.
     """
 
+    hint = "Check host, API prefix and 'paths' of the connection"
+
     def __init__(
         self, settings: DigitalAudienceSettings, *, on_secret: Callable[[str], None] | None = None
     ) -> None:
-        self.settings = settings
-        self._transport = HttpTransport(settings.transport, vendor=VENDOR)
-        self._on_secret = on_secret or (lambda _secret: None)
+        super().__init__(settings, on_secret=on_secret)
         self._expired = re.compile(settings.session_expired_pattern)
         self._login_lock = threading.Lock()
         self._cookie: str | None = None
@@ -217,7 +215,12 @@ class DigitalAudienceClient:
         ):
             raise error
         if envelope is None:
-            raise self._unreadable(where, response, "it is not the documented JSON", changes_something)
+            raise self._unreadable(
+                where,
+                "it is not the documented JSON",
+                changes_something=changes_something,
+                status=response.status_code,
+            )
         if not _is_success(envelope):
             code = _status(envelope).get("statusCode")
             # "success" with a statusCode that says otherwise: it may have been done.
@@ -231,29 +234,10 @@ class DigitalAudienceClient:
             )
         return envelope.get("data")
 
-    def _unreadable(
-        self, where: str, response: requests.Response | None, why: str, changes_something: bool
-    ) -> UnexpectedResponseError:
-        return UnexpectedResponseError(
-            what="The vendor's answer cannot be read",
-            where=where,
-            why=why,
-            next_step="Check host, API prefix and 'paths' of the connection",
-            status=None if response is None else response.status_code,
-            outcome=Outcome.UNKNOWN if changes_something else Outcome.NOT_DONE,
-        )
-
     def _parse(self, model: type[Model], data: Any, *, operation: str, **ids: int) -> Model:
-        try:
-            return model.model_validate(data)
-        except ValidationError as error:
-            # Locations only: the values are the vendor's data.
-            fields = ", ".join(
-                sorted({".".join(str(part) for part in item["loc"]) or "data" for item in error.errors()})
-            )
-            method = _VERBS[operation]
-            where = self._transport.where(method, self.settings.path(operation, **ids))
-            raise self._unreadable(where, None, f"missing or odd: {fields}", method != "GET") from None
+        method = _VERBS[operation]
+        where = self._transport.where(method, self.settings.path(operation, **ids))
+        return self._read(model, data, where=where, changes_something=method != "GET")
 
     # --- campaigns and audiences ---------------------------------------------------------------------------
 
@@ -410,16 +394,6 @@ class DigitalAudienceClient:
         )
 
 
-_clients: SharedInstances[DigitalAudienceClient] = SharedInstances()
-
-
-def shared_client(
-    settings: DigitalAudienceSettings, *, on_secret: Callable[[str], None] | None = None
-) -> DigitalAudienceClient:
-    """The client of this process for an account: one login and one connection pool for all its threads."""
-    return _clients.get(settings, lambda: DigitalAudienceClient(settings, on_secret=on_secret))
-
-
 def iso_utc(moment: datetime) -> str:
     """A moment as the vendor's examples write it, for example ``2024-12-31T23:59:59Z``.
 
@@ -431,10 +405,7 @@ def iso_utc(moment: datetime) -> str:
 
 
 def _envelope(response: requests.Response) -> dict[str, Any] | None:
-    try:
-        body = response.json()
-    except ValueError:
-        return None
+    body = json_of(response)
     return body if isinstance(body, dict) and "success" in body else None
 
 
@@ -449,7 +420,7 @@ def _is_success(envelope: Mapping[str, Any]) -> bool:
 
 def _message(envelope: Mapping[str, Any] | None) -> str | None:
     message = _status(envelope).get("message") if envelope else None
-    return str(message)[:_MAX_MESSAGE] if message else None
+    return shortened(str(message)) if message else None
 
 
 def _items(data: Any) -> list[Any]:

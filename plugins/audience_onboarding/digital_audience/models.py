@@ -12,16 +12,9 @@ from datetime import datetime, timezone
 from enum import Enum
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
-from pydantic.alias_generators import to_camel
+from pydantic import BeforeValidator, Field, field_validator
 
-
-def _as_utc(value: datetime) -> datetime:
-    return value.replace(tzinfo=timezone.utc) if value.tzinfo is None else value.astimezone(timezone.utc)
-
-
-UtcDateTime = Annotated[datetime, AfterValidator(_as_utc)]
-"""A moment in UTC. The pages show a trailing Z on every time; one without is taken as UTC."""
+from audience_onboarding.http import Answer, UtcDateTime
 
 
 def _no_boolean(value: Any) -> Any:
@@ -46,11 +39,7 @@ class UpdateMode(str, Enum):
     """Replaces the entire record set."""
 
 
-class _Answer(BaseModel):
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore")
-
-
-class DataSetCounts(_Answer):
+class DataSetCounts(Answer):
     """Values of one data type in one upload."""
 
     total: int | None = Field(None, alias="TOTAL")
@@ -61,7 +50,7 @@ class DataSetCounts(_Answer):
     no_match: int | None = Field(None, alias="NOMATCH")
 
 
-class HistoryEntry(_Answer):
+class HistoryEntry(Answer):
     """One upload as the vendor processed it."""
 
     audience_id: int | None = None
@@ -79,7 +68,7 @@ class HistoryEntry(_Answer):
         return {} if value is None else value
 
 
-class CrmHistory(_Answer):
+class CrmHistory(Answer):
     """All uploads of an audience."""
 
     total_events: int | None = None
@@ -97,7 +86,7 @@ class CrmHistory(_Answer):
             yield from value if isinstance(value, list) else (value,)
 
 
-class CrmData(_Answer):
+class CrmData(Answer):
     """What the vendor knows about the uploaded records."""
 
     insights_state: str | None = None
@@ -106,7 +95,7 @@ class CrmData(_Answer):
     history: CrmHistory | None = None
 
 
-class Audience(_Answer):
+class Audience(Answer):
     """An audience. ``id`` is the number that also names its folder in S3."""
 
     id: RemoteNumber
@@ -136,14 +125,14 @@ class Audience(_Answer):
         return sorted(self.crm_data.history.entries(), key=lambda entry: entry.created or oldest)
 
 
-class Campaign(_Answer):
+class Campaign(Answer):
     """A campaign. The pages show no answer of the create call, so only the id is relied upon."""
 
     id: RemoteNumber
     name: str | None = None
 
 
-class Activation(_Answer):
+class Activation(Answer):
     """The answer to an activation."""
 
     segment_id: RemoteNumber
@@ -151,7 +140,7 @@ class Activation(_Answer):
     """GUID "for tracking or correlating"."""
 
 
-class Segment(_Answer):
+class Segment(Answer):
     """A segment: an audience on one platform account for a time.
 
     ``segment_id`` and ``id`` are two numbers; operations take ``segment_id``, which is what the activation returns.
@@ -182,7 +171,7 @@ class Segment(_Answer):
     updated: UtcDateTime | None = None
 
 
-class PlatformAccount(_Answer):
+class PlatformAccount(Answer):
     """An account on an ad platform, as the user's organisation has it.
 
     The vendor's answer also carries an ``accessToken`` of the platform. It is never taken over.

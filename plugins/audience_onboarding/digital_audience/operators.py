@@ -8,14 +8,23 @@ from typing import Any
 
 from airflow.sdk.definitions.context import Context
 
-from audience_onboarding.digital_audience.base import DigitalAudienceOperator
+from audience_onboarding.base.operators import PlatformOperator
+from audience_onboarding.base.templated import RemoteId
+from audience_onboarding.digital_audience.connected import DigitalAudienceConnected
+from audience_onboarding.digital_audience.hooks import DigitalAudienceHook
 from audience_onboarding.digital_audience.links import DigitalAudiencePortalLink
 from audience_onboarding.digital_audience.models import Segment
-from audience_onboarding.digital_audience.templated import RemoteId, as_bool, is_missing, remote_number
 from audience_onboarding.errors import ConfigurationError
-from audience_onboarding.orchestration.ensure import Creation, ensure_id, remembered_id
 from audience_onboarding.orchestration.failures import terminal_errors_fail
-from audience_onboarding.orchestration.memory import AUDIENCE_KEY, CAMPAIGN_KEY, memory_of, segment_key
+from audience_onboarding.orchestration.ids import is_missing, number_id
+from audience_onboarding.orchestration.memory import AUDIENCE_KEY, CAMPAIGN_KEY, segment_key
+
+
+class DigitalAudienceOperator(DigitalAudienceConnected, PlatformOperator[DigitalAudienceHook, int]):
+    """What all operators for the vendor share: ``digital_audience_conn_id`` and ``asset``."""
+
+    template_fields: Sequence[str] = ("digital_audience_conn_id",)
+    read_id = staticmethod(number_id)
 
 
 class DigitalAudienceCreateCampaignOperator(DigitalAudienceOperator):
@@ -43,21 +52,13 @@ class DigitalAudienceCreateCampaignOperator(DigitalAudienceOperator):
     @terminal_errors_fail
     def execute(self, context: Context) -> int | None:
         """Return the campaign's id, creating it where needed."""
-        memory = memory_of(context, self.asset)
-        if as_bool(self.is_dry_run):
-            known = remembered_id(memory, CAMPAIGN_KEY, account=self._account)
-            self.log.info("Dry run: campaign %r %s", self.campaign_name, _would(known))
-            return known
-        creation = Creation(
-            kind="campaign",
-            name=self.campaign_name,
-            account=self._account,
+        creation = self._creation(
+            "campaign",
+            self.campaign_name,
             create=lambda: self.hook.client.create_campaign(self.campaign_name).id,
             sent={"name": self.campaign_name},
         )
-        return ensure_id(
-            memory, CAMPAIGN_KEY, creation, run_id=context["run_id"], settle_hint=self._settle_hint()
-        )
+        return self._ensure(context, CAMPAIGN_KEY, creation, is_dry_run=self.is_dry_run)
 
 
 class DigitalAudienceCreateCrmAudienceOperator(DigitalAudienceOperator):
@@ -99,27 +100,20 @@ class DigitalAudienceCreateCrmAudienceOperator(DigitalAudienceOperator):
     @terminal_errors_fail
     def execute(self, context: Context) -> int | None:
         """Return the audience's id, creating it where needed."""
-        memory = memory_of(context, self.asset)
-        if as_bool(self.is_dry_run):
-            known = remembered_id(memory, AUDIENCE_KEY, account=self._account)
-            self.log.info("Dry run: audience %r %s", self.audience_name, _would(known))
-            return known
-        creation = Creation(
-            kind="audience",
-            name=self.audience_name,
-            account=self._account,
+        campaign_id = None if is_missing(self.campaign_id) else number_id(self.campaign_id)
+        creation = self._creation(
+            "audience",
+            self.audience_name,
             create=lambda: (
                 self.hook.client.create_crm_audience(
                     name=self.audience_name,
-                    campaign_id=remote_number(self.campaign_id),
+                    campaign_id=number_id(campaign_id),
                     description=self.description,
                 ).id
             ),
-            sent={"name": self.audience_name, "campaignId": remote_number(self.campaign_id)},
+            sent={"name": self.audience_name, "campaignId": campaign_id or 0},
         )
-        return ensure_id(
-            memory, AUDIENCE_KEY, creation, run_id=context["run_id"], settle_hint=self._settle_hint()
-        )
+        return self._ensure(context, AUDIENCE_KEY, creation, is_dry_run=self.is_dry_run)
 
 
 class DigitalAudienceUpdateAudienceOperator(DigitalAudienceOperator):
@@ -214,21 +208,20 @@ class DigitalAudienceActivateAudienceOperator(DigitalAudienceOperator):
         self.target = target
 
     @terminal_errors_fail
-    def execute(self, context: Context) -> int:
+    def execute(self, context: Context) -> int | None:
         """Return the segment's id, creating the segment where needed."""
         client = self.hook.client
         audience_id = self._audience_id(context, self.audience_id)
         account = client.find_platform_account(
             platform=self.platform,
             name=self.account_name,
-            account_id=None if is_missing(self.account_id) else remote_number(self.account_id),
+            account_id=None if is_missing(self.account_id) else number_id(self.account_id),
         )
         start = self._start(context)
         end = start + timedelta(days=_whole_days(self.days))
-        creation = Creation(
-            kind="segment",
-            name=self.segment_name,
-            account=self._account,
+        creation = self._creation(
+            "segment",
+            self.segment_name,
             find=lambda: self._existing(audience_id, account.id),
             create=lambda: (
                 client.activate_audience(
@@ -242,13 +235,7 @@ class DigitalAudienceActivateAudienceOperator(DigitalAudienceOperator):
             ),
             sent={"audienceId": audience_id, "accountId": account.id, "name": self.segment_name},
         )
-        segment_id = ensure_id(
-            memory_of(context, self.asset),
-            segment_key(self.target),
-            creation,
-            run_id=context["run_id"],
-            settle_hint=self._settle_hint(),
-        )
+        segment_id = self._ensure(context, segment_key(self.target), creation)
         DigitalAudiencePortalLink.show(self, client.settings, audience_id=audience_id, segment_id=segment_id)
         return segment_id
 
@@ -307,7 +294,7 @@ class DigitalAudienceExtendSegmentEndDateOperator(DigitalAudienceOperator):
     def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002
         """Read the end date, and move it if it is not there yet."""
         client = self.hook.client
-        segment_id = remote_number(self.segment_id)
+        segment_id = number_id(self.segment_id)
         wanted = _moment(self.new_end_date, "new_end_date")
         before = client.load_segment(segment_id).end_date
         if before is not None and (before == wanted or (before > wanted and not self.allow_shorten)):
@@ -335,7 +322,7 @@ class DigitalAudienceDeleteAudienceOperator(DigitalAudienceOperator):
     @terminal_errors_fail
     def execute(self, context: Context) -> None:  # noqa: ARG002
         """Delete it."""
-        self.hook.client.delete_audience(remote_number(self.audience_id))
+        self.hook.client.delete_audience(number_id(self.audience_id))
         self.log.info("Audience %s is deleted", self.audience_id)
 
 
@@ -356,7 +343,7 @@ class DigitalAudienceDeleteSegmentOperator(DigitalAudienceOperator):
     @terminal_errors_fail
     def execute(self, context: Context) -> None:  # noqa: ARG002
         """Delete it."""
-        self.hook.client.delete_segment(remote_number(self.segment_id))
+        self.hook.client.delete_segment(number_id(self.segment_id))
         self.log.info("Segment %s is deleted", self.segment_id)
 
 
@@ -396,10 +383,6 @@ class DigitalAudienceListPlatformAccountsOperator(DigitalAudienceOperator):
     def execute(self, context: Context) -> list[dict[str, Any]]:  # noqa: ARG002
         """List them."""
         return [account.model_dump(mode="json") for account in self.hook.client.load_platform_accounts()]
-
-
-def _would(known: int | None) -> str:
-    return "would be created" if known is None else f"is there with id {known}"
 
 
 def _moment(value: str, name: str) -> datetime:

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import time
-from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from datetime import timedelta
-from functools import cached_property
-from typing import Any, NoReturn
+from typing import Any
 
-from airflow.sdk import BaseSensorOperator, XComArg
-from airflow.sdk.bases.sensor import PokeReturnValue
-from airflow.sdk.definitions.context import Context
-from airflow.sdk.exceptions import (
-    AirflowException,
-    AirflowFailException,
-    AirflowSensorTimeout,
-    AirflowSkipException,
-)
+from airflow.sdk import XComArg
 
+from audience_onboarding.base.sensors import PlatformSensor
+from audience_onboarding.base.templated import RemoteId
+from audience_onboarding.digital_audience.connected import DigitalAudienceConnected
 from audience_onboarding.digital_audience.hooks import DigitalAudienceHook
 from audience_onboarding.digital_audience.links import DigitalAudiencePortalLink
 from audience_onboarding.digital_audience.readiness import (
@@ -28,123 +19,21 @@ from audience_onboarding.digital_audience.readiness import (
     DEFAULT_SUCCESS_STATES,
     ConfirmBy,
 )
-from audience_onboarding.digital_audience.templated import RemoteId, is_missing, remote_number
 from audience_onboarding.digital_audience.triggers import (
     DigitalAudienceAudienceStateTrigger,
     DigitalAudienceSegmentStatusTrigger,
-    _PollingTrigger,
 )
 from audience_onboarding.errors import (
     AudienceFailedError,
-    AudienceOnboardingError,
     ConfigurationError,
     SegmentFailedError,
     TerminalError,
-    TransientError,
 )
-from audience_onboarding.orchestration.failures import failure_of, terminal_errors_fail
-
-DEFERRAL_GRACE = timedelta(minutes=2)
-"""The trigger ends by itself at the time-out, with the last state seen. Airflow's own time-out of a deferral, which
-knows no state, comes this much later, for the case that the triggerer is gone."""
+from audience_onboarding.orchestration.ids import is_missing, number_id
 
 
-class _DigitalAudienceSensor(BaseSensorOperator):
-    template_fields: Sequence[str] = ("digital_audience_conn_id",)
+class _DigitalAudienceSensor(DigitalAudienceConnected, PlatformSensor[DigitalAudienceHook]):
     operator_extra_links = (DigitalAudiencePortalLink(),)
-
-    def __init__(
-        self,
-        *,
-        digital_audience_conn_id: str = DigitalAudienceHook.default_conn_name,
-        deferrable: bool = True,
-        poke_interval: float = 60.0,
-        timeout: float = timedelta(days=2).total_seconds(),
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(poke_interval=poke_interval, timeout=timeout, **kwargs)
-        self.digital_audience_conn_id = digital_audience_conn_id
-        self.deferrable = deferrable
-
-    @property
-    @abstractmethod
-    def subject(self) -> str:
-        """What is waited for, for messages."""
-
-    @abstractmethod
-    def failure(self, message: str) -> TerminalError:
-        """The error of a failure that the vendor reports."""
-
-    @abstractmethod
-    def trigger(self, *, deadline: float) -> _PollingTrigger:
-        """The wait itself; the poke mode uses its single look."""
-
-    @cached_property
-    def hook(self) -> DigitalAudienceHook:
-        """The connection to the vendor."""
-        return DigitalAudienceHook(self.digital_audience_conn_id)
-
-    def show_links(self) -> None:
-        """Show the portal's link of what is waited for."""
-
-    @terminal_errors_fail
-    def execute(self, context: Context) -> Any:
-        """Wait in the triggerer; or poke, if not ``deferrable``."""
-        self.show_links()
-        if not self.deferrable:
-            return super().execute(context)
-        seconds = self._seconds()
-        # No look from here: it would be a login in each worker process, where the triggerer shares one.
-        self.log.info("Waiting for %s in the triggerer", self.subject)
-        self.defer(
-            trigger=self.trigger(deadline=time.time() + seconds),
-            method_name="execute_complete",
-            timeout=timedelta(seconds=seconds) + DEFERRAL_GRACE,
-        )
-
-    @terminal_errors_fail
-    def poke(self, context: Context) -> PokeReturnValue | bool:
-        """One look, in poke and reschedule mode."""
-        try:
-            seen = self.trigger(deadline=float("inf")).look(self.hook.client)
-        except TransientError as error:
-            self.log.warning("Looking again: %s", error)
-            return False
-        if seen.event is None:
-            self.log.info("Waiting for %s: %s", self.subject, seen.reason)
-            return False
-        return PokeReturnValue(is_done=True, xcom_value=self.execute_complete(context, seen.event))
-
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
-        """Take up the trigger's event.
-
-        :raises AirflowFailException: the vendor reports a failure, or refuses to be asked.
-        :raises AirflowSensorTimeout: the time-out has passed (``AirflowSkipException`` with ``soft_fail``).
-        """
-        # This is another process than the one that has deferred. What was waited for matters more than a link to it.
-        with suppress(AirflowException, AudienceOnboardingError):
-            self.show_links()
-        if event["status"] == "success":
-            result: dict[str, Any] = event["result"]
-            self.log.info("%s is done: %s", self.subject, result)
-            return result
-        if event["status"] == "timeout":
-            self._timed_out(event)
-        if event["status"] == "failed":
-            raise failure_of(self.failure(event["message"]))
-        raise AirflowFailException(f"{event['error']}: {event['message']}")
-
-    def _timed_out(self, event: dict[str, Any]) -> NoReturn:
-        message = (
-            f"{self.subject} was not done within {timedelta(seconds=self._seconds())}. The last state seen is "
-            f"{event['state']}: {event['message']}. Look at it in the vendor's portal, then clear this task to "
-            "wait on; nothing is sent again"
-        )
-        raise AirflowSkipException(message) if self.soft_fail else AirflowSensorTimeout(message)
-
-    def _seconds(self) -> float:
-        timeout = self.timeout
-        return timeout.total_seconds() if isinstance(timeout, timedelta) else float(timeout)
 
 
 class DigitalAudienceAudienceStateSensor(_DigitalAudienceSensor):
@@ -201,7 +90,7 @@ class DigitalAudienceAudienceStateSensor(_DigitalAudienceSensor):
         audience_id = self.upload["audience_id"] if self.upload else self.audience_id
         if is_missing(audience_id):
             raise ConfigurationError(what="The sensor needs 'upload' or 'audience_id'")
-        return remote_number(audience_id)
+        return number_id(audience_id)
 
     def failure(self, message: str) -> TerminalError:
         """The vendor could not take in the file."""
@@ -217,7 +106,7 @@ class DigitalAudienceAudienceStateSensor(_DigitalAudienceSensor):
         """The wait itself."""
         upload = self.upload or {}
         return DigitalAudienceAudienceStateTrigger(
-            digital_audience_conn_id=self.digital_audience_conn_id,
+            conn_id=self.digital_audience_conn_id,
             audience_id=self._waited_for,
             baseline=upload.get("baseline"),
             mode=upload.get("mode"),
@@ -284,8 +173,8 @@ class DigitalAudienceSegmentStatusSensor(_DigitalAudienceSensor):
     def trigger(self, *, deadline: float) -> DigitalAudienceSegmentStatusTrigger:
         """The wait itself."""
         return DigitalAudienceSegmentStatusTrigger(
-            digital_audience_conn_id=self.digital_audience_conn_id,
-            segment_id=remote_number(self.segment_id),
+            conn_id=self.digital_audience_conn_id,
+            segment_id=number_id(self.segment_id),
             success_statuses=self.success_statuses,
             failure_statuses=self.failure_statuses,
             poll_interval=self.poke_interval,

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
+from typing import Any, Generic
 
 from audience_onboarding.errors import (
     AmbiguousCreateError,
@@ -19,6 +20,7 @@ from audience_onboarding.errors import (
     TransientError,
     VendorError,
 )
+from audience_onboarding.orchestration.ids import Id
 from audience_onboarding.orchestration.memory import Memory
 
 log = logging.getLogger(__name__)
@@ -29,12 +31,12 @@ the vendor may still be working on it."""
 
 
 @dataclass(frozen=True)
-class Creation:
+class Creation(Generic[Id]):
     """Something to be created once.
 
     :param kind: ``campaign``, ``audience``, ``segment``, for messages.
     :param name: what it is called at the vendor.
-    :param account: the host it is created at; an id of another host is never taken for it.
+    :param account: the account it is created at; an id of another account is never taken for it.
     :param create: sends the request and returns the id.
     :param find: asks the vendor for the id by other means; ``None`` where the vendor has no such list.
     :param sent: what the request says, for the message to a person; no personal data.
@@ -43,8 +45,8 @@ class Creation:
     kind: str
     name: str
     account: str
-    create: Callable[[], int]
-    find: Callable[[], int | None] | None = None
+    create: Callable[[], Id]
+    find: Callable[[], Id | None] | None = None
     sent: Mapping[str, str | int] = field(default_factory=dict)
 
     @property
@@ -53,59 +55,63 @@ class Creation:
         return f"{self.kind} {self.name!r}"
 
 
-def remembered_id(memory: Memory, key: str, *, account: str) -> int | None:
+def remembered_id(memory: Memory, key: str, *, account: str, read: Callable[[Any], Id]) -> Id | None:
     """The id that is remembered under ``key``, ``None`` if there is none yet.
 
-    :param account: the host that is asked now.
-    :raises ConfigurationError: the id was given by another host.
+    :param account: the account that is asked now.
+    :param read: reads an id as the platform spells them, see :mod:`.ids`.
+    :raises ConfigurationError: the id was given by another account, or it is none.
     """
     record = memory.get(key)
     if record is None or (isinstance(record, dict) and "intent" in record and "id" not in record):
         return None
-    remote_id = record.get("id") if isinstance(record, dict) else None
-    if remote_id is None or isinstance(remote_id, bool) or not str(remote_id).isdecimal():
+    try:
+        remote_id = read(record.get("id") if isinstance(record, dict) else None)
+    except ConfigurationError:
         raise ConfigurationError(
             what=f"What is remembered of the {key} is no id",
             where=f"state store, key {key!r}",
-            next_step='Set it to {"id": <id>} with the number that the vendor shows, or delete the key if there is '
+            next_step='Set it to {"id": <id>} with the id that the vendor shows, or delete the key if there is '
             "nothing at the vendor",
-        )
+        ) from None
     known = record.get("account", account)
     if known != account:
         raise ConfigurationError(
             what=f"The remembered id {remote_id} of the {key} belongs to {known}, not to {account}",
             where=f"state store, key {key!r}",
-            next_step="Point the connection back, or delete the key to start anew on the new host",
+            next_step="Point the connection back, or delete the key to start anew on the new account",
         )
-    return int(remote_id)
+    return remote_id
 
 
 def ensure_id(
     memory: Memory,
     key: str,
-    creation: Creation,
+    creation: Creation[Id],
     *,
+    read: Callable[[Any], Id],
     run_id: str,
     settle_hint: str,
     now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
-) -> int:
+) -> Id:
     """Return the id of something, creating it if and only if it does not exist yet.
 
     :param memory: where id and intent are kept.
     :param key: under which they are kept.
+    :param read: reads an id as the platform spells them, see :mod:`.ids`.
     :param run_id: of the Airflow run, kept beside them.
     :param settle_hint: where a person finds ``memory``, for the message of an ambiguous creation.
     :raises AmbiguousCreateError: an earlier or this request may have created it, and nothing can tell.
     :raises TransientError: not created for sure, or not clear yet; try again.
     """
-    known = remembered_id(memory, key, account=creation.account)
+    known = remembered_id(memory, key, account=creation.account, read=read)
     if known is not None:
         log.info("Using %s with id %s", creation.subject, known)
         return known
     found = creation.find() if creation.find else None
     if found is not None:
         log.info("Found %s at the vendor with id %s", creation.subject, found)
-        _remember(memory, key, creation, found, run_id, now())
+        remember_id(memory, key, creation, found, run_id=run_id, now=now)
         return found
     record = memory.get(key)
     if isinstance(record, dict) and "intent" in record:
@@ -125,28 +131,35 @@ def ensure_id(
         # Raised before anything was sent. Whatever else ends here leaves the intent behind, to be on the safe side.
         memory.delete(key)
         raise
-    _remember(memory, key, creation, created, run_id, now())
+    remember_id(memory, key, creation, created, run_id=run_id, now=now)
     log.info("Created %s with id %s", creation.subject, created)
     return created
 
 
-def _remember(
-    memory: Memory, key: str, creation: Creation, remote_id: int, run_id: str, moment: datetime
+def remember_id(
+    memory: Memory,
+    key: str,
+    creation: Creation[Id],
+    remote_id: Id,
+    *,
+    run_id: str,
+    now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
 ) -> None:
+    """Write down the id of something that is known to be there."""
     memory.set(
         key,
         {
             "id": remote_id,
             "name": creation.name,
             "account": creation.account,
-            "since": moment.isoformat(),
+            "since": now().isoformat(),
             "run_id": run_id,
         },
     )
 
 
 def _judge_earlier_intent(
-    intent: Mapping[str, str], key: str, creation: Creation, settle_hint: str, moment: datetime
+    intent: Mapping[str, str], key: str, creation: Creation[Id], settle_hint: str, moment: datetime
 ) -> None:
     """Return if the earlier request surely created nothing, else raise."""
     if creation.find is None:
@@ -160,7 +173,7 @@ def _judge_earlier_intent(
     )
 
 
-def _not_clear_yet(creation: Creation, *, why: str) -> TransientError:
+def _not_clear_yet(creation: Creation[Id], *, why: str) -> TransientError:
     return TransientError(
         what=f"It is not clear yet whether {creation.subject} was created",
         where=creation.account,
@@ -170,7 +183,7 @@ def _not_clear_yet(creation: Creation, *, why: str) -> TransientError:
 
 
 def _ambiguous(
-    intent: Mapping[str, str], key: str, creation: Creation, settle_hint: str, *, why: str
+    intent: Mapping[str, str], key: str, creation: Creation[Id], settle_hint: str, *, why: str
 ) -> AmbiguousCreateError:
     sent = ", ".join(f"{name}={value!r}" for name, value in creation.sent.items())
     return AmbiguousCreateError(

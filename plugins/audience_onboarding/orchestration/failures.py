@@ -12,7 +12,7 @@ from airflow.sdk.definitions.context import Context
 from airflow.sdk.definitions.retry_policy import RetryDecision, RetryPolicy
 from airflow.sdk.exceptions import AirflowFailException
 
-from audience_onboarding.errors import RateLimitedError, TerminalError
+from audience_onboarding.errors import TerminalError, VendorUnavailableError
 
 MAX_PAUSE = timedelta(hours=1)
 """The longest pause before a retry that a vendor's ``Retry-After`` can ask for."""
@@ -55,7 +55,7 @@ class OnboardingRetryPolicy(RetryPolicy):
         """Decide about one failure."""
         if isinstance(exception, TerminalError):
             return RetryDecision.fail(reason=f"{type(exception).__name__}: a retry would end the same way")
-        if isinstance(exception, RateLimitedError) and exception.retry_after is not None:
+        if isinstance(exception, VendorUnavailableError) and exception.retry_after is not None:
             seconds = min(exception.retry_after, MAX_PAUSE.total_seconds())
             # Up to a tenth more, so that all who were told the same moment do not come back together.
             pause = timedelta(seconds=seconds * (1 + random.random() / 10) + 1)  # noqa: S311 - not a secret

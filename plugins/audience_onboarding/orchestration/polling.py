@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+import time
+import weakref
+from collections.abc import Awaitable, Callable, Hashable, Iterator
+from typing import Any, Generic, TypeVar
+
+Snapshot = TypeVar("Snapshot")
 
 FIRST_PAUSE = 5.0
 """Also before the first look: a trigger that fires in the moment in which its task has deferred lets Airflow (3.3.2)
@@ -18,3 +24,60 @@ def growing_pauses(longest: float) -> Iterator[float]:
     while True:
         yield pause
         pause = min(pause * 2, longest)
+
+
+class SharedLooks(Generic[Snapshot]):
+    """One look per interval for all who wait for the same, however many they are.
+
+    Each snapshot that somebody gets was taken after they asked for it. All who ask belong to one event loop.
+
+    :param look: takes a snapshot.
+    :param interval: seconds between the starts of two looks at least.
+    """
+
+    def __init__(self, look: Callable[[], Awaitable[Snapshot]], *, interval: float) -> None:
+        self._look = look
+        self._interval = interval
+        self._last = float("-inf")
+        self._next: asyncio.Task[Snapshot] | None = None
+        self._under_way: set[asyncio.Task[Snapshot]] = set()
+
+    async def next(self) -> Snapshot:
+        """The next snapshot; an error of the look is everybody's."""
+        if self._next is None or self._next.done():
+            self._next = asyncio.create_task(self._take())
+            # The loop itself keeps no task from being collected.
+            self._under_way.add(self._next)
+            self._next.add_done_callback(self._done)
+        # Shielded: who is cancelled leaves the look to the others.
+        return await asyncio.shield(self._next)
+
+    def _done(self, taken: asyncio.Task[Snapshot]) -> None:
+        self._under_way.discard(taken)
+        if not taken.cancelled():
+            # Looked at here: where all who asked are gone by now, the loop would log it as an error of ours.
+            taken.exception()
+
+    async def _take(self) -> Snapshot:
+        first_pause = min(FIRST_PAUSE, self._interval)
+        await asyncio.sleep(max(first_pause, self._last + self._interval - time.monotonic()))
+        self._last = time.monotonic()
+        # From here on, who asks wants a look that has not begun yet.
+        self._next = None
+        return await self._look()
+
+
+_shared: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, SharedLooks[Any]]] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+def shared_looks(
+    key: Hashable, look: Callable[[], Awaitable[Snapshot]], *, interval: float
+) -> SharedLooks[Snapshot]:
+    """The one :class:`SharedLooks` of the running event loop for ``key`` and ``interval``.
+
+    :param look: used where there is none yet.
+    """
+    of_loop = _shared.setdefault(asyncio.get_running_loop(), {})
+    return of_loop.setdefault((key, interval), SharedLooks(look, interval=interval))

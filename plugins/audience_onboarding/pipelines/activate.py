@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, Param, PartitionedAssetTimetable
 
-from audience_onboarding.definitions import AudienceDefinition
+from audience_onboarding.digital_audience.definition import DigitalAudienceDefinition
 from audience_onboarding.digital_audience.operators import DigitalAudienceActivateAudienceOperator
 from audience_onboarding.digital_audience.sensors import DigitalAudienceSegmentStatusSensor
 from audience_onboarding.pipelines.common import (
@@ -18,7 +18,7 @@ from audience_onboarding.pipelines.common import (
 )
 
 
-def build_activation_dag(definition: AudienceDefinition, *, auto_register: bool = True) -> DAG:
+def build_activation_dag(definition: DigitalAudienceDefinition, *, auto_register: bool = True) -> DAG:
     """The DAG that activates one audience whenever a load of it is published, or by hand.
 
     :param definition: an audience with ``activation``.
@@ -34,7 +34,11 @@ def build_activation_dag(definition: AudienceDefinition, *, auto_register: bool 
         description=f"Put the audience {definition.name!r} on its platform accounts",
         doc_md=_documentation(definition),
         tags=tags_of(definition, "activation"),
-        default_args=default_args(owner=definition.owner, retries=definition.retries),
+        default_args=default_args(
+            owner=definition.owner,
+            retries=definition.retries,
+            retry_delay=timedelta(seconds=definition.retry_delay_seconds),
+        ),
         schedule=PartitionedAssetTimetable(assets=asset),
         catchup=False,
         params={
@@ -74,7 +78,7 @@ def build_activation_dag(definition: AudienceDefinition, *, auto_register: bool 
     return dag
 
 
-def _documentation(definition: AudienceDefinition) -> str:
+def _documentation(definition: DigitalAudienceDefinition) -> str:
     return (
         f"Runs after each load that `{onboarding_dag_id(definition.key)}` publishes. A segment that is on the "
         "audience already, by name and account, is never created again."

@@ -31,12 +31,14 @@ def asset_of(definition: AudienceDefinition) -> Any:
     return audience_asset(definition.platform, definition.key)
 
 
-def default_args(*, owner: str, retries: int) -> dict[str, Any]:
+def default_args(
+    *, owner: str, retries: int, retry_delay: timedelta = timedelta(minutes=1)
+) -> dict[str, Any]:
     """Arguments of every task: retries that only follow errors which may go away, further and further apart."""
     return {
         "owner": owner,
         "retries": retries,
-        "retry_delay": timedelta(minutes=1),
+        "retry_delay": retry_delay,
         "retry_exponential_backoff": 2.0,
         "max_retry_delay": timedelta(hours=1),
         "retry_policy": OnboardingRetryPolicy(),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 from airflow.sdk import DAG, get_parsing_context
@@ -13,6 +15,7 @@ from audience_onboarding.definitions import (
     definitions_folder,
     read_definitions,
 )
+from audience_onboarding.digital_audience.definition import DigitalAudienceDefinition
 from audience_onboarding.errors import DefinitionError
 from audience_onboarding.pipelines.activate import build_activation_dag
 from audience_onboarding.pipelines.common import activation_dag_id, onboarding_dag_id
@@ -43,14 +46,15 @@ def audience_dags(project: Path) -> dict[str, DAG]:
 
 def _dags_of(definition: AudienceDefinition, folder: Path, *, auto_register: bool = True) -> dict[str, DAG]:
     built = [build_onboarding_dag(definition, base=folder.parent, auto_register=auto_register)]
-    if definition.activation is not None:
+    if isinstance(definition, DigitalAudienceDefinition) and definition.activation is not None:
         built.append(build_activation_dag(definition, auto_register=auto_register))
     return {dag.dag_id: dag for dag in built}
 
 
 def upkeep_dag(project: Path) -> DAG:
     """The DAG that extends end dates, over all definitions."""
-    return build_extension_dag(list(_good(definitions_folder(project))))
+    definitions = _good(definitions_folder(project))
+    return build_extension_dag([item for item in definitions if isinstance(item, DigitalAudienceDefinition)])
 
 
 def check_definitions(project: Path) -> None:
@@ -60,7 +64,7 @@ def check_definitions(project: Path) -> None:
     """
     folder = definitions_folder(project)
     problems = []
-    for item in read_definitions(folder):
+    for item in _all(folder):
         if isinstance(item, BrokenDefinition):
             problems.append(str(item.error))
             continue
@@ -77,12 +81,37 @@ def check_definitions(project: Path) -> None:
 
 def _good(folder: Path, *, only: str | None = None) -> list[AudienceDefinition]:
     good = []
-    for item in read_definitions(folder, only=only):
-        if isinstance(item, AudienceDefinition):
-            good.append(item)
-        else:
+    # One alone is not compared with the others: a DAG that should not be there has no tasks that run.
+    for item in _all(folder) if only is None else read_definitions(folder, only=only):
+        if isinstance(item, BrokenDefinition):
             log.error("Skipping %s: %s", item.path.name, item.error)
+        else:
+            good.append(item)
     return good
+
+
+def _all(folder: Path) -> Iterator[AudienceDefinition | BrokenDefinition]:
+    """All definitions; of several that would share one audience at the vendor, none is good."""
+    items = list(read_definitions(folder))
+    names = Counter(_name_at_vendor(item) for item in items if isinstance(item, AudienceDefinition))
+    for item in items:
+        name = _name_at_vendor(item) if isinstance(item, AudienceDefinition) else None
+        if isinstance(item, AudienceDefinition) and name and names[name] > 1:
+            error = DefinitionError(
+                what=f"{item.key} is not the only definition of an audience called {item.name!r}",
+                where=f"{item.platform}, connection {item.connection}",
+                why="the audience is found by its name, so each would overwrite what the other has sent",
+                next_step="Give each a name of its own",
+            )
+            yield BrokenDefinition(folder / f"{item.key}.yaml", error)
+        else:
+            yield item
+
+
+def _name_at_vendor(definition: AudienceDefinition) -> tuple[str, str, str] | None:
+    if not definition.found_by_name or definition.id is not None:
+        return None
+    return definition.platform, definition.connection, definition.name
 
 
 def _key_of(dag_id: str | None) -> str | None:

@@ -11,7 +11,7 @@ import pendulum
 from airflow.sdk import DAG, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException
 
-from audience_onboarding.definitions import AudienceDefinition, ExtendEndDates
+from audience_onboarding.digital_audience.definition import DigitalAudienceDefinition, ExtendEndDates
 from audience_onboarding.digital_audience.hooks import DigitalAudienceHook
 from audience_onboarding.digital_audience.models import Segment
 from audience_onboarding.digital_audience.operators import (
@@ -19,6 +19,7 @@ from audience_onboarding.digital_audience.operators import (
 )
 from audience_onboarding.errors import TerminalError
 from audience_onboarding.orchestration.ensure import remembered_id
+from audience_onboarding.orchestration.ids import number_id
 from audience_onboarding.orchestration.memory import AUDIENCE_KEY, memory_of
 from audience_onboarding.pipelines.common import (
     EXTENSION_DAG_ID,
@@ -33,7 +34,7 @@ PROBLEMS = "problems"
 """XCom key of the audiences that could not be looked at."""
 
 
-def build_extension_dag(definitions: Sequence[AudienceDefinition]) -> DAG:
+def build_extension_dag(definitions: Sequence[DigitalAudienceDefinition]) -> DAG:
     """The DAG that extends the segments of all audiences whose definition says so, daily or by hand.
 
     :param definitions: all definitions; those without ``activation.extend`` are left alone.
@@ -109,12 +110,15 @@ def build_extension_dag(definitions: Sequence[AudienceDefinition]) -> DAG:
     return dag
 
 
-def _segments_of(definition: AudienceDefinition, context: Any) -> list[dict[str, Any]]:
+def _segments_of(definition: DigitalAudienceDefinition, context: Any) -> list[dict[str, Any]]:
     if definition.activation is None or definition.activation.extend is None:
         return []
     client = DigitalAudienceHook(definition.connection).client
     audience_id = definition.id or remembered_id(
-        memory_of(context, asset_of(definition)), AUDIENCE_KEY, account=client.settings.base_url
+        memory_of(context, asset_of(definition)),
+        AUDIENCE_KEY,
+        account=client.settings.account,
+        read=number_id,
     )
     if audience_id is None:
         log.info("%s has no audience yet", definition.key)

@@ -1,4 +1,4 @@
-"""The onboarding DAG of an audience: campaign, audience, upload, wait, record, publish."""
+"""The onboarding DAG of an audience: ensure, upload, wait, record, publish. The same shape on every platform."""
 
 from __future__ import annotations
 
@@ -11,27 +11,17 @@ import pendulum
 from airflow.sdk import DAG, CronPartitionTimetable, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
+from audience_onboarding.base.onboarding import REPLACE
 from audience_onboarding.definitions import AudienceDefinition, Schedule
-from audience_onboarding.digital_audience.onboarding import DigitalAudienceOnboardCrmToS3Operator
-from audience_onboarding.digital_audience.operators import (
-    DigitalAudienceCreateCampaignOperator,
-    DigitalAudienceCreateCrmAudienceOperator,
-)
-from audience_onboarding.digital_audience.sensors import DigitalAudienceAudienceStateSensor
 from audience_onboarding.orchestration.load_date import BACKFILL, run_type
-from audience_onboarding.orchestration.memory import (
-    LAST_LOAD_KEY,
-    campaign_asset,
-    load_key,
-    memory_of,
-)
-from audience_onboarding.orchestration.pools import CREATE_POOL
+from audience_onboarding.orchestration.memory import LAST_LOAD_KEY, load_key, memory_of
 from audience_onboarding.pipelines.common import (
     asset_of,
     default_args,
     onboarding_dag_id,
     tags_of,
 )
+from audience_onboarding.platforms import part_of
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +40,7 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
     :param auto_register: whether Airflow takes the DAG for one of the file that is being parsed.
     """
     asset = asset_of(definition)
+    steps = part_of(definition.platform, "steps")
     with DAG(
         dag_id=onboarding_dag_id(definition.key),
         auto_register=auto_register,
@@ -57,41 +48,19 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
         description=f"Load the CRM extract of {definition.name!r} into its audience",
         doc_md=_documentation(definition),
         tags=tags_of(definition, "onboarding"),
-        default_args=default_args(owner=definition.owner, retries=definition.retries),
+        default_args=default_args(
+            owner=definition.owner,
+            retries=definition.retries,
+            retry_delay=timedelta(seconds=definition.retry_delay_seconds),
+        ),
         catchup=False,
         params=_form(definition),
         schedule=_timetable(definition.schedule),
         start_date=_first_moment(definition.schedule),
         end_date=_last_moment(definition.schedule),
     ) as dag:
-        if definition.campaign is None or definition.id is not None:
-            campaign_id: Any = None
-        elif definition.campaign.id is not None:
-            campaign_id = definition.campaign.id
-        else:
-            campaign_name = str(definition.campaign.name)
-            campaign_id = DigitalAudienceCreateCampaignOperator(
-                task_id="ensure_campaign",
-                campaign_name=campaign_name,
-                digital_audience_conn_id=definition.connection,
-                asset=campaign_asset(definition.platform, definition.connection, campaign_name),
-                is_dry_run="{{ params.dry_run }}",
-                pool=CREATE_POOL,
-            ).output
-        if definition.id is not None:
-            audience_id: Any = definition.id
-        else:
-            audience_id = DigitalAudienceCreateCrmAudienceOperator(
-                task_id="ensure_audience",
-                audience_name=definition.name,
-                description=definition.description,
-                campaign_id=campaign_id,
-                digital_audience_conn_id=definition.connection,
-                asset=asset,
-                is_dry_run="{{ params.dry_run }}",
-                max_active_tis_per_dag=1,
-            ).output
-        upload = DigitalAudienceOnboardCrmToS3Operator(
+        upload = steps.send(
+            definition,
             task_id=UPLOAD_TASK,
             # repr() makes it a Jinja string, whatever the path holds.
             source=f"{{{{ params.source or {definition.source.resolve(base)!r} }}}}",
@@ -100,12 +69,10 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
             encoding=definition.source.encoding,
             country=definition.source.country,
             source_aws_conn_id=definition.source.aws_connection,
-            audience_id=audience_id,
+            audience_id=steps.ensure(definition, asset),
             mode="{{ params.mode }}",
-            bucket=definition.upload.bucket,
-            aws_conn_id=definition.upload.aws_connection,
+            allow_raw=definition.allow_raw,
             memory_limit_mib=definition.upload.memory_limit_mib,
-            digital_audience_conn_id=definition.connection,
             asset=asset,
             timezone=definition.timezone,
             supersede="{{ params.supersede }}",
@@ -114,29 +81,25 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
             # A backfill ignores the DAG's max_active_runs, but not this.
             max_active_tis_per_dag=1,
         )
-        ready = DigitalAudienceAudienceStateSensor(
-            task_id="wait_until_ready",
+        ready = steps.wait(
+            definition,
             upload=upload.output,
-            success_states=definition.wait.success_states,
-            failure_states=definition.wait.failure_states,
-            pending_states=definition.wait.pending_states,
-            confirm_by=definition.wait.confirm_by,
             poke_interval=definition.wait.poll_seconds,
             timeout=timedelta(hours=definition.wait.timeout_hours).total_seconds(),
-            digital_audience_conn_id=definition.connection,
         )
 
         @task(task_id=RECORD_TASK, inlets=[asset], max_active_tis_per_dag=1, multiple_outputs=False)
         def record_load(load: dict[str, Any], seen: dict[str, Any]) -> dict[str, Any]:
             """Remember the confirmed load, and show what came of it."""
             context = get_current_context()
-            record = _record(load, seen, context)
+            record = _record(load, seen, context, more=steps.RECORDED)
             memory = memory_of(context, asset)
             memory.set(load_key(record["load_date"], record["mode"]), record)
             last = memory.get(LAST_LOAD_KEY) or {}
-            if record["load_date"] >= last.get("load_date", ""):
+            # What has replaced everything is the last load, also where a run went back to an older day on purpose.
+            if record["mode"] == REPLACE or record["load_date"] >= last.get("load_date", ""):
                 memory.set(LAST_LOAD_KEY, record)
-            log.info("%s", _report(record))
+            log.info("%s", _report(record, seen))
             return record
 
         @task(task_id="publish", outlets=[asset])
@@ -187,14 +150,10 @@ def _form(definition: AudienceDefinition) -> dict[str, Param]:
             description_md="Which day's extract to load. Empty: the day of the run. Leave it empty in a backfill.",
         ),
         "mode": Param(
-            definition.upload.mode,
+            definition.mode,
             type="string",
-            enum=["opt-in", "opt-out", "replace"],
-            values_display={
-                "opt-in": "opt-in: add the records",
-                "opt-out": "opt-out: remove the matching records",
-                "replace": "replace: replace the entire record set",
-            },
+            enum=list(definition.modes),
+            values_display=dict(definition.modes),
             title="Mode",
         ),
         "source": Param(
@@ -227,13 +186,14 @@ def _form(definition: AudienceDefinition) -> dict[str, Param]:
     }
 
 
-def _record(load: dict[str, Any], seen: dict[str, Any], context: Any) -> dict[str, Any]:
+def _record(
+    load: dict[str, Any], seen: dict[str, Any], context: Any, *, more: tuple[str, ...]
+) -> dict[str, Any]:
     kept = (
         "audience_id",
         "load_date",
         "mode",
-        "bucket",
-        "s3_key",
+        *more,
         "content_sha256",
         "rows_read",
         "rows_sent",
@@ -243,16 +203,13 @@ def _record(load: dict[str, Any], seen: dict[str, Any], context: Any) -> dict[st
     )
     return {
         **{name: load[name] for name in kept},
-        "audience_state": seen["audience_state"],
-        "match_rates": seen["match_rates"],
-        "data_set": seen["data_set"],
-        "data_updated": seen["data_updated"],
+        **seen,
         "run_id": context["run_id"],
         "run_type": run_type(context),
     }
 
 
-def _report(record: dict[str, Any]) -> str:
+def _report(record: dict[str, Any], seen: dict[str, Any]) -> str:
     lines = [
         f"Load {record['load_date']} ({record['mode']}) of audience {record['audience_id']} is confirmed",
         f"  rows read   {record['rows_read']:>10,}",
@@ -262,7 +219,12 @@ def _report(record: dict[str, Any]) -> str:
         *(f"    {reason}: {count:,}" for reason, count in sorted(record["rejected_by_reason"].items())),
         *(
             f"  match rate {name}: {'unknown' if rate is None else f'{rate:.1%}'}"
-            for name, rate in sorted(record["match_rates"].items())
+            for name, rate in sorted(record.get("match_rates", {}).items())
+        ),
+        *(
+            f"  {name.replace('_', ' ')}: {value}"
+            for name, value in seen.items()
+            if name != "audience_id" and isinstance(value, (int, str))
         ),
     ]
     return "\n".join(lines)
@@ -274,6 +236,12 @@ def _documentation(definition: AudienceDefinition) -> str:
     columns = ", ".join(
         f"{name} from *{column}*" for name, column in definition.source.columns.by_identifier().items()
     )
+    if definition.allow_raw:
+        treatment = (
+            "normalised and **sent as they are**, which this platform asks for and `allow_raw` permits"
+        )
+    else:
+        treatment = "normalised and hashed before anything leaves this machine"
     return f"""\
 ### {definition.name}
 {definition.description or ""}
@@ -282,8 +250,8 @@ def _documentation(definition: AudienceDefinition) -> str:
 |---|---|
 | platform | {definition.platform}, connection `{definition.connection}` |
 | source | `{definition.source.path}` |
-| identifiers | {columns}; normalised and hashed before anything leaves this machine |
-| mode | {definition.upload.mode} |
+| identifiers | {columns}; {treatment} |
+| mode | {definition.mode} |
 | schedule | {when} |
 | owner | {definition.owner} |
 

@@ -18,6 +18,7 @@ from audience_onboarding.digital_audience.triggers import (
     DigitalAudienceAudienceStateTrigger,
     DigitalAudienceSegmentStatusTrigger,
 )
+from audience_onboarding.http import forget_clients
 from scripts.local_stack import Sandbox
 from tests.fakes import task_context
 
@@ -62,7 +63,7 @@ async def first_event(trigger: Any) -> dict[str, Any]:
 def wait_on(audience_id: int, *, seconds: float = 30, **expected: Any) -> Awaitable[dict[str, Any]]:
     return first_event(
         DigitalAudienceAudienceStateTrigger(
-            digital_audience_conn_id=CONNECTION,
+            conn_id=CONNECTION,
             audience_id=audience_id,
             poll_interval=0.2,
             deadline=time.time() + seconds,
@@ -143,9 +144,7 @@ def test_an_audience_that_is_gone_ends_the_wait_with_a_reason() -> None:
 
 def test_fifty_waits_share_one_login(sandbox: Sandbox) -> None:
     audience_ids = [make_audience() for _ in range(50)]
-    from audience_onboarding.digital_audience import client as client_module
-
-    client_module._clients.clear()
+    forget_clients()
     before = sandbox.admin("summary")["logins"]["success"]
 
     async def scene() -> list[dict[str, Any]]:
@@ -176,7 +175,7 @@ def test_a_segment_becomes_active_once_the_audience_has_data(sandbox: Sandbox) -
 
     def trigger(seconds: float) -> DigitalAudienceSegmentStatusTrigger:
         return DigitalAudienceSegmentStatusTrigger(
-            digital_audience_conn_id=CONNECTION,
+            conn_id=CONNECTION,
             segment_id=segment_id,
             poll_interval=0.2,
             deadline=time.time() + seconds,

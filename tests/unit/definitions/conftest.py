@@ -35,7 +35,14 @@ GOOD: dict[str, Any] = {
     },
 }
 
-REMOVE = object()
+
+class _Remove:
+    def __repr__(self) -> str:
+        # Part of the names of tests, which have to be the same in every process.
+        return "REMOVE"
+
+
+REMOVE = _Remove()
 """In a change: leave the field out."""
 
 

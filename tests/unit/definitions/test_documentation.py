@@ -11,6 +11,7 @@ import pytest
 from pydantic import BaseModel
 
 from audience_onboarding.definitions import AudienceDefinition
+from audience_onboarding.platforms import PLATFORMS, part_of
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "definitions.md"
 
@@ -29,7 +30,12 @@ def fields_of(model: type[BaseModel]) -> Iterator[str]:
             yield from fields_of(inner)
 
 
-@pytest.mark.parametrize("field", sorted(set(fields_of(AudienceDefinition)) - {"key"}))
+MODELS: list[type[AudienceDefinition]] = [
+    part_of(platform, "definition").DEFINITION for platform in PLATFORMS
+]
+
+
+@pytest.mark.parametrize("field", sorted({field for model in MODELS for field in fields_of(model)} - {"key"}))
 def test_each_field_is_on_the_page(field: str) -> None:
     table = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
     # "`wait.poll_seconds`", "`.name`", "`targets[].key`", or as a whole in the second column.

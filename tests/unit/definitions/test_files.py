@@ -15,8 +15,10 @@ from audience_onboarding.definitions import (
     read_definition,
     read_definitions,
 )
+from audience_onboarding.digital_audience.definition import DigitalAudienceDefinition
 from audience_onboarding.errors import DefinitionError
-from tests.unit.definitions.conftest import GOOD, changed
+from audience_onboarding.platforms import PLATFORMS, part_of
+from tests.unit.definitions.conftest import GOOD, REMOVE, changed
 
 Write = Callable[..., Path]
 PROJECT = Path(__file__).resolve().parents[3]
@@ -117,9 +119,56 @@ def test_one_definition_can_be_read_alone(write: Write, tmp_path: Path) -> None:
     write(GOOD, "a.yaml")
     write("broken: [", "b.yaml")
 
-    assert [type(item) for item in read_definitions(tmp_path, only="a")] == [AudienceDefinition]
+    assert [type(item) for item in read_definitions(tmp_path, only="a")] == [DigitalAudienceDefinition]
     assert [type(item) for item in read_definitions(tmp_path, only="b")] == [BrokenDefinition]
     assert list(read_definitions(tmp_path, only="c")) == []
+
+
+# --- which platform -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_the_platform_says_which_model_it_is(write: Write, platform: str) -> None:
+    content = {
+        "platform": platform,
+        "name": "Newsletter",
+        "owner": "crm-team",
+        "source": {"path": "crm/{load_date}.csv", "columns": {"phone": "Phone"}},
+        **({"campaign": {"id": 5}} if platform == "digital_audience" else {"allow_raw": True}),
+    }
+
+    definition = read_definition(write(content))
+
+    assert type(definition) is part_of(platform, "definition").DEFINITION
+    assert (definition.platform, definition.connection) == (platform, f"{platform}_default")
+
+
+@pytest.mark.parametrize(
+    ("platform", "said"),
+    [
+        ("facebook", "platform: 'facebook'; one of"),
+        ("Fanfare", "platform: 'Fanfare'; one of"),
+        ("", "platform: ''; one of"),
+        (5, "platform: 5; one of"),
+        (["fanfare"], r"platform: \['fanfare'\]; one of"),
+        ({"fanfare": 1}, "platform: .*; one of"),
+        (None, "platform: not given; one of"),
+        (REMOVE, "platform: not given; one of"),
+    ],
+    ids=["unknown", "upper case", "empty", "a number", "a list", "an object", "null", "missing"],
+)
+def test_a_platform_that_is_none_says_which_there_are(write: Write, platform: Any, said: str) -> None:
+    with pytest.raises(
+        DefinitionError, match=rf"newsletter\.yaml.*{said} commbox, digital_audience, fanfare"
+    ):
+        read_definition(write(changed(platform=platform)))
+
+
+def test_the_fields_of_one_platform_are_typos_at_another(write: Write) -> None:
+    with pytest.raises(DefinitionError, match=r"campaign: Extra inputs") as caught:
+        read_definition(write(changed(platform="fanfare", allow_raw=True)))
+
+    assert "activation: Extra inputs" in str(caught.value)
 
 
 def test_a_field_given_twice_is_an_error(write: Write) -> None:
@@ -155,8 +204,10 @@ def test_the_examples_of_the_repository_are_good() -> None:
     assert [item.key for item in found if isinstance(item, AudienceDefinition)] == [
         "loyalty_members",
         "newsletter_nl",
+        "presale_fans",
+        "service_alerts",
     ]
-    assert len(found) == 2
+    assert len(found) == 4
 
 
 def test_the_problems_do_not_quote_the_values(write: Write) -> None:

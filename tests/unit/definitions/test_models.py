@@ -6,13 +6,15 @@ import re
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from audience_onboarding.definitions import AudienceDefinition, read_definition
 from audience_onboarding.definitions.models import Source
+from audience_onboarding.digital_audience.definition import DigitalAudienceDefinition
 from audience_onboarding.errors import DefinitionError
+from audience_onboarding.platforms import PLATFORMS, part_of
 from tests.unit.definitions.conftest import GOOD, REMOVE, changed
 
 Write = Callable[..., Path]
@@ -21,7 +23,7 @@ Write = Callable[..., Path]
 def test_a_good_definition_is_read(write: Write) -> None:
     definition = read_definition(write(GOOD))
 
-    assert isinstance(definition, AudienceDefinition)
+    assert isinstance(definition, DigitalAudienceDefinition)
     assert (definition.key, definition.name, definition.owner) == ("newsletter", "Newsletter", "crm-team")
     assert definition.schedule is not None
     assert (definition.schedule.start, definition.schedule.end) == (date(2026, 11, 16), date(2026, 11, 20))
@@ -32,6 +34,7 @@ def test_a_good_definition_is_read(write: Write) -> None:
 def test_what_is_left_out_has_a_default(write: Write) -> None:
     definition = read_definition(write(changed(schedule=REMOVE, activation=REMOVE)))
 
+    assert isinstance(definition, DigitalAudienceDefinition)
     assert definition.connection == "digital_audience_default"
     assert (definition.upload.mode, definition.upload.aws_connection) == ("opt-in", "audience_s3")
     assert (definition.source.delimiter, definition.source.encoding, definition.source.country) == (
@@ -178,8 +181,101 @@ def test_a_relative_path_counts_from_the_base(path: str, resolved: str) -> None:
     assert source.resolve(Path("/project/include")) == resolved
 
 
+# --- what is not hashed -------------------------------------------------------------------------------------
+
+
+class HashedDefinition(AudienceDefinition):
+    """A platform that gets hashes only."""
+
+    modes: ClassVar = {"add": "add the records", "remove": "remove them"}
+    connection: str = "hashed_default"
+
+
+class RawDefinition(HashedDefinition):
+    """A platform that takes values as they are."""
+
+    raw_values: ClassVar[tuple[str, ...]] = ("e-mail addresses", "phone numbers")
+
+
+def least(model: type[AudienceDefinition], **more: Any) -> AudienceDefinition:
+    """What every definition has to say."""
+    source = {"path": "crm/{load_date}.csv", "columns": {"email": "E-mail"}}
+    return model.model_validate(
+        {"key": "x", "platform": "p", "name": "X", "owner": "me", "source": source, **more}
+    )
+
+
+@pytest.mark.parametrize("more", [{}, {"allow_raw": False}])
+def test_what_goes_out_raw_has_to_be_meant(more: dict[str, Any]) -> None:
+    with pytest.raises(
+        ValueError, match=r"e-mail addresses and phone numbers as they are.*'allow_raw: true'"
+    ):
+        least(RawDefinition, **more)
+
+    assert least(RawDefinition, allow_raw=True).allow_raw
+
+
+def test_allowing_what_never_happens_is_a_misunderstanding() -> None:
+    with pytest.raises(ValueError, match="'allow_raw' has no meaning here: this platform gets hashed values"):
+        least(HashedDefinition, allow_raw=True)
+
+    assert not least(HashedDefinition).allow_raw
+    assert not least(HashedDefinition, allow_raw=False).allow_raw
+
+
+@pytest.mark.parametrize("given", ["maybe", 2, [], None])
+def test_only_a_yes_is_a_yes(given: Any) -> None:
+    with pytest.raises(ValueError, match="allow_raw"):
+        least(RawDefinition, allow_raw=given)
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_what_a_platform_sends_raw_is_what_its_definitions_say(platform: str) -> None:
+    model = part_of(platform, "definition").DEFINITION
+
+    assert bool(model.raw_values) is (platform != "digital_audience")
+
+
+# --- what platforms add -------------------------------------------------------------------------------------
+
+
+def test_the_first_mode_is_usual_where_a_definition_cannot_choose() -> None:
+    assert least(HashedDefinition).mode == "add"
+
+
+def test_a_definition_that_can_choose_its_mode_does() -> None:
+    made = DigitalAudienceDefinition.model_validate(
+        {"key": "x", **changed(upload={"mode": "replace", "bucket": "b"})}
+    )
+
+    assert made.mode == "replace"
+
+
+TEXT_IDS = [platform for platform in PLATFORMS if platform != "digital_audience"]
+
+
+def with_id(platform: str, given: Any) -> AudienceDefinition:
+    model = part_of(platform, "definition").DEFINITION
+    source = {"path": "crm/{load_date}.csv", "columns": {"phone": "Phone"}}
+    return least(model, platform=platform, allow_raw=True, source=source, id=given)
+
+
+@pytest.mark.parametrize("platform", TEXT_IDS)
+@pytest.mark.parametrize("given", ["aud_01H-x", "123e4567-e89b-12d3-a456-426614174000", "7", 7])
+def test_an_id_is_text_where_the_vendors_are(platform: str, given: Any) -> None:
+    # YAML takes an id of digits for a number.
+    assert with_id(platform, given).id == str(given)
+
+
+@pytest.mark.parametrize("platform", TEXT_IDS)
+@pytest.mark.parametrize("given", ["a b", "a/b", "../b", "a?b", "", "x" * 201, "{{ x }}", 5.5, True])
+def test_what_cannot_stand_in_a_path_is_no_id(platform: str, given: Any) -> None:
+    with pytest.raises(ValueError, match=r"\bid\b"):
+        with_id(platform, given)
+
+
 def test_a_definition_cannot_be_changed() -> None:
-    definition = AudienceDefinition.model_validate({"key": "x", **GOOD})
+    definition = DigitalAudienceDefinition.model_validate({"key": "x", **GOOD})
 
     with pytest.raises(ValueError, match="frozen"):
         definition.name = "Other"

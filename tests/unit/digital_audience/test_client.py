@@ -16,13 +16,13 @@ from audience_onboarding.digital_audience.client import (
     FAILED_LOGIN_PAUSE,
     DigitalAudienceClient,
     iso_utc,
-    shared_client,
 )
 from audience_onboarding.digital_audience.settings import DigitalAudienceSettings
 from audience_onboarding.errors import (
     AudienceOnboardingError,
     AuthenticationError,
     ConfigurationError,
+    ConflictError,
     NotFoundError,
     Outcome,
     PermissionDeniedError,
@@ -33,6 +33,7 @@ from audience_onboarding.errors import (
     VendorError,
     VendorUnavailableError,
 )
+from audience_onboarding.http import forget_clients, shared_client
 from tests.unit.digital_audience.conftest import PASSWORD, Vendor, cookie_of, envelope
 from tests.unit.http.loopback import Action, Hang, Reply, Reset
 
@@ -254,7 +255,7 @@ def test_a_moment_without_a_zone_is_refused() -> None:
         (404, envelope(success=False), NotFoundError),
         (404, "<html>", NotFoundError),
         (405, "", NotFoundError),
-        (409, envelope(success=False), RequestRejectedError),
+        (409, envelope(success=False), ConflictError),
         (302, "", UnexpectedResponseError),
         (429, "", RateLimitedError),
         (500, envelope({"id": 7}), VendorUnavailableError),
@@ -834,10 +835,14 @@ def test_an_organisation_without_accounts_says_so(vendor: Vendor, client: Digita
 
 
 def test_an_account_has_one_client_per_process(settings_of: SettingsOf) -> None:
-    client_module._clients.clear()
+    forget_clients()
 
-    assert shared_client(settings_of()) is shared_client(settings_of())
-    assert shared_client(settings_of()) is not shared_client(settings_of(password="changed"))
+    assert shared_client(DigitalAudienceClient, settings_of()) is shared_client(
+        DigitalAudienceClient, settings_of()
+    )
+    assert shared_client(DigitalAudienceClient, settings_of()) is not shared_client(
+        DigitalAudienceClient, settings_of(password="changed")
+    )
 
 
 def test_errors_of_the_client_tell_whether_to_try_again(

@@ -9,19 +9,19 @@ from typing import Any
 import pytest
 from airflow.sdk.definitions.connection import Connection
 
-from audience_onboarding.digital_audience import client as client_module
-from audience_onboarding.digital_audience import hooks
-from audience_onboarding.digital_audience.hooks import DigitalAudienceHook, client_of
+from audience_onboarding.base import hooks
+from audience_onboarding.digital_audience.hooks import DigitalAudienceHook
 from audience_onboarding.errors import ConfigurationError
+from audience_onboarding.http import forget_clients
 from tests.unit.digital_audience.conftest import PASSWORD, Vendor, envelope
 from tests.unit.http.loopback import Reply
 
 
 @pytest.fixture(autouse=True)
 def fresh() -> Iterator[None]:
-    client_module._clients.clear()
+    forget_clients()
     yield
-    client_module._clients.clear()
+    forget_clients()
 
 
 def connection(**parts: Any) -> Connection:
@@ -39,23 +39,6 @@ def connection(**parts: Any) -> Connection:
     )
 
 
-@pytest.mark.parametrize(
-    ("parts", "base_url"),
-    [
-        ({}, "https://vendor.example"),
-        ({"host": "vendor.example"}, "https://vendor.example"),
-        ({"host": "vendor.example", "schema": "http"}, "http://vendor.example"),
-        ({"host": "https://vendor.example", "schema": "http"}, "https://vendor.example"),
-        ({"host": "vendor.example", "port": 8443}, "https://vendor.example:8443"),
-        ({"host": "https://vendor.example/", "port": 8443}, "https://vendor.example:8443"),
-        ({"host": "https://vendor.example/sub", "port": 8443}, "https://vendor.example:8443/sub"),
-        ({"host": "https://vendor.example:8443", "port": 8443}, "https://vendor.example:8443"),
-    ],
-)
-def test_the_address_of_a_connection(parts: dict[str, Any], base_url: str) -> None:
-    assert client_of(connection(**parts)).settings.base_url == base_url
-
-
 def test_a_connection_may_come_as_a_uri(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(
         "AIRFLOW_CONN_DA", "digital-audience://crm%40example.com:p%2Fw@127.0.0.1:9300/http?api_prefix=%2Fapi"
@@ -68,7 +51,9 @@ def test_a_connection_may_come_as_a_uri(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_options_come_from_the_extra_fields() -> None:
-    settings = client_of(connection(extra={"api_prefix": "/api", "read_timeout": 5})).settings
+    settings = DigitalAudienceHook.client_of(
+        connection(extra={"api_prefix": "/api", "read_timeout": 5})
+    ).settings
 
     assert (settings.api_prefix, settings.read_timeout) == ("/api", 5.0)
 
@@ -79,23 +64,16 @@ def test_options_come_from_the_extra_fields() -> None:
 )
 def test_a_connection_that_lacks_something_says_what(parts: dict[str, Any], named: str) -> None:
     with pytest.raises(ConfigurationError, match=named):
-        client_of(connection(**parts))
-
-
-def test_hooks_of_an_account_share_their_client(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("ONE", "TWO"):
-        monkeypatch.setenv(f"AIRFLOW_CONN_{name}", connection().get_uri())
-
-    hook = DigitalAudienceHook("one")
-
-    assert hook.client is hook.get_conn() is DigitalAudienceHook("two").client
+        DigitalAudienceHook.client_of(connection(**parts))
 
 
 def test_secrets_of_the_vendor_are_masked(vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> None:
     masked: list[str] = []
     monkeypatch.setattr(hooks, "mask_secret", masked.append)
 
-    client_of(connection(host=vendor.server.url, login="crm@example.com", password=PASSWORD)).login()
+    DigitalAudienceHook.client_of(
+        connection(host=vendor.server.url, login="crm@example.com", password=PASSWORD)
+    ).login()
 
     assert masked == ["session-0001-secret"]
 

@@ -8,10 +8,9 @@ from unittest.mock import create_autospec
 
 import pytest
 from airflow.sdk import Asset
-from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
+from airflow.sdk.exceptions import AirflowFailException
 
 from audience_onboarding import digital_audience
-from audience_onboarding.digital_audience import onboarding
 from audience_onboarding.digital_audience.client import DigitalAudienceClient
 from audience_onboarding.digital_audience.hooks import DigitalAudienceHook
 from audience_onboarding.digital_audience.links import DigitalAudiencePortalLink
@@ -36,7 +35,6 @@ from audience_onboarding.digital_audience.operators import (
     DigitalAudienceUpdateAudienceOperator,
 )
 from audience_onboarding.digital_audience.settings import DigitalAudienceSettings
-from audience_onboarding.digital_audience.templated import as_bool
 from audience_onboarding.errors import (
     Outcome,
     RequestRejectedError,
@@ -44,7 +42,6 @@ from audience_onboarding.errors import (
     VendorUnavailableError,
 )
 from audience_onboarding.orchestration.failures import OnboardingRetryPolicy
-from audience_onboarding.orchestration.ordering import EarlierLoadsTrigger
 from tests.fakes import AssetStores, task_context
 
 HOST = "https://vendor.example"
@@ -480,7 +477,7 @@ def upload(**changes: Any) -> DigitalAudienceOnboardCrmToS3Operator:
     ],
 )
 def test_the_key_is_as_the_vendors_page_wants_it(mode: UpdateMode, load_date: date, key: str) -> None:
-    assert object_key(69249, mode, load_date) == key
+    assert object_key(69249, mode.value, load_date) == key
 
 
 @pytest.mark.parametrize(
@@ -511,60 +508,6 @@ def test_the_load_date_of_the_run_is_refused_in_a_backfill_with_a_date(client: A
 
     with pytest.raises(AirflowFailException, match="its own range"):
         upload().execute(context)
-
-
-@pytest.fixture
-def earlier(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The runs that an upload has to wait for."""
-    runs: list[str] = []
-
-    def ask(*, dag_id: str, task_id: str, run_id: str) -> list[str]:
-        assert (dag_id, task_id, run_id) == ("a_dag", "record_load", "manual__1")
-        return runs
-
-    monkeypatch.setattr(onboarding, "ask_airflow", ask)
-    return runs
-
-
-def test_an_upload_waits_for_earlier_loads_in_the_triggerer(client: Any, earlier: list[str]) -> None:
-    earlier.append("scheduled__x__2026-11-19__y")
-
-    with pytest.raises(TaskDeferred) as caught:
-        upload(in_order_of="record_load").execute(task_context())
-
-    assert isinstance(caught.value.trigger, EarlierLoadsTrigger)
-    assert caught.value.method_name == "execute_in_turn"
-    assert client.load_audience.call_count == 0
-
-
-@pytest.mark.parametrize(
-    "changes", [{"in_order_of": None}, {"in_order_of": "record_load", "is_dry_run": "True"}]
-)
-def test_a_dry_run_and_an_upload_without_order_wait_for_nobody(
-    client: Any, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
-) -> None:
-    monkeypatch.setattr(onboarding, "ask_airflow", lambda **arguments: pytest.fail("nobody is to be asked"))
-
-    with pytest.raises(AirflowFailException, match="no mode"):
-        upload(mode="no mode", **changes).execute(task_context())
-
-
-@pytest.mark.parametrize(
-    "go",
-    [
-        lambda operator: operator.execute(task_context()),
-        lambda operator: operator.execute_in_turn(task_context(), {"waiting_for": []}),
-    ],
-    ids=["first in line", "after a wait"],
-)
-def test_an_upload_whose_turn_it_is_goes_ahead(client: Any, earlier: list[str], go: Any) -> None:
-    with pytest.raises(AirflowFailException, match="no mode"):
-        go(upload(in_order_of="record_load", mode="no mode"))
-
-
-def test_an_upload_whose_turn_does_not_come_is_tried_again_later(client: Any) -> None:
-    with pytest.raises(TransientError, match=r"not through after 1 day.*run_a, run_b"):
-        upload().execute_in_turn(task_context(), {"waiting_for": ["run_a", "run_b"]})
 
 
 # --- all operators ------------------------------------------------------------------------------------------
@@ -612,16 +555,6 @@ class TestEveryOperator:
             operator.execute(task_context())
 
 
-def test_an_inlet_that_is_there_already_is_not_doubled() -> None:
-    assert campaign(inlets=[ASSET]).inlets == [ASSET]
-
-
-def test_other_inlets_stay() -> None:
-    other = Asset("other")
-
-    assert campaign(inlets=[other]).inlets == [other, ASSET]
-
-
 @pytest.mark.parametrize(
     "operator",
     [
@@ -640,13 +573,3 @@ def test_an_id_that_is_no_number_is_refused(client: Any, operator: Any) -> None:
         operator.execute(task_context())
 
     assert not [call for call in client.method_calls if not call[0].startswith(("load_", "find_"))]
-
-
-@pytest.mark.parametrize("value", [True, "True", "true", " TRUE ", "1", "yes"])
-def test_what_a_template_makes_of_true_is_true(value: Any) -> None:
-    assert as_bool(value) is True
-
-
-@pytest.mark.parametrize("value", [False, "False", "false", "", "None", "0", "no"])
-def test_everything_else_is_false(value: Any) -> None:
-    assert as_bool(value) is False

@@ -12,19 +12,16 @@ from unittest.mock import create_autospec
 import pytest
 from airflow.sdk.exceptions import (
     AirflowFailException,
-    AirflowSensorTimeout,
-    AirflowSkipException,
-    TaskDeferralTimeout,
     TaskDeferred,
 )
 
-from audience_onboarding.digital_audience import sensors
+from audience_onboarding.base import sensors
+from audience_onboarding.base.sensors import DEFERRAL_GRACE
 from audience_onboarding.digital_audience.client import DigitalAudienceClient
 from audience_onboarding.digital_audience.hooks import DigitalAudienceHook
 from audience_onboarding.digital_audience.links import DigitalAudiencePortalLink
 from audience_onboarding.digital_audience.models import Audience, Segment
 from audience_onboarding.digital_audience.sensors import (
-    DEFERRAL_GRACE,
     DigitalAudienceAudienceStateSensor,
     DigitalAudienceSegmentStatusSensor,
 )
@@ -33,7 +30,7 @@ from audience_onboarding.digital_audience.triggers import (
     DigitalAudienceAudienceStateTrigger,
     DigitalAudienceSegmentStatusTrigger,
 )
-from audience_onboarding.errors import ConfigurationError, NotFoundError, VendorUnavailableError
+from audience_onboarding.errors import VendorUnavailableError
 from tests.fakes import task_context
 
 NOW = 1_800_000_000.0
@@ -96,7 +93,7 @@ def test_it_defers_by_default_with_all_that_it_was_told(client: Any) -> None:
 
     assert isinstance(deferral.trigger, DigitalAudienceAudienceStateTrigger)
     assert deferral.trigger.serialize()[1] == {
-        "digital_audience_conn_id": "a_connection",
+        "conn_id": "a_connection",
         "audience_id": 7,
         "poll_interval": 30,
         "deadline": NOW + 3600,
@@ -143,17 +140,6 @@ def test_a_segment_is_deferred_in_the_same_way(client: Any) -> None:
     assert arguments["failure_statuses"] == ["Bad"]
 
 
-@pytest.mark.parametrize("timeout", [3600, 3600.0, timedelta(hours=1)])
-def test_airflows_own_time_out_comes_after_the_triggers(client: Any, timeout: Any) -> None:
-    deferral = deferral_of(audience_sensor(timeout=timeout))
-
-    assert isinstance(deferral.trigger, DigitalAudienceAudienceStateTrigger)
-    assert deferral.trigger.deadline == NOW + 3600
-    assert deferral.timeout == timedelta(hours=1) + DEFERRAL_GRACE
-    # Airflow looks for such time-outs every 15 s only.
-    assert timedelta(seconds=15) < DEFERRAL_GRACE
-
-
 @pytest.mark.parametrize(
     ("make", "longest"), [(audience_sensor, timedelta(days=2)), (segment_sensor, timedelta(days=4))]
 )
@@ -173,21 +159,7 @@ def test_the_link_to_the_portal_is_there_while_it_waits(client: Any) -> None:
         assert DigitalAudiencePortalLink().get_link(sensor, ti_key=None) == "https://portal/7"
 
 
-def test_a_connection_that_cannot_be_used_fails_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(hook: object) -> None:
-        raise ConfigurationError(what="The connection has no host")
-
-    monkeypatch.setattr(DigitalAudienceHook, "client", property(fail))
-
-    with pytest.raises(AirflowFailException, match="no host"):
-        audience_sensor().execute(task_context())
-
-
 # --- events -------------------------------------------------------------------------------------------------
-
-
-def test_a_success_returns_what_was_seen() -> None:
-    assert audience_sensor().execute_complete({}, {"status": "success", "result": {"size": 3}}) == {"size": 3}
 
 
 @pytest.mark.parametrize(
@@ -199,47 +171,6 @@ def test_a_failure_is_not_tried_again(make: Any, kind: str) -> None:
         make().execute_complete(
             {}, {"status": "failed", "state": "FAILED", "message": "it is in state FAILED"}
         )
-
-
-def test_an_error_of_the_trigger_is_not_tried_again() -> None:
-    event = {"status": "error", "error": "NotFoundError", "message": "Audience 7 is gone"}
-
-    with pytest.raises(AirflowFailException, match="NotFoundError: Audience 7 is gone"):
-        audience_sensor().execute_complete({}, event)
-
-
-TIMEOUT = {"status": "timeout", "state": "PROCESSING", "message": "the audience is in state PROCESSING"}
-
-
-def test_a_time_out_says_what_was_seen_last() -> None:
-    with pytest.raises(AirflowSensorTimeout, match=r"Audience 7 was not done within 1:00:00.*PROCESSING"):
-        audience_sensor(timeout=3600).execute_complete({}, TIMEOUT)
-
-
-@pytest.mark.parametrize("event", [TIMEOUT, {"status": "failed", "state": "FAILED", "message": "x"}])
-def test_soft_fail_skips(event: dict[str, Any]) -> None:
-    with pytest.raises(AirflowSkipException):
-        audience_sensor(soft_fail=True).resume_execution("execute_complete", {"event": event}, task_context())
-
-
-def test_airflows_own_time_out_is_a_time_out_of_the_sensor() -> None:
-    sensor = audience_sensor()
-
-    def late(*arguments: Any, **more: Any) -> None:
-        raise TaskDeferralTimeout("too late")
-
-    object.__setattr__(sensor, "execute_complete", late)
-
-    with pytest.raises(AirflowSensorTimeout):
-        sensor.resume_execution("execute_complete", {"event": TIMEOUT}, task_context())
-
-
-def test_what_a_sensor_returns_is_what_the_trigger_sent(client: Any) -> None:
-    event = {"status": "success", "result": {"audience_id": 7}}
-
-    found = audience_sensor().resume_execution("execute_complete", {"event": event}, task_context())
-
-    assert found == {"audience_id": 7}
 
 
 # --- poking -------------------------------------------------------------------------------------------------
@@ -263,20 +194,6 @@ def test_a_poke_ends_with_a_failure(client: Any) -> None:
 
     with pytest.raises(AirflowFailException, match="AudienceFailedError"):
         audience_sensor(deferrable=False).execute(task_context())
-
-
-def test_a_poke_ends_with_an_error_that_stays(client: Any) -> None:
-    client.load_audience.side_effect = NotFoundError(what="Audience 7 is gone")
-
-    with pytest.raises(AirflowFailException, match="NotFoundError"):
-        audience_sensor(deferrable=False).execute(task_context())
-
-
-def test_a_poke_ends_at_the_time_out(client: Any) -> None:
-    client.load_audience.return_value = audience("PROCESSING")
-
-    with pytest.raises(AirflowSensorTimeout):
-        audience_sensor(deferrable=False, timeout=0).execute(task_context())
 
 
 def test_a_segment_is_poked_by_its_status(client: Any) -> None:

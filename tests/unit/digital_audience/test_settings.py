@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,23 +21,6 @@ def settings(
     return DigitalAudienceSettings.from_options(
         host=host, user_name=user_name, password=password, options=options
     )
-
-
-@pytest.mark.parametrize(
-    ("host", "base_url"),
-    [
-        ("https://vendor.example", "https://vendor.example"),
-        ("https://vendor.example/", "https://vendor.example"),
-        ("https://vendor.example:8443", "https://vendor.example:8443"),
-        ("http://127.0.0.1:9300", "http://127.0.0.1:9300"),
-        ("vendor.example", "https://vendor.example"),
-        ("vendor.example:8443/", "https://vendor.example:8443"),
-        ("vendor.example/sub/path/", "https://vendor.example/sub/path"),
-        (" https://vendor.example ", "https://vendor.example"),
-    ],
-)
-def test_the_forms_of_a_host(host: str, base_url: str) -> None:
-    assert settings(host).base_url == base_url
 
 
 @pytest.mark.parametrize(
@@ -159,46 +141,7 @@ def test_every_default_path_passes_the_check_of_overrides() -> None:
     assert settings(paths=dict(DEFAULT_PATHS)).path("login") == "/account/login"
 
 
-# --- the transport ------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("given", "verify"),
-    [(True, True), (False, False), ("true", True), ("False", False), (" TRUE ", True), (" false", False)],
-)
-def test_the_spellings_of_verify_tls(given: Any, verify: bool) -> None:
-    assert settings(verify_tls=given).transport.verify_tls is verify
-
-
-def test_verify_tls_may_be_a_ca_file(tmp_path: Path) -> None:
-    bundle = tmp_path / "ca.pem"
-    bundle.write_text("")
-
-    assert settings(verify_tls=str(bundle)).transport.verify_tls == str(bundle)
-
-
-@pytest.mark.parametrize("given", ["no", "yes", "0", "off", 0, 1])
-def test_a_word_for_yes_or_no_is_never_taken_for_a_ca_file(given: Any) -> None:
-    # It would be found out by the first request only, as an OSError.
-    try:
-        verify = settings(verify_tls=given).transport.verify_tls
-    except ConfigurationError as error:
-        assert "verify_tls" in str(error)  # noqa: PT017 - either is fine
-    else:
-        assert isinstance(verify, bool)
-
-
-@pytest.mark.parametrize("name", ["connect_timeout", "read_timeout"])
-@pytest.mark.parametrize(("given", "seconds"), [(5, 5.0), ("2.5", 2.5), (0.1, 0.1)])
-def test_time_outs_are_seconds(name: str, given: Any, seconds: float) -> None:
-    assert getattr(settings(**{name: given}).transport, name) == seconds
-
-
-@pytest.mark.parametrize("name", ["connect_timeout", "read_timeout"])
-@pytest.mark.parametrize("given", [0, -1, "soon", "nan", "inf", [], "1s"])
-def test_a_time_out_that_is_none_is_refused(name: str, given: Any) -> None:
-    with pytest.raises(ConfigurationError, match=f"'{name}'"):
-        settings(**{name: given})
+# --- the session and the portal ----------------------------------------------------------------------------
 
 
 def test_a_pattern_that_is_none_is_refused() -> None:
@@ -206,30 +149,8 @@ def test_a_pattern_that_is_none_is_refused() -> None:
         settings(session_expired_pattern="(")
 
 
-# --- the portal ---------------------------------------------------------------------------------------------
+def test_the_portal_may_show_audiences_and_segments() -> None:
+    made = settings(portal_url="https://portal/a/{audience_id}/s/{segment_id}")
 
-
-@pytest.mark.parametrize(
-    ("template", "segment_id", "link"),
-    [
-        ("", None, None),
-        ("https://portal/a/{audience_id}", None, "https://portal/a/7"),
-        ("https://portal/a/{audience_id}", 5, "https://portal/a/7"),
-        ("https://portal/a/{audience_id}/s/{segment_id}", 5, "https://portal/a/7/s/5"),
-        ("https://portal/a/{audience_id}/s/{segment_id}", None, None),
-        ("https://portal", None, "https://portal"),
-    ],
-)
-def test_a_portal_link_needs_all_that_its_template_names(
-    template: str, segment_id: int | None, link: str | None
-) -> None:
-    assert settings(portal_url=template).portal_link(audience_id=7, segment_id=segment_id) == link
-
-
-@pytest.mark.parametrize(
-    "template", ["https://portal/{id}", "https://portal/{}", "https://portal/{audience_id"]
-)
-def test_a_portal_link_with_another_placeholder_is_refused_at_once(template: str) -> None:
-    # Found out by the first link instead, it would be a KeyError after a segment was created.
-    with pytest.raises(ConfigurationError, match="portal_url"):
-        settings(portal_url=template)
+    assert made.portal_link(audience_id=7, segment_id=5) == "https://portal/a/7/s/5"
+    assert made.portal_link(audience_id=7) is None

@@ -11,18 +11,12 @@ from typing import Any
 
 import pytest
 
-from audience_onboarding.digital_audience import triggers
+from audience_onboarding.base import triggers
+from audience_onboarding.digital_audience.hooks import DigitalAudienceHook
 from audience_onboarding.digital_audience.models import Audience, Segment
 from audience_onboarding.digital_audience.triggers import (
     DigitalAudienceAudienceStateTrigger,
     DigitalAudienceSegmentStatusTrigger,
-)
-from audience_onboarding.errors import (
-    AuthenticationError,
-    ConfigurationError,
-    NotFoundError,
-    RateLimitedError,
-    VendorUnavailableError,
 )
 
 FAR = 200_000.0
@@ -64,7 +58,7 @@ def vendor(monkeypatch: pytest.MonkeyPatch) -> Scripted:
         return script
 
     monkeypatch.setattr(triggers.BaseHook, "aget_connection", aget_connection)
-    monkeypatch.setattr(triggers, "client_of", client_of)
+    monkeypatch.setattr(DigitalAudienceHook, "client_of", staticmethod(client_of))
     monkeypatch.setattr(triggers, "time", SimpleNamespace(time=lambda: script.now))
     monkeypatch.setattr(
         triggers,
@@ -80,7 +74,7 @@ def audience(state: str, data_updated: str | None = "2026-11-20T04:00:00Z") -> A
 
 def audience_trigger(**changes: Any) -> DigitalAudienceAudienceStateTrigger:
     arguments: dict[str, Any] = {
-        "digital_audience_conn_id": "a_connection",
+        "conn_id": "a_connection",
         "audience_id": 7,
         "poll_interval": 60.0,
         "deadline": FAR,
@@ -93,7 +87,7 @@ def audience_trigger(**changes: Any) -> DigitalAudienceAudienceStateTrigger:
 
 def segment_trigger(**changes: Any) -> DigitalAudienceSegmentStatusTrigger:
     arguments: dict[str, Any] = {
-        "digital_audience_conn_id": "a_connection",
+        "conn_id": "a_connection",
         "segment_id": 5,
         "poll_interval": 60.0,
         "deadline": FAR,
@@ -117,10 +111,6 @@ def event_of(trigger: Any) -> dict[str, Any]:
     return found
 
 
-def unavailable() -> VendorUnavailableError:
-    return VendorUnavailableError(what="No answer in time")
-
-
 # --- what is stored -----------------------------------------------------------------------------------------
 
 
@@ -141,7 +131,7 @@ def test_all_that_was_asked_for_is_stored() -> None:
     ).serialize()
 
     assert arguments == {
-        "digital_audience_conn_id": "a_connection",
+        "conn_id": "a_connection",
         "audience_id": 7,
         "poll_interval": 60.0,
         "deadline": FAR,
@@ -185,111 +175,6 @@ def test_a_failure_is_reported_with_its_state(vendor: Scripted) -> None:
     }
 
 
-def test_the_deadline_is_reported_with_the_last_state(vendor: Scripted) -> None:
-    vendor.shows = [audience("NODATA", None), audience("PROCESSING", None)]
-
-    event = event_of(audience_trigger(deadline=vendor.now + 100))
-
-    assert event == {
-        "status": "timeout",
-        "state": "PROCESSING",
-        "message": "the audience is in state PROCESSING",
-    }
-    assert sum(vendor.pauses) == pytest.approx(100)
-
-
-def test_there_is_one_look_even_after_the_deadline(vendor: Scripted) -> None:
-    vendor.shows = [audience("READY")]
-
-    assert event_of(audience_trigger(deadline=0.0))["status"] == "success"
-
-
-def test_a_deadline_without_a_single_good_look_says_why(vendor: Scripted) -> None:
-    vendor.shows = [unavailable()]
-
-    event = event_of(audience_trigger(deadline=vendor.now + 10))
-
-    assert (event["status"], event["state"]) == ("timeout", "unknown")
-    assert "No answer in time" in event["message"]
-
-
-def test_the_last_state_outlives_later_errors(vendor: Scripted) -> None:
-    vendor.shows = [audience("PROCESSING"), unavailable()]
-
-    event = event_of(audience_trigger(deadline=vendor.now + 10))
-
-    assert event["state"] == "PROCESSING"
-    assert "No answer in time" in event["message"]
-
-
-def test_errors_that_may_go_away_are_lived_through(vendor: Scripted) -> None:
-    vendor.shows = [unavailable(), RateLimitedError(what="Slower"), unavailable(), audience("READY")]
-
-    assert event_of(audience_trigger())["status"] == "success"
-
-
-@pytest.mark.parametrize(
-    ("error", "name"),
-    [
-        (NotFoundError(what="Audience 7 is not known", status=404), "NotFoundError"),
-        (AuthenticationError(what="The login is refused"), "AuthenticationError"),
-        (ConfigurationError(what="No host"), "ConfigurationError"),
-    ],
-)
-def test_errors_that_stay_are_reported(vendor: Scripted, error: Exception, name: str) -> None:
-    vendor.shows = [audience("PROCESSING"), error]
-
-    assert event_of(audience_trigger()) == {"status": "error", "error": name, "message": str(error)}
-
-
-def test_a_connection_that_cannot_be_used_is_reported(
-    vendor: Scripted, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def client_of(connection: str) -> Scripted:
-        raise ConfigurationError(what="The connection has no host")
-
-    monkeypatch.setattr(triggers, "client_of", client_of)
-
-    assert event_of(audience_trigger())["error"] == "ConfigurationError"
-
-
-# --- how often ----------------------------------------------------------------------------------------------
-
-
-def test_it_looks_less_and_less_often(vendor: Scripted) -> None:
-    vendor.shows = [*[audience("PROCESSING")] * 6, audience("READY")]
-
-    event_of(audience_trigger(poll_interval=60.0))
-
-    assert vendor.pauses == [5, 10, 20, 40, 60, 60, 60]
-
-
-def test_it_never_fires_in_the_moment_in_which_the_task_has_deferred(vendor: Scripted) -> None:
-    vendor.shows = [audience("READY")]
-
-    assert event_of(audience_trigger())["status"] == "success"
-
-    assert vendor.pauses == [5.0]
-
-
-@pytest.mark.parametrize(("asked_for", "pause"), [(30.0, 30.0), (0.2, 10.0), (None, 10.0), (0.0, 10.0)])
-def test_a_pause_that_the_vendor_asks_for_is_kept(
-    vendor: Scripted, asked_for: float | None, pause: float
-) -> None:
-    vendor.shows = [RateLimitedError(what="Slower", retry_after=asked_for), audience("READY")]
-
-    event_of(audience_trigger())
-
-    assert vendor.pauses == [5.0, pause]
-
-
-def test_no_pause_goes_beyond_the_deadline(vendor: Scripted) -> None:
-    vendor.shows = [RateLimitedError(what="Slower", retry_after=86400.0), audience("PROCESSING")]
-
-    assert event_of(audience_trigger(deadline=vendor.now + 8))["status"] == "timeout"
-    assert vendor.pauses == [5.0, 3.0]
-
-
 # --- what is logged -----------------------------------------------------------------------------------------
 
 
@@ -329,12 +214,6 @@ def test_known_states_are_not_warned_of(vendor: Scripted) -> None:
     vendor.shows = [audience("NODATA"), audience("processing"), audience("READY")]
 
     assert warnings_of(audience_trigger()) == []
-
-
-def test_an_error_that_is_lived_through_is_warned_of(vendor: Scripted) -> None:
-    vendor.shows = [unavailable(), audience("READY")]
-
-    assert warnings_of(audience_trigger()) == ["Looking again: No answer in time."]
 
 
 # --- segments -----------------------------------------------------------------------------------------------

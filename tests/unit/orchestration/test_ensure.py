@@ -22,6 +22,7 @@ from audience_onboarding.errors import (
     VendorUnavailableError,
 )
 from audience_onboarding.orchestration.ensure import SETTLE_AFTER, Creation, ensure_id, remembered_id
+from audience_onboarding.orchestration.ids import number_id
 from tests.fakes import DictStore
 
 HOST = "https://vendor.example"
@@ -50,7 +51,7 @@ class Vendor:
     def find(self) -> int | None:
         return self.existing[0] if self.existing else None
 
-    def creation(self) -> Creation:
+    def creation(self) -> Creation[int]:
         return Creation(
             kind="campaign",
             name="Always-on",
@@ -65,6 +66,7 @@ class Vendor:
             self.memory,
             "campaign",
             self.creation(),
+            read=number_id,
             run_id=run_id,
             settle_hint="the state store of asset 'x'",
             now=lambda: at,
@@ -132,7 +134,7 @@ def test_what_the_vendor_lists_is_taken_over_and_remembered(vendor: Vendor, memo
 
     assert vendor.ensure() == 5
     assert vendor.requests == 0
-    assert remembered_id(memory, "campaign", account=HOST) == 5
+    assert remembered_id(memory, "campaign", account=HOST, read=number_id) == 5
 
 
 def test_what_the_vendor_does_not_list_is_created(vendor: Vendor) -> None:
@@ -320,7 +322,7 @@ def test_a_look_up_that_fails_sends_nothing(vendor: Vendor, memory: DictStore) -
     creation = replace(vendor.creation(), find=fail)
 
     with pytest.raises(VendorUnavailableError):
-        ensure_id(memory, "campaign", creation, run_id="run_1", settle_hint="")
+        ensure_id(memory, "campaign", creation, read=number_id, run_id="run_1", settle_hint="")
 
     assert vendor.requests == 0
     assert memory.values == {}
@@ -343,7 +345,7 @@ def test_a_remembered_id_is_read(memory: DictStore, record: Any, known: int | No
     if record is not None:
         memory.set("campaign", record)
 
-    assert remembered_id(memory, "campaign", account=HOST) == known
+    assert remembered_id(memory, "campaign", account=HOST, read=number_id) == known
 
 
 def test_the_id_of_another_host_is_never_taken(vendor: Vendor, memory: DictStore) -> None:
@@ -377,7 +379,7 @@ def test_what_a_person_entered_wrongly_never_leads_to_a_second_creation(
 def test_the_clock_is_the_present_by_default(vendor: Vendor, memory: DictStore) -> None:
     before = datetime.now(timezone.utc)
 
-    ensure_id(memory, "campaign", vendor.creation(), run_id="run_1", settle_hint="")
+    ensure_id(memory, "campaign", vendor.creation(), read=number_id, run_id="run_1", settle_hint="")
 
     assert before <= datetime.fromisoformat(memory.get("campaign")["since"]) <= datetime.now(timezone.utc)
 
@@ -390,6 +392,6 @@ def test_creations_of_different_keys_do_not_meet(memory: DictStore) -> None:
 
     for new_id, key in enumerate(("campaign", "audience"), start=1):
         creation = Creation(kind=key, name=key, account=HOST, create=creating(key, new_id))
-        assert ensure_id(memory, key, creation, run_id="r", settle_hint="") == new_id
+        assert ensure_id(memory, key, creation, read=number_id, run_id="r", settle_hint="") == new_id
 
     assert calls == ["campaign", "audience"]

@@ -100,7 +100,16 @@ def test_a_pause_that_the_vendor_asks_for_is_kept_with_a_little_spread(seconds: 
     assert len(pauses) > 1 or not seconds
 
 
-@pytest.mark.parametrize("seconds", [3601.0, 1e12])
+@pytest.mark.parametrize("kind", [VendorUnavailableError, RateLimitedError])
+def test_every_error_that_asks_for_a_pause_gets_it(kind: type[VendorUnavailableError]) -> None:
+    decision = evaluate(kind(what="x", retry_after=90.0))
+
+    assert decision.action is RetryAction.RETRY
+    assert decision.retry_delay is not None
+    assert timedelta(seconds=90) <= decision.retry_delay <= timedelta(seconds=100)
+
+
+@pytest.mark.parametrize("seconds", [3601.0, 1e12, float("inf")])
 def test_no_vendor_can_ask_for_more_than_an_hour(seconds: float) -> None:
     decision = evaluate(RateLimitedError(what="x", retry_after=seconds))
 

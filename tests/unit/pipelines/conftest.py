@@ -10,15 +10,15 @@ import pytest
 import yaml
 from airflow.sdk import DAG
 
-from audience_onboarding.definitions import AudienceDefinition
+from audience_onboarding.digital_audience.definition import DigitalAudienceDefinition
 from tests.unit.definitions.conftest import GOOD, REMOVE, changed
 
 __all__ = ["GOOD", "REMOVE", "changed", "definition", "function_of"]
 
 
-def definition(key: str = "newsletter", **changes: Any) -> AudienceDefinition:
+def definition(key: str = "newsletter", **changes: Any) -> DigitalAudienceDefinition:
     """The good definition with changes."""
-    return AudienceDefinition.model_validate({"key": key, **changed(**changes)})
+    return DigitalAudienceDefinition.model_validate({"key": key, **changed(**changes)})
 
 
 def function_of(dag: DAG, task_id: str) -> Callable[..., Any]:

@@ -73,9 +73,9 @@ def test_it_runs_for_each_day_that_is_published() -> None:
 
 
 def test_every_task_follows_our_rules_of_retrying() -> None:
-    for task in build(retries=5).tasks:
+    for task in build(retries=5, retry_delay_seconds=7).tasks:
         assert isinstance(task.retry_policy, OnboardingRetryPolicy)
-        assert (task.retries, task.owner) == (5, "crm-team")
+        assert (task.retries, task.retry_delay.total_seconds(), task.owner) == (5, 7, "crm-team")
 
 
 @pytest.mark.parametrize(("given", "days"), [(None, "10"), (3, "3")])

@@ -68,6 +68,94 @@ def test_no_definition_takes_the_dags_of_the_others_with_it(folder: Path, conten
         check_definitions(PROJECT)
 
 
+# --- audiences that are found by their names ----------------------------------------------------------------
+
+
+FOUND_BY_NAME = {
+    "platform": "commbox",
+    "name": "Service alerts",
+    "owner": "service-team",
+    "allow_raw": True,
+    "source": {"path": "crm/{load_date}.csv", "columns": {"phone": "Phone"}},
+}
+
+
+def write(folder: Path, **definitions: dict[str, Any]) -> None:
+    for key, changes in definitions.items():
+        text = yaml.safe_dump({**FOUND_BY_NAME, **changes})
+        (folder / f"{key}.yaml").write_text(text, encoding="utf-8")
+
+
+def test_of_several_definitions_of_one_audience_none_is_good(folder: Path) -> None:
+    (folder / "broken.yaml").unlink()
+    write(folder, one={}, two={"owner": "somebody-else"}, three={"name": "Other"})
+
+    assert set(audience_dags(PROJECT)) == {
+        "onboard_newsletter",
+        "activate_newsletter",
+        "onboard_quiet",
+        "onboard_three",
+    }
+    with pytest.raises(DefinitionError) as caught:
+        check_definitions(PROJECT)
+    message = str(caught.value)
+    assert "2 audience definitions are broken" in message
+    assert "one is not the only definition of an audience called 'Service alerts'" in message
+    assert "two is not the only definition of an audience called 'Service alerts'" in message
+    assert "commbox, connection commbox_default" in message
+    assert "three" not in message
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        ({}, {"name": "Other"}),
+        ({}, {"connection": "another_account"}),
+        ({}, {"platform": "fanfare"}),
+        ({}, {"id": "a-7"}),
+        ({"id": "a-6"}, {"id": "a-7"}),
+    ],
+    ids=["another name", "another account", "another platform", "one has an id", "both have ids"],
+)
+def test_definitions_of_different_audiences_do_not_meet(
+    folder: Path, one: dict[str, Any], two: dict[str, Any]
+) -> None:
+    (folder / "broken.yaml").unlink()
+    write(folder, one=one, two=two)
+
+    assert {"onboard_one", "onboard_two"} <= set(audience_dags(PROJECT))
+    check_definitions(PROJECT)
+
+
+def test_a_broken_definition_takes_no_name(folder: Path) -> None:
+    write(folder, one={}, two={"retries": -1})
+
+    assert "onboard_one" in audience_dags(PROJECT)
+
+
+def test_where_audiences_are_not_found_by_name_two_may_share_one(folder: Path) -> None:
+    # On Digital Audience each definition creates, and remembers, an audience of its own.
+    (folder / "again.yaml").write_text(yaml.safe_dump(changed()), encoding="utf-8")
+
+    assert {"onboard_newsletter", "onboard_again"} <= set(audience_dags(PROJECT))
+
+
+def test_a_task_of_one_of_them_still_finds_its_dag(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(folder, one={}, two={"name": "Other"})
+    parsing_for(monkeypatch, "onboard_one")
+
+    assert set(audience_dags(PROJECT)) == {"onboard_one"}
+
+
+def test_upkeep_leaves_platforms_without_end_dates_alone(folder: Path) -> None:
+    write(folder, one={})
+
+    assert upkeep_dag(PROJECT).params.get_param("audience").schema["enum"] == [None, "newsletter"]
+
+
+# --- paths, upkeep, broken files ----------------------------------------------------------------------------
+
+
 def test_relative_paths_count_from_the_folder_above_the_definitions(folder: Path) -> None:
     source = audience_dags(PROJECT)["onboard_quiet"].get_task("upload").source  # type: ignore[attr-defined]
 

@@ -10,8 +10,8 @@ from unittest.mock import create_autospec
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, ParamValidationError
 
-from audience_onboarding.definitions import ExtendEndDates
 from audience_onboarding.digital_audience.client import DigitalAudienceClient
+from audience_onboarding.digital_audience.definition import ExtendEndDates
 from audience_onboarding.digital_audience.hooks import DigitalAudienceHook
 from audience_onboarding.digital_audience.models import Segment
 from audience_onboarding.digital_audience.settings import DigitalAudienceSettings

@@ -93,9 +93,9 @@ def test_what_writes_the_audiences_memory_runs_once_at_a_time_in_a_backfill_too(
 
 
 def test_every_task_follows_our_rules_of_retrying() -> None:
-    for task in build(retries=5).tasks:
+    for task in build(retries=5, retry_delay_seconds=7).tasks:
         assert isinstance(task.retry_policy, OnboardingRetryPolicy)
-        assert (task.retries, task.owner) == (5, "crm-team")
+        assert (task.retries, task.retry_delay.total_seconds(), task.owner) == (5, 7, "crm-team")
 
 
 def test_only_publish_makes_an_event_of_the_audience() -> None:
@@ -324,6 +324,14 @@ def test_an_older_load_does_not_become_the_last_one(context: dict[str, Any]) -> 
 
     assert memory(context)["last_load"] == newest
     assert memory(context)["load.2026-11-19.opt-in"] == older
+
+
+def test_an_older_list_that_has_replaced_everything_is_the_last_load(context: dict[str, Any]) -> None:
+    record(context, mode="replace")
+    # Only a run with "supersede" gets here.
+    older = record(context, mode="replace", load_date="2026-11-19")
+
+    assert memory(context)["last_load"] == older
 
 
 def test_a_load_of_the_same_day_becomes_the_last_one(context: dict[str, Any]) -> None:

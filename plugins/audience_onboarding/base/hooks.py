@@ -1,0 +1,101 @@
+"""The base of a platform's hook: a connection, and the one client of this process for it."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from functools import cached_property
+from typing import Any, ClassVar, Generic, TypeVar
+from urllib.parse import urlsplit, urlunsplit
+
+from airflow.sdk import BaseHook
+from airflow.sdk.definitions.connection import Connection
+from airflow.sdk.log import mask_secret
+
+from audience_onboarding.errors import AudienceOnboardingError
+from audience_onboarding.http import AccountSettings, ApiClient, BearerSettings, shared_client
+
+Client = TypeVar("Client", bound=ApiClient[Any])
+
+
+class PlatformHook(BaseHook, Generic[Client]):
+    """Talk to a platform with the account of a connection.
+
+    ``client`` has one typed method per operation of the vendor's API, and is shared by all hooks of a process for
+    the same account.
+    """
+
+    client_type: ClassVar[type[ApiClient[Any]]]
+    default_conn_name: ClassVar[str]
+    hook_name: ClassVar[str]
+
+    def __init__(self, conn_id: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.conn_id = conn_id
+
+    @classmethod
+    @abstractmethod
+    def settings_of(cls, connection: Connection, *, host: str) -> AccountSettings:
+        """The account that a connection describes.
+
+        :param host: the connection's address, with scheme and port wherever they were given.
+        :raises ConfigurationError: the connection lacks something or holds something that cannot be.
+        """
+
+    @abstractmethod
+    def greeting(self) -> str:
+        """Ask the vendor for something that changes nothing, and say in a sentence what came of it."""
+
+    @classmethod
+    def client_of(cls, connection: Connection) -> Client:
+        """The client of this process for a connection. Secrets that it meets are masked in the logs.
+
+        :raises ConfigurationError: the connection lacks something or holds something that cannot be.
+        """
+        settings = cls.settings_of(connection, host=_address(connection))
+        client: Client = shared_client(cls.client_type, settings, on_secret=mask_secret)  # type: ignore[assignment]
+        return client
+
+    @cached_property
+    def client(self) -> Client:
+        """The API, one typed method per operation."""
+        return self.client_of(self.get_connection(self.conn_id))
+
+    def get_conn(self) -> Client:
+        """Airflow's name for :attr:`client`."""
+        return self.client
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Whether the vendor takes the connection; changes nothing there."""
+        try:
+            return True, self.greeting()
+        except AudienceOnboardingError as error:
+            return False, str(error)
+
+
+class BearerHook(PlatformHook[Client]):
+    """The base of a hook whose connection holds a key as its Password."""
+
+    settings_type: ClassVar[type[BearerSettings]]
+
+    @classmethod
+    def settings_of(cls, connection: Connection, *, host: str) -> AccountSettings:
+        """The account that a connection describes."""
+        settings: AccountSettings = cls.settings_type.from_options(
+            host=host, key=connection.password or "", options=connection.extra_dejson
+        )
+        return settings
+
+
+def _address(connection: Connection) -> str:
+    """The address of a connection, which may give scheme and port in fields of their own."""
+    host = (connection.host or "").strip()
+    if host and "://" not in host:
+        host = f"{connection.schema or 'https'}://{host}"
+    try:
+        parts = urlsplit(host)
+        if connection.port and parts.hostname and parts.port is None:
+            host = urlunsplit(parts._replace(netloc=f"{parts.netloc}:{connection.port}"))
+    except ValueError:
+        # Not an address at all, which the settings say in one message.
+        return host
+    return host

@@ -1,0 +1,38 @@
+"""Links from a task to what it is about."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperatorLink
+
+if TYPE_CHECKING:
+    from audience_onboarding.http import AccountSettings
+
+
+class ShownLink(BaseOperatorLink):
+    """A link that the task shows while it runs; Airflow asks for it when the task's process ends, and keeps it."""
+
+    def get_link(self, operator: Any, *, ti_key: Any) -> str:  # noqa: ARG002
+        """The link, empty where there is none."""
+        return str(getattr(operator, self._attribute(), ""))
+
+    @classmethod
+    def _attribute(cls) -> str:
+        return f"_{cls.__name__}"
+
+    @classmethod
+    def _show(cls, operator: Any, link: str) -> None:
+        setattr(operator, cls._attribute(), link)
+
+
+class PortalLink(ShownLink):
+    """The object in the vendor's portal; needs ``portal_url`` in the connection."""
+
+    @classmethod
+    def show(cls, operator: Any, settings: AccountSettings, **ids: int | str | None) -> None:
+        """Show the link, where the connection has a template for it.
+
+        :param ids: values of the template's placeholders.
+        """
+        cls._show(operator, settings.portal_link(**ids) or "")

@@ -1,0 +1,104 @@
+"""The base of a platform's operators."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, TypeVar
+
+from airflow.sdk import Asset, BaseOperator
+from airflow.sdk.definitions.context import Context
+
+from audience_onboarding.base.hooks import PlatformHook
+from audience_onboarding.base.templated import as_bool
+from audience_onboarding.errors import ConfigurationError
+from audience_onboarding.orchestration.ensure import Creation, ensure_id, remembered_id
+from audience_onboarding.orchestration.failures import OnboardingRetryPolicy
+from audience_onboarding.orchestration.ids import is_missing
+from audience_onboarding.orchestration.memory import AUDIENCE_KEY, Memory, memory_of
+
+Hook = TypeVar("Hook", bound=PlatformHook[Any])
+Id = TypeVar("Id", int, str)
+
+
+class PlatformOperator(BaseOperator, Generic[Hook, Id]):
+    """What all operators for a platform share.
+
+    :param asset: the asset whose state store remembers ids; without one, the task's own store does, which
+        outlives retries and clears of one run, but not the run.
+    """
+
+    read_id: Callable[[Any], Id]
+    """Reads an id as this platform spells them."""
+
+    def __init__(self, *, asset: Asset | None = None, **kwargs: Any) -> None:
+        kwargs.setdefault("retry_policy", OnboardingRetryPolicy())
+        super().__init__(**kwargs)
+        self.asset = asset
+        if asset is not None and asset not in self.inlets:
+            # An inlet, not an outlet: it may be remembered things about, but this is no event of it.
+            self.inlets = [*self.inlets, asset]
+
+    @property
+    @abstractmethod
+    def hook(self) -> Hook:
+        """The connection to the vendor."""
+
+    @property
+    def _account(self) -> str:
+        account: str = self.hook.client.settings.account
+        return account
+
+    def _memory(self, context: Context) -> Memory:
+        return memory_of(context, self.asset)
+
+    def _remembered(self, context: Context, key: str) -> Id | None:
+        return remembered_id(self._memory(context), key, account=self._account, read=self.read_id)
+
+    def _ensure(
+        self, context: Context, key: str, creation: Creation[Id], *, is_dry_run: bool | str = False
+    ) -> Id | None:
+        """The id of something, created if it is not there yet; ``None`` in a dry run that would create it."""
+        if as_bool(is_dry_run):
+            known = self._remembered(context, key) or (creation.find() if creation.find else None)
+            would = "would be created" if known is None else f"is there with id {known}"
+            self.log.info("Dry run: %s %s", creation.subject, would)
+            return known
+        return ensure_id(
+            self._memory(context),
+            key,
+            creation,
+            read=self.read_id,
+            run_id=str(context["run_id"]),
+            settle_hint=self._settle_hint(),
+        )
+
+    def _creation(
+        self,
+        kind: str,
+        name: str,
+        *,
+        create: Callable[[], Id],
+        sent: Mapping[str, str | int],
+        find: Callable[[], Id | None] | None = None,
+    ) -> Creation[Id]:
+        """Something to be created once on this account, see :class:`.ensure.Creation`."""
+        return Creation(kind=kind, name=name, account=self._account, create=create, find=find, sent=sent)
+
+    def _settle_hint(self) -> str:
+        if self.asset is not None:
+            return f"the state store of asset {self.asset.name!r} (REST: /api/v2/assets/<asset>/state-store/<key>)"
+        return "this task's state store (REST: .../taskInstances/<task>/state-store/<key>)"
+
+    def _audience_id(self, context: Context, given: Any) -> Id:
+        """``given``, or the id that the audience's asset remembers."""
+        if not is_missing(given):
+            return self.read_id(given)
+        known = None if self.asset is None else self._remembered(context, AUDIENCE_KEY)
+        if known is None:
+            raise ConfigurationError(
+                what="There is no audience yet",
+                where="" if self.asset is None else self.asset.name,
+                next_step="Run its onboarding DAG first, or give the audience's id",
+            )
+        return known

@@ -1,0 +1,143 @@
+"""The base of a platform's sensors: deferred by default, so that waiting holds no worker slot."""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any, Generic, NoReturn, TypeVar
+
+from airflow.sdk import BaseSensorOperator
+from airflow.sdk.bases.sensor import PokeReturnValue
+from airflow.sdk.definitions.context import Context
+from airflow.sdk.exceptions import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+)
+
+from audience_onboarding.base.hooks import PlatformHook
+from audience_onboarding.base.triggers import PollingTrigger
+from audience_onboarding.errors import (
+    AudienceFailedError,
+    AudienceOnboardingError,
+    TerminalError,
+    TransientError,
+)
+from audience_onboarding.orchestration.failures import failure_of, terminal_errors_fail
+
+Hook = TypeVar("Hook", bound=PlatformHook[Any])
+
+DEFERRAL_GRACE = timedelta(minutes=2)
+"""The trigger ends by itself at the time-out, with the last state seen. Airflow's own time-out of a deferral, which
+knows no state, comes this much later, for the case that the triggerer is gone."""
+
+
+class PlatformSensor(BaseSensorOperator, Generic[Hook]):
+    """What all sensors share.
+
+    :param deferrable: wait in the triggerer (default), or in a worker slot.
+    :param poke_interval: seconds between two looks at most; a deferred wait looks more often at first.
+    :param timeout: seconds until it fails.
+    """
+
+    def __init__(
+        self,
+        *,
+        deferrable: bool = True,
+        poke_interval: float = 60.0,
+        timeout: float = timedelta(days=2).total_seconds(),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(poke_interval=poke_interval, timeout=timeout, **kwargs)
+        self.deferrable = deferrable
+
+    @property
+    @abstractmethod
+    def hook(self) -> Hook:
+        """The connection to the vendor."""
+
+    @property
+    @abstractmethod
+    def subject(self) -> str:
+        """What is waited for, for messages."""
+
+    def failure(self, message: str) -> TerminalError:
+        """The error of a failure that the vendor reports."""
+        return AudienceFailedError(what=f"{self.subject} has failed", why=message)
+
+    @abstractmethod
+    def trigger(self, *, deadline: float) -> PollingTrigger[Any]:
+        """The wait itself; the poke mode uses its single look."""
+
+    def show_links(self) -> None:
+        """Show the portal's link of what is waited for."""
+
+    def known_result(self) -> dict[str, Any] | None:
+        """The result, where there is nothing to wait for."""
+        return None
+
+    @terminal_errors_fail
+    def execute(self, context: Context) -> Any:
+        """Wait in the triggerer; or poke, if not ``deferrable``."""
+        self.show_links()
+        known = self.known_result()
+        if known is not None:
+            self.log.info("%s: there is nothing to wait for", self.subject)
+            return known
+        if not self.deferrable:
+            return super().execute(context)
+        seconds = self._seconds()
+        # No look from here: it would be a login in each worker process, where the triggerer shares one.
+        self.log.info("Waiting for %s in the triggerer", self.subject)
+        self.defer(
+            trigger=self.trigger(deadline=time.time() + seconds),
+            method_name="execute_complete",
+            timeout=timedelta(seconds=seconds) + DEFERRAL_GRACE,
+        )
+
+    @terminal_errors_fail
+    def poke(self, context: Context) -> PokeReturnValue | bool:
+        """One look, in poke and reschedule mode."""
+        try:
+            seen = self.trigger(deadline=float("inf")).look(self.hook.client)
+        except TransientError as error:
+            self.log.warning("Looking again: %s", error)
+            return False
+        if seen.event is None:
+            self.log.info("Waiting for %s: %s", self.subject, seen.reason)
+            return False
+        return PokeReturnValue(is_done=True, xcom_value=self.execute_complete(context, seen.event))
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
+        """Take up the trigger's event.
+
+        :raises AirflowFailException: the vendor reports a failure, or refuses to be asked.
+        :raises AirflowSensorTimeout: the time-out has passed (``AirflowSkipException`` with ``soft_fail``).
+        """
+        # This is another process than the one that has deferred. What was waited for matters more than a link to it.
+        with suppress(AirflowException, AudienceOnboardingError):
+            self.show_links()
+        if event["status"] == "success":
+            result: dict[str, Any] = event["result"]
+            self.log.info("%s is done: %s", self.subject, result)
+            return result
+        if event["status"] == "timeout":
+            self._timed_out(event)
+        if event["status"] == "failed":
+            raise failure_of(self.failure(event["message"]))
+        raise AirflowFailException(f"{event['error']}: {event['message']}")
+
+    def _timed_out(self, event: dict[str, Any]) -> NoReturn:
+        message = (
+            f"{self.subject} was not done within {timedelta(seconds=self._seconds())}. The last state seen is "
+            f"{event['state']}: {event['message']}. Look at it in the vendor's portal, then clear this task to "
+            "wait on; nothing is sent again"
+        )
+        raise AirflowSkipException(message) if self.soft_fail else AirflowSensorTimeout(message)
+
+    def _seconds(self) -> float:
+        timeout = self.timeout
+        return timeout.total_seconds() if isinstance(timeout, timedelta) else float(timeout)

@@ -1,0 +1,141 @@
+"""Waiting for a platform in the triggerer. Triggers only log in and GET; they change nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, TypeVar
+
+from airflow.sdk import BaseHook
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from audience_onboarding.base.hooks import PlatformHook
+from audience_onboarding.errors import TerminalError, TransientError, VendorUnavailableError
+from audience_onboarding.http import ApiClient
+from audience_onboarding.orchestration.polling import growing_pauses
+
+Client = TypeVar("Client", bound=ApiClient[Any])
+T = TypeVar("T")
+
+_threads = ThreadPoolExecutor(max_workers=16, thread_name_prefix="platform-looks")
+"""``requests`` blocks, the triggerer must not: all waits of a process share these threads."""
+
+
+async def in_thread(function: Callable[..., T], *arguments: Any) -> T:
+    """Call something that blocks, beside the event loop."""
+    return await asyncio.get_running_loop().run_in_executor(_threads, function, *arguments)
+
+
+@dataclass(frozen=True)
+class Look:
+    """One look at the vendor.
+
+    :param state: as the vendor spells it.
+    :param reason: why there is nothing to report yet.
+    :param known: whether the settings know the state.
+    :param event: what to report, ``None`` while there is nothing.
+    """
+
+    state: str
+    reason: str
+    known: bool = True
+    event: dict[str, Any] | None = None
+
+    @classmethod
+    def success(cls, state: str, result: dict[str, Any]) -> Look:
+        """What was waited for is there."""
+        return cls(state, "done", event={"status": "success", "result": result})
+
+    @classmethod
+    def failure(cls, state: str, reason: str) -> Look:
+        """The vendor reports a failure."""
+        return cls(state, reason, event={"status": "failed", "state": state, "message": reason})
+
+
+class PollingTrigger(BaseTrigger, Generic[Client]):
+    """Looks again and again until there is something to report or the deadline has passed.
+
+    :param conn_id: a connection of the platform's type.
+    :param poll_interval: seconds between two looks at most; the first ones come quicker.
+    :param deadline: Unix time at which it gives up.
+    """
+
+    hook_class: ClassVar[type[PlatformHook[Any]]]
+
+    def __init__(self, *, conn_id: str, poll_interval: float, deadline: float) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.conn_id = conn_id
+        self.poll_interval = poll_interval
+        self.deadline = deadline
+
+    @abstractmethod
+    def look(self, client: Client) -> Look:
+        """Look once; blocks."""
+
+    @abstractmethod
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of the subclass, as JSON values."""
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """As Airflow stores it, in plain JSON: a connection id, remote ids and state names, never a secret."""
+        return (
+            f"{type(self).__module__}.{type(self).__qualname__}",
+            {
+                "conn_id": self.conn_id,
+                "poll_interval": self.poll_interval,
+                "deadline": self.deadline,
+                **self.arguments(),
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Look until there is an event. Errors that may go away are lived through, others are reported."""
+        try:
+            async for event in self._events():
+                yield TriggerEvent(event)
+                return
+        except TerminalError as error:
+            yield TriggerEvent({"status": "error", "error": type(error).__name__, "message": str(error)})
+
+    async def next_look(self, client: Client, *, pause: float) -> Look:
+        """The look after this one.
+
+        :param pause: seconds to wait before it.
+        """
+        await asyncio.sleep(pause)
+        return await in_thread(self.look, client)
+
+    async def _events(self) -> AsyncIterator[dict[str, Any]]:
+        client: Client = self.hook_class.client_of(await BaseHook.aget_connection(self.conn_id))
+        last_state, last_reason, seen_unknown = "unknown", "no look succeeded", set[str]()
+        wanted_pause = 0.0
+        for pause in growing_pauses(self.poll_interval):
+            left = max(0.0, self.deadline - time.time())
+            try:
+                seen = await self.next_look(client, pause=min(max(pause, wanted_pause), left))
+            except TransientError as error:
+                self.log.warning("Looking again: %s", error)
+                last_reason = str(error)
+                wanted_pause = (isinstance(error, VendorUnavailableError) and error.retry_after) or 0.0
+            else:
+                wanted_pause = 0.0
+                if seen.event is not None:
+                    yield seen.event
+                    return
+                if seen.reason != last_reason:
+                    self.log.info("Waiting: %s", seen.reason)
+                if not seen.known and seen.state not in seen_unknown:
+                    seen_unknown.add(seen.state)
+                    self.log.warning(
+                        "State %s is none that is known; waiting on. If it means the end, name it among the success or "
+                        "failure states of the definition, where the platform has them",
+                        seen.state,
+                    )
+                last_state, last_reason = seen.state, seen.reason
+            if time.time() >= self.deadline:
+                yield {"status": "timeout", "state": last_state, "message": last_reason}
+                return

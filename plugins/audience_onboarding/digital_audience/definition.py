@@ -1,0 +1,133 @@
+"""The part of a definition that is Digital Audience's own."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from audience_onboarding.definitions.models import (
+    AudienceDefinition,
+    Hours,
+    Key,
+    Model,
+    Name,
+    Seconds,
+    Text,
+    Upload,
+    Wait,
+)
+
+
+class Campaign(Model):
+    """The campaign that the audience belongs to; several audiences may share one."""
+
+    name: Name | None = None
+    """Created under this name if it is not there yet."""
+    id: int | None = Field(None, gt=0)
+    """An existing campaign: then none is created."""
+
+    @model_validator(mode="after")
+    def _one_of(self) -> Campaign:
+        if (self.name is None) == (self.id is None):
+            raise ValueError("give either 'name' (to create it) or 'id' (to use an existing one)")
+        return self
+
+
+class S3Upload(Upload):
+    """Where the hashed file goes and what it does there."""
+
+    aws_connection: Text = "audience_s3"
+    """The connection of type ``aws`` for the vendor's bucket."""
+    bucket: Text | None = None
+    """Default: the one that the AWS connection names."""
+    mode: Literal["opt-in", "opt-out", "replace"] = "opt-in"
+    """``opt-in`` adds the records, ``opt-out`` removes them, ``replace`` replaces the entire record set."""
+
+
+class StateWait(Wait):
+    """How the vendor's processing is waited for. State names are settings, as the vendor's pages name hardly any."""
+
+    success_states: tuple[Text, ...] = ("READY",)
+    failure_states: tuple[Text, ...] = ("FAILED", "ERROR")
+    pending_states: tuple[Text, ...] = ("NODATA", "PROCESSING")
+    confirm_by: Literal["auto", "data_updated", "history"] = "auto"
+
+
+class Account(Model):
+    """A platform account, by id, or by platform and name."""
+
+    id: int | None = Field(None, gt=0)
+    platform: Text | None = None
+    name: Text | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> Account:
+        if self.id is None and self.name is None and self.platform is None:
+            raise ValueError("give 'id', or 'platform' and 'name'")
+        return self
+
+
+class ActivationTarget(Model):
+    """One segment: the audience on one platform account."""
+
+    key: Key
+    """Names the tasks of this target."""
+    account: Account
+    segment_name: Name
+    description: Name
+    days: int = Field(30, ge=1)
+    """How long the segment runs from the day it is created."""
+    poll_seconds: Seconds = 60.0
+    timeout_hours: Hours = 96.0
+
+
+class ExtendEndDates(Model):
+    """Upkeep of the segments' end dates."""
+
+    within_days: int = Field(7, ge=0)
+    """Segments that end within so many days are extended."""
+    days: int = Field(30, ge=1)
+    """They then end so many days from now."""
+
+
+class Activation(Model):
+    """What happens once a load is confirmed."""
+
+    targets: tuple[ActivationTarget, ...] = Field(min_length=1)
+    extend: ExtendEndDates | None = None
+
+    @field_validator("targets")
+    @classmethod
+    def _different_keys(cls, value: tuple[ActivationTarget, ...]) -> tuple[ActivationTarget, ...]:
+        keys = [target.key for target in value]
+        if len(set(keys)) < len(keys):
+            raise ValueError("two targets have the same key")
+        return value
+
+
+class DigitalAudienceDefinition(AudienceDefinition):
+    """An audience on Digital Audience."""
+
+    modes: ClassVar = {
+        "opt-in": "opt-in: add the records",
+        "opt-out": "opt-out: remove the matching records",
+        "replace": "replace: replace the entire record set",
+    }
+
+    platform: Literal["digital_audience"]
+    connection: Text = "digital_audience_default"
+    id: int | None = Field(None, gt=0)
+    campaign: Campaign | None = None
+    upload: S3Upload = S3Upload()
+    wait: StateWait = StateWait()
+    activation: Activation | None = None
+
+    @model_validator(mode="after")
+    def _campaign_or_id(self) -> DigitalAudienceDefinition:
+        if self.id is None and self.campaign is None:
+            raise ValueError("give 'campaign' (to create the audience in) or 'id' (of an existing audience)")
+        return self
+
+
+DEFINITION = DigitalAudienceDefinition

@@ -1,0 +1,66 @@
+"""Connection forms: the fields that all platforms share, and how Airflow wants a form described."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def form_field(label: str, *, kind: str = "string", description: str = "", **schema: Any) -> dict[str, Any]:
+    """A field of a connection form; what is left empty is ``None``."""
+    return {
+        "label": label,
+        "description": description,
+        "schema": {"type": [kind, "null"], **schema},
+    }
+
+
+def connection_form(  # noqa: PLR0913
+    *,
+    conn_type: str,
+    hook: str,
+    name: str,
+    relabeling: Mapping[str, str],
+    placeholders: Mapping[str, str],
+    hidden: tuple[str, ...] = (),
+    fields: Mapping[str, dict[str, Any]] | None = None,
+    portal_ids: str = "{audience_id}",
+) -> dict[str, Any]:
+    """A connection type as Airflow's providers describe it.
+
+    :param hook: dotted name of the hook's class.
+    :param name: what people call the platform.
+    :param relabeling: Airflow's names of the standard fields to ours.
+    :param placeholders: what an empty field shows.
+    :param hidden: standard fields that the platform has no use for.
+    :param fields: the platform's own extra fields, shown before the common ones.
+    :param portal_ids: what the portal's address may hold in braces.
+    """
+    return {
+        "connection-type": conn_type,
+        "hook-class-name": hook,
+        "hook-name": name,
+        "ui-field-behaviour": {
+            "hidden-fields": ["schema", "extra", *hidden],
+            "relabeling": {"host": "API address", "port": "Port (if not in the address)", **relabeling},
+            "placeholders": dict(placeholders),
+        },
+        "conn-fields": {
+            **(fields or {}),
+            "verify_tls": form_field(
+                "Verify TLS",
+                description="true, false, or the path of a CA bundle on the workers. Empty: true.",
+            ),
+            "connect_timeout": form_field(
+                "Connect time-out (s)", kind="number", minimum=0.1, description="Empty: 10."
+            ),
+            "read_timeout": form_field(
+                "Read time-out (s)", kind="number", minimum=0.1, description="Empty: 60."
+            ),
+            "portal_url": form_field(
+                "Portal link",
+                description=f"Address of an audience in the vendor's portal, with {portal_ids}. "
+                "Empty: tasks show no link.",
+            ),
+        },
+    }

@@ -1,0 +1,26 @@
+"""The platforms of the package. A new one is a folder of this name, and a line in here.
+
+The folder has these modules, which are looked up by name, so that nothing shared has to know a vendor:
+
+- ``definition``: ``DEFINITION``, the model of its audience definitions;
+- ``form``: ``connection_type()``, its connection as Airflow wants it described;
+- ``steps``: ``ensure``, ``send`` and ``wait``, the tasks of its onboarding DAG that are its own.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+PLATFORMS = ("commbox", "digital_audience", "fanfare")
+
+
+def part_of(platform: str, part: str) -> Any:
+    """A module of a platform's folder.
+
+    :param platform: one of :data:`PLATFORMS`.
+    :param part: ``definition``, ``form`` or ``steps``.
+    """
+    if platform not in PLATFORMS:
+        raise ValueError(f"{platform!r} is none of {', '.join(PLATFORMS)}")
+    return import_module(f"audience_onboarding.{platform}.{part}")

@@ -1,0 +1,158 @@
+"""What all operators share: memory, retries, and a connection."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG, Asset
+from airflow.sdk.exceptions import AirflowFailException
+
+from audience_onboarding.errors import ConfigurationError, Outcome, VendorUnavailableError
+from audience_onboarding.orchestration.failures import OnboardingRetryPolicy
+from tests.fakes import AssetStores, task_context
+from tests.unit.base.plain import HOST, PlainEnsureOperator, PlainListOperator, PlainOnboardOperator
+
+ASSET = Asset("audience/list")
+
+
+@pytest.fixture
+def stores() -> AssetStores:
+    return AssetStores()
+
+
+def ensure(**changes: Any) -> PlainEnsureOperator:
+    return PlainEnsureOperator(**{"task_id": "t", "asset": ASSET, **changes})
+
+
+# --- created once -------------------------------------------------------------------------------------------
+
+
+def test_an_id_that_is_text_is_created_once_over_runs(client: Any, stores: AssetStores) -> None:
+    for run_id in ("run_1", "run_2", "run_2"):
+        assert ensure().execute(task_context(stores=stores, run_id=run_id)) == "t-7"
+
+    client.create_thing.assert_called_once_with("Thing")
+    record = stores[ASSET].values["audience"]
+    assert (record["id"], record["account"], record["run_id"]) == ("t-7", HOST, "run_1")
+
+
+def test_without_an_asset_the_task_itself_remembers(client: Any) -> None:
+    context = task_context()
+
+    assert [ensure(asset=None).execute(context) for _ in range(2)] == ["t-7", "t-7"]
+    assert client.create_thing.call_count == 1
+
+
+@pytest.mark.parametrize("asset", [ASSET, None])
+def test_what_is_not_clear_says_where_to_settle_it(client: Any, asset: Asset | None) -> None:
+    client.create_thing.side_effect = VendorUnavailableError(what="No answer", outcome=Outcome.UNKNOWN)
+
+    with pytest.raises(AirflowFailException, match="AmbiguousCreateError") as caught:
+        ensure(asset=asset).execute(task_context())
+
+    place = "asset 'audience/list'" if asset else "this task's state store"
+    assert place in str(caught.value)
+    assert HOST in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [True, "True", "1"])
+def test_a_dry_run_creates_nothing_and_remembers_nothing(
+    client: Any, stores: AssetStores, value: bool | str
+) -> None:
+    assert ensure(is_dry_run=value).execute(task_context(stores=stores)) is None
+
+    assert client.create_thing.call_count == 0
+    assert stores[ASSET].values == {}
+
+
+def test_a_dry_run_knows_what_is_remembered(client: Any, stores: AssetStores) -> None:
+    stores[ASSET].values["audience"] = {"id": "t-5", "account": HOST}
+
+    assert ensure(is_dry_run=True).execute(task_context(stores=stores)) == "t-5"
+
+
+@pytest.mark.parametrize(
+    "remembered", [{"id": ["t-5"]}, {"id": "a b"}, {"id": None}, "t-5", ["t-5"]], ids=repr
+)
+def test_what_a_person_entered_wrongly_is_told_and_nothing_is_created(
+    client: Any, stores: AssetStores, remembered: Any
+) -> None:
+    stores[ASSET].values["audience"] = remembered
+
+    with pytest.raises(AirflowFailException, match=r"ConfigurationError: What is remembered of the audience"):
+        ensure().execute(task_context(stores=stores))
+
+    assert client.create_thing.call_count == 0
+
+
+# --- which audience -----------------------------------------------------------------------------------------
+
+
+def test_an_audience_that_is_not_given_is_the_one_that_is_remembered(
+    client: Any, stores: AssetStores
+) -> None:
+    stores[ASSET].values["audience"] = {"id": "t-5", "account": HOST}
+    context = task_context(stores=stores)
+    operator = PlainListOperator(task_id="t", asset=ASSET)
+
+    for missing in (None, "", "None"):
+        assert operator._audience_id(context, missing) == "t-5"
+    assert operator._audience_id(context, "t-9") == "t-9"
+
+
+@pytest.mark.parametrize("remote_id", ["a b", "None", ["t-5"], None], ids=repr)
+def test_an_audience_that_is_remembered_wrongly_is_not_taken(
+    client: Any, stores: AssetStores, remote_id: Any
+) -> None:
+    stores[ASSET].values["audience"] = {"id": remote_id, "account": HOST}
+
+    with pytest.raises(ConfigurationError, match="What is remembered of the audience is no id"):
+        PlainListOperator(task_id="t", asset=ASSET).execute(task_context(stores=stores))
+
+
+@pytest.mark.parametrize("asset", [ASSET, None])
+def test_without_an_audience_it_says_what_to_do(client: Any, asset: Asset | None) -> None:
+    with pytest.raises(ConfigurationError, match=r"no audience yet.*onboarding DAG"):
+        PlainListOperator(task_id="t", asset=asset).execute(task_context())
+
+
+# --- all operators ------------------------------------------------------------------------------------------
+
+
+OPERATORS: list[Any] = [
+    lambda **more: PlainEnsureOperator(task_id="t", **more),
+    lambda **more: PlainListOperator(task_id="t", **more),
+    lambda **more: PlainOnboardOperator(task_id="t", source="x", columns={}, **more),
+]
+
+
+@pytest.mark.parametrize("make", OPERATORS)
+class TestEveryOperator:
+    def test_it_follows_our_retry_policy_unless_it_is_given_another(self, make: Any) -> None:
+        mine = OnboardingRetryPolicy()
+
+        assert isinstance(make().retry_policy, OnboardingRetryPolicy)
+        assert make(retry_policy=mine).retry_policy is mine
+
+    def test_its_asset_is_an_inlet_and_no_outlet(self, make: Any) -> None:
+        other = Asset("other")
+
+        assert make(asset=ASSET).inlets == [ASSET]
+        assert make(asset=ASSET, inlets=[ASSET]).inlets == [ASSET]
+        assert make(asset=ASSET, inlets=[other]).inlets == [other, ASSET]
+        assert make().inlets == []
+        assert make(asset=ASSET).outlets == []
+
+    def test_its_connection_may_come_from_default_args(self, make: Any) -> None:
+        with DAG("a_dag", schedule=None, default_args={"plain_conn_id": "of_the_dag"}):
+            assert make().plain_conn_id == "of_the_dag"
+        assert make().plain_conn_id == "plain_default"
+        assert make(plain_conn_id="own").hook.conn_id == "own"
+
+
+def test_its_connection_may_be_given_to_mapped_tasks() -> None:
+    with DAG("a_dag", schedule=None):
+        mapped = PlainEnsureOperator.partial(task_id="t", plain_conn_id="own").expand(thing_name=["a", "b"])
+
+    assert mapped.partial_kwargs["plain_conn_id"] == "own"

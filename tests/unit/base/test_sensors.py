@@ -1,0 +1,212 @@
+"""Sensors: what they defer to, and what they make of each event."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG
+from airflow.sdk.exceptions import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    TaskDeferralTimeout,
+    TaskDeferred,
+)
+
+from audience_onboarding.base import sensors
+from audience_onboarding.base.sensors import DEFERRAL_GRACE
+from audience_onboarding.errors import ConfigurationError, NotFoundError, VendorUnavailableError
+from tests.fakes import task_context
+from tests.unit.base.plain import PlainHook, PlainPortalLink, PlainSensor, PlainTrigger
+
+NOW = 1_800_000_000.0
+TIMEOUT = {"status": "timeout", "state": "busy", "message": "the thing is busy"}
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock of the sensors stands still, and nobody sleeps."""
+    monkeypatch.setattr(sensors, "time", SimpleNamespace(time=lambda: NOW))
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+
+
+def sensor(**changes: Any) -> PlainSensor:
+    return PlainSensor(**{"task_id": "wait", **changes})
+
+
+def deferral_of(waiting: PlainSensor) -> TaskDeferred:
+    with pytest.raises(TaskDeferred) as caught:
+        waiting.execute(task_context())
+    return caught.value
+
+
+# --- deferring ----------------------------------------------------------------------------------------------
+
+
+def test_it_defers_by_default_without_asking_the_vendor(client: Any) -> None:
+    deferral = deferral_of(sensor(poke_interval=30, timeout=3600, plain_conn_id="a_connection"))
+
+    assert isinstance(deferral.trigger, PlainTrigger)
+    assert deferral.trigger.serialize()[1] == {
+        "conn_id": "a_connection",
+        "thing_id": "t-7",
+        "poll_interval": 30,
+        "deadline": NOW + 3600,
+    }
+    assert deferral.method_name == "execute_complete"
+    assert not client.state_of.called
+
+
+@pytest.mark.parametrize("timeout", [3600, 3600.0, timedelta(hours=1)])
+def test_airflows_own_time_out_comes_after_the_triggers(client: Any, timeout: Any) -> None:
+    deferral = deferral_of(sensor(timeout=timeout))
+
+    assert isinstance(deferral.trigger, PlainTrigger)
+    assert deferral.trigger.deadline == NOW + 3600
+    assert deferral.timeout == timedelta(hours=1) + DEFERRAL_GRACE
+    # Airflow looks for such time-outs every 15 s only.
+    assert timedelta(seconds=15) < DEFERRAL_GRACE
+
+
+def test_how_long_it_waits_without_being_told(client: Any) -> None:
+    assert deferral_of(sensor()).timeout == timedelta(days=2) + DEFERRAL_GRACE
+
+
+def test_where_there_is_nothing_to_wait_for_it_ends_at_once(client: Any) -> None:
+    for deferrable in (True, False):
+        found = sensor(known={"state": "ready"}, deferrable=deferrable).execute(task_context())
+        assert found == {"state": "ready"}
+
+    assert not client.state_of.called
+
+
+@pytest.mark.parametrize("thing_id", [None, "None", "", "a b"])
+def test_a_sensor_without_a_thing_fails_at_once(client: Any, thing_id: Any) -> None:
+    with pytest.raises(AirflowFailException, match="ConfigurationError"):
+        sensor(thing_id=thing_id).execute(task_context())
+
+
+def test_the_link_to_the_portal_is_there_while_it_waits(client: Any) -> None:
+    deferring, resumed = sensor(), sensor()
+
+    deferral_of(deferring)
+    # Another process, another instance: what Airflow has kept of the first is overwritten by what this one shows.
+    resumed.execute_complete(task_context(), {"status": "success", "result": {}})
+
+    for shown in (deferring, resumed):
+        assert PlainPortalLink().get_link(shown, ti_key=None) == "https://portal/t-7"
+
+
+def test_a_connection_that_cannot_be_used_fails_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(hook: object) -> None:
+        raise ConfigurationError(what="The connection has no host")
+
+    monkeypatch.setattr(PlainHook, "client", property(fail))
+
+    with pytest.raises(AirflowFailException, match="no host"):
+        sensor().execute(task_context())
+
+
+def test_the_connection_may_come_from_default_args_and_partial() -> None:
+    with DAG("a_dag", schedule=None, default_args={"plain_conn_id": "of_the_dag"}):
+        assert sensor(task_id="a").plain_conn_id == "of_the_dag"
+        assert sensor(task_id="b", plain_conn_id="own").plain_conn_id == "own"
+        mapped = PlainSensor.partial(task_id="c", plain_conn_id="own").expand(thing_id=["t-1"])
+
+    assert mapped.partial_kwargs["plain_conn_id"] == "own"
+
+
+# --- events -------------------------------------------------------------------------------------------------
+
+
+def test_a_success_returns_what_was_seen() -> None:
+    assert sensor().execute_complete({}, {"status": "success", "result": {"size": 3}}) == {"size": 3}
+
+
+def test_what_was_waited_for_matters_more_than_a_link_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(hook: object) -> None:
+        raise ConfigurationError(what="The connection has no host")
+
+    monkeypatch.setattr(PlainHook, "client", property(fail))
+
+    assert sensor().execute_complete({}, {"status": "success", "result": {"size": 3}}) == {"size": 3}
+
+
+def test_a_failure_is_not_tried_again() -> None:
+    event = {"status": "failed", "state": "broken", "message": "the thing is broken"}
+
+    with pytest.raises(
+        AirflowFailException, match=r"AudienceFailedError: Thing t-7 has failed: the thing is"
+    ):
+        sensor().execute_complete({}, event)
+
+
+def test_an_error_of_the_trigger_is_not_tried_again() -> None:
+    event = {"status": "error", "error": "NotFoundError", "message": "Thing 7 is gone"}
+
+    with pytest.raises(AirflowFailException, match="NotFoundError: Thing 7 is gone"):
+        sensor().execute_complete({}, event)
+
+
+def test_a_time_out_says_what_was_seen_last() -> None:
+    with pytest.raises(AirflowSensorTimeout, match=r"Thing t-7 was not done within 1:00:00.*busy"):
+        sensor(timeout=3600).execute_complete({}, TIMEOUT)
+
+
+@pytest.mark.parametrize("event", [TIMEOUT, {"status": "failed", "state": "broken", "message": "x"}])
+def test_soft_fail_skips(event: dict[str, Any]) -> None:
+    with pytest.raises(AirflowSkipException):
+        sensor(soft_fail=True).resume_execution("execute_complete", {"event": event}, task_context())
+
+
+def test_airflows_own_time_out_is_a_time_out_of_the_sensor() -> None:
+    waiting = sensor()
+
+    def late(*arguments: Any, **more: Any) -> None:
+        raise TaskDeferralTimeout("too late")
+
+    object.__setattr__(waiting, "execute_complete", late)
+
+    with pytest.raises(AirflowSensorTimeout):
+        waiting.resume_execution("execute_complete", {"event": TIMEOUT}, task_context())
+
+
+def test_what_a_sensor_returns_is_what_the_trigger_sent(client: Any) -> None:
+    event = {"status": "success", "result": {"thing_id": "t-7"}}
+
+    assert sensor().resume_execution("execute_complete", {"event": event}, task_context()) == event["result"]
+
+
+# --- poking -------------------------------------------------------------------------------------------------
+
+
+def test_it_can_wait_in_a_worker_slot(client: Any) -> None:
+    client.state_of.side_effect = ["busy", VendorUnavailableError(what="Down"), "ready"]
+
+    assert sensor(deferrable=False).execute(task_context()) == {"thing_id": "t-7", "state": "ready"}
+    assert client.state_of.call_count == 3
+
+
+def test_a_poke_ends_with_a_failure(client: Any) -> None:
+    client.state_of.return_value = "broken"
+
+    with pytest.raises(AirflowFailException, match="AudienceFailedError"):
+        sensor(deferrable=False).execute(task_context())
+
+
+def test_a_poke_ends_with_an_error_that_stays(client: Any) -> None:
+    client.state_of.side_effect = NotFoundError(what="Thing 7 is gone")
+
+    with pytest.raises(AirflowFailException, match="NotFoundError"):
+        sensor(deferrable=False).execute(task_context())
+
+
+def test_a_poke_ends_at_the_time_out(client: Any) -> None:
+    client.state_of.return_value = "busy"
+
+    with pytest.raises(AirflowSensorTimeout):
+        sensor(deferrable=False, timeout=0).execute(task_context())
