@@ -1,0 +1,33 @@
+"""The part of a definition that is Fanfare's own."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from audience_onboarding.definitions.models import AudienceDefinition, RemoteId, Text, Upload
+from audience_onboarding.fanfare.limits import MAX_ROWS
+
+
+class ImportUpload(Upload):
+    """How the list is sent."""
+
+    rows_per_import: int = Field(MAX_ROWS, ge=1, le=MAX_ROWS)
+    """A longer list is sent as several imports, one after the other."""
+
+
+class FanfareDefinition(AudienceDefinition):
+    """A static list on Fanfare; each load adds its consumers."""
+
+    modes: ClassVar = {"opt-in": "opt-in: add the consumers"}
+    found_by_name: ClassVar[bool] = True
+    raw_values: ClassVar[tuple[str, ...]] = ("e-mail addresses", "phone numbers")
+
+    platform: Literal["fanfare"]
+    connection: Text = "fanfare_default"
+    id: RemoteId | None = None
+    upload: ImportUpload = ImportUpload()
+
+
+DEFINITION = FanfareDefinition
