@@ -1,0 +1,40 @@
+"""The part of a definition that is CommBox's own."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from audience_onboarding.definitions.models import AudienceDefinition, RemoteId, Text, Wait
+
+
+class CountWait(Wait):
+    """How the vendor's counting is waited for."""
+
+    minimum_share: float = Field(1.0, gt=0, le=1)
+    """Which part of the customers sent ``user_count`` has to show."""
+
+
+class CommBoxDefinition(AudienceDefinition):
+    """A static audience on CommBox; each load replaces its customers."""
+
+    modes: ClassVar = {"replace": "replace: replace all customers of the audience"}
+    found_by_name: ClassVar[bool] = True
+    raw_values: ClassVar[tuple[str, ...]] = ("phone numbers",)
+
+    platform: Literal["commbox"]
+    connection: Text = "commbox_default"
+    id: RemoteId | None = None
+    wait: CountWait = CountWait()
+
+    @model_validator(mode="after")
+    def _phone_only(self) -> CommBoxDefinition:
+        if set(self.source.columns.by_identifier()) != {"phone"}:
+            raise ValueError("source.columns: this platform takes 'phone', and nothing else")
+        if self.description is not None:
+            raise ValueError("description: this platform's audiences have none")
+        return self
+
+
+DEFINITION = CommBoxDefinition

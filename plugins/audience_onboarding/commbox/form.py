@@ -1,0 +1,23 @@
+"""The connection form of CommBox."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from audience_onboarding.commbox.settings import PRODUCTION
+from audience_onboarding.forms import connection_form
+
+
+def connection_type() -> dict[str, Any]:
+    """The connection type ``commbox``."""
+    return connection_form(
+        conn_type="commbox",
+        hook="audience_onboarding.commbox.hooks.CommBoxHook",
+        name="CommBox",
+        hidden=("login",),
+        relabeling={"password": "API key"},
+        placeholders={
+            "host": f"empty: {PRODUCTION}",
+            "password": "from the management console, Settings > API; or the JWT around it",
+        },
+    )
