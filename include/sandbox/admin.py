@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from sandbox.bucket import Bucket
 from sandbox.clock import Clock, iso
+from sandbox.faults import S3, FaultBook, FaultLine, FaultOrder
 from sandbox.journal import ApiCall, Journal, ObjectEvent, S3Request, Summary
 from sandbox.settings import SettingsStore, StartOnlySettingError
 
@@ -65,6 +66,12 @@ class Expired(BaseModel):
     expired: int
 
 
+class Cleared(BaseModel):
+    """Answer of DELETE /_sandbox/faults."""
+
+    cleared: int
+
+
 class Done(BaseModel):
     """Answer of POST /_sandbox/reset."""
 
@@ -93,8 +100,9 @@ def build_admin(
         since: Annotated[int, Query(ge=0)] = 0,
         operation: str | None = None,
         kind: Literal["api", "s3", "object"] | None = None,
+        vendor: str | None = None,
     ) -> JournalPage:
-        entries, last = journal.entries(since, operation, kind)
+        entries, last = journal.entries(since, operation, kind, vendor)
         return JournalPage(entries=entries, last_seq=last)
 
     @router.get("/summary")
@@ -144,5 +152,27 @@ def build_admin(
     def reset_all() -> Done:
         reset()
         return Done()
+
+    return router
+
+
+def build_fault_admin(faults: FaultBook, vendors: Sequence[Vendor]) -> APIRouter:
+    """Build the routes that order faults."""
+    router = APIRouter()
+    names = [*(vendor.name for vendor in vendors), S3]
+
+    @router.post("/faults")
+    def add_fault(order: FaultOrder) -> FaultLine:
+        if order.vendor is not None and order.vendor not in names:
+            raise HTTPException(400, f"vendor is none of {', '.join(names)}")
+        return faults.add(order)
+
+    @router.get("/faults")
+    def read_faults() -> list[FaultLine]:
+        return faults.lines()
+
+    @router.delete("/faults")
+    def clear_faults() -> Cleared:
+        return Cleared(cleared=faults.clear())
 
     return router

@@ -26,7 +26,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Build the parser from the settings model, so that no setting can lack its option."""
     parser = argparse.ArgumentParser(
         prog="python include/sandbox",
-        description="Simulates Digital Audience and its S3 bucket over HTTP. Everything is lost on exit.",
+        description="Simulates Digital Audience, Fanfare, CommBox and S3 over HTTP. Everything is lost on exit.",
         epilog="[I] marks what the vendor's pages do not say; include/sandbox/README.md lists these choices.",
     )
     parser.add_argument(

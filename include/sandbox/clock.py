@@ -49,3 +49,11 @@ def iso(moment: datetime) -> str:
     Page: Audience API, response of POST /audience/createcrmaudience (``2025-12-15T11:36:16.489708Z``).
     """
     return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def iso_ms(moment: datetime) -> str:
+    """Format a time with three fractional digits and ``Z``.
+
+    Page: CommBox, Create New Audiences (``2025-02-06T07:51:52.258Z``).
+    """
+    return moment.astimezone(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -21,6 +21,15 @@ class Entry(BaseModel):
     time: str = Field(description="ISO 8601, UTC")
 
 
+class FaultNote(BaseModel):
+    """A fault that this call got. What the entry says besides is what the vendor did."""
+
+    id: int
+    action: Literal["answer", "drop", "delay"]
+    when: Literal["before", "after"]
+    status: int | None = Field(default=None, description="HTTP status the caller got in its place, if any")
+
+
 class ApiCall(Entry):
     """One HTTP request to a vendor's API. Never holds a password or a cookie."""
 
@@ -33,12 +42,17 @@ class ApiCall(Entry):
     path: str = Field(description="as sent, before any normalisation")
     query: str = ""
     user: str | None = None
-    http_status: int
+    http_status: int = Field(
+        description="the vendor's; with a fault before the vendor, the fault's (0: cut off)"
+    )
     status_code: int | None = Field(default=None, description="status.statusCode of the envelope")
     success: bool = Field(description="the envelope's success, or HTTP below 400 where there is no envelope")
     message: str | None = None
-    ids: dict[str, int] = Field(default_factory=dict, description="vendor's name of the id -> id")
-    body: Any = Field(default=None, description="JSON body as parsed; null for login")
+    ids: dict[str, int | str] = Field(default_factory=dict, description="vendor's name of the id -> id")
+    body: Any = Field(
+        default=None, description="body as parsed, without personal data; of a file only name, size and hash"
+    )
+    fault: FaultNote | None = None
 
 
 class S3Request(Entry):
@@ -47,11 +61,16 @@ class S3Request(Entry):
     kind: Literal["s3"] = "s3"
     operation: str
     method: str
+    bucket: str = ""
     key: str
     http_status: int
     success: bool
     size: int | None = Field(default=None, description="Content-Length of the request, bytes")
     if_none_match: str | None = None
+    presigned: bool = Field(default=False, description="the address itself carries a signature")
+    authorization: bool = Field(default=False, description="an Authorization header came with it")
+    message: str | None = Field(default=None, description="why the gate refused it")
+    fault: FaultNote | None = None
 
 
 class ObjectEvent(Entry):
@@ -66,7 +85,7 @@ class ObjectEvent(Entry):
     metadata: dict[str, str] = Field(default_factory=dict)
     outcome: Literal["accepted", "refused", "ignored"]
     reason: str | None = None
-    audience_id: int | None = None
+    audience_id: int | str | None = None
     mode: str | None = None
     rows: int | None = Field(default=None, description="data rows, without the header; null when not known")
     sha256: str | None = Field(default=None, description="of the object's bytes; null when it was not read")
@@ -94,7 +113,8 @@ class Summary(BaseModel):
     """Counts since start or the last reset."""
 
     operations: dict[str, Count] = Field(
-        description="canonical API operation -> counts; 'unknown' for no operation"
+        description="canonical API operation -> counts; 'unknown' for no operation. Those of another vendor "
+        "than Digital Audience begin with its name and a dot"
     )
     logins: Count
     objects: ObjectCount
@@ -149,7 +169,11 @@ class Journal:
             return entry
 
     def entries(
-        self, since: int = 0, operation: str | None = None, kind: str | None = None
+        self,
+        since: int = 0,
+        operation: str | None = None,
+        kind: str | None = None,
+        vendor: str | None = None,
     ) -> tuple[list[JournalEntry], int]:
         """Return the entries with ``seq`` above ``since``, oldest first, and the highest ``seq`` so far."""
         with self._lock:
@@ -161,6 +185,7 @@ class Journal:
             for entry in newest
             if (kind is None or entry.kind == kind)
             and (operation is None or getattr(entry, "operation", None) == operation)
+            and (vendor is None or getattr(entry, "vendor", None) == vendor)
         ], last
 
     def summary(self) -> Summary:

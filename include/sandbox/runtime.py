@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import secrets
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 
 import uvicorn
 from botocore.exceptions import BotoCoreError, ClientError
-from fastapi import FastAPI
 
-from sandbox.admin import build_admin
+from sandbox.admin import build_admin, build_fault_admin
 from sandbox.app import create_app
 from sandbox.bucket import Bucket, BucketWatcher
 from sandbox.clock import Clock, SystemClock
+from sandbox.commbox import MOUNT as COMMBOX_MOUNT
+from sandbox.commbox.vendor import build_commbox
 from sandbox.digital_audience.vendor import build_digital_audience
+from sandbox.fanfare import API as FANFARE_API
+from sandbox.fanfare import MOUNT as FANFARE_MOUNT
+from sandbox.fanfare.vendor import build_fanfare
+from sandbox.faults import Connection, FaultBook
 from sandbox.journal import Journal
-from sandbox.s3 import S3Server
+from sandbox.presigned import UploadUrls
+from sandbox.s3 import S3Server, UploadAccess
 from sandbox.settings import SandboxSettings, SettingsStore
 from sandbox.timeline import Timeline
+from sandbox.vendor import Vendor
 from sandbox.worker import Worker
 
 _START_TIMEOUT = 20.0
@@ -44,6 +52,11 @@ class SandboxHandle:
     aws_access_key_id: str
     aws_secret_access_key: str
     region: str
+    fanfare_url: str
+    fanfare_secret_key: str
+    fanfare_organization_id: str
+    commbox_url: str
+    commbox_api_key: str
 
     def ready_info(self) -> dict[str, str]:
         """Return the fields as the ready file has them."""
@@ -57,6 +70,7 @@ class Sandbox:
         self.settings = SettingsStore(settings or SandboxSettings())
         self.clock: Clock = clock or SystemClock()
         self.journal = Journal(self.clock, self.settings.current.journal_limit)
+        self.faults = FaultBook()
         self._undo = ExitStack()
         self._api_thread: threading.Thread | None = None
 
@@ -84,63 +98,42 @@ class Sandbox:
 
     def _start(self) -> SandboxHandle:
         settings = self.settings.current
-        watcher: BucketWatcher | None = None
+        watchers: list[BucketWatcher] = []
 
         def on_write() -> None:
-            if watcher is not None:
+            for watcher in watchers:
                 watcher.touch()
 
+        uploads = UploadAccess(
+            bucket=settings.fanfare_bucket or f"{settings.bucket}-fanfare",
+            access_key="fanfare-uploads",
+            secret=secrets.token_urlsafe(30),
+        )
         s3 = S3Server(
             host=settings.host,
             port=settings.s3_port,
-            access_key=settings.aws_access_key_id,
+            secrets={settings.aws_access_key_id: settings.aws_secret_access_key},
+            uploads=uploads,
             journal=self.journal,
+            faults=self.faults,
             on_write=on_write,
         )
         self._undo.callback(s3.stop)
         s3.start()
-        bucket = Bucket(
-            endpoint_url=_url(_local(settings.host), s3.port), name=settings.bucket, region=settings.region
-        )
-        # moto keeps its buckets per process, not per server
-        if bucket.exists():
-            raise SandboxStartError(
-                f"bucket {settings.bucket} already exists: another sandbox runs in this process"
-            )
-        bucket.create()
-
-        def delete_bucket() -> None:
-            with suppress(ClientError, BotoCoreError):
-                bucket.delete()
-
-        self._undo.callback(delete_bucket)
-        watcher = BucketWatcher(bucket)
+        local = _url(_local(settings.host), s3.port)
+        shown = settings.advertise_host or _local(settings.host)
+        bucket = self._create_bucket(local, settings.bucket)
+        own_bucket = self._create_bucket(local, uploads.bucket)
+        watchers += [BucketWatcher(bucket), BucketWatcher(own_bucket)]
         timeline = Timeline()
         worker = Worker(
-            watcher=watcher, timeline=timeline, clock=self.clock, settings=self.settings, journal=self.journal
+            watcher=watchers[0],
+            timeline=timeline,
+            clock=self.clock,
+            settings=self.settings,
+            journal=self.journal,
         )
         timeline.on_change = worker.wake
-        app = self._assemble(bucket, watcher, timeline, worker)
-        listener = _listen(settings.host, settings.port)
-        self._undo.callback(listener.close)
-        worker.start()
-        self._undo.callback(worker.stop)
-        self._serve(app, listener)
-        shown = settings.advertise_host or _local(settings.host)
-        return SandboxHandle(
-            api_url=_url(shown, listener.getsockname()[1]),
-            s3_url=_url(shown, s3.port),
-            bucket=settings.bucket,
-            username=settings.username,
-            password=settings.password,
-            aws_access_key_id=settings.aws_access_key_id,
-            aws_secret_access_key=settings.aws_secret_access_key,
-            region=settings.region,
-        )
-
-    def _assemble(
-        self, bucket: Bucket, watcher: BucketWatcher, timeline: Timeline, worker: Worker
-    ) -> FastAPI:
         vendors = [
             build_digital_audience(
                 clock=self.clock,
@@ -148,17 +141,85 @@ class Sandbox:
                 journal=self.journal,
                 timeline=timeline,
                 store=bucket,
-            )
+            ),
+            build_fanfare(
+                clock=self.clock,
+                settings=self.settings,
+                journal=self.journal,
+                timeline=timeline,
+                bucket=own_bucket,
+                watcher=watchers[1],
+                # the address is signed with the host name that the client will use
+                urls=UploadUrls(
+                    endpoint_url=_url(shown, s3.port),
+                    region=settings.region,
+                    bucket=uploads.bucket,
+                    access_key=uploads.access_key,
+                    secret=uploads.secret,
+                ),
+            ),
+            build_commbox(clock=self.clock, settings=self.settings, timeline=timeline),
         ]
+        app = self._assemble(vendors, bucket, watchers[0], timeline, worker)
+        listener = _listen(settings.host, settings.port)
+        self._undo.callback(listener.close)
+        worker.start()
+        self._undo.callback(worker.stop)
+        self._serve(app, listener)
+        api_url = _url(shown, listener.getsockname()[1])
+        return SandboxHandle(
+            api_url=api_url,
+            s3_url=_url(shown, s3.port),
+            bucket=settings.bucket,
+            username=settings.username,
+            password=settings.password,
+            aws_access_key_id=settings.aws_access_key_id,
+            aws_secret_access_key=settings.aws_secret_access_key,
+            region=settings.region,
+            fanfare_url=f"{api_url}{FANFARE_MOUNT}{FANFARE_API}",
+            fanfare_secret_key=settings.fanfare_secret_key,
+            fanfare_organization_id=settings.fanfare_organization_id,
+            commbox_url=f"{api_url}{COMMBOX_MOUNT}",
+            commbox_api_key=settings.commbox_api_key,
+        )
+
+    def _create_bucket(self, endpoint_url: str, name: str) -> Bucket:
+        bucket = Bucket(endpoint_url=endpoint_url, name=name, region=self.settings.current.region)
+        # moto keeps its buckets per process, not per server
+        if bucket.exists():
+            raise SandboxStartError(f"bucket {name} already exists: another sandbox runs in this process")
+        bucket.create()
+
+        def delete_bucket() -> None:
+            with suppress(ClientError, BotoCoreError):
+                bucket.delete()
+
+        self._undo.callback(delete_bucket)
+        return bucket
+
+    def _assemble(
+        self,
+        vendors: Sequence[Vendor],
+        bucket: Bucket,
+        watcher: BucketWatcher,
+        timeline: Timeline,
+        worker: Worker,
+    ) -> Connection:
         worker.consumers = [consumer for vendor in vendors for consumer in vendor.consumers]
+        worker.own_buckets = [own for vendor in vendors for own in vendor.own_buckets]
 
         def reset() -> None:
+            # first of all: what a fault holds up must not arrive in the fresh start
+            self.faults.clear()
             with worker.standing_still:
                 timeline.clear()
                 for vendor in vendors:
                     vendor.reset()
                 bucket.empty()
                 watcher.forget()
+                for own in worker.own_buckets:
+                    own.bucket.empty()
+                    own.watcher.forget()
                 self.settings.reset()
                 self.journal.clear()
             worker.wake()
@@ -172,9 +233,10 @@ class Sandbox:
             reset=reset,
             wake=worker.wake,
         )
-        return create_app(admin=admin, vendors=vendors, journal=self.journal)
+        admin.include_router(build_fault_admin(self.faults, vendors))
+        return create_app(admin=admin, vendors=vendors, journal=self.journal, faults=self.faults)
 
-    def _serve(self, app: FastAPI, listener: socket.socket) -> None:
+    def _serve(self, app: Connection, listener: socket.socket) -> None:
         config = uvicorn.Config(
             app,
             log_config=None,

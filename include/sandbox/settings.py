@@ -5,7 +5,12 @@ from __future__ import annotations
 import threading
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
+
+from sandbox.commbox import settings as commbox
+from sandbox.commbox.settings import CommBoxSettings
+from sandbox.fanfare import settings as fanfare
+from sandbox.fanfare.settings import FanfareSettings
 
 ExpiredSessionAnswer = Literal["401", "403", "redirect", "envelope"]
 FailedLoginAnswer = Literal["401", "envelope"]
@@ -15,7 +20,7 @@ UndocumentedData = Literal["object", "true"]
 Quoting = Literal["refuse", "rfc4180"]
 
 
-class SandboxSettings(BaseModel):
+class SandboxSettings(FanfareSettings, CommBoxSettings):
     """Every knob of the sandbox.
 
     Fields whose description starts with "[I]" stand for something the vendor's pages do not say; the default
@@ -41,7 +46,7 @@ class SandboxSettings(BaseModel):
     aws_secret_access_key: str = Field(
         default="sandbox-secret-key",
         min_length=1,
-        description="secret handed out; signatures are not verified",
+        description="secret handed out; signatures in headers are not verified, those in addresses are",
     )
     username: str = Field(
         default="sandbox@example.com", min_length=1, description="user of the first organisation"
@@ -129,9 +134,13 @@ START_ONLY: Final = frozenset(
         "foreign_username",
         "foreign_password",
         "journal_limit",
+        *fanfare.START_ONLY,
+        *commbox.START_ONLY,
     }
 )
-SECRET: Final = frozenset({"password", "foreign_password", "aws_secret_access_key"})
+SECRET: Final = frozenset(
+    {"password", "foreign_password", "aws_secret_access_key", *fanfare.SECRET, *commbox.SECRET}
+)
 
 
 class StartOnlySettingError(ValueError):

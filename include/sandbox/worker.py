@@ -12,7 +12,7 @@ from sandbox.clock import Clock
 from sandbox.journal import Journal
 from sandbox.settings import SettingsStore
 from sandbox.timeline import Timeline
-from sandbox.vendor import ObjectConsumer
+from sandbox.vendor import ObjectConsumer, OwnBucket
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +37,7 @@ class Worker:
         self._settings = settings
         self._journal = journal
         self.consumers: Sequence[ObjectConsumer] = ()
+        self.own_buckets: Sequence[OwnBucket] = ()
         self.standing_still = threading.RLock()
         """Held while a step runs; whoever holds it knows that nothing happens in the background."""
         self._wake = threading.Event()
@@ -63,15 +64,17 @@ class Worker:
         with self.standing_still:
             self._timeline.run_due(self._clock.now())
             if scan:
-                self._scan()
+                self._scan(self._watcher, self.consumers)
+                for own in self.own_buckets:
+                    self._scan(own.watcher, own.consumers)
                 self._timeline.run_due(self._clock.now())
 
-    def _scan(self) -> None:
-        changes = self._watcher.changes()
+    def _scan(self, watcher: BucketWatcher, consumers: Sequence[ObjectConsumer]) -> None:
+        changes = watcher.changes()
         if not changes:
             return
         taken = set()
-        for consumer in self.consumers:
+        for consumer in consumers:
             mine = [info for info in changes if info.key.startswith(consumer.prefix)]
             taken.update(mine)
             if mine:

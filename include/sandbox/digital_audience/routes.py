@@ -27,13 +27,14 @@ from sandbox.digital_audience.processor import UploadProcessor
 from sandbox.digital_audience.state import ActivationOrder, DigitalAudienceState, NotFoundError, User
 from sandbox.journal import Journal
 from sandbox.settings import SettingsStore
+from sandbox.vendor import ErrorAnswer
 
 COOKIE: Final = "digitalAudience"
 VENDOR: Final = "digital_audience"
 LOGIN_PATH: Final = "/account/login"
 
 # [I] The pages only say that 0 typically means success.
-INVALID, NOT_FOUND, NO_SESSION, LOGIN_FAILED = 1, 2, 3, 4
+INVALID, NOT_FOUND, NO_SESSION, LOGIN_FAILED, BROKEN = 1, 2, 3, 4, 5
 
 OPERATIONS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     Journal.LOGIN_OPERATION: ("POST", ("/account/login",)),
@@ -72,8 +73,21 @@ class NoSession(Exception):  # noqa: N818  (an answer, not a bug)
     """The request carries no valid session cookie."""
 
 
+def usual_path(path: str) -> str:
+    """Return the one spelling of a path: lower case, no ``/api`` in front, no slash at the end."""
+    return path.lower().rstrip("/").removeprefix("/api") or "/"
+
+
+def error_answer(status: int) -> ErrorAnswer:
+    """[I] The envelope without data; no failing example is on any page."""
+    known = {400: INVALID, 401: NO_SESSION, 404: NOT_FOUND}
+    message = HTTPStatus(status).phrase if status in set(HTTPStatus) else "Error"
+    envelope = views.envelope(None, status_code=known.get(status, BROKEN), message=message)
+    return ErrorAnswer(json.dumps(envelope).encode(), {"content-type": "application/json"})
+
+
 class VendorPaths:
-    """Makes all spellings of a path one: lower case, no ``/api`` in front, no slash at the end."""
+    """Makes all spellings of a path one."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -81,8 +95,7 @@ class VendorPaths:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
         if scope["type"] == "http":
-            path = scope["path"].lower().rstrip("/").removeprefix("/api")
-            scope = {**scope, "path": path or "/"}
+            scope = {**scope, "path": usual_path(scope["path"])}
         await self._app(scope, receive, send)
 
 

@@ -6,12 +6,12 @@ from sandbox.bucket import ObjectStore
 from sandbox.clock import Clock
 from sandbox.digital_audience.admin import build_admin
 from sandbox.digital_audience.processor import UploadProcessor
-from sandbox.digital_audience.routes import VENDOR, Context, build_app
+from sandbox.digital_audience.routes import VENDOR, Context, build_app, error_answer, usual_path
 from sandbox.digital_audience.state import DigitalAudienceState
 from sandbox.journal import Journal
 from sandbox.settings import SettingsStore
 from sandbox.timeline import Timeline
-from sandbox.vendor import Vendor
+from sandbox.vendor import Vendor, operation_finder
 
 
 def build_digital_audience(
@@ -29,6 +29,12 @@ def build_digital_audience(
         vendor=VENDOR,
     )
 
+    app = build_app(Context(state, processor, settings, clock))
+    find = operation_finder(app.routes)
+
+    def operation_of(method: str, path: str) -> str | None:
+        return find(method, usual_path(path))
+
     def reset() -> None:
         processor.reset()
         state.reset()
@@ -36,9 +42,11 @@ def build_digital_audience(
     return Vendor(
         name=VENDOR,
         mount="",
-        app=build_app(Context(state, processor, settings, clock)),
+        app=app,
         admin=build_admin(state, clock),
         consumers=(processor,),
         reset=reset,
         expire_sessions=state.expire_sessions,
+        operation_of=operation_of,
+        error=error_answer,
     )

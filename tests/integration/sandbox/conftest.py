@@ -22,6 +22,8 @@ def cli_sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         tmp_path_factory.mktemp("sandbox") / "ready.json",
         *("--processing-delay", "0.1", "--activation-delay", "0.1", "--scan-interval", "0.05"),
         *("--match-percent", "100", "--usable-percent", "100"),
+        *("--fanfare-import-delay", "0.1", "--fanfare-refresh-delay", "0.1", "--fanfare-sync-delay", "0.1"),
+        *("--commbox-processing-delay", "0.1"),
     ) as running:
         yield running
 

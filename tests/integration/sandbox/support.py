@@ -125,6 +125,72 @@ class Caller:
         return int(answer["segmentId"])
 
 
+class Bearer:
+    """A caller with a bearer key."""
+
+    def __init__(self, base: str, key: str | None) -> None:
+        self.base = base
+        self.session = requests.Session()
+        if key is not None:
+            self.session.headers["Authorization"] = f"Bearer {key}"
+
+    def send(self, method: str, path: str, **arguments: Any) -> requests.Response:
+        return self.session.request(method, self.base + path, timeout=TIMEOUT, **arguments)
+
+    def ok(self, method: str, path: str, status: int = 200, **arguments: Any) -> Any:
+        """Send, insist on ``status``, and return the JSON body."""
+        answer = self.send(method, path, **arguments)
+        assert answer.status_code == status, answer.text
+        return answer.json()
+
+
+class Fanfare(Bearer):
+    """A caller of Fanfare."""
+
+    def audience(self, name: str = "Fans", type_: str = "STATIC_LIST", **more: Any) -> str:
+        return str(self.ok("POST", "/audiences", json={"name": name, "type": type_, **more})["id"])
+
+    def begin(self, audience: str) -> Any:
+        return self.ok("POST", f"/audiences/{audience}/import")
+
+    def imported(self, audience: str) -> Any:
+        """Wait until the latest import has ended."""
+        return wait_for(
+            lambda: self.ok("GET", f"/audiences/{audience}/import"),
+            lambda seen: seen["status"] not in {"PENDING", "PROCESSING"},
+        )
+
+    def load(self, audience: str, body: bytes) -> Any:
+        """Import a file and see it through."""
+        answer = put_csv(self.begin(audience)["uploadUrl"], body)
+        assert answer.status_code == 200, answer.text
+        return self.imported(audience)
+
+    def count(self, audience: str) -> int:
+        return int(self.ok("GET", f"/audiences/{audience}/count")["count"])
+
+
+def put_csv(url: str, body: bytes, **headers: str) -> requests.Response:
+    """PUT to a presigned address, as the vendor's page shows it."""
+    return requests.put(url, data=body, headers={"Content-Type": "text/csv", **headers}, timeout=TIMEOUT)
+
+
+class CommBox(Bearer):
+    """A caller of CommBox."""
+
+    def create(self, *phones: str, name: str = "NE_USA-above50") -> str:
+        found = self.ok("POST", "/audiences", 201, data={"name": name}, files=phone_file(*phones))
+        return str(found["data"]["id"])
+
+    def audiences(self) -> dict[str, Any]:
+        return {item["id"]: item for item in self.ok("GET", "/audiences")["data"]}
+
+
+def phone_file(*phones: str) -> dict[str, Any]:
+    """The form's file part."""
+    return {"audience_file": ("audience.csv", csv_bytes("phone1", *phones), "text/csv")}
+
+
 class Running:
     """A running sandbox."""
 
@@ -156,6 +222,15 @@ class Running:
         }
         assert caller.data("POST", "/account/login", json=body) is True
         return caller
+
+    def fanfare(self, key: str | None = None, suffix: str = "") -> Fanfare:
+        return Fanfare(self.info["fanfare_url"] + suffix, key or self.info["fanfare_secret_key"])
+
+    def commbox(self, key: str | None = None) -> CommBox:
+        return CommBox(self.info["commbox_url"], key or self.info["commbox_api_key"])
+
+    def fault(self, **order: Any) -> Any:
+        return self.admin("faults", "POST", json=order)
 
     def foreigner(self) -> Caller:
         return self.login("foreign@example.com", "foreign-password")

@@ -32,7 +32,11 @@ def test_the_printed_line_says_where_everything_is(cli_sandbox: Running) -> None
     assert set(cli_sandbox.info) == {
         *("api_url", "s3_url", "bucket", "username", "password"),
         *("aws_access_key_id", "aws_secret_access_key", "region"),
+        *("fanfare_url", "fanfare_secret_key", "fanfare_organization_id", "commbox_url", "commbox_api_key"),
     }
+    assert cli_sandbox.info["fanfare_url"] == f"{cli_sandbox.api}/fanfare/api"
+    assert cli_sandbox.info["commbox_url"] == f"{cli_sandbox.api}/commbox"
+    assert cli_sandbox.info["fanfare_secret_key"].startswith("sk_test_")
     assert cli_sandbox.info["bucket"] == "audience-onboarding"
     for url in ("api_url", "s3_url"):
         assert cli_sandbox.info[url].startswith("http://127.0.0.1:")

@@ -1,4 +1,4 @@
-"""A vendor without sockets and threads: fake bucket, manual clock, and a worker that is stepped by hand."""
+"""Vendors without sockets and threads: fake bucket, manual clock, and a worker that is stepped by hand."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from sandbox.bucket import BucketWatcher, ObjectGoneError, ObjectInfo, OpenedObj
 from sandbox.clock import ManualClock
 from sandbox.digital_audience.processor import UploadProcessor
 from sandbox.digital_audience.state import ActivationOrder, Audience, DigitalAudienceState, Segment
+from sandbox.fanfare.processor import ImportProcessor
+from sandbox.fanfare.state import Audience as FanfareAudience
+from sandbox.fanfare.state import FanfareState, Import
 from sandbox.journal import Journal, ObjectEvent
 from sandbox.settings import SandboxSettings, SettingsStore
 from sandbox.timeline import Timeline
@@ -119,6 +122,58 @@ class World:
         self.upload(audience, body, mode=mode, name=name)
         self.step()
         self.step(self.settings.current.processing_delay)
+
+    def events(self) -> list[ObjectEvent]:
+        return [entry for entry in self.journal.entries(kind="object")[0] if isinstance(entry, ObjectEvent)]
+
+
+class FanfareWorld:
+    """Fanfare, to be stepped."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.clock = ManualClock()
+        self.settings = SettingsStore(SandboxSettings(**settings))
+        self.journal = Journal(self.clock, limit=1000)
+        self.store = FakeStore(self.clock)
+        self.timeline = Timeline()
+        self.state = FanfareState(self.clock, self.settings, self.timeline)
+        self.processor = ImportProcessor(
+            state=self.state, store=self.store, settings=self.settings, journal=self.journal
+        )
+        self.watcher = BucketWatcher(self.store)
+        self.worker = Worker(
+            watcher=self.watcher,
+            timeline=self.timeline,
+            clock=self.clock,
+            settings=self.settings,
+            journal=self.journal,
+        )
+        self.worker.consumers = [self.processor]
+        self.organization, self.foreign = self.state.organizations
+
+    def audience(self, type_: str = "STATIC_LIST", **more: Any) -> FanfareAudience:
+        return self.state.create(self.organization, {"name": "list", **more}, type_)
+
+    def upload(self, item: Import, body: bytes) -> None:
+        self.store.put(item.s3_key, body)
+        self.watcher.touch()
+
+    def step(self, advance: float = 0.0) -> None:
+        self.clock.advance(advance)
+        self.worker.step()
+
+    def load(self, audience: FanfareAudience, body: bytes) -> Import:
+        """Import a file and see it through."""
+        item = self.state.new_import(audience)
+        self.upload(item, body)
+        self.step()
+        settings = self.settings.current
+        self.step(settings.fanfare_pending_delay)
+        self.step(settings.fanfare_import_delay)
+        return item
+
+    def profiles(self, audience: FanfareAudience) -> list[dict[str, Any]]:
+        return [consumer.profile for consumer in audience.members_in_order()]
 
     def events(self) -> list[ObjectEvent]:
         return [entry for entry in self.journal.entries(kind="object")[0] if isinstance(entry, ObjectEvent)]

@@ -19,7 +19,7 @@ from sandbox.cli import build_parser
 from sandbox.clock import ManualClock, iso
 from sandbox.digital_audience.bodies import Activate, CreateCrmAudience, UpdateEndDate, parse_time
 from sandbox.journal import ApiCall, Journal
-from sandbox.settings import START_ONLY, SandboxSettings, SettingsStore, StartOnlySettingError
+from sandbox.settings import SECRET, START_ONLY, SandboxSettings, SettingsStore, StartOnlySettingError
 from sandbox.timeline import Timeline
 from tests.unit.sandbox.support import FakeStore, World, emails
 
@@ -170,6 +170,10 @@ def test_visible_settings_hold_no_secret() -> None:
     shown = SettingsStore(SandboxSettings()).visible()
     assert shown["session_lifetime"] == 3600
     assert not {"password", "foreign_password", "aws_secret_access_key"} & shown.keys()
+    assert not SECRET & shown.keys()
+    named = {name for name in SandboxSettings.model_fields if name.endswith(("_key", "password"))}
+    # history_key names a field of an answer
+    assert named - {"history_key"} == SECRET
 
 
 def test_every_setting_has_an_option_and_a_description() -> None:
