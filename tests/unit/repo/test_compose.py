@@ -195,6 +195,14 @@ def test_sandbox_is_where_the_connections_point(services: dict[str, dict[str, An
     assert given.password == given.aws_secret_access_key == "${SANDBOX_PASSWORD:?run make env}"
     assert s3["extra"]["endpoint_url"] == f"http://sandbox:{given.s3_port}"
     assert s3["extra"]["service_config"]["s3"]["bucket_name"] == given.bucket
+    fanfare = json.loads(connections["AIRFLOW_CONN_FANFARE_DEFAULT"])
+    commbox = json.loads(connections["AIRFLOW_CONN_COMMBOX_DEFAULT"])
+    assert (fanfare["host"], commbox["host"]) == (f"{api['host']}/fanfare/api", f"{api['host']}/commbox")
+    keys = (given.fanfare_secret_key, given.commbox_api_key)
+    assert [key.replace(given.password, "chosen") for key in keys] == [
+        fanfare["password"],
+        commbox["password"],
+    ]
     published = {port.rsplit(":", 1)[1] for port in services["sandbox"]["ports"]}
     assert published == {str(given.port), str(given.s3_port)}
 

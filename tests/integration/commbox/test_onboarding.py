@@ -1,0 +1,248 @@
+"""CommBox's operators and waits against the sandbox: once, again, after a crash, and a thousand at once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.sdk import BaseHook
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+
+from audience_onboarding.commbox import (
+    CommBoxFindAudienceOperator,
+    CommBoxListAudiencesOperator,
+    CommBoxOnboardCrmOperator,
+    CommBoxUserCountSensor,
+)
+from audience_onboarding.commbox.hooks import CommBoxHook
+from audience_onboarding.commbox.triggers import CommBoxUserCountTrigger
+from audience_onboarding.errors import TransientError
+from audience_onboarding.orchestration import ensure as ensuring
+from audience_onboarding.orchestration.memory import LAST_LOAD_KEY, audience_asset
+from scripts.local_stack import Sandbox
+from tests.fakes import AssetStores, task_context
+from tests.integration.faults import calls, fault
+from tests.integration.killed import FileStores, run_and_kill
+
+pytestmark = pytest.mark.usefixtures("connections")
+
+ASSET = audience_asset("commbox", "list")
+AUDIENCES = "/commbox/audiences"
+COLUMNS = {"phone": "Mobile"}
+
+
+@pytest.fixture
+def stores() -> AssetStores:
+    return AssetStores()
+
+
+def upload(source: Path, stores: AssetStores, **changes: Any) -> dict[str, Any]:
+    arguments: dict[str, Any] = {
+        "source": str(source),
+        "columns": COLUMNS,
+        "audience_name": "Alerts",
+        "load_date": "2026-11-20",
+        "allow_raw": True,
+        "asset": ASSET,
+    }
+    operator = CommBoxOnboardCrmOperator(task_id="upload", **{**arguments, **changes})
+    result: dict[str, Any] = operator.execute(task_context(stores=stores))
+    return result
+
+
+def wait(load: dict[str, Any]) -> dict[str, Any]:
+    sensor = CommBoxUserCountSensor(
+        task_id="wait", upload=load, deferrable=False, poke_interval=0.1, timeout=30
+    )
+    result: dict[str, Any] = sensor.execute(task_context())
+    return result
+
+
+def confirm(stores: AssetStores, load: dict[str, Any], seen: dict[str, Any]) -> None:
+    """What the DAG's task record_load does."""
+    record = {**load, **seen, "run_id": "manual__1"}
+    stores[ASSET].set(LAST_LOAD_KEY, json.loads(json.dumps(record)))
+
+
+def numbers(tmp_path: Path, count: int) -> Path:
+    path = tmp_path / "numbers.csv"
+    path.write_text(
+        "Mobile\n" + "".join(f"06{10_000_000 + number}\n" for number in range(count)), encoding="utf-8"
+    )
+    return path
+
+
+def audiences() -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = CommBoxListAudiencesOperator(task_id="list").execute(task_context())
+    return found
+
+
+def test_the_first_load_creates_the_audience_and_later_ones_replace_it(
+    sandbox: Sandbox, stores: AssetStores, tmp_path: Path
+) -> None:
+    find = CommBoxFindAudienceOperator(task_id="find", audience_name="Alerts", asset=ASSET)
+    assert find.execute(task_context(stores=stores)) is None
+    first = upload(numbers(tmp_path, 5), stores)
+    seen = wait(first)
+    assert (first["rows_sent"], seen["user_count"]) == (5, 5)
+    confirm(stores, first, seen)
+    assert find.execute(task_context(stores=stores)) == first["audience_id"]
+
+    second = upload(numbers(tmp_path, 3), stores, load_date="2026-11-21", audience_id=first["audience_id"])
+
+    assert second["audience_id"] == first["audience_id"]
+    assert wait(second)["user_count"] == 3
+    assert len(audiences()) == 1
+
+
+def test_the_same_load_again_sends_nothing(sandbox: Sandbox, stores: AssetStores, tmp_path: Path) -> None:
+    source = numbers(tmp_path, 4)
+    first = upload(source, stores)
+    seen = wait(first)
+    confirm(stores, first, seen)
+
+    again = upload(source, stores)
+
+    assert again["uploaded"] is False
+    assert wait(again) == {name: seen[name] for name in ("audience_id", "user_count")}
+    assert calls(sandbox, "PUT", f"/{first['audience_id']}") == []
+
+
+def test_an_older_list_does_not_take_the_place_of_a_newer_one(
+    sandbox: Sandbox, stores: AssetStores, tmp_path: Path
+) -> None:
+    first = upload(numbers(tmp_path, 4), stores)
+    confirm(stores, first, wait(first))
+
+    with pytest.raises(AirflowSkipException, match="Superseded"):
+        upload(numbers(tmp_path, 2), stores, load_date="2026-11-19")
+    with pytest.raises(AirflowFailException, match="UploadConflictError"):
+        upload(numbers(tmp_path, 2), stores)
+    assert wait(upload(numbers(tmp_path, 2), stores, supersede=True))["user_count"] == 2
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_lost_answer_to_the_creation_is_settled_by_the_list(
+    sandbox: Sandbox, stores: AssetStores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    source = numbers(tmp_path, 4)
+    fault(sandbox, "commbox", "POST", AUDIENCES, when=when, action="drop")
+    with pytest.raises(TransientError, match="It is not clear yet"):
+        upload(source, stores)
+    if when == "before":
+        monkeypatch.setattr(ensuring, "SETTLE_AFTER", timedelta(0))
+
+    load = upload(source, stores)
+
+    assert wait(load)["user_count"] == 4
+    assert len(audiences()) == 1
+
+
+def test_a_worker_that_is_killed_after_the_post_leaves_one_audience(sandbox: Sandbox, tmp_path: Path) -> None:
+    store, source = tmp_path / "state.json", numbers(tmp_path, 4)
+    fault(sandbox, "commbox", "POST", AUDIENCES, when="after", action="delay", seconds=60)
+    arguments = {
+        "source": str(source),
+        "columns": COLUMNS,
+        "audience_name": "Alerts",
+        "load_date": "2026-11-20",
+        "allow_raw": True,
+    }
+
+    run_and_kill(
+        "audience_onboarding.commbox:CommBoxOnboardCrmOperator",
+        arguments,
+        store=store,
+        done=audiences,
+        log=tmp_path / "killed.log",
+    )
+    assert "intent" in json.loads(store.read_text())["audience"]
+    sandbox.admin("faults", method="DELETE")
+    load = upload(source, FileStores(store), asset=audience_asset("test", "list"))
+
+    assert wait(load)["user_count"] == 4
+    assert [item["id"] for item in audiences()] == [load["audience_id"]]
+
+
+def test_a_list_of_which_the_vendor_leaves_out_some(sandbox: Sandbox, tmp_path: Path) -> None:
+    sandbox.admin("settings", method="PATCH", json={"commbox_processing_delay": 0})
+    created = upload(numbers(tmp_path, 10), AssetStores())
+    client = CommBoxHook().client
+    trigger = CommBoxUserCountTrigger(
+        conn_id="commbox_default",
+        audience_id=created["audience_id"],
+        rows=11,
+        poll_interval=1,
+        deadline=time.time() + 60,
+    )
+
+    assert trigger.look(client).event is None
+    assert "lower 'minimum_share'" in trigger.look(client).reason
+    trigger.minimum_share = 0.9
+    assert trigger.look(client).event is not None
+
+
+def test_the_key_that_a_person_has_to_renew(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    good, message = CommBoxHook().test_connection()
+    assert good is True
+    assert "0 audiences" in message
+    connection = {"conn_type": "commbox", "host": sandbox.info["commbox_url"], "password": "expired-key"}
+    monkeypatch.setenv("AIRFLOW_CONN_OTHER", json.dumps(connection))
+
+    with pytest.raises(AirflowFailException, match=r"AuthenticationError: .* Settings > API"):
+        upload(numbers(tmp_path, 1), AssetStores(), commbox_conn_id="other")
+
+
+def test_a_thousand_waits_share_one_look_per_interval(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand triggers in one event loop, as in a triggerer, against the real list over HTTP."""
+    ids = [
+        upload(numbers(tmp_path, 2), AssetStores(), audience_name=f"List {number}")["audience_id"]
+        for number in range(20)
+    ]
+    before = len(calls(sandbox, "GET", "/audiences"))
+    interval = 0.5
+    triggers = [
+        CommBoxUserCountTrigger(
+            conn_id="commbox_default",
+            audience_id=ids[number % len(ids)],
+            rows=3,
+            poll_interval=interval,
+            deadline=time.time() + 60,
+        )
+        for number in range(1000)
+    ]
+    connection = BaseHook.get_connection("commbox_default")
+
+    async def known(conn_id: str) -> Any:
+        # Asking Airflow a thousand times is not what is measured here.
+        return connection
+
+    monkeypatch.setattr(BaseHook, "aget_connection", known)
+
+    async def everybody() -> tuple[list[Any], float]:
+        started = time.monotonic()
+        waits = [asyncio.ensure_future(anext(trigger.run())) for trigger in triggers]
+        looks_before_the_change = 4
+        while len(calls(sandbox, "GET", "/audiences")) - before < looks_before_the_change:
+            await asyncio.sleep(0.05)
+        for audience_id in ids:
+            await asyncio.get_running_loop().run_in_executor(
+                None, lambda i=audience_id: upload(numbers(tmp_path, 3), AssetStores(), audience_id=i)
+            )
+        return [event.payload for event in await asyncio.gather(*waits)], time.monotonic() - started
+
+    events, seconds = asyncio.run(everybody())
+
+    assert {event["status"] for event in events} == {"success"}
+    # The uploads look at the list as well, once each.
+    looks = len(calls(sandbox, "GET", "/audiences")) - before - len(ids)
+    assert 4 <= looks <= seconds / interval + 1

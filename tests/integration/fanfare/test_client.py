@@ -1,0 +1,382 @@
+"""Every documented operation and status of Fanfare's audience API, over real HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from audience_onboarding.errors import (
+    AuthenticationError,
+    ConflictError,
+    NotFoundError,
+    Outcome,
+    PermissionDeniedError,
+    RateLimitedError,
+    RequestRejectedError,
+    TooLargeError,
+    VendorError,
+    VendorUnavailableError,
+)
+from audience_onboarding.fanfare.client import FanfareClient
+from audience_onboarding.fanfare.models import (
+    AudienceChanges,
+    AudienceDraft,
+    AudienceType,
+    Import,
+    LoyaltyTier,
+    RuleDraft,
+    RuleOperator,
+    SyncSourceDraft,
+    SyncStatus,
+)
+from audience_onboarding.fanfare.settings import FanfareSettings
+from scripts.local_stack import Sandbox, wait_for
+from tests.integration.faults import calls, fault
+
+AUDIENCES = r"/fanfare/api/audiences"
+ONE = rf"{AUDIENCES}/[^/]+"
+
+
+@pytest.fixture
+def client(sandbox: Sandbox) -> FanfareClient:
+    return client_of(sandbox)
+
+
+def client_of(sandbox: Sandbox, *, key: str | None = None, **options: Any) -> FanfareClient:
+    return FanfareClient(
+        FanfareSettings.from_options(
+            host=sandbox.info["fanfare_url"],
+            key=key or sandbox.info["fanfare_secret_key"],
+            options={"read_timeout": 5, **options},
+        )
+    )
+
+
+def draft(
+    name: str = "Fans", audience_type: AudienceType = AudienceType.STATIC_LIST, **more: Any
+) -> AudienceDraft:
+    return AudienceDraft(name=name, type=audience_type, **more)
+
+
+def rule(
+    field: str = "totalOrders", operator: RuleOperator = RuleOperator.GREATER_THAN, *values: Any
+) -> RuleDraft:
+    return RuleDraft(field=field, operator=operator, values=values or (3,))
+
+
+def finished(client: FanfareClient, audience_id: str, import_id: str) -> Import:
+    def is_finished() -> Import | None:
+        found = client.find_import(audience_id, import_id)
+        return found if found and found.status not in {"PENDING", "PROCESSING"} else None
+
+    return wait_for(is_finished, "The end of the import", timeout=20)
+
+
+def test_an_audience_is_created_listed_loaded_updated_and_archived(client: FanfareClient) -> None:
+    created = client.create_audience(draft(description="Presale", metadata={"season": 2026}))
+    assert (created.name, created.type, created.archived) == ("Fans", AudienceType.STATIC_LIST, False)
+    assert [item.id for item in client.list_audiences()] == [created.id]
+    found = client.find_audience("Fans", AudienceType.STATIC_LIST)
+    assert found is not None
+    assert found.id == created.id
+
+    client.update_audience(created.id, AudienceChanges(name="Friends", description=None))
+    loaded = client.get_audience(created.id)
+    assert (loaded.name, loaded.description, loaded.metadata) == ("Friends", None, {"season": 2026})
+    assert loaded.rules == ()
+    assert loaded.imports == ()
+
+    assert client.archive_audience(created.id).archived is True
+    assert client.find_audience("Friends", AudienceType.STATIC_LIST) is None
+
+
+def test_all_pages_of_the_list_are_read(client: FanfareClient) -> None:
+    ids = [client.create_audience(draft(f"Fans {number}")).id for number in range(205)]
+
+    assert sorted(item.id for item in client.list_audiences()) == sorted(ids)
+    assert client.find_audience("Fans 204", AudienceType.STATIC_LIST) is not None
+
+
+def test_the_rules_of_a_dynamic_audience(client: FanfareClient) -> None:
+    audience = client.create_audience(draft(audience_type=AudienceType.DYNAMIC, rules=[rule()]))
+    (first,) = client.list_rules(audience.id)
+    assert (first.field, first.operator, first.values) == ("totalOrders", "GREATER_THAN", (3,))
+    second = client.add_rule(audience.id, rule("tags", RuleOperator.CONTAINS, "vip"))
+    assert client.get_rule(audience.id, second.id).field == "tags"
+    client.update_rule(audience.id, second.id, rule("tags", RuleOperator.NOT_CONTAINS, "staff"))
+    assert client.get_rule(audience.id, second.id).operator == "NOT_CONTAINS"
+    client.delete_rule(audience.id, first.id)
+    assert [item.id for item in client.list_rules(audience.id)] == [second.id]
+
+    client.replace_rules(audience.id, [rule("email", RuleOperator.EXISTS, True), rule()])
+    assert [item.field for item in client.list_rules(audience.id)] == ["email", "totalOrders"]
+
+
+NUMBER_OF_VALUES = {"BETWEEN": 2, "EXISTS": 0, "NOT_EXISTS": 0}
+
+
+@pytest.mark.parametrize("operator", list(RuleOperator))
+def test_each_rule_operator_is_one_that_the_vendor_knows(
+    client: FanfareClient, operator: RuleOperator
+) -> None:
+    values = (1, 2)[: NUMBER_OF_VALUES.get(operator.value, 1)]
+    wanted = RuleDraft(field="age", operator=operator, values=values)
+    audience = client.create_audience(draft(audience_type=AudienceType.DYNAMIC, rules=[wanted]))
+
+    (found,) = client.get_audience(audience.id).rules or ()
+    assert (found.operator, found.values) == (operator.value, values)
+
+
+def test_an_import_from_start_to_end(client: FanfareClient, sandbox: Sandbox) -> None:
+    audience = client.create_audience(draft())
+    assert client.get_import(audience.id) is None
+    started = client.start_import(audience.id)
+    assert started.status == "PENDING"
+    client.upload(
+        started.upload_url,
+        b"email,phone\r\nanna@example.com,+31612345678\r\nben@example.com,\r\nnonsense,\r\n",
+    )
+
+    found = finished(client, audience.id, started.id)
+
+    assert found.status in {"COMPLETED", "SUCCESS"}
+    assert (found.processed_consumers, found.error_count) == (2, 1)
+    (error,) = found.errors or ()
+    assert error.issues
+    assert "nonsense" not in repr(found)
+    assert client.count(audience.id) == 2
+    assert len(set(client.member_ids(audience.id))) == 2
+    (put,) = sandbox.admin("journal?kind=s3")["entries"]
+    assert put["operation"] == "PutObject"
+    assert put["success"] is True
+
+
+def test_all_members_are_paged_through(client: FanfareClient) -> None:
+    audience = client.create_audience(draft())
+    started = client.start_import(audience.id)
+    rows = "".join(f"fan{number}@example.com\r\n" for number in range(230))
+    client.upload(started.upload_url, f"email\r\n{rows}".encode())
+    finished(client, audience.id, started.id)
+
+    assert len(set(client.member_ids(audience.id))) == 230
+
+
+def test_an_earlier_import_is_still_found(client: FanfareClient) -> None:
+    audience = client.create_audience(draft())
+    first, second = client.start_import(audience.id), client.start_import(audience.id)
+
+    shown = client.get_import(audience.id)
+    assert shown is not None
+    assert shown.id == second.id
+    earlier = client.find_import(audience.id, first.id)
+    assert earlier is not None
+    assert earlier.id == first.id
+
+
+def test_a_synced_list(client: FanfareClient, sandbox: Sandbox) -> None:
+    source = SyncSourceDraft(sync_source="klaviyo:list", sync_source_id="XyZ")
+    audience = client.create_audience(
+        draft(audience_type=AudienceType.SYNCED_LIST, primary_sync_source=source)
+    )
+    before = client.status(audience.id)
+
+    started = client.sync(audience.id)
+
+    assert started is not None
+    assert (started.success, started.status) == (True, "PENDING")
+    assert client.sync(audience.id) is None  # 409: under way already
+    status = wait_for(
+        lambda: (seen := client.status(audience.id)).sync_status is SyncStatus.SUCCESS and seen,
+        "The sync",
+        timeout=20,
+    )
+    assert status.last_synced_at is not None
+    assert status.version != before.version
+
+
+def test_what_is_no_synced_list_cannot_be_synced(client: FanfareClient) -> None:
+    audience = client.create_audience(draft())
+
+    with pytest.raises(RequestRejectedError, match="Audience is not a synced list") as error:
+        client.sync(audience.id)
+
+    assert error.value.status == 400
+
+
+def test_loyalty_tiers_and_their_group(client: FanfareClient) -> None:
+    made = client.create_loyalty_tiers(
+        group_name="Loyalty",
+        attribute="totalOrderValue",
+        tiers=[
+            LoyaltyTier(name="Silver", order=1, start_value=0, end_value=100),
+            LoyaltyTier(name="Gold", order=2, start_value=100),
+        ],
+    )
+
+    assert [item.name for item in made.audiences] == ["Silver", "Gold"]
+    group_id = made.audiences[0].group_id
+    assert group_id is not None
+    assert {item.name for item in client.list_group(group_id)} == {"Silver", "Gold"}
+
+
+def test_the_other_generation_of_the_pages_is_understood_as_well(sandbox: Sandbox) -> None:
+    sandbox.admin("settings", method="PATCH", json={"fanfare_docs_generation": "handwritten"})
+    with pytest.raises(RequestRejectedError, match="type"):
+        client_of(sandbox).create_audience(draft())
+    client = client_of(sandbox, static_list_type="STATIC")
+    audience = client.create_audience(draft())
+
+    assert client.find_audience("Fans", AudienceType.STATIC_LIST) is not None
+    assert client.get_audience(audience.id).type is AudienceType.STATIC_LIST
+    started = client.start_import(audience.id)
+    client.upload(started.upload_url, b"email\r\nanna@example.com\r\n")
+    assert finished(client, audience.id, started.id).status == "SUCCESS"
+    assert client.count(audience.id) == 1
+
+
+def test_the_address_with_v1_works_too(sandbox: Sandbox) -> None:
+    settings = FanfareSettings.from_options(
+        host=sandbox.info["fanfare_url"] + "/v1", key=sandbox.info["fanfare_secret_key"], options={}
+    )
+
+    assert list(FanfareClient(settings).list_audiences()) == []
+
+
+def test_a_wrong_key_says_what_to_do(sandbox: Sandbox) -> None:
+    with pytest.raises(AuthenticationError, match="Rotating a secret key makes the old one invalid") as error:
+        list(client_of(sandbox, key="sk_test_wrong").list_audiences())
+
+    assert error.value.status == 401
+
+
+def test_a_key_of_another_organization_changes_nothing(sandbox: Sandbox, client: FanfareClient) -> None:
+    audience = client.create_audience(draft())
+    other = client_of(sandbox, organization="3c90c3cc-0d44-4b50-8888-8dd25736052a")
+
+    with pytest.raises(Exception, match="The key belongs to organization"):
+        other.find_audience("Fans", AudienceType.STATIC_LIST)
+    with pytest.raises(Exception, match="The key belongs to organization"):
+        other.get_audience(audience.id)
+
+
+def test_an_unknown_audience(client: FanfareClient) -> None:
+    with pytest.raises(NotFoundError, match="Audience 3c90c3cc-0d44-4b50-8888-8dd25736052a") as error:
+        client.get_audience("3c90c3cc-0d44-4b50-8888-8dd25736052a")
+
+    assert error.value.status == 404
+
+
+def test_what_the_vendor_does_not_take_is_named_by_field(client: FanfareClient) -> None:
+    with pytest.raises(RequestRejectedError) as error:
+        client._call("POST", "/audiences", json={"name": "Fans", "type": "LIST"})
+
+    assert error.value.status == 400
+    assert "type" in str(error.value)
+
+
+SHAPES = ["spec", "errors_page", "troubleshooting"]
+
+STATUSES = [
+    (400, RequestRejectedError, Outcome.NOT_DONE),
+    (401, AuthenticationError, Outcome.NOT_DONE),
+    (403, PermissionDeniedError, Outcome.NOT_DONE),
+    (404, NotFoundError, Outcome.NOT_DONE),
+    (409, ConflictError, Outcome.NOT_DONE),
+    (413, TooLargeError, Outcome.NOT_DONE),
+    (422, RequestRejectedError, Outcome.NOT_DONE),
+    (423, VendorUnavailableError, Outcome.NOT_DONE),
+    (429, RateLimitedError, Outcome.NOT_DONE),
+    (500, VendorUnavailableError, Outcome.UNKNOWN),
+    (502, VendorUnavailableError, Outcome.UNKNOWN),
+    (503, VendorUnavailableError, Outcome.UNKNOWN),
+    (504, VendorUnavailableError, Outcome.UNKNOWN),
+]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(("status", "kind", "outcome"), STATUSES)
+def test_each_status_is_one_error_in_whatever_shape(
+    sandbox: Sandbox,
+    client: FanfareClient,
+    shape: str,
+    status: int,
+    kind: type[VendorError],
+    outcome: Outcome,
+) -> None:
+    sandbox.admin("settings", method="PATCH", json={"fanfare_error_shape": shape})
+    fault(sandbox, "fanfare", "POST", AUDIENCES, status=status)
+
+    with pytest.raises(VendorError) as error:
+        client.create_audience(draft())
+
+    assert type(error.value) is kind
+    assert error.value.status == status
+    assert error.value.outcome is outcome
+    assert "Fanfare POST /audiences" in str(error.value)
+    assert f"HTTP {status}" in str(error.value)
+    assert list(client.list_audiences()) == []
+
+
+@pytest.mark.parametrize("action", ["drop"])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_broken_connection_leaves_a_creation_unclear(
+    sandbox: Sandbox, client: FanfareClient, when: str, action: str
+) -> None:
+    fault(sandbox, "fanfare", "POST", AUDIENCES, when=when, action=action)
+
+    with pytest.raises(VendorUnavailableError, match="cannot be reached") as error:
+        client.create_audience(draft())
+
+    assert error.value.outcome is Outcome.UNKNOWN
+    assert len(list(client.list_audiences())) == (1 if when == "after" else 0)
+
+
+@pytest.mark.parametrize("form", ["seconds", "date"])
+def test_the_rate_limit_is_waited_for_in_either_form(sandbox: Sandbox, form: str) -> None:
+    sandbox.admin("settings", method="PATCH", json={"fanfare_rate_limit": 3, "fanfare_retry_after": form})
+    client = client_of(sandbox)
+    for _ in range(3):
+        list(client.list_audiences())
+    # The last answer said that none is left: nothing more is sent.
+    with pytest.raises(RateLimitedError) as foreseen:
+        list(client.list_audiences())
+    assert len(calls(sandbox, "GET", "/audiences")) == 3
+    assert foreseen.value.retry_after is not None
+    assert 10 < foreseen.value.retry_after <= 62
+
+    # Somebody else's process does not know.
+    with pytest.raises(RateLimitedError, match="Rate limit exceeded") as error:
+        list(client_of(sandbox).list_audiences())
+    assert error.value.retry_after is not None
+    assert 0 < error.value.retry_after <= 61
+
+
+@pytest.fixture
+def presigned(client: FanfareClient, sandbox: Sandbox) -> Iterator[str]:
+    audience = client.create_audience(draft())
+    yield client.start_import(audience.id).upload_url
+    (put,) = [item for item in sandbox.admin("journal?kind=s3")["entries"] if item["method"] == "PUT"]
+    assert put.get("authorization") in {False, None}
+
+
+def test_the_key_does_not_travel_to_the_presigned_address(client: FanfareClient, presigned: str) -> None:
+    client.upload(presigned, b"email\r\nanna@example.com\r\n")
+
+
+def test_an_expired_presigned_address_is_asked_for_anew_by_the_next_try(sandbox: Sandbox) -> None:
+    sandbox.admin("settings", method="PATCH", json={"fanfare_upload_url_lifetime": 0.01})
+    client = client_of(sandbox)
+    started = client.start_import(client.create_audience(draft()).id)
+
+    def refused() -> VendorUnavailableError | None:
+        try:
+            client.upload(started.upload_url, b"email\r\nanna@example.com\r\n")
+        except VendorUnavailableError as error:
+            return error
+        return None
+
+    error = wait_for(refused, "The end of the address", timeout=10)
+    assert "The next try asks for a new one" in str(error)
+    assert "X-Amz" not in str(error)
