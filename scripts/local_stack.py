@@ -174,6 +174,21 @@ class Sandbox:
                     "password": self.info["password"],
                 }
             ),
+            "AIRFLOW_CONN_FANFARE_DEFAULT": json.dumps(
+                {
+                    "conn_type": "fanfare",
+                    "host": self.info["fanfare_url"],
+                    "password": self.info["fanfare_secret_key"],
+                    "extra": {"organization": self.info["fanfare_organization_id"]},
+                }
+            ),
+            "AIRFLOW_CONN_COMMBOX_DEFAULT": json.dumps(
+                {
+                    "conn_type": "commbox",
+                    "host": self.info["commbox_url"],
+                    "password": self.info["commbox_api_key"],
+                }
+            ),
             "AIRFLOW_CONN_AUDIENCE_S3": json.dumps(
                 {
                     "conn_type": "aws",

@@ -41,7 +41,8 @@ def settings(*, sandbox: bool) -> dict[str, str]:
         "AIRFLOW_API_SECRET_KEY": secrets.token_urlsafe(48),
         "POSTGRES_PASSWORD": secrets.token_hex(24),
         "REDIS_PASSWORD": secrets.token_hex(24),
-        "SANDBOX_PASSWORD": secrets.token_urlsafe(24),
+        # Also part of a secret key, which knows letters, digits and underscores only.
+        "SANDBOX_PASSWORD": secrets.token_hex(24),
     }
     if sandbox:
         values["COMPOSE_PROFILES"] = "sandbox"
@@ -68,9 +69,17 @@ def sandbox_connections(password: str) -> dict[str, str]:
             "service_config": {"s3": {"bucket_name": SANDBOX_BUCKET}},
         },
     }
+    fanfare = {
+        "conn_type": "fanfare",
+        "host": "http://sandbox:8100/fanfare/api",
+        "password": f"sk_test_{password}",
+    }
+    commbox = {"conn_type": "commbox", "host": "http://sandbox:8100/commbox", "password": password}
     return {
         "AIRFLOW_CONN_DIGITAL_AUDIENCE_DEFAULT": json.dumps(api),
         "AIRFLOW_CONN_AUDIENCE_S3": json.dumps(s3),
+        "AIRFLOW_CONN_FANFARE_DEFAULT": json.dumps(fanfare),
+        "AIRFLOW_CONN_COMMBOX_DEFAULT": json.dumps(commbox),
     }
 
 

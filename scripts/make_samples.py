@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write synthetic CRM extracts of two example audiences, one file a day.
+"""Write synthetic CRM extracts of the example audiences, one file a day.
 
 The same arguments give the same bytes, on every machine and Python version: names, dates and dirt are drawn from
 SHA-256, not from a random generator whose sequence might change.
@@ -130,6 +130,28 @@ EXTRACTS = (
             f"L{p.number:06d}", p.first_name, p.city, p.phone, p.email, f"{p.since:%d-%m-%Y}"
         ),
     ),
+    Extract(
+        name="presale_fans",
+        header=("Registration", "E-mail address", "Phone", "Registered"),
+        delimiter=",",
+        encoding="utf-8",
+        line_ending="\n",
+        share=400,
+        joined=(0, 30, 44, 90, 130),
+        left=(0, 3, 5, 8, 9),
+        row=lambda p: (f"R{p.number:06d}", p.email, p.phone, p.since.isoformat()),
+    ),
+    Extract(
+        name="service_alerts",
+        header=("Contract", "WhatsApp number"),
+        delimiter=",",
+        encoding="utf-8",
+        line_ending="\n",
+        share=250,
+        joined=(0, 8, 16, 24, 32),
+        left=(0, 10, 12, 30, 41),
+        row=lambda p: (f"C{p.number:05d}", p.phone),
+    ),
 )  # fmt: skip
 
 
@@ -204,7 +226,7 @@ def extract_bytes(extract: Extract, day: int, *, rows: int = DEFAULT_ROWS, seed:
     """The file of one day.
 
     :param day: 0 for the first date.
-    :param rows: rows of ``newsletter_nl`` on the first day, before duplicates; the other has two thirds of that.
+    :param rows: rows of ``newsletter_nl`` on the first day, before duplicates; the others have a share of that.
     :param seed: any number.
     """
     text = io.StringIO(newline="")

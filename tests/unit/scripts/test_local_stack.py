@@ -216,6 +216,11 @@ def test_airflow_is_given_connections_to_the_sandbox(tmp_path: Path) -> None:
         "region": "eu-west-1",
         "s3_url": "http://127.0.0.1:9400",
         "bucket": "b",
+        "fanfare_url": "http://127.0.0.1:9300/fanfare/api",
+        "fanfare_secret_key": "sk_test_1",
+        "fanfare_organization_id": "o",
+        "commbox_url": "http://127.0.0.1:9300/commbox",
+        "commbox_api_key": "k",
     }
 
     found = {name: json.loads(value) for name, value in sandbox.connections().items()}
@@ -225,6 +230,17 @@ def test_airflow_is_given_connections_to_the_sandbox(tmp_path: Path) -> None:
     storage = found["AIRFLOW_CONN_AUDIENCE_S3"]["extra"]
     assert storage["endpoint_url"] == "http://127.0.0.1:9400"
     assert storage["service_config"]["s3"]["bucket_name"] == "b"
+    fanfare, commbox = found["AIRFLOW_CONN_FANFARE_DEFAULT"], found["AIRFLOW_CONN_COMMBOX_DEFAULT"]
+    assert (fanfare["conn_type"], fanfare["password"], fanfare["extra"]) == (
+        "fanfare",
+        "sk_test_1",
+        {"organization": "o"},
+    )
+    assert (commbox["conn_type"], commbox["host"], commbox["password"]) == (
+        "commbox",
+        "http://127.0.0.1:9300/commbox",
+        "k",
+    )
 
 
 def test_what_was_never_started_can_be_stopped(tmp_path: Path) -> None:
