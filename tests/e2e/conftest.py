@@ -56,8 +56,11 @@ class Stack:
             },
             "wait": {"poll_seconds": 5},
             "retries": 2,
+            "retry_delay_seconds": 5,
         }
         definition.update(changes)
+        if definition["platform"] != "digital_audience":
+            del definition["campaign"]
         folder = self.include / "audiences"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{key}.yaml").write_text(yaml.safe_dump(definition), encoding="utf-8")
@@ -99,6 +102,19 @@ def _write_definitions(stack: Stack) -> None:
         stack.extract("history_list", day, rows=20 + number)
     stack.define("unclear_list")
     stack.extract("unclear_list", date(2026, 11, 20))
+    stack.define(
+        "fan_list",
+        platform="fanfare",
+        allow_raw=True,
+        upload={"rows_per_import": 10},
+        wait={"poll_seconds": 5},
+    )
+    stack.define("unclear_fans", platform="fanfare", allow_raw=True)
+    for key in ("alert_list", "unclear_alerts"):
+        source = {"path": f"crm/{key}/{{load_date}}.csv", "columns": {"phone": "Mobile"}}
+        stack.define(key, platform="commbox", allow_raw=True, source=source)
+    for key in ("fan_list", "unclear_fans", "alert_list", "unclear_alerts"):
+        stack.extract(key, date(2026, 11, 20))
     stack.define("wrong_password", connection="digital_audience_wrong")
     stack.define("unknown_audience", id=999_999)
     stack.define("missing_column")
