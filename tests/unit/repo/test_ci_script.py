@@ -22,7 +22,7 @@ lint:
 demo:
 	@mkdir -p build; cp demo.json build/demo.json; {demo}
 test:
-	@cp report.xml build/test-report.xml; echo "{closing_line}"; {test}
+	@cp report.xml build/test-report.xml; cp e2e.xml build/e2e-report.xml; echo "{closing_line}"; {test}
 """
 
 
@@ -43,11 +43,14 @@ def run(
     lint: str = "true",
     demo: str = "true",
     test: str = "true",
+    end_to_end: bool = False,
 ) -> subprocess.CompletedProcess[str]:
     text = MAKEFILE.format(lint=lint, demo=demo, test=test, closing_line=CLOSING_LINE)
+    reports = [PASSED, cases] if end_to_end else [cases, PASSED]
     (checkout / "Makefile").write_text(text)
     (checkout / "demo.json").write_text(result)
-    (checkout / "report.xml").write_text(f"<testsuites><testsuite>{cases}</testsuite></testsuites>")
+    for name, content in zip(("report.xml", "e2e.xml"), reports, strict=True):
+        (checkout / name).write_text(f"<testsuites><testsuite>{content}</testsuite></testsuites>")
     # Output to files: a process left behind would keep a pipe open.
     with (checkout / "out").open("w") as out:
         done = subprocess.run(
@@ -72,16 +75,18 @@ def test_success_closes_with_the_line_of_pytest(checkout: Path, cases: str) -> N
     assert done.stdout.splitlines()[-1] == CLOSING_LINE
 
 
-def test_skipped_test_fails_the_run(checkout: Path) -> None:
-    done = run(checkout, cases=PASSED + SKIPPED)
+@pytest.mark.parametrize("end_to_end", [False, True])
+def test_skipped_test_fails_the_run(checkout: Path, end_to_end: bool) -> None:
+    done = run(checkout, cases=PASSED + SKIPPED, end_to_end=end_to_end)
     assert done.returncode != 0
     assert "1 tests were skipped:\nt.left_out: no time" in done.stdout
 
 
-def test_no_test_fails_the_run(checkout: Path) -> None:
-    done = run(checkout, cases="")
+@pytest.mark.parametrize("end_to_end", [False, True])
+def test_no_test_fails_the_run(checkout: Path, end_to_end: bool) -> None:
+    done = run(checkout, cases="", end_to_end=end_to_end)
     assert done.returncode != 0
-    assert "No test was run." in done.stdout
+    assert "No test was run: build/" in done.stdout
 
 
 @pytest.mark.parametrize(
