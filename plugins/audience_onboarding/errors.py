@@ -56,6 +56,11 @@ class AudienceOnboardingError(Exception):
         self.next_step = self.next_step or next_step
         self.args = (self._message(),)
 
+    def advise(self, more: str) -> None:
+        """Add to the next step."""
+        self.next_step = f"{self.next_step}. {more}"
+        self.args = (self._message(),)
+
     def __reduce__(self) -> tuple[Any, ...]:
         # Exceptions are pickled by positional args by default, which keyword-only constructors refuse.
         return (_rebuild, (type(self), dict(self.__dict__)))

@@ -90,6 +90,10 @@ class PlatformOperator(BaseOperator, Generic[Hook, Id]):
             return f"the state store of asset {self.asset.name!r} (REST: /api/v2/assets/<asset>/state-store/<key>)"
         return "this task's state store (REST: .../taskInstances/<task>/state-store/<key>)"
 
+    def _how_to_start_anew(self) -> str:
+        """What to do where the remembered audience is gone; the remembered id goes before any name."""
+        return f"delete the key {AUDIENCE_KEY!r} in {self._settle_hint()}: then it is created anew"
+
     def _audience_id(self, context: Context, given: Any) -> Id:
         """``given``, or the id that the audience's asset remembers."""
         if not is_missing(given):

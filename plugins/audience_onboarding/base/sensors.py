@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Generic, NoReturn, TypeVar
@@ -23,16 +24,32 @@ from audience_onboarding.base.triggers import PollingTrigger
 from audience_onboarding.errors import (
     AudienceFailedError,
     AudienceOnboardingError,
+    ConfigurationError,
     TerminalError,
     TransientError,
 )
 from audience_onboarding.orchestration.failures import failure_of, terminal_errors_fail
+from audience_onboarding.orchestration.ids import Id, is_missing
 
 Hook = TypeVar("Hook", bound=PlatformHook[Any])
 
 DEFERRAL_GRACE = timedelta(minutes=2)
 """The trigger ends by itself at the time-out, with the last state seen. Airflow's own time-out of a deferral, which
 knows no state, comes this much later, for the case that the triggerer is gone."""
+
+
+def told_id(result: Mapping[str, Any] | None, given: Any, *, read: Callable[[Any], Id], wanted: str) -> Id:
+    """The audience that a sensor waits for: that of an earlier task's result, or the one that is given.
+
+    :param result: what the task has returned, if it is there.
+    :param read: reads an id as the platform spells them.
+    :param wanted: the arguments of which the sensor needs one, for the message.
+    :raises ConfigurationError: there is neither.
+    """
+    audience_id = result["audience_id"] if result else given
+    if is_missing(audience_id):
+        raise ConfigurationError(what=f"The sensor needs {wanted}")
+    return read(audience_id)
 
 
 class PlatformSensor(BaseSensorOperator, Generic[Hook]):

@@ -46,13 +46,8 @@ class CommBoxOperator(CommBoxConnected, PlatformOperator[CommBoxHook, str]):
         try:
             return client.check_static(client.load_audience(known))
         except NotFoundError as error:
-            raise NotFoundError(
-                what=error.what,
-                where=error.where,
-                why=error.why,
-                next_step=f"{error.next_step}. If it was deleted on purpose, delete the key {AUDIENCE_KEY!r} in "
-                f"{self._settle_hint()}: then it is created anew",
-            ) from None
+            error.advise(f"If it was deleted on purpose, {self._how_to_start_anew()}")
+            raise
 
 
 class CommBoxListAudiencesOperator(CommBoxOperator):

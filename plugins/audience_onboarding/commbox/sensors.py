@@ -7,14 +7,13 @@ from typing import Any
 
 from airflow.sdk import XComArg
 
-from audience_onboarding.base.sensors import PlatformSensor
+from audience_onboarding.base.sensors import PlatformSensor, told_id
 from audience_onboarding.base.templated import RemoteId
 from audience_onboarding.commbox.connected import CommBoxConnected
 from audience_onboarding.commbox.hooks import CommBoxHook
 from audience_onboarding.commbox.links import CommBoxPortalLink
 from audience_onboarding.commbox.triggers import CommBoxUserCountTrigger
-from audience_onboarding.errors import ConfigurationError
-from audience_onboarding.orchestration.ids import is_missing, text_id
+from audience_onboarding.orchestration.ids import text_id
 
 
 class CommBoxUserCountSensor(CommBoxConnected, PlatformSensor[CommBoxHook]):
@@ -60,10 +59,7 @@ class CommBoxUserCountSensor(CommBoxConnected, PlatformSensor[CommBoxHook]):
 
     @property
     def _waited_for(self) -> str:
-        audience_id = self.upload["audience_id"] if self.upload else self.audience_id
-        if is_missing(audience_id):
-            raise ConfigurationError(what="The sensor needs 'upload' or 'audience_id'")
-        return text_id(audience_id)
+        return told_id(self.upload, self.audience_id, read=text_id, wanted="'upload' or 'audience_id'")
 
     def known_result(self) -> dict[str, Any] | None:
         """A load that is confirmed already was not sent again."""

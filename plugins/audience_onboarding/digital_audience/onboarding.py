@@ -10,20 +10,19 @@ from airflow.sdk.definitions.context import Context
 
 from audience_onboarding.base.onboarding import OnboardCrmOperator, Sending, s3_client
 from audience_onboarding.crm.profiles import DIGITAL_AUDIENCE_S3
-from audience_onboarding.digital_audience.connected import DigitalAudienceConnected
 from audience_onboarding.digital_audience.hooks import DigitalAudienceHook
 from audience_onboarding.digital_audience.links import DigitalAudiencePortalLink, S3ObjectLink
 from audience_onboarding.digital_audience.models import Audience, UpdateMode
+from audience_onboarding.digital_audience.operators import DigitalAudienceOperator
 from audience_onboarding.digital_audience.readiness import Baseline
 from audience_onboarding.errors import ConfigurationError
-from audience_onboarding.orchestration.ids import number_id
 
 BASELINE_PREFIX = "baseline-"
 """The baseline of an upload travels in the object's own metadata: whoever finds the object, finds it too."""
 
 
 class DigitalAudienceOnboardCrmToS3Operator(
-    DigitalAudienceConnected, OnboardCrmOperator[DigitalAudienceHook, int]
+    DigitalAudienceOperator, OnboardCrmOperator[DigitalAudienceHook, int]
 ):
     """Read a CRM extract, hash it, and put it into the audience's folder in S3, once.
 
@@ -54,7 +53,6 @@ class DigitalAudienceOnboardCrmToS3Operator(
     operator_extra_links = (DigitalAudiencePortalLink(), S3ObjectLink())
     modes = tuple(mode.value for mode in UpdateMode)
     profile = DIGITAL_AUDIENCE_S3
-    read_id = staticmethod(number_id)
 
     def __init__(
         self,

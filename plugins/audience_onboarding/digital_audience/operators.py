@@ -15,6 +15,7 @@ from audience_onboarding.digital_audience.hooks import DigitalAudienceHook
 from audience_onboarding.digital_audience.links import DigitalAudiencePortalLink
 from audience_onboarding.digital_audience.models import Segment
 from audience_onboarding.errors import ConfigurationError
+from audience_onboarding.http import iso_moment
 from audience_onboarding.orchestration.failures import terminal_errors_fail
 from audience_onboarding.orchestration.ids import is_missing, number_id
 from audience_onboarding.orchestration.memory import AUDIENCE_KEY, CAMPAIGN_KEY, segment_key
@@ -387,7 +388,7 @@ class DigitalAudienceListPlatformAccountsOperator(DigitalAudienceOperator):
 
 def _moment(value: str, name: str) -> datetime:
     try:
-        moment = datetime.fromisoformat(value.replace("Z", "+00:00"))
+        moment = iso_moment(value)
     except ValueError:
         moment = None
     if moment is None or moment.tzinfo is None:

@@ -14,6 +14,7 @@ from enum import Enum
 from typing import Any, Literal
 
 from audience_onboarding.digital_audience.models import Audience, HistoryEntry
+from audience_onboarding.http import is_one_of
 
 DEFAULT_SUCCESS_STATES = ("READY",)
 """The portal calls an audience "ready"; that the API does too is an inference."""
@@ -109,12 +110,12 @@ def judge(audience: Audience, expectation: Expectation) -> Judgement:
     """Judge one observation of an audience."""
     state = audience.audience_state or ""
     baseline = expectation.baseline
-    if _in(state, expectation.failure_states):
+    if is_one_of(state, expectation.failure_states):
         if state == baseline.state and not _is_newer(audience.updated, baseline.updated):
             return Judgement(Verdict.WAITING, f"{state} is left over from before the upload")
         return Judgement(Verdict.FAILED, f"the audience is in state {state}")
-    if not _in(state, expectation.success_states):
-        known = _in(state, expectation.pending_states)
+    if not is_one_of(state, expectation.success_states):
+        known = is_one_of(state, expectation.pending_states)
         return Judgement(Verdict.WAITING, f"the audience is in state {state or 'unknown'}", known_state=known)
     newer = [entry for entry in audience.uploads() if _is_newer(entry.created, baseline.last_upload)]
     ours = next((entry for entry in reversed(newer) if _is_ours(entry, expectation)), None)
@@ -145,10 +146,6 @@ def _is_ours(entry: HistoryEntry, expectation: Expectation) -> bool:
     return (expectation.mode is None or (entry.mode or "").lower() == expectation.mode.lower()) and (
         expectation.rows is None or entry.total_rows == expectation.rows
     )
-
-
-def _in(state: str, states: tuple[str, ...]) -> bool:
-    return state.casefold() in {candidate.casefold() for candidate in states}
 
 
 def _is_newer(moment: datetime | None, before: str | None) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow.sdk import XComArg
 
-from audience_onboarding.base.sensors import PlatformSensor
+from audience_onboarding.base.sensors import PlatformSensor, told_id
 from audience_onboarding.base.templated import RemoteId
 from audience_onboarding.digital_audience.connected import DigitalAudienceConnected
 from audience_onboarding.digital_audience.hooks import DigitalAudienceHook
@@ -25,11 +25,10 @@ from audience_onboarding.digital_audience.triggers import (
 )
 from audience_onboarding.errors import (
     AudienceFailedError,
-    ConfigurationError,
     SegmentFailedError,
     TerminalError,
 )
-from audience_onboarding.orchestration.ids import is_missing, number_id
+from audience_onboarding.orchestration.ids import number_id
 
 
 class _DigitalAudienceSensor(DigitalAudienceConnected, PlatformSensor[DigitalAudienceHook]):
@@ -87,10 +86,7 @@ class DigitalAudienceAudienceStateSensor(_DigitalAudienceSensor):
 
     @property
     def _waited_for(self) -> int:
-        audience_id = self.upload["audience_id"] if self.upload else self.audience_id
-        if is_missing(audience_id):
-            raise ConfigurationError(what="The sensor needs 'upload' or 'audience_id'")
-        return number_id(audience_id)
+        return told_id(self.upload, self.audience_id, read=number_id, wanted="'upload' or 'audience_id'")
 
     def failure(self, message: str) -> TerminalError:
         """The vendor could not take in the file."""

@@ -63,7 +63,7 @@ class DigitalAudienceSettings(AccountSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.required(**{"user name (Login)": self.user_name, "password": self.password})
+        self.required({"user name (Login)": self.user_name, "password": self.password})
         for operation, path in self.paths:
             _check_path(operation, path)
         try:

@@ -18,6 +18,7 @@ from audience_onboarding.digital_audience.readiness import (
     judge,
     summary,
 )
+from audience_onboarding.http import is_one_of
 
 
 def look_at_audience(client: DigitalAudienceClient, audience_id: int, expectation: Expectation) -> Look:
@@ -42,9 +43,9 @@ def look_at_segment(
     segment = client.load_segment(segment_id)
     status = segment.status or "unknown"
     reason = f"the segment is in status {status}"
-    if status.casefold() in {name.casefold() for name in success_statuses}:
+    if is_one_of(status, success_statuses):
         return Look.success(status, segment.model_dump(mode="json", include=SEGMENT_RESULT))
-    if status.casefold() in {name.casefold() for name in failure_statuses}:
+    if is_one_of(status, failure_statuses):
         return Look.failure(status, reason)
     return Look(status, reason)
 

@@ -7,6 +7,7 @@ Sources: the vendor's API description (api/openapi/admin-api.json), https://docs
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -41,7 +42,6 @@ from audience_onboarding.http import (
     BearerClient,
     Body,
     HttpTransport,
-    TransportSettings,
     error_for_status,
     word,
 )
@@ -220,16 +220,8 @@ class FanfareClient(BearerClient[FanfareSettings]):
                 where=VENDOR,
                 next_step="Nothing was sent; check the host of the connection",
             )
-        storage = HttpTransport(
-            TransportSettings(
-                base_url=f"{parts.scheme}://{parts.netloc}",
-                verify_tls=self.settings.verify_tls,
-                connect_timeout=self.settings.connect_timeout,
-                read_timeout=self.settings.read_timeout,
-                safe_retries=self.settings.transport.safe_retries,
-            ),
-            vendor=STORAGE,
-        )
+        there = replace(self.settings.transport, base_url=f"{parts.scheme}://{parts.netloc}")
+        storage = HttpTransport(there, vendor=STORAGE)
         path = f"{parts.path}?{parts.query}" if parts.query else parts.path
         where = storage.where("PUT", parts.path)
         response = storage.send("PUT", path, body=Body("text/csv", len(body), lambda: iter((body,))))

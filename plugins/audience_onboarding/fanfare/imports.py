@@ -19,11 +19,6 @@ MAX_SHOWN_ROWS = 20
 """Rows with an error that are kept of one import."""
 
 
-def is_one_of(status: str, statuses: tuple[str, ...]) -> bool:
-    """Whether a status is among some, in any case."""
-    return status.casefold() in {name.casefold() for name in statuses}
-
-
 def outcome(found: Import) -> dict[str, Any]:
     """What is kept of an import; no personal data."""
     return {

@@ -13,7 +13,6 @@ from airflow.sdk.exceptions import AirflowFailException
 from audience_onboarding.base.onboarding import OnboardCrmOperator, Sending
 from audience_onboarding.crm.profiles import FANFARE_IMPORT
 from audience_onboarding.errors import ConfigurationError, ConflictError, NotFoundError, TransientError
-from audience_onboarding.fanfare.connected import FanfareConnected
 from audience_onboarding.fanfare.hooks import FanfareHook
 from audience_onboarding.fanfare.imports import (
     FAILURE_STATUSES,
@@ -21,14 +20,14 @@ from audience_onboarding.fanfare.imports import (
     UNDER_WAY_STATUSES,
     Imports,
     Part,
-    is_one_of,
     outcome,
 )
 from audience_onboarding.fanfare.limits import MAX_BYTES, MAX_ROWS
-from audience_onboarding.fanfare.links import FanfarePortalLink
 from audience_onboarding.fanfare.models import AudienceType
+from audience_onboarding.fanfare.operators import FanfareOperator
 from audience_onboarding.fanfare.sensors import import_failed
 from audience_onboarding.fanfare.triggers import FanfareImportTrigger
+from audience_onboarding.http import is_one_of
 from audience_onboarding.orchestration.failures import failure_of, terminal_errors_fail
 from audience_onboarding.orchestration.ids import text_id
 from audience_onboarding.orchestration.memory import AUDIENCE_KEY, Memory
@@ -48,7 +47,7 @@ CONFIRMED = (
 """What a confirmed load tells the sensor, which then has nothing to wait for."""
 
 
-class FanfareOnboardCrmOperator(FanfareConnected, OnboardCrmOperator[FanfareHook, str]):
+class FanfareOnboardCrmOperator(FanfareOperator, OnboardCrmOperator[FanfareHook, str]):
     """Read a CRM extract and import its people into a static list. **They travel as they are, not hashed.**
 
     A list that is too long for one import is sent as several, one after the other; between two of them the task waits
@@ -67,10 +66,8 @@ class FanfareOnboardCrmOperator(FanfareConnected, OnboardCrmOperator[FanfareHook
     """
 
     template_fields: Sequence[str] = (*OnboardCrmOperator.template_fields, "fanfare_conn_id")
-    operator_extra_links = (FanfarePortalLink(),)
     modes = ("opt-in",)
     profile = FANFARE_IMPORT
-    read_id = staticmethod(text_id)
 
     def __init__(
         self,
@@ -103,15 +100,9 @@ class FanfareOnboardCrmOperator(FanfareConnected, OnboardCrmOperator[FanfareHook
         except (NotFoundError, ConfigurationError) as error:
             record = self._memory(context).get(AUDIENCE_KEY)
             if isinstance(record, dict) and record.get("id") == audience_id:
-                # The remembered id goes before any name in the definition.
-                error.next_step += (
-                    f". If it is gone on purpose, delete the key {AUDIENCE_KEY!r} in {self._settle_hint()}: then it is "
-                    "created anew"
-                )
-                error.concerning("")
+                error.advise(f"If it is gone on purpose, {self._how_to_start_anew()}")
             raise
-        FanfarePortalLink.show(self, client.settings, audience_id=audience_id)
-        return audience_id
+        return self._show(audience_id)
 
     def send(self, context: Context, target: Any, sending: Sending) -> dict[str, Any]:
         """Send what is not through yet, and return when the last import is on its way."""

@@ -8,11 +8,10 @@ from typing import Any
 from airflow.sdk import XComArg
 from airflow.sdk.definitions.context import Context
 
-from audience_onboarding.base.sensors import PlatformSensor
+from audience_onboarding.base.sensors import PlatformSensor, told_id
 from audience_onboarding.base.templated import RemoteId
 from audience_onboarding.errors import (
     AudienceFailedError,
-    ConfigurationError,
     ImportFailedError,
     TerminalError,
 )
@@ -21,7 +20,7 @@ from audience_onboarding.fanfare.hooks import FanfareHook
 from audience_onboarding.fanfare.imports import total
 from audience_onboarding.fanfare.links import FanfarePortalLink
 from audience_onboarding.fanfare.triggers import FanfareAudienceStatusTrigger, FanfareImportTrigger
-from audience_onboarding.orchestration.ids import is_missing, text_id
+from audience_onboarding.orchestration.ids import text_id
 
 
 class _FanfareSensor(FanfareConnected, PlatformSensor[FanfareHook]):
@@ -105,10 +104,9 @@ class FanfareImportSensor(_FanfareSensor):
         return result
 
     def _audience(self) -> str:
-        audience_id = self.upload["audience_id"] if self.upload else self.audience_id
-        if is_missing(audience_id):
-            raise ConfigurationError(what="The sensor needs 'upload', or 'audience_id' and 'import_id'")
-        return text_id(audience_id)
+        return told_id(
+            self.upload, self.audience_id, read=text_id, wanted="'upload', or 'audience_id' and 'import_id'"
+        )
 
 
 class FanfareAudienceStatusSensor(_FanfareSensor):
@@ -157,10 +155,7 @@ class FanfareAudienceStatusSensor(_FanfareSensor):
         )
 
     def _audience(self) -> str:
-        audience_id = self.sync["audience_id"] if self.sync else self.audience_id
-        if is_missing(audience_id):
-            raise ConfigurationError(what="The sensor needs 'sync' or 'audience_id'")
-        return text_id(audience_id)
+        return told_id(self.sync, self.audience_id, read=text_id, wanted="'sync' or 'audience_id'")
 
 
 def import_failed(subject: str, message: str) -> ImportFailedError:

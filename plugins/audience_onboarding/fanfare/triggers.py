@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 from audience_onboarding.base.triggers import Look, PollingTrigger
@@ -12,11 +11,10 @@ from audience_onboarding.fanfare.imports import (
     FAILURE_STATUSES,
     PENDING_STATUSES,
     SUCCESS_STATUSES,
-    is_one_of,
     outcome,
 )
 from audience_onboarding.fanfare.models import AudienceStatus, Import, SyncStatus
-from audience_onboarding.http import word
+from audience_onboarding.http import is_one_of, iso_moment, word
 
 
 def look_at_import(client: FanfareClient, audience_id: str, import_id: str) -> Look:
@@ -124,11 +122,7 @@ def _is_newer(status: AudienceStatus, baseline: dict[str, Any]) -> bool:
     if status.version != baseline.get("version"):
         return True
     return any(
-        moment is not None
-        and (
-            baseline.get(name) is None
-            or moment > datetime.fromisoformat(baseline[name].replace("Z", "+00:00"))
-        )
+        moment is not None and (baseline.get(name) is None or moment > iso_moment(baseline[name]))
         for name, moment in (
             ("last_synced_at", status.last_synced_at),
             ("last_refreshed_at", status.last_refreshed_at),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from audience_onboarding.http.account import AccountSettings, BearerSettings
-from audience_onboarding.http.answers import Answer, UtcDateTime, word
+from audience_onboarding.http.answers import Answer, UtcDateTime, is_one_of, iso_moment, word
 from audience_onboarding.http.api import ApiClient, forget_clients, json_of, shared_client
 from audience_onboarding.http.bearer import BearerClient
 from audience_onboarding.http.failures import error_for_status, parse_retry_after
@@ -25,6 +25,8 @@ __all__ = [
     "UtcDateTime",
     "error_for_status",
     "forget_clients",
+    "is_one_of",
+    "iso_moment",
     "json_of",
     "multipart_body",
     "parse_retry_after",

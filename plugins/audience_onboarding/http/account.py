@@ -90,16 +90,16 @@ class AccountSettings:
         return self.portal_url.format(**ids)
 
     @classmethod
-    def required(cls, **values: str) -> None:
+    def required(cls, values: Mapping[str, str]) -> None:
         """Check that fields of the connection are filled in.
 
-        :param values: what they hold, by name; underscores stand for spaces.
+        :param values: what they hold, by name.
         :raises ConfigurationError: one is empty.
         """
         for name, value in values.items():
             if not value:
                 raise ConfigurationError(
-                    what=f"The connection has no {name.replace('_', ' ')}",
+                    what=f"The connection has no {name}",
                     where=cls.vendor,
                     next_step="Fill it in under Admin > Connections",
                 )
@@ -160,7 +160,7 @@ class BearerSettings(AccountSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.required(**{"key (Password)": self.key})
+        self.required({"key (Password)": self.key})
         if not (self.key.isascii() and self.key.isprintable()) or " " in self.key:
             # Not quoted back: it is a secret all the same.
             raise ConfigurationError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timezone
 from enum import Enum
 from typing import Annotated
@@ -21,6 +22,19 @@ UtcDateTime = Annotated[datetime, AfterValidator(_as_utc)]
 def word(value: Enum | str) -> str:
     """The vendor's word, whether it is one that its pages name or not."""
     return str(value.value) if isinstance(value, Enum) else value
+
+
+def is_one_of(value: str, words: Iterable[str]) -> bool:
+    """Whether the vendor's word is among some, in any case."""
+    return value.casefold() in {candidate.casefold() for candidate in words}
+
+
+def iso_moment(text: str) -> datetime:
+    """A moment in ISO 8601, with the Z that Python 3.10 does not read.
+
+    :raises ValueError: it is none.
+    """
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 
 class Answer(BaseModel):

@@ -32,6 +32,7 @@ from audience_onboarding.errors import (
     VendorError,
     VendorUnavailableError,
 )
+from audience_onboarding.http.answers import iso_moment
 from audience_onboarding.http.redaction import shortened
 
 REQUEST_ID_HEADER = "X-Request-Id"
@@ -64,7 +65,7 @@ def parse_retry_after(value: str | None, *, now: datetime | None = None) -> floa
 
 
 def _moment(text: str) -> datetime | None:
-    for read in (parsedate_to_datetime, lambda value: datetime.fromisoformat(value.replace("Z", "+00:00"))):
+    for read in (parsedate_to_datetime, iso_moment):
         try:
             return read(text)
         except (ValueError, OverflowError):

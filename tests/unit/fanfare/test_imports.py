@@ -11,11 +11,11 @@ from audience_onboarding.fanfare.imports import (
     MAX_SHOWN_ROWS,
     Imports,
     Part,
-    is_one_of,
     outcome,
     total,
 )
 from audience_onboarding.fanfare.models import Import
+from audience_onboarding.http import is_one_of
 from tests.unit.fanfare.conftest import import_json
 
 
