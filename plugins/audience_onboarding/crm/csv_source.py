@@ -1,83 +1,109 @@
-"""Reading a delimited text file so that every row is accounted for.
+"""Reading delimited text so that every row is accounted for.
 
-DuckDB's CSV reader is fast but may skip, mend or merge rows of a broken file without saying which. So a file is
-read on one of two roads:
+Polars parses CSV fast, but mends, merges or misses rows of a broken file without saying so. So the text is read in
+blocks of whole records, on one of two roads:
 
-* The fast road is for files in which :func:`scan`, which looks at structure alone and knows nothing of DuckDB,
-  finds nothing wrong: every row has the right number of fields. DuckDB reads them in its strict mode, must not
-  find an error either, and must come to the same number of rows.
-* Every other file (malformed rows, broken or unusual quoting, mixed line ends, NUL bytes, numbers that differ)
-  goes through :func:`rewrite`: the standard library's strict CSV reader, slower, which writes a clean file with
-  only the wanted columns into the private directory. This road *defines* what a row is.
+* The fast road is for blocks in which :class:`_Structure`, which looks at structure alone and knows nothing of Polars,
+  finds nothing wrong: each row has the right number of fields. Polars parses them, and must come to the same number
+  of rows.
+* Every other block (malformed rows, broken or unusual quoting, lone carriage returns, NUL bytes) is cut into small
+  ones, and those of them that are still not plain go through the standard library's strict CSV reader, slower. This
+  road *defines* what a row is.
 
-What a row is: blank lines are none. A row with another number of fields than the header, or with broken
-quoting, is *malformed*: counted, never mended. After broken quoting, reading goes on at the next line, so
-that one stray quote costs one row. A quote that is still open at the end of the file (or after 128 KiB) makes
-the file unreadable.
+What a row is: blank lines are none. A row with another number of fields than the header, or with broken quoting, is
+*malformed*: counted, never mended. After broken quoting, reading goes on at the next line, so that one stray quote
+costs one row. A quote that is still open at the end of the file (or after 128 KiB) makes the file unreadable.
+
+The text is streamed: a source that comes from an object storage or out of an archive is never a file on this machine.
 """
 
 from __future__ import annotations
 
 import codecs
 import csv
-import os
-import re
-import shutil
+import io
+import logging
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, TextIO
+from typing import BinaryIO, Protocol
 
+import polars as pl
+
+from audience_onboarding.crm.dialect import AUTO, Dialect, sniff
+from audience_onboarding.crm.rows import (
+    Block,
+    ParsedBlock,
+    Reading,
+    Rows,
+    find_columns,
+    ignored_columns,
+)
+from audience_onboarding.crm.streams import ENCODINGS, Rest, as_utf8, decompressed, open_file
 from audience_onboarding.errors import (
     ConfigurationError,
-    MissingColumnError,
+    EmptySourceError,
     SourceFormatError,
-    SourceNotFoundError,
 )
 
-ENCODINGS = ("utf-8", "utf-8-sig", "cp1252", "iso8859-1", "iso8859-15", "utf-16", "utf-16-le", "utf-16-be")
-"""Encodings of sources by Python's names; aliases such as ``latin-1`` and ``windows-1252`` work."""
+log = logging.getLogger(__name__)
 
 MAX_RECORD = 1024 * 1024
-"""Longest record in characters. A longer one is no CRM record but another kind of file."""
+"""Longest record in bytes. A longer one is no CRM record but another kind of file."""
 
 MAX_FIELD = 128 * 1024
-"""Longest quoted field (the standard library's limit). A longer one is a quote that nobody closed."""
+"""Longest field (the standard library's limit). A longer one is mostly a quote that nobody closed."""
 
-_BLOCK = 4 * 1024 * 1024
-_GLOB = frozenset("*?[")
-_MAX_PRINTED_NAMES = 50
-_DATA_DIGITS = 6
+BLOCK_SIZE = 8 * 1024 * 1024
+"""Bytes of text that are parsed at once."""
+
+_SMALL_BLOCK_SIZE = 64 * 1024
+_SAMPLE = 256 * 1024
+_MANY_PIECES = 10_000
+_ALL_BYTES = bytes(range(256))
 
 
 @dataclass(frozen=True)
 class CsvSource:
-    """A delimited text file with a header row.
+    """Delimited text with a header row; compressed with gzip or zstd, too.
 
-    :param path: the local file.
-    :param delimiter: one ASCII character between fields.
-    :param encoding: one of :data:`ENCODINGS` or an alias. ``utf-8`` tolerates a byte order mark.
-    :param quote: one ASCII character around fields that hold delimiters; doubled inside.
-    :param label: what messages call the file, such as its S3 URL; the path where empty.
+    :param path: the local file; not needed where ``stream`` is given.
+    :param delimiter: one ASCII character between fields, or ``auto``.
+    :param encoding: one of :data:`~audience_onboarding.crm.streams.ENCODINGS` or an alias, or ``auto``. ``utf-8``
+        tolerates a byte order mark.
+    :param quote: one ASCII character around fields that hold delimiters, doubled inside; or ``auto``.
+    :param label: what messages call the source, such as its S3 URL; the path where empty.
+    :param stream: opens the bytes, where they are not those of a local file.
+    :param block_size: bytes of text that are parsed at once.
+    :raises ConfigurationError: a delimiter, quote or encoding that cannot be.
     """
 
-    path: Path
+    path: Path | None = None
     delimiter: str = ","
     encoding: str = "utf-8"
     quote: str = '"'
     label: str = ""
+    stream: Callable[[], AbstractContextManager[BinaryIO]] | None = None
+    block_size: int = BLOCK_SIZE
 
     def __post_init__(self) -> None:
+        if self.path is None and self.stream is None:
+            raise ConfigurationError(what="a CSV source needs a path or a stream")
         for name, value in (("delimiter", self.delimiter), ("quote", self.quote)):
-            if len(value) != 1 or not value.isascii() or value in "\r\n\0":
+            if value != AUTO and (len(value) != 1 or not value.isascii() or value in "\r\n\0"):
                 raise ConfigurationError(
                     what=f"the {name} of a CSV source must be one ASCII character",
                     where=self.name,
                     why=repr(value),
                 )
-        if self.delimiter == self.quote:
+        if self.delimiter == self.quote != AUTO:
             raise ConfigurationError(what="delimiter and quote of a CSV source are the same", where=self.name)
+        if self.encoding != AUTO:
+            self._check_encoding()
+
+    def _check_encoding(self) -> None:
         try:
             known = codecs.lookup(self.encoding).name in ENCODINGS
         except LookupError:
@@ -87,184 +113,133 @@ class CsvSource:
                 what="the encoding of a CSV source is not supported",
                 where=self.name,
                 why=repr(self.encoding),
-                next_step=f"Use one of: {', '.join(ENCODINGS)}",
+                next_step=f"Use one of: {', '.join(ENCODINGS)}, or {AUTO}",
             )
 
     @property
     def name(self) -> str:
-        """What messages call the file."""
+        """What messages call the source."""
         return self.label or str(self.path)
 
+    @contextmanager
+    def open(self, wanted: Sequence[str], workdir: Path) -> Iterator[Reading]:
+        """Begin to read it, see :class:`~audience_onboarding.crm.rows.Source`."""
+        del workdir  # nothing of the text is written anywhere
+        with self._opened() as raw:
+            plain = decompressed(raw, self.name)
+            dialect = Dialect(self.delimiter, self.encoding, self.quote)
+            if AUTO in (self.delimiter, self.encoding, self.quote):
+                sample = _read_up_to(plain, _SAMPLE)
+                dialect = sniff(
+                    sample,
+                    delimiter=self.delimiter,
+                    encoding=self.encoding,
+                    quote=self.quote,
+                    where=self.name,
+                    complete=len(sample) < _SAMPLE,
+                )
+                log.info("%s: read as %s", self.name, dialect)
+                plain = io.BufferedReader(Rest(sample, plain))
+            text = as_utf8(plain, dialect.encoding, self.name)
+            reader = _Reader(_Buffer(text), dialect, self.name, self.block_size)
+            header = reader.read_header()
+            positions = find_columns(header, wanted, self.name)
+            yield Reading(ignored_columns(header, positions), reader.blocks(positions))
 
-@dataclass(frozen=True)
-class CsvText:
-    """A source as UTF-8 that the engine may open, with its header read.
-
-    :param path: UTF-8 file; the original where it is UTF-8 already.
-    :param header: names as written.
-    :param plain_header: the header is the first line and only that.
-    """
-
-    source: CsvSource
-    path: Path
-    header: tuple[str, ...]
-    plain_header: bool
-
-
-@dataclass(frozen=True)
-class Scan:
-    """What :func:`scan` found in a file without malformed rows.
-
-    :param rows: number of rows.
-    :param quoted_newlines: some quoted field holds a line end.
-    """
-
-    rows: int
-    quoted_newlines: bool
-
-
-@dataclass(frozen=True)
-class Rewritten:
-    """What :func:`rewrite` wrote: the good rows' wanted columns, all quoted, with comma and line feed, no header."""
-
-    path: Path
-    rows: int
-    malformed: int
-
-
-def open_csv(source: CsvSource, workdir: Path) -> CsvText | None:
-    """Check the file, bring it to UTF-8 and read its header; ``None`` where the file holds no line.
-
-    :raises SourceNotFoundError: the file is not there or may not be read.
-    :raises SourceFormatError: not text in the encoding, or a broken header.
-    """
-    problem = ""
-    try:
-        if source.path.is_dir():
-            problem = "it is a directory"
-        else:
-            with source.path.open("rb") as stream:
-                _refuse_binary(stream.read(4), source)
-    except FileNotFoundError:
-        problem = "no such file"
-    except OSError as error:
-        problem = os.strerror(error.errno) if error.errno else "it cannot be opened"
-    if problem:
-        raise SourceNotFoundError(
-            what="the CRM file cannot be opened",
-            where=source.name,
-            why=problem,
-            next_step="Check the path in the definition and that the export has run",
-        )
-    path = _as_utf8(source, workdir)
-    header, plain = _read_header(source, path)
-    return CsvText(source, path, header, plain) if header else None
+    @contextmanager
+    def _opened(self) -> Iterator[BinaryIO]:
+        if self.stream is not None:
+            with self.stream() as stream:
+                yield stream
+            return
+        assert self.path is not None  # noqa: S101 - __post_init__ has seen to it
+        with open_file(self.path, self.name) as file:
+            yield file
 
 
-def find_columns(text: CsvText, wanted: Sequence[str]) -> list[int]:
-    """Positions of the wanted columns: by exact name, else by name without regard to case and white space.
-
-    :raises MissingColumnError: a name fits no column, or more than one.
-    """
-    return [_find_column(text, name) for name in wanted]
+class _Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
 
 
-def _find_column(text: CsvText, wanted: str) -> int:
-    def loose(name: str) -> str:
-        return "".join(name.split()).casefold()
-
-    for same in (lambda name: name == wanted, lambda name: loose(name) == loose(wanted)):
-        found = [index for index, name in enumerate(text.header) if same(name)]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            raise MissingColumnError(
-                what=f"{len(found)} columns of the CRM file fit {wanted!r}",
-                where=text.source.name,
-                why=_describe_header(text.header),
-                next_step="Rename one of them in the export",
-            )
-    raise MissingColumnError(
-        what=f"the CRM file has no column {wanted!r}",
-        where=text.source.name,
-        why=_describe_header(text.header),
-        next_step="Correct the column name or the delimiter in the definition, or the export",
-    )
+def _read_up_to(stream: _Readable, size: int) -> bytes:
+    pieces: list[bytes] = []
+    while size > 0 and (piece := stream.read(size)):
+        pieces.append(piece)
+        size -= len(piece)
+    return b"".join(pieces)
 
 
-def _describe_header(header: Sequence[str]) -> str:
-    # A file without a header has a person in its first line, which must not be printed.
-    if any("@" in name or sum(map(str.isdigit, name)) >= _DATA_DIGITS for name in header):
-        return "the first line looks like data, not like column names; does the export write a header row?"
-    names = [" ".join(name.split()) for name in header[:_MAX_PRINTED_NAMES]]
-    more = f" and {len(header) - len(names)} more" if len(header) > len(names) else ""
-    return f"it has {len(header)} column(s): {', '.join(map(repr, names))}{more}"
+class _Buffer:
+    """Bytes of a stream that are yet to be taken."""
 
+    def __init__(self, stream: _Readable) -> None:
+        self._stream = stream
+        self._data = b""
+        self._start = 0
+        self.ended = False
 
-def _refuse_binary(start: bytes, source: CsvSource) -> None:
-    kinds = {b"PK\x03\x04": "a zip archive or an Excel workbook", b"\x1f\x8b": "compressed with gzip"}
-    for magic, kind in kinds.items():
-        if start.startswith(magic):
-            raise SourceFormatError(
-                what="the CRM file is not a text file",
-                where=source.name,
-                why=f"it is {kind}",
-                next_step="Export it as plain CSV",
-            )
+    def fill(self, size: int) -> None:
+        """Have at least so many bytes at hand, unless the stream ends before."""
+        missing = size - (len(self._data) - self._start)
+        if missing <= 0 or self.ended:
+            return
+        more = _read_up_to(self._stream, missing)
+        self.ended = len(more) < missing
+        self._data = self._data[self._start :] + more
+        self._start = 0
 
+    def peek(self, size: int) -> bytes:
+        self.fill(size)
+        return self._data[self._start : self._start + size]
 
-def _bad_encoding(source: CsvSource, line: int) -> SourceFormatError:
-    return SourceFormatError(
-        what=f"line {line} of the CRM file is not {source.encoding} text",
-        where=source.name,
-        next_step=f"Set the encoding of the source in the definition; known are {', '.join(ENCODINGS)}",
-    )
+    def skip(self, size: int) -> None:
+        self._start += size
 
+    def line(self) -> bytes:
+        """The next line with its end (``\\n``, ``\\r\\n`` or ``\\r``), at most a little over a record; empty at the
+        end of the stream."""
+        size = 4096
+        while True:
+            data = self.peek(min(size, MAX_RECORD + 1))
+            end = data.find(b"\n") + 1
+            lone = data.find(b"\r", 0, end or None) + 1
+            # A carriage return at the edge may have its line feed beyond it.
+            if lone and (lone < len(data) or self._at_end(data)) and data[lone : lone + 1] != b"\n":
+                end = lone
+            if end or self._at_end(data) or len(data) > MAX_RECORD:
+                line = data[: end or len(data)]
+                self._start += len(line)
+                return line
+            size *= 4
 
-def _as_utf8(source: CsvSource, workdir: Path) -> Path:
-    encoding = codecs.lookup(source.encoding).name
-    path = Path(os.path.realpath(source.path))
-    if encoding in ("utf-8", "utf-8-sig"):
-        if _GLOB.isdisjoint(str(path)):
-            return path
-        # DuckDB would take such a path for a pattern.
-        return Path(shutil.copyfile(path, workdir / "source.csv"))
-    target = workdir / "source.csv"
-    decoder = codecs.getincrementaldecoder(encoding)()
-    lines = 1
-    bad_line = 0
-    with path.open("rb") as stream, target.open("w", encoding="utf-8", newline="") as out:
-        while not bad_line:
-            block = stream.read(_BLOCK)
-            try:
-                decoded = decoder.decode(block, final=not block)
-            except UnicodeDecodeError as error:
-                bad_line = lines + bytes(error.object[: error.start]).decode(encoding, "ignore").count("\n")
-                break
-            lines += decoded.count("\n")
-            # The byte order mark that UTF-16-LE and -BE keep as a character becomes UTF-8's, and is tolerated.
-            out.write(decoded)
-            if not block:
-                break
-    if bad_line:
-        raise _bad_encoding(source, bad_line)
-    return target
+    def _at_end(self, data: bytes) -> bool:
+        return self.ended and len(data) == len(self._data) - self._start
 
 
 class _Lines(Iterator[str]):
-    """Lines of a file, remembering those of the current record so that they can be read again."""
+    """Lines of text, remembering those of the current record so that they can be read again."""
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+    def __init__(self, buffer: _Buffer, name: str) -> None:
+        self._buffer = buffer
+        self._name = name
         self._again: deque[str] = deque()
         self.taken: list[str] = []
         self.size = 0
         self.number = 0
         self.ended = False
         self.too_long = False
+        self.undecodable = False
 
     def __next__(self) -> str:
-        line = self._again.popleft() if self._again else self._stream.readline(MAX_RECORD + 1)
+        if self._again:
+            line = self._again.popleft()
+        else:
+            raw = self._buffer.line()
+            try:
+                line = raw.decode("utf-8")
+            except UnicodeDecodeError:
+                self.undecodable = True
+                raise StopIteration from None
         if not line:
             self.ended = True
             raise StopIteration
@@ -287,224 +262,349 @@ class _Lines(Iterator[str]):
         self._again.extendleft(reversed(rest))
         self.number -= len(rest)
 
+    @property
+    def holds_any(self) -> bool:
+        return bool(self._again)
 
-def _records(source: CsvSource, path: Path) -> Iterator[tuple[int, list[str] | None]]:
-    """Line number and fields of each record, ``None`` for broken quoting. Blank lines give an empty list."""
-    problem = ""
-    start = 1
-    with path.open("r", encoding="utf-8-sig", newline="") as stream:
-        lines = _Lines(stream)
-        reader = csv.reader(lines, delimiter=source.delimiter, quotechar=source.quote, strict=True)
-        while not problem:
-            start = lines.number + 1
+
+class _Reader:
+    """A text, from its header to its end."""
+
+    def __init__(self, buffer: _Buffer, dialect: Dialect, name: str, block_size: int) -> None:
+        self._buffer = buffer
+        self._dialect = dialect
+        self._name = name
+        self._block_size = block_size
+        self._small = min(_SMALL_BLOCK_SIZE, block_size)
+        self._lines_before = 0
+        self._next_row = 1
+
+    def read_header(self) -> tuple[str, ...]:
+        """Names as written.
+
+        :raises EmptySourceError: there is no line.
+        :raises SourceFormatError: it cannot be read.
+        """
+        for row in self._records(_Lines(self._buffer, self._name)):
+            if row is None:
+                raise SourceFormatError(
+                    what="the header row of the CRM file has broken quoting",
+                    where=self._name,
+                    next_step="Correct the export's quoting, or the quote character in the definition",
+                )
+            if row:
+                self._fields = len(row)
+                self._structure = _Structure(self._dialect, self._fields)
+                return tuple(name.strip("\ufeff") for name in row)
+        raise EmptySourceError(
+            what="the CRM file holds nothing to send",
+            where=self._name,
+            why="it has no line",
+            next_step="Check the export of this date; nothing was sent",
+        )
+
+    def blocks(self, positions: Sequence[int]) -> Iterator[Block]:
+        """All that follows the header."""
+        small_until = taken = 0
+        while data := self._buffer.peek(self._small if taken < small_until else self._block_size):
+            cut, plain = self._plain(data)
+            if plain is not None:
+                block = _CsvBlock(plain.text, self._next_row, plain.rows, positions, self)
+                self._next_row += plain.rows
+                self._lines_before += plain.lines
+                self._buffer.skip(cut)
+                taken += cut
+                yield block
+            elif len(data) > self._small:
+                small_until = taken + (cut or len(data))
+            else:
+                size, rows = self._exact(positions, at_least=cut or len(data))
+                taken += size
+                yield ParsedBlock(rows)
+
+    def _plain(self, data: bytes) -> tuple[int, _Plain | None]:
+        """How far the last whole record reaches, and what is up to there if it is plain."""
+        ends = self._buffer.ended and len(self._buffer.peek(len(data) + 1)) == len(data)
+        cut = len(data) if ends else self._structure.last_record_end(data)
+        if not cut:
+            return 0, None
+        return cut, self._structure.plain(data[:cut])
+
+    # --- the exact road
+
+    def _exact(self, positions: Sequence[int], *, at_least: int) -> tuple[int, Rows]:
+        """Read records that start within so many bytes; how many bytes they take, and their rows."""
+        counted = _Counted(self._buffer)
+        lines = _Lines(counted, self._name)  # type: ignore[arg-type] # it has line()
+        gathered = _Gathered(positions, self._fields, self._next_row)
+        for row in self._records(lines):
+            gathered.add(row)
+            if counted.size >= at_least and not lines.holds_any:
+                break
+        self._next_row = gathered.next_row
+        return counted.size, gathered.rows()
+
+    def exact_rows(self, text: bytes, first: int, positions: Sequence[int]) -> Rows:
+        """The rows of a block by the exact road."""
+        reader = _Reader(_Buffer(io.BytesIO(text)), self._dialect, self._name, self._block_size)
+        gathered = _Gathered(positions, self._fields, first)
+        for row in reader._records(_Lines(reader._buffer, self._name)):
+            gathered.add(row)
+        return gathered.rows()
+
+    def parse(self, text: bytes, first: int, rows: int, positions: Sequence[int]) -> Rows:
+        """The rows of a plain block."""
+        frame: pl.DataFrame | None = None
+        # Its message may quote the data; the exact road tells what is the matter.
+        with suppress(pl.exceptions.PolarsError):
+            frame = pl.read_csv(
+                text,
+                has_header=False,
+                columns=sorted(set(positions)),
+                schema={f"column_{index + 1}": pl.String for index in range(self._fields)},
+                separator=self._dialect.delimiter,
+                quote_char=self._dialect.quote,
+                encoding="utf8",
+                glob=False,
+            )
+        if frame is None or frame.height != rows:
+            return self.exact_rows(text, first, positions)
+        return Rows(
+            frame.select(
+                pl.col(f"column_{position + 1}").alias(str(index)) for index, position in enumerate(positions)
+            ),
+            first,
+            size=len(text),
+        )
+
+    def _records(self, lines: _Lines) -> Iterator[list[str] | None]:
+        """Fields of each record, ``None`` for broken quoting. Blank lines give an empty list."""
+        problem = ""
+        begun = 0
+        reader = csv.reader(
+            lines, delimiter=self._dialect.delimiter, quotechar=self._dialect.quote, strict=True
+        )
+        while True:
+            begun = lines.number
             lines.start_record()
             row: list[str] | None = None
             try:
                 row = next(reader)
             except StopIteration:
-                problem = "end"
-                break
-            except UnicodeDecodeError:
-                problem = "encoding"
                 break
             except csv.Error as error:
                 # The texts are constants of the standard library; they are looked at, never passed on.
-                if lines.too_long:
-                    problem = "line"
-                elif lines.ended or "field limit" in str(error):
-                    problem = "quote"
-                else:
-                    lines.give_back_all_but_first()
-            if not problem:
-                yield start, row
-        if lines.too_long:
-            problem = "line"
-    # Raised out here so that no exception of the readers, which hold data, hangs on as context.
-    if problem == "encoding":
-        raise _bad_encoding(source, _first_undecodable_line(path))
-    if problem == "quote":
-        raise SourceFormatError(
-            what=f"a quote that opens in the record at line {start} of the CRM file is never closed",
-            where=source.name,
-            next_step="Correct the export's quoting, or the quote character in the definition",
-        )
-    if problem == "line":
-        raise SourceFormatError(
-            what=f"the record at line {start} of the CRM file is longer than {MAX_RECORD} characters",
-            where=source.name,
-            next_step="Check that this is a CSV file",
-        )
-
-
-def _first_undecodable_line(path: Path) -> int:
-    number = 1
-    with path.open("rb") as stream:
-        while block := _read_lines(stream, _BLOCK):
-            try:
-                block.decode("utf-8")
-            except UnicodeDecodeError as error:
-                return number + block.count(b"\n", 0, error.start)
-            number += block.count(b"\n")
-    return number
-
-
-def _read_header(source: CsvSource, path: Path) -> tuple[tuple[str, ...], bool]:
-    for line, row in _records(source, path):
-        if row is None:
+                if lines.too_long or lines.undecodable:
+                    break
+                where = f"the record at line {self._lines_before + 1} of the CRM file"
+                if lines.ended:
+                    problem = f"a quote that opens in {where} is never closed"
+                    break
+                if "field limit" in str(error):
+                    problem = f"{where} has a field longer than {MAX_FIELD} characters, or an open quote"
+                    break
+                lines.give_back_all_but_first()
+            self._lines_before += lines.number - begun
+            yield row
+        # Raised out here so that no exception of the readers, which hold data, hangs on as context.
+        if lines.undecodable:
             raise SourceFormatError(
-                what="the header row of the CRM file has broken quoting",
-                where=source.name,
+                what=f"line {self._lines_before + lines.number - begun + 1} of the CRM file is not utf-8 text",
+                where=self._name,
+                next_step="Set the encoding of the source in the definition, or 'auto'",
+            )
+        if lines.too_long:
+            raise SourceFormatError(
+                what=f"the record at line {self._lines_before + 1} of the CRM file is longer than {MAX_RECORD} "
+                "characters",
+                where=self._name,
+                next_step="Check that this is a CSV file",
+            )
+        if problem:
+            raise SourceFormatError(
+                what=problem,
+                where=self._name,
                 next_step="Correct the export's quoting, or the quote character in the definition",
             )
-        if row:
-            names = tuple(name.strip("\ufeff") for name in row)
-            return names, line == 1 and not any(re.search(r"[\r\n]", name) for name in names)
-    return (), False
 
 
-def _read_lines(stream: BinaryIO, size: int) -> bytes:
-    """About ``size`` bytes up to a line feed; without one only at the end, or in a line beyond all bounds."""
-    block = stream.read(size)
-    if block and not block.endswith(b"\n"):
-        block += stream.readline(MAX_RECORD)
-    return block
+class _Counted:
+    """A buffer that counts what is taken of it."""
+
+    def __init__(self, buffer: _Buffer) -> None:
+        self._buffer = buffer
+        self.size = 0
+
+    def line(self) -> bytes:
+        line = self._buffer.line()
+        self.size += len(line)
+        return line
 
 
-class _UnusualError(Exception):
-    """The file needs the exact reader."""
+class _Gathered:
+    """Rows by the exact road."""
+
+    def __init__(self, positions: Sequence[int], fields: int, first: int) -> None:
+        self._positions = positions
+        self._fields = fields
+        self._first = first
+        self.next_row = first
+        self._columns: list[list[str]] = [[] for _ in positions]
+        self._numbers: list[int] = []
+        self._malformed: list[int] = []
+
+    def add(self, row: list[str] | None) -> None:
+        if row is not None and not row:
+            return  # a blank line
+        if row is not None and len(row) == self._fields:
+            for column, position in zip(self._columns, self._positions, strict=True):
+                column.append(row[position])
+            self._numbers.append(self.next_row)
+        else:
+            self._malformed.append(self.next_row)
+        self.next_row += 1
+
+    def rows(self) -> Rows:
+        frame = pl.DataFrame(
+            [pl.Series(str(index), column, dtype=pl.String) for index, column in enumerate(self._columns)]
+        )
+        numbers = pl.Series(self._numbers, dtype=pl.UInt64)
+        return Rows(frame, self._first, numbers, tuple(self._malformed))
 
 
-def scan(text: CsvText) -> Scan | None:
-    """Count rows by structure alone; ``None`` where the exact reader is needed.
+@dataclass(frozen=True)
+class _CsvBlock:
+    text: bytes
+    first: int
+    count: int
+    positions: Sequence[int]
+    reader: _Reader
 
-    Quoted text is cut out first: splitting at the quote character leaves every second piece outside quotes,
-    doubled quotes included. What remains has a line feed per record and a delimiter between fields.
+    def __repr__(self) -> str:
+        return f"_CsvBlock(first={self.first}, count={self.count})"
+
+    def read(self) -> Rows:
+        return self.reader.parse(self.text, self.first, self.count, self.positions)
+
+
+@dataclass(frozen=True)
+class _Plain:
+    """Whole records without anything unusual.
+
+    :param text: without blank lines.
+    :param lines: line feeds, those of blank lines and within quotes included.
     """
-    if not text.plain_header:
-        return None
-    counter = _StructureCounter(text)
-    try:
-        with text.path.open("rb") as stream:
-            while block := _read_lines(stream, _BLOCK):
-                counter.add(block)
-        return counter.finish()
-    except _UnusualError:
-        return None
+
+    text: bytes
+    rows: int
+    lines: int
+
+    def __repr__(self) -> str:
+        return f"_Plain(rows={self.rows})"
 
 
-class _StructureCounter:
-    def __init__(self, text: CsvText) -> None:
-        self._delimiter = text.source.delimiter.encode("ascii")
-        self._quote = text.source.quote.encode("ascii")
-        self._per_row = len(text.header) - 1
+class _Structure:
+    """Looks at where quotes, delimiters and line ends are, and at nothing else.
+
+    Quoted text is cut out first: splitting at the quote character leaves every second piece outside quotes, doubled
+    quotes included. What remains has a line feed per record and the same delimiters in each.
+    """
+
+    def __init__(self, dialect: Dialect, fields: int) -> None:
+        self._delimiter = dialect.delimiter.encode("ascii")
+        self._quote = dialect.quote.encode("ascii")
+        self._record = self._delimiter * (fields - 1) + b"\n"
+        self._record_crlf = self._delimiter * (fields - 1) + b"\r\n"
+        self._is_one_column = fields == 1
+        self._others = bytes(set(_ALL_BYTES) - set(self._delimiter + b"\r\n"))
         self._before_quote = frozenset(self._delimiter + b"\n")
         self._after_quote = frozenset(self._delimiter + b"\r\n")
-        self._first = True
-        self._unfinished = False
-        self._in_quotes = False
-        self._carry = b""
-        self._line_feeds = self._carriage_returns = self._both = 0
-        self._quoted_newlines = False
-        self._rows = 0
 
-    def add(self, block: bytes) -> None:
-        if self._first:
-            block = block.removeprefix(codecs.BOM_UTF8)
-            self._first = False
-        if self._unfinished or b"\0" in block or not _is_utf8(block):
-            raise _UnusualError
-        self._unfinished = not block.endswith(b"\n")
-        lines, line_feed, self._carry = (self._carry + self._outside_quotes(block)).rpartition(b"\n")
-        self._count(lines + line_feed)
+    def last_record_end(self, data: bytes) -> int:
+        """Where the last whole record ends, 0 where none does. Right only if all quoting is; wrong is harmless."""
+        end = data.rfind(b"\n") + 1
+        quotes = data.count(self._quote, 0, end)
+        while end and quotes % 2:
+            before = data.rfind(b"\n", 0, end - 1) + 1
+            quotes -= data.count(self._quote, before, end)
+            end = before
+        return end
 
-    def finish(self) -> Scan:
-        if self._in_quotes or b"\r" in self._carry:
-            raise _UnusualError
-        if self._carriage_returns != self._both or self._both not in (0, self._line_feeds):
-            raise _UnusualError  # lone carriage returns, or line ends of both kinds
-        if self._carry:
-            self._count(self._carry + b"\n")
-        return Scan(self._rows - 1, self._quoted_newlines)  # the header is no row
+    def plain(self, text: bytes) -> _Plain | None:
+        """The text, if it is plain."""
+        if b"\0" in text or not _is_utf8(text) or not _has_short_lines(text):
+            return None
+        if not text.endswith(b"\n"):
+            text += b"\n"
+        if self._quote not in text:
+            rows = self._rows([text])
+            if rows is not None:
+                return _Plain(text, rows, rows)
+            if not _has_blank_lines(text):
+                return None
+            lines = text.splitlines(keepends=True)
+            text = b"".join(line for line in lines if line.strip(b"\r\n"))
+            rows = self._rows([text])
+            return None if rows is None else _Plain(text, rows, len(lines))
+        pieces = text.split(self._quote)
+        if not self._are_proper(pieces):
+            return None
+        rows = self._rows(pieces[0::2])
+        return None if rows is None else _Plain(text, rows, text.count(b"\n"))
 
-    def _outside_quotes(self, block: bytes) -> bytes:
-        pieces = block.split(self._quote)
-        if len(pieces) == 1:
-            if self._in_quotes:
-                self._check_quoted(pieces)
-                return b""
-            return block
-        first = int(self._in_quotes)
-        outside = pieces[first::2]
-        self._check_quoted(pieces[1 - first :: 2])
-        self._in_quotes = len(pieces) % 2 == first
-        # A proper quote opens after a delimiter or line end and closes before one; "nothing" between two
-        # quotes is a doubled quote. Sets, because most pieces of a file are the same few.
-        opened = outside if self._in_quotes else outside[:-1]
-        closed = outside if first else outside[1:]
-        if any(piece and piece[-1] not in self._before_quote for piece in set(opened)) or any(
-            piece and piece[0] not in self._after_quote for piece in set(closed)
-        ):
-            raise _UnusualError
-        # A quote stands for what was cut out, or a line of one quoted field would look blank.
-        return self._quote.join(outside) + (self._quote if self._in_quotes else b"")
+    def _are_proper(self, pieces: Sequence[bytes]) -> bool:
+        """Whether each quote opens after a delimiter or line end and closes before one.
 
-    def _check_quoted(self, pieces: Sequence[bytes]) -> None:
-        for piece in pieces:
-            if len(piece) >= MAX_FIELD:
-                raise _UnusualError
-            if b"\n" in piece or b"\r" in piece:
-                self._quoted_newlines = True
+        :param pieces: what lies between the quotes; every second is quoted. "Nothing" between two quotes is a doubled
+            quote.
+        """
+        if len(pieces) % 2 == 0:
+            return False
+        opened: Collection[bytes] = pieces[0:-1:2]
+        closed: Collection[bytes] = pieces[2::2]
+        if len(pieces) > _MANY_PIECES:
+            # Most of them are the same few then. (Of a few long ones, a set would have to look at every byte.)
+            opened, closed = set(opened), set(closed)
+        return all(not piece or piece[-1] in self._before_quote for piece in opened) and all(
+            not piece or piece[0] in self._after_quote for piece in closed
+        )
 
-    def _count(self, lines: bytes) -> None:
-        number = lines.count(b"\n")
-        self._line_feeds += number
-        if b"\r" in lines:
-            self._carriage_returns += lines.count(b"\r")
-            self._both += lines.count(b"\r\n")
-        if b"\n\n" in lines or b"\n\r\n" in lines or lines.startswith((b"\n", b"\r\n")):
-            each = lines.split(b"\n")[:-1]
-            number -= each.count(b"") + each.count(b"\r")  # blank lines
-        # A short and a long row may cancel out here; DuckDB then stumbles over the short one.
-        if lines.count(self._delimiter) != self._per_row * number:
-            raise _UnusualError
-        self._rows += number
+    def _rows(self, pieces: Sequence[bytes]) -> int | None:
+        """Number of rows, if all of them have the same delimiters and end alike.
+
+        :param pieces: the text outside quotes.
+        """
+        if len(pieces) > _MANY_PIECES:
+            # A quote stands for what was cut out, or a line of one quoted field would look blank.
+            pieces = [self._quote.join(pieces)]
+        structure = b"".join(piece.translate(None, self._others) for piece in pieces)
+        for record in (self._record, self._record_crlf):
+            rows = len(structure) // len(record)
+            if structure == record * rows:
+                break
+        else:
+            return None
+        if record is self._record_crlf and sum(piece.count(b"\r\n") for piece in pieces) != rows:
+            return None  # a carriage return within the last field
+        if self._is_one_column and _has_blank_lines(self._quote.join(pieces)):
+            return None
+        return rows
 
 
-def _is_utf8(block: bytes) -> bool:
-    if block.isascii():
+def _has_short_lines(text: bytes) -> bool:
+    step = MAX_FIELD // 2
+    return all(text.find(b"\n", start, start + step) >= 0 for start in range(0, len(text) - step, step))
+
+
+def _has_blank_lines(text: bytes) -> bool:
+    return b"\n\n" in text or b"\n\r\n" in text or text.startswith((b"\n", b"\r\n"))
+
+
+def _is_utf8(text: bytes) -> bool:
+    if text.isascii():
         return True
     try:
-        block.decode("utf-8")
+        text.decode("utf-8")
     except UnicodeDecodeError:
         return False
     return True
-
-
-def rewrite(text: CsvText, positions: Sequence[int], workdir: Path) -> Rewritten:
-    """Read with the exact reader and write the wanted columns of the good rows.
-
-    :raises SourceFormatError: not UTF-8, a quote that is never closed, or a record beyond :data:`MAX_RECORD`.
-    """
-    target = workdir / "rows.csv"
-    rows = malformed = 0
-    fields = len(text.header)
-    records = _records(text.source, text.path)
-    for _, header in records:
-        if header:
-            break
-    with target.open("w", encoding="utf-8", newline="") as out:
-        writer = csv.writer(out, quoting=csv.QUOTE_ALL, lineterminator="\n")
-        for _, row in records:
-            if row is None:
-                malformed += 1
-            elif len(row) == fields:
-                # White space is white space to every rule, and line ends in fields are what readers stumble over.
-                writer.writerow([_one_line(row[position]) for position in positions])
-                rows += 1
-            elif row:
-                malformed += 1
-    return Rewritten(target, rows, malformed)
-
-
-def _one_line(value: str) -> str:
-    return value.replace("\r", " ").replace("\n", " ") if "\r" in value or "\n" in value else value

@@ -1,60 +1,265 @@
 from __future__ import annotations
 
+import gzip
+import io
+import socketserver
 import stat
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import polars as pl
 import pytest
+import zstandard
 
-from audience_onboarding.errors import BucketNotFoundError, SourceNotFoundError, StorageUnavailableError
-from audience_onboarding.storage.sources import local_copy
+from audience_onboarding.errors import (
+    AudienceOnboardingError,
+    BucketNotFoundError,
+    SourceFormatError,
+    SourceNotFoundError,
+    StorageAccessError,
+    StorageUnavailableError,
+)
+from audience_onboarding.storage.sources import SourceSpec, find_source, source_is_there
 from tests.integration.storage.conftest import BUCKET, make_client
+from tests.unit.crm.reading import column, read
+from tests.unit.crm.workbooks import xlsx
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 pytestmark = pytest.mark.integration
 
+TEXT = b"email,phone\n" + b"".join(b"user%d@x.example,06%08d\n" % (n, n) for n in range(200_000))
 
-@pytest.mark.parametrize("key", ["crm/2026-11-16.csv", "crm/with space?and#sign é.csv", "no-suffix"])
-def test_objects_are_copied_and_removed(s3: S3Client, tmp_path: Path, key: str) -> None:
-    content = b"email\n" + b"a@x.example\n" * 200_000
+
+def fill(s3: S3Client, *keys: str) -> None:
+    for key in keys:
+        s3.put_object(Bucket=BUCKET, Key=key, Body=f"email\n{key}\n".encode())
+
+
+@pytest.mark.parametrize(
+    "key", ["crm/2026-11-16.csv", "crm/with space?and#sign [é]*.csv", "no-suffix", "a//b.csv"]
+)
+def test_text_is_streamed(s3: S3Client, tmp_path: Path, key: str) -> None:
+    s3.put_object(Bucket=BUCKET, Key=key, Body=TEXT)
+    url = f"s3://{BUCKET}/{key}"
+    source = find_source(url, s3_client=lambda: s3)
+    assert source.name == url
+    with source.open(["email"], tmp_path) as reading:
+        rows = 0
+        for block in reading.blocks:
+            rows += block.read().frame.height
+            assert not list(tmp_path.iterdir())
+    assert rows == 200_000
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress])
+def test_compressed_text_is_unpacked_while_it_comes(s3: S3Client, tmp_path: Path, pack: object) -> None:
+    s3.put_object(Bucket=BUCKET, Key="crm.csv.x", Body=pack(TEXT))  # type: ignore[operator]
+    source = find_source(f"s3://{BUCKET}/crm.csv.x", s3_client=lambda: s3)
+    assert len(read(source, ["phone"], tmp_path).rows) == 200_000
+    s3.put_object(Bucket=BUCKET, Key="crm.csv.x", Body=pack(TEXT)[:-5])  # type: ignore[operator]
+    with pytest.raises(SourceFormatError, match=f"cut off.*s3://{BUCKET}/crm.csv.x"):
+        read(find_source(f"s3://{BUCKET}/crm.csv.x", s3_client=lambda: s3), ["phone"], tmp_path)
+
+
+def test_gzip_that_the_storage_knows_of(s3: S3Client, tmp_path: Path) -> None:
+    s3.put_object(Bucket=BUCKET, Key="crm.csv", Body=gzip.compress(TEXT), ContentEncoding="gzip")
+    source = find_source(f"s3://{BUCKET}/crm.csv", s3_client=lambda: s3)
+    assert len(read(source, ["phone"], tmp_path).rows) == 200_000
+
+
+def test_how_text_is_read(s3: S3Client, tmp_path: Path) -> None:
+    s3.put_object(Bucket=BUCKET, Key="crm.csv", Body="naam;plaats\nJosé;Köln\n".encode("utf-16"))
+    spec = SourceSpec(delimiter="auto", encoding="auto", quote="auto")
+    source = find_source(f"s3://{BUCKET}/crm.csv", s3_client=lambda: s3, spec=spec)
+    assert read(source, ["plaats", "naam"], tmp_path).rows == [("Köln", "José")]
+
+
+def parquet() -> bytes:
+    out = io.BytesIO()
+    pl.DataFrame({"email": ["a"], "phone": [612345678.0]}).write_parquet(out)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("key", "content"),
+    [("x.parquet", parquet()), ("x.xlsx", xlsx([["email", "phone"], ["a", 612345678]]))],
+)
+def test_tables_are_copied_to_the_private_directory_for_as_long_as_it_takes(
+    s3: S3Client, tmp_path: Path, key: str, content: bytes
+) -> None:
     s3.put_object(Bucket=BUCKET, Key=key, Body=content)
-    with local_copy(f"s3://{BUCKET}/{key}", s3_client=lambda: s3, spill_dir=tmp_path) as path:
-        assert path.read_bytes() == content
-        assert path.suffix == Path(key).suffix
-        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    source = find_source(f"s3://{BUCKET}/{key}", s3_client=lambda: s3)
+    assert source.name == f"s3://{BUCKET}/{key}"
+    with source.open(["email"], tmp_path):
+        (copy,) = tmp_path.iterdir()
+        assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+        assert copy.read_bytes() == content
+    assert not list(tmp_path.iterdir())
+    assert read(source, ["email", "phone"], tmp_path).rows == [("a", "612345678")]
+    s3.put_object(Bucket=BUCKET, Key=key, Body=content[:-20])
+    source = find_source(f"s3://{BUCKET}/{key}", s3_client=lambda: s3)
+    with pytest.raises(SourceFormatError, match=f"s3://{BUCKET}/{key}"):
+        read(source, ["email"], tmp_path)
     assert not list(tmp_path.iterdir())
 
 
-def test_the_copy_goes_on_errors(s3: S3Client, tmp_path: Path) -> None:
-    s3.put_object(Bucket=BUCKET, Key="k", Body=b"x")
-    with (
-        pytest.raises(KeyboardInterrupt),
-        local_copy(f"s3://{BUCKET}/k", s3_client=lambda: s3, spill_dir=tmp_path),
-    ):
-        raise KeyboardInterrupt
-    assert not list(tmp_path.iterdir())
+@pytest.mark.parametrize(
+    ("pattern", "keys"),
+    [
+        ("crm/*.csv", ["crm/10.csv", "crm/2.csv", "crm/a b.csv"]),
+        ("crm/?.csv", ["crm/2.csv"]),
+        ("crm/[0-9]*", ["crm/10.csv", "crm/2.csv"]),
+        ("crm/", ["crm/10.csv", "crm/2.csv", "crm/a b.csv"]),
+        ("crm/_*", ["crm/_SUCCESS"]),
+        ("*/sub/*.csv", ["crm/sub/deep.csv"]),
+        ("c*/*", ["crm/10.csv", "crm/2.csv", "crm/a b.csv"]),
+        ("", ["top.csv"]),
+        ("*", ["top.csv"]),
+    ],
+)
+def test_patterns_and_folders(s3: S3Client, tmp_path: Path, pattern: str, keys: list[str]) -> None:
+    fill(
+        s3,
+        "crm/2.csv",
+        "crm/10.csv",
+        "crm/a b.csv",
+        "crm/_SUCCESS",
+        "crm/.crc",
+        "crm/sub/deep.csv",
+        "top.csv",
+    )
+    s3.put_object(Bucket=BUCKET, Key="crm/", Body=b"")  # how the console makes a folder
+    url = f"s3://{BUCKET}/{pattern}"
+    assert source_is_there(url, lambda: s3)
+    assert column(find_source(url, s3_client=lambda: s3), "email", tmp_path) == keys
 
 
-def test_missing_object_and_bucket(s3: S3Client, tmp_path: Path) -> None:
-    with (
-        pytest.raises(SourceNotFoundError, match=f"s3://{BUCKET}/none.csv"),
-        local_copy(f"s3://{BUCKET}/none.csv", s3_client=lambda: s3, spill_dir=tmp_path),
-    ):
-        pass
-    with (
-        pytest.raises(BucketNotFoundError),
-        local_copy("s3://no-such-bucket/none.csv", s3_client=lambda: s3, spill_dir=tmp_path),
-    ):
-        pass
-    assert not list(tmp_path.iterdir())
+@pytest.mark.parametrize("place", ["none.csv", "none/", "*.csv", "none/*/x.csv"])
+def test_what_is_not_there(s3: S3Client, tmp_path: Path, place: str) -> None:
+    fill(s3, "crm/x.txt", "none.csv.part")
+    url = f"s3://{BUCKET}/{place}"
+    assert not source_is_there(url, lambda: s3)
+    with pytest.raises(SourceNotFoundError) as caught:
+        read(find_source(url, s3_client=lambda: s3), ["email"], tmp_path)
+    assert caught.value.where == url
+
+
+@pytest.mark.parametrize("place", ["none.csv", "none/", "*.csv"])
+def test_a_bucket_that_is_not_there(s3: S3Client, tmp_path: Path, place: str) -> None:
+    url = f"s3://no-such-bucket/{place}"
+    with pytest.raises(BucketNotFoundError):
+        source_is_there(url, lambda: s3)
+    with pytest.raises(BucketNotFoundError):
+        read(find_source(url, s3_client=lambda: s3), ["email"], tmp_path)
+
+
+def test_a_single_object_is_there(s3: S3Client) -> None:
+    fill(s3, "crm/x.csv")
+    assert source_is_there(f"s3://{BUCKET}/crm/x.csv", lambda: s3)
 
 
 def test_nobody_listens(tmp_path: Path) -> None:
     client = make_client("http://127.0.0.1:9")
-    with (
-        pytest.raises(StorageUnavailableError),
-        local_copy("s3://b/k", s3_client=lambda: client, spill_dir=tmp_path),
-    ):
-        pass
+    for url in ("s3://b/k", "s3://b/k/", "s3://b/*"):
+        with pytest.raises(StorageUnavailableError):
+            source_is_there(url, lambda: client)
+        with pytest.raises(StorageUnavailableError):
+            read(find_source(url, s3_client=lambda: client), ["email"], tmp_path)
+
+
+def test_an_object_is_the_same_one_each_time(s3: S3Client, tmp_path: Path) -> None:
+    fill(s3, "crm/1.csv", "crm/2.csv")
+    one = find_source(f"s3://{BUCKET}/crm/1.csv", s3_client=lambda: s3)
+    assert column(one, "email", tmp_path) == ["crm/1.csv"]
+    assert column(one, "email", tmp_path) == ["crm/1.csv"]
+    many = find_source(f"s3://{BUCKET}/crm/", s3_client=lambda: s3)
+    s3.put_object(Bucket=BUCKET, Key="crm/2.csv", Body=b"email\nnew\n")
+    s3.put_object(Bucket=BUCKET, Key="crm/1.csv", Body=b"email\nnew\n")
+    for source in (one, many):
+        with pytest.raises(StorageUnavailableError, match="replaced while"):
+            read(source, ["email"], tmp_path)
+    assert column(find_source(f"s3://{BUCKET}/crm/", s3_client=lambda: s3), "email", tmp_path) == [
+        "new",
+        "new",
+    ]
+
+
+# --- storage that does not keep its word ----------------------------------------------------------------------
+
+
+@contextmanager
+def storage(answers: Sequence[bytes]) -> Iterator[S3Client]:
+    """Gives these answers to one request each, and hangs up after it."""
+    left = list(answers)
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            while self.rfile.readline().strip():
+                pass
+            self.wfile.write(left.pop(0))
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield make_client(f"http://127.0.0.1:{server.server_address[1]}")
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def answer(body: bytes, *, promised: int | None = None, status: str = "200 OK") -> bytes:
+    size = len(body) if promised is None else promised
+    return (
+        f'HTTP/1.1 {status}\r\nContent-Length: {size}\r\nConnection: close\r\nETag: "e"\r\n\r\n'.encode()
+        + body
+    )
+
+
+@pytest.mark.parametrize("key", ["x.csv", "x.parquet"])
+@pytest.mark.parametrize("cut", [0, 5, 100_000, len(TEXT) - 1])
+def test_a_download_that_breaks_off_may_be_tried_again(tmp_path: Path, key: str, cut: int) -> None:
+    with storage([answer(TEXT[:cut], promised=len(TEXT))]) as client:
+        source = find_source(f"s3://b/{key}", s3_client=lambda: client)
+        with pytest.raises(
+            StorageUnavailableError, match=f"broke off.*s3://b/{key}.*of {len(TEXT)} bytes"
+        ) as caught:
+            read(source, ["email"], tmp_path)
+    assert "x.example" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [("403 Forbidden", StorageAccessError), ("503 Slow Down", StorageUnavailableError)],
+)
+def test_refusals(tmp_path: Path, status: str, error: type[AudienceOnboardingError]) -> None:
+    for url in ("s3://b/k", "s3://b/k/"):
+        with storage([answer(b"", status=status)]) as client, pytest.raises(error):
+            read(find_source(url, s3_client=lambda client=client: client), ["email"], tmp_path)  # type: ignore[misc]
+        with storage([answer(b"", status=status)]) as client, pytest.raises(error):
+            source_is_there(url, lambda client=client: client)  # type: ignore[misc]
+
+
+def test_a_missing_object_where_the_bucket_may_not_be_looked_at() -> None:
+    with storage([answer(b"", status="404 Not Found"), answer(b"", status="403 Forbidden")]) as client:
+        assert not source_is_there("s3://b/k", lambda: client)
+
+
+def test_more_objects_than_one_page_lists(tmp_path: Path) -> None:
+    pages = [
+        answer(
+            f"<ListBucketResult><IsTruncated>{str(number == 1).lower()}</IsTruncated><NextContinuationToken>t"
+            f'</NextContinuationToken><Contents><Key>crm/{number}.csv</Key><ETag>"e"</ETag></Contents>'
+            "</ListBucketResult>".encode()
+        )
+        for number in (1, 2)
+    ]
+    with storage([*pages, answer(b"email\na\n"), answer(b"email\nb\n")]) as client:
+        source = find_source("s3://b/crm/", s3_client=lambda: client)
+        assert column(source, "email", tmp_path) == ["a", "b"]

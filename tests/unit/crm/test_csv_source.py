@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audience_onboarding.crm import csv_source, engine
+from audience_onboarding.crm import csv_source
 from audience_onboarding.errors import (
     AudienceOnboardingError,
     ConfigurationError,
@@ -121,7 +121,7 @@ def test_readable(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) ->
     assert report.rejected_by_reason.get("malformed_row", 0) == malformed
     assert output.count(b"\r\n") == sent + 1
     # And the exact reader says the same.
-    monkeypatch.setattr(engine, "scan", lambda text: None)
+    monkeypatch.setattr(csv_source._Structure, "plain", lambda structure, text: None)
     assert load(tmp_path / "x.csv", threads=2) == (report, output)
 
 
@@ -159,7 +159,7 @@ def test_both_roads_agree_on_garbage(
     content = f"email,phone\n{text}".encode()
     fast = outcome(path, content, threads=threads)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "scan", lambda text: None)
+        patch.setattr(csv_source._Structure, "plain", lambda structure, text: None)
         assert outcome(path, content, threads=threads) == fast
 
 
@@ -167,26 +167,20 @@ def test_usual_files_take_the_fast_road(tmp_path: Path, monkeypatch: pytest.Monk
     def refuse(*arguments: object) -> None:
         raise AssertionError("the exact reader was used")
 
-    monkeypatch.setattr(engine, "rewrite", refuse)
+    monkeypatch.setattr(csv_source._Reader, "_exact", refuse)
+    monkeypatch.setattr(csv_source._Reader, "exact_rows", refuse)
     names = ["plain", "crlf", "byte order mark", "byte order mark and quoted header", "blank lines", "quoted fields",
              "quoted delimiter", "quoted line end", "doubled quotes"]  # fmt: skip
     for name in names:
         load(tmp_path / "x.csv", READABLE[name][0])
 
 
-def test_blocks_of_the_scan_do_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("size", [1, 2, 7, 20])
+def test_blocks_do_not_matter(tmp_path: Path, size: int) -> None:
     path = tmp_path / "x.csv"
-    for content, _, _, malformed in READABLE.values():
-        if malformed:
-            continue  # a short and a long row in one block cancel out, and DuckDB finds them
-        path.write_bytes(content)
-        text = csv_source.open_csv(csv_source.CsvSource(path), tmp_path)
-        assert text is not None
-        whole = csv_source.scan(text)
-        for size in (1, 2, 7):
-            monkeypatch.setattr(csv_source, "_BLOCK", size)
-            assert csv_source.scan(text) == whole, (content, size)
-        monkeypatch.undo()
+    for content, *_ in READABLE.values():
+        whole = outcome(path, content)
+        assert outcome(path, content, source={"block_size": size}) == whole, (content, size)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
