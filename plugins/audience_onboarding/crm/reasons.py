@@ -20,8 +20,27 @@ class Reason(str, Enum):
     INVALID_PHONE = "invalid_phone"
     """Not a phone number that exists, see :func:`audience_onboarding.crm.normalize.normalize_phone`."""
 
+    NOT_HASHED = "not_hashed"
+    """The column is declared to hold hashes, but the field is no SHA-256 in hexadecimal digits."""
+
+    HASH_OF_NOTHING = "hash_of_nothing"
+    """The SHA-256 of the empty string: somebody has hashed an empty field."""
+
+    INVALID_PERSONAL_ID = "invalid_personal_id"
+    """Not a Swedish personal identity number, see :func:`audience_onboarding.crm.normalize.normalize_personal_id`."""
+
+    INVALID_DEVICE_ID = "invalid_device_id"
+    """Not an advertising id, or the one of all zeros that devices give when tracking is off."""
+
+    INVALID_TEXT = "invalid_text"
+    """A postal part or an id of the advertiser's own that cannot be one: too long, with control characters, or a word
+    for nothing such as ``NULL``."""
+
+    NO_POSTAL_CODE = "no_postal_code"
+    """Part of an address without a valid postal code, which has no meaning to the vendor."""
+
     NO_IDENTIFIER = "no_identifier"
-    """Rows only: all identifier fields of the row are empty."""
+    """Rows only: the fields that are not empty identify nobody."""
 
     MALFORMED_ROW = "malformed_row"
     """Rows only: another number of fields than the header, or broken quoting."""

@@ -1,13 +1,23 @@
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
+from functools import partial
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from audience_onboarding.crm.normalize import (
+    HASH_OF_NOTHING,
     Rejected,
+    normalize_custom,
+    normalize_device_id,
     normalize_email,
+    normalize_hash,
+    normalize_personal_id,
     normalize_phone,
+    normalize_postal_part,
     remove_blanks,
     sha256_hex,
 )
@@ -25,6 +35,24 @@ PHONE_HASHES = {
     "31612345678": "e03d152bbe638d9fe7a04f9b88a67674bf15b73c0981755c16eb78d177721e03",
 }
 HASH = "a7df77a9db89b44110c704b680a24978579a3069b419db95cbda84541094adba"
+
+normalize_aaid = partial(normalize_device_id, platform="android")
+normalize_idfa = partial(normalize_device_id, platform="apple")
+RULES: dict[str, Callable[[str], str | Rejected]] = {
+    "email": normalize_email,
+    "email without tag": partial(normalize_email, strip_plus_tag=True),
+    "phone": normalize_phone,
+    "german phone": partial(normalize_phone, country="DE"),
+    "phone of nowhere": partial(normalize_phone, country="XX"),
+    "personal id": normalize_personal_id,
+    "aaid": normalize_aaid,
+    "idfa": normalize_idfa,
+    "postal part": normalize_postal_part,
+    "custom": normalize_custom,
+    "hash": normalize_hash,
+}
+# Phones apart: without a plus, digits may mean something else.
+IDEMPOTENT = {name: rule for name, rule in RULES.items() if "phone" not in name}
 
 
 def email_hash(value: str, *, strip_plus_tag: bool = False) -> str:
@@ -142,16 +170,23 @@ def test_refused_emails(value: str) -> None:
     assert normalize_email(value) == Rejected(Reason.INVALID_EMAIL)
 
 
-@pytest.mark.parametrize("value", ["", " ", "\t\r\n", "\u200b", "\ufeff\u00a0", "\u2800"[:0]])
-def test_nothing_is_empty_and_never_hashed(value: str) -> None:
-    assert normalize_email(value) == Rejected(Reason.EMPTY)
-    assert normalize_phone(value) == Rejected(Reason.EMPTY)
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES.keys())
+@pytest.mark.parametrize("value", ["", " ", "\t\r\n", "\u200b", "\ufeff\u00a0", "\u3164\u115f", "\x1c\u0085"])
+def test_nothing_is_empty_and_never_hashed(rule: Callable[[str], str | Rejected], value: str) -> None:
+    assert rule(value) == Rejected(Reason.EMPTY)
 
 
 @pytest.mark.parametrize("value", [HASH, HASH.upper(), f" {HASH} ", f"\ufeff{HASH}", "1" * 64])
 def test_hashes_are_not_hashed_again(value: str) -> None:
-    assert normalize_email(value) == Rejected(Reason.ALREADY_HASHED)
-    assert normalize_phone(value) == Rejected(Reason.ALREADY_HASHED)
+    for rule in (
+        normalize_email,
+        normalize_phone,
+        normalize_personal_id,
+        normalize_aaid,
+        normalize_idfa,
+        normalize_postal_part,
+    ):
+        assert rule(value) == Rejected(Reason.ALREADY_HASHED)
 
 
 @pytest.mark.parametrize(
@@ -246,32 +281,271 @@ def test_refused_phones(value: str) -> None:
     assert normalize_phone(value) == Rejected(Reason.INVALID_PHONE)
 
 
-@given(st.text())
-def test_normalising_twice_changes_nothing(value: str) -> None:
-    address = normalize_email(value)
-    if isinstance(address, str):
-        assert normalize_email(address) == address
+@pytest.mark.parametrize(
+    ("value", "country", "digits"),
+    [
+        ("4917012345678", "DE", "4917012345678"),  # not 49 4917012345678, as phonenumbers has it
+        ("49 30 12345678", "DE", "493012345678"),
+        ("49(0)17012345678", "DE", "4917012345678"),
+        ("491701234567", "NL", Rejected(Reason.INVALID_PHONE)),
+        ("49301234567", "DE", "49301234567"),
+        ("49711234567", "DE", "4949711234567"),  # too short to tell from area code 04971 without its zero
+        ("0491 701234567", "DE", "49491701234567"),
+        ("46701234567", "SE", "46701234567"),
+        ("358401234567", "FI", "358401234567"),
+        ("447911123456", "GB", "447911123456"),
+        ("32470123456", "BE", "32470123456"),
+        ("12015550123", "US", "12015550123"),
+    ],
+)
+def test_own_country_code_without_plus(value: str, country: str, digits: str | Rejected) -> None:
+    assert normalize_phone(value, country=country) == digits
 
 
-@given(st.text(alphabet="@.aA\u0130\u00df\u03a3\u03c2\u0301\u200b\ufeff\uff21 \u00e9+-", max_size=20))
-def test_normalising_odd_addresses_twice_changes_nothing(value: str) -> None:
-    address = normalize_email(f"{value}@x.example")
-    if isinstance(address, str):
-        assert normalize_email(address) == address
-        assert address == remove_blanks(address)
+def test_what_one_dials_to_get_abroad_depends_on_the_country() -> None:
+    assert normalize_phone("011 31 6 12345678", country="US") == "31612345678"
+    assert normalize_phone("0031 6 12345678", country="US") == Rejected(Reason.INVALID_PHONE)
 
 
-@given(st.text(alphabet="0123456789+-() /\\.\u200b\uff10", max_size=20))
-def test_normalised_phones_are_stable(value: str) -> None:
-    digits = normalize_phone(value)
+@pytest.mark.parametrize("value", [HASH, HASH.upper(), f" {HASH}\n", f"\ufeff{HASH}"])
+def test_hashes_of_either_case(value: str) -> None:
+    assert normalize_hash(value) == HASH
+
+
+@pytest.mark.parametrize(
+    "value", ["john@mail.example", HASH[:-1], HASH + "0", "g" * 64, "\uff10" * 64, "\x00" * 64]
+)
+def test_a_hashed_column_takes_hashes_only(value: str) -> None:
+    assert normalize_hash(value) == Rejected(Reason.NOT_HASHED)
+
+
+@pytest.mark.parametrize("case", [str.lower, str.upper])
+def test_the_hash_of_nothing_is_nobody(case: Callable[[str], str]) -> None:
+    assert hashlib.sha256(b"").hexdigest() == HASH_OF_NOTHING
+    assert normalize_hash(case(HASH_OF_NOTHING)) == Rejected(Reason.HASH_OF_NOTHING)
+
+
+@pytest.mark.parametrize(
+    ("value", "digits"),
+    [
+        ("640823-3234", "196408233234"),  # the Tax Agency's example
+        ("6408233234", "196408233234"),
+        ("19640823-3234", "196408233234"),
+        ("196408233234", "196408233234"),
+        (" 19640823 - 3234 ", "196408233234"),
+        ("640823\u20133234", "196408233234"),
+        ("640823\u22123234", "196408233234"),
+        ("\uff16\uff14\uff10\uff18\uff12\uff13\uff0d\uff13\uff12\uff13\uff14", "196408233234"),
+        ("701063-2391", "197010632391"),  # a coordination number
+        ("640891-3231", "196408913231"),  # of the 31st
+        ("000229-1235", "200002291235"),  # 2000 was a leap year
+        ("250101-1239", "202501011239"),
+        ("260101-1238", "192601011238"),  # nobody who was born in 2026 is a customer
+        ("260101+1238", "192601011238"),
+        ("20260101-1238", "202601011238"),
+        ("250101+1239", "192501011239"),
+        ("400101+1230", "194001011230"),
+        ("18640823-3234", "186408233234"),
+    ],
+)
+def test_personal_ids(value: str, digits: str) -> None:
+    assert normalize_personal_id(value) == digits
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "640823-3233",  # checksum
+        "19640823-3235",
+        "640832-3233",  # no such day
+        "640860-3238",  # nor as a coordination number
+        "640892-3230",
+        "641323-3238",  # no such month
+        "19000229-1235",  # 1900 was no leap year
+        "000229+1235",
+        "410101+1239",  # nobody alive
+        "21640823-3234",
+        "640823-0008",  # birth number 000
+        "640823--3234",
+        "64-08-23-3234",
+        "640823/3234",
+        "640823-323",
+        "640823-32345",
+        "8640823-3234",
+        "640823-T234",  # a number of a hospital
+        "\x00640823-3234",
+        "null",
+        "0000000000",
+    ],
+)
+def test_refused_personal_ids(value: str) -> None:
+    assert normalize_personal_id(value) == Rejected(Reason.INVALID_PERSONAL_ID)
+
+
+DEVICE = "38400000-8cf0-11bd-b23e-10b96e40000d"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [DEVICE, DEVICE.upper(), f" {DEVICE}\r\n", f"\ufeff{DEVICE}", "38400000 -8cf0-11bd-b23e-10b96e40000d"],
+)
+def test_device_ids_have_the_case_of_their_system(value: str) -> None:
+    assert normalize_aaid(value) == DEVICE
+    assert normalize_idfa(value) == DEVICE.upper()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "00000000-0000-0000-0000-000000000000",
+        DEVICE.replace("-", ""),  # as well an MD5
+        "{" + DEVICE + "}",
+        DEVICE + "0",
+        DEVICE[:-1],
+        DEVICE.replace("8", "g"),
+        DEVICE.replace("-", "\u2013"),
+        DEVICE.replace("bd", "b\u0131"),
+        DEVICE.replace("00000", "000\ufb00"),  # a ligature whose upper case is FF
+        DEVICE + "\x00",
+        "null",
+    ],
+)
+@pytest.mark.parametrize("rule", [normalize_aaid, normalize_idfa])
+def test_refused_device_ids(rule: Callable[[str], str | Rejected], value: str) -> None:
+    assert rule(value) == Rejected(Reason.INVALID_DEVICE_ID)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("1012AB", "1012AB"),
+        (" 1012  ab ", "1012 ab"),  # neither case nor the space inside is ours to change
+        ("123\u00a045", "123 45"),
+        ("12\n\t1/2", "12 1/2"),
+        ("bis\u200b", "bis"),
+        ("A\u030angatan 1", "\u00c5ngatan 1"),
+        ("Stra\u00dfe", "Stra\u00dfe"),
+        ("\u0130stiklal", "\u0130stiklal"),
+        ("x" * 100, "x" * 100),
+        ("x \u200b" + "x" * 98, "x " + "x" * 98),
+        ("0", "0"),
+        ("Nullweg", "Nullweg"),
+    ],
+)
+def test_postal_parts(value: str, text: str) -> None:
+    assert normalize_postal_part(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (" Crm-0007 ", "Crm-0007"),
+        ("\ufeffa\u200bb", "ab"),
+        ("a  b", "a  b"),
+        ("JOSE\u0301", "JOSE\u0301"),
+        (HASH.upper(), HASH.upper()),
+        ("0", "0"),
+        ("x" * 255, "x" * 255),
+    ],
+)
+def test_custom_ids_stay_what_they_are(value: str, text: str) -> None:
+    assert normalize_custom(value) == text
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["a\x00b", "a\x7fb", "a\x9fb", "Stra\ufffde", "\ud800", "NULL", "null ", "NaN", "\\N", "#N/A", "(null)"],
+)
+@pytest.mark.parametrize("rule", [normalize_postal_part, normalize_custom])
+def test_refused_texts(rule: Callable[[str], str | Rejected], value: str) -> None:
+    assert rule(value) == Rejected(Reason.INVALID_TEXT)
+
+
+def test_texts_have_a_length() -> None:
+    assert normalize_postal_part("x" * 101) == Rejected(Reason.INVALID_TEXT)
+    assert normalize_custom("x" * 256) == Rejected(Reason.INVALID_TEXT)
+    assert normalize_custom("a\tb") == Rejected(Reason.INVALID_TEXT)
+
+
+@pytest.mark.timeout(15)
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES.keys())
+@pytest.mark.parametrize(
+    "value",
+    [
+        "\x00",
+        "\ud800\udfff",
+        "\udcff@mail.example",
+        "1" * 200_000,
+        "a" * 200_000,
+        "(0)" * 70_000,
+        "+" * 200_000,
+        "\u0300\u0316" * 100_000,  # to compose this takes minutes
+        "a+" + "\u0300\u0316" * 100_000 + "@mail.example",
+        "\u0130" * 200_000,
+        "@" * 200_000,
+        "." * 200_000,
+        "0" * 63 + "\U0010ffff",
+        "\u0bf0\u00bd\u2460",  # numeric, but no digits
+    ],
+    ids=lambda value: f"{value[:4]!a} {len(value)}",
+)
+def test_no_text_is_too_much(rule: Callable[[str], str | Rejected], value: str) -> None:
+    assert isinstance(rule(value), Rejected | str)
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES.keys())
+@given(value=st.text(st.characters(exclude_categories=())))
+def test_no_text_raises_and_nothing_is_never_a_value(
+    rule: Callable[[str], str | Rejected], value: str
+) -> None:
+    answer = rule(value)
+    if isinstance(answer, str):
+        assert answer
+        assert sha256_hex(answer) != HASH_OF_NOTHING
+    else:
+        assert repr(answer) in {repr(Rejected(reason)) for reason in Reason}
+
+
+ODD = st.text(
+    "@.aAnulNUL0123456789-+ \t\u0130\u00df\u03a3\u03c2\u0301\u0344\u1100\u1161\u034f\u200b\ufeff\uff21\u00e9\u212a"
+    "\u2000\u0958"
+)
+
+
+@pytest.mark.parametrize("rule", IDEMPOTENT.values(), ids=IDEMPOTENT.keys())
+@given(
+    value=st.one_of(
+        st.text(),
+        ODD,
+        ODD.map("{}@x.example".format),
+        st.text("0123456789-+ ", min_size=9, max_size=14),
+        st.text("0123456789abcdefABCDEF", min_size=64, max_size=64),
+        st.uuids().map(str),
+    )
+)
+def test_normalising_twice_changes_nothing(rule: Callable[[str], str | Rejected], value: str) -> None:
+    once = rule(value)
+    if isinstance(once, str):
+        assert rule(once) == once
+        assert remove_blanks(once) == "".join(once.split())  # nothing invisible
+
+
+@given(
+    st.text(alphabet="0123456789+-() /\\.\u200b\uff10", max_size=20),
+    st.sampled_from(["NL", "DE", "FI", "US", "IT"]),
+)
+def test_normalised_phones_are_stable(value: str, country: str) -> None:
+    digits = normalize_phone(value, country=country)
     if isinstance(digits, str):
         assert digits.isascii()
         assert digits.isdecimal()
-        assert normalize_phone(f"+{digits}") == digits
+        assert normalize_phone(f"+{digits}", country=country) == digits
 
 
-@given(st.text())
-def test_results_never_carry_the_refused_value(value: str) -> None:
-    answer = normalize_email(value)
-    if isinstance(answer, Rejected):
-        assert repr(answer) in {repr(Rejected(reason)) for reason in Reason}
+@pytest.mark.parametrize("value", ["1711234567.0", "3012345678.00", " 1711234567.0 ", "+491711234567.0"])
+def test_a_phone_that_became_a_floating_point_number_is_nobody_elses(value: str) -> None:
+    assert normalize_phone(value, country="DE") == Rejected(Reason.INVALID_PHONE)
+
+
+def test_groups_of_digits_with_points_may_end_in_zeros() -> None:
+    assert normalize_phone("06.12.34.56.00") == "31612345600"

@@ -1,0 +1,65 @@
+"""The short cut for numbers with a country code never answers otherwise than the reference."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import phonenumbers
+import pytest
+
+from audience_onboarding.crm.fast_path import phone_of_any_country
+from audience_onboarding.crm.normalize import normalize_phone
+
+
+def numbers() -> Iterator[str]:
+    """Numbers of every country and kind in several spellings, and what becomes of them by a wrong digit."""
+    rng = random.Random(5)
+    for region in sorted(phonenumbers.SUPPORTED_REGIONS):
+        for kind in range(11):
+            number = phonenumbers.example_number_for_type(region, kind)
+            if number is None:
+                continue
+            plain = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+            yield plain
+            yield phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.INTERNATIONAL)
+            yield f"{plain[:4]}-{plain[4:7]}.{plain[7:]}"
+            yield from (
+                f"00{plain[1:]}",
+                f"{plain}1",
+                plain[:-1],
+                f"{plain[:4]}0{plain[4:]}",
+                f"{plain[:3]}(0){plain[3:]}",
+            )
+            for _ in range(3):
+                place = rng.randrange(1, len(plain))
+                yield plain[:place] + rng.choice("0123456789") + plain[place + 1 :]
+
+
+ALL = sorted(set(numbers()))
+
+
+@pytest.mark.parametrize("country", ["NL", "US", "IT"])
+def test_it_never_answers_otherwise_than_the_reference(country: str) -> None:
+    answers = {text: found for text in ALL if (found := phone_of_any_country(text)) is not None}
+    assert len(answers) > len(ALL) / 4
+    assert {text: normalize_phone(text, country=country) for text in answers} == answers
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "+",
+        "0612345678",
+        "+0",
+        "+31",
+        "+999123",
+        "+31 6 1234567x",
+        "\uff0b31612345678",
+        "+\u0663\u0661612345678",
+        "+" + "3" * 400,
+    ],
+)
+def test_what_it_does_not_know_is_left_to_the_reference(text: str) -> None:
+    assert phone_of_any_country(text) is None

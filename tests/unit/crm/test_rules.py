@@ -1,0 +1,90 @@
+"""Which rule an identifier has. The rules themselves: test_normalize.py; fast paths against them: test_fast_path.py."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from audience_onboarding.crm.normalize import HASH_OF_NOTHING, Rejected
+from audience_onboarding.crm.profiles import Identifier
+from audience_onboarding.crm.reasons import Reason
+from audience_onboarding.crm.rules import rule_for
+
+HASH = "a7df77a9db89b44110c704b680a24978579a3069b419db95cbda84541094adba"
+DEVICE = "38400000-8cf0-11bd-b23e-10b96e40000d"
+PAGE = Path(__file__).parents[3] / "docs" / "identifiers.md"
+
+
+def documented() -> Iterator[tuple[str, str, str, str]]:
+    """The examples of the page: identifier or "hashed", country, what is in the source, what is sent."""
+    names: list[str] = []
+    for line in PAGE.read_text(encoding="utf-8").splitlines():
+        if line.startswith("## "):
+            names = re.findall("`(.+?)`", line) or ["hashed"]
+        elif line.startswith("For `"):
+            names = re.findall("`(.+?)`", line)
+        elif (
+            row := re.fullmatch(r"\| (?:`([A-Z]{2})` \| )?`([^`]*)` \| (?:`([^`]*)`|refused) \|", line)
+        ) is not None:
+            for name in names:
+                yield name, row[1] or "NL", row[2], row[3]
+
+
+def test_the_page_has_examples_of_all_identifiers() -> None:
+    assert {name for name, *_ in documented()} == {identifier.value for identifier in Identifier} | {"hashed"}
+
+
+@pytest.mark.parametrize(("name", "country", "value", "sent"), list(documented()))
+def test_the_page_tells_the_truth(name: str, country: str, value: str, sent: str | None) -> None:
+    identifier = Identifier.EMAIL if name == "hashed" else Identifier(name)
+    rule = rule_for(identifier, country=country, strip_plus_tag=False, hashed=name == "hashed")
+    answer = rule.reference(value)
+    assert answer == sent if sent else isinstance(answer, Rejected)
+
+
+@pytest.mark.parametrize(
+    ("identifier", "value", "answer"),
+    [
+        (Identifier.EMAIL, " John@Mail.example", "john@mail.example"),
+        (Identifier.PHONE, "06-12345678", "31612345678"),
+        (Identifier.POSTAL_CODE, " 1012  AB ", "1012 AB"),
+        (Identifier.HOUSE_NUMBER, " 12 ", "12"),
+        (Identifier.EXTENSION, "bis ", "bis"),
+        (Identifier.APARTMENT, "lgh 1102", "lgh 1102"),
+        (Identifier.STREET, "G\u00f6tgatan", "G\u00f6tgatan"),
+        (Identifier.PERSONAL_ID, "640823-3234", "196408233234"),
+        (Identifier.AAID, DEVICE.upper(), DEVICE),
+        (Identifier.IDFA, DEVICE, DEVICE.upper()),
+        (Identifier.CUSTOM, "a  B", "a  B"),
+    ],
+)
+def test_each_identifier_has_its_rule(identifier: Identifier, value: str, answer: str) -> None:
+    assert rule_for(identifier, country="NL", strip_plus_tag=False).reference(value) == answer
+
+
+@pytest.mark.parametrize("identifier", list(Identifier))
+def test_no_hash_is_hashed_again(identifier: Identifier) -> None:
+    answer = rule_for(identifier, country="NL", strip_plus_tag=False).reference(HASH.upper())
+    # An advertiser may well have made its own ids by hashing something.
+    assert answer == (HASH.upper() if identifier is Identifier.CUSTOM else Rejected(Reason.ALREADY_HASHED))
+
+
+@pytest.mark.parametrize("identifier", list(Identifier))
+def test_columns_of_hashes(identifier: Identifier) -> None:
+    rule = rule_for(identifier, country="NL", strip_plus_tag=False, hashed=True)
+    assert rule.fast is not None
+    assert rule.reference(HASH.upper()) == HASH
+    assert rule.reference("john@mail.example") == Rejected(Reason.NOT_HASHED)
+    assert rule.reference(HASH_OF_NOTHING) == Rejected(Reason.HASH_OF_NOTHING)
+
+
+def test_settings_reach_the_rules() -> None:
+    assert (
+        rule_for(Identifier.PHONE, country="BE", strip_plus_tag=False).reference("0470123456")
+        == "32470123456"
+    )
+    tagless = rule_for(Identifier.EMAIL, country="NL", strip_plus_tag=True)
+    assert tagless.reference("a+b@x.example") == "a@x.example"
