@@ -128,7 +128,7 @@ def onboard_elsewhere(sandbox: Sandbox, airflow: Airflow, say: Progress) -> dict
     return results
 
 
-NOT_SHOWN = {"content_sha256", "rejected_by_reason", "run_id", "run_type"}
+NOT_SHOWN = {"content_id", "rejected_by_reason", "run_id", "run_type"}
 """Fields of a load's record that say nothing to who looks at a demo."""
 
 

@@ -172,7 +172,7 @@ def test_parsing_needs_neither_network_nor_connections_nor_variables(parsed: dic
 @pytest.mark.parametrize(
     "heavy",
     [
-        "duckdb",
+        "polars",
         "phonenumbers",
         "boto3",
         "botocore",

@@ -1,7 +1,7 @@
 """The CRM engine: read a list, normalise, validate, hash, dedupe, and hand out the vendor's CSV as bytes.
 
 It knows nothing of Airflow and does no network I/O. Importing this package is cheap and safe while a DAG file
-is parsed: it holds profiles, reason codes and the report. The engine itself (DuckDB, phonenumbers) is a
+is parsed: it holds profiles, reason codes and the report. The engine itself (Polars, phonenumbers) is a
 module that callers import where the work is done::
 
     from audience_onboarding.crm.engine import CsvSource, prepare

@@ -1,47 +1,44 @@
 """Source rows in, the vendor's CSV out, every row accounted for.
 
-DuckDB does the work in columns: rows are read, plain values normalised and hashed in one pass, and only what
-has to be looked at by the reference functions is kept raw. Those values are taken once each, through
-:mod:`audience_onboarding.crm.normalize`, and joined back. Duplicates fall away over the whole file, the first
-row in file order stays, and the order of the file is kept, so the same input gives the same bytes however
-many threads ran.
+The source is read once, in blocks, by Polars on a few threads. Plain values are normalised in columns; only what has
+to be looked at by the reference functions goes through :mod:`audience_onboarding.crm.normalize`, each value once.
+Duplicates fall away over the whole file, the first row of the source stays, and the order is kept, so the same input
+gives the same bytes however many threads ran.
 
-Memory is bounded by DuckDB's limit; what does not fit goes to a private directory (mode 0700) that is removed
-when the context ends, however it ends. No message of DuckDB or the standard library is passed on or chained,
-because they quote the data.
+What is kept between reading and sending is the normalised values, in memory as far as the limit goes and in a private
+directory (mode 0700) beyond, which is removed when the context ends, however it ends. Hashing and formatting happen
+while the file is sent: by then all guards have spoken, and the upload overlaps the work. Messages of Polars are never
+passed on or chained, because they may quote the data.
 """
-
-# ruff: noqa: S608 - all SQL is built from constants and positions; paths and delimiters are quoted literals
 
 from __future__ import annotations
 
-import hashlib
-import os
+import csv
+import io
+import operator
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import Any
 
-import duckdb
+import polars as pl
 
-from audience_onboarding.crm import fast_path
-from audience_onboarding.crm.csv_source import (
-    MAX_RECORD,
-    CsvSource,
-    CsvText,
-    find_columns,
-    open_csv,
-    rewrite,
-    scan,
-)
-from audience_onboarding.crm.normalize import Rejected, normalize_email, normalize_phone, sha256_hex
+from audience_onboarding.crm.csv_source import CsvSource
+from audience_onboarding.crm.duplicates import find_duplicates
+from audience_onboarding.crm.layout import ContentId, Layout, fingerprint
+from audience_onboarding.crm.masking import masked
+from audience_onboarding.crm.normalize import Rejected
+from audience_onboarding.crm.output import CrmFile, FilePart
 from audience_onboarding.crm.private_directory import private_directory
-from audience_onboarding.crm.profiles import FileProfile, Identifier, ProfileColumn
+from audience_onboarding.crm.profiles import FileProfile, Identifier, ProfileColumn, SourceColumn
 from audience_onboarding.crm.reasons import Reason
 from audience_onboarding.crm.report import LoadReport
+from audience_onboarding.crm.rows import Block, Rows, Source
+from audience_onboarding.crm.rules import Rule, rule_for
+from audience_onboarding.crm.store import MIB, FrameStore, spill
+from audience_onboarding.crm.workers import Workers
 from audience_onboarding.errors import (
     AccountingError,
     ConfigurationError,
@@ -49,164 +46,148 @@ from audience_onboarding.errors import (
     TerminalError,
 )
 
-__all__ = ["CsvSource", "FilePart", "PreparedLoad", "prepare"]
+__all__ = ["CrmFile", "CsvSource", "FilePart", "PreparedLoad", "Progress", "RejectsList", "prepare"]
+
+PROGRESS_SECONDS = 5.0
+"""Pause between two calls of ``progress``."""
 
 _MIN_MEMORY_MIB = 128
-_INTERRUPT_SECONDS = 0.05
-_MIB_PER_THREAD = 128
-_REFERENCE_BATCH = 10_000
-_OUTPUT_BATCH = 50_000
-_OK, _PENDING = 0, 255
-_Reference = Callable[[str], str | Rejected]
-_MakeFastPath = Callable[[str, str], fast_path.FastPath | None]
+_REMEMBERED = 100_000
+_MAX_REMEMBERED_LENGTH = 320
+_OK = 0
 _CODES = {reason: number for number, reason in enumerate(Reason, start=1)}
 _REASONS = {number: reason for reason, number in _CODES.items()}
-
-
-class _DatabaseError(TerminalError):
-    """DuckDB failed."""
+_EMPTY = _CODES[Reason.EMPTY]
+_MISMATCHES = (Reason.ALREADY_HASHED, Reason.NOT_HASHED)
+REJECTS_HEADER = "file,row,field,outcome,reason,sample\n"
 
 
 @dataclass(frozen=True)
-class FilePart:
-    """A part of a load that is a file of its own.
+class Progress:
+    """How far a load is.
 
-    :param number: counts from 1.
-    :param rows: without the header.
-    :param body: header line and rows.
+    :param rows: read so far.
+    :param size: bytes of text, as far as the kind of source has such.
+    :param seconds: since it began.
     """
 
-    number: int
     rows: int
-    body: bytes = field(repr=False)
+    size: int
+    seconds: float
 
 
-class PreparedLoad:
+class PreparedLoad(CrmFile):
     """One load, ready to be sent. Usable inside the ``with`` block of :func:`prepare` only.
 
     :ivar report: the counts.
-    :ivar content_sha256: hexadecimal SHA-256 of exactly the bytes that :meth:`chunks` gives.
-    :ivar size: number of those bytes.
+    :ivar rejects_count: lines of :meth:`rejects`, the header not counted.
     """
 
     report: LoadReport
-    content_sha256: str
-    size: int
+    rejects_count: int
 
-    def __init__(self, work: _Work, report: LoadReport) -> None:
-        self._work = work
+    def __init__(self, load: _Load, report: LoadReport) -> None:
+        super().__init__(
+            load.layout,
+            load.values,
+            load.workers,
+            dropped=load.dropped,
+            content_id=load.content_id,
+            size=load.size,
+        )
         self.report = report
-        digest = hashlib.sha256()
-        self.size = 0
-        for block in work.output():
-            digest.update(block)
-            self.size += len(block)
-        self.content_sha256 = digest.hexdigest()
+        self.rejects_count = load.rejects.count
+        self._rejects = load.rejects
 
-    def __repr__(self) -> str:
-        return f"PreparedLoad(rows_sent={self.report.rows_sent}, content_sha256={self.content_sha256!r})"
+    def rejects(self) -> Iterator[bytes]:
+        """What was not used, as CSV (UTF-8, line feeds): ``file,row,field,outcome,reason,sample``.
 
-    def chunks(self, size: int) -> Iterator[bytes]:
-        """The file: header line and rows. Gives the same bytes each time.
-
-        :param size: bytes of each chunk but the last, which may be shorter.
+        ``row`` counts from 1 below the header, ``outcome`` is ``row`` for a rejected row and ``field`` for a field that
+        is left empty in a row that is not rejected, ``sample`` is masked.
         """
-        if size < 1:
-            raise ValueError("size must be at least 1 byte")
-        buffer = bytearray()
-        for block in self._work.output():
-            buffer += block
-            while len(buffer) >= size:
-                yield bytes(buffer[:size])
-                del buffer[:size]
-        if buffer:
-            yield bytes(buffer)
-
-    def parts(self, *, max_rows: int, max_bytes: int) -> Iterator[FilePart]:
-        """The rows in order, as several files, each with a header. Gives the same parts each time.
-
-        :param max_rows: of a part, the header not counted.
-        :param max_bytes: of a part, the header included; a single row that is larger still is a part.
-        """
-        if max_rows < 1 or max_bytes < 1:
-            raise ValueError("a part needs room for a row")
-        header = self._work.header()
-        rows: list[bytes] = []
-        size, number = len(header), 1
-        for row in self._work.rows():
-            if rows and (len(rows) == max_rows or size + len(row) > max_bytes):
-                yield FilePart(number, len(rows), header + b"".join(rows))
-                rows, size, number = [], len(header), number + 1
-            rows.append(row)
-            size += len(row)
-        yield FilePart(number, len(rows), header + b"".join(rows))
+        return self._rejects.read()
 
 
 @contextmanager
-def prepare(
-    source: CsvSource,
+def prepare(  # noqa: PLR0913
+    source: Source,
     *,
-    columns: Mapping[Identifier, str],
+    columns: Mapping[Identifier, str | SourceColumn],
     profile: FileProfile,
     country: str = "NL",
     memory_limit_mib: int = 1024,
     threads: int | None = None,
     spill_dir: Path | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    when_all_rejected: Callable[[RejectsList], object] | None = None,
 ) -> Iterator[PreparedLoad]:
-    """Read, normalise, validate, hash and dedupe a list.
+    """Read, normalise, validate and dedupe a list, ready to be hashed and sent.
 
     :param source: the list.
-    :param columns: by identifier, the name of the source's column that holds it.
+    :param columns: by identifier, the source's column that holds it.
     :param profile: what the file to send looks like.
     :param country: ISO 3166-1 alpha-2 code of phone numbers without country code.
-    :param memory_limit_mib: memory in MiB that DuckDB may use before it spills to disk, at least 128.
-    :param threads: number of threads; by default the cores at hand, as far as the memory goes.
+    :param memory_limit_mib: memory in MiB to keep within; rows beyond go to disk. At least 128, which is less than
+        Python and Polars take by themselves: then no row stays in memory.
+    :param threads: number of threads; by default the cores at hand.
     :param spill_dir: where to make the private directory; the system's temporary directory by default.
-    :raises SourceNotFoundError: the file is not there.
-    :raises SourceFormatError: the file is not text in its encoding, or a quote is never closed.
+    :param progress: called every few seconds while reading.
+    :param when_all_rejected: called with the list of rejects before ``EmptySourceError`` is raised for a source of
+        which no row can be sent.
+    :raises SourceNotFoundError: the source is not there.
+    :raises SourceFormatError: it cannot be read.
     :raises MissingColumnError: a column is missing or ambiguous.
     :raises EmptySourceError: no row, or no row that can be sent.
     :raises ConfigurationError: arguments that do not fit together.
     :raises AccountingError: rows got lost: a bug, nothing is handed out.
     """
-    rules = _rules(columns, profile, country)
+    fields = _fields(columns, profile, country)
     if memory_limit_mib < _MIN_MEMORY_MIB:
         raise ConfigurationError(what=f"the CRM engine needs at least {_MIN_MEMORY_MIB} MiB of memory")
     if threads is not None and threads < 1:
         raise ConfigurationError(what="the CRM engine needs at least one thread")
-    with private_directory(spill_dir) as workdir:
-        work = _Work(source, rules, profile, workdir)
-        try:
-            work.open(memory_limit_mib, threads or _default_threads(memory_limit_mib))
-            yield PreparedLoad(work, work.run())
-        finally:
-            work.close()
-
-
-def _default_threads(memory_limit_mib: int) -> int:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(cores, memory_limit_mib // _MIB_PER_THREAD))
+    workers = Workers(threads)
+    try:
+        with private_directory(spill_dir) as workdir:
+            load = _Load(source, fields, profile, workdir, workers, memory_limit_mib * MIB)
+            failure = ""
+            report: LoadReport | None = None
+            try:
+                report = load.run(progress, when_all_rejected)
+            except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+                failure = type(error).__name__
+            if report is None:
+                raise TerminalError(
+                    what="the CRM engine failed",
+                    where=source.name,
+                    why=f"Polars raised {failure}; its text is withheld because it may quote rows",
+                    next_step="Check the free space of the spill directory; if that is fine, please report it",
+                )
+            yield PreparedLoad(load, report)
+    finally:
+        workers.close()
 
 
 @dataclass(frozen=True)
-class _Rule:
+class _Field:
     """How one column of the file comes about."""
 
     column: ProfileColumn
-    wanted: str
-    reference: _Reference
-    fast: _MakeFastPath
+    source: SourceColumn
+    rule: Rule
 
     @property
-    def key(self) -> str:
+    def identifier(self) -> Identifier:
+        return self.column.identifier
+
+    @property
+    def name(self) -> str:
         return self.column.identifier.value
 
-    @property
-    def hashed(self) -> bool:
-        return self.column.transform == "sha256"
 
-
-def _rules(columns: Mapping[Identifier, str], profile: FileProfile, country: str) -> list[_Rule]:
+def _fields(
+    columns: Mapping[Identifier, str | SourceColumn], profile: FileProfile, country: str
+) -> list[_Field]:
     import phonenumbers  # only for the list of countries
 
     if country not in phonenumbers.SUPPORTED_REGIONS:
@@ -222,369 +203,461 @@ def _rules(columns: Mapping[Identifier, str], profile: FileProfile, country: str
             else "the definition maps no column",
             next_step=f"Map any of: {', '.join(column.identifier.value for column in profile.columns)}",
         )
-    made: dict[Identifier, tuple[_Reference, _MakeFastPath]] = {
-        Identifier.EMAIL: (
-            partial(normalize_email, strip_plus_tag=profile.strip_plus_tag),
-            partial(fast_path.email, strip_plus_tag=profile.strip_plus_tag),
-        ),
-        Identifier.PHONE: (
-            partial(normalize_phone, country=country),
-            partial(fast_path.phone, country=country),
-        ),
-    }
-    return [
-        _Rule(column, columns[column.identifier], *made[column.identifier])
-        for column in profile.columns
-        if column.identifier in columns
-    ]
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
-class _Work:
-    """One load's database. Tables: ``staged`` (a row per source row), ``known_<identifier>`` and ``sent``."""
-
-    def __init__(
-        self, source: CsvSource, rules: Sequence[_Rule], profile: FileProfile, workdir: Path
-    ) -> None:
-        self._source = source
-        self._rules = rules
-        self._profile = profile
-        self._workdir = workdir
-        self._connection: duckdb.DuckDBPyConnection | None = None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="crm-engine")
-        self._rows_sent = 0
-
-    # --- the database
-
-    def open(self, memory_limit_mib: int, threads: int) -> None:
-        text = open_csv(self._source, self._workdir)
-        if text is None:
-            raise self._empty("it has no line")
-        self._text: CsvText = text
-        self._positions = find_columns(text, [rule.wanted for rule in self._rules])
-        self._connection = duckdb.connect(
-            ":memory:",
-            config={
-                "threads": str(threads),
-                "memory_limit": f"{memory_limit_mib}MiB",
-                "temp_directory": str(self._workdir / "spill"),
-                "preserve_insertion_order": "true",
-                "autoinstall_known_extensions": "false",
-                "autoload_known_extensions": "false",
-                "python_enable_replacements": "false",
-            },
+    if not any(identified <= set(columns) for identified in profile.identified_by):
+        raise ConfigurationError(
+            what="the mapped columns identify nobody",
+            why=", ".join(sorted(key.value for key in columns)),
+            next_step="Map an identifier such as email or phone; an address takes postal_code and house_number",
         )
-        allowed = ", ".join(_literal(str(path)) for path in (text.path, self._workdir / "rows.csv"))
-        self._run(f"SET allowed_paths = [{allowed}]")
-        self._run("SET enable_external_access = false")
-        self._run("SET lock_configuration = true")
-
-    def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-        self._thread.shutdown()
-
-    def _cursor(self) -> duckdb.DuckDBPyConnection:
-        if self._connection is None:
-            raise RuntimeError("the load is closed: use it inside the with block of prepare()")
-        return self._connection.cursor()
-
-    def _run(self, sql: str, parameters: Sequence[Any] | None = None) -> list[tuple[Any, ...]]:
-        cursor = self._cursor()
-        return self._guarded(cursor, lambda: cursor.execute(sql, parameters).fetchall())
-
-    def _guarded(
-        self, cursor: duckdb.DuckDBPyConnection, action: Callable[[], list[tuple[Any, ...]]]
-    ) -> list[tuple[Any, ...]]:
-        """Do something with a cursor, without its error texts, and so that a signal can end it at once."""
-        # In the main thread DuckDB would notice a signal late and lose the exception that its handler raised.
-        future = self._thread.submit(action)
-        try:
-            return future.result()
-        except duckdb.Error as error:
-            failure = type(error)
-        except BaseException:
-            # Again and again, because an interrupt is forgotten where the query is just about to start.
-            while not future.cancel() and not future.done():
-                cursor.interrupt()
-                wait([future], timeout=_INTERRUPT_SECONDS)
-            raise
-        # Out here, so that DuckDB's error, which may quote rows, is not even the context of ours.
-        if issubclass(failure, duckdb.OutOfMemoryException):
+    fields = []
+    for column in profile.columns:
+        if column.identifier not in columns:
+            continue
+        given = columns[column.identifier]
+        source = SourceColumn(given) if isinstance(given, str) else given
+        if source.hashed and column.transform != "sha256":
             raise ConfigurationError(
-                what="the CRM engine ran out of memory or of room to spill",
-                where=self._source.name,
-                next_step="Raise the memory limit, lower the threads, or give the spill directory more room",
+                what=f"{column.identifier.value} is sent as it is, so that its column cannot hold hashes",
+                next_step=f"Map a column of the export with unhashed values, or leave {column.identifier.value} out",
             )
-        raise _DatabaseError(
-            what="the CRM engine failed",
-            where=self._source.name,
-            why=f"DuckDB raised {failure.__name__}; its text is withheld because it may quote rows",
-            next_step="Check the free space of the spill directory; if that is fine, please report it",
+        rule = rule_for(
+            column.identifier,
+            country=country,
+            strip_plus_tag=profile.strip_plus_tag,
+            hashed=source.hashed,
         )
+        fields.append(_Field(column, source, rule))
+    return fields
 
-    def _empty(self, why: str) -> EmptySourceError:
+
+@dataclass
+class _Taken:
+    """What came of one block. Holds customer data: never printed."""
+
+    values: pl.DataFrame
+    fingerprints: pl.DataFrame
+    rows: int
+    bytes_read: int
+    size: int
+    accepted_values: list[int]
+    read_values: list[int]
+    rejected: Counter[str]
+    invalid: Counter[tuple[str, str]]
+    unusable: Counter[tuple[str, str]]
+    file: str
+    rejects: str
+    rejects_count: int
+    mismatches: int
+
+    def __repr__(self) -> str:
+        return f"_Taken(rows={self.rows})"
+
+
+class RejectsList:
+    """The list of rejects, in a file of the private directory.
+
+    :ivar count: lines, the header not counted.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / "rejects.csv"
+        self.count = 0
+
+    def add(self, text: str, count: int) -> None:
+        """Add lines.
+
+        :raises ConfigurationError: the disk is full.
+        """
+        if not count:
+            return
+        spill(lambda: self._append(text), self._path.parent)
+        self.count += count
+
+    def _append(self, text: str) -> None:
+        with self._path.open("a", encoding="utf-8", newline="") as out:
+            out.write(text)
+
+    def read(self) -> Iterator[bytes]:
+        """The list as CSV, see :meth:`PreparedLoad.rejects`."""
+        yield REJECTS_HEADER.encode()
+        if self.count:
+            with self._path.open("rb") as stream:
+                while block := stream.read(MIB):
+                    yield block
+
+
+@dataclass
+class _Load:
+    """One load."""
+
+    source: Source
+    fields: Sequence[_Field]
+    profile: FileProfile
+    workdir: Path
+    workers: Workers
+    memory: int
+
+    dropped: dict[int, pl.Series] = field(default_factory=dict)
+    content_id: str = ""
+    size: int = 0
+
+    def __post_init__(self) -> None:
+        self.layout = Layout(
+            self.profile,
+            tuple(each.column for each in self.fields),
+            frozenset(each.identifier for each in self.fields if each.source.hashed),
+        )
+        self.values = FrameStore(self.workdir, "values", budget=int(self.memory * 0.35))
+        self.fingerprints = FrameStore(self.workdir, "fingerprints", budget=int(self.memory * 0.06))
+        self.rejects = RejectsList(self.workdir)
+        self._answers: list[dict[str, tuple[int, str | None]]] = [{} for _ in self.fields]
+
+    # --- reading
+
+    def run(
+        self,
+        progress: Callable[[Progress], None] | None,
+        when_all_rejected: Callable[[RejectsList], object] | None,
+    ) -> LoadReport:
+        """Read everything, and find the duplicates."""
+        totals = _Totals(len(self.fields))
+        started = last = time.monotonic()
+        with self.source.open([each.source.name for each in self.fields], self.workdir) as reading:
+            for taken in self.workers.map(self._take, reading.blocks):
+                self._keep(taken, totals)
+                now = time.monotonic()
+                if progress is not None and now - last >= PROGRESS_SECONDS:
+                    last = now
+                    progress(Progress(totals.rows, totals.bytes_read, now - started))
+            totals.ignored = reading.ignored
+        for known in self._answers:
+            known.clear()
+        if not totals.rows:
+            raise self._empty("it has a header row only")
+        report = self._dedupe(totals)
+        if not report.rows_sent:
+            reasons = ", ".join(f"{reason} {count}" for reason, count in report.rejected_by_reason.items())
+            if when_all_rejected is not None:
+                when_all_rejected(self.rejects)
+            raise self._empty(f"all {report.rows_read} rows were rejected: {reasons}", report.rows_read)
+        self._identify()
+        return report
+
+    def _empty(self, why: str, rows_read: int = 0) -> EmptySourceError:
         return EmptySourceError(
+            rows_read=rows_read,
             what="the CRM file holds nothing to send",
-            where=self._source.name,
+            where=self.source.name,
             why=why,
             next_step="Check the export of this date; nothing was sent",
         )
 
-    # --- the steps
+    def _keep(self, taken: _Taken, totals: _Totals) -> None:
+        totals.add(taken)
+        self.rejects.add(taken.rejects, taken.rejects_count)
+        self.size += taken.size
+        if taken.values.height:
+            self.values.add(taken.values)
+            self.fingerprints.add(taken.fingerprints)
 
-    def run(self) -> LoadReport:
-        rows, malformed = self._stage()
-        if not rows + malformed:
-            raise self._empty("it has a header row only")
-        for rule in self._rules:
-            self._resolve(rule)
-        report = self._dedupe(malformed)
-        if report.rows_read != rows + malformed:
+    # --- one block, in a worker
+
+    def _take(self, block: Block) -> _Taken:
+        rows = block.read()
+        frame, codes, read = self._looked_at(rows.frame)
+        identified = self._identified(frame, codes)
+        accepted = frame
+        rejected: Counter[str] = Counter()
+        if rows.malformed:
+            rejected[Reason.MALFORMED_ROW.value] = len(rows.malformed)
+        invalid: Counter[tuple[str, str]] = Counter()
+        unusable: Counter[tuple[str, str]] = Counter()
+        rejects = _RejectLines(rows)
+        for row in rows.malformed:
+            rejects.add(row, None, "row", Reason.MALFORMED_ROW, "")
+        if identified is not None:
+            accepted = frame.filter(identified)
+            unusable = self._count_rejected(rows, codes, identified, rejected, rejects)
+        self._count_invalid(rows, codes, identified, invalid, rejects)
+        unusable.update(invalid)
+        return _Taken(
+            values=accepted,
+            fingerprints=accepted.select(fingerprint(self.layout.names)),
+            rows=frame.height + len(rows.malformed),
+            bytes_read=rows.size,
+            size=self.layout.size(accepted),
+            accepted_values=[accepted.height - accepted[each.name].null_count() for each in self.fields],
+            read_values=read,
+            rejected=rejected,
+            invalid=invalid,
+            unusable=unusable,
+            file=rows.file,
+            rejects=rejects.text(),
+            rejects_count=rejects.count,
+            mismatches=rejects.mismatches,
+        )
+
+    def _looked_at(self, raw: pl.DataFrame) -> tuple[pl.DataFrame, list[pl.Series | None], list[int]]:
+        """Normalised values; codes of the reasons where not all are plain; numbers of fields that are not empty."""
+        tidied, fast = [], []
+        for number, each in enumerate(self.fields):
+            way = each.rule.fast(pl.col(str(number))) if each.rule.fast is not None else None
+            fast.append(way)
+            if way is not None:
+                tidied.append(way.tidied.alias(f"tidied_{number}"))
+        working = raw.with_columns(tidied)
+        working = working.with_columns(
+            way.accept(pl.col(f"tidied_{number}")).fill_null(value=False).alias(f"ok_{number}")
+            if way is not None
+            else pl.lit(value=False).alias(f"ok_{number}")
+            for number, way in enumerate(fast)
+        )
+        values = working.select(
+            pl.when(pl.col(f"ok_{number}")).then(way.value(pl.col(f"tidied_{number}"))).alias(each.name)
+            if way is not None
+            else pl.lit(None, dtype=pl.String).alias(each.name)
+            for number, (each, way) in enumerate(zip(self.fields, fast, strict=True))
+        )
+        codes: list[pl.Series | None] = []
+        read: list[int] = []
+        for number, each in enumerate(self.fields):
+            plain = working[f"ok_{number}"]
+            text = raw[str(number)]
+            if plain.all():
+                codes.append(None)
+                read.append(raw.height)
+                continue
+            code, value, filled = self._settled(number, plain, text, values[each.name])
+            codes.append(code)
+            read.append(filled)
+            values = values.with_columns(value)
+        return self._without_orphans(values, codes), codes, read
+
+    def _settled(
+        self, number: int, plain: pl.Series, text: pl.Series, value: pl.Series
+    ) -> tuple[pl.Series, pl.Series, int]:
+        """Take what is not plain through the reference."""
+        name = value.name
+        code = pl.select(
+            pl.when(plain).then(pl.lit(_OK, dtype=pl.UInt8)).otherwise(pl.lit(_EMPTY, dtype=pl.UInt8))
+        ).to_series()
+        blank = text.null_count()
+        pending = (~plain & text.is_not_null()).arg_true()
+        if len(pending):
+            answers = [self._answer(number, raw) for raw in text.gather(pending).to_list()]
+            reasons = [answer[0] for answer in answers]
+            code = code.scatter(pending, pl.Series(reasons, dtype=pl.UInt8))
+            value = value.scatter(pending, pl.Series([answer[1] for answer in answers], dtype=pl.String))
+            blank += reasons.count(_EMPTY)
+        return code, value.alias(name), len(text) - blank
+
+    def _answer(self, number: int, raw: str) -> tuple[int, str | None]:
+        known = self._answers[number]
+        answer = known.get(raw)
+        if answer is None:
+            rule = self.fields[number].rule
+            outcome = (rule.late(raw) if rule.late is not None else None) or rule.reference(raw)
+            answer = (_CODES[outcome.reason], None) if isinstance(outcome, Rejected) else (_OK, outcome)
+            if len(known) < _REMEMBERED and len(raw) <= _MAX_REMEMBERED_LENGTH:
+                known[raw] = answer
+        return answer
+
+    def _without_orphans(self, values: pl.DataFrame, codes: list[pl.Series | None]) -> pl.DataFrame:
+        """Leave out what has no meaning without another identifier that is not there."""
+        places = {each.identifier: number for number, each in enumerate(self.fields)}
+        for part, other in self.profile.required_by:
+            if part not in places:
+                continue
+            number = places[part]
+            name = self.fields[number].name
+            if other in places:
+                missing = values[self.fields[places[other]].name].is_null()
+            else:
+                missing = pl.repeat(True, values.height, eager=True, dtype=pl.Boolean)
+            orphan = missing & values[name].is_not_null()
+            if not orphan.any():
+                continue
+            code = codes[number]
+            if code is None:
+                code = pl.repeat(_OK, values.height, eager=True, dtype=pl.UInt8)
+            orphans = orphan.arg_true()
+            codes[number] = code.scatter(orphans, _CODES[Reason.NO_POSTAL_CODE])
+            values = values.with_columns(pl.when(~orphan).then(pl.col(name)).alias(name))
+        return values
+
+    def _identified(self, values: pl.DataFrame, codes: Sequence[pl.Series | None]) -> pl.Series | None:
+        """Which rows can be sent; ``None`` for all."""
+        names = {each.identifier: each.name for each in self.fields}
+        places = {each.identifier: number for number, each in enumerate(self.fields)}
+        ways = [way for way in self.profile.identified_by if way <= names.keys()]
+        if any(all(codes[places[identifier]] is None for identifier in way) for way in ways):
+            return None
+        identified = values.select(
+            pl.any_horizontal(
+                pl.all_horizontal(pl.col(names[identifier]).is_not_null() for identifier in sorted(way))
+                for way in ways
+            )
+        ).to_series()
+        return None if identified.all() else identified
+
+    def _count_rejected(
+        self,
+        rows: Rows,
+        codes: Sequence[pl.Series | None],
+        identified: pl.Series,
+        rejected: Counter[str],
+        rejects: _RejectLines,
+    ) -> Counter[tuple[str, str]]:
+        """Count the rows that cannot be sent by the reason of their first field that is not empty; return the counts
+        of all such fields."""
+        unusable: Counter[tuple[str, str]] = Counter()
+        indexes = (~identified).arg_true()
+        numbers = rows.row_numbers().gather(indexes).to_list()
+        reasons: list[Reason | None] = [None] * len(numbers)
+        for number, (each, code) in enumerate(zip(self.fields, codes, strict=True)):
+            if code is None:
+                continue
+            texts = rows.frame[str(number)].gather(indexes).to_list()
+            for place, found in enumerate(code.gather(indexes).to_list()):
+                if found in (_OK, _EMPTY):
+                    continue
+                reason = _REASONS[found]
+                reasons[place] = reasons[place] or reason
+                unusable[each.name, reason.value] += 1
+                rejects.add(numbers[place], each, "row", reason, texts[place])
+        for row, first in zip(numbers, reasons, strict=True):
+            rejected[(first or Reason.NO_IDENTIFIER).value] += 1
+            if first is None:
+                rejects.add(row, None, "row", Reason.NO_IDENTIFIER, "")
+        return unusable
+
+    def _count_invalid(
+        self,
+        rows: Rows,
+        codes: Sequence[pl.Series | None],
+        identified: pl.Series | None,
+        invalid: Counter[tuple[str, str]],
+        rejects: _RejectLines,
+    ) -> None:
+        """Count the fields that are left empty in rows that can be sent."""
+        for number, (each, code) in enumerate(zip(self.fields, codes, strict=True)):
+            if code is None:
+                continue
+            bad = (code != _OK) & (code != _EMPTY)
+            indexes = (bad if identified is None else bad & identified).arg_true()
+            if not len(indexes):
+                continue
+            found = code.gather(indexes).to_list()
+            texts = rows.frame[str(number)].gather(indexes).to_list()
+            numbers = rows.row_numbers().gather(indexes).to_list()
+            for row, reason, text in zip(numbers, map(_REASONS.__getitem__, found), texts, strict=True):
+                invalid[each.name, reason.value] += 1
+                rejects.add(row, each, "field", reason, text)
+
+    # --- the whole
+
+    def _dedupe(self, totals: _Totals) -> LoadReport:
+        duplicates = find_duplicates(self.values, self.fingerprints, budget=int(self.memory * 0.2))
+        self.dropped = duplicates.by_frame
+        sent = list(totals.accepted_values)
+        for frame in duplicates.frames:
+            self.size -= self.layout.size(frame)
+            for number, each in enumerate(self.fields):
+                sent[number] -= frame.height - frame[each.name].null_count()
+        accepted = sum(self.values.heights)
+        rejected = sum(totals.rejected.values())
+        if accepted + rejected != totals.rows:
             raise AccountingError(
                 what="rows of the CRM file got lost",
-                where=self._source.name,
-                why=f"{report.rows_read} of {rows + malformed}",
+                where=self.source.name,
+                why=f"{accepted + rejected} of {totals.rows}",
                 next_step="Nothing was sent. This is a bug of the CRM engine: please report it",
             )
-        if not report.rows_sent:
-            reasons = ", ".join(f"{reason} {count}" for reason, count in report.rejected_by_reason.items())
-            raise self._empty(f"all {report.rows_read} rows were rejected: {reasons}")
-        return report
-
-    def _stage(self) -> tuple[int, int]:
-        """Fill ``staged``; return the numbers of good and of malformed rows."""
-        counted = scan(self._text)
-        if counted is not None:
-            width = len(self._text.header)
-            relation = self._read_csv(
-                self._text.path,
-                delimiter=self._source.delimiter,
-                quote=self._source.quote,
-                names=[
-                    f"v_{self._positions.index(index)}" if index in self._positions else f"skipped_{index}"
-                    for index in range(width)
-                ],
-                header=True,
-                # Within quoted line ends a reader that starts in the middle has to guess where a row starts.
-                parallel=not counted.quoted_newlines,
-            )
-            inputs = [f"v_{self._positions.index(position)}" for position in self._positions]
-            try:
-                staged = self._create_staged(relation, inputs)
-            except _DatabaseError:
-                staged = -1  # DuckDB stumbled over the file: the exact reader decides what is wrong with it
-            if staged == counted.rows:
-                return counted.rows, 0
-        rewritten = rewrite(self._text, self._positions, self._workdir)
-        names = [f"v_{index}" for index in range(len(self._rules))]
-        relation = self._read_csv(
-            rewritten.path,
-            delimiter=",",
-            quote='"',
-            names=names,
-            header=False,
-            parallel=True,
-        )
-        staged = self._create_staged(relation, names)
-        if staged != rewritten.rows:
-            raise AccountingError(
-                what="rows of the CRM file got lost while reading",
-                where=self._source.name,
-                why=f"{staged} of {rewritten.rows}",
-                next_step="Nothing was sent. This is a bug of the CRM engine: please report it",
-            )
-        return rewritten.rows, rewritten.malformed
-
-    @staticmethod
-    def _read_csv(
-        path: Path,
-        *,
-        delimiter: str,
-        quote: str,
-        names: Sequence[str],
-        header: bool,
-        parallel: bool,
-    ) -> str:
-        columns = ", ".join(f"{_literal(name)}: 'VARCHAR'" for name in names)
-        return (
-            f"read_csv({_literal(str(path))}, auto_detect = false, columns = {{{columns}}},"
-            f" header = {str(header).lower()}, delim = {_literal(delimiter)}, quote = {_literal(quote)},"
-            f" escape = {_literal(quote)}, strict_mode = true, null_padding = false, compression = 'none',"
-            f" max_line_size = {MAX_RECORD}, ignore_errors = false, parallel = {str(parallel).lower()},"
-            " hive_partitioning = false)"
-        )
-
-    def _create_staged(self, relation: str, inputs: Sequence[str]) -> int:
-        """One pass over the file: per identifier its value, its reason, and the raw field where that is pending."""
-        fields, tidied, reasons, outputs = [], [], [], []
-        for number, (rule, name) in enumerate(zip(self._rules, inputs, strict=True)):
-            field, tidy, reason = f"field_{number}", f"tidied_{number}", f"reason_{number}"
-            fast = rule.fast(field, tidy) or fast_path.FastPath(tidied=field, accept="false", value=tidy)
-            fields.append(f"coalesce({name}, '') AS {field}")
-            tidied.append(f"{fast.tidied} AS {tidy}")
-            reasons.append(
-                f"CASE WHEN {fast.accept} THEN {_OK} WHEN trim({field}) = '' THEN {_CODES[Reason.EMPTY]}"
-                f" WHEN regexp_full_match(trim({field}), '[0-9A-Fa-f]{{64}}')"
-                f" THEN {_CODES[Reason.ALREADY_HASHED]}"
-                f" ELSE {_PENDING} END::UTINYINT AS {reason}"
-            )
-            value = f"unhex(sha256({fast.value}))" if rule.hashed else fast.value
-            outputs += [
-                reason,
-                f"CASE WHEN {reason} = {_OK} THEN {value} END AS value_{number}",
-                f"CASE WHEN {reason} = {_PENDING} THEN {field} END AS raw_{number}",
-            ]
-        # Nested, so that each expression is computed once. Projections only: with nothing else above the reader,
-        # DuckDB keeps the order of the file, so that row ids of ``staged`` are positions.
-        query = f"SELECT {', '.join(fields)} FROM {relation}"
-        query = f"SELECT *, {', '.join(tidied)} FROM ({query})"
-        query = f"SELECT *, {', '.join(reasons)} FROM ({query})"
-        query = f"SELECT {', '.join(outputs)} FROM ({query})"
-        self._run("DROP TABLE IF EXISTS staged")
-        self._run(f"CREATE TABLE staged AS {query}")
-        return int(self._run("SELECT count(*) FROM staged")[0][0])
-
-    def _resolve(self, rule: _Rule) -> None:
-        """Take each pending value once through the reference."""
-        number = self._rules.index(rule)
-        kind = "BLOB" if rule.hashed else "VARCHAR"
-        self._run(f"CREATE TABLE known_{number} (raw VARCHAR, reason UTINYINT, value {kind})")
-        pending = self._cursor()
-        select = f"SELECT DISTINCT raw_{number} FROM staged WHERE raw_{number} IS NOT NULL"
-        self._guarded(pending, lambda: pending.execute(select).fetchmany(0))
-        converted = "unhex(unnest($3::VARCHAR[]))" if rule.hashed else "unnest($3::VARCHAR[])"
-        insert = (
-            f"INSERT INTO known_{number} SELECT unnest($1::VARCHAR[]), unnest($2::UTINYINT[]), {converted}"
-        )
-        while batch := self._guarded(pending, lambda: pending.fetchmany(_REFERENCE_BATCH)):
-            raws = [raw for (raw,) in batch]
-            answers = [rule.reference(raw) for raw in raws]
-            codes = [_CODES[answer.reason] if isinstance(answer, Rejected) else _OK for answer in answers]
-            values = [
-                None if isinstance(answer, Rejected) else sha256_hex(answer) if rule.hashed else answer
-                for answer in answers
-            ]
-            self._run(insert, [raws, codes, values])
-
-    def _resolved(self) -> str:
-        """A row per row of ``staged``: ``n`` its position, and per identifier ``reason_i`` and
-        ``value_i``."""
-        selected = ["staged.rowid AS n"]
-        joins = []
-        for number in range(len(self._rules)):
-            selected += [
-                f"coalesce(known_{number}.reason, staged.reason_{number}) AS reason_{number}",
-                f"coalesce(known_{number}.value, staged.value_{number}) AS value_{number}",
-            ]
-            joins.append(f"LEFT JOIN known_{number} ON staged.raw_{number} = known_{number}.raw")
-        return f"(SELECT {', '.join(selected)} FROM staged {' '.join(joins)})"
-
-    def _dedupe(self, malformed: int) -> LoadReport:
-        """Fill ``sent`` in the order of the file and count everything."""
-        numbers = range(len(self._rules))
-        good = " OR ".join(f"reason_{number} = {_OK}" for number in numbers)
-        reason = " ".join(
-            f"WHEN reason_{number} <> {_CODES[Reason.EMPTY]} THEN reason_{number}" for number in numbers
-        )
-        values = ", ".join(f"value_{number}" for number in numbers)
-        self._run(f"CREATE VIEW resolved AS SELECT * FROM {self._resolved()}")
-        accepted = 0
-        rejected: dict[str, int] = {Reason.MALFORMED_ROW.value: malformed} if malformed else {}
-        for is_good, code, count in self._run(
-            f"SELECT {good} AS good, CASE WHEN {good} THEN {_OK} {reason}"
-            f" ELSE {_CODES[Reason.NO_IDENTIFIER]} END AS code, count(*) FROM resolved GROUP BY ALL"
-        ):
-            if is_good:
-                accepted += count
-            else:
-                rejected[_REASONS[code].value] = count
-        self._run(
-            f"CREATE TABLE sent AS SELECT {values}, min(n) AS n FROM resolved WHERE {good}"
-            f" GROUP BY {values} ORDER BY n"
-        )
-        counts = self._run(
-            f"SELECT count(*), {', '.join(f'count(value_{number})' for number in numbers)} FROM sent"
-        )[0]
-        self._rows_sent = counts[0]
-        total_rejected = sum(rejected.values())
         return LoadReport(
-            rows_read=accepted + total_rejected,
-            rows_sent=counts[0],
-            duplicates=accepted - counts[0],
-            rejected=total_rejected,
-            rejected_by_reason=dict(sorted(rejected.items())),
-            invalid_values={
-                rule.key: bad
-                for number, rule in enumerate(self._rules)
-                if (bad := self._invalid_values(number))
+            rows_read=totals.rows,
+            rows_sent=accepted - duplicates.count,
+            duplicates=duplicates.count,
+            rejected=rejected,
+            rejected_by_reason=dict(sorted(totals.rejected.items())),
+            invalid_values=_nested(totals.invalid),
+            unusable_values=_nested(totals.unusable),
+            values_sent={each.name: count for each, count in zip(self.fields, sent, strict=True)},
+            values_read={
+                each.name: count for each, count in zip(self.fields, totals.read_values, strict=True)
             },
-            values_sent={rule.key: count for rule, count in zip(self._rules, counts[1:], strict=True)},
+            hash_mismatches=totals.mismatches,
+            ignored_columns=totals.ignored,
+            files=max(1, len(totals.files)),
         )
 
-    def _invalid_values(self, number: int) -> dict[str, int]:
-        found = self._run(
-            f"SELECT reason_{number}, count(*) FROM resolved"
-            f" WHERE reason_{number} NOT IN ({_OK}, {_CODES[Reason.EMPTY]})"
-            " AND n IN (SELECT n FROM sent) GROUP BY ALL"
-        )
-        return dict(sorted((_REASONS[code].value, count) for code, count in found))
-
-    # --- the file
-
-    def header(self) -> bytes:
-        """The header line."""
-        line = self._profile.delimiter.join(
-            _quoted(rule.column.header, self._profile) for rule in self._rules
-        )
-        return (line + self._profile.line_ending).encode(self._profile.encoding)
-
-    def output(self) -> Iterator[bytes]:
-        """The bytes of the file in blocks of some MiB."""
-        yield self.header()
-        for batch in self._batches():
-            # One string per block: no Python object per row.
-            rows = self._run(f"SELECT string_agg({self._line()}, '' ORDER BY rowid) FROM sent WHERE {batch}")
-            yield str(rows[0][0]).encode(self._profile.encoding)
-
-    def rows(self) -> Iterator[bytes]:
-        """The lines of the file, one by one, without the header."""
-        for batch in self._batches():
-            for (line,) in self._run(f"SELECT {self._line()} FROM sent WHERE {batch} ORDER BY rowid"):
-                yield str(line).encode(self._profile.encoding)
-
-    def _batches(self) -> Iterator[str]:
-        """Conditions that go through ``sent``, whose row ids are the order of the file."""
-        for start in range(0, self._rows_sent, _OUTPUT_BATCH):
-            yield f"rowid >= {start} AND rowid < {start + _OUTPUT_BATCH}"
-
-    def _line(self) -> str:
-        fields = f" || {_literal(self._profile.delimiter)} || ".join(
-            self._field(rule, number) for number, rule in enumerate(self._rules)
-        )
-        return " || ".join([fields, *(f"chr({ord(char)})" for char in self._profile.line_ending)])
-
-    def _field(self, rule: _Rule, number: int) -> str:
-        if rule.hashed:
-            value = f"hex(value_{number})"
-            return f"coalesce({value if self._profile.hash_case == 'upper' else f'lower({value})'}, '')"
-        prefix = _literal(rule.column.prefix)
-        special = " OR ".join(
-            f"contains(value_{number}, {text})"
-            for text in (_literal(self._profile.delimiter), "'\"'", "chr(10)", "chr(13)")
-        )
-        return (
-            f"CASE WHEN value_{number} IS NULL THEN '' WHEN {special}"
-            f" THEN '\"' || {prefix} || replace(value_{number}, '\"', '\"\"') || '\"'"
-            f" ELSE {prefix} || value_{number} END"
-        )
+    def _identify(self) -> None:
+        identity = ContentId(self.layout)
+        for index in range(len(self.fingerprints)):
+            prints = self.fingerprints.get(index)["fingerprint"]
+            if (dropped := self.dropped.get(index)) is not None:
+                prints = prints.filter(pl.repeat(True, len(prints), eager=True).scatter(dropped, False))
+            identity.add(prints)
+        self.content_id = identity.hexdigest()
+        self.fingerprints.clear()
 
 
-def _quoted(text: str, profile: FileProfile) -> str:
-    if any(char in text for char in (profile.delimiter, '"', "\r", "\n")):
-        return '"' + text.replace('"', '""') + '"'
-    return text
+class _Totals:
+    """Counts of all blocks so far."""
+
+    def __init__(self, fields: int) -> None:
+        self.rows = 0
+        self.bytes_read = 0
+        self.mismatches = 0
+        self.accepted_values = [0] * fields
+        self.read_values = [0] * fields
+        self.rejected: Counter[str] = Counter()
+        self.invalid: Counter[tuple[str, str]] = Counter()
+        self.unusable: Counter[tuple[str, str]] = Counter()
+        self.files: set[str] = set()
+        self.ignored: tuple[str, ...] = ()
+
+    def add(self, taken: _Taken) -> None:
+        self.rows += taken.rows
+        self.bytes_read += taken.bytes_read
+        self.accepted_values = [
+            a + b for a, b in zip(self.accepted_values, taken.accepted_values, strict=True)
+        ]
+        self.read_values = [a + b for a, b in zip(self.read_values, taken.read_values, strict=True)]
+        self.rejected.update(taken.rejected)
+        self.invalid.update(taken.invalid)
+        self.unusable.update(taken.unusable)
+        self.files.add(taken.file)
+        self.mismatches += taken.mismatches
+
+
+def _nested(counts: Mapping[tuple[str, str], int]) -> dict[str, dict[str, int]]:
+    nested: dict[str, dict[str, int]] = {}
+    for (name, reason), count in sorted(counts.items()):
+        nested.setdefault(name, {})[reason] = count
+    return nested
+
+
+class _RejectLines:
+    """Lines of the list of rejects that come of one block."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._file = rows.file
+        self._lines: list[tuple[int, str, str, str, str]] = []
+        self.mismatches = 0
+
+    @property
+    def count(self) -> int:
+        return len(self._lines)
+
+    def add(self, row: int, each: _Field | None, outcome: str, reason: Reason, text: str) -> None:
+        self.mismatches += reason in _MISMATCHES
+        name = each.name if each is not None else ""
+        sample = masked(each.identifier, text) if each is not None else ""
+        self._lines.append((row, name, outcome, reason.value, sample))
+
+    def text(self) -> str:
+        """In the order of the source."""
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerows((self._file, *line) for line in sorted(self._lines, key=operator.itemgetter(0)))
+        return out.getvalue()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _PREFIX = "audience-onboarding-"
+_UNBORN = ".audience-onboarding-new-"
 _LOCK = ".lock"
 _GRACE_SECONDS = 60
 
@@ -28,28 +30,52 @@ def private_directory(parent: Path | str | None = None) -> Iterator[Path]:
     """
     root = Path(parent) if parent is not None else Path(tempfile.gettempdir())
     _remove_orphans(root)
-    directory = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=root))  # mkdtemp makes it 0700
+    # It gets its name when it is locked already (a lock stays with the open file): nobody ever sees one that is
+    # about to be locked, and has to wait whether it will be.
+    unborn = Path(tempfile.mkdtemp(prefix=_UNBORN, dir=root))  # mkdtemp makes it 0700
+    directory = root / f"{_PREFIX}{unborn.name.removeprefix(_UNBORN)}"
     lock: int | None = None
     try:
-        lock = os.open(directory / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
+        lock = os.open(unborn / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX)
+        unborn.rename(directory)
         yield directory
     finally:
-        shutil.rmtree(directory, ignore_errors=True)
-        if lock is not None:
-            os.close(lock)
+        try:
+            _remove(directory if directory.exists() else unborn)
+        finally:
+            if lock is not None:
+                os.close(lock)
+
+
+def _remove(directory: Path) -> None:
+    """Remove a directory, the lock last: killed half-way, what is left can still be told from one in use."""
+    with suppress(OSError):
+        for entry in directory.iterdir():
+            if entry.name == _LOCK:
+                continue
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry, ignore_errors=True)
+            else:
+                entry.unlink(missing_ok=True)
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 def _remove_orphans(root: Path) -> None:
     for directory in root.glob(f"{_PREFIX}*"):
         with suppress(OSError):  # somebody else's, or gone meanwhile: not ours to clean
-            stat = directory.lstat()
-            # The grace keeps us off a directory that another process has made but not locked yet.
-            if stat.st_uid != os.getuid() or time.time() - stat.st_mtime < _GRACE_SECONDS:
+            found = directory.lstat()
+            if found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode):
                 continue
             lock = os.open(directory / _LOCK, os.O_RDWR | os.O_NOFOLLOW)
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(directory, ignore_errors=True)
+                _remove(directory)
             finally:
                 os.close(lock)
+    for directory in root.glob(f"{_UNBORN}*"):  # these are empty, but for the lock
+        with suppress(OSError):
+            found = directory.lstat()
+            is_ours = found.st_uid == os.getuid() and stat.S_ISDIR(found.st_mode)
+            if is_ours and time.time() - found.st_mtime >= _GRACE_SECONDS:
+                _remove(directory)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from audience_onboarding.errors import AccountingError
@@ -19,8 +19,13 @@ class LoadReport:
     :param rejected: rows that were left out because nothing in them can be sent.
     :param rejected_by_reason: ``rejected`` by :class:`~audience_onboarding.crm.reasons.Reason` code. A row
         counts once: under the reason of its first field, in the profile's order, that is not empty.
-    :param invalid_values: by identifier, then by reason: fields that are left empty in rows that are sent.
+    :param invalid_values: by identifier, then by reason: fields that are left empty in rows that are not rejected.
     :param values_sent: by identifier: fields in the file that are not empty.
+    :param values_read: by identifier: fields of the source that are not empty.
+    :param unusable_values: as ``invalid_values``, but of all rows, also the rejected ones.
+    :param hash_mismatches: hashes in columns that should be raw, and raw values in columns that should be hashed.
+    :param ignored_columns: names of the source's columns that nobody asked for.
+    :param files: how many files the source was.
     :raises AccountingError: the counts do not add up.
     """
 
@@ -31,6 +36,11 @@ class LoadReport:
     rejected_by_reason: Mapping[str, int]
     invalid_values: Mapping[str, Mapping[str, int]]
     values_sent: Mapping[str, int]
+    values_read: Mapping[str, int] = field(default_factory=dict)
+    unusable_values: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    hash_mismatches: int = 0
+    ignored_columns: tuple[str, ...] = ()
+    files: int = 1
 
     def __post_init__(self) -> None:
         counts = (self.rows_read, self.rows_sent, self.duplicates, self.rejected)
@@ -62,4 +72,9 @@ class LoadReport:
             "rejected_by_reason": dict(self.rejected_by_reason),
             "invalid_values": {key: dict(reasons) for key, reasons in self.invalid_values.items()},
             "values_sent": dict(self.values_sent),
+            "values_read": dict(self.values_read),
+            "unusable_values": {key: dict(reasons) for key, reasons in self.unusable_values.items()},
+            "hash_mismatches": self.hash_mismatches,
+            "ignored_columns": list(self.ignored_columns),
+            "files": self.files,
         }

@@ -53,20 +53,20 @@ class Imports:
     """The parts of one load that were begun, by number from 1.
 
     :param audience_id: where they go.
-    :param content_sha256: of the whole load; other content makes other parts.
+    :param content_id: of the whole load; other content makes other parts.
     :param rows_per_import: how the load is divided.
     """
 
     audience_id: str
-    content_sha256: str
+    content_id: str
     rows_per_import: int
     parts: dict[int, Part] = field(default_factory=dict)
 
     def is_about_same_as(self, other: Imports) -> bool:
         """Whether the parts of ``other`` are parts of this load."""
-        return (self.audience_id, self.content_sha256, self.rows_per_import) == (
+        return (self.audience_id, self.content_id, self.rows_per_import) == (
             other.audience_id,
-            other.content_sha256,
+            other.content_id,
             other.rows_per_import,
         )
 
@@ -85,7 +85,7 @@ class Imports:
         """As the state store keeps it."""
         return {
             "audience_id": self.audience_id,
-            "content_sha256": self.content_sha256,
+            "content_id": self.content_id,
             "rows_per_import": self.rows_per_import,
             "parts": {str(number): dict(vars(part)) for number, part in self.parts.items()},
         }
@@ -95,7 +95,7 @@ class Imports:
         """Read what :meth:`to_dict` wrote, ``None`` if it is something else."""
         try:
             parts = {int(number): Part(**part) for number, part in value["parts"].items()}
-            return cls(value["audience_id"], value["content_sha256"], value["rows_per_import"], parts)
+            return cls(value["audience_id"], value["content_id"], value["rows_per_import"], parts)
         except (TypeError, KeyError, ValueError, AttributeError):
             return None
 

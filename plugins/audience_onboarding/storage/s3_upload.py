@@ -9,7 +9,6 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import re
 from collections import deque
@@ -37,8 +36,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-CONTENT_SHA256 = "content-sha256"
-"""User metadata key (``x-amz-meta-content-sha256``) of the hexadecimal SHA-256 of the object's bytes."""
+CONTENT_ID = "content-id"
+"""User metadata key (``x-amz-meta-content-id``) of what identifies the object's content: known before its bytes
+are, and the same exactly where these are."""
 
 MIB = 1024 * 1024
 DEFAULT_PART_SIZE = 8 * MIB
@@ -73,9 +73,9 @@ class ExistingObject:
     metadata: Mapping[str, str]
 
     @property
-    def content_sha256(self) -> str | None:
-        """SHA-256 that the writer stored, ``None`` where another tool wrote the object."""
-        return self.metadata.get(CONTENT_SHA256)
+    def content_id(self) -> str | None:
+        """Id of the content that the writer stored, ``None`` where another tool wrote the object."""
+        return self.metadata.get(CONTENT_ID)
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class PublishResult:
     key: str
     etag: str
     size: int
-    content_sha256: str
+    content_id: str
     already_there: bool
     superseded: bool
     parts: int
@@ -163,7 +163,6 @@ def upload_once(  # noqa: PLR0913 (keyword-only, most with a default)
     part_size: int = DEFAULT_PART_SIZE,
     supersede: bool = False,
     seen_etag: str | None = None,
-    content_sha256: str | None = None,
     size: int | None = None,
     allow_unconditional: bool = False,
     content_type: str = "text/csv",
@@ -181,14 +180,13 @@ def upload_once(  # noqa: PLR0913 (keyword-only, most with a default)
         parts.
     :param supersede: overwrite the object whose ETag is ``seen_etag``, and only that one (``If-Match``).
     :param seen_etag: ETag of the object to supersede; ``None`` where there was none.
-    :param content_sha256: what the bytes must hash to, checked before they become visible.
-    :param size: number of bytes, where known.
+    :param size: number of bytes, where known: checked before they become visible.
     :param allow_unconditional: where the endpoint cannot write conditionally, look once more and then write.
         Two writers at the same moment can then overwrite each other.
     :raises ObjectExists: the condition did not hold; the caller has to look again.
     :raises ConditionalWriteUnsupportedError: the endpoint answered 501 to the condition. An endpoint that
         ignores conditions without a word cannot be told apart.
-    :raises AccountingError: the bytes are not those of ``content_sha256``; nothing was written.
+    :raises AccountingError: there are not ``size`` bytes; nothing was written.
     :raises ConfigurationError: metadata or part size out of bounds.
     :raises BucketNotFoundError: no such bucket.
     :raises StorageAccessError: the credentials may not write.
@@ -202,7 +200,7 @@ def upload_once(  # noqa: PLR0913 (keyword-only, most with a default)
         key=key,
         condition=condition,
         allow_unconditional=allow_unconditional,
-        content_sha256=content_sha256,
+        size=size,
         settings={"Metadata": _checked_metadata(metadata), "ContentType": content_type},
     )
     blocks = chunks(_checked_part_size(part_size, size))
@@ -239,11 +237,11 @@ class _Write:
     key: str
     condition: dict[str, str]
     allow_unconditional: bool
-    content_sha256: str | None
+    size: int | None
     settings: dict[str, Any]
 
     def put(self, body: bytes) -> UploadResult:
-        self._check(hashlib.sha256(body))
+        self._check(len(body))
         etag = self._commit(
             "PutObject",
             lambda condition: self.client.put_object(
@@ -283,7 +281,6 @@ class _Write:
     def _send_parts(
         self, upload_id: str, blocks: Iterator[bytes], pool: ThreadPoolExecutor
     ) -> tuple[int, list[dict[str, Any]]]:
-        digest = hashlib.sha256()
         size = 0
         parts: list[dict[str, Any]] = []
         in_flight: deque[Future[dict[str, Any]]] = deque()
@@ -294,13 +291,12 @@ class _Write:
                     where=f"s3://{self.bucket}/{self.key}",
                     next_step="Raise the part size",
                 )
-            digest.update(block)
             size += len(block)
             if len(in_flight) == _PARTS_IN_FLIGHT:
                 parts.append(in_flight.popleft().result())
             in_flight.append(pool.submit(self._send_part, upload_id, number, block))
         parts += [future.result() for future in in_flight]
-        self._check(digest)
+        self._check(size)
         return size, parts
 
     def _send_part(self, upload_id: str, number: int, body: bytes) -> dict[str, Any]:
@@ -346,11 +342,12 @@ class _Write:
         if (now.etag if now else None) != self.condition.get("IfMatch"):
             raise PreconditionFailed
 
-    def _check(self, digest: hashlib._Hash) -> None:
-        if self.content_sha256 is not None and digest.hexdigest() != self.content_sha256:
+    def _check(self, size: int) -> None:
+        if self.size is not None and size != self.size:
             raise AccountingError(
                 what="the bytes to upload are not those that were announced",
                 where=f"s3://{self.bucket}/{self.key}",
+                why=f"{size} of {self.size}",
                 next_step="Nothing was written. This is a bug: please report it",
             )
 
@@ -370,8 +367,8 @@ def publish_object(  # noqa: PLR0913 (keyword-only, most with a default)
     *,
     bucket: str,
     key: str,
-    content_sha256: str,
-    size: int,
+    content_id: str,
+    size: int | None,
     chunks: Chunks,
     metadata: Mapping[str, str] | None = None,
     part_size: int = DEFAULT_PART_SIZE,
@@ -381,7 +378,7 @@ def publish_object(  # noqa: PLR0913 (keyword-only, most with a default)
 ) -> PublishResult:
     """Bring this content under this key, once, whatever was tried before.
 
-    * The key holds the same content (by ``content-sha256`` in its metadata): nothing is written.
+    * The key holds the same content (by ``content-id`` in its metadata): nothing is written.
     * It holds other content: :class:`UploadConflictError`, or overwritten where ``supersede`` says so.
     * It holds nothing: written under ``If-None-Match: *``, after aborting what a killed try left. Where
       another writer wins the race, or an earlier try of ours did arrive after all, the two rules above
@@ -390,10 +387,10 @@ def publish_object(  # noqa: PLR0913 (keyword-only, most with a default)
     Credentials that may only write are enough for a new key: a look that is refused is skipped, because the
     condition protects the key all the same.
 
-    :param content_sha256: hexadecimal SHA-256 of the content.
-    :param size: bytes of the content.
+    :param content_id: what tells this content from any other, such as a SHA-256.
+    :param size: bytes of the content, where they are known before.
     :param chunks: gives the content.
-    :param metadata: more user metadata; ``content-sha256`` is added.
+    :param metadata: more user metadata; ``content-id`` is added.
     :param part_size: bytes, 5 MiB to 5 GiB.
     :param supersede: overwrite other content, provided that it is still what was there when we looked.
     :param allow_unconditional: see :func:`upload_once`.
@@ -403,10 +400,10 @@ def publish_object(  # noqa: PLR0913 (keyword-only, most with a default)
     :raises StorageAccessError: the credentials may not write.
     :raises StorageUnavailableError: the storage is down or busy. A retry settles what is unknown.
     """
-    target = _Target(client, bucket, key, content_sha256)
+    target = _Target(client, bucket, key, content_id)
     existing = target.look(required=supersede)
     if existing is not None:
-        if existing.content_sha256 == content_sha256:
+        if existing.content_id == content_id:
             return target.already_there(existing)
         if not supersede:
             raise target.conflict(existing)
@@ -418,7 +415,7 @@ def publish_object(  # noqa: PLR0913 (keyword-only, most with a default)
         )
     except ConditionalWriteUnsupportedError:
         log.info("The endpoint cannot list uploads; unfinished ones of s3://%s/%s stay, if any", bucket, key)
-    metadata = {**(metadata or {}), CONTENT_SHA256: content_sha256}
+    metadata = {**(metadata or {}), CONTENT_ID: content_id}
     try:
         done = upload_once(
             client,
@@ -429,14 +426,13 @@ def publish_object(  # noqa: PLR0913 (keyword-only, most with a default)
             part_size=part_size,
             supersede=supersede,
             seen_etag=existing.etag if existing else None,
-            content_sha256=content_sha256,
             size=size,
             allow_unconditional=allow_unconditional,
             content_type=content_type,
         )
     except ObjectExists:
         winner = target.look(required=False)
-        if winner is not None and winner.content_sha256 == content_sha256:
+        if winner is not None and winner.content_id == content_id:
             return target.already_there(winner)
         raise target.conflict(winner) from None
     return PublishResult(
@@ -444,7 +440,7 @@ def publish_object(  # noqa: PLR0913 (keyword-only, most with a default)
         key=key,
         etag=done.etag,
         size=done.size,
-        content_sha256=content_sha256,
+        content_id=content_id,
         already_there=False,
         superseded=existing is not None,
         parts=done.parts,
@@ -457,7 +453,7 @@ class _Target:
     client: S3Client
     bucket: str
     key: str
-    content_sha256: str
+    content_id: str
 
     def look(self, *, required: bool) -> ExistingObject | None:
         try:
@@ -474,7 +470,7 @@ class _Target:
             key=self.key,
             etag=existing.etag,
             size=existing.size,
-            content_sha256=self.content_sha256,
+            content_id=self.content_id,
             already_there=True,
             superseded=False,
             parts=0,
@@ -485,18 +481,14 @@ class _Target:
         if existing is None:
             found = "an object that these credentials may not look at"
         else:
-            stored = existing.content_sha256
+            stored = existing.content_id
             found = (
                 f"an object of {existing.size} bytes, written {existing.last_modified:%Y-%m-%d %H:%M:%S %Z}, "
-                + (
-                    f"content SHA-256 {stored}"
-                    if stored
-                    else "by another tool (no content-sha256 in its metadata)"
-                )
+                + (f"content id {stored}" if stored else "by another tool (no content-id in its metadata)")
             )
         return UploadConflictError(
             what="the key is taken by other content",
             where=f"s3://{self.bucket}/{self.key}",
-            why=f"there is {found}; ours is {self.content_sha256}",
+            why=f"there is {found}; ours is {self.content_id}",
             next_step="Find out which is right. To overwrite it, run the same load again with supersede",
         )

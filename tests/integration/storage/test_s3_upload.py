@@ -16,7 +16,7 @@ from audience_onboarding.errors import (
     UploadConflictError,
 )
 from audience_onboarding.storage.s3_upload import (
-    CONTENT_SHA256,
+    CONTENT_ID,
     MIB,
     ObjectExists,
     PublishResult,
@@ -47,7 +47,7 @@ def publish(s3: S3Client, content: bytes, **settings: Any) -> PublishResult:
     arguments: dict[str, Any] = {
         "bucket": BUCKET,
         "key": KEY,
-        "content_sha256": hashlib.sha256(content).hexdigest(),
+        "content_id": hashlib.sha256(content).hexdigest(),
         "size": len(content),
         "chunks": chunks_of(content),
         **settings,
@@ -75,8 +75,8 @@ def test_new_object(s3: S3Client, content: bytes) -> None:
     assert seen is not None
     assert seen.size == result.size == len(content)
     assert seen.etag == result.etag
-    assert seen.content_sha256 == result.content_sha256
-    assert seen.metadata == result.metadata == {"run-id": "r1", CONTENT_SHA256: result.content_sha256}
+    assert seen.content_id == result.content_id
+    assert seen.metadata == result.metadata == {"run-id": "r1", CONTENT_ID: result.content_id}
     assert (result.already_there, result.superseded) == (False, False)
     assert result.parts == (3 if content is LARGE else 0)
     assert s3.head_object(Bucket=BUCKET, Key=KEY)["ContentType"] == "text/csv"
@@ -204,7 +204,7 @@ def test_two_writers_at_once(s3: S3Client, s3_url: str) -> None:
     same = [result for result in results if isinstance(result, PublishResult) and result.already_there]
     conflicts = [result for result in results if isinstance(result, UploadConflictError)]
     assert (len(written), len(same), len(conflicts)) == (1, 1, 2)
-    assert hashlib.sha256(stored(s3)).hexdigest() == written[0].content_sha256
+    assert hashlib.sha256(stored(s3)).hexdigest() == written[0].content_id
 
 
 def test_missing_bucket(s3: S3Client) -> None:
@@ -230,8 +230,8 @@ def test_a_prepared_load(s3: S3Client, tmp_path: Path) -> None:
     path.write_text("E-mail\n" + "".join(f"p{number}@x.example\n" for number in range(150_000)))
     columns = {Identifier.EMAIL: "E-mail"}
     with prepare(CsvSource(path), columns=columns, profile=DIGITAL_AUDIENCE_S3, memory_limit_mib=256) as load:
-        settings = {"content_sha256": load.content_sha256, "size": load.size, "chunks": load.chunks}
+        settings = {"content_id": load.content_id, "size": load.size, "chunks": load.chunks}
         result = publish(s3, b"", **settings)
         assert result.parts == 2
-        assert hashlib.sha256(stored(s3)).hexdigest() == load.content_sha256
+        assert stored(s3) == b"".join(load.chunks(1000))
         assert publish(s3, b"", **settings).already_there

@@ -48,6 +48,11 @@ def expected(
         "rejected_by_reason": {},
         "invalid_values": {},
         "values_sent": {"email": 0, "phone": 0},
+        "values_read": {"email": 0, "phone": 0},
+        "unusable_values": {},
+        "hash_mismatches": 0,
+        "ignored_columns": [],
+        "files": 1,
     }
     for email, phone in rows:
         report["rows_read"] += 1
@@ -61,11 +66,20 @@ def expected(
             for key, answer in answers.items()
             if not isinstance(answer, str) and answer.reason.value != "empty"
         }
+        for key in (*values, *bad):
+            report["values_read"][key] += 1
+        for key, reason in bad.items():
+            counts = report["unusable_values"].setdefault(key, {})
+            counts[reason] = counts.get(reason, 0) + 1
+        report["hash_mismatches"] += list(bad.values()).count("already_hashed")
         if not values:
             reason = next(iter(bad.values()), "no_identifier")
             report["rejected"] += 1
             report["rejected_by_reason"][reason] = report["rejected_by_reason"].get(reason, 0) + 1
             continue
+        for key, reason in bad.items():
+            counts = report["invalid_values"].setdefault(key, {})
+            counts[reason] = counts.get(reason, 0) + 1
         row = tuple(sha256_hex(values[key]) if key in values else "" for key in ("email", "phone"))
         if row in seen:
             report["duplicates"] += 1
@@ -75,7 +89,4 @@ def expected(
         report["rows_sent"] += 1
         for key in values:
             report["values_sent"][key] += 1
-        for key, reason in bad.items():
-            counts = report["invalid_values"].setdefault(key, {})
-            counts[reason] = counts.get(reason, 0) + 1
     return report, HEADER + "".join(lines).encode()

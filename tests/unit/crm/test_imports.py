@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 PLUGINS = Path(__file__).parents[3] / "plugins"
-HEAVY = {"duckdb", "boto3", "botocore", "phonenumbers", "airflow"}
+HEAVY = {"polars", "numpy", "boto3", "botocore", "phonenumbers", "airflow"}
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -44,9 +45,6 @@ def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path: Path) -> No
     )
     (left,) = tmp_path.iterdir()
     assert (left / "raw").exists()
-    with private_directory(tmp_path):
-        assert left.exists(), "too young: its process may be about to lock it"
-    age(left)
     with private_directory(tmp_path) as directory:
         assert [*tmp_path.iterdir()] == [directory]
 
@@ -76,3 +74,36 @@ def test_other_directories_stay(tmp_path: Path) -> None:
     with private_directory(tmp_path):
         pass
     assert all(other.exists() for other in (*others, outside))
+
+
+def test_what_a_process_left_that_was_killed_while_it_made_one(tmp_path: Path) -> None:
+    young, old = tmp_path / ".audience-onboarding-new-a", tmp_path / ".audience-onboarding-new-b"
+    for unborn in (young, old):
+        unborn.mkdir()
+        (unborn / ".lock").touch()
+    age(old)
+    with private_directory(tmp_path):
+        assert young.exists(), "its process may be about to lock it"
+        assert not old.exists()
+
+
+def test_rows_never_lie_in_a_directory_without_its_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed while it removes the directory, a process leaves one that the next can tell for an orphan."""
+    with (  # noqa: PT012
+        pytest.raises(OSError, match="killed"),
+        monkeypatch.context() as patch,
+        private_directory(tmp_path) as directory,
+    ):
+        (directory / "raw").write_text("x")
+        (directory / "spill").mkdir()
+
+        def killed(*_: object, **__: object) -> None:
+            assert not (directory / "raw").exists() or (directory / ".lock").exists()
+            raise OSError("killed")
+
+        patch.setattr(shutil, "rmtree", killed)
+    assert (directory / ".lock").exists()
+    with private_directory(tmp_path) as another:
+        assert [*tmp_path.iterdir()] == [another]

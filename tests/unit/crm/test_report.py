@@ -21,7 +21,8 @@ REPORT = LoadReport(
 
 
 def test_json() -> None:
-    assert LoadReport(**json.loads(json.dumps(REPORT.to_dict()))) == REPORT
+    made = REPORT.to_dict()
+    assert LoadReport(**json.loads(json.dumps(made))).to_dict() == made
 
 
 def test_picklable() -> None:

@@ -20,7 +20,7 @@ from tests.unit.fanfare.conftest import import_json
 
 
 def imports(**changes: Any) -> Imports:
-    return Imports(**{"audience_id": "aud_1", "content_sha256": "ab", "rows_per_import": 2, **changes})
+    return Imports(**{"audience_id": "aud_1", "content_id": "ab", "rows_per_import": 2, **changes})
 
 
 def came_of_it(**changes: Any) -> dict[str, Any]:
@@ -60,11 +60,11 @@ def test_what_is_changed_later_is_not_kept() -> None:
         [],
         {},
         {"parts": {}},
-        {"audience_id": "a", "content_sha256": "b", "rows_per_import": 1, "parts": []},
-        {"audience_id": "a", "content_sha256": "b", "rows_per_import": 1, "parts": {"one": {}}},
-        {"audience_id": "a", "content_sha256": "b", "rows_per_import": 1, "parts": {"1": {"import_id": "x"}}},
-        {"audience_id": "a", "content_sha256": "b", "rows_per_import": 1, "parts": {"1": {"id": "x", "rows": 1}}},
-        {"audience_id": "a", "content_sha256": "b", "rows_per_import": 1, "parts": {"1": 7}},
+        {"audience_id": "a", "content_id": "b", "rows_per_import": 1, "parts": []},
+        {"audience_id": "a", "content_id": "b", "rows_per_import": 1, "parts": {"one": {}}},
+        {"audience_id": "a", "content_id": "b", "rows_per_import": 1, "parts": {"1": {"import_id": "x"}}},
+        {"audience_id": "a", "content_id": "b", "rows_per_import": 1, "parts": {"1": {"id": "x", "rows": 1}}},
+        {"audience_id": "a", "content_id": "b", "rows_per_import": 1, "parts": {"1": 7}},
     ],
 )  # fmt: skip
 def test_what_is_something_else_is_nothing(value: Any) -> None:
@@ -77,7 +77,7 @@ def test_what_is_something_else_is_nothing(value: Any) -> None:
         ({}, True),
         ({"parts": {1: Part("imp_1", 2)}}, True),
         ({"audience_id": "aud_2"}, False),
-        ({"content_sha256": "cd"}, False),
+        ({"content_id": "cd"}, False),
         ({"rows_per_import": 3}, False),
     ],
 )

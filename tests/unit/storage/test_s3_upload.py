@@ -22,7 +22,7 @@ from audience_onboarding.errors import (
 )
 from audience_onboarding.storage import s3_upload
 from audience_onboarding.storage.s3_upload import (
-    CONTENT_SHA256,
+    CONTENT_ID,
     MIB,
     head_object,
     publish_object,
@@ -50,7 +50,7 @@ class FakeS3:
         self, *, stored: bytes | None = None, refuse: dict[str, tuple[str, int]] | None = None
     ) -> None:
         self.stored = stored
-        self.metadata = {CONTENT_SHA256: hashlib.sha256(stored).hexdigest()} if stored is not None else {}
+        self.metadata = {CONTENT_ID: hashlib.sha256(stored).hexdigest()} if stored is not None else {}
         self.refuse = refuse or {}
         self.calls: list[str] = []
         self.parts: dict[int, bytes] = {}
@@ -129,7 +129,7 @@ def chunks_of(content: bytes) -> Callable[[int], Iterator[bytes]]:
 
 def publish(s3: FakeS3, content: bytes = CONTENT, **settings: Any) -> s3_upload.PublishResult:
     arguments = {
-        "content_sha256": hashlib.sha256(content).hexdigest(),
+        "content_id": hashlib.sha256(content).hexdigest(),
         "size": len(content),
         "chunks": chunks_of(content),
         **settings,
@@ -209,7 +209,7 @@ def test_the_race_is_lost_to_the_same_content() -> None:
     s3 = FakeS3()
 
     def our_earlier_request_arrives() -> None:
-        s3.stored, s3.metadata = CONTENT, {CONTENT_SHA256: SHA, "run-id": "other"}
+        s3.stored, s3.metadata = CONTENT, {CONTENT_ID: SHA, "run-id": "other"}
 
     s3.before_commit = our_earlier_request_arrives
     result = publish(s3)
@@ -257,7 +257,7 @@ def test_a_404_of_head_asks_for_the_bucket() -> None:
 def test_other_bytes_than_announced_never_become_visible(content: bytes) -> None:
     s3 = FakeS3()
     with pytest.raises(AccountingError):
-        publish(s3, content, content_sha256="0" * 64)
+        publish(s3, content, size=len(content) - 1)
     assert s3.stored is None
     assert not {"put_object", "complete_multipart_upload"} & set(s3.calls)
 
