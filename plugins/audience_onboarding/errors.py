@@ -197,7 +197,18 @@ class MissingColumnError(TerminalError):
 
 
 class EmptySourceError(TerminalError):
-    """The CRM file holds no row, or none that can be sent."""
+    """The CRM file holds no row, or none that can be sent.
+
+    :param rows_read: rows that it holds; 0 where it is really empty.
+    """
+
+    def __init__(self, *, rows_read: int = 0, **kwargs: Any) -> None:
+        self.rows_read = rows_read
+        super().__init__(**kwargs)
+
+
+class GuardError(TerminalError):
+    """A guard of the definition stops the load: its numbers are not those of a list that is meant."""
 
 
 class AccountingError(TerminalError):

@@ -4,31 +4,47 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Any, ClassVar
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from airflow.sdk.definitions.context import Context
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
+from audience_onboarding.base.connections import s3_client
 from audience_onboarding.base.operators import Hook, Id, PlatformOperator
-from audience_onboarding.base.templated import RemoteId, as_bool, source_url
-from audience_onboarding.crm.profiles import FileProfile, Identifier
-from audience_onboarding.errors import ConfigurationError, TransientError, UploadConflictError
-from audience_onboarding.orchestration.failures import terminal_errors_fail
+from audience_onboarding.base.sensors import DEFERRAL_GRACE
+from audience_onboarding.base.source_options import SourceOptions, open_source
+from audience_onboarding.base.source_wait import THERE, TIMEOUT, SourceTrigger
+from audience_onboarding.base.templated import RemoteId, as_bool
+from audience_onboarding.crm.guards import WHOLE_LIST, Failure, Guards, guard_error
+from audience_onboarding.crm.profiles import FileProfile, Identifier, SourceColumn
+from audience_onboarding.errors import (
+    ConfigurationError,
+    EmptySourceError,
+    SourceNotFoundError,
+    TransientError,
+    UploadConflictError,
+)
+from audience_onboarding.orchestration.failures import failure_of, terminal_errors_fail
 from audience_onboarding.orchestration.ids import is_missing
 from audience_onboarding.orchestration.load_date import parse_load_date, resolve_load_date
 from audience_onboarding.orchestration.memory import LAST_LOAD_KEY, load_key
 from audience_onboarding.orchestration.ordering import EarlierLoadsTrigger, ask_airflow
 
 if TYPE_CHECKING:
-    from audience_onboarding.crm.engine import PreparedLoad
+    from audience_onboarding.crm.engine import PreparedLoad, Progress
+    from audience_onboarding.crm.report import LoadReport
 
 ORDER_POLL_INTERVAL = 10.0
 """Seconds between two looks at the earlier runs that a load waits for."""
 
 REPLACE = "replace"
+OPT_OUT = "opt-out"
+
+_MIB = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -47,61 +63,74 @@ class Sending:
     supersede: bool
 
 
+@dataclass(frozen=True)
+class Rejects:
+    """Where the list of rejected rows and fields of each load goes.
+
+    :param folder: a path or ``s3://bucket/prefix``; each run of a day has a file of its own there.
+    :param aws_conn_id: a connection of type ``aws`` for an ``s3://`` folder.
+    """
+
+    folder: str
+    aws_conn_id: str = "aws_default"
+
+
 class OnboardCrmOperator(PlatformOperator[Hook, Id]):
     """Read a CRM extract, bring it into the platform's form, and send it, once.
 
     Raw identifiers stay in the memory and the private spill directory of the task, but for what the platform takes
     raw, which needs ``allow_raw``.
 
-    :param source: path or ``s3://`` URL of the extract (templated); ``{load_date}`` and, for another spelling,
-        ``{load_date:%Y%m%d}`` stand for the load date.
-    :param columns: identifier (``email``, ``phone``) to column name in the extract.
+    :param source: path or ``s3://`` URL of the list, with ``{load_date}`` for the load date; or a dict that says more:
+        the fields of :class:`..source_options.SourceOptions` (templated).
+    :param columns: identifier (``email``, ``phone``, ...) to the name of its column, or to a
+        :class:`..crm.profiles.SourceColumn` where that holds hashes already.
     :param audience_id: which audience (templated); without one, the one that ``asset`` remembers.
     :param mode: one of :attr:`modes` (templated).
     :param allow_raw: the file may hold identifiers that are not hashed, for platforms that take no others.
-    :param source_aws_conn_id: a connection of type ``aws`` for an ``s3://`` source (templated).
-    :param country: ISO 3166 code that a phone number without country code belongs to.
-    :param delimiter: of the extract.
-    :param encoding: of the extract: ``utf-8`` (with or without BOM), ``cp1252``, ``latin-1``, ``utf-16``.
+    :param profile: what the file looks like, where not as :attr:`profile` says.
+    :param guards: what has to hold before anything is sent; :class:`..crm.guards.Guards` has defaults.
+    :param ignore_guards: send although a guard says no; it is logged, and part of the result (templated).
+    :param rejects: where rejected rows and fields are written to, masked; without it they are only counted.
     :param timezone: in which a run's moment becomes a load date.
     :param load_date: ``YYYY-MM-DD`` (templated); default the run's, see :mod:`..orchestration.load_date`.
     :param supersede: let other content take the place of what was sent for this day, and let a ``replace`` go back to
         an older day than the last confirmed one, which is skipped otherwise (templated).
-    :param is_dry_run: do everything but send, then skip the tasks after this one (templated).
+    :param is_dry_run: do everything but send and write, then skip the tasks after this one (templated).
     :param in_order_of: id of the task that ends a load; where given, loads of earlier days that are under way are
         waited for in the triggerer.
     :param order_timeout: seconds to wait for them at most.
     :param memory_limit_mib: memory of the engine in MiB, beyond which it spills to disk.
-    :return: audience, counts, content hash, and what the sensor wants to know.
+    :return: audience, counts, identity of the content, and what the sensor wants to know.
     """
 
     modes: ClassVar[tuple[str, ...]]
     """What a file can do to an audience of the platform; the first one is the default."""
-    profile: ClassVar[FileProfile]
+    profile: FileProfile
     """What the file looks like."""
 
     template_fields: Sequence[str] = (
         "source",
         "audience_id",
         "mode",
-        "source_aws_conn_id",
         "load_date",
         "supersede",
         "is_dry_run",
+        "ignore_guards",
     )
 
     def __init__(  # noqa: PLR0913
         self,
         *,
-        source: str,
-        columns: Mapping[str, str],
+        source: str | Mapping[str, Any],
+        columns: Mapping[str, str | SourceColumn],
         audience_id: RemoteId | None = None,
         mode: str | None = None,
         allow_raw: bool = False,
-        source_aws_conn_id: str | None = None,
-        country: str = "NL",
-        delimiter: str = ",",
-        encoding: str = "utf-8",
+        profile: FileProfile | None = None,
+        guards: Guards | None = None,
+        ignore_guards: bool | str = False,
+        rejects: Rejects | None = None,
         timezone: str = "UTC",
         load_date: str | None = None,
         supersede: bool | str = False,
@@ -117,10 +146,11 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
         self.audience_id = audience_id
         self.mode = self.modes[0] if mode is None else mode
         self.allow_raw = allow_raw
-        self.source_aws_conn_id = source_aws_conn_id
-        self.country = country
-        self.delimiter = delimiter
-        self.encoding = encoding
+        if profile is not None:
+            self.profile = profile
+        self.guards = guards or Guards()
+        self.ignore_guards = ignore_guards
+        self.rejects = rejects
         self.timezone = timezone
         self.load_date = load_date
         self.supersede = supersede
@@ -149,11 +179,73 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
         :raises ConfigurationError: something is missing.
         """
 
+    def is_read_by_the_vendor(self, url: str) -> bool:  # noqa: ARG002
+        """Whether a file at ``url`` would be taken for one that is meant for the vendor."""
+        return False
+
     # --- the same for all
 
     @terminal_errors_fail
     def execute(self, context: Context) -> dict[str, Any]:
-        """Wait for earlier loads where asked to, then onboard."""
+        """Wait for the source and for earlier loads where asked to, then onboard."""
+        options = SourceOptions.of(self.source)
+        if options.if_missing == "wait" and not as_bool(self.is_dry_run):
+            self._wait_for_source(options, context)
+        return self._in_turn(context)
+
+    @terminal_errors_fail
+    def execute_when_there(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """Go on, now that the source is there.
+
+        :raises AirflowFailException: it did not come in time, or it is pointless to wait for it.
+        """
+        if event["status"] == TIMEOUT:
+            options = SourceOptions.of(self.source)
+            raise failure_of(
+                SourceNotFoundError(
+                    what=f"The CRM file did not come within {timedelta(seconds=options.wait_timeout)}",
+                    where=options.url(self._load_date(context)),
+                    next_step="Check that the export of this date has run. To wait on, clear this task",
+                )
+            )
+        if event["status"] != THERE:
+            raise AirflowFailException(f"{event['error']}: {event['message']}")
+        return self._in_turn(context)
+
+    @terminal_errors_fail
+    def execute_in_turn(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """Onboard, now that no earlier load is under way.
+
+        :raises TransientError: some still are after ``order_timeout``.
+        """
+        if event["waiting_for"]:
+            raise TransientError(
+                what=f"Loads of earlier days are not through after {timedelta(seconds=self.order_timeout)}",
+                where=", ".join(event["waiting_for"]),
+                next_step="Finish those runs, or mark them failed to let this one go ahead",
+            )
+        return self._onboard(context)
+
+    def _wait_for_source(self, options: SourceOptions, context: Context) -> None:
+        from audience_onboarding.storage.sources import source_is_there
+
+        url, connection = options.url(self._load_date(context)), self._source_connection(options)
+        if options.is_query or source_is_there(url, lambda: s3_client(connection)):
+            return
+        self.log.info("Waiting for %s in the triggerer", url)
+        self.defer(
+            trigger=SourceTrigger(
+                url=url,
+                aws_conn_id=connection,
+                poll_interval=options.poll_interval,
+                deadline=time.time() + options.wait_timeout,
+            ),
+            method_name="execute_when_there",
+            timeout=timedelta(seconds=options.wait_timeout) + DEFERRAL_GRACE,
+        )
+
+    def _in_turn(self, context: Context) -> dict[str, Any]:
+        """Asked last before sending: an earlier load may have been started while the source was waited for."""
         if self.in_order_of and not as_bool(self.is_dry_run):
             ti = context["ti"]
             earlier = ask_airflow(dag_id=ti.dag_id, task_id=self.in_order_of, run_id=ti.run_id)
@@ -171,59 +263,142 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
                 )
         return self._onboard(context)
 
-    @terminal_errors_fail
-    def execute_in_turn(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
-        """Onboard, now that no earlier load is under way.
+    def _onboard(self, context: Context, *, is_under_way: bool = False) -> dict[str, Any]:
+        """Prepare and send.
 
-        :raises TransientError: some still are after ``order_timeout``.
+        :param is_under_way: part of the load is sent already, so that it cannot be skipped any more.
         """
-        if event["waiting_for"]:
-            raise TransientError(
-                what=f"Loads of earlier days are not through after {timedelta(seconds=self.order_timeout)}",
-                where=", ".join(event["waiting_for"]),
-                next_step="Finish those runs, or mark them failed to let this one go ahead",
-            )
-        return self._onboard(context)
+        from audience_onboarding.crm.engine import prepare
 
-    def _onboard(self, context: Context) -> dict[str, Any]:
-        from audience_onboarding.crm.engine import CsvSource, prepare
-        from audience_onboarding.storage.sources import local_copy
-
+        options = SourceOptions.of(self.source)
         load_date = self._load_date(context)
         mode = self._mode()
         columns = self._columns()
         self._check_raw()
         self._check_not_superseded(context, mode, load_date)
-        url = source_url(self.source, load_date)
+        url, connection = options.url(load_date), self._source_connection(options)
         dry_run = as_bool(self.is_dry_run)
         self.check()
+        rejects = self._rejects_url(context, load_date, url)
         target = None if dry_run and is_missing(self.audience_id) else self.target(context)
-        with (
-            local_copy(url, s3_client=self._source_client) as path,
-            prepare(
-                CsvSource(path=path, delimiter=self.delimiter, encoding=self.encoding, label=url),
+        try:
+            with prepare(
+                open_source(options, load_date, s3_client=lambda: s3_client(connection)),
                 columns=columns,
                 profile=self.profile,
-                country=self.country,
+                country=options.country,
                 memory_limit_mib=self.memory_limit_mib,
-            ) as load,
-        ):
-            result: dict[str, Any] = {
-                "load_date": load_date.isoformat(),
-                "mode": mode,
-                "source": url,
-                "content_sha256": load.content_sha256,
-                **load.report.to_dict(),
-            }
-            self.log.info("Prepared %s: %s", url, load.report.to_dict())
-            if dry_run:
-                context["ti"].xcom_push(key="dry_run", value=result)
-                raise AirflowSkipException(
-                    f"Dry run: {load.report.rows_sent} rows would be sent, nothing was. "
-                    "The counts are above and under XCom 'dry_run'"
+                progress=self._log_progress,
+                when_all_rejected=lambda found: self._write_rejects(
+                    found.read(), found.count, None if dry_run else rejects
+                ),
+            ) as load:
+                self.log.info("%s", summary(load.report))
+                result = {
+                    "load_date": load_date.isoformat(),
+                    "mode": mode,
+                    "source": url or options.label,
+                    "content_id": load.content_id,
+                    **load.report.to_dict(),
+                    "ignored_columns": len(load.report.ignored_columns),
+                }
+                failures = self.guards.failures(
+                    load.report, mode=mode, last_rows=self._last_rows(context, mode, load_date)
                 )
-            sending = Sending(load, mode, load_date, supersede=as_bool(self.supersede))
-            return {**result, **self.send(context, target, sending)}
+                result["guards"] = {
+                    "ignored": as_bool(self.ignore_guards),
+                    "failed": [str(failure) for failure in failures],
+                }
+                if dry_run:
+                    self._end_dry_run(context, result)
+                result["rejects_file"] = self._write_rejects(load.rejects(), load.rejects_count, rejects)
+                self._let_pass(failures)
+                sending = Sending(load, mode, load_date, supersede=as_bool(self.supersede))
+                return {**result, **self.send(context, target, sending)}
+        except SourceNotFoundError as error:
+            if options.if_missing != "skip" or is_under_way:
+                raise
+            reason = f"There is no source, so there is nothing to load: {error}"
+        except EmptySourceError as error:
+            if error.rows_read or self.guards.on_empty != "skip" or is_under_way:
+                raise
+            reason = f"The source is empty, so there is nothing to load: {error}"
+        raise AirflowSkipException(reason)
+
+    def _log_progress(self, progress: Progress) -> None:
+        rate = progress.rows / progress.seconds if progress.seconds else 0
+        self.log.info(
+            "Read %s rows, %s MiB, %s rows/s",
+            f"{progress.rows:,}",
+            f"{progress.size / _MIB:,.1f}",
+            f"{rate:,.0f}",
+        )
+
+    def _let_pass(self, failures: list[Failure]) -> None:
+        if failures and not as_bool(self.ignore_guards):
+            raise guard_error(failures)
+        for failure in failures:
+            self.log.warning("Ignored, as the run says 'ignore_guards': %s", failure)
+
+    def _last_rows(self, context: Context, mode: str, load_date: date) -> int | None:
+        """Rows of the last confirmed load, where this one can be compared with it."""
+        last = None if self.asset is None else self._memory(context).get(LAST_LOAD_KEY)
+        if not isinstance(last, dict) or not isinstance(last.get("rows_sent"), int):
+            return None
+        if mode in WHOLE_LIST:
+            # A list that adds or removes a few says nothing about how long the whole one was.
+            return last["rows_sent"] if last.get("mode") in WHOLE_LIST else None
+        is_earlier = str(last.get("load_date", "")) <= load_date.isoformat()
+        return last["rows_sent"] if last.get("mode") == mode and is_earlier else None
+
+    def _end_dry_run(self, context: Context, result: dict[str, Any]) -> NoReturn:
+        """Report what a run would do."""
+        mode, rows, failed = result["mode"], result["rows_sent"], result["guards"]["failed"]
+        for failure in failed:
+            self.log.warning("A guard would stop this load: %s", failure)
+        report = {
+            **result,
+            "would_add": 0 if mode == OPT_OUT else rows,
+            # What a whole list takes out is known to the vendor only.
+            "would_remove": None if mode in WHOLE_LIST else rows if mode == OPT_OUT else 0,
+        }
+        context["ti"].xcom_push(key="dry_run", value=report)
+        verdict = f" {len(failed)} of the guards would stop it." if failed else ""
+        raise AirflowSkipException(
+            f"Dry run: {rows} rows would be sent, nothing was.{verdict} "
+            "The counts are above and under XCom 'dry_run'"
+        )
+
+    def _rejects_url(self, context: Context, load_date: date, source: str) -> str | None:
+        from audience_onboarding.storage.rejects import rejects_url
+
+        if self.rejects is None:
+            return None
+        url = rejects_url(self.rejects.folder, load_date=load_date.isoformat(), run_id=context["ti"].run_id)
+        if self.is_read_by_the_vendor(url):
+            raise ConfigurationError(
+                what="The list of rejects may not lie where the vendor looks for files",
+                where=url,
+                next_step="Name a bucket or folder of your own under 'rejects'",
+            )
+        if _is_one_of(url, source):
+            raise ConfigurationError(
+                what="The list of rejects would lie among the files of the source, and be read as one of them",
+                where=url,
+                next_step="Name another folder under 'rejects'",
+            )
+        return url
+
+    def _write_rejects(self, lines: Iterator[bytes], count: int, url: str | None) -> str | None:
+        """Write what was rejected, if anything was. Before the guards speak: this is when people want to know."""
+        from audience_onboarding.storage.rejects import write_rejects
+
+        if url is None or self.rejects is None or not count:
+            return None
+        connection = self.rejects.aws_conn_id
+        write_rejects(url, lines, s3_client=lambda: s3_client(connection))
+        self.log.info("%s rejected rows and fields are listed in %s", f"{count:,}", url)
+        return url
 
     def _confirmed_before(
         self, context: Context, audience_id: Id, sending: Sending, *, key: str | None = None
@@ -244,7 +419,7 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
             audience_id,
         ):
             return None
-        if record.get("content_sha256") == sending.load.content_sha256:
+        if record.get("content_id") == sending.load.content_id:
             self.log.info("This load is confirmed already, by run %s: nothing is sent", record.get("run_id"))
             return record
         if sending.supersede:
@@ -256,7 +431,11 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
         )
 
     def _check_raw(self) -> None:
-        raw = [column.identifier.value for column in self.profile.columns if column.transform == "raw"]
+        raw = [
+            column.identifier.value
+            for column in self.profile.columns
+            if column.transform == "raw" and column.identifier.value in self.columns
+        ]
         if raw and not self.allow_raw:
             raise ConfigurationError(
                 what=f"{self.hook.hook_name} takes {' and '.join(raw)} as they are, not hashed",
@@ -281,7 +460,7 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
             )
         return self.mode
 
-    def _columns(self) -> dict[Identifier, str]:
+    def _columns(self) -> dict[Identifier, str | SourceColumn]:
         known = {identifier.value: identifier for identifier in Identifier}
         if unknown := sorted(set(self.columns) - set(known)):
             raise ConfigurationError(
@@ -295,18 +474,35 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
             return parse_load_date(self.load_date)
         return resolve_load_date(context, timezone=self.timezone)
 
-    def _source_connection(self) -> str:
-        return self.source_aws_conn_id or "aws_default"
-
-    def _source_client(self) -> Any:
-        return s3_client(self._source_connection())
+    def _source_connection(self, options: SourceOptions) -> str:
+        return options.aws_conn_id or "aws_default"
 
 
-def s3_client(aws_conn_id: str) -> Any:
-    """A boto3 client for S3.
+def _is_one_of(url: str, source: str) -> bool:
+    """Whether a file is one of those that a folder or a pattern names."""
+    parts, patterns = url.split("/"), (f"{source}*" if source.endswith("/") else source).split("/")
+    return len(parts) == len(patterns) and all(map(fnmatchcase, parts, patterns))
 
-    :param aws_conn_id: a connection of type ``aws``.
-    """
-    from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
-    return S3Hook(aws_conn_id=aws_conn_id).get_conn()
+def summary(report: LoadReport) -> str:
+    """What came of reading a list, for the task's log: counts and names of columns, nobody's data."""
+    lines = [
+        "Prepared the list:",
+        f"  rows read   {report.rows_read:>12,}"
+        + (f" from {report.files:,} files" if report.files > 1 else ""),
+        f"  to send     {report.rows_sent:>12,}",
+        f"  duplicates  {report.duplicates:>12,}",
+        f"  rejected    {report.rejected:>12,}",
+        *(f"    {reason}: {count:,}" for reason, count in sorted(report.rejected_by_reason.items())),
+        *(
+            f"  {identifier}: {filled:,} filled, {report.values_sent.get(identifier, 0):,} to send"
+            + "".join(
+                f", {count:,} {reason}"
+                for reason, count in sorted(report.invalid_values.get(identifier, {}).items())
+            )
+            for identifier, filled in report.values_read.items()
+        ),
+    ]
+    if report.ignored_columns:
+        lines.append(f"  columns that nobody asked for: {', '.join(report.ignored_columns)}")
+    return "\n".join(lines)

@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from audience_onboarding.crm.profiles import COMMBOX_AUDIENCE
 from audience_onboarding.definitions.models import AudienceDefinition, RemoteId, Text, Wait
 
 
@@ -21,7 +22,7 @@ class CommBoxDefinition(AudienceDefinition):
 
     modes: ClassVar = {"replace": "replace: replace all customers of the audience"}
     found_by_name: ClassVar[bool] = True
-    raw_values: ClassVar[tuple[str, ...]] = ("phone numbers",)
+    profile: ClassVar = COMMBOX_AUDIENCE
 
     platform: Literal["commbox"]
     connection: Text = "commbox_default"
@@ -29,9 +30,7 @@ class CommBoxDefinition(AudienceDefinition):
     wait: CountWait = CountWait()
 
     @model_validator(mode="after")
-    def _phone_only(self) -> CommBoxDefinition:
-        if set(self.source.columns.by_identifier()) != {"phone"}:
-            raise ValueError("source.columns: this platform takes 'phone', and nothing else")
+    def _no_description(self) -> CommBoxDefinition:
         if self.description is not None:
             raise ValueError("description: this platform's audiences have none")
         return self

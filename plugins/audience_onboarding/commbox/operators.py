@@ -15,7 +15,7 @@ from audience_onboarding.commbox.hooks import CommBoxHook
 from audience_onboarding.commbox.links import CommBoxPortalLink
 from audience_onboarding.commbox.models import Audience
 from audience_onboarding.crm.profiles import COMMBOX_AUDIENCE
-from audience_onboarding.errors import NotFoundError
+from audience_onboarding.errors import ConfigurationError, NotFoundError
 from audience_onboarding.http import FileContent
 from audience_onboarding.orchestration.failures import terminal_errors_fail
 from audience_onboarding.orchestration.ids import is_missing, text_id
@@ -134,6 +134,10 @@ class CommBoxOnboardCrmOperator(CommBoxOperator, OnboardCrmOperator[CommBoxHook,
         before: Audience | None = target
         client = self.hook.client
         load = sending.load
+        if load.size is None:
+            raise ConfigurationError(
+                what="A compressed file is sent", next_step="CommBox takes plain ones only"
+            )
         file = FileContent(
             name=f"{sending.load_date:%Y%m%d}.csv",
             content_type="text/csv",
@@ -195,7 +199,7 @@ class _Sent:
         self._memory = memory
         self._list = {
             "load_date": sending.load_date.isoformat(),
-            "content_sha256": sending.load.content_sha256,
+            "content_id": sending.load.content_id,
         }
 
     @contextmanager

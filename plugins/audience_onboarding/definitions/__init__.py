@@ -8,12 +8,13 @@ from audience_onboarding.definitions.files import (
     read_definition,
     read_definitions,
 )
-from audience_onboarding.definitions.models import AudienceDefinition, Schedule
+from audience_onboarding.definitions.models import AudienceDefinition, Schedule, Source
 
 __all__ = [
     "AudienceDefinition",
     "BrokenDefinition",
     "Schedule",
+    "Source",
     "definitions_folder",
     "read_definition",
     "read_definitions",

@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from audience_onboarding.definitions.models import AudienceDefinition, is_key
 from audience_onboarding.errors import DefinitionError
 from audience_onboarding.platforms import PLATFORMS, part_of
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 FOLDER_VARIABLE = "AUDIENCE_ONBOARDING_DEFINITIONS"
 """Environment variable that names another folder of definitions, for teams that keep theirs in another place."""
@@ -123,9 +127,29 @@ def read_definition(path: Path) -> AudienceDefinition:
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(str(part) for part in item['loc']) or 'definition'}: "
-            f"{item['msg'].removeprefix('Value error, ')}"
+            f"{item['msg'].removeprefix('Value error, ')}{_meant(model, item)}"
             for item in error.errors(include_url=False)
         )
         raise DefinitionError(
             what=f"{path.name} is not a valid definition", where=str(path), why=problems
         ) from None
+
+
+def _meant(model: type[BaseModel], problem: ErrorDetails) -> str:
+    """The field that was probably meant by one that is not known."""
+    if problem["type"] != "extra_forbidden":
+        return ""
+    *folders, name = problem["loc"]
+    here: type[BaseModel] | None = model
+    for part in folders:
+        if isinstance(part, str) and here is not None:
+            field = here.model_fields.get(part)
+            here = _model_in(field.annotation) if field else None
+    close = get_close_matches(str(name), here.model_fields if here else (), n=1)
+    return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type):
+        return annotation if issubclass(annotation, BaseModel) else None
+    return next(filter(None, map(_model_in, get_args(annotation))), None)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -20,6 +21,9 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+
+from audience_onboarding.crm.guards import Guards
+from audience_onboarding.crm.profiles import FileProfile, Identifier, SourceColumn
 
 Key = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$", max_length=100)]
 """Lower-case letters, digits and underscores: it becomes part of DAG and task ids."""
@@ -37,6 +41,30 @@ def _no_template(value: str) -> str:
 Name = Annotated[Text, AfterValidator(_no_template)]
 """A text that is sent to the vendor as it is."""
 
+Query = Annotated[str, Field(min_length=1, max_length=100_000), AfterValidator(_no_template)]
+
+Header = Annotated[str, Field(pattern=r'^[^",\r\n]+$', max_length=100)]
+"""Of a column in the file; one that needs no quotes."""
+
+
+def _one_character(value: str) -> str:
+    if value != "auto" and (len(value) != 1 or value in "\r\n"):
+        raise ValueError("give one character, or 'auto' to have it found out")
+    return value
+
+
+Character = Annotated[str, StringConstraints(strip_whitespace=False), AfterValidator(_one_character)]
+"""``auto`` or one character; a tab is one as well."""
+
+
+def _part_of_the_whole(value: float) -> float:
+    if not 0 <= value <= 1:
+        raise ValueError("a share is between 0 and 1: 0.3 is 30 percent")
+    return value
+
+
+Share = Annotated[float, AfterValidator(_part_of_the_whole)]
+
 Tag = Annotated[str, Field(min_length=1, max_length=100)]
 """Airflow refuses a DAG with a longer one."""
 
@@ -51,6 +79,21 @@ RemoteId = Annotated[str, BeforeValidator(_as_text), Field(pattern=r"^[A-Za-z0-9
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 Hours = Annotated[float, Field(gt=0, le=24 * 365, allow_inf_nan=False)]
 
+_CSV_FIELDS = ("delimiter", "encoding", "quote")
+_LINE_ENDINGS = {"crlf": "\r\n", "lf": "\n"}
+_IN_WORDS = {
+    Identifier.EMAIL: "e-mail addresses",
+    Identifier.PHONE: "phone numbers",
+    Identifier.POSTAL_CODE: "postal codes",
+    Identifier.HOUSE_NUMBER: "house numbers",
+    Identifier.EXTENSION: "what follows house numbers",
+    Identifier.APARTMENT: "apartments",
+    Identifier.STREET: "streets",
+    Identifier.PERSONAL_ID: "personal ids",
+    Identifier.AAID: "Android advertising ids",
+    Identifier.IDFA: "Apple advertising ids",
+    Identifier.CUSTOM: "ids of your own",
+}
 CRON_FIELDS = 5
 CRON_PRESETS = ("@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly")
 
@@ -61,56 +104,291 @@ class Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
 
 
-class Columns(Model):
-    """Which column of the extract holds which identifier, by the name in its header."""
+def _named(names: Iterable[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names)
 
-    email: Text | None = None
-    phone: Text | None = None
+
+def _known_scheme(value: str) -> str:
+    scheme, separator, rest = value.partition("://")
+    if separator and (scheme not in ("s3", "file") or not rest.strip("/")):
+        raise ValueError("give a path, file:///path or s3://bucket/key")
+    return value
+
+
+def _load_date_only(value: str) -> str:
+    try:
+        names = {name for _, name, _, _ in string.Formatter().parse(value) if name is not None}
+        if not names <= {"load_date"}:
+            raise ValueError
+        value.format(load_date=date(2000, 1, 1))
+    except (KeyError, IndexError, ValueError):
+        raise ValueError("the only placeholder is {load_date}, or {load_date:%Y%m%d}") from None
+    return value
+
+
+def resolved(path: str, base: Path) -> str:
+    """A path or URL of a definition.
+
+    :param base: what a relative path counts from.
+    """
+    if "://" in path:
+        return path
+    # A Path forgets that it is a folder.
+    return f"{base / path}/" if path.endswith("/") else str(base / path)
+
+
+class Column(Model):
+    """A column of the source."""
+
+    column: Text
+    """Its name in the header; case and white space do not matter."""
+    hashed: bool = False
+    """It holds SHA-256 hashes of normalised values already, in either case of the digits."""
+
+
+def _by_name(value: Any) -> Any:
+    if isinstance(value, str):
+        if not value.strip():
+            raise ValueError("name the column")
+        return {"column": value}
+    if isinstance(value, (bool, int, float)):
+        raise ValueError("put the name of the column in quotes: YAML takes it for a number, or for yes or no")
+    if value is not None and not isinstance(value, (Mapping, Column)):
+        raise ValueError("give the name of a column as text, or {column: name, hashed: true}")
+    return value
+
+
+ColumnOf = Annotated[Column | None, BeforeValidator(_by_name)]
+"""``E-mail``, or ``{column: E-mail, hashed: true}``."""
+
+
+class Columns(Model):
+    """Which column of the source holds which identifier. What a platform takes is in its file profile."""
+
+    email: ColumnOf = None
+    phone: ColumnOf = None
+    postal_code: ColumnOf = None
+    house_number: ColumnOf = None
+    extension: ColumnOf = None
+    """What follows a house number."""
+    apartment: ColumnOf = None
+    street: ColumnOf = None
+    personal_id: ColumnOf = None
+    """The Swedish personal identity number."""
+    aaid: ColumnOf = None
+    """Android advertising id."""
+    idfa: ColumnOf = None
+    """Apple advertising id."""
+    custom: ColumnOf = None
+    """The advertiser's own id of a person."""
 
     @model_validator(mode="after")
     def _at_least_one(self) -> Columns:
         if not self.by_identifier():
-            raise ValueError("name at least one column: 'email' or 'phone'")
+            raise ValueError("name at least one column, for example 'email'")
         return self
 
-    def by_identifier(self) -> dict[str, str]:
-        """Identifier to column name."""
-        return {name: column for name, column in self.model_dump().items() if column is not None}
+    def by_identifier(self) -> dict[str, str | SourceColumn]:
+        """Identifier to column: its name, or more where there is more to say."""
+        found = {name: getattr(self, name) for name in type(self).model_fields}
+        return {
+            name: SourceColumn(column.column, hashed=True) if column.hashed else column.column
+            for name, column in found.items()
+            if column is not None
+        }
 
 
 class Source(Model):
-    """The CRM extract."""
+    """The list: a file of the load date, several of them, or a query."""
 
-    path: Text
+    path: Text | None = None
     """A path or ``s3://`` URL with ``{load_date}``, or ``{load_date:%Y%m%d}`` for another spelling. A relative path
-    counts from the folder above the definitions."""
+    counts from the folder above the definitions. One that ends in ``/`` is a folder; ``*``, ``?``, ``[...]`` stand for
+    characters: all files that fit are read, by name."""
+    query: Query | None = None
+    """SQL that gives the rows. ``:load_date`` is bound as a parameter, never put into the text."""
+    connection: Name | None = None
+    """The Airflow connection of the database."""
     columns: Columns
-    delimiter: Annotated[str, StringConstraints(strip_whitespace=False, min_length=1, max_length=1)] = ","
-    encoding: Literal["utf-8", "cp1252", "latin-1", "utf-16"] = "utf-8"
+    format: Literal["auto", "csv", "parquet", "xlsx"] = "auto"
+    """``auto`` goes by the end of the name."""
+    delimiter: Character = ","
+    encoding: Literal["auto", "utf-8", "cp1252", "latin-1", "utf-16"] = "utf-8"
     """``utf-8`` with or without a byte order mark."""
+    quote: Character = '"'
+    sheet: Annotated[int, Field(ge=1)] | Name | None = None
+    """Of an XLSX file: its name, or its place from 1; default the first one that is not hidden."""
     country: Annotated[str, Field(pattern=r"^[A-Z]{2}$")] = "NL"
     """ISO 3166 code that a phone number without country code belongs to."""
-    aws_connection: Text | None = None
+    aws_connection: Name | None = None
     """For an ``s3://`` path; default ``aws_default``, or for Digital Audience the connection of ``upload``."""
+    if_missing: Literal["fail", "skip", "wait"] = "fail"
+    """What a load does whose file is not there: fail, skip the tasks of the run, or wait in the triggerer."""
+    wait_hours: Hours = 12.0
+    """With ``wait``: until it fails."""
+    poll_seconds: Seconds = 60.0
+    """With ``wait``: seconds between two looks at most."""
 
     @field_validator("path")
     @classmethod
-    def _placeholders(cls, value: str) -> str:
-        try:
-            names = {name for _, name, _, _ in string.Formatter().parse(value) if name is not None}
-            if not names <= {"load_date"}:
-                raise ValueError
-            value.format(load_date=date(2000, 1, 1))
-        except (KeyError, IndexError, ValueError):
-            raise ValueError("the only placeholder is {load_date}, or {load_date:%Y%m%d}") from None
+    def _known_place(cls, value: str | None) -> str | None:
+        return None if value is None else _load_date_only(_known_scheme(value))
+
+    @field_validator("query")
+    @classmethod
+    def _bound_date(cls, value: str | None) -> str | None:
+        if value is not None and "{load_date" in value:
+            raise ValueError("write :load_date in a query, without quotes: it is bound as a parameter")
         return value
 
+    @model_validator(mode="after")
+    def _fits_together(self) -> Source:
+        if (self.path is None) == (self.query is None):
+            raise ValueError("give either 'path' (of a file) or 'query' (and 'connection')")
+        if self.query is not None and self.connection is None:
+            raise ValueError("'query' needs 'connection': the Airflow connection of the database")
+        for fields, has_meaning, condition in (
+            (("connection",), self.query is not None, "with 'query'"),
+            (("format", "aws_connection", "if_missing"), self.path is not None, "with 'path'"),
+            (_CSV_FIELDS, self.path is not None and self.format in ("auto", "csv"), "for CSV files"),
+            (("sheet",), self.path is not None and self.format in ("auto", "xlsx"), "for XLSX files"),
+            (("wait_hours", "poll_seconds"), self.if_missing == "wait", "with 'if_missing: wait'"),
+        ):
+            given = [name for name in fields if name in self.model_fields_set]
+            if given and not has_meaning:
+                raise ValueError(f"{_named(given)} has a meaning {condition} only")
+        if self.delimiter == self.quote != "auto":
+            raise ValueError("'delimiter' and 'quote' are the same")
+        return self
+
     def resolve(self, base: Path) -> str:
-        """The path or URL, placeholders untouched.
+        """The path or URL, placeholders untouched; empty for a query.
 
         :param base: what a relative path counts from.
         """
-        return self.path if "://" in self.path else str(base / self.path)
+        return "" if self.path is None else resolved(self.path, base)
+
+    @property
+    def label(self) -> str:
+        """What people call it."""
+        return self.path if self.path is not None else f"query on connection {self.connection}"
+
+
+class Headers(Model):
+    """Headers of the file, by identifier, for the case that the vendor wants others than its pages say."""
+
+    email: Header | None = None
+    phone: Header | None = None
+    postal_code: Header | None = None
+    house_number: Header | None = None
+    extension: Header | None = None
+    apartment: Header | None = None
+    street: Header | None = None
+    personal_id: Header | None = None
+    aaid: Header | None = None
+    idfa: Header | None = None
+    custom: Header | None = None
+
+    def by_identifier(self) -> dict[str, str]:
+        """Identifier to header, of those that are given."""
+        return {name: header for name, header in self.model_dump().items() if header is not None}
+
+
+class OutputFile(Model):
+    """What the file for the vendor looks like, where the platform's profile leaves it open."""
+
+    hash_case: Literal["lower", "upper"] | None = None
+    """Of hexadecimal hashes."""
+    strip_plus_tag: bool | None = None
+    """Drop ``+tag`` from the local part of e-mail addresses before they are hashed."""
+    line_ending: Literal["crlf", "lf"] | None = None
+    compression: Literal["none", "gzip"] | None = None
+    headers: Headers = Headers()
+
+    def applied_to(self, profile: FileProfile) -> FileProfile:
+        """The profile with what is given here.
+
+        :raises ValueError: something that has no meaning for it.
+        """
+        headers = self.headers.by_identifier()
+        hashed = {column.identifier for column in profile.columns if column.transform == "sha256"}
+        if self.hash_case is not None and not hashed:
+            raise ValueError("file.hash_case has no meaning here: this platform's file holds no hashes")
+        if self.strip_plus_tag is not None and Identifier.EMAIL not in hashed:
+            raise ValueError(
+                "file.strip_plus_tag has no meaning here: this platform gets no hashed addresses"
+            )
+        unknown = sorted(set(headers) - {column.identifier.value for column in profile.columns})
+        if unknown:
+            raise ValueError(f"file.headers: this platform's file has no column for {_named(unknown)}")
+        columns = tuple(
+            replace(column, header=headers.get(column.identifier.value, column.header))
+            for column in profile.columns
+        )
+        if len({column.header for column in columns}) < len(columns):
+            raise ValueError("file.headers: two columns would have the same header")
+        return replace(
+            profile,
+            columns=columns,
+            hash_case=self.hash_case or profile.hash_case,
+            strip_plus_tag=profile.strip_plus_tag if self.strip_plus_tag is None else self.strip_plus_tag,
+            line_ending=_LINE_ENDINGS[self.line_ending] if self.line_ending else profile.line_ending,
+            compression=self.compression or profile.compression,
+        )
+
+
+class GuardLimits(Model):
+    """What has to hold before anything is sent, see :class:`..crm.guards.Guards`. ``null`` turns a guard off."""
+
+    min_rows: Annotated[int, Field(ge=1)] | None = 1
+    """Rows to send at least."""
+    max_shrink: Share | None = None
+    """Which part fewer rows than the last confirmed load may be sent. Default: 0.5 for ``replace`` and ``mirror``, off
+    for the other modes."""
+    max_rejected_share: Share | None = 0.3
+    """Which part of the rows may be rejected."""
+    max_invalid_share: Share | None = 0.5
+    """Of each identifier, which part of the values may be invalid."""
+    min_filled_share: Share | None = 0.01
+    """Of each identifier, which part of the rows has to have a value."""
+    max_hash_mismatch_share: Share | None = 0.01
+    """Which part of the values may be hashes in a plain column, or plain in a column of hashes."""
+    shares_from_rows: int = Field(100, ge=1)
+    """From how many rows on shares are judged at all, but for ``max_hash_mismatch_share``, which always is."""
+    on_empty: Literal["fail", "skip"] = "fail"
+    """What a load does whose source has no row: fail, or skip the tasks of the run."""
+
+    def guards(self) -> Guards:
+        """The guards."""
+        values = self.model_dump()
+        # Left out is not the same as null: "by_mode" against "off".
+        return Guards(
+            **values if "max_shrink" in self.model_fields_set else {**values, "max_shrink": "by_mode"}
+        )
+
+
+class Rejects(Model):
+    """Where the list of rejected rows and fields of each load goes; it holds masked samples only."""
+
+    path: Name
+    """A folder or ``s3://bucket/prefix``. The file is ``<path>/<audience key>/<load date>-<run>.csv``."""
+    aws_connection: Name | None = None
+    """For an ``s3://`` path; default ``aws_default``."""
+
+    @field_validator("path")
+    @classmethod
+    def _known_place(cls, value: str) -> str:
+        if "{" in value or "}" in value:
+            raise ValueError("no placeholders here: the load date is part of the file's name")
+        return _known_scheme(value)
+
+    def folder(self, base: Path, key: str) -> str:
+        """The folder of an audience.
+
+        :param base: what a relative path counts from.
+        :param key: the audience's.
+        """
+        return f"{resolved(self.path, base).rstrip('/')}/{key}"
 
 
 class Upload(Model):
@@ -176,8 +454,10 @@ class AudienceDefinition(Model):
     """What a load can do to an audience of the platform, and how the form says it; the first is usual."""
     found_by_name: ClassVar[bool] = False
     """Whether the audience is looked up at the vendor by its name, so that no two definitions may share one."""
-    raw_values: ClassVar[tuple[str, ...]] = ()
-    """What the platform takes as it is, not hashed."""
+    profile: ClassVar[FileProfile]
+    """What the platform's file looks like, and so which identifiers it takes, hashed or as they are."""
+    compressions: ClassVar[tuple[str, ...]] = ("none",)
+    """How the file may be compressed, as far as the vendor can be expected to read it."""
 
     key: Key
     """The file's name without ``.yaml``."""
@@ -194,6 +474,10 @@ class AudienceDefinition(Model):
     source: Source
     allow_raw: bool = False
     """For platforms that take identifiers which are not hashed: that this is meant to be."""
+    file: OutputFile = OutputFile()
+    guards: GuardLimits = GuardLimits()
+    rejects: Rejects | None = None
+    """Without it, the rejected rows are counted only."""
     upload: Upload = Upload()
     schedule: Schedule | None = None
     """Without one, it is loaded by hand only."""
@@ -204,15 +488,54 @@ class AudienceDefinition(Model):
     """Until the first of these tries; each pause after that is twice as long, up to an hour."""
 
     @model_validator(mode="after")
-    def _raw_is_meant(self) -> AudienceDefinition:
-        if self.raw_values and not self.allow_raw:
+    def _file_is_one_that_the_vendor_takes(self) -> AudienceDefinition:
+        if self.file_profile.compression not in self.compressions:
+            raise ValueError(f"file.compression: this platform takes {_named(self.compressions)}")
+        return self
+
+    @model_validator(mode="after")
+    def _columns_fit_the_platform(self) -> AudienceDefinition:
+        mapped = self.source.columns.by_identifier()
+        taken = {column.identifier.value: column for column in self.profile.columns}
+        if unknown := sorted(set(mapped) - set(taken)):
             raise ValueError(
-                f"this platform takes {' and '.join(self.raw_values)} as they are, not hashed: if your data protection "
+                f"source.columns: this platform takes {_named(taken)}, and nothing else; not {_named(unknown)}"
+            )
+        for name, column in mapped.items():
+            if not isinstance(column, str) and taken[name].transform != "sha256":
+                raise ValueError(
+                    f"source.columns.{name}: this platform takes it as it is, so it cannot be hashed"
+                )
+        for part, whole in self.profile.required_by:
+            if part.value in mapped and whole.value not in mapped:
+                raise ValueError(f"source.columns.{part.value} has no meaning without '{whole.value}'")
+        sets = [[identifier.value for identifier in together] for together in self.profile.identified_by]
+        if not any(set(together) <= set(mapped) for together in sets):
+            raise ValueError(
+                f"source.columns: {_named(mapped)} alone identify nobody; add, for example, 'house_number' or 'street'"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _raw_is_meant(self) -> AudienceDefinition:
+        raw = [
+            _IN_WORDS[column.identifier]
+            for column in self.profile.columns
+            if column.transform == "raw" and column.identifier.value in self.source.columns.by_identifier()
+        ]
+        if raw and not self.allow_raw:
+            raise ValueError(
+                f"this platform takes {' and '.join(raw)} as they are, not hashed: if your data protection "
                 "officer agrees, give 'allow_raw: true'"
             )
-        if self.allow_raw and not self.raw_values:
-            raise ValueError("'allow_raw' has no meaning here: this platform gets hashed values only")
+        if self.allow_raw and not raw:
+            raise ValueError("'allow_raw' has no meaning here: all that is sent is hashed")
         return self
+
+    @property
+    def file_profile(self) -> FileProfile:
+        """What the file for the vendor looks like."""
+        return self.file.applied_to(self.profile)
 
     @property
     def mode(self) -> str:

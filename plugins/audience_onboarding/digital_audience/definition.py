@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from audience_onboarding.crm.profiles import DIGITAL_AUDIENCE_S3
 from audience_onboarding.definitions.models import (
     AudienceDefinition,
     Hours,
@@ -17,6 +19,21 @@ from audience_onboarding.definitions.models import (
     Upload,
     Wait,
 )
+
+VENDOR_PREFIX = "onboard/"
+"""Where the vendor looks for files in its bucket."""
+
+
+def is_read_by_the_vendor(url: str, *, bucket: str) -> bool:
+    """Whether an ``s3://`` URL lies where the vendor looks for files; a path never does.
+
+    :param bucket: the vendor's.
+    """
+    scheme, _, rest = url.partition("://")
+    its_bucket, _, key = rest.partition("/")
+    # Slashes too many make another key for S3, but not for a person or most tools.
+    key = re.sub(r"/+", "/", key).removeprefix("/")
+    return scheme == "s3" and its_bucket == bucket and key.startswith(VENDOR_PREFIX)
 
 
 class Campaign(Model):
@@ -114,6 +131,8 @@ class DigitalAudienceDefinition(AudienceDefinition):
         "opt-out": "opt-out: remove the matching records",
         "replace": "replace: replace the entire record set",
     }
+    profile: ClassVar = DIGITAL_AUDIENCE_S3
+    compressions: ClassVar[tuple[str, ...]] = ("none", "gzip")
 
     platform: Literal["digital_audience"]
     connection: Text = "digital_audience_default"
@@ -127,6 +146,16 @@ class DigitalAudienceDefinition(AudienceDefinition):
     def _campaign_or_id(self) -> DigitalAudienceDefinition:
         if self.id is None and self.campaign is None:
             raise ValueError("give 'campaign' (to create the audience in) or 'id' (of an existing audience)")
+        return self
+
+    @model_validator(mode="after")
+    def _rejects_are_not_the_vendors(self) -> DigitalAudienceDefinition:
+        if self.rejects is not None and self.upload.bucket is not None:
+            folder = f"{self.rejects.path.rstrip('/')}/{self.key}/"
+            if is_read_by_the_vendor(folder, bucket=self.upload.bucket):
+                raise ValueError(
+                    f"rejects.path: the vendor reads {VENDOR_PREFIX} in this bucket; use another place"
+                )
         return self
 
 

@@ -8,8 +8,11 @@ from typing import Any
 
 from airflow.sdk.definitions.context import Context
 
-from audience_onboarding.base.onboarding import OnboardCrmOperator, Sending, s3_client
+from audience_onboarding.base.connections import s3_client
+from audience_onboarding.base.onboarding import OnboardCrmOperator, Sending
+from audience_onboarding.base.source_options import SourceOptions
 from audience_onboarding.crm.profiles import DIGITAL_AUDIENCE_S3
+from audience_onboarding.digital_audience.definition import VENDOR_PREFIX, is_read_by_the_vendor
 from audience_onboarding.digital_audience.hooks import DigitalAudienceHook
 from audience_onboarding.digital_audience.links import DigitalAudiencePortalLink, S3ObjectLink
 from audience_onboarding.digital_audience.models import Audience, UpdateMode
@@ -27,7 +30,7 @@ class DigitalAudienceOnboardCrmToS3Operator(
     """Read a CRM extract, hash it, and put it into the audience's folder in S3, once.
 
     The key is ``onboard/audience={id}/{mode}/{YYYYMMDD_HHmmss}.csv`` with the load date at midnight UTC, so that the
-    same load always has the same key. The object is written with ``If-None-Match: *`` and carries the hash of its
+    same load always has the same key. The object is written with ``If-None-Match: *`` and carries the identity of its
     content: the same content again is a success with nothing sent; other content is an ``UploadConflictError``
     unless ``supersede`` is set.
 
@@ -36,10 +39,10 @@ class DigitalAudienceOnboardCrmToS3Operator(
     :param mode: ``opt-in``, ``opt-out`` or ``replace`` (templated).
     :param bucket: default the one of the AWS connection (``service_config.s3.bucket_name``).
     :param aws_conn_id: a connection of type ``aws`` for the vendor's bucket (templated); also for the source, where
-        ``source_aws_conn_id`` names no other.
+        ``source`` names no other.
     :param allow_unconditional_writes: for S3 storages that lack conditional writes: look first, then write.
     :param digital_audience_conn_id: a connection of type ``digital_audience`` (templated).
-    :return: key, counts, content hash, and the baseline that the sensor wants.
+    :return: key, counts, identity of the content, and the baseline that the sensor wants.
 
     Source: the vendor's pages "Updating audiences via S3" and "Prepare your CSV file for data updates".
     """
@@ -84,7 +87,12 @@ class DigitalAudienceOnboardCrmToS3Operator(
 
         audience: Audience = target
         load = sending.load
-        bucket, key = self._bucket(), object_key(audience.id, sending.mode, sending.load_date)
+        bucket, key = (
+            self._bucket(),
+            object_key(
+                audience.id, sending.mode, sending.load_date, is_gzip=self.profile.compression == "gzip"
+            ),
+        )
         client = s3_client(self.aws_conn_id)
         baseline = Baseline.of(audience)
         ti = context["ti"]
@@ -93,7 +101,7 @@ class DigitalAudienceOnboardCrmToS3Operator(
             bucket=bucket,
             key=key,
             chunks=load.chunks,
-            content_sha256=load.content_sha256,
+            content_id=load.content_id,
             size=load.size,
             metadata={
                 "load-date": sending.load_date.isoformat(),
@@ -138,16 +146,21 @@ class DigitalAudienceOnboardCrmToS3Operator(
             )
         return str(bucket)
 
-    def _source_connection(self) -> str:
-        return self.source_aws_conn_id or self.aws_conn_id
+    def is_read_by_the_vendor(self, url: str) -> bool:
+        """Whether a file at ``url`` would lie in the folder of the bucket that the vendor scans."""
+        return is_read_by_the_vendor(url, bucket=self._bucket())
+
+    def _source_connection(self, options: SourceOptions) -> str:
+        return options.aws_conn_id or self.aws_conn_id
 
 
-def object_key(audience_id: int, mode: str, load_date: date) -> str:
+def object_key(audience_id: int, mode: str, load_date: date, *, is_gzip: bool = False) -> str:
     """The key of a load, as the vendor's page "Updating audiences via S3" wants it.
 
     The id is written as the API returns it. The page's example pads it with zeros (``00001``), but no rule says so.
     """
-    return f"onboard/audience={audience_id}/{mode}/{load_date:%Y%m%d}_000000.csv"
+    end = ".csv.gz" if is_gzip else ".csv"
+    return f"{VENDOR_PREFIX}audience={audience_id}/{mode}/{load_date:%Y%m%d}_000000{end}"
 
 
 def _baseline_in(metadata: Mapping[str, str]) -> Baseline:

@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from audience_onboarding.crm.profiles import FANFARE_IMPORT
 from audience_onboarding.definitions.models import AudienceDefinition, RemoteId, Text, Upload
 from audience_onboarding.fanfare.limits import MAX_ROWS
 
@@ -22,7 +23,7 @@ class FanfareDefinition(AudienceDefinition):
 
     modes: ClassVar = {"opt-in": "opt-in: add the consumers"}
     found_by_name: ClassVar[bool] = True
-    raw_values: ClassVar[tuple[str, ...]] = ("e-mail addresses", "phone numbers")
+    profile: ClassVar = FANFARE_IMPORT
 
     platform: Literal["fanfare"]
     connection: Text = "fanfare_default"

@@ -12,7 +12,13 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from audience_onboarding.base.onboarding import OnboardCrmOperator, Sending
 from audience_onboarding.crm.profiles import FANFARE_IMPORT
-from audience_onboarding.errors import ConfigurationError, ConflictError, NotFoundError, TransientError
+from audience_onboarding.errors import (
+    ConfigurationError,
+    ConflictError,
+    NotFoundError,
+    TransientError,
+    UploadConflictError,
+)
 from audience_onboarding.fanfare.hooks import FanfareHook
 from audience_onboarding.fanfare.imports import (
     FAILURE_STATUSES,
@@ -81,9 +87,14 @@ class FanfareOnboardCrmOperator(FanfareOperator, OnboardCrmOperator[FanfareHook,
         self.rows_per_import = rows_per_import
         self.poke_interval = poke_interval
         self.import_timeout = import_timeout
+        self._begun_content: str | None = None
 
     def check(self) -> None:
         """A part has to be one that the vendor takes."""
+        if self.profile.compression != "none":
+            raise ConfigurationError(
+                what="A compressed file is sent", where="Fanfare", next_step="It takes plain ones only"
+            )
         if not 1 <= self.rows_per_import <= MAX_ROWS:
             raise ConfigurationError(
                 what=f"rows_per_import is {self.rows_per_import}",
@@ -107,6 +118,13 @@ class FanfareOnboardCrmOperator(FanfareOperator, OnboardCrmOperator[FanfareHook,
     def send(self, context: Context, target: Any, sending: Sending) -> dict[str, Any]:
         """Send what is not through yet, and return when the last import is on its way."""
         audience_id = text_id(target)
+        if self._begun_content not in (None, sending.load.content_id):
+            raise UploadConflictError(
+                what="The source has changed while its imports were under way",
+                where=f"audience {audience_id}",
+                next_step="Clear this task to send it anew from the first part on. If the source is a query, give it "
+                "an ORDER BY, so that it has the same rows in the same order each time",
+            )
         confirmed = self._confirmed_before(context, audience_id, sending)
         if confirmed is not None:
             return {
@@ -117,7 +135,7 @@ class FanfareOnboardCrmOperator(FanfareOperator, OnboardCrmOperator[FanfareHook,
         progress = _Progress(
             self._memory(context),
             key=f"imports.{sending.load_date.isoformat()}",
-            about=Imports(audience_id, sending.load.content_sha256, self.rows_per_import),
+            about=Imports(audience_id, sending.load.content_id, self.rows_per_import),
         )
         for part, is_last in _with_last(self._parts(sending.load)):
             begun = self._begun(progress, part.number)
@@ -143,13 +161,17 @@ class FanfareOnboardCrmOperator(FanfareOperator, OnboardCrmOperator[FanfareHook,
                         deadline=time.time() + self.import_timeout,
                     ),
                     method_name="execute_next_import",
+                    kwargs={"content_id": sending.load.content_id},
                 )
         raise AssertionError("a prepared load has at least one part")
 
     @terminal_errors_fail
-    def execute_next_import(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+    def execute_next_import(
+        self, context: Context, event: dict[str, Any], content_id: str | None = None
+    ) -> dict[str, Any]:
         """Go on after an import; the extract is read anew, as nothing of it is kept while waiting.
 
+        :param content_id: of the load that the import is part of.
         :raises AirflowFailException: the import has failed, or Fanfare refuses to be asked.
         :raises TransientError: it was not through in time.
         """
@@ -164,7 +186,8 @@ class FanfareOnboardCrmOperator(FanfareOperator, OnboardCrmOperator[FanfareHook,
                 why=event["message"],
                 next_step="The next try waits on; nothing is sent again",
             )
-        return self._onboard(context)
+        self._begun_content = content_id
+        return self._onboard(context, is_under_way=True)
 
     def _parts(self, load: PreparedLoad) -> Iterator[FilePart]:
         return load.parts(max_rows=self.rows_per_import, max_bytes=MAX_BYTES)

@@ -11,8 +11,8 @@ import pendulum
 from airflow.sdk import DAG, CronPartitionTimetable, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
-from audience_onboarding.base.onboarding import REPLACE
-from audience_onboarding.definitions import AudienceDefinition, Schedule
+from audience_onboarding.base.onboarding import REPLACE, Rejects
+from audience_onboarding.definitions import AudienceDefinition, Schedule, Source
 from audience_onboarding.orchestration.load_date import BACKFILL, run_type
 from audience_onboarding.orchestration.memory import LAST_LOAD_KEY, load_key, memory_of
 from audience_onboarding.pipelines.common import (
@@ -24,6 +24,9 @@ from audience_onboarding.pipelines.common import (
 from audience_onboarding.platforms import part_of
 
 log = logging.getLogger(__name__)
+
+KEPT_IF_KNOWN = ("invalid_values", "hash_mismatches", "files", "ignored_columns", "rejects_file", "guards")
+"""What the record of a load keeps as well; a task that ran before an update may not have said it."""
 
 UPLOAD_TASK = "upload"
 RECORD_TASK = "record_load"
@@ -62,13 +65,11 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
         upload = steps.send(
             definition,
             task_id=UPLOAD_TASK,
-            # repr() makes it a Jinja string, whatever the path holds.
-            source=f"{{{{ params.source or {definition.source.resolve(base)!r} }}}}",
+            source=source_of(definition.source, base),
             columns=definition.source.columns.by_identifier(),
-            delimiter=definition.source.delimiter,
-            encoding=definition.source.encoding,
-            country=definition.source.country,
-            source_aws_conn_id=definition.source.aws_connection,
+            profile=definition.file_profile,
+            guards=definition.guards.guards(),
+            rejects=_rejects(definition, base),
             audience_id=steps.ensure(definition, asset),
             mode="{{ params.mode }}",
             allow_raw=definition.allow_raw,
@@ -77,6 +78,7 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
             timezone=definition.timezone,
             supersede="{{ params.supersede }}",
             is_dry_run="{{ params.dry_run }}",
+            ignore_guards="{{ params.ignore_guards }}",
             in_order_of=LAST_TASKS[definition.upload.wait_for_earlier_loads],
             # A backfill ignores the DAG's max_active_runs, but not this.
             max_active_tis_per_dag=1,
@@ -122,6 +124,36 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
     return dag
 
 
+def source_of(source: Source, base: Path) -> dict[str, Any]:
+    """The source of a definition, as the operators take it.
+
+    :param base: what a relative path counts from.
+    """
+    return {
+        # repr() makes it a Jinja string, whatever the path holds.
+        "path": f"{{{{ params.source or {source.resolve(base)!r} }}}}",
+        "query": source.query or "",
+        "conn_id": source.connection,
+        "format": source.format,
+        "delimiter": source.delimiter,
+        "encoding": source.encoding,
+        "quote": source.quote,
+        "sheet": source.sheet,
+        "country": source.country,
+        "aws_conn_id": source.aws_connection,
+        "if_missing": source.if_missing,
+        "wait_timeout": timedelta(hours=source.wait_hours).total_seconds(),
+        "poll_interval": source.poll_seconds,
+    }
+
+
+def _rejects(definition: AudienceDefinition, base: Path) -> Rejects | None:
+    if definition.rejects is None:
+        return None
+    folder = definition.rejects.folder(base, definition.key)
+    return Rejects(folder, definition.rejects.aws_connection or "aws_default")
+
+
 def _timetable(schedule: Schedule | None) -> CronPartitionTimetable | None:
     if schedule is None:
         return None
@@ -160,14 +192,22 @@ def _form(definition: AudienceDefinition) -> dict[str, Param]:
             None,
             type=["null", "string"],
             title="Source",
-            description_md="Another file or `s3://` URL for this run. `{load_date}` stands for the load date. "
-            "Empty: the definition's.",
+            description_md="Another file or `s3://` URL for this run, read as the definition says. `{load_date}` "
+            "stands for the load date. Empty: the definition's.",
         ),
         "dry_run": Param(
             False,
             type="boolean",
             title="Dry run",
-            description_md="Do everything but create and send: the log of `upload` shows the counts.",
+            description_md="Do everything but create, send and write: the log of `upload` shows the counts, and which "
+            "guards would stop the load.",
+        ),
+        "ignore_guards": Param(
+            False,
+            type="boolean",
+            title="Ignore guards",
+            description_md="Send although a guard says no: for somebody who has looked into the source. What was "
+            "ignored is kept in the record of the load.",
         ),
         "supersede": Param(
             False,
@@ -194,7 +234,7 @@ def _record(
         "load_date",
         "mode",
         *more,
-        "content_sha256",
+        "content_id",
         "rows_read",
         "rows_sent",
         "duplicates",
@@ -203,6 +243,7 @@ def _record(
     )
     return {
         **{name: load[name] for name in kept},
+        **{name: load[name] for name in KEPT_IF_KNOWN if name in load},
         **seen,
         "run_id": context["run_id"],
         "run_type": run_type(context),
@@ -217,6 +258,8 @@ def _report(record: dict[str, Any], seen: dict[str, Any]) -> str:
         f"  duplicates  {record['duplicates']:>10,}",
         f"  rejected    {record['rejected']:>10,}",
         *(f"    {reason}: {count:,}" for reason, count in sorted(record["rejected_by_reason"].items())),
+        *([f"  rejects are listed in {record['rejects_file']}"] if record.get("rejects_file") else []),
+        *(f"  ignored: {failed}" for failed in record.get("guards", {}).get("failed", [])),
         *(
             f"  match rate {name}: {'unknown' if rate is None else f'{rate:.1%}'}"
             for name, rate in sorted(record.get("match_rates", {}).items())
@@ -234,12 +277,13 @@ def _documentation(definition: AudienceDefinition) -> str:
     schedule = definition.schedule
     when = f"`{schedule.cron}` ({schedule.timezone})" if schedule else "by hand only"
     columns = ", ".join(
-        f"{name} from *{column}*" for name, column in definition.source.columns.by_identifier().items()
+        f"{name} from *{column}*"
+        if isinstance(column, str)
+        else f"{name} from *{column.name}* (hashed already)"
+        for name, column in definition.source.columns.by_identifier().items()
     )
     if definition.allow_raw:
-        treatment = (
-            "normalised and **sent as they are**, which this platform asks for and `allow_raw` permits"
-        )
+        treatment = "normalised and, as far as this platform wants it, **sent as they are**, which `allow_raw` permits"
     else:
         treatment = "normalised and hashed before anything leaves this machine"
     return f"""\
@@ -249,12 +293,13 @@ def _documentation(definition: AudienceDefinition) -> str:
 | | |
 |---|---|
 | platform | {definition.platform}, connection `{definition.connection}` |
-| source | `{definition.source.path}` |
+| source | `{definition.source.label}` |
 | identifiers | {columns}; {treatment} |
 | mode | {definition.mode} |
 | schedule | {when} |
 | owner | {definition.owner} |
 
 Made from `include/audiences/{definition.key}.yaml`. A re-run of a day sends nothing if the extract is unchanged,
-and stops with `UploadConflictError` if it is not, unless *Supersede* is ticked.
+and stops with `UploadConflictError` if it is not, unless *Supersede* is ticked. A list whose numbers look wrong stops
+with `GuardError` before anything is sent, unless *Ignore guards* is ticked.
 """

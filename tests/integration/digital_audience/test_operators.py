@@ -92,7 +92,7 @@ def test_the_main_job(sandbox: Sandbox, stores: AssetStores, extract: Path) -> N
     assert load["uploaded"] is True
     assert (load["rows_read"], load["rows_sent"], load["duplicates"], load["rejected"]) == (5, 3, 1, 1)
     metadata = objects(sandbox)[key]["metadata"]
-    assert metadata["content-sha256"] == load["content_sha256"]
+    assert metadata["content-id"] == load["content_id"]
     assert (metadata["run-id"], metadata["load-date"]) == ("manual__1", "2026-11-20")
     seen = wait(load)
     assert seen["audience_state"] == "READY"
@@ -141,7 +141,7 @@ def test_other_content_for_the_same_day_stops_unless_it_supersedes(
     assert corrected["uploaded"] is True
     assert corrected["rows_sent"] == 4
     assert wait(corrected)["total_rows"] == 4
-    assert objects(sandbox)[first["s3_key"]]["metadata"]["content-sha256"] == corrected["content_sha256"]
+    assert objects(sandbox)[first["s3_key"]]["metadata"]["content-id"] == corrected["content_id"]
 
 
 def test_an_older_list_never_replaces_a_newer_one(

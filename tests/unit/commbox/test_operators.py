@@ -211,7 +211,7 @@ def test_the_first_load_creates_the_audience_with_its_list(
 
     found = operator.execute(task_context(stores=stores, run_id="run_1"))
 
-    assert len(found.pop("content_sha256")) == 64
+    assert len(found.pop("content_id")) == 64
     assert found == {
         "load_date": MONDAY,
         "mode": "replace",
@@ -223,6 +223,13 @@ def test_the_first_load_creates_the_audience_with_its_list(
         "rejected_by_reason": {},
         "invalid_values": {},
         "values_sent": {"phone": 3},
+        "values_read": {"phone": 3},
+        "unusable_values": {},
+        "hash_mismatches": 0,
+        "ignored_columns": 0,
+        "files": 1,
+        "rejects_file": None,
+        "guards": {"ignored": False, "failed": []},
         "audience_id": "31234",
         "uploaded": True,
         "created": True,

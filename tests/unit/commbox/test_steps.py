@@ -90,7 +90,7 @@ def test_what_is_recorded_lets_the_next_run_send_nothing(monkeypatch: pytest.Mon
         **UPLOAD,
         "load_date": "2026-11-20",
         "mode": "replace",
-        "content_sha256": "ab",
+        "content_id": "ab",
         "rows_read": 100,
         "duplicates": 0,
         "rejected": 0,
@@ -101,4 +101,4 @@ def test_what_is_recorded_lets_the_next_run_send_nothing(monkeypatch: pytest.Mon
 
     assert stores[asset].values["last_load"] == record
     assert set(CONFIRMED) <= set(record)
-    assert (record["audience_id"], record["user_count"], record["content_sha256"]) == ("1", 100, "ab")
+    assert (record["audience_id"], record["user_count"], record["content_id"]) == ("1", 100, "ab")

@@ -11,6 +11,7 @@ from airflow.sdk import Asset
 from airflow.sdk.exceptions import AirflowFailException
 
 from audience_onboarding import digital_audience
+from audience_onboarding.base.onboarding import Rejects
 from audience_onboarding.digital_audience.client import DigitalAudienceClient
 from audience_onboarding.digital_audience.hooks import DigitalAudienceHook
 from audience_onboarding.digital_audience.links import DigitalAudiencePortalLink
@@ -478,6 +479,26 @@ def upload(**changes: Any) -> DigitalAudienceOnboardCrmToS3Operator:
 )
 def test_the_key_is_as_the_vendors_page_wants_it(mode: UpdateMode, load_date: date, key: str) -> None:
     assert object_key(69249, mode.value, load_date) == key
+    assert object_key(69249, mode.value, load_date, is_gzip=True) == f"{key}.gz"
+
+
+@pytest.mark.parametrize(
+    ("folder", "is_refused"),
+    [
+        ("s3://b/onboard", True),
+        ("s3://b//onboard/audience=7", True),
+        ("s3://b/rejects", False),
+        ("s3://b/onboarding", False),
+        ("s3://other/onboard", False),
+        ("/b/onboard", False),
+    ],
+)
+def test_rejects_never_lie_where_the_vendor_reads(client: Any, folder: str, is_refused: bool) -> None:
+    with pytest.raises(AirflowFailException) as caught:
+        upload(rejects=Rejects(folder), load_date="2026-11-20").execute(task_context())
+
+    said = "may not lie where the vendor looks for files" if is_refused else "SourceNotFoundError"
+    assert said in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -226,7 +226,7 @@ def test_a_short_list_is_one_import(vendor: Vendor, stores: JsonStores, upload: 
     found = operator.execute(task_context(stores=stores))
 
     assert vendor.sent == [LINES]
-    assert len(found.pop("content_sha256")) == 64
+    assert len(found.pop("content_id")) == 64
     assert found == {
         "load_date": DAY,
         "mode": "opt-in",
@@ -238,6 +238,13 @@ def test_a_short_list_is_one_import(vendor: Vendor, stores: JsonStores, upload: 
         "rejected_by_reason": {},
         "invalid_values": {},
         "values_sent": {"email": 5, "phone": 5},
+        "values_read": {"email": 5, "phone": 5},
+        "unusable_values": {},
+        "hash_mismatches": 0,
+        "ignored_columns": 0,
+        "files": 1,
+        "rejects_file": None,
+        "guards": {"ignored": False, "failed": []},
         "audience_id": AUDIENCE,
         "uploaded": True,
         "import_id": "imp_1",
@@ -313,6 +320,47 @@ def test_a_long_list_goes_out_in_parts_each_waiting_for_the_one_before(
             "row_errors": [{"row": 2, "issues": []}],
         },
     ]
+
+
+def test_a_source_that_has_changed_between_two_imports_is_not_begun_again_and_again(
+    vendor: Vendor, stores: JsonStores, upload: Any, source: Path
+) -> None:
+    first = deferral_of(upload(rows_per_import=2), stores)
+    vendor.finish()
+    # As a query without ORDER BY may do each time.
+    source.write_text("E-mail,Phone\n" + "".join(f"{row}\n" for row in reversed(PEOPLE)))
+
+    with pytest.raises(AirflowFailException, match=r"source has changed while its imports.*Clear.*ORDER BY"):
+        upload(rows_per_import=2).execute_next_import(
+            task_context(stores=stores), event_of(vendor, first), **(first.kwargs or {})
+        )
+
+    assert len(vendor.sent) == 1
+
+
+def test_the_same_source_goes_on_after_an_import(vendor: Vendor, stores: JsonStores, upload: Any) -> None:
+    first = deferral_of(upload(rows_per_import=4), stores)
+    vendor.finish()
+
+    found = upload(rows_per_import=4).execute_next_import(
+        task_context(stores=stores), event_of(vendor, first), **(first.kwargs or {})
+    )
+
+    assert found["import_id"] == "imp_2"
+
+
+def test_a_source_that_is_gone_between_two_imports_is_no_reason_to_skip(
+    vendor: Vendor, stores: JsonStores, upload: Any, source: Path
+) -> None:
+    given = {"path": str(source), "if_missing": "skip"}
+    first = deferral_of(upload(source=given, rows_per_import=2), stores)
+    vendor.finish()
+    source.unlink()
+
+    with pytest.raises(AirflowFailException, match="SourceNotFoundError"):
+        upload(source=given, rows_per_import=2).execute_next_import(
+            task_context(stores=stores), event_of(vendor, first), **(first.kwargs or {})
+        )
 
 
 @pytest.mark.parametrize(

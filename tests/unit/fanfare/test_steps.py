@@ -92,7 +92,7 @@ def test_what_is_recorded_lets_the_next_run_send_nothing(monkeypatch: pytest.Mon
         **UPLOAD,
         "load_date": "2026-11-20",
         "mode": "opt-in",
-        "content_sha256": "ab",
+        "content_id": "ab",
         "rows_read": 5,
         "rows_sent": 5,
         "duplicates": 0,
@@ -105,5 +105,5 @@ def test_what_is_recorded_lets_the_next_run_send_nothing(monkeypatch: pytest.Mon
 
     assert stores[asset].values["load.2026-11-20.opt-in"] == record
     assert set(CONFIRMED) <= set(record)
-    assert (record["content_sha256"], record["run_id"], record["members"]) == ("ab", "run_1", 7)
+    assert (record["content_id"], record["run_id"], record["members"]) == ("ab", "run_1", 7)
     assert "import_id" not in record

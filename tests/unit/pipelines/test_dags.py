@@ -159,7 +159,7 @@ def test_upkeep_leaves_platforms_without_end_dates_alone(folder: Path) -> None:
 def test_relative_paths_count_from_the_folder_above_the_definitions(folder: Path) -> None:
     source = audience_dags(PROJECT)["onboard_quiet"].get_task("upload").source  # type: ignore[attr-defined]
 
-    assert f"{folder.parent}/crm/{{load_date}}.csv" in source
+    assert f"{folder.parent}/crm/{{load_date}}.csv" in source["path"]
 
 
 def test_upkeep_covers_the_good_definitions(folder: Path) -> None:

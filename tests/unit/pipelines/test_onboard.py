@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +14,10 @@ import pytest
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowSkipException, ParamValidationError
 
+from audience_onboarding.base.onboarding import Rejects
+from audience_onboarding.base.source_options import SourceOptions
+from audience_onboarding.crm.guards import Guards
+from audience_onboarding.crm.profiles import DIGITAL_AUDIENCE_S3, SourceColumn
 from audience_onboarding.orchestration.failures import OnboardingRetryPolicy
 from audience_onboarding.orchestration.pools import CREATE_POOL
 from audience_onboarding.pipelines import build_onboarding_dag, onboard
@@ -130,9 +135,16 @@ def test_the_definition_reaches_the_tasks() -> None:
             "columns": {"email": "E-mail", "phone": "Phone"},
             "delimiter": ";",
             "encoding": "cp1252",
+            "quote": "'",
             "country": "SE",
             "aws_connection": "source_s3",
+            "if_missing": "wait",
+            "wait_hours": 2,
+            "poll_seconds": 30,
         },
+        file={"hash_case": "upper"},
+        guards={"min_rows": 10, "max_shrink": None},
+        rejects={"path": "rejects", "aws_connection": "our_s3"},
         upload={"aws_connection": "vendor_s3", "bucket": "b", "memory_limit_mib": 256},
         wait={
             "success_states": ["DONE"],
@@ -147,13 +159,56 @@ def test_the_definition_reaches_the_tasks() -> None:
     wait: Any = dag.get_task("wait_until_ready")
 
     assert upload.columns == {"email": "E-mail", "phone": "Phone"}
-    assert (upload.delimiter, upload.encoding, upload.country) == (";", "cp1252", "SE")
-    assert (upload.source_aws_conn_id, upload.aws_conn_id, upload.bucket) == ("source_s3", "vendor_s3", "b")
+    assert SourceOptions.of({**upload.source, "path": "x"}) == SourceOptions(
+        path="x",
+        delimiter=";",
+        encoding="cp1252",
+        quote="'",
+        country="SE",
+        aws_conn_id="source_s3",
+        if_missing="wait",
+        wait_timeout=7200,
+        poll_interval=30,
+    )
+    assert upload.profile == replace(DIGITAL_AUDIENCE_S3, hash_case="upper")
+    assert upload.guards == Guards(min_rows=10, max_shrink=None)
+    assert upload.rejects == Rejects("/project/include/rejects/newsletter", "our_s3")
+    assert (upload.aws_conn_id, upload.bucket) == ("vendor_s3", "b")
     assert (upload.memory_limit_mib, upload.timezone) == (256, "Europe/Amsterdam")
     assert (wait.success_states, wait.failure_states, wait.pending_states) == (("DONE",), ("BAD",), ("BUSY",))
     assert (wait.confirm_by, wait.poke_interval, wait.timeout) == ("history", 5, 5400)
     for task_id in ("ensure_campaign", "ensure_audience", "upload", "wait_until_ready"):
         assert dag.get_task(task_id).digital_audience_conn_id == "a_connection"  # type: ignore[attr-defined]
+
+
+def test_what_a_definition_leaves_out_is_left_out() -> None:
+    upload: Any = build().get_task("upload")
+
+    assert SourceOptions.of({**upload.source, "path": "x"}) == SourceOptions(path="x")
+    assert (upload.profile, upload.guards, upload.rejects) == (DIGITAL_AUDIENCE_S3, Guards(), None)
+
+
+def test_a_column_of_hashes_reaches_the_task() -> None:
+    columns = {"email": {"column": "Hash", "hashed": True}, "phone": "Phone"}
+
+    upload: Any = build(source__columns=columns).get_task("upload")
+
+    assert upload.columns == {"email": SourceColumn("Hash", hashed=True), "phone": "Phone"}
+
+
+def test_a_query_is_asked_unless_the_run_names_a_file() -> None:
+    query = "SELECT email FROM crm\n  WHERE d = :load_date -- it's {x}"
+    upload: Any = build(
+        source={"query": query, "connection": "crm_db", "columns": {"email": "email"}}
+    ).get_task("upload")
+
+    def rendered(source: str | None) -> SourceOptions:
+        context: Any = {"params": {"source": source}}
+        return SourceOptions.of(upload.render_template(upload.source, context))
+
+    assert rendered(None).is_query
+    assert (rendered(None).query, rendered(None).conn_id) == (query, "crm_db")
+    assert not rendered("s3://b/x.csv").is_query
 
 
 @pytest.mark.parametrize(
@@ -169,7 +224,7 @@ def test_the_definition_reaches_the_tasks() -> None:
     ],
 )
 def test_a_path_survives_the_template_whatever_it_holds(path: str) -> None:
-    template = build(source__path=path).get_task("upload").source  # type: ignore[attr-defined]
+    template = build(source__path=path).get_task("upload").source["path"]  # type: ignore[attr-defined]
 
     def render(source: str | None) -> str:
         return jinja2.Template(template).render(params={"source": source})
@@ -221,6 +276,7 @@ def test_without_a_schedule_it_is_run_by_hand() -> None:
         ("source", [None, "s3://b/{load_date}.csv"], [5, ["x"]]),
         ("dry_run", [True, False], ["yes", None, 1]),
         ("supersede", [True, False], ["yes", None, 1]),
+        ("ignore_guards", [True, False], ["yes", None, 1]),
         ("activate_on_backfill", [True, False], ["yes", None, 1]),
     ],
 )
@@ -245,6 +301,7 @@ def test_the_form_is_filled_in_so_that_a_schedule_works() -> None:
         "mode": "replace",
         "source": None,
         "dry_run": False,
+        "ignore_guards": False,
         "supersede": False,
         "activate_on_backfill": False,
     }
@@ -261,6 +318,14 @@ def test_a_dry_run_reaches_every_task_that_could_send_something() -> None:
         assert jinja2.Template(task.is_dry_run).render(params={"dry_run": False}) == "False"
 
 
+def test_that_guards_are_ignored_reaches_the_upload() -> None:
+    upload: Any = build().get_task("upload")
+
+    assert "ignore_guards" in upload.template_fields
+    assert jinja2.Template(upload.ignore_guards).render(params={"ignore_guards": True}) == "True"
+    assert jinja2.Template(upload.ignore_guards).render(params={"ignore_guards": False}) == "False"
+
+
 # --- recording ----------------------------------------------------------------------------------------------
 
 
@@ -271,12 +336,20 @@ LOAD = {
     "source": "/project/include/crm/2026-11-20.csv",
     "bucket": "b",
     "s3_key": "onboard/audience=7/opt-in/20261120_000000.csv",
-    "content_sha256": "abc",
+    "content_id": "abc",
     "rows_read": 1000,
     "rows_sent": 900,
     "duplicates": 60,
     "rejected": 40,
     "rejected_by_reason": {"email_invalid": 40},
+    "invalid_values": {"phone": {"invalid_phone": 5}},
+    "values_sent": {"email": 900},
+    "values_read": {"email": 1000},
+    "hash_mismatches": 0,
+    "ignored_columns": 3,
+    "files": 1,
+    "rejects_file": "/rejects/newsletter/2026-11-20-scheduled__1.csv",
+    "guards": {"ignored": True, "failed": ["guards.max_rejected_share: 40 of 1,000 rows rejected"]},
     "uploaded": True,
     "baseline": {},
 }
@@ -316,6 +389,23 @@ def test_a_confirmed_load_is_remembered(context: dict[str, Any]) -> None:
     assert found["rows_read"] == found["rows_sent"] + found["duplicates"] + found["rejected"]
     assert (found["audience_state"], found["match_rates"]) == ("READY", {"EMAIL": 0.5, "PHONE": None})
     assert (found["run_id"], found["run_type"]) == ("scheduled__1", "scheduled")
+    for name in ("content_id", "invalid_values", "rejects_file", "ignored_columns", "guards", "files"):
+        assert found[name] == LOAD[name]
+
+
+def test_a_load_that_was_sent_before_an_update_is_recorded_as_far_as_it_is_known(
+    context: dict[str, Any],
+) -> None:
+    old = {
+        name: value
+        for name, value in LOAD.items()
+        if name not in {"guards", "rejects_file", "ignored_columns", "files"}
+    }
+
+    found = function_of(build(), "record_load")(old, SEEN)
+
+    assert found["rows_sent"] == 900
+    assert "guards" not in found
 
 
 def test_an_older_load_does_not_become_the_last_one(context: dict[str, Any]) -> None:
@@ -346,7 +436,17 @@ def test_what_came_of_a_load_is_logged(context: dict[str, Any], caplog: pytest.L
 
     record(context)
 
-    for part in ("1,000", "900", "60", "40", "email_invalid: 40", "EMAIL: 50.0%", "PHONE: unknown"):
+    for part in (
+        "1,000",
+        "900",
+        "60",
+        "40",
+        "email_invalid: 40",
+        "EMAIL: 50.0%",
+        "PHONE: unknown",
+        "rejects are listed in /rejects/newsletter/2026-11-20-scheduled__1.csv",
+        "ignored: guards.max_rejected_share: 40 of 1,000 rows",
+    ):
         assert part in caplog.text
 
 
@@ -404,6 +504,10 @@ def test_a_historical_load_is_published_only_if_asked_for(
 def test_the_dag_says_what_it_is() -> None:
     dag = build(tags=["crm", "nl"], description="Everyone", source__columns={"phone": "Mobile"})
 
+    columns = {"phone": {"column": "Hash", "hashed": True}}
+    hashed = build(source={"query": "SELECT 1", "connection": "crm_db", "columns": columns}).doc_md or ""
+    assert "phone from *Hash* (hashed already)" in hashed
+    assert "query on connection crm_db" in hashed
     assert dag.dag_id == "onboard_newsletter"
     assert dag.tags == {"audience-onboarding", "crm", "nl", "digital_audience", "onboarding"}
     assert dag.dag_display_name == "Onboard: Newsletter"

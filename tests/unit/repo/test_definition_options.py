@@ -1,0 +1,326 @@
+"""The page about definitions: it names every option, and its examples do what they say."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import gzip
+import hashlib
+import re
+import sqlite3
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any, get_args
+from xml.sax.saxutils import escape
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from audience_onboarding.base.source_options import SourceOptions
+from audience_onboarding.crm.profiles import Identifier, SourceColumn
+from audience_onboarding.definitions import AudienceDefinition, Source, read_definition
+from audience_onboarding.pipelines.onboard import source_of
+from audience_onboarding.platforms import PLATFORMS, part_of
+from tests.unit.base.databases import connect_to
+
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "definitions.md"
+TEXT = PAGE.read_text(encoding="utf-8")
+DAY = date(2026, 11, 20)
+
+# --- every option is on the page ------------------------------------------------------------------------------
+
+
+def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from models_in(part)
+
+
+def options_of(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Dotted names of all fields; ``[]`` for one of a list, ``<identifier>`` for what all identifiers have."""
+    for name, field in model.model_fields.items():
+        yield prefix + name
+        many = "[]" if "tuple" in str(field.annotation) else ""
+        for inner in models_in(field.annotation):
+            folder = f"{prefix}{name}{many}"
+            if prefix == "source.columns.":
+                folder = f"{prefix}<identifier>"
+            yield from options_of(inner, f"{folder}.")
+
+
+def options_on_the_page() -> set[str]:
+    """As the first columns of its tables name them: `` `a.b`, `.c` `` is ``a.b`` and ``a.c``."""
+    found: set[str] = set()
+    for line in TEXT.splitlines():
+        if not line.startswith("| `"):
+            continue
+        cells = [cell.strip() for cell in line.strip("|").split(" | ")]
+        last = ""
+        for name in re.findall(r"`([^`]+)`", cells[0]):
+            last = last.rpartition(".")[0] + name if name.startswith(".") else name
+            found.add(last)
+        if cells[0].strip("` ") == "file.headers":
+            found |= {f"file.headers.{name}" for name in re.findall(r"`([a-z_]+)`", cells[1])}
+    return found
+
+
+DEFINITIONS: list[type[AudienceDefinition]] = [
+    part_of(platform, "definition").DEFINITION for platform in PLATFORMS
+]
+OPTIONS = sorted({option for model in DEFINITIONS for option in options_of(model)} - {"key"})
+FOLDERS = {option.rpartition(".")[0].removesuffix("[]") for option in OPTIONS}
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_each_option_is_on_the_page(option: str) -> None:
+    # A section whose options are all there needs no line of its own.
+    assert option in options_on_the_page() or option in FOLDERS
+
+
+def test_nothing_is_on_the_page_that_is_no_option() -> None:
+    assert options_on_the_page() - set(OPTIONS) - set(PLATFORMS) == set()
+
+
+# --- the examples ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Example:
+    """A block of YAML on the page, with the words of the comment above it."""
+
+    line: int
+    words: tuple[str, ...]
+    content: dict[str, Any]
+
+    @property
+    def platform(self) -> str:
+        named = [word for word in self.words if word in PLATFORMS]
+        return named[0] if named else "digital_audience"
+
+    def definition(self) -> dict[str, Any]:
+        """The example as a whole definition: what it does not say is taken from the least that one can say."""
+        if "whole" in self.words:
+            return self.content
+        least: dict[str, Any] = {
+            "platform": self.platform,
+            "name": "Example",
+            "owner": "somebody",
+            "source": {"path": "crm/{load_date}.csv", "columns": {"phone": "Phone"}},
+        }
+        if self.platform == "digital_audience":
+            least["campaign"] = {"name": "Always-on CRM"}
+        elif "allow_raw" not in self.content:
+            least["allow_raw"] = True
+        if "allow_raw" in self.words:
+            least["allow_raw"] = True
+        return {**least, **copy.deepcopy(self.content)}
+
+
+def examples() -> Iterator[Example]:
+    lines = TEXT.splitlines()
+    for number, line in enumerate(lines, start=1):
+        if line.startswith("```"):
+            mark = re.fullmatch(r"<!-- example: ([a-z_ ]+) -->", lines[number - 2])
+            if line == "```":
+                continue
+            end = lines.index("```", number)
+            content = yaml.safe_load("\n".join(lines[number:end]))
+            yield Example(number, tuple(mark[1].split()) if mark else (), content)
+
+
+EXAMPLES = list(examples())
+SOURCES = [example for example in EXAMPLES if "source" in example.content]
+
+
+def at(example: Example) -> str:
+    return f"line {example.line}"
+
+
+def mentioned(content: Any, prefix: str = "") -> Iterator[str]:
+    """Dotted names of what an example says, as :func:`options_of` spells them."""
+    for name, value in content.items():
+        yield prefix + name
+        if isinstance(value, Mapping):
+            folder = f"{prefix}<identifier>" if prefix == "source.columns." else prefix + name
+            yield from mentioned(value, f"{folder}.")
+        elif isinstance(value, list) and value and isinstance(value[0], Mapping):
+            for item in value:
+                yield from mentioned(item, f"{prefix}{name}[].")
+
+
+def test_every_option_is_in_an_example() -> None:
+    shown = {name for example in EXAMPLES for name in mentioned(example.content)}
+    headers = {option for option in OPTIONS if option.startswith("file.headers.")}
+
+    assert headers & shown
+    assert set(OPTIONS) - headers - shown == set()
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=at)
+def test_each_example_says_what_it_is_and_is_read_by_the_real_models(
+    example: Example, tmp_path: Path
+) -> None:
+    assert set(example.words) & {"whole", "source", "part"}
+    path = tmp_path / "example.yaml"
+    path.write_text(yaml.safe_dump(example.definition()), encoding="utf-8")
+
+    definition = read_definition(path)
+
+    assert definition.platform == example.platform
+    assert definition.guards.guards()
+    assert definition.file_profile
+
+
+# --- the sources of the examples are read ---------------------------------------------------------------------
+
+VALUES = {
+    "email": ("anna@example.com", "bob@example.com"),
+    "phone": ("+31612345678", "+31687654321"),
+    "postal_code": ("1234 AB", "1234 AC"),
+    "house_number": ("1", "22"),
+    "extension": ("", "b"),
+    "apartment": ("", ""),
+    "street": ("Dorpsstraat", "Kerkstraat"),
+    "personal_id": ("19811228-9874", "19900101-0017"),
+    "aaid": ("cdda802e-fb9c-47ad-9866-0794d394c912", "38400000-8cf0-11bd-b23e-10b96e40000d"),
+    "idfa": ("EA7583CD-A667-48BC-B806-42ECB2B48606", "6D92078A-8246-4BA4-AE5B-76104861E7DC"),
+    "custom": ("C-1", "C-2"),
+}
+"""Two people."""
+
+
+def table_of(source: Source) -> tuple[list[str], list[list[str]]]:
+    """A header and two rows as the example maps them, with a column that nobody asks for."""
+    header, values = ["something else"], [["x"], ["y"]]
+    for name, column in source.columns.by_identifier().items():
+        header.append(column if isinstance(column, str) else column.name)
+        for row, value in zip(values, VALUES[name], strict=True):
+            hashed = isinstance(column, SourceColumn)
+            row.append(hashlib.sha256(value.encode()).hexdigest().upper() if hashed else value)
+    return header, values
+
+
+def write_csv(path: Path, source: Source, header: list[str], rows: list[list[str]]) -> None:
+    delimiter = ";" if source.delimiter == "auto" else source.delimiter
+    quote = '"' if source.quote == "auto" else source.quote
+    encoding = "cp1252" if source.encoding == "auto" else source.encoding
+    opened: Any = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "wt", encoding=encoding, newline="") as out:
+        writer = csv.writer(out, delimiter=delimiter, quotechar=quote, quoting=csv.QUOTE_ALL)
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+def write_parquet(path: Path, source: Source, header: list[str], rows: list[list[str]]) -> None:
+    import polars as pl
+
+    pl.DataFrame(rows, schema=header, orient="row").write_parquet(path)
+
+
+def write_xlsx(path: Path, source: Source, header: list[str], rows: list[list[str]]) -> None:
+    """The least that is a workbook: an empty sheet, and ours."""
+    main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+    links = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+    package = "http://schemas.openxmlformats.org/package/2006"
+    cells = [
+        f'<c t="inlineStr"><is><t>{escape(cell)}</t></is></c>' for row in (header, *rows) for cell in row
+    ]
+    width = len(header)
+    lines = "".join(f"<row>{''.join(cells[at : at + width])}</row>" for at in range(0, len(cells), width))
+    types = "application/vnd.openxmlformats-officedocument.spreadsheetml"
+    parts = {
+        "[Content_Types].xml": f'<Types xmlns="{package}/content-types">'
+        '<Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
+        f'<Override PartName="/xl/workbook.xml" ContentType="{types}.sheet.main+xml"/>'
+        f'<Override PartName="/xl/1.xml" ContentType="{types}.worksheet+xml"/>'
+        f'<Override PartName="/xl/2.xml" ContentType="{types}.worksheet+xml"/></Types>',
+        "_rels/.rels": f'<Relationships xmlns="{package}/relationships">'
+        f'<Relationship Id="r0" Type="{links}/officeDocument" Target="xl/workbook.xml"/></Relationships>',
+        "xl/workbook.xml": f'<workbook xmlns="{main}" xmlns:r="{links}"><sheets>'
+        '<sheet name="Other" sheetId="1" r:id="r1"/>'
+        f'<sheet name="{source.sheet}" sheetId="2" r:id="r2"/></sheets></workbook>',
+        "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{package}/relationships">'
+        f'<Relationship Id="r1" Type="{links}/worksheet" Target="1.xml"/>'
+        f'<Relationship Id="r2" Type="{links}/worksheet" Target="2.xml"/></Relationships>',
+        "xl/1.xml": f'<worksheet xmlns="{main}"><sheetData/></worksheet>',
+        "xl/2.xml": f'<worksheet xmlns="{main}"><sheetData>{lines}</sheetData></worksheet>',
+    }
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, part in parts.items():
+            archive.writestr(name, part)
+
+
+def kind_of(source: Source) -> Callable[[Path, Source, list[str], list[list[str]]], None]:
+    if ".parquet" in str(source.path):
+        return write_parquet
+    return write_xlsx if ".xlsx" in str(source.path) else write_csv
+
+
+def make_database(path: Path) -> None:
+    """What the query of the example asks for, and somebody who opts in a day too late."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE newsletter (id INTEGER, email TEXT, mobile TEXT, opted_in_on TEXT)")
+        people = [*zip(VALUES["email"], VALUES["phone"], strict=True), ("late@example.com", "+31600000000")]
+        connection.executemany(
+            "INSERT INTO newsletter VALUES (?, ?, ?, ?)",
+            [(number, *person, f"2026-11-{19 + number}") for number, person in enumerate(people)],
+        )
+        connection.commit()
+
+
+def bring_here(source: Source, tmp_path: Path) -> dict[str, Any]:
+    """Write what the example reads below ``tmp_path``, and return the operator's argument for it."""
+    header, rows = table_of(source)
+    options = source_of(source, tmp_path)
+    place = SourceOptions.of({**options, "path": source.resolve(tmp_path)}).url(DAY)
+    path = tmp_path / place.removeprefix("s3://").removeprefix(str(tmp_path)).lstrip("/")
+    if place.endswith("/"):
+        path /= "x.csv"
+    path = path.with_name(path.name.replace("*", "x"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kind_of(source)(path, source, header, rows)
+    if place.endswith("/"):
+        return {**options, "path": f"{path.parent}/"}
+    return {**options, "path": str(path.with_name(place.rpartition("/")[2]))}
+
+
+@pytest.mark.parametrize("example", SOURCES, ids=at)
+def test_the_source_of_an_example_is_read(
+    example: Example, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from audience_onboarding.base.source_options import open_source
+    from audience_onboarding.crm.engine import prepare
+
+    model = part_of(example.platform, "definition").DEFINITION
+    definition = model.model_validate({"key": "example", **example.definition()})
+    source = definition.source
+    if source.query is None:
+        options = SourceOptions.of(bring_here(source, tmp_path))
+    else:
+        make_database(tmp_path / "crm.db")
+        connect_to(tmp_path / "crm.db", monkeypatch)
+        options = SourceOptions.of({**source_of(source, tmp_path), "path": ""})
+
+    with prepare(
+        open_source(options, DAY, s3_client=lambda: pytest.fail("there is no S3 here")),
+        columns={Identifier(name): column for name, column in source.columns.by_identifier().items()},
+        profile=definition.file_profile,
+        country=source.country,
+        memory_limit_mib=128,
+    ) as load:
+        content = b"".join(load.chunks(1000))
+        report = load.report
+
+    assert (report.rows_read, report.rows_sent, report.rejected) == (2, 2, 0)
+    assert report.ignored_columns == (() if source.query else ("something else",))
+    assert report.invalid_values == {}
+    assert report.hash_mismatches == 0
+    filled = {name: sum(map(bool, VALUES[name])) for name in source.columns.by_identifier()}
+    assert dict(report.values_sent) == filled
+    assert content
