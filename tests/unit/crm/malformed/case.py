@@ -1,0 +1,132 @@
+"""What a case of the corpus is: how its file comes about, and the one outcome that is right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from audience_onboarding.crm.profiles import Identifier, SourceColumn
+from audience_onboarding.errors import AudienceOnboardingError
+
+CANARY = "canary"
+"""In every planted address, in any case."""
+
+CANARY_DIGITS = "6876543"
+"""In every planted phone number that is written in one piece."""
+
+
+def mail(number: int | str) -> str:
+    """A planted address."""
+    return f"{CANARY}.{number}@leak.example"
+
+
+def phone(number: int) -> str:
+    """A planted number, valid, and another one for each of 0 to 99."""
+    return f"0{CANARY_DIGITS}{number:02d}"
+
+
+def csv_bytes(*lines: str, end: str = "\n", encoding: str = "utf-8") -> bytes:
+    """Lines, each with its end."""
+    return "".join(line + end for line in lines).encode(encoding)
+
+
+def table(*lines: str, end: str = "\n", encoding: str = "utf-8") -> bytes:
+    """Lines under the header ``email,phone``."""
+    return csv_bytes("email,phone", *lines, end=end, encoding=encoding)
+
+
+GOOD = tuple(f"{mail(number)},{phone(number)}" for number in (1, 2, 3))
+"""Three rows without fault."""
+
+
+@dataclass(frozen=True)
+class Fails:
+    """The load stops.
+
+    :param error: exactly this class.
+    :param says: part of the message.
+    """
+
+    error: type[AudienceOnboardingError]
+    says: str = ""
+
+
+@dataclass(frozen=True)
+class Gives:
+    """The load goes through, with exactly these counts.
+
+    :param rejected: rows by reason.
+    :param invalid: by identifier and reason: fields that are left empty.
+    :param malformed: numbers of the malformed rows; they are among ``rejected`` already.
+    :param mismatches: hashes in raw columns, and the other way round.
+    """
+
+    read: int
+    sent: int
+    duplicates: int = 0
+    rejected: Mapping[str, int] = field(default_factory=dict)
+    invalid: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    malformed: tuple[int, ...] = ()
+    mismatches: int = 0
+
+    def __post_init__(self) -> None:
+        assert self.read == self.sent + self.duplicates + sum(self.rejected.values()), "not an outcome at all"
+        assert len(self.malformed) == self.rejected.get("malformed_row", 0)
+
+
+def malformed(read: int, sent: int, *rows: int, duplicates: int = 0) -> Gives:
+    """An outcome where nothing is wrong but some malformed rows."""
+    return Gives(
+        read,
+        sent,
+        duplicates=duplicates,
+        rejected={"malformed_row": len(rows)} if rows else {},
+        malformed=rows,
+    )
+
+
+@dataclass(frozen=True)
+class Case:
+    """One bad file.
+
+    :param name: says what is bad about it.
+    :param content: bytes, or what makes them, or what makes more than a file in a folder and tells the path.
+    :param source: settings of the source.
+    :param settings: settings of the load.
+    :param secrets: what must not be told besides the canaries.
+    :param large: too much for reading it byte by byte.
+    """
+
+    name: str
+    content: bytes | Callable[[], bytes]
+    outcome: Fails | Gives
+    source: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    columns: Mapping[Identifier, str | SourceColumn] = field(
+        default_factory=lambda: {Identifier.EMAIL: "email", Identifier.PHONE: "phone"}
+    )
+    secrets: tuple[str, ...] = ()
+    large: bool = False
+
+    def write(self, path: Path) -> None:
+        """Make the file."""
+        path.write_bytes(self.bytes)
+
+    @property
+    def bytes(self) -> bytes:
+        """What is in it."""
+        return self.content if isinstance(self.content, bytes) else self.content()
+
+
+@dataclass(frozen=True)
+class TreeCase:
+    """Something in the file system that is no file, or not at its place.
+
+    :param build: given an empty folder, makes it and gives the path that the definition names.
+    """
+
+    name: str
+    build: Callable[[Path], Path]
+    outcome: Fails | Gives
