@@ -1,106 +1,246 @@
-"""``make bench``: how fast the engine is, beside the loop that scripts usually are.
+"""``make bench``: how fast the engine is and how much memory it takes, beside what else does such work.
 
-Writes ``build/bench.json``: name, value, unit, baseline, ratio (value / baseline). Machines differ and are noisy: only
-the ratios of one run mean something. ``ROWS`` sets the number of rows, 500,000 by default.
+Writes ``build/bench.json``, a list of figures: name, value, unit, baseline (name, value), ratio (value / baseline). Of
+figures with nothing to compare them with, baseline and ratio are null.
+Machines differ and are noisy: only the ratios of one run mean something. docs/benchmarks.md tells what is compared.
+
+``ROWS`` (5,000,000) and ``ROUNDS`` (3) in the environment, and::
+
+    python -m benchmarks [--only NAME ...] [--out FILE] [--folder FOLDER]
+
+With ``--only`` nothing is compared: each named contender's rate and memory, in ``build/bench-only.json``.
 """
 
 from __future__ import annotations
 
-import csv
-import hashlib
+import argparse
 import json
 import os
-import random
+import platform
 import statistics
+import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from audience_onboarding.crm.engine import CsvSource, prepare
-from audience_onboarding.crm.profiles import DIGITAL_AUDIENCE_S3, Identifier
+# Names only: this process stays small, imports nothing heavy and does no work beside the measured one.
+NAMES = {
+    "engine": "CRM engine, all rules, chunks consumed",
+    "engine_to_file": "CRM engine, all rules, to a file",
+    "engine_to_s3": "CRM engine, all rules, uploaded to an S3 endpoint that swallows bytes",
+    "row_by_row": "csv and hashlib row by row, no rules",
+    "pandas_apply": "pandas apply with phonenumbers, a slice",
+    "scan_and_hash": "Polars, bare scan and hash, no rules",
+}
+MEMORY_LIMIT_MIB = 1.2 * 1024
+ROOT = Path(__file__).resolve().parent.parent
 
-ROUNDS = 3
-PART = 8 * 1024 * 1024
+
+@dataclass(frozen=True)
+class Comparison:
+    """One figure: ``what`` over ``baseline``, both in rows per second.
+
+    :param wanted: the ratio that the project wants. Printed, never asserted: a benchmark that fails is one that
+        people stop running.
+    """
+
+    what: str
+    baseline: str
+    wanted: float
 
 
-def write_extract(path: Path, rows: int) -> None:
-    """An extract of distinct people, written in the ways people write."""
-    rng = random.Random(7)  # noqa: S311 - sample data
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["id", "email", "phone"])
-        for number in range(rows):
-            phone = f"06{rng.randrange(10_000_000, 100_000_000)}"
-            writer.writerow(
-                [number, f"Person{number}@Example.com ", phone if number % 2 else f"+31 {phone[1:]}"]
+COMPARISONS = (
+    Comparison("engine_to_file", "row_by_row", 8),
+    Comparison("engine_to_file", "pandas_apply", 18),
+    Comparison("engine_to_file", "scan_and_hash", 0.5),
+    Comparison("engine_to_s3", "engine", 0.85),
+)
+
+
+class Bench:
+    """The rounds of one run.
+
+    :param folder: for the extract and what the contenders write.
+    """
+
+    def __init__(self, folder: Path, rows: int) -> None:
+        self._source = folder / "extract.csv"
+        self._target = folder / "out" / "out.csv"
+        self._rows = rows
+        self.results: dict[str, list[dict[str, Any]]] = {}
+
+    def write_extract(self) -> int:
+        """Generate the input; gives its bytes."""
+        _python("benchmarks.extract", str(self._source), str(self._rows))
+        # Leaves the file in the page cache and lets its writing end before anything is measured.
+        with self._source.open("rb") as file:
+            os.fsync(file.fileno())
+        return self._source.stat().st_size
+
+    def run(self, name: str, port: int) -> dict[str, Any]:
+        """Run one contender once."""
+        self._target.parent.mkdir()
+        try:
+            answer = _python(
+                "benchmarks.contenders",
+                name,
+                str(self._source),
+                str(self._target),
+                str(self._rows),
+                str(port),
             )
+        finally:
+            # Deleted before the kernel writes it to the disk, which would slow down the next one.
+            self._target.unlink(missing_ok=True)
+            self._target.parent.rmdir()  # fails where the engine left something behind
+        result: dict[str, Any] = json.loads(answer)
+        self.results.setdefault(name, []).append(result)
+        return result
+
+    def rate(self, name: str) -> float:
+        """Rows per second: the median of the rounds."""
+        return statistics.median(float(result["rows"] / result["seconds"]) for result in self.results[name])
+
+    def peak(self, name: str) -> float:
+        """Memory in MiB: the most of all rounds."""
+        return float(max(result["peak_mib"] for result in self.results[name]))
+
+    def rows(self, name: str) -> int:
+        """Rows that a contender read."""
+        return int(self.results[name][0]["rows"])
 
 
-def engine(source: Path, target: Path) -> int:
-    """Our engine, with all its rules."""
-    columns = {Identifier.EMAIL: "email", Identifier.PHONE: "phone"}
-    with (
-        prepare(CsvSource(path=source), columns=columns, profile=DIGITAL_AUDIENCE_S3) as load,
-        target.open("wb") as out,
-    ):
-        for chunk in load.chunks(PART):
-            out.write(chunk)
-        return load.report.rows_sent
+def _environment() -> dict[str, str]:
+    path = os.pathsep.join([str(ROOT / "plugins"), str(ROOT)])
+    return {**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": "0", "NO_PROXY": "127.0.0.1"}
 
 
-def row_by_row(source: Path, target: Path) -> int:
-    """The usual script: the csv module and hashlib, no rules, no deduplication."""
-    with source.open(encoding="utf-8", newline="") as file, target.open("w", encoding="utf-8") as out:
-        out.write("email_sha256,phone_sha256\r\n")
-        rows = 0
-        for row in csv.DictReader(file):
-            email = row["email"].strip().lower()
-            phone = row["phone"].replace(" ", "").replace("+", "").replace("-", "")
-            phone = f"31{phone[1:]}" if phone.startswith("0") else phone
-            hashes = (hashlib.sha256(value.encode()).hexdigest() for value in (email, phone))
-            out.write(",".join(hashes) + "\r\n")
-            rows += 1
-    return rows
+def _python(module: str, *arguments: str) -> str:
+    done = subprocess.run(  # noqa: S603 (our own modules)
+        [sys.executable, "-m", module, *arguments],
+        cwd=ROOT,
+        env=_environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise SystemExit(f"{module} {' '.join(arguments)} ended with {done.returncode}")
+    return done.stdout
 
 
-def rate(work: Callable[[Path, Path], int], source: Path, target: Path, rows: int) -> float:
-    """Rows per second, of one round."""
-    started = time.perf_counter()
-    sent = work(source, target)
-    seconds = time.perf_counter() - started
-    if sent != rows:
-        raise SystemExit(f"{work.__name__} sent {sent} of {rows} rows")
-    return rows / seconds
+@contextmanager
+def sink() -> Iterator[int]:
+    """The endpoint that swallows bytes, in a process of its own; gives its port."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.sink"],
+        cwd=ROOT,
+        env=_environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        yield int(process.stdout.readline())
+    finally:
+        process.kill()
+        process.communicate()
+
+
+Figure = dict[str, Any]
+
+
+def figure(name: str, value: float, unit: str, baseline: tuple[str, float] | None) -> Figure:
+    """One entry of the report."""
+    return {
+        "name": name,
+        "value": round(value),
+        "unit": unit,
+        "baseline": {"name": baseline[0], "value": round(baseline[1])} if baseline else None,
+        "ratio": round(value / baseline[1], 3) if baseline else None,
+    }
+
+
+def rates(bench: Bench) -> Iterator[tuple[Figure, str]]:
+    """Each comparison, and what is wanted of it."""
+    for each in COMPARISONS:
+        name, baseline = (
+            f"{NAMES[contender]}, {bench.rows(contender):,} rows" for contender in (each.what, each.baseline)
+        )
+        value = figure(name, bench.rate(each.what), "rows/s", (baseline, bench.rate(each.baseline)))
+        yield value, f"wanted: at least {each.wanted:g}"
+
+
+def memory(bench: Bench, names: Iterable[str]) -> Iterator[tuple[Figure, str]]:
+    """Peak memory of each process, the engine's beside the limit that the project sets itself."""
+    for name in names:
+        ours = name.startswith("engine")
+        limit = ("the limit that the project sets itself", MEMORY_LIMIT_MIB) if ours else None
+        yield (
+            figure(f"Peak memory: {NAMES[name]}, {bench.rows(name):,} rows", bench.peak(name), "MiB", limit),
+            f"wanted: less than {MEMORY_LIMIT_MIB:,.0f} MiB" if ours else "",
+        )
+
+
+def alone(bench: Bench, names: Iterable[str]) -> Iterator[tuple[Figure, str]]:
+    """Rates without anything to compare them with."""
+    for name in names:
+        yield figure(f"{NAMES[name]}, {bench.rows(name):,} rows", bench.rate(name), "rows/s", None), ""
+
+
+def told(entry: Figure, wanted: str) -> str:
+    """One line of text."""
+    parts = [f"{entry['name']}: {entry['value']:,} {entry['unit']}"]
+    if entry["baseline"]:
+        parts.append(f"{entry['ratio']:.2f} x {entry['baseline']['name']} ({entry['baseline']['value']:,})")
+    return "; ".join([*parts, wanted] if wanted else parts)
+
+
+def measure(bench: Bench, names: Sequence[str], rounds: int) -> None:
+    """Run everything, interleaved, so that a slow moment of the machine hits all; each round begins elsewhere."""
+    with sink() as port:
+        for number in range(rounds):
+            start = number % len(names)
+            for name in (*names[start:], *names[:start]):
+                result = bench.run(name, port)
+                rate = result["rows"] / result["seconds"]
+                print(
+                    f"  round {number + 1}  {name:<15} {result['seconds']:8.2f} s {rate:12,.0f} rows/s"
+                    f" {result['peak_mib']:8.0f} MiB",
+                    flush=True,
+                )
 
 
 def main() -> int:
     """Measure, print and write the figures."""
-    rows = int(os.environ.get("ROWS", "500000"))
-    with tempfile.TemporaryDirectory() as folder:
-        source, target = Path(folder) / "extract.csv", Path(folder) / "out.csv"
-        write_extract(source, rows)
-        # Interleaved, so that a slow moment of the machine hits both.
-        rounds = [
-            (rate(engine, source, target, rows), rate(row_by_row, source, target, rows))
-            for _ in range(ROUNDS)
-        ]
-    ours, theirs = (statistics.median(column) for column in zip(*rounds, strict=True))
-    figures = [
-        {
-            "name": f"CRM engine, {rows:,} rows, e-mail and phone, all rules",
-            "value": round(ours),
-            "unit": "rows/s",
-            "baseline": {"name": "csv and hashlib row by row, no rules", "value": round(theirs)},
-            "ratio": round(ours / theirs, 2),
-        }
-    ]
-    report = Path("build") / "bench.json"
-    report.parent.mkdir(exist_ok=True)
-    report.write_text(json.dumps(figures, indent=2) + "\n")
-    for figure in figures:
-        print(f"{figure['name']}: {figure['value']:,} {figure['unit']}, {figure['ratio']} x the baseline")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Benchmarks of the CRM engine")
+    parser.add_argument("--only", action="append", choices=list(NAMES), help="run this one only (repeatable)")
+    parser.add_argument("--out", type=Path, help="file to write")
+    parser.add_argument("--folder", type=Path, help="where to put the extract (60 bytes a row) for the while")
+    arguments = parser.parse_args()
+    rows, rounds = int(os.environ.get("ROWS", "5000000")), int(os.environ.get("ROUNDS", "3"))
+    names = arguments.only or list(NAMES)
+    report: Path = arguments.out or ROOT / "build" / ("bench-only.json" if arguments.only else "bench.json")
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=arguments.folder) as folder:
+        bench = Bench(Path(folder), rows)
+        size = bench.write_extract()
+        print(
+            f"{rows:,} rows, {size / 1e6:,.0f} MB, generated and the same each time; {rounds} round(s);"
+            f" {len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()} cores,"
+            f" Python {platform.python_version()}, {platform.system()} {platform.machine()}"
+        )
+        measure(bench, names, rounds)
+    figures = list(alone(bench, names) if arguments.only else rates(bench))
+    figures += memory(bench, names)
+    print()
+    for entry, wanted in figures:
+        print(told(entry, wanted))
+    report.parent.mkdir(parents=True, exist_ok=True)
+    report.write_text(json.dumps([entry for entry, _ in figures], indent=2) + "\n")
     print(f"Written to {report}")
     return 0
 
