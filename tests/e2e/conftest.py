@@ -115,6 +115,18 @@ def _write_definitions(stack: Stack) -> None:
         stack.define(key, platform="commbox", allow_raw=True, source=source)
     for key in ("fan_list", "unclear_fans", "alert_list", "unclear_alerts"):
         stack.extract(key, date(2026, 11, 20))
+    stack.define(
+        "late_list",
+        source={
+            "path": "s3://crm-exports/late/{load_date:%Y%m%d}.csv.gz",
+            "aws_connection": "audience_s3",
+            "columns": {"email": "e-MAIL", "phone": "Mobile"},
+            "delimiter": "auto",
+            "if_missing": "wait",
+            "poll_seconds": 5,
+        },
+        rejects={"path": str(stack.include.parent / "rejects")},
+    )
     stack.define("wrong_password", connection="digital_audience_wrong")
     stack.define("unknown_audience", id=999_999)
     stack.define("missing_column")

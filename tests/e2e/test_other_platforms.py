@@ -91,7 +91,7 @@ def test_a_list_goes_to_fanfare_in_three_imports_and_only_once(
     assert len(at_vendor(stack, "fanfare", "Audience fan_list")) == 1
     assert len(sent_requests(stack, "POST", imports)) == 3
     again = stack.airflow.xcom(dag_id, run_id, "record_load")
-    assert again["content_sha256"] == record["content_sha256"]
+    assert again["content_id"] == record["content_id"]
     assert again["processed_consumers"] == 21
 
 
