@@ -537,20 +537,23 @@ class _Structure:
         if not text.endswith(b"\n"):
             text += b"\n"
         if self._quote not in text:
-            rows = self._rows([text])
-            if rows is not None:
-                return _Plain(text, rows, rows)
-            if not _has_blank_lines(text):
-                return None
-            lines = text.splitlines(keepends=True)
-            text = b"".join(line for line in lines if line.strip(b"\r\n"))
-            rows = self._rows([text])
-            return None if rows is None else _Plain(text, rows, len(lines))
+            return self._unquoted(text)
         pieces = text.split(self._quote)
-        if not self._are_proper(pieces):
+        rows = self._rows(pieces[0::2]) if self._are_proper(pieces) else None
+        if rows is None:
             return None
-        rows = self._rows(pieces[0::2])
-        return None if rows is None else _Plain(text, rows, text.count(b"\n"))
+        return _Plain(text, rows, rows + sum(piece.count(b"\n") for piece in pieces[1::2]))
+
+    def _unquoted(self, text: bytes) -> _Plain | None:
+        rows = self._rows([text])
+        if rows is not None:
+            return _Plain(text, rows, rows)
+        if not _has_blank_lines(text):
+            return None
+        lines = text.splitlines(keepends=True)
+        text = b"".join(line for line in lines if line.strip(b"\r\n"))
+        rows = self._rows([text])
+        return None if rows is None else _Plain(text, rows, len(lines))
 
     def _are_proper(self, pieces: Sequence[bytes]) -> bool:
         """Whether each quote opens after a delimiter or line end and closes before one.

@@ -100,7 +100,8 @@ def _compared(
             local = local.filter(  # noqa: PLW2901
                 prints.to_frame().select(_in_bucket("fingerprint", bucket, buckets)).to_series()
             )
-        frame = values.get(index)[local]
+        # Joined with nothing, and so copied: rows that are only picked out keep their whole frame alive.
+        frame = values.get(index)[local].select(pl.all() + pl.lit(""))
         taken.append(frame.with_columns((local.cast(pl.UInt64) + starts[index]).alias("number")))
     together = pl.concat(taken)
     first = together.select(pl.struct(pl.exclude("number")).is_first_distinct()).to_series()

@@ -307,7 +307,7 @@ class _Load:
             tuple(each.column for each in self.fields),
             frozenset(each.identifier for each in self.fields if each.source.hashed),
         )
-        self.values = FrameStore(self.workdir, "values", budget=int(self.memory * 0.35))
+        self.values = FrameStore(self.workdir, "values", budget=int(self.memory * 0.3))
         self.fingerprints = FrameStore(self.workdir, "fingerprints", budget=int(self.memory * 0.06))
         self.rejects = RejectsList(self.workdir)
         self._answers: list[dict[str, tuple[int, str | None]]] = [{} for _ in self.fields]
@@ -557,7 +557,7 @@ class _Load:
     # --- the whole
 
     def _dedupe(self, totals: _Totals) -> LoadReport:
-        duplicates = find_duplicates(self.values, self.fingerprints, budget=int(self.memory * 0.2))
+        duplicates = find_duplicates(self.values, self.fingerprints, budget=int(self.memory * 0.12))
         self.dropped = duplicates.by_frame
         sent = list(totals.accepted_values)
         for frame in duplicates.frames:
