@@ -243,7 +243,7 @@ def _record(
     )
     return {
         **{name: load[name] for name in kept},
-        **{name: load[name] for name in KEPT_IF_KNOWN if name in load},
+        **{name: load[name] for name in KEPT_IF_KNOWN if load.get(name) is not None},
         **seen,
         "run_id": context["run_id"],
         "run_type": run_type(context),
