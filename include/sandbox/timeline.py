@@ -40,6 +40,20 @@ class Timeline:
             action()
             ran += 1
 
+    def run_next(self) -> bool:
+        """Run the next action whether or not it is due; tell whether there was one."""
+        with self._lock:
+            if not self._heap:
+                return False
+            _, _, action = heapq.heappop(self._heap)
+        action()
+        return True
+
+    def __len__(self) -> int:
+        """Return how many actions are still to come."""
+        with self._lock:
+            return len(self._heap)
+
     def clear(self) -> None:
         """Drop everything that is not yet due."""
         with self._lock:

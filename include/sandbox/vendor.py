@@ -11,6 +11,7 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp
 
 from sandbox.bucket import Bucket, BucketWatcher, ObjectInfo
+from sandbox.inventory import Inventory
 
 
 class ObjectConsumer(Protocol):
@@ -63,6 +64,10 @@ class Vendor:
     error: Callable[[int], ErrorAnswer]
     """HTTP status -> the vendor's own answer."""
     own_buckets: Sequence[OwnBucket] = ()
+    has_sessions: bool = False
+    """Whether :attr:`expire_sessions` ends what the vendor's callers rely on."""
+    inventory: Callable[[bool], Inventory] = lambda _: Inventory()
+    """What there is; with True, the hashes of all members as well."""
 
 
 def operation_finder(routes: Sequence[BaseRoute]) -> Callable[[str, str], str | None]:

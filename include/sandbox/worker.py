@@ -69,6 +69,25 @@ class Worker:
                     self._scan(own.watcher, own.consumers)
                 self._timeline.run_due(self._clock.now())
 
+    def work(self, steps: int | None, *, scan: bool = True) -> int:
+        """Take new objects in and do what is to come, due or not, one after the other.
+
+        :param steps: how many things at most; None for all, also those that come of it.
+        :returns: how many were done.
+        """
+        with self.standing_still:
+            if scan:
+                self.step()
+            ran = 0
+            while (steps is None or ran < steps) and self._timeline.run_next():
+                ran += 1
+            return ran
+
+    @property
+    def left(self) -> int:
+        """How many things are still to come."""
+        return len(self._timeline)
+
     def _scan(self, watcher: BucketWatcher, consumers: Sequence[ObjectConsumer]) -> None:
         changes = watcher.changes()
         if not changes:

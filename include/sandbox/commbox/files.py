@@ -7,10 +7,11 @@ is silent the strictest reading counts. Reasons name lines and columns, never va
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from sandbox.commbox.settings import CommBoxSettings
@@ -40,6 +41,8 @@ class Customers:
     user_count: int
     rows: int
     ignored: int
+    sha256: str = field(default="", compare=False)
+    """Of the file's bytes."""
 
 
 def read_file(content: bytes, settings: CommBoxSettings) -> Customers:
@@ -54,7 +57,7 @@ def read_file(content: bytes, settings: CommBoxSettings) -> Customers:
             raise FileRefusedError(
                 f"header: {COLUMN} is missing" if COLUMN not in header else "header: twice"
             )
-        return _customers(rows, header, settings)
+        return replace(_customers(rows, header, settings), sha256=hashlib.sha256(content).hexdigest())
     except csv.Error:
         raise FileRefusedError(f"line {rows.line_num}: broken quoting") from None
 

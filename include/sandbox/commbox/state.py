@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
 from sandbox.clock import Clock
 from sandbox.commbox.files import Customers
+from sandbox.inventory import Creations
 from sandbox.settings import SettingsStore
 from sandbox.timeline import Timeline
 
@@ -41,6 +42,8 @@ class Audience:
     """Files accepted, whether or not their customers show already."""
     taken_in: int = 0
     """Number of the file that :attr:`members` are from."""
+    files: list[tuple[str, int]] = field(default_factory=list)
+    """SHA-256 and rows of each file accepted."""
 
 
 class CommBoxState:
@@ -53,6 +56,7 @@ class CommBoxState:
         self.lock = threading.RLock()
         self.audiences: dict[str, Audience] = {}
         self.key_expired = False
+        self.created = Creations()
         # never restarted, not even by a reset: a real vendor does not give an id out twice
         self._ids = itertools.count(312345)
 
@@ -61,6 +65,7 @@ class CommBoxState:
         with self.lock:
             audience = Audience(str(next(self._ids)), name, STATIC, self._clock.now())
             self.audiences[audience.id] = audience
+            self.created.add("audience", name)
             self._take_in(audience, customers)
             return audience
 
@@ -97,6 +102,7 @@ class CommBoxState:
 
     def _take_in(self, audience: Audience, customers: Customers) -> None:
         audience.uploads += 1
+        audience.files.append((customers.sha256, customers.rows))
         number = audience.uploads
 
         def show() -> None:
@@ -116,4 +122,5 @@ class CommBoxState:
         """Forget everything."""
         with self.lock:
             self.audiences.clear()
+            self.created.clear()
             self.key_expired = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sandbox.clock import Clock
 from sandbox.commbox import MOUNT, VENDOR
 from sandbox.commbox.admin import build_admin
+from sandbox.commbox.inventory import inventory_of
 from sandbox.commbox.routes import Context, build_app, error_answer
 from sandbox.commbox.state import CommBoxState
 from sandbox.ratelimit import CallsPerMinute
@@ -36,4 +37,5 @@ def build_commbox(*, clock: Clock, settings: SettingsStore, timeline: Timeline) 
         expire_sessions=lambda: 0,
         operation_of=operation_finder(app.routes),
         error=error,
+        inventory=lambda show: inventory_of(state, show=show),
     )

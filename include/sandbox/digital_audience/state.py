@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from typing import Final, TypeAlias
 
 from sandbox.clock import Clock
+from sandbox.inventory import Creations
 from sandbox.settings import SettingsStore
 
 Member: TypeAlias = tuple[str, ...]
@@ -202,6 +203,7 @@ class DigitalAudienceState:
         self.campaigns: dict[int, Campaign] = {}
         self.audiences: dict[int, Audience] = {}
         self.segments: dict[int, Segment] = {}
+        self.created = Creations()
         self.accounts = {account.id: account for account in _accounts(self.users, clock.now())}
         # never restarted, not even by a reset: a real vendor does not give an id out twice
         self._campaign_ids = itertools.count(3101)
@@ -295,6 +297,7 @@ class DigitalAudienceState:
         with self.lock:
             campaign = Campaign(next(self._campaign_ids), user, name, self._clock.now())
             self.campaigns[campaign.id] = campaign
+            self.created.add("campaign", name)
             return campaign
 
     def create_audience(self, user: User, campaign_id: int, name: str, description: str | None) -> Audience:
@@ -307,6 +310,7 @@ class DigitalAudienceState:
             now = self._clock.now()
             audience = Audience(next(self._audience_ids), user, campaign, name, description, now, now)
             self.audiences[audience.id] = audience
+            self.created.add("audience", name, campaign_id)
             self.write_log(audience, "created", "audience created")
             return audience
 
@@ -359,6 +363,7 @@ class DigitalAudienceState:
                 updated=now,
             )
             self.segments[segment.segment_id] = audience.segments[segment.segment_id] = segment
+            self.created.add("segment", order.name, audience.id)
             audience.updated = now
             self.write_log(audience, "activated", f"segment {segment.segment_id} created")
             return segment
@@ -389,6 +394,7 @@ class DigitalAudienceState:
             self.campaigns.clear()
             self.audiences.clear()
             self.segments.clear()
+            self.created.clear()
 
 
 def _accounts(users: Sequence[User], now: datetime) -> list[Account]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sandbox.bucket import ObjectStore
 from sandbox.clock import Clock
 from sandbox.digital_audience.admin import build_admin
+from sandbox.digital_audience.inventory import inventory_of
 from sandbox.digital_audience.processor import UploadProcessor
 from sandbox.digital_audience.routes import VENDOR, Context, build_app, error_answer, usual_path
 from sandbox.digital_audience.state import DigitalAudienceState
@@ -49,4 +50,6 @@ def build_digital_audience(
         expire_sessions=state.expire_sessions,
         operation_of=operation_of,
         error=error_answer,
+        has_sessions=True,
+        inventory=lambda show: inventory_of(state, journal, clock, show=show),
     )

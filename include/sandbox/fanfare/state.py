@@ -19,6 +19,7 @@ from sandbox.bearer import is_one_of
 from sandbox.clock import Clock, iso_ms
 from sandbox.fanfare import rules as rule_book
 from sandbox.fanfare.bodies import DYNAMIC, STATIC, SYNCED
+from sandbox.inventory import Creations
 from sandbox.settings import SettingsStore
 from sandbox.timeline import Timeline
 
@@ -197,6 +198,7 @@ class FanfareState:
         self.lock = threading.RLock()
         self.organizations: Sequence[Organization] = self._organizations()
         self.failures: list[PlannedFailure] = []
+        self.created = Creations()
         # never restarted, not even by a reset
         self._seq = itertools.count(1)
         self._stamp = 0
@@ -270,6 +272,7 @@ class FanfareState:
             )
         audience.rules = [self.rule(item) for item in body.get("rules") or []]
         organization.audiences[audience.id] = audience
+        self.created.add("audience", audience.name)
         if audience.type == DYNAMIC:
             self.refresh(audience)
         return audience
@@ -402,6 +405,7 @@ class FanfareState:
             url_expires=now + timedelta(seconds=settings.fanfare_upload_url_lifetime),
         )
         audience.imports.append(item)
+        self.created.add("import", audience.name, audience.id)
         return item
 
     def import_of(self, key: str) -> tuple[Audience, Import] | None:
@@ -469,6 +473,7 @@ class FanfareState:
         with self.lock:
             self.organizations = self._organizations()
             self.failures.clear()
+            self.created.clear()
 
 
 def fields_of(consumer: Consumer) -> Json:

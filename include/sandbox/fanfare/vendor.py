@@ -6,6 +6,7 @@ from sandbox.bucket import Bucket, BucketWatcher
 from sandbox.clock import Clock
 from sandbox.fanfare import MOUNT, VENDOR
 from sandbox.fanfare.admin import build_admin
+from sandbox.fanfare.inventory import inventory_of
 from sandbox.fanfare.processor import ImportProcessor
 from sandbox.fanfare.routes import Context, build_app, error_answer
 from sandbox.fanfare.state import FanfareState
@@ -55,4 +56,5 @@ def build_fanfare(
         operation_of=operation_finder(app.routes),
         error=error,
         own_buckets=(OwnBucket(bucket, watcher, (processor,)),),
+        inventory=lambda show: inventory_of(state, journal, show=show),
     )
