@@ -159,7 +159,9 @@ class Sandbox:
 
     def admin(self, path: str, *, method: str = "GET", json: Any = None) -> Any:
         """Ask the sandbox itself, not the vendor that it plays."""
-        response = requests.request(method, f"{self.info['api_url']}/_sandbox/{path}", json=json, timeout=30)
+        response = requests.request(
+            method, f"{self.info['admin_url']}/_sandbox/{path}", json=json, timeout=30
+        )
         response.raise_for_status()
         return response.json() if response.content else None
 

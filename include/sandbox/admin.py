@@ -10,7 +10,6 @@ from pydantic import BaseModel, Field, ValidationError
 
 from sandbox.bucket import Bucket
 from sandbox.clock import Clock, iso
-from sandbox.faults import S3, FaultBook, FaultLine, FaultOrder
 from sandbox.journal import ApiCall, Journal, ObjectEvent, S3Request, Summary
 from sandbox.settings import SettingsStore, StartOnlySettingError
 
@@ -64,12 +63,6 @@ class Expired(BaseModel):
     """Answer of POST /_sandbox/expire-sessions."""
 
     expired: int
-
-
-class Cleared(BaseModel):
-    """Answer of DELETE /_sandbox/faults."""
-
-    cleared: int
 
 
 class Done(BaseModel):
@@ -152,27 +145,5 @@ def build_admin(
     def reset_all() -> Done:
         reset()
         return Done()
-
-    return router
-
-
-def build_fault_admin(faults: FaultBook, vendors: Sequence[Vendor]) -> APIRouter:
-    """Build the routes that order faults."""
-    router = APIRouter()
-    names = [*(vendor.name for vendor in vendors), S3]
-
-    @router.post("/faults")
-    def add_fault(order: FaultOrder) -> FaultLine:
-        if order.vendor is not None and order.vendor not in names:
-            raise HTTPException(400, f"vendor is none of {', '.join(names)}")
-        return faults.add(order)
-
-    @router.get("/faults")
-    def read_faults() -> list[FaultLine]:
-        return faults.lines()
-
-    @router.delete("/faults")
-    def clear_faults() -> Cleared:
-        return Cleared(cleared=faults.clear())
 
     return router

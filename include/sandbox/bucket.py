@@ -187,6 +187,6 @@ class BucketWatcher:
         return sorted(fresh, key=lambda info: (info.last_modified, info.key))
 
     def forget(self) -> None:
-        """Treat everything as new again."""
+        """Begin anew with a bucket that is about to be emptied: only what is written after this is new."""
         self._known.clear()
-        self._dirty.set()
+        self._dirty.clear()

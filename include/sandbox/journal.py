@@ -21,12 +21,16 @@ class Entry(BaseModel):
     time: str = Field(description="ISO 8601, UTC")
 
 
+Action = Literal["answer", "drop", "reset", "delay", "hold", "change", "expire", "refuse"]
+When = Literal["before", "during", "after"]
+
+
 class FaultNote(BaseModel):
     """A fault that this call got. What the entry says besides is what the vendor did."""
 
     id: int
-    action: Literal["answer", "drop", "delay"]
-    when: Literal["before", "after"]
+    action: Action
+    when: When
     status: int | None = Field(default=None, description="HTTP status the caller got in its place, if any")
 
 
@@ -43,7 +47,7 @@ class ApiCall(Entry):
     query: str = ""
     user: str | None = None
     http_status: int = Field(
-        description="the vendor's; with a fault before the vendor, the fault's (0: cut off)"
+        description="the vendor's; with a fault before the vendor, the fault's (0: no answer)"
     )
     status_code: int | None = Field(default=None, description="status.statusCode of the envelope")
     success: bool = Field(description="the envelope's success, or HTTP below 400 where there is no envelope")

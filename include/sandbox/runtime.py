@@ -10,23 +10,27 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 
-import uvicorn
 from botocore.exceptions import BotoCoreError, ClientError
 
-from sandbox.admin import build_admin, build_fault_admin
+from sandbox.admin import build_admin
 from sandbox.app import create_app
 from sandbox.bucket import Bucket, BucketWatcher
 from sandbox.clock import Clock, SystemClock
 from sandbox.commbox import MOUNT as COMMBOX_MOUNT
 from sandbox.commbox.vendor import build_commbox
 from sandbox.digital_audience.vendor import build_digital_audience
+from sandbox.exchanges import Exchanges
 from sandbox.fanfare import API as FANFARE_API
 from sandbox.fanfare import MOUNT as FANFARE_MOUNT
 from sandbox.fanfare.vendor import build_fanfare
+from sandbox.fault_admin import build_fault_admin
 from sandbox.faults import Connection, FaultBook
+from sandbox.faults.book import API
+from sandbox.faults.transport import ApiServer, bound
+from sandbox.inventory import OpenUpload, State, StoredObject, written_keys
 from sandbox.journal import Journal
 from sandbox.presigned import UploadUrls
-from sandbox.s3 import S3Server, UploadAccess
+from sandbox.s3 import S3Server, UploadAccess, empty_bucket
 from sandbox.settings import SandboxSettings, SettingsStore
 from sandbox.timeline import Timeline
 from sandbox.vendor import Vendor
@@ -34,6 +38,7 @@ from sandbox.worker import Worker
 
 _START_TIMEOUT = 20.0
 _STOP_TIMEOUT = 5.0
+_IDLE_TIMEOUT = 1.0
 
 
 class SandboxStartError(RuntimeError):
@@ -45,6 +50,8 @@ class SandboxHandle:
     """Where a running sandbox is, and what to log in with. These fields are the ready file."""
 
     api_url: str
+    admin_url: str
+    """Where ``/_sandbox`` answers also while a fault refuses connections to the API."""
     s3_url: str
     bucket: str
     username: str
@@ -70,9 +77,13 @@ class Sandbox:
         self.settings = SettingsStore(settings or SandboxSettings())
         self.clock: Clock = clock or SystemClock()
         self.journal = Journal(self.clock, self.settings.current.journal_limit)
-        self.faults = FaultBook()
+        self.faults = FaultBook(Exchanges(self.clock, self.settings.current.journal_limit))
         self._undo = ExitStack()
         self._api_thread: threading.Thread | None = None
+        self._vendors: Sequence[Vendor] = ()
+        self._buckets: dict[str, tuple[Bucket, BucketWatcher]] = {}
+        self._timeline = Timeline()
+        self._worker: Worker | None = None
 
     def start(self) -> SandboxHandle:
         """Bind both ports, create the bucket, begin to answer.
@@ -95,6 +106,62 @@ class Sandbox:
     def running(self) -> bool:
         """Tell whether the API still answers."""
         return self._api_thread is not None and self._api_thread.is_alive()
+
+    def reset(self) -> None:
+        """Begin anew, as after a start, except that ids and the journal's ``seq`` go on."""
+        # first of all: what a fault holds up must not arrive in the fresh start
+        self.faults.clear(drop=True)
+        self.faults.exchanges.wait_idle(_IDLE_TIMEOUT)
+        worker = self._running_worker()
+        with worker.standing_still:
+            self._timeline.clear()
+            for vendor in self._vendors:
+                vendor.reset()
+            for name, (_, watcher) in self._buckets.items():
+                # in this order: what is written from now on is found
+                watcher.forget()
+                empty_bucket(name)
+            self.settings.reset()
+            self.journal.clear()
+            self.faults.exchanges.clear()
+        worker.wake()
+
+    def work(self, steps: int | None = None, *, scan: bool = True) -> tuple[int, int]:
+        """Have the vendors do in the background what they have to do, whether or not it is due.
+
+        :param steps: how many things at most; None for all, also those that come of it.
+        :param scan: look into the buckets first.
+        :returns: how many were done, and how many are still to come.
+        """
+        worker = self._running_worker()
+        return worker.work(steps, scan=scan), worker.left
+
+    def state(self, *, hashes: bool = False) -> State:
+        """Return what there is at the vendors and in the buckets.
+
+        :param hashes: with the hashes of all members.
+        """
+        return State(
+            vendors={vendor.name: vendor.inventory(hashes) for vendor in self._vendors},
+            objects=[
+                StoredObject(bucket=name, key=info.key, etag=info.etag, size=info.size)
+                for name, (bucket, _) in self._buckets.items()
+                for info in bucket.list_objects()
+            ],
+            written=written_keys(self.journal.entries(kind="s3")[0]),
+            open_uploads=[
+                OpenUpload(bucket=name, key=upload.key, upload_id=upload.upload_id)
+                for name, (bucket, _) in self._buckets.items()
+                for upload in bucket.open_uploads()
+            ],
+            under_way=self.faults.exchanges.page(since=self.faults.exchanges.last).under_way,
+            due=len(self._timeline),
+        )
+
+    def _running_worker(self) -> Worker:
+        if self._worker is None:
+            raise RuntimeError("the sandbox has not been started")
+        return self._worker
 
     def _start(self) -> SandboxHandle:
         settings = self.settings.current
@@ -125,8 +192,12 @@ class Sandbox:
         bucket = self._create_bucket(local, settings.bucket)
         own_bucket = self._create_bucket(local, uploads.bucket)
         watchers += [BucketWatcher(bucket), BucketWatcher(own_bucket)]
-        timeline = Timeline()
-        worker = Worker(
+        self._buckets = {
+            settings.bucket: (bucket, watchers[0]),
+            uploads.bucket: (own_bucket, watchers[1]),
+        }
+        timeline = self._timeline
+        worker = self._worker = Worker(
             watcher=watchers[0],
             timeline=timeline,
             clock=self.clock,
@@ -134,7 +205,7 @@ class Sandbox:
             journal=self.journal,
         )
         timeline.on_change = worker.wake
-        vendors = [
+        vendors = self._vendors = [
             build_digital_audience(
                 clock=self.clock,
                 settings=self.settings,
@@ -160,15 +231,20 @@ class Sandbox:
             ),
             build_commbox(clock=self.clock, settings=self.settings, timeline=timeline),
         ]
-        app = self._assemble(vendors, bucket, watchers[0], timeline, worker)
-        listener = _listen(settings.host, settings.port)
+        app = self._assemble(vendors, bucket, worker)
+        listener = _listen(settings.host, settings.port, "the API")
         self._undo.callback(listener.close)
+        admin_listener = _listen(settings.host, settings.admin_port, "the admin API")
+        self._undo.callback(admin_listener.close)
         worker.start()
         self._undo.callback(worker.stop)
-        self._serve(app, listener)
-        api_url = _url(shown, listener.getsockname()[1])
+        # asked before the server has them: it may close the first one
+        ports = [opened.getsockname()[1] for opened in (listener, admin_listener)]
+        self._serve(app, listener, admin_listener)
+        api_url, admin_url = (_url(shown, port) for port in ports)
         return SandboxHandle(
             api_url=api_url,
+            admin_url=admin_url,
             s3_url=_url(shown, s3.port),
             bucket=settings.bucket,
             username=settings.username,
@@ -197,58 +273,32 @@ class Sandbox:
         self._undo.callback(delete_bucket)
         return bucket
 
-    def _assemble(
-        self,
-        vendors: Sequence[Vendor],
-        bucket: Bucket,
-        watcher: BucketWatcher,
-        timeline: Timeline,
-        worker: Worker,
-    ) -> Connection:
+    def _assemble(self, vendors: Sequence[Vendor], bucket: Bucket, worker: Worker) -> Connection:
         worker.consumers = [consumer for vendor in vendors for consumer in vendor.consumers]
         worker.own_buckets = [own for vendor in vendors for own in vendor.own_buckets]
-
-        def reset() -> None:
-            # first of all: what a fault holds up must not arrive in the fresh start
-            self.faults.clear()
-            with worker.standing_still:
-                timeline.clear()
-                for vendor in vendors:
-                    vendor.reset()
-                bucket.empty()
-                watcher.forget()
-                for own in worker.own_buckets:
-                    own.bucket.empty()
-                    own.watcher.forget()
-                self.settings.reset()
-                self.journal.clear()
-            worker.wake()
-
         admin = build_admin(
             bucket=bucket,
             clock=self.clock,
             journal=self.journal,
             settings=self.settings,
             vendors=vendors,
-            reset=reset,
+            reset=self.reset,
             wake=worker.wake,
         )
-        admin.include_router(build_fault_admin(self.faults, vendors))
+        admin.include_router(
+            build_fault_admin(
+                self.faults,
+                vendors,
+                state=lambda hashes: self.state(hashes=hashes),
+                work=lambda steps, scan: self.work(steps, scan=scan),
+            )
+        )
         return create_app(admin=admin, vendors=vendors, journal=self.journal, faults=self.faults)
 
-    def _serve(self, app: Connection, listener: socket.socket) -> None:
-        config = uvicorn.Config(
-            app,
-            log_config=None,
-            log_level="warning",
-            access_log=False,
-            lifespan="off",
-            timeout_graceful_shutdown=1,
-        )
-        server = uvicorn.Server(config)
-        thread = threading.Thread(
-            target=server.run, kwargs={"sockets": [listener]}, name="sandbox-api", daemon=True
-        )
+    def _serve(self, app: Connection, listener: socket.socket, admin_listener: socket.socket) -> None:
+        server = ApiServer(app, listener, admin_listener)
+        self.faults.doors[API] = server
+        thread = threading.Thread(target=server.run, name="sandbox-api", daemon=True)
         self._api_thread = thread
         thread.start()
 
@@ -281,16 +331,11 @@ def running_sandbox(
         sandbox.stop()
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+def _listen(host: str, port: int, purpose: str) -> socket.socket:
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
+        return bound(socket.AF_INET6 if ":" in host else socket.AF_INET, (host, port))
     except OSError as error:
-        listener.close()
-        raise SandboxStartError(f"cannot bind {host}:{port} for the API: {error}") from error
-    return listener
+        raise SandboxStartError(f"cannot bind {host}:{port} for {purpose}: {error}") from error
 
 
 def _local(host: str) -> str:

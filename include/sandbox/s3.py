@@ -3,35 +3,28 @@
 from __future__ import annotations
 
 import os
-import re
-import socket
 import threading
-import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import parse_qsl
-from xml.sax.saxutils import escape
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
-from werkzeug.serving import make_server
-from werkzeug.wsgi import get_input_stream
+from moto.s3.models import s3_backends
+from werkzeug.serving import ThreadedWSGIServer
 
 from sandbox.bucket import INTERNAL_ACCESS_KEY
-from sandbox.faults import S3, Fault, FaultBook, answer_of
+from sandbox.exchanges import Exchange
+from sandbox.faults import S3, FaultBook
+from sandbox.faults.transport import ListeningPort
 from sandbox.journal import FaultNote, Journal
 from sandbox.presigned import S3RefusedError, check, is_presigned, refuse_second_signature
-from sandbox.vendor import ErrorAnswer
+from sandbox.s3_faults import FaultyRequest, carry_out
+from sandbox.s3_requests import READ_ONLY, Answer, Environ, Request, StartResponse, refused
 
-_CREDENTIAL = re.compile(r"Credential=([^/,\s]+)/")
 _SPOOL_BYTES = str(1 << 20)
-_DRAIN_CHUNK = 1 << 20
-_READ_ONLY = frozenset({"GET", "HEAD", "OPTIONS"})
-
-Environ = dict[str, Any]
-StartResponse = Callable[..., Any]
+_POLL = 0.05
 
 
 @dataclass(frozen=True)
@@ -46,6 +39,13 @@ class UploadAccess:
 class _QuietHandler(MotoRequestHandler):
     def log(self, type: str, message: str, *args: Any) -> None:
         """Say nothing: one line per request would bury the sandbox's own output."""
+
+    def run_wsgi(self) -> None:
+        """Handle one request."""
+        super().run_wsgi()
+        if self.connection.fileno() < 0:
+            # a fault has reset it
+            self.close_connection = True
 
 
 class _Gate:
@@ -73,32 +73,63 @@ class _Gate:
         self._on_write = on_write
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        method = str(environ["REQUEST_METHOD"])
-        access_key = _access_key(environ)
-        if access_key == INTERNAL_ACCESS_KEY:
+        request = Request(environ)
+        if request.access_key == INTERNAL_ACCESS_KEY:
             body: Iterable[bytes] = self._app(environ, start_response)
-            if method not in _READ_ONLY:
+            if request.method not in READ_ONLY:
                 self._on_write()
             return body
-        bucket, _, key = environ.get("PATH_INFO", "").lstrip("/").partition("/")
-        request = _Request(environ, method, bucket, key, _operation(environ, key))
-        fault = self._faults.take(
-            vendor=S3, operation=request.operation, method=method, paths=[key, f"/{bucket}/{key}"]
+        exchange, fault = self._faults.arrive(
+            vendor=S3,
+            operation=request.operation,
+            method=request.method,
+            path=request.path,
+            query=environ.get("QUERY_STRING", ""),
+            paths=[request.key, request.path],
         )
-        if fault is not None:
-            return self._with_fault(request, fault, start_response, access_key)
-        answer = self._answer(request, access_key)
-        self._written(request, answer)
-        return answer.give(start_response)
-
-    def _answer(self, request: _Request, access_key: str | None) -> _Answer:
-        """Have the request done, or refuse it."""
         try:
-            self._check(request, access_key)
+            if fault is None:
+                answer = self._work(request)
+            else:
+                faulty = FaultyRequest(
+                    request,
+                    fault,
+                    exchange,
+                    work=lambda note: self._work(request, note, finished=True),
+                    not_done=lambda status, note: self._note(request, status, fault=note),
+                )
+                answer = carry_out(faulty, self._faults)
+            return self._give(answer, exchange, start_response)
+        finally:
+            self._faults.exchanges.end(exchange)
+
+    def _give(self, answer: Answer, exchange: Exchange, start_response: StartResponse) -> Iterable[bytes]:
+        exchange.status = answer.status
+        self._faults.before_answer(S3)
+        start_response(answer.line, answer.headers)
+        return answer.body
+
+    def _work(self, request: Request, fault: FaultNote | None = None, *, finished: bool = False) -> Answer:
+        """Have the request done, or refuse it.
+
+        :param finished: not only begun, which for an answer with a long body makes a difference.
+        """
+        answer = self._answer(request)
+        if finished:
+            answer.body = list(answer.body)
+        # after the app has answered, so that the write is there when someone looks
+        self._note(request, answer.status, message=answer.refusal, fault=fault)
+        if request.method not in READ_ONLY:
+            self._on_write()
+        return answer
+
+    def _answer(self, request: Request) -> Answer:
+        try:
+            self._check(request)
         except S3RefusedError as error:
-            _drain(request.environ)
-            return _refusal(error)
-        answer = _Answer()
+            request.drain()
+            return refused(error, request)
+        answer = Answer()
 
         def take(line: str, headers: list[tuple[str, str]], *_: Any) -> Any:
             answer.line, answer.headers = line, headers
@@ -107,9 +138,9 @@ class _Gate:
         answer.body = self._app(request.environ, take)
         return answer
 
-    def _check(self, request: _Request, access_key: str | None) -> None:
-        query = dict(parse_qsl(request.environ.get("QUERY_STRING", ""), keep_blank_values=True))
-        presigned = is_presigned(query)
+    def _check(self, request: Request) -> None:
+        access_key = request.access_key
+        presigned = is_presigned(request.query)
         if presigned:
             # before the key: that a second signature came along is what a sender has to learn
             refuse_second_signature(request.environ)
@@ -125,161 +156,54 @@ class _Gate:
             # nobody outside has its secret, and signatures in headers are not verified here
             raise S3RefusedError(403, "AccessDenied", "Access Denied")
 
-    def _with_fault(
-        self, request: _Request, fault: Fault, start_response: StartResponse, access_key: str | None
-    ) -> Iterable[bytes]:
-        order = fault.order
-        note = fault.note(order.status if order.action == "answer" else None)
-        if order.when == "before":
-            if order.action == "delay":
-                self._sleep(order.seconds)
-                answer = self._answer(request, access_key)
-                self._written(request, answer, note)
-                return answer.give(start_response)
-            _drain(request.environ)
-            self._note(request, order.status if order.action == "answer" else 0, fault=note)
-        else:
-            answer = self._answer(request, access_key)
-            # before anything is said about it, it has to be done
-            answer.body = list(answer.body)
-            self._written(request, answer, note)
-            if order.action == "delay":
-                self._sleep(order.seconds)
-                return answer.give(start_response)
-        if order.action == "drop":
-            connection: socket.socket = request.environ["werkzeug.socket"]
-            connection.shutdown(socket.SHUT_RDWR)
-            raise ConnectionAbortedError("cut off by a fault")
-        status, headers, body = answer_of(order, _error)
-        # a body ends where its length says: the connection may be used again
-        headers["content-length"] = str(len(body))
-        start_response(f"{status} {_phrase(status)}", list(headers.items()))
-        return [body]
-
-    def _written(self, request: _Request, answer: _Answer, fault: FaultNote | None = None) -> None:
-        # after the app has answered, so that the write is there when someone looks
-        self._note(request, answer.status, message=answer.refusal, fault=fault)
-        if request.method not in _READ_ONLY:
-            self._on_write()
-
     def _note(
         self,
-        request: _Request,
+        request: Request,
         status: int,
         *,
         message: str | None = None,
         fault: FaultNote | None = None,
     ) -> None:
-        if request.method in _READ_ONLY:
+        if request.method in READ_ONLY:
             return
         environ = request.environ
         length = environ.get("CONTENT_LENGTH")
-        query = dict(parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True))
         self._journal.s3(
             operation=request.operation,
             method=request.method,
             bucket=request.bucket,
             key=request.key,
             http_status=status,
-            success=0 < status < HTTPStatus.BAD_REQUEST,
+            success=0 < status < HTTPStatus.BAD_REQUEST and not _is_answer(fault),
             size=int(length) if length else None,
             if_none_match=environ.get("HTTP_IF_NONE_MATCH"),
-            presigned=is_presigned(query),
+            presigned=is_presigned(request.query),
             authorization="HTTP_AUTHORIZATION" in environ,
             message=message,
             fault=fault,
         )
 
-    def _sleep(self, seconds: float) -> None:
-        pause = self._faults.delay(seconds)
-        while length := pause():
-            time.sleep(length)
+
+def _is_answer(fault: FaultNote | None) -> bool:
+    """Tell whether a status is a fault's own; S3 has seen nothing then, also where it is 200."""
+    return fault is not None and fault.action in {"answer", "expire"} and fault.when == "before"
 
 
-@dataclass(frozen=True)
-class _Request:
-    environ: Environ
-    method: str
-    bucket: str
-    key: str
-    operation: str
+class _Server(ThreadedWSGIServer):
+    """A server whose port can be closed for a while."""
 
+    def __init__(self, host: str, port: int, app: Any) -> None:
+        super().__init__(host, port, app, _QuietHandler)
+        self.port_switch = ListeningPort(self.socket)
 
-@dataclass
-class _Answer:
-    line: str = "500 Internal Server Error"
-    headers: list[tuple[str, str]] = field(default_factory=list)
-    body: Iterable[bytes] = ()
-    refusal: str | None = None
+    def get_request(self) -> tuple[Any, Any]:
+        """Take a connection.
 
-    @property
-    def status(self) -> int:
-        return int(self.line.split(" ", 1)[0])
-
-    def give(self, start_response: StartResponse) -> Iterable[bytes]:
-        start_response(self.line, self.headers)
-        return self.body
-
-
-def _access_key(environ: Environ) -> str | None:
-    header = _CREDENTIAL.search(environ.get("HTTP_AUTHORIZATION", ""))
-    return header.group(1) if header else _query_key(environ)
-
-
-def _query_key(environ: Environ) -> str | None:
-    query = dict(parse_qsl(environ.get("QUERY_STRING", "")))
-    presigned = query.get("X-Amz-Credential") or query.get("AWSAccessKeyId")
-    return presigned.split("/")[0] if presigned else None
-
-
-def _operation(environ: Environ, key: str) -> str:
-    query = dict(parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True))
-    upload, method = "uploadId" in query, str(environ["REQUEST_METHOD"])
-    names = {
-        "PUT": "UploadPart"
-        if upload
-        else "CopyObject"
-        if "HTTP_X_AMZ_COPY_SOURCE" in environ
-        else "PutObject",
-        "POST": "CreateMultipartUpload"
-        if "uploads" in query
-        else "CompleteMultipartUpload"
-        if upload
-        else "POST",
-        "DELETE": "AbortMultipartUpload" if upload else "DeleteObject",
-    }
-    if not key:
-        names = {"PUT": "CreateBucket", "POST": "DeleteObjects" if "delete" in query else "POST"}
-        names["DELETE"] = "DeleteBucket"
-    return names.get(method, method)
-
-
-def _drain(environ: Environ) -> None:
-    """Read what was sent, so that the sender sees the answer and not a reset."""
-    stream = get_input_stream(environ)
-    while stream.read(_DRAIN_CHUNK):
-        pass
-
-
-def _phrase(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return "Unknown"
-
-
-def _error(status: int, code: str | None = None, message: str = "") -> ErrorAnswer:
-    names = {403: "AccessDenied", 404: "NoSuchKey", 500: "InternalError", 503: "SlowDown"}
-    code = code or names.get(status, _phrase(status).replace(" ", ""))
-    error = f"<Error><Code>{code}</Code><Message>{escape(message or _phrase(status))}</Message></Error>"
-    body = f'<?xml version="1.0" encoding="UTF-8"?>{error}'.encode()
-    return ErrorAnswer(body, {"content-type": "application/xml"})
-
-
-def _refusal(error: S3RefusedError) -> _Answer:
-    own = _error(error.status, error.code, error.message)
-    headers = [*own.headers.items(), ("content-length", str(len(own.body)))]
-    return _Answer(f"{error.status} {_phrase(error.status)}", headers, [own.body], error.message)
+        :raises OSError: there is none, as the port is closed.
+        """
+        if not self.port_switch.listening.wait(_POLL):
+            raise OSError("closed by a fault")
+        return super().get_request()
 
 
 class S3Server:
@@ -312,12 +236,13 @@ class S3Server:
             on_write=on_write,
         )
         try:
-            self._server = make_server(host, port, gate, threaded=True, request_handler=_QuietHandler)
+            self._server = _Server(host, port, gate)
         except SystemExit as error:
             # werkzeug prints and exits when the port is taken
             raise OSError(f"cannot bind {host}:{port} for S3") from error
+        faults.doors[S3] = self._server.port_switch
         self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, name="sandbox-s3", daemon=True
+            target=self._server.serve_forever, kwargs={"poll_interval": _POLL}, name="sandbox-s3", daemon=True
         )
 
     @property
@@ -335,3 +260,17 @@ class S3Server:
             self._server.shutdown()
             self._thread.join(timeout=5)
         self._server.server_close()
+
+
+def empty_bucket(name: str) -> None:
+    """Delete all objects and uploads of a bucket, at once and behind S3's back: a request for each takes long."""
+    found = s3_backends.bucket_accounts.get(name)
+    if found is None:
+        return
+    partition, account = found
+    bucket = s3_backends[account][partition].buckets[name]
+    keys, uploads = list(bucket.keys.values()), list(bucket.multiparts.values())
+    bucket.keys.clear()
+    bucket.multiparts.clear()
+    for item in (*keys, *uploads):
+        item.dispose()

@@ -37,6 +37,12 @@ class SandboxSettings(FanfareSettings, CommBoxSettings):
         description="host name written into the URLs of the ready file (default: the bound address)",
     )
     port: int = Field(default=0, ge=0, le=65535, description="port of the vendor API; 0 picks a free one")
+    admin_port: int = Field(
+        default=0,
+        ge=0,
+        le=65535,
+        description="second port of the API, which no fault closes, for the admin API; 0 picks a free one",
+    )
     s3_port: int = Field(default=0, ge=0, le=65535, description="port of the S3 endpoint; 0 picks a free one")
     bucket: str = Field(default="audience-onboarding", min_length=3, description="bucket created at start")
     region: str = Field(default="eu-west-1", min_length=1, description="region of the bucket")
@@ -124,6 +130,7 @@ START_ONLY: Final = frozenset(
         "host",
         "advertise_host",
         "port",
+        "admin_port",
         "s3_port",
         "bucket",
         "region",

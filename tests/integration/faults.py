@@ -11,11 +11,31 @@ def fault(sandbox: Sandbox, vendor: str, method: str, path: str, **what: Any) ->
     """Let the next fitting call end differently.
 
     :param path: a regular expression for the whole path.
-    :param what: ``status``, ``body``, ``headers``, ``when`` (``before`` or ``after``), ``action`` (``answer``,
-        ``drop``, ``delay``), ``seconds``, ``times``, ``skip``.
+    :param what: fields of an order, as ``include/sandbox/README.md`` lists them: ``preset``, ``status``, ``action``,
+        ``when``, ``times``, ``skip``, ...
     """
-    body = {"vendor": vendor, "method": method, "path": path, **what}
-    sandbox.admin("faults", method="POST", json=body)
+    order(sandbox, vendor=vendor, method=method, path=path, **what)
+
+
+def order(sandbox: Sandbox, **what: Any) -> int:
+    """Order a fault, and return its id."""
+    return int(sandbox.admin("faults", method="POST", json=what)["id"])
+
+
+def release(sandbox: Sandbox, ident: int) -> int:
+    """Let go on what an order holds, and return how many calls that were."""
+    return int(sandbox.admin(f"faults/{ident}/release", method="POST")["released"])
+
+
+def is_holding(sandbox: Sandbox, ident: int) -> bool:
+    """Tell whether an order is holding a call up now."""
+    return any(line["held"] for line in sandbox.admin("faults") if line["id"] == ident)
+
+
+def exchanges(sandbox: Sandbox, since: int = 0) -> list[dict[str, Any]]:
+    """Every exchange since the last reset, S3 and reads included, in the order of arrival."""
+    found: list[dict[str, Any]] = sandbox.admin(f"exchanges?since={since}")["exchanges"]
+    return found
 
 
 def calls(sandbox: Sandbox, method: str, path_end: str) -> list[dict[str, Any]]:

@@ -232,11 +232,23 @@ class Running:
     def fault(self, **order: Any) -> Any:
         return self.admin("faults", "POST", json=order)
 
+    def exchanges(self, **filters: Any) -> list[dict[str, Any]]:
+        exchanges: list[dict[str, Any]] = self.admin("exchanges", params=filters)["exchanges"]
+        return exchanges
+
+    def held(self, fault: dict[str, Any]) -> list[int]:
+        """Numbers of the exchanges that an order is holding up now."""
+        return [
+            number for line in self.admin("faults") if line["id"] == fault["id"] for number in line["held"]
+        ]
+
     def foreigner(self) -> Caller:
         return self.login("foreign@example.com", "foreign-password")
 
     def admin(self, path: str, method: str = "GET", **arguments: Any) -> Any:
-        answer = requests.request(method, f"{self.api}/_sandbox/{path}", timeout=TIMEOUT, **arguments)
+        answer = requests.request(
+            method, f"{self.info['admin_url']}/_sandbox/{path}", timeout=TIMEOUT, **arguments
+        )
         assert answer.status_code == 200, answer.text
         return answer.json()
 

@@ -30,7 +30,7 @@ def test_a_wrong_option_value_is_named() -> None:
 
 def test_the_printed_line_says_where_everything_is(cli_sandbox: Running) -> None:
     assert set(cli_sandbox.info) == {
-        *("api_url", "s3_url", "bucket", "username", "password"),
+        *("api_url", "admin_url", "s3_url", "bucket", "username", "password"),
         *("aws_access_key_id", "aws_secret_access_key", "region"),
         *("fanfare_url", "fanfare_secret_key", "fanfare_organization_id", "commbox_url", "commbox_api_key"),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from datetime import datetime, timedelta, timezone
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,7 +16,10 @@ from starlette.types import Message, Receive, Scope, Send
 
 from sandbox.app import JournalMiddleware, call_details
 from sandbox.clock import ManualClock
+from sandbox.exchanges import Exchanges
 from sandbox.faults import FaultBook, FaultMiddleware, FaultOrder, answer_of
+from sandbox.faults.answers import change
+from sandbox.faults.presets import PRESETS
 from sandbox.journal import ApiCall, Journal
 from sandbox.presigned import S3RefusedError, UploadUrls, check, is_presigned, refuse_second_signature
 from sandbox.ratelimit import CallsPerMinute, retry_after
@@ -124,6 +128,255 @@ def test_what_is_answered() -> None:
         {"content-type": "text/html"},
         b"<html>",
     )
+
+
+def test_a_preset_is_fields_and_what_is_given_wins() -> None:
+    made = FaultOrder(preset="s3_slow_down", when="after")
+    assert (made.vendor, made.status, made.code, made.when) == ("s3", 503, "SlowDown", "after")
+    assert FaultOrder(preset="rate_limited", status=503).status == 503
+    with pytest.raises(ValidationError, match="preset is none of"):
+        FaultOrder(preset="no_such")
+    for name, fields in PRESETS.items():
+        shown = FaultOrder(preset=name).model_dump()
+        assert {key: shown[key] for key in fields} == fields
+
+
+def test_a_code_of_s3_gives_its_status() -> None:
+    assert FaultOrder(vendor="s3", code="NoSuchUpload").status == 404
+    assert FaultOrder(vendor="s3", code="Own", status=418).status == 418
+    with pytest.raises(ValidationError, match="status is needed"):
+        FaultOrder(vendor="s3", code="Own")
+    with pytest.raises(ValidationError, match="only with vendor s3"):
+        FaultOrder(code="SlowDown")
+
+
+@pytest.mark.parametrize(
+    ("form", "header", "in_body"),
+    [
+        ("vendor", "30", 30),
+        ("none", None, None),
+        ("seconds", "45", 45),
+        ("date", "Mon, 15 Dec 2025 11:37:01 GMT", 45),
+    ],
+)
+def test_the_forms_of_retry_after(form: Any, header: str | None, in_body: int | None) -> None:
+    def own(status: int) -> ErrorAnswer:
+        return ErrorAnswer(
+            b'{"error": "x", "retryAfter": 30}', {"content-type": "application/json", "retry-after": "30"}
+        )
+
+    now = datetime(2025, 12, 15, 11, 36, 16, tzinfo=timezone.utc)
+    made = FaultOrder(status=429, retry_after=form, wait=44.2)
+    _, headers, body = answer_of(made, own, now)
+    assert (headers.get("retry-after"), json.loads(body).get("retryAfter")) == (header, in_body)
+
+
+def test_pages_and_answers_without_a_body() -> None:
+    def own(status: int) -> ErrorAnswer:
+        return ErrorAnswer(b"own", {"content-type": "text/x"})
+
+    status, headers, body = answer_of(FaultOrder(status=502, page="html"), own)
+    assert (status, headers, b"<h1>502 Bad Gateway</h1>" in body) == (
+        502,
+        {"content-type": "text/html"},
+        True,
+    )
+    assert answer_of(FaultOrder(status=204, body="x"), own) == (204, {}, b"")
+
+
+# --- the vendor's answer, changed -----------------------------------------------------------------------
+
+REAL = {"data": {"id": 7, "items": [{"n": 1}, {"n": 2}, {"m": 3}]}, "success": True}
+
+
+def changed(**fields: Any) -> tuple[Any, int]:
+    made = FaultOrder(action="change", **fields)
+    found = change(made, 200, {"content-type": "application/json"}, json.dumps(REAL).encode())
+    assert dict(found.headers)["content-length"] == str(len(found.body))
+    return json.loads(found.body), found.places
+
+
+def test_what_set_reaches() -> None:
+    assert changed(set={"data.id": "abc"})[0]["data"]["id"] == "abc"
+    assert changed(set={"data.new": None}) == ({**REAL, "data": {**REAL["data"], "new": None}}, 1)  # type: ignore[dict-item]
+    items, places = changed(set={"data.items.*.n": 0})
+    assert ([item.get("n") for item in items["data"]["items"]], places) == ([0, 0, 0], 3)
+    assert changed(set={"data.items.1.n": 9})[0]["data"]["items"][1] == {"n": 9}
+    assert changed(set={"data.items.-1": None})[0]["data"]["items"][-1] is None
+    for path in ("data.items.9.n", "data.items.9", "data.none.n", "data.id.n", "data.items.x"):
+        assert changed(set={path: 0}) == (REAL, 0)
+
+
+def test_what_remove_reaches() -> None:
+    assert changed(remove=["success", "data.items.*.n"]) == (
+        {"data": {"id": 7, "items": [{}, {}, {"m": 3}]}},
+        3,
+    )
+    assert changed(remove=["data.items.*"])[0]["data"]["items"] == []
+    assert changed(remove=["data.items.0"])[0]["data"]["items"] == [{"n": 2}, {"m": 3}]
+    assert changed(remove=["nothing", "data.items.3", "data.id.x"]) == (REAL, 0)
+
+
+@pytest.mark.parametrize(("way", "length"), [("length", 5), ("connection", 10)])
+def test_a_body_cut_in_half(way: Any, length: int) -> None:
+    made = FaultOrder(action="change", truncate=way)
+    found = change(made, 200, {"content-length": "10", "etag": "x"}, b"0123456789")
+    assert (found.body, found.closes) == (b"01234", way == "connection")
+    assert dict(found.headers) == {"etag": "x", "content-length": str(length)}
+
+
+def test_an_answer_that_is_no_json_stays_as_it_is() -> None:
+    found = change(FaultOrder(action="change", set={"a": 1}), 200, {}, b"<xml/>")
+    assert (found.body, found.places) == (b"<xml/>", 0)
+
+
+# --- exchanges ------------------------------------------------------------------------------------------
+
+
+def arrive(book: FaultBook, vendor: str = "fanfare") -> Any:
+    return book.arrive(vendor=vendor, operation="do", method="GET", path="/x", query="", paths=["/x"])
+
+
+def test_an_order_aimed_by_number_is_for_s3_too() -> None:
+    book = FaultBook(Exchanges(ManualClock(), 10))
+    arrive(book)
+    order(book, exchange=2)
+    assert arrive(book, "s3")[1] is None
+    assert arrive(book, "s3")[1] is not None
+    assert book.lines() == []
+
+
+def test_with_a_filter_it_begins_at_the_number() -> None:
+    book = FaultBook(Exchanges(ManualClock(), 10))
+    order(book, exchange=2, vendor="s3", times=2)
+    hit = [arrive(book, vendor)[1] is not None for vendor in ("s3", "fanfare", "s3", "fanfare", "s3", "s3")]
+    assert hit == [False, False, True, False, True, False]
+
+
+def test_exchanges_are_numbered_and_forgotten() -> None:
+    exchanges = Exchanges(ManualClock(), 2)
+    made = [
+        exchanges.begin(
+            vendor="s3", operation="X", method="GET", path="/b", query="partNumber=3&uploadId=s&x"
+        )
+        for _ in range(3)
+    ]
+    exchanges.end(made[0])
+    page = exchanges.page()
+    assert ([item.number for item in page.exchanges], page.last, page.under_way) == ([2, 3], 3, 2)
+    assert page.exchanges[0].query == "partNumber=3&uploadId=...&x"
+    assert not exchanges.wait_idle(0)
+    exchanges.clear()
+    assert exchanges.page().model_dump() == {"exchanges": [], "last": 0, "under_way": 2}
+    for item in made[1:]:
+        exchanges.end(item)
+    assert exchanges.wait_idle(0)
+    assert made[1].status == 0
+
+
+# --- what waits -----------------------------------------------------------------------------------------
+
+
+def held(book: FaultBook, **fields: Any) -> tuple[Any, Any]:
+    ident = order(book, action="hold", **fields)
+    exchange, fault = arrive(book)
+    assert fault.id == ident
+    return fault, book.hold(fault, exchange.number)
+
+
+def test_a_hold_ends_when_it_is_released() -> None:
+    book = FaultBook()
+    fault, wait = held(book)
+    assert (wait() > 0, [line.held for line in book.lines()]) == (True, [[1]])
+    assert arrive(book)[1] is None
+    assert (book.release(fault.id), wait(), wait.dropped) == (1, 0, False)
+    book.let_go(fault, 1)
+    assert (book.lines(), book.release(fault.id)) == ([], None)
+
+
+@pytest.mark.parametrize("drop", [False, True])
+def test_clearing_ends_a_hold(drop: bool) -> None:
+    book = FaultBook()
+    fault, wait = held(book)
+    assert (book.clear(drop=drop), wait(), wait.dropped) == (1, 0, drop)
+    book.let_go(fault, 1)
+    assert book.lines() == []
+
+
+def test_what_was_cleared_while_it_arrived_does_not_wait() -> None:
+    book = FaultBook()
+    order(book, action="delay", seconds=600)
+    exchange, fault = arrive(book)
+    book.clear(drop=True)
+    wait = book.hold(fault, exchange.number)
+    assert (wait(), wait.dropped) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("fields", "ends"),
+    [
+        ({"action": "hold"}, True),
+        ({"action": "delay"}, False),
+        ({"action": "hold", "abandoned": "done"}, False),
+        ({"action": "delay", "abandoned": "dropped"}, True),
+        ({"action": "delay", "when": "after"}, True),
+    ],
+)
+def test_whether_a_call_outlives_its_caller(fields: dict[str, Any], ends: bool) -> None:
+    assert FaultOrder(**fields).ends_abandoned is ends
+
+
+# --- refusing -------------------------------------------------------------------------------------------
+
+
+class FakeDoor:
+    def __init__(self) -> None:
+        self.moves: list[str] = []
+
+    def close(self) -> None:
+        self.moves.append("close")
+
+    def open(self) -> None:
+        self.moves.append("open")
+
+
+def test_a_port_is_closed_before_the_answer_before() -> None:
+    book = FaultBook()
+    door = book.doors["api"] = FakeDoor()
+    ident = order(book, action="refuse", exchange=2, seconds=600)
+    assert (door.moves, book.before_answer("api")) == ([], False)
+    arrive(book)
+    assert door.moves == []
+    assert (book.before_answer("api"), book.before_answer("s3"), door.moves) == (True, False, ["close"])
+    assert book.release(ident) == 1
+    assert (door.moves, book.before_answer("api"), book.lines()) == (["close", "open"], False, [])
+
+
+def test_a_refusal_ends_by_itself() -> None:
+    book = FaultBook()
+    door = book.doors["s3"] = FakeDoor()
+    order(book, action="refuse", vendor="s3", seconds=0.01)
+    deadline = time.monotonic() + 5
+    while door.moves != ["close", "open"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    assert book.lines() == []
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"action": "refuse", "operation": "x"},
+        {"action": "refuse", "when": "after"},
+        {"action": "change", "when": "before", "status": 200},
+        {"action": "change"},
+        {"action": "answer", "remove": ["x"]},
+        {"action": "drop", "when": "during"},
+    ],
+)
+def test_fields_that_do_not_go_together(fields: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        FaultOrder(**fields)
 
 
 # --- the layer ------------------------------------------------------------------------------------------
