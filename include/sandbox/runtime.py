@@ -241,6 +241,8 @@ class Sandbox:
         # asked before the server has them: it may close the first one
         ports = [opened.getsockname()[1] for opened in (listener, admin_listener)]
         self._serve(app, listener, admin_listener)
+        # the first thing at the end: what a fault holds up would keep the servers waiting
+        self._undo.callback(self.faults.clear, drop=True)
         api_url, admin_url = (_url(shown, port) for port in ports)
         return SandboxHandle(
             api_url=api_url,

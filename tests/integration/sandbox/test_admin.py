@@ -205,6 +205,29 @@ def test_in_process_step_by_step() -> None:
         sandbox.stop()
 
 
+def test_it_stops_while_faults_go_on() -> None:
+    sandbox = Sandbox(SandboxSettings(bucket="stopping"))
+    running = Running(sandbox.start().ready_info())
+    sandbox.faults.add(FaultOrder(vendor="fanfare", action="hold"))
+
+    def called() -> None:
+        with pytest.raises(requests.ConnectionError):
+            running.fanfare().send("GET", "/audiences")
+
+    thread = threading.Thread(target=called)
+    thread.start()
+    wait_for(lambda: [line.held for line in sandbox.faults.lines()] == [[1]])
+    for vendor in (None, "s3"):
+        sandbox.faults.add(FaultOrder(action="refuse", vendor=vendor, seconds=600))
+    sandbox.stop()
+    thread.join(TIMEOUT)
+    assert not thread.is_alive()
+    assert sandbox.faults.lines() == []
+    # everything is free again
+    with running_sandbox(SandboxSettings(bucket="stopping")) as handle:
+        Running(handle.ready_info()).fanfare().audience()
+
+
 def test_in_process_with_a_clock_of_one_s_own() -> None:
     clock = ManualClock()
     settings = SandboxSettings(bucket="in-process", scan_interval=0.02, processing_delay=3600)
