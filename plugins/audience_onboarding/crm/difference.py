@@ -65,39 +65,55 @@ class Difference:
 
 
 def difference(
-    file: CrmFile, previous: Path | None, *, workdir: Path, workers: Workers, budget: int
+    file: CrmFile,
+    previous: Path | None,
+    *,
+    attempts: Sequence[Path] = (),
+    workdir: Path,
+    workers: Workers,
+    budget: int,
 ) -> Difference:
     """Compare a list with the snapshot of the last one.
 
     Columns that identify nobody one by one, but do together (those of an address), count as one value. It is in
     ``opt_out`` only where it identifies somebody: a postal code alone would take a neighbourhood along.
 
+    What became of an attempt that nobody has confirmed is not known: it may have added its rows, taken out what it has
+    not, both, or nothing. So a row counts as there only where the last list and each attempt have it, and a value as
+    gone only where neither has it.
+
     :param file: the new list.
     :param previous: the snapshot; ``None`` for the first load, which is all opt-in.
+    :param attempts: snapshots of what was begun after that, and is not confirmed.
     :param workdir: a private directory that outlives the result.
     :param workers: that outlive the result.
     :param budget: bytes of memory to use, roughly; two bytes a row come on top.
-    :raises SourceNotFoundError: the snapshot is not there.
+    :raises SourceNotFoundError: a snapshot is not there.
     :raises SourceFormatError: it is no snapshot, or a damaged one.
     :raises ConfigurationError: it does not fit the layout of the list, or there is no room to spill.
     """
-    if previous is None:
+    paths = [*([] if previous is None else [previous]), *attempts]
+    snapshots = [open_snapshot(path, file.layout) for path in paths]
+    if not snapshots:
         return Difference(file if file.rows else None, None, 0)
-    snapshot = open_snapshot(previous, file.layout)
 
     def compare(work: _Work) -> Difference:
-        values = _Values(snapshot.layout)
+        values = _Values(snapshots[0].layout)
         new = work.keys("new", values, _hashed(file, workers))
-        old = work.keys("old", values, snapshot.frames(workers), whole_rows_only=True)
-        new_in_old = work.found(new, old, values.row)
-        old_in_new = work.found(old, new, values.row)
-        opt_in = work.file("opt-in", file.layout, _rows(file.frames(), ~new_in_old))
+        is_there = np.full(file.rows, previous is not None)
+        changed = []
+        for number, snapshot in enumerate(snapshots):
+            old = work.keys(f"old-{number}", values, snapshot.frames(workers), whole_rows_only=True)
+            is_there &= work.found(new, old, values.row)
+            changed.append((snapshot, ~work.found(old, new, values.row)))
+        opt_in = work.file("opt-in", file.layout, _rows(file.frames(), ~is_there))
         opt_out = None
-        if not old_in_new.all():
-            opt_out = _opt_out(work, values, new, snapshot, ~old_in_new)
-        return Difference(opt_in, opt_out, int(new_in_old.sum()))
+        if any(rows.any() for _, rows in changed):
+            opt_out = _opt_out(work, values, new, changed)
+        return Difference(opt_in, opt_out, int(is_there.sum()))
 
-    return _done(compare, file.rows + snapshot.rows, workdir, workers, budget)
+    rows = file.rows + sum(snapshot.rows for snapshot in snapshots)
+    return _done(compare, rows, workdir, workers, budget)
 
 
 def merged(file: CrmFile, previous: Path, *, workdir: Path, workers: Workers, budget: int) -> CrmFile:
@@ -140,27 +156,36 @@ def removed(file: CrmFile, previous: Path, *, workdir: Path, workers: Workers, b
     return _done(remove, file.rows + snapshot.rows, workdir, workers, budget)
 
 
-def _opt_out(work: _Work, values: _Values, new: _Keys, snapshot: Snapshot, changed: Mask) -> CrmFile | None:
+def _opt_out(
+    work: _Work, values: _Values, new: _Keys, changed: Sequence[tuple[Snapshot, Mask]]
+) -> CrmFile | None:
     """Values of those rows that are not there as they were: all others are in the new list."""
-    rows = work.store("changed")
+    leaving = [
+        _leaving(work, values, new, number, snapshot, rows)
+        for number, (snapshot, rows) in enumerate(changed)
+        if rows.any()
+    ]
+    return work.file("opt-out", values.layout, chain.from_iterable(leaving), distinct=True)
+
+
+def _leaving(
+    work: _Work, values: _Values, new: _Keys, number: int, snapshot: Snapshot, changed: Mask
+) -> Iterator[pl.DataFrame]:
+    rows = work.store(f"changed-{number}")
     keys = work.keys(
-        "changed",
+        f"changed-{number}",
         values,
         _kept_in(rows, _rows(snapshot.frames(work.workers), changed)),
         identifying_only=True,
     )
     # Values that identify nobody have no key, so that they are not held, nor gone.
     gone = {key: ~work.found(keys, new, key) & work.present(keys, key) for key in values.keys}
-
-    def leaving() -> Iterator[pl.DataFrame]:
-        start = 0
-        for frame in rows.all():
-            here = slice(start, start + frame.height)
-            start += frame.height
-            masks = {key: pl.Series(mask[here]) for key, mask in gone.items()}
-            yield values.only(frame, masks)
-
-    return work.file("opt-out", values.layout, leaving(), distinct=True)
+    start = 0
+    for frame in rows.all():
+        here = slice(start, start + frame.height)
+        start += frame.height
+        masks = {key: pl.Series(mask[here]) for key, mask in gone.items()}
+        yield values.only(frame, masks)
 
 
 def _hashed(file: CrmFile, workers: Workers) -> Iterator[pl.DataFrame]:

@@ -258,6 +258,78 @@ def test_the_vendor_has_the_new_list_after_opt_out_and_opt_in(layout: Layout) ->
     check()
 
 
+class Vendor:
+    """Drops each record that holds a value of an opt-out, and adds the rows of an opt-in."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        self.records: set[Row] = set()
+
+    def opt_out(self, rows: Sequence[Row]) -> None:
+        gone = set().union(*(values_of(self.layout, row) for row in rows))
+        self.records = {record for record in self.records if not values_of(self.layout, record) & gone}
+
+    def opt_in(self, rows: Sequence[Row]) -> None:
+        self.records |= set(rows)
+
+
+@LAYOUTS
+def test_what_became_of_attempts_does_not_matter(layout: Layout) -> None:
+    """The vendor may have taken in the opt-out of an attempt, its opt-in, both or neither."""
+
+    @settings(max_examples=40, deadline=None)
+    @given(
+        confirmed=st.none() | rows_strategy(layout),
+        attempts=st.lists(st.tuples(rows_strategy(layout), st.booleans(), st.booleans()), max_size=3),
+        rows=rows_strategy(layout),
+    )
+    def check(
+        confirmed: list[Row] | None, attempts: list[tuple[list[Row], bool, bool]], rows: list[Row]
+    ) -> None:
+        vendor = Vendor(layout)
+        with lab() as made:
+            previous: Path | None = None
+            begun: list[Path] = []
+            if confirmed is not None:
+                previous = made.snapshot(layout, confirmed)
+                vendor.opt_in([finished(layout, row) for row in confirmed])
+            for attempt, is_out, is_in in [*attempts, (rows, True, True)]:
+                file = made.file(layout, attempt)
+                found = difference(file, previous, attempts=begun, **made.means)
+                if is_out:
+                    vendor.opt_out(sent(found.opt_out))
+                if is_in:
+                    vendor.opt_in(sent(found.opt_in))
+                begun.append(made.snapshot(layout, attempt))
+
+        wanted = {finished(layout, row) for row in rows}
+        assert wanted <= vendor.records
+        values = set().union(*(values_of(layout, row) for row in wanted))
+        assert all(values_of(layout, record) <= values for record in vendor.records)
+
+    check()
+
+
+def test_an_attempt_of_the_same_list_changes_nothing(here: Lab) -> None:
+    """So that a retry sends the same two files."""
+    old: list[Row] = [(ANNA, ONE), (BOB, TWO)]
+    new: list[Row] = [(BOB, TWO), (CARL, THREE)]
+    file, previous = here.file(HASHED, new), here.snapshot(HASHED, old)
+
+    first = difference(file, previous, **here.means)
+    again = difference(file, previous, attempts=[here.snapshot(HASHED, new)], **here.means)
+
+    assert first.opt_in is not None
+    assert first.opt_out is not None
+    assert again.opt_in is not None
+    assert again.opt_out is not None
+    assert (again.opt_in.content_id, again.opt_out.content_id, again.unchanged) == (
+        first.opt_in.content_id,
+        first.opt_out.content_id,
+        1,
+    )
+
+
 @settings(max_examples=25, deadline=None)
 @given(old=rows_strategy(PHONES), new=rows_strategy(PHONES))
 def test_the_vendor_has_exactly_the_new_list_where_a_row_is_a_value(old: list[Row], new: list[Row]) -> None:
