@@ -234,6 +234,10 @@ class UploadConflictError(TerminalError):
     """The key is taken by an object with other content, and the run did not say ``supersede``."""
 
 
+class SecondFileError(TerminalError):
+    """A file for the audience was put on the same day, and the definition allows no second one."""
+
+
 class ConditionalWriteUnsupportedError(TerminalError):
     """The endpoint cannot write "only if absent", so it could overwrite a file that was sent before."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date, timedelta
 from fnmatch import fnmatchcase
@@ -13,6 +14,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 from airflow.sdk.definitions.context import Context
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
+from audience_onboarding.base.comparing import (
+    MIRROR,
+    OPT_OUT,
+    REPLACE,
+    Comparison,
+    StateFolder,
+    compared,
+)
 from audience_onboarding.base.connections import s3_client
 from audience_onboarding.base.operators import Hook, Id, PlatformOperator
 from audience_onboarding.base.sensors import DEFERRAL_GRACE
@@ -31,7 +40,7 @@ from audience_onboarding.errors import (
 from audience_onboarding.orchestration.failures import failure_of, terminal_errors_fail
 from audience_onboarding.orchestration.ids import is_missing
 from audience_onboarding.orchestration.load_date import parse_load_date, resolve_load_date
-from audience_onboarding.orchestration.memory import LAST_LOAD_KEY, load_key
+from audience_onboarding.orchestration.memory import LAST_LOAD_KEY, load_identity, load_key
 from audience_onboarding.orchestration.ordering import EarlierLoadsTrigger, ask_airflow
 
 if TYPE_CHECKING:
@@ -41,8 +50,16 @@ if TYPE_CHECKING:
 ORDER_POLL_INTERVAL = 10.0
 """Seconds between two looks at the earlier runs that a load waits for."""
 
-REPLACE = "replace"
-OPT_OUT = "opt-out"
+__all__ = [
+    "MIRROR",
+    "OPT_OUT",
+    "REPLACE",
+    "OnboardCrmOperator",
+    "Rejects",
+    "Sending",
+    "StateFolder",
+    "summary",
+]
 
 _MIB = 1024 * 1024
 
@@ -55,12 +72,26 @@ class Sending:
     :param mode: one of the operator's modes.
     :param load_date: the day that it is about.
     :param supersede: whether it may take the place of what was sent for that day.
+    :param comparison: with the last confirmed load, where the operator has a folder of snapshots.
     """
 
     load: PreparedLoad
     mode: str
     load_date: date
     supersede: bool
+    comparison: Comparison | None = None
+
+    @property
+    def identity(self) -> str:
+        """What tells this load from any other."""
+        return load_identity(self.load_date.isoformat(), self.mode, self.load.content_id)
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What the result of the task says of the comparison."""
+        if self.comparison is None:
+            return {}
+        return {"changes": self.comparison.counts(), "snapshot": self.comparison.snapshot}
 
 
 @dataclass(frozen=True)
@@ -92,10 +123,11 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
     :param guards: what has to hold before anything is sent; :class:`..crm.guards.Guards` has defaults.
     :param ignore_guards: send although a guard says no; it is logged, and part of the result (templated).
     :param rejects: where rejected rows and fields are written to, masked; without it they are only counted.
+    :param state: where a snapshot of what the audience holds is kept, to compare the next list with; needs ``asset``.
     :param timezone: in which a run's moment becomes a load date.
     :param load_date: ``YYYY-MM-DD`` (templated); default the run's, see :mod:`..orchestration.load_date`.
-    :param supersede: let other content take the place of what was sent for this day, and let a ``replace`` go back to
-        an older day than the last confirmed one, which is skipped otherwise (templated).
+    :param supersede: let other content take the place of what was sent for this day, and let a ``replace`` or
+        ``mirror`` go back to an older day than the last confirmed one, which is skipped otherwise (templated).
     :param is_dry_run: do everything but send and write, then skip the tasks after this one (templated).
     :param in_order_of: id of the task that ends a load; where given, loads of earlier days that are under way are
         waited for in the triggerer.
@@ -105,7 +137,9 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
     """
 
     modes: ClassVar[tuple[str, ...]]
-    """What a file can do to an audience of the platform; the first one is the default."""
+    """What a load can do to an audience of the platform; the first one is the default."""
+    modes_with_state: ClassVar[frozenset[str]] = frozenset()
+    """Those of them that need ``state``."""
     profile: FileProfile
     """What the file looks like."""
 
@@ -131,6 +165,7 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
         guards: Guards | None = None,
         ignore_guards: bool | str = False,
         rejects: Rejects | None = None,
+        state: StateFolder | None = None,
         timezone: str = "UTC",
         load_date: str | None = None,
         supersede: bool | str = False,
@@ -151,6 +186,7 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
         self.guards = guards or Guards()
         self.ignore_guards = ignore_guards
         self.rejects = rejects
+        self.state = state
         self.timezone = timezone
         self.load_date = load_date
         self.supersede = supersede
@@ -172,6 +208,10 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
         :param target: what :meth:`target` has given.
         :return: ``audience_id``, ``uploaded`` (whether something was sent) and what the sensor wants to know.
         """
+
+    def audience_of(self, target: Any) -> Id | None:
+        """The id of what :meth:`target` has given, ``None`` where sending creates it."""
+        return None if target is None else target.id
 
     def check(self) -> None:
         """Check what can be checked before anything is read.
@@ -280,19 +320,23 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
         dry_run = as_bool(self.is_dry_run)
         self.check()
         rejects = self._rejects_url(context, load_date, url)
+        self._check_state(url)
         target = None if dry_run and is_missing(self.audience_id) else self.target(context)
         try:
-            with prepare(
-                open_source(options, load_date, s3_client=lambda: s3_client(connection)),
-                columns=columns,
-                profile=self.profile,
-                country=options.country,
-                memory_limit_mib=self.memory_limit_mib,
-                progress=self._log_progress,
-                when_all_rejected=lambda found: self._write_rejects(
-                    found.read(), found.count, None if dry_run else rejects
-                ),
-            ) as load:
+            with ExitStack() as stack:
+                load = stack.enter_context(
+                    prepare(
+                        open_source(options, load_date, s3_client=lambda: s3_client(connection)),
+                        columns=columns,
+                        profile=self.profile,
+                        country=options.country,
+                        memory_limit_mib=self.memory_limit_mib,
+                        progress=self._log_progress,
+                        when_all_rejected=lambda found: self._write_rejects(
+                            found.read(), found.count, None if dry_run else rejects
+                        ),
+                    )
+                )
                 self.log.info("%s", summary(load.report))
                 result = {
                     "load_date": load_date.isoformat(),
@@ -305,16 +349,22 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
                 failures = self.guards.failures(
                     load.report, mode=mode, last_rows=self._last_rows(context, mode, load_date)
                 )
+                result["rejects_file"] = self._write_rejects(
+                    load.rejects(), load.rejects_count, None if dry_run else rejects
+                )
+                comparison = self._comparison(context, stack, load, mode, load_date, target)
+                if comparison is not None and not any(each.setting == "max_shrink" for each in failures):
+                    failures += comparison.failures(self.guards)
                 result["guards"] = {
                     "ignored": as_bool(self.ignore_guards),
                     "failed": [str(failure) for failure in failures],
                 }
                 if dry_run:
-                    self._end_dry_run(context, result)
-                result["rejects_file"] = self._write_rejects(load.rejects(), load.rejects_count, rejects)
+                    del result["rejects_file"]
+                    self._end_dry_run(context, result, comparison)
                 self._let_pass(failures)
-                sending = Sending(load, mode, load_date, supersede=as_bool(self.supersede))
-                return {**result, **self.send(context, target, sending)}
+                sending = Sending(load, mode, load_date, as_bool(self.supersede), comparison)
+                return {**result, **self.send(context, target, sending), **sending.told}
         except SourceNotFoundError as error:
             if options.if_missing != "skip" or is_under_way:
                 raise
@@ -324,6 +374,33 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
                 raise
             reason = f"The source is empty, so there is nothing to load: {error}"
         raise AirflowSkipException(reason)
+
+    def _comparison(
+        self,
+        context: Context,
+        stack: ExitStack,
+        load: PreparedLoad,
+        mode: str,
+        load_date: date,
+        target: Any,
+    ) -> Comparison | None:
+        if self.state is None:
+            return None
+        found = stack.enter_context(
+            compared(
+                load,
+                state=self.state,
+                memory=self._memory(context),
+                audience_id=self.audience_of(target),
+                load_date=load_date.isoformat(),
+                mode=mode,
+                memory_limit_mib=self.memory_limit_mib,
+                warn=self.log.warning,
+            )
+        )
+        counts = ", ".join(f"{name} {count:,}" for name, count in found.counts().items())
+        self.log.info("Compared with the last confirmed load: %s", counts or "it is not known what changes")
+        return found
 
     def _log_progress(self, progress: Progress) -> None:
         rate = progress.rows / progress.seconds if progress.seconds else 0
@@ -351,23 +428,47 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
         is_earlier = str(last.get("load_date", "")) <= load_date.isoformat()
         return last["rows_sent"] if last.get("mode") == mode and is_earlier else None
 
-    def _end_dry_run(self, context: Context, result: dict[str, Any]) -> NoReturn:
+    def _end_dry_run(
+        self, context: Context, result: dict[str, Any], comparison: Comparison | None
+    ) -> NoReturn:
         """Report what a run would do."""
         mode, rows, failed = result["mode"], result["rows_sent"], result["guards"]["failed"]
         for failure in failed:
             self.log.warning("A guard would stop this load: %s", failure)
-        report = {
-            **result,
-            "would_add": 0 if mode == OPT_OUT else rows,
-            # What a whole list takes out is known to the vendor only.
-            "would_remove": None if mode in WHOLE_LIST else rows if mode == OPT_OUT else 0,
-        }
+        adds: int | None = 0 if mode == OPT_OUT else rows
+        # What a whole list takes out is known to the vendor only.
+        removes: int | None = None if mode in WHOLE_LIST else rows if mode == OPT_OUT else 0
+        if comparison is not None and comparison.base.confirmed is not None:
+            adds, removes = comparison.adds, comparison.removes
+        report = {**result, "would_add": adds, "would_remove": removes}
         context["ti"].xcom_push(key="dry_run", value=report)
         verdict = f" {len(failed)} of the guards would stop it." if failed else ""
         raise AirflowSkipException(
             f"Dry run: {rows} rows would be sent, nothing was.{verdict} "
             "The counts are above and under XCom 'dry_run'"
         )
+
+    def _check_state(self, source: str) -> None:
+        if self.state is None:
+            return
+        if self.asset is None:
+            raise ConfigurationError(
+                what="A folder of snapshots needs an asset, which remembers the confirmed one",
+                next_step="Give 'asset', or leave out 'state'",
+            )
+        url = f"{self.state.folder.rstrip('/')}/snapshot.parquet"
+        if self.is_read_by_the_vendor(url):
+            raise ConfigurationError(
+                what="Snapshots may not lie where the vendor looks for files",
+                where=url,
+                next_step="Name a bucket or folder of your own under 'state'",
+            )
+        if _is_one_of(url, source):
+            raise ConfigurationError(
+                what="Snapshots would lie among the files of the source, and be read as one of them",
+                where=url,
+                next_step="Name another folder under 'state'",
+            )
 
     def _rejects_url(self, context: Context, load_date: date, source: str) -> str | None:
         from audience_onboarding.storage.rejects import rejects_url
@@ -414,10 +515,11 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
             return None
         day = sending.load_date.isoformat()
         record = self._memory(context).get(key or load_key(day, sending.mode))
-        if not isinstance(record, dict) or (record.get("load_date"), record.get("audience_id")) != (
-            day,
-            audience_id,
-        ):
+        if not isinstance(record, dict) or (
+            record.get("load_date"),
+            record.get("audience_id"),
+            record.get("mode", sending.mode),
+        ) != (day, audience_id, sending.mode):
             return None
         if record.get("content_id") == sending.load.content_id:
             self.log.info("This load is confirmed already, by run %s: nothing is sent", record.get("run_id"))
@@ -443,8 +545,8 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
             )
 
     def _check_not_superseded(self, context: Context, mode: str, load_date: date) -> None:
-        """Skip a ``replace`` that would put an older list in the place of a newer one, unless told to supersede."""
-        if mode != REPLACE or self.asset is None or as_bool(self.supersede):
+        """Skip an older list that would take the place of a newer one, unless told to supersede."""
+        if mode not in WHOLE_LIST or self.asset is None or as_bool(self.supersede):
             return
         last = self._memory(context).get(LAST_LOAD_KEY)
         if isinstance(last, dict) and load_date.isoformat() < str(last.get("load_date", "")):
@@ -454,9 +556,16 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
             )
 
     def _mode(self) -> str:
-        if self.mode not in self.modes:
+        without_state = self.modes_with_state if self.state is None else frozenset()
+        allowed = [mode for mode in self.modes if mode not in without_state]
+        if self.mode in without_state:
             raise ConfigurationError(
-                what=f"{self.mode!r} is no mode", next_step=f"Allowed are {', '.join(self.modes)}"
+                what=f"{self.mode!r} needs 'state', a folder for snapshots of what the audience holds",
+                next_step=f"Give one; without it, {', '.join(allowed)} are allowed",
+            )
+        if self.mode not in allowed:
+            raise ConfigurationError(
+                what=f"{self.mode!r} is no mode", next_step=f"Allowed are {', '.join(allowed)}"
             )
         return self.mode
 

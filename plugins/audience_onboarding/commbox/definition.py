@@ -18,9 +18,16 @@ class CountWait(Wait):
 
 
 class CommBoxDefinition(AudienceDefinition):
-    """A static audience on CommBox; each load replaces its customers."""
+    """A static audience on CommBox. What is sent replaces its customers, whatever the mode: to add to them or take some
+    out, the list that results is made here."""
 
-    modes: ClassVar = {"replace": "replace: replace all customers of the audience"}
+    modes: ClassVar = {
+        "replace": "replace: replace all customers of the audience",
+        "mirror": "mirror: the same, but nothing is sent where nothing has changed",
+        "opt-in": "opt-in: add the customers",
+        "opt-out": "opt-out: take the customers out",
+    }
+    modes_with_state: ClassVar[frozenset[str]] = frozenset({"opt-in", "opt-out"})
     found_by_name: ClassVar[bool] = True
     profile: ClassVar = COMMBOX_AUDIENCE
 
@@ -33,6 +40,15 @@ class CommBoxDefinition(AudienceDefinition):
     def _no_description(self) -> CommBoxDefinition:
         if self.description is not None:
             raise ValueError("description: this platform's audiences have none")
+        return self
+
+    @model_validator(mode="after")
+    def _one_after_the_other(self) -> CommBoxDefinition:
+        if self.state is not None and self.upload.wait_for_earlier_loads != "confirmed":
+            raise ValueError(
+                "upload.wait_for_earlier_loads: with 'state', it has to be 'confirmed': each list is made of the last "
+                "confirmed one"
+            )
         return self
 
 

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.definitions.context import Context
 
+from audience_onboarding.base.comparing import MIRROR, OPT_IN, OPT_OUT, REPLACE
 from audience_onboarding.base.onboarding import OnboardCrmOperator, Sending
 from audience_onboarding.base.operators import PlatformOperator
 from audience_onboarding.commbox.connected import CommBoxConnected
 from audience_onboarding.commbox.hooks import CommBoxHook
 from audience_onboarding.commbox.links import CommBoxPortalLink
 from audience_onboarding.commbox.models import Audience
+from audience_onboarding.crm.guards import WHOLE_LIST
 from audience_onboarding.crm.profiles import COMMBOX_AUDIENCE
-from audience_onboarding.errors import ConfigurationError, NotFoundError
+from audience_onboarding.errors import ConfigurationError, NotFoundError, UploadConflictError
 from audience_onboarding.http import FileContent
 from audience_onboarding.orchestration.failures import terminal_errors_fail
 from audience_onboarding.orchestration.ids import is_missing, text_id
 from audience_onboarding.orchestration.memory import AUDIENCE_KEY, LAST_LOAD_KEY, Memory
+
+if TYPE_CHECKING:
+    from audience_onboarding.crm.output import CrmFile
 
 CHUNK = 1024 * 1024
 """Bytes of the file that are in memory at a time."""
@@ -96,7 +101,11 @@ class CommBoxFindAudienceOperator(CommBoxOperator):
 
 
 class CommBoxOnboardCrmOperator(CommBoxOperator, OnboardCrmOperator[CommBoxHook, str]):
-    """Read a CRM extract and put its phone numbers into a static audience, in the place of what was there.
+    """Read a CRM extract and put its phone numbers into a static audience.
+
+    What is sent takes the place of what was there, whatever the mode: ``replace`` and ``mirror`` send the list
+    (``mirror`` only if it has changed), ``opt-in`` and ``opt-out`` what the audience held after the last confirmed
+    load, with the list added or taken out. So these two need ``state``.
 
     The audience is created with the list if there is none of its name. **The numbers travel as they are, not hashed**:
     the vendor messages people.
@@ -115,7 +124,8 @@ class CommBoxOnboardCrmOperator(CommBoxOperator, OnboardCrmOperator[CommBoxHook,
         "commbox_conn_id",
     )
     operator_extra_links = (CommBoxPortalLink(),)
-    modes = ("replace",)
+    modes = (REPLACE, MIRROR, OPT_IN, OPT_OUT)
+    modes_with_state = frozenset({OPT_IN, OPT_OUT})
     profile = COMMBOX_AUDIENCE
 
     def __init__(self, *, audience_name: str, **kwargs: Any) -> None:
@@ -130,21 +140,23 @@ class CommBoxOnboardCrmOperator(CommBoxOperator, OnboardCrmOperator[CommBoxHook,
         return client.check_static(client.load_audience(text_id(self.audience_id)))
 
     def send(self, context: Context, target: Any, sending: Sending) -> dict[str, Any]:
-        """Create the audience with the list, or replace the one it has."""
+        """Create the audience with what it is to hold, or replace what it has."""
         before: Audience | None = target
         client = self.hook.client
-        load = sending.load
-        if load.size is None:
+        self._check_known(before, sending)
+        content = self._content(before, sending)
+        if content.size is None:
             raise ConfigurationError(
                 what="A compressed file is sent", next_step="CommBox takes plain ones only"
             )
         file = FileContent(
             name=f"{sending.load_date:%Y%m%d}.csv",
             content_type="text/csv",
-            size=load.size,
-            chunks=lambda: load.chunks(CHUNK),
+            size=content.size,
+            chunks=lambda: content.chunks(CHUNK),
         )
-        sent = _Sent(self._memory(context), sending)
+        memory = self._memory(context)
+        sent = _Sent(memory, sending, content)
         created: list[str] = []
 
         def create() -> str:
@@ -165,50 +177,145 @@ class CommBoxOnboardCrmOperator(CommBoxOperator, OnboardCrmOperator[CommBoxHook,
                 self.audience_name,
                 create=create,
                 find=find,
-                sent={"name": self.audience_name, "rows": load.report.rows_sent},
+                sent={"name": self.audience_name, "rows": content.rows},
             )
             audience_id = text_id(self._ensure(context, AUDIENCE_KEY, creation))
         CommBoxPortalLink.show(self, client.settings, audience_id=audience_id)
         if not created:
-            confirmed = self._confirmed_before(context, audience_id, sending, key=LAST_LOAD_KEY)
-            if confirmed is not None and sent.was_the_last():
-                return {
-                    "audience_id": audience_id,
-                    "uploaded": False,
-                    "confirmed": {name: confirmed.get(name) for name in CONFIRMED},
-                }
+            confirmed = self._nothing_to_send(context, audience_id, before, sending, sent)
+            if confirmed is not None:
+                return {"audience_id": audience_id, "uploaded": False, "confirmed": confirmed}
             with sent.noted():
                 client.replace_audience(audience_id, file=file)
         self.log.info(
             "%s audience %s with %s customers",
             "Created" if created else "Replaced the customers of",
             audience_id,
-            load.report.rows_sent,
+            content.rows,
         )
-        return {"audience_id": audience_id, "uploaded": True, "created": bool(created)}
+        members = {} if content is sending.load else {"members": content.rows}
+        return {"audience_id": audience_id, "uploaded": True, "created": bool(created), **members}
+
+    def _check_known(self, before: Audience | None, sending: Sending) -> None:
+        """To add to a list or take out of it, one has to know what is in it.
+
+        :raises ConfigurationError: there is no snapshot of it.
+        :raises UploadConflictError: another load was sent, and is not confirmed.
+        """
+        comparison = sending.comparison
+        if sending.mode not in self.modes_with_state or comparison is None:
+            return
+        where = self.audience_name if before is None else f"audience {before.id}"
+        is_empty = sending.mode == OPT_IN and (before is None or before.user_count == 0)
+        if comparison.base.confirmed is None and not is_empty and not comparison.is_begun:
+            raise ConfigurationError(
+                what=f"It is not known who is in the audience, so that nobody can be {_DONE[sending.mode]}",
+                where=where,
+                why="CommBox replaces lists as a whole and shows nobody; there is no snapshot of a confirmed load",
+                next_step="Load the whole list once with mode replace: it leaves a snapshot",
+            )
+        others = comparison.others_begun
+        if others and not sending.supersede:
+            last = others[-1]
+            raise UploadConflictError(
+                what=f"The load of {last.load_date} ({last.mode}) was begun and is not confirmed, so that it is not "
+                "known who is in the audience",
+                where=where,
+                next_step="Run that load again, then clear this task. To build on the last confirmed load instead, "
+                "run this one with 'supersede': what the other one has changed is undone then",
+            )
+
+    def _content(self, before: Audience | None, sending: Sending) -> CrmFile:
+        """What the audience is to hold.
+
+        :raises ConfigurationError: nobody would be left in it.
+        """
+        comparison = sending.comparison
+        if sending.mode not in self.modes_with_state or comparison is None:
+            return sending.load
+        if comparison.base.confirmed is None:
+            # There is nobody in it.
+            comparison.after, comparison.keeps = sending.load, True
+            comparison.adds, comparison.removes = sending.load.rows, 0
+        if comparison.after is None:
+            raise ConfigurationError(
+                what="This opt-out would leave nobody in the audience, so nothing is sent",
+                where=self.audience_name if before is None else f"audience {before.id}",
+                why="CommBox's pages do not say what it makes of an empty list, and show no way to delete an audience",
+                next_step="Empty or delete the audience in the console",
+            )
+        return comparison.after
+
+    def _nothing_to_send(
+        self, context: Context, audience_id: str, before: Audience | None, sending: Sending, sent: _Sent
+    ) -> dict[str, Any] | None:
+        """What the sensor is told where the audience is as it should be; ``None`` where something has to be sent."""
+        comparison = sending.comparison
+        if sending.mode in self.modes_with_state and comparison is not None:
+            record = self._confirmed_before(context, audience_id, sending)
+            if record is None or sending.supersede:
+                record = _as_it_is(audience_id, before) if comparison.changes_nothing else None
+        else:
+            record = self._confirmed_before(context, audience_id, sending, key=LAST_LOAD_KEY)
+            if record is None and sending.mode == MIRROR:
+                record = self._unchanged(context, audience_id, before, sending)
+            if record is not None and not sent.was_the_last():
+                record = None
+        return record and {name: record.get(name) for name in CONFIRMED}
+
+    def _unchanged(
+        self, context: Context, audience_id: str, before: Audience | None, sending: Sending
+    ) -> dict[str, Any] | None:
+        """Whether a list is that of the last confirmed load, of whatever day."""
+        comparison = sending.comparison
+        if comparison is not None and comparison.base.confirmed is not None:
+            return _as_it_is(audience_id, before) if comparison.changes_nothing else None
+        last = self._memory(context).get(LAST_LOAD_KEY)
+        is_same = (
+            isinstance(last, dict)
+            and last.get("mode") in WHOLE_LIST
+            and (last.get("audience_id"), last.get("content_id")) == (audience_id, sending.load.content_id)
+        )
+        return _as_it_is(audience_id, before) if is_same else None
 
     def _has_id(self, context: Context) -> bool:
         record = self._memory(context).get(AUDIENCE_KEY)
         return record is not None and not (isinstance(record, dict) and "id" not in record)
 
 
+_DONE = {OPT_IN: "added", OPT_OUT: "taken out"}
+
+
+def _as_it_is(audience_id: str, before: Audience | None) -> dict[str, Any]:
+    return {"audience_id": audience_id, "user_count": before.user_count if before else None}
+
+
 class _Sent:
     """Which list was sent last, confirmed or not: what is confirmed may have been replaced since."""
 
-    def __init__(self, memory: Memory, sending: Sending) -> None:
+    def __init__(self, memory: Memory, sending: Sending, content: CrmFile) -> None:
         self._memory = memory
-        self._list = {
-            "load_date": sending.load_date.isoformat(),
-            "content_id": sending.load.content_id,
-        }
+        self._comparison = sending.comparison
+        self._is_mirror = sending.mode == MIRROR
+        self._list = {"load_date": sending.load_date.isoformat(), "content_id": content.content_id}
 
     @contextmanager
     def noted(self) -> Iterator[None]:
         """Note the list before it is sent, and once more when it surely was."""
+        if self._comparison is not None:
+            # What is sent is all that the audience holds then.
+            self._comparison.begin(is_whole=True)
         self._memory.set(LAST_SENT_KEY, {**self._list, "is_through": False})
         yield
         self._memory.set(LAST_SENT_KEY, {**self._list, "is_through": True})
 
     def was_the_last(self) -> bool:
         """Whether nothing else can have been sent since."""
-        return self._memory.get(LAST_SENT_KEY) in (None, {**self._list, "is_through": True})
+        last = self._memory.get(LAST_SENT_KEY)
+        if self._is_mirror and isinstance(last, dict):
+            if self._comparison is not None and self._comparison.base.confirmed is not None:
+                # In another order, it is another file of the same list.
+                return bool(last.get("is_through")) and not self._comparison.others_begun
+            # The same list, of whatever day.
+            last = {**last, "load_date": self._list["load_date"]}
+        return last in (None, {**self._list, "is_through": True})

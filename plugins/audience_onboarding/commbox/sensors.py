@@ -70,7 +70,7 @@ class CommBoxUserCountSensor(CommBoxConnected, PlatformSensor[CommBoxHook]):
         return CommBoxUserCountTrigger(
             conn_id=self.commbox_conn_id,
             audience_id=self._waited_for,
-            rows=self.upload["rows_sent"] if self.upload else None,
+            rows=self.upload.get("members", self.upload["rows_sent"]) if self.upload else None,
             minimum_share=self.minimum_share,
             poll_interval=self.poke_interval,
             deadline=deadline,

@@ -367,20 +367,19 @@ class GuardLimits(Model):
         )
 
 
-class Rejects(Model):
-    """Where the list of rejected rows and fields of each load goes; it holds masked samples only."""
+def _own_folder(value: str) -> str:
+    if "{" in value or "}" in value:
+        raise ValueError("no placeholders here: the load date is part of the file's name")
+    return _known_scheme(value)
 
-    path: Name
-    """A folder or ``s3://bucket/prefix``. The file is ``<path>/<audience key>/<load date>-<run>.csv``."""
+
+class OwnFolder(Model):
+    """A folder of the owner's that each audience has a folder of its own in."""
+
+    path: Annotated[Name, AfterValidator(_own_folder)]
+    """A folder or ``s3://bucket/prefix``."""
     aws_connection: Name | None = None
     """For an ``s3://`` path; default ``aws_default``."""
-
-    @field_validator("path")
-    @classmethod
-    def _known_place(cls, value: str) -> str:
-        if "{" in value or "}" in value:
-            raise ValueError("no placeholders here: the load date is part of the file's name")
-        return _known_scheme(value)
 
     def folder(self, base: Path, key: str) -> str:
         """The folder of an audience.
@@ -391,9 +390,27 @@ class Rejects(Model):
         return f"{resolved(self.path, base).rstrip('/')}/{key}"
 
 
+class Rejects(OwnFolder):
+    """Where the list of rejected rows and fields of each load goes; it holds masked samples only. The file is
+    ``<path>/<audience key>/<load date>-<run>.csv``."""
+
+
+class State(OwnFolder):
+    """Where a snapshot of what the audience holds is kept after each confirmed load: hashes, or where the platform
+    takes values as they are, these. The file is ``<path>/<audience key>/<load date>-<content>.parquet``."""
+
+    keep: int = Field(2, ge=2)
+    """How many confirmed snapshots are kept: the last one, and those before it."""
+
+
+Mode = Literal["opt-in", "opt-out", "replace", "mirror"]
+
+
 class Upload(Model):
     """What happens to the extract."""
 
+    mode: Mode | None = None
+    """What a load does to the audience; default the platform's first. Not each platform has each of them."""
     wait_for_earlier_loads: Literal["confirmed", "uploaded"] = "confirmed"
     """Until when a scheduled or backfilled load waits for those of earlier days: until the vendor has taken them in, so
     that each wait is about one upload, or only until they are sent."""
@@ -452,6 +469,10 @@ class AudienceDefinition(Model):
 
     modes: ClassVar[Mapping[str, str]]
     """What a load can do to an audience of the platform, and how the form says it; the first is usual."""
+    modes_with_state: ClassVar[frozenset[str]] = frozenset()
+    """Those of them that need ``state``."""
+    why_not: ClassVar[str] = ""
+    """Why the platform has no other modes."""
     found_by_name: ClassVar[bool] = False
     """Whether the audience is looked up at the vendor by its name, so that no two definitions may share one."""
     profile: ClassVar[FileProfile]
@@ -478,6 +499,8 @@ class AudienceDefinition(Model):
     guards: GuardLimits = GuardLimits()
     rejects: Rejects | None = None
     """Without it, the rejected rows are counted only."""
+    state: State | None = None
+    """Needed by modes that compare a list with what the audience holds."""
     upload: Upload = Upload()
     schedule: Schedule | None = None
     """Without one, it is loaded by hand only."""
@@ -492,6 +515,24 @@ class AudienceDefinition(Model):
         if self.file_profile.compression not in self.compressions:
             raise ValueError(f"file.compression: this platform takes {_named(self.compressions)}")
         return self
+
+    @model_validator(mode="after")
+    def _mode_is_one_of_the_platform(self) -> AudienceDefinition:
+        wanted, allowed = self.upload.mode, _named(self.allowed_modes)
+        if self.state is not None and not self.modes_with_state:
+            raise ValueError(
+                f"state: {self.platform} has no mode that compares a list with the one before; allowed is {allowed}"
+            )
+        if wanted is None or wanted in self.allowed_modes:
+            return self
+        if wanted in self.modes:
+            raise ValueError(
+                f"upload.mode: on {self.platform}, '{wanted}' needs 'state', a folder for snapshots of what the "
+                f"audience holds; without it, allowed is {allowed}"
+            )
+        raise ValueError(
+            f"upload.mode: {self.platform} has no '{wanted}', as {self.why_not}; allowed is {allowed}"
+        )
 
     @model_validator(mode="after")
     def _columns_fit_the_platform(self) -> AudienceDefinition:
@@ -538,9 +579,15 @@ class AudienceDefinition(Model):
         return self.file.applied_to(self.profile)
 
     @property
+    def allowed_modes(self) -> dict[str, str]:
+        """The modes that a run may choose from, and how the form says them."""
+        without = self.modes_with_state if self.state is None else frozenset()
+        return {mode: label for mode, label in self.modes.items() if mode not in without}
+
+    @property
     def mode(self) -> str:
         """What a load does to the audience, unless a run says otherwise."""
-        return str(getattr(self.upload, "mode", next(iter(self.modes))))
+        return self.upload.mode or next(iter(self.modes))
 
     @property
     def timezone(self) -> str:

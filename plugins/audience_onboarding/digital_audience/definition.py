@@ -58,8 +58,9 @@ class S3Upload(Upload):
     """The connection of type ``aws`` for the vendor's bucket."""
     bucket: Text | None = None
     """Default: the one that the AWS connection names."""
-    mode: Literal["opt-in", "opt-out", "replace"] = "opt-in"
-    """``opt-in`` adds the records, ``opt-out`` removes them, ``replace`` replaces the entire record set."""
+    second_file_same_day: Literal["warn", "fail", "wait"] = "warn"
+    """What a load does where another one has put a file for the audience on the same day (UTC): the vendor recommends
+    one at most."""
 
 
 class StateWait(Wait):
@@ -130,7 +131,9 @@ class DigitalAudienceDefinition(AudienceDefinition):
         "opt-in": "opt-in: add the records",
         "opt-out": "opt-out: remove the matching records",
         "replace": "replace: replace the entire record set",
+        "mirror": "mirror: add and remove what has changed since the last confirmed load",
     }
+    modes_with_state: ClassVar[frozenset[str]] = frozenset({"mirror"})
     profile: ClassVar = DIGITAL_AUDIENCE_S3
     compressions: ClassVar[tuple[str, ...]] = ("none", "gzip")
 
@@ -149,12 +152,13 @@ class DigitalAudienceDefinition(AudienceDefinition):
         return self
 
     @model_validator(mode="after")
-    def _rejects_are_not_the_vendors(self) -> DigitalAudienceDefinition:
-        if self.rejects is not None and self.upload.bucket is not None:
-            folder = f"{self.rejects.path.rstrip('/')}/{self.key}/"
-            if is_read_by_the_vendor(folder, bucket=self.upload.bucket):
+    def _own_folders_are_not_the_vendors(self) -> DigitalAudienceDefinition:
+        for name, place in (("rejects", self.rejects), ("state", self.state)):
+            if place is None or self.upload.bucket is None:
+                continue
+            if is_read_by_the_vendor(f"{place.path.rstrip('/')}/{self.key}/", bucket=self.upload.bucket):
                 raise ValueError(
-                    f"rejects.path: the vendor reads {VENDOR_PREFIX} in this bucket; use another place"
+                    f"{name}.path: the vendor reads {VENDOR_PREFIX} in this bucket; use another place"
                 )
         return self
 

@@ -31,6 +31,21 @@ from audience_onboarding.errors import (
 from audience_onboarding.orchestration.ids import number_id
 
 
+def audience_failed(subject: str, message: str) -> AudienceFailedError:
+    """The error of a file that the vendor could not take in.
+
+    :param subject: whose file.
+    :param message: what the vendor shows.
+    """
+    return AudienceFailedError(
+        what=f"{subject} has failed",
+        where="Digital Audience",
+        why=message,
+        next_step="The vendor's portal shows the reason in the audience's log; mend the file, then run the "
+        "load with 'supersede'",
+    )
+
+
 class _DigitalAudienceSensor(DigitalAudienceConnected, PlatformSensor[DigitalAudienceHook]):
     operator_extra_links = (DigitalAudiencePortalLink(),)
 
@@ -90,23 +105,22 @@ class DigitalAudienceAudienceStateSensor(_DigitalAudienceSensor):
 
     def failure(self, message: str) -> TerminalError:
         """The vendor could not take in the file."""
-        return AudienceFailedError(
-            what=f"{self.subject} has failed",
-            where="Digital Audience",
-            why=message,
-            next_step="The vendor's portal shows the reason in the audience's log; mend the file, then run the "
-            "load with 'supersede'",
-        )
+        return audience_failed(self.subject, message)
+
+    def known_result(self) -> dict[str, Any] | None:
+        """A load that changes nothing was not sent."""
+        return self.upload.get("confirmed") if self.upload else None
 
     def trigger(self, *, deadline: float) -> DigitalAudienceAudienceStateTrigger:
         """The wait itself."""
         upload = self.upload or {}
+        awaited = upload.get("awaited") or {"mode": upload.get("mode"), "rows": upload.get("rows_sent")}
         return DigitalAudienceAudienceStateTrigger(
             conn_id=self.digital_audience_conn_id,
             audience_id=self._waited_for,
             baseline=upload.get("baseline"),
-            mode=upload.get("mode"),
-            rows=upload.get("rows_sent"),
+            mode=awaited["mode"],
+            rows=awaited["rows"],
             success_states=self.success_states,
             failure_states=self.failure_states,
             pending_states=self.pending_states,

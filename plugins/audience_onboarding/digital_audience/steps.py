@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import Asset
@@ -58,6 +59,13 @@ def send(definition: DigitalAudienceDefinition, **common: Any) -> DigitalAudienc
     return DigitalAudienceOnboardCrmToS3Operator(
         bucket=definition.upload.bucket,
         aws_conn_id=definition.upload.aws_connection,
+        second_file_same_day=definition.upload.second_file_same_day,
+        success_states=definition.wait.success_states,
+        failure_states=definition.wait.failure_states,
+        pending_states=definition.wait.pending_states,
+        confirm_by=definition.wait.confirm_by,
+        poke_interval=definition.wait.poll_seconds,
+        processing_timeout=timedelta(hours=definition.wait.timeout_hours).total_seconds(),
         digital_audience_conn_id=definition.connection,
         **common,
     )

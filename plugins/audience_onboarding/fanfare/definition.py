@@ -22,6 +22,9 @@ class FanfareDefinition(AudienceDefinition):
     """A static list on Fanfare; each load adds its consumers."""
 
     modes: ClassVar = {"opt-in": "opt-in: add the consumers"}
+    why_not: ClassVar[str] = (
+        "its API has no operation that takes people out of a list, an import only adds them"
+    )
     found_by_name: ClassVar[bool] = True
     profile: ClassVar = FANFARE_IMPORT
 

@@ -16,6 +16,9 @@ from airflow.sdk.execution_time.context import NEVER_EXPIRE
 CAMPAIGN_KEY = "campaign"
 AUDIENCE_KEY = "audience"
 LAST_LOAD_KEY = "last_load"
+SNAPSHOTS_KEY = "snapshots"
+BEGUN_KEY = "begun"
+PUTS_KEY = "puts"
 
 
 class Memory(Protocol):
@@ -34,6 +37,11 @@ class Memory(Protocol):
 def load_key(load_date: str, mode: str) -> str:
     """The key of one confirmed load."""
     return f"load.{load_date}.{mode}"
+
+
+def load_identity(load_date: str, mode: str, content_id: str) -> str:
+    """What tells a load from any other: the same list of the same day, doing the same."""
+    return f"{load_date} {mode} {content_id}"
 
 
 def segment_key(target: str) -> str:

@@ -11,7 +11,9 @@ import pendulum
 from airflow.sdk import DAG, CronPartitionTimetable, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
-from audience_onboarding.base.onboarding import REPLACE, Rejects
+from audience_onboarding.base.comparing import StateFolder, confirm_snapshot
+from audience_onboarding.base.onboarding import Rejects
+from audience_onboarding.crm.guards import WHOLE_LIST
 from audience_onboarding.definitions import AudienceDefinition, Schedule, Source
 from audience_onboarding.orchestration.load_date import BACKFILL, run_type
 from audience_onboarding.orchestration.memory import LAST_LOAD_KEY, load_key, memory_of
@@ -25,7 +27,19 @@ from audience_onboarding.platforms import part_of
 
 log = logging.getLogger(__name__)
 
-KEPT_IF_KNOWN = ("invalid_values", "hash_mismatches", "files", "ignored_columns", "rejects_file", "guards")
+KEPT_IF_KNOWN = (
+    "invalid_values",
+    "hash_mismatches",
+    "files",
+    "ignored_columns",
+    "rejects_file",
+    "guards",
+    "changes",
+    "members",
+    "snapshot",
+    "s3_keys",
+    "same_day_files",
+)
 """What the record of a load keeps as well; a task that ran before an update may not have said it."""
 
 UPLOAD_TASK = "upload"
@@ -44,6 +58,7 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
     """
     asset = asset_of(definition)
     steps = part_of(definition.platform, "steps")
+    state = _state(definition, base)
     with DAG(
         dag_id=onboarding_dag_id(definition.key),
         auto_register=auto_register,
@@ -70,6 +85,7 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
             profile=definition.file_profile,
             guards=definition.guards.guards(),
             rejects=_rejects(definition, base),
+            state=state,
             audience_id=steps.ensure(definition, asset),
             mode="{{ params.mode }}",
             allow_raw=definition.allow_raw,
@@ -99,8 +115,10 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
             memory.set(load_key(record["load_date"], record["mode"]), record)
             last = memory.get(LAST_LOAD_KEY) or {}
             # What has replaced everything is the last load, also where a run went back to an older day on purpose.
-            if record["mode"] == REPLACE or record["load_date"] >= last.get("load_date", ""):
+            if record["mode"] in WHOLE_LIST or record["load_date"] >= last.get("load_date", ""):
                 memory.set(LAST_LOAD_KEY, record)
+            if state is not None:
+                confirm_snapshot(record, state=state, memory=memory)
             log.info("%s", _report(record, seen))
             return record
 
@@ -154,6 +172,13 @@ def _rejects(definition: AudienceDefinition, base: Path) -> Rejects | None:
     return Rejects(folder, definition.rejects.aws_connection or "aws_default")
 
 
+def _state(definition: AudienceDefinition, base: Path) -> StateFolder | None:
+    if definition.state is None:
+        return None
+    folder = definition.state.folder(base, definition.key)
+    return StateFolder(folder, definition.state.aws_connection or "aws_default", definition.state.keep)
+
+
 def _timetable(schedule: Schedule | None) -> CronPartitionTimetable | None:
     if schedule is None:
         return None
@@ -184,8 +209,8 @@ def _form(definition: AudienceDefinition) -> dict[str, Param]:
         "mode": Param(
             definition.mode,
             type="string",
-            enum=list(definition.modes),
-            values_display=dict(definition.modes),
+            enum=list(definition.allowed_modes),
+            values_display=definition.allowed_modes,
             title="Mode",
         ),
         "source": Param(
@@ -214,8 +239,8 @@ def _form(definition: AudienceDefinition) -> dict[str, Param]:
             type="boolean",
             title="Supersede",
             description_md="Overwrite what was sent for this day and mode, if the content differs; without it, that "
-            "is an error. Also lets *replace* go back to an older day than the last confirmed one, which is skipped "
-            "otherwise.",
+            "is an error. Also lets *replace* and *mirror* go back to an older day than the last confirmed one, which "
+            "is skipped otherwise.",
         ),
         "activate_on_backfill": Param(
             False,
@@ -259,6 +284,8 @@ def _report(record: dict[str, Any], seen: dict[str, Any]) -> str:
         f"  rejected    {record['rejected']:>10,}",
         *(f"    {reason}: {count:,}" for reason, count in sorted(record["rejected_by_reason"].items())),
         *([f"  rejects are listed in {record['rejects_file']}"] if record.get("rejects_file") else []),
+        *(f"  {name:<12}{count:>10,}" for name, count in record.get("changes", {}).items()),
+        *(f"  another file was put on the same day: {key}" for key in record.get("same_day_files", [])),
         *(f"  ignored: {failed}" for failed in record.get("guards", {}).get("failed", [])),
         *(
             f"  match rate {name}: {'unknown' if rate is None else f'{rate:.1%}'}"

@@ -93,7 +93,7 @@ class PublishResult:
     """How :func:`publish_object` ended.
 
     :param already_there: the key held the same content already, and nothing was written.
-    :param superseded: other content was overwritten, as the caller allowed.
+    :param superseded: an object was overwritten, as the caller allowed.
     :param parts: parts of the multipart upload; 0 for a plain PutObject and where nothing was written.
     :param metadata: user metadata of the object that is there now, by whomever it was written.
     """
@@ -373,13 +373,17 @@ def publish_object(  # noqa: PLR0913 (keyword-only, most with a default)
     metadata: Mapping[str, str] | None = None,
     part_size: int = DEFAULT_PART_SIZE,
     supersede: bool = False,
+    overwrites: Callable[[ExistingObject], bool] | None = None,
+    before_writing: Callable[[], object] | None = None,
     allow_unconditional: bool = False,
     content_type: str = "text/csv",
 ) -> PublishResult:
     """Bring this content under this key, once, whatever was tried before.
 
-    * The key holds the same content (by ``content-id`` in its metadata): nothing is written.
-    * It holds other content: :class:`UploadConflictError`, or overwritten where ``supersede`` says so.
+    * The key holds the same content (by ``content-id`` in its metadata): nothing is written, unless
+      ``overwrites`` says so.
+    * It holds other content: :class:`UploadConflictError`, or overwritten where ``supersede`` or ``overwrites``
+      says so.
     * It holds nothing: written under ``If-None-Match: *``, after aborting what a killed try left. Where
       another writer wins the race, or an earlier try of ours did arrive after all, the two rules above
       decide.
@@ -393,6 +397,9 @@ def publish_object(  # noqa: PLR0913 (keyword-only, most with a default)
     :param metadata: more user metadata; ``content-id`` is added.
     :param part_size: bytes, 5 MiB to 5 GiB.
     :param supersede: overwrite other content, provided that it is still what was there when we looked.
+    :param overwrites: asked about the object that is there: whether it has to be written anew, also with the same
+        content. As with ``supersede``, only that very object is overwritten.
+    :param before_writing: called when it is clear that something will be written, before it is.
     :param allow_unconditional: see :func:`upload_once`.
     :raises UploadConflictError: other content is there.
     :raises ConditionalWriteUnsupportedError: see :func:`upload_once`.
@@ -402,11 +409,14 @@ def publish_object(  # noqa: PLR0913 (keyword-only, most with a default)
     """
     target = _Target(client, bucket, key, content_id)
     existing = target.look(required=supersede)
-    if existing is not None:
+    is_anew = existing is not None and overwrites is not None and overwrites(existing)
+    if existing is not None and not is_anew:
         if existing.content_id == content_id:
             return target.already_there(existing)
         if not supersede:
             raise target.conflict(existing)
+    if before_writing is not None:
+        before_writing()
     try:
         abort_leftovers(client, bucket=bucket, key=key)
     except StorageAccessError:
@@ -424,7 +434,7 @@ def publish_object(  # noqa: PLR0913 (keyword-only, most with a default)
             chunks=chunks,
             metadata=metadata,
             part_size=part_size,
-            supersede=supersede,
+            supersede=supersede or is_anew,
             seen_etag=existing.etag if existing else None,
             size=size,
             allow_unconditional=allow_unconditional,

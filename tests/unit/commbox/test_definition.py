@@ -34,7 +34,7 @@ def test_what_is_not_given() -> None:
 
     assert DEFINITION is CommBoxDefinition
     assert (found.connection, found.id, found.wait.minimum_share) == ("commbox_default", None, 1.0)
-    assert (found.mode, list(found.modes)) == ("replace", ["replace"])
+    assert (found.mode, list(found.allowed_modes)) == ("replace", ["replace", "mirror"])
     assert found.found_by_name is True
 
 
@@ -78,7 +78,6 @@ def test_an_id_that_is_none_is_refused(audience_id: str) -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"upload": {"mode": "opt-in"}},
         {"upload": {"rows_per_import": 5}},
         {"upload": {"bucket": "x"}},
         {"campaign": {"name": "x"}},
@@ -87,3 +86,30 @@ def test_an_id_that_is_none_is_refused(audience_id: str) -> None:
 )
 def test_what_other_platforms_have_is_a_mistake_here(changes: dict[str, Any]) -> None:
     assert next(iter(changes)) in problem_of(**changes)
+
+
+@pytest.mark.parametrize("mode", ["opt-in", "opt-out"])
+def test_to_add_or_take_out_the_last_list_has_to_be_kept(mode: str) -> None:
+    assert (
+        f"upload.mode: on commbox, '{mode}' needs 'state', a folder for snapshots of what the audience holds; without "
+        "it, allowed is 'replace', 'mirror'"
+    ) in problem_of(upload={"mode": mode})
+    assert definition(upload={"mode": mode}, state={"path": "state"}).mode == mode
+
+
+def test_with_snapshots_there_are_all_modes() -> None:
+    assert list(definition(state={"path": "state"}).allowed_modes) == [
+        "replace",
+        "mirror",
+        "opt-in",
+        "opt-out",
+    ]
+
+
+def test_each_list_is_made_of_the_last_confirmed_one() -> None:
+    upload = {"wait_for_earlier_loads": "uploaded"}
+
+    assert "upload.wait_for_earlier_loads: with 'state', it has to be 'confirmed'" in problem_of(
+        upload=upload, state={"path": "state"}
+    )
+    assert definition(upload=upload).state is None

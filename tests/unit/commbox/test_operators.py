@@ -632,9 +632,18 @@ def test_without_consent_nothing_is_asked(vendor: Vendor, load: Any) -> None:
     assert vendor.changes == []
 
 
-@pytest.mark.parametrize("mode", ["opt-in", "opt-out", ""])
-def test_lists_are_only_replaced(vendor: Vendor, load: Any, mode: str) -> None:
-    with pytest.raises(AirflowFailException, match=r"is no mode.*Allowed are replace"):
+@pytest.mark.parametrize(
+    ("mode", "message"),
+    [
+        ("opt-in", "'opt-in' needs 'state', .*without it, replace, mirror are allowed"),
+        ("opt-out", "'opt-out' needs 'state', .*without it, replace, mirror are allowed"),
+        ("", "'' is no mode. Allowed are replace, mirror"),
+    ],
+)
+def test_without_a_folder_of_snapshots_lists_are_only_replaced(
+    vendor: Vendor, load: Any, mode: str, message: str
+) -> None:
+    with pytest.raises(AirflowFailException, match=message):
         load(mode=mode)
 
 

@@ -46,7 +46,8 @@ def test_what_is_left_out_has_a_default(write: Write) -> None:
 
     assert isinstance(definition, DigitalAudienceDefinition)
     assert definition.connection == "digital_audience_default"
-    assert (definition.upload.mode, definition.upload.aws_connection) == ("opt-in", "audience_s3")
+    assert (definition.mode, definition.upload.aws_connection) == ("opt-in", "audience_s3")
+    assert (definition.upload.second_file_same_day, definition.state) == ("warn", None)
     assert (definition.source.delimiter, definition.source.encoding, definition.source.country) == (
         ",",
         "utf-8",
@@ -94,6 +95,9 @@ def test_what_is_left_out_has_a_default(write: Write) -> None:
         {"guards": {"min_rows": 10, "max_shrink": 0.2, "max_rejected_share": 1, "on_empty": "skip"}},
         {"guards": {"min_rows": None, "max_shrink": None, "min_filled_share": None, "shares_from_rows": 1}},
         {"rejects": {"path": "rejects"}},
+        {"state": {"path": "state"}},
+        {"state": {"path": "s3://ours/state", "aws_connection": "our_s3", "keep": 5}},
+        {"state": {"path": "state"}, "upload": {"mode": "mirror", "second_file_same_day": "wait"}},
         {"rejects": {"path": "/var/rejects/"}},
         {"rejects": {"path": "s3://ours/rejects", "aws_connection": "our_s3"}},
         {"rejects": {"path": "s3://b/rejects"}, "upload": {"bucket": "b"}},
@@ -176,6 +180,11 @@ def test_what_a_definition_may_say(write: Write, changes: dict[str, Any]) -> Non
         ({"guards": {"shares_from_rows": 0}}, "guards.shares_from_rows"),
         ({"guards": {"on_empty": "ignore"}}, "guards.on_empty"),
         ({"rejects": {}}, "rejects.path"),
+        ({"state": {}}, "state.path"),
+        ({"state": {"path": "state/{load_date}"}}, "state.path"),
+        ({"state": {"path": "sftp://host/x"}}, "state.path"),
+        ({"state": {"path": "state", "keep": 1}}, "state.keep"),
+        ({"upload": {"second_file_same_day": "never"}}, "upload.second_file_same_day"),
         ({"rejects": {"path": "rejects/{load_date}"}}, "rejects.path"),
         ({"rejects": {"path": "{{ ds }}"}}, "rejects.path"),
         ({"rejects": {"path": "sftp://host/x"}}, "rejects.path"),
@@ -492,6 +501,35 @@ def test_each_audience_has_a_folder_of_rejects(path: str, folder: str) -> None:
 
     assert rejects is not None
     assert rejects.folder(Path("/project/include"), "x") == folder
+
+
+def test_each_audience_has_a_folder_of_snapshots() -> None:
+    made = DigitalAudienceDefinition.model_validate(
+        {"key": "x", **changed(state={"path": "s3://ours/state/"}, upload={"mode": "mirror"})}
+    )
+
+    assert made.state is not None
+    assert (made.state.folder(Path("/p"), "x"), made.state.keep) == ("s3://ours/state/x", 2)
+    assert list(made.allowed_modes) == ["opt-in", "opt-out", "replace", "mirror"]
+
+
+def test_a_mirror_needs_a_folder_of_snapshots(write: Write) -> None:
+    with pytest.raises(DefinitionError) as caught:
+        read_definition(write(changed(upload={"mode": "mirror"})))
+
+    assert (
+        "upload.mode: on digital_audience, 'mirror' needs 'state', a folder for snapshots of what the audience holds; "
+        "without it, allowed is 'opt-in', 'opt-out', 'replace'"
+    ) in str(caught.value)
+    made = read_definition(write(changed()))
+    assert list(made.allowed_modes) == ["opt-in", "opt-out", "replace"]
+
+
+def test_snapshots_never_lie_where_the_vendor_reads(write: Write) -> None:
+    given = changed(state={"path": "s3://b/onboard/x"}, upload={"bucket": "b"})
+
+    with pytest.raises(DefinitionError, match=r"state\.path: the vendor reads onboard/ in this bucket"):
+        read_definition(write(given))
 
 
 @pytest.mark.parametrize("path", ["s3://b/onboard", "s3://b/onboard/audience=7/", "s3://b//onboard/x"])

@@ -50,8 +50,21 @@ def test_raw_values_have_to_be_meant(allow_raw: Any) -> None:
 
 
 def test_lists_are_only_added_to() -> None:
-    assert list(FanfareDefinition.modes) == ["opt-in"]
-    assert "upload.mode" in problem_of(upload={"mode": "replace"})
+    assert list(definition().allowed_modes) == ["opt-in"]
+
+
+@pytest.mark.parametrize("mode", ["opt-out", "replace", "mirror"])
+def test_a_mode_that_the_api_has_no_operation_for_is_refused_with_the_reason(mode: str) -> None:
+    assert (
+        f"upload.mode: fanfare has no '{mode}', as its API has no operation that takes people out of a list, an import "
+        "only adds them; allowed is 'opt-in'"
+    ) in problem_of(upload={"mode": mode})
+
+
+def test_snapshots_would_be_kept_for_nothing() -> None:
+    assert (
+        "state: fanfare has no mode that compares a list with the one before; allowed is 'opt-in'"
+    ) in problem_of(state={"path": "state"})
 
 
 @pytest.mark.parametrize("rows", [1, 2, 99_999, 100_000])

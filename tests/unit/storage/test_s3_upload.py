@@ -332,3 +332,41 @@ def test_too_many_parts_of_unknown_size(monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(ConfigurationError, match="more than 2 parts"):
         upload_once(s3, bucket="b", key="k", chunks=chunks_of(LARGE), metadata={})  # type: ignore[arg-type]
     assert s3.calls[-1] == "abort_multipart_upload"
+
+
+# --- objects that have to be written anew -------------------------------------------------------------------
+
+
+def test_the_same_content_is_written_anew_where_the_caller_wants_it() -> None:
+    s3 = FakeS3(stored=CONTENT)
+
+    result = publish(s3, overwrites=lambda existing: existing.content_id == SHA)
+
+    assert (result.already_there, result.superseded) == (False, True)
+    assert s3.calls[-1] == "put_object"
+
+
+def test_only_the_object_that_was_seen_is_written_anew() -> None:
+    s3 = FakeS3(stored=CONTENT)
+
+    def meanwhile() -> None:
+        s3.stored, s3.metadata = b"other", {CONTENT_ID: "other"}
+
+    s3.before_commit = meanwhile
+    with pytest.raises(UploadConflictError):
+        publish(s3, overwrites=lambda existing: True)
+
+    assert s3.stored == b"other"
+
+
+def test_what_is_about_to_be_written_is_told_and_what_is_not_is_not() -> None:
+    told: list[str] = []
+    for stored, overwrites in ((None, False), (CONTENT, False), (CONTENT, True)):
+        s3 = FakeS3(stored=stored)
+        publish(
+            s3,
+            overwrites=lambda existing, anew=overwrites: anew,  # type: ignore[misc]
+            before_writing=lambda s3=s3: told.append("put_object" in s3.calls),  # type: ignore[misc]
+        )
+
+    assert told == [False, False]

@@ -1,0 +1,374 @@
+"""What each mode leaves in the audience: the vendor only replaces, so adding and taking out is done here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+
+from audience_onboarding.base.comparing import StateFolder
+from audience_onboarding.commbox.definition import CommBoxDefinition
+from audience_onboarding.commbox.hooks import CommBoxHook
+from audience_onboarding.commbox.operators import CommBoxOnboardCrmOperator
+from audience_onboarding.commbox.sensors import CommBoxUserCountSensor
+from audience_onboarding.orchestration.memory import audience_asset
+from audience_onboarding.pipelines import build_onboarding_dag, onboard
+from audience_onboarding.storage import snapshots
+from tests.fakes import task_context
+from tests.unit.commbox.conftest import static
+from tests.unit.commbox.test_operators import MONDAY, NAME, TUESDAY, WEDNESDAY, Vendor
+from tests.unit.effects import Effects, JsonStores, Killed
+from tests.unit.pipelines.conftest import function_of
+
+ASSET = audience_asset("commbox", "alerts")
+
+
+class World:
+    """An audience with its DAG's tasks that matter, and everything around them."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder = folder
+        self.effects = Effects()
+        self.stores = JsonStores(self.effects)
+        self.vendor = Vendor(self.effects)
+        self.state = StateFolder(str(folder / "state" / "alerts"))
+        self.context = task_context(stores=self.stores)
+        monkeypatch.setattr(CommBoxHook, "client", property(lambda hook: self.vendor))
+        monkeypatch.setattr(onboard, "get_current_context", lambda: self.context)
+        for name in ("save_snapshot", "delete_snapshot"):
+            monkeypatch.setattr(snapshots, name, self._counted(name, getattr(snapshots, name)))
+        definition = CommBoxDefinition.model_validate(
+            {
+                "key": "alerts",
+                "platform": "commbox",
+                "name": NAME,
+                "owner": "crm-team",
+                "allow_raw": True,
+                "source": {"path": "{load_date}.csv", "columns": {"phone": "Phone"}},
+                "state": {"path": "state"},
+            }
+        )
+        self.record_load = function_of(build_onboarding_dag(definition, base=folder), "record_load")
+
+    def _counted(self, name: str, function: Callable[..., None]) -> Callable[..., None]:
+        def call(*arguments: Any, **more: Any) -> None:
+            self.effects.before(name)
+            function(*arguments, **more)
+            self.effects.after()
+
+        return call
+
+    def send(self, day: str, people: str | None, mode: str, **changes: Any) -> dict[str, Any]:
+        """The task that sends; each of the people is a digit, ``None`` leaves the file as it is."""
+        if people is not None:
+            rows = "".join(f"061234567{digit}\n" for digit in people)
+            (self.folder / f"{day}.csv").write_text(f"Phone\n{rows}")
+        operator = CommBoxOnboardCrmOperator(
+            **{
+                "task_id": "upload",
+                "audience_name": NAME,
+                "source": str(self.folder / "{load_date}.csv"),
+                "columns": {"phone": "Phone"},
+                "allow_raw": True,
+                "asset": ASSET,
+                "load_date": day,
+                "mode": mode,
+                "state": self.state,
+                "memory_limit_mib": 128,
+                **changes,
+            }
+        )
+        found: dict[str, Any] = operator.execute(self.context)  # type: ignore[arg-type]
+        assert json.loads(json.dumps(found)) == found
+        return found
+
+    def confirm(self, load: dict[str, Any]) -> dict[str, Any]:
+        sensor = CommBoxUserCountSensor(task_id="wait", upload=load)
+        seen = sensor.known_result()
+        if seen is None:
+            event = sensor.trigger(deadline=0).look(self.vendor).event  # type: ignore[arg-type]
+            assert event is not None
+            seen = event["result"]
+        found: dict[str, Any] = self.record_load(load, seen)
+        return found
+
+    def run(self, day: str, people: str, mode: str, **changes: Any) -> dict[str, Any]:
+        return self.confirm(self.send(day, people, mode, **changes))
+
+    @property
+    def people(self) -> str:
+        (content,) = self.vendor.files.values()
+        return "".join(line[-1] for line in content.decode().split("\r\n")[1:-1])
+
+    def files(self) -> list[str]:
+        folder = Path(self.state.folder)
+        return sorted(path.name[:10] for path in folder.iterdir()) if folder.exists() else []
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    return World(tmp_path, monkeypatch)
+
+
+# --- add and take out ---------------------------------------------------------------------------------------
+
+
+def test_an_opt_in_keeps_who_is_there(world: World) -> None:
+    world.run(MONDAY, "123", "replace")
+
+    record = world.run(TUESDAY, "34", "opt-in")
+
+    assert world.people == "1234"
+    assert (record["rows_sent"], record["members"], record["user_count"]) == (2, 4, 4)
+    assert record["changes"] == {"added": 1, "removed": 0}
+    assert world.vendor.changes == [f"POST {NAME}", "PUT 31234"]
+
+
+def test_an_opt_out_takes_them_out(world: World) -> None:
+    world.run(MONDAY, "123", "replace")
+
+    record = world.run(TUESDAY, "29", "opt-out")
+
+    assert world.people == "13"
+    assert (record["rows_sent"], record["members"], record["user_count"]) == (2, 2, 2)
+    assert record["changes"] == {"added": 0, "removed": 1}
+
+
+def test_one_after_the_other(world: World) -> None:
+    world.run(MONDAY, "123", "opt-in")
+    world.run(TUESDAY, "1", "opt-out")
+    world.run(WEDNESDAY, "45", "opt-in")
+
+    assert world.people == "2345"
+    assert world.files() == [TUESDAY, WEDNESDAY]
+
+
+def test_the_first_opt_in_creates_the_audience(world: World) -> None:
+    record = world.run(MONDAY, "12", "opt-in")
+
+    assert world.people == "12"
+    assert "members" not in record
+    assert world.vendor.changes == [f"POST {NAME}"]
+
+
+@pytest.mark.parametrize("mode", ["opt-in", "opt-out"])
+def test_where_it_changes_nothing_nothing_is_sent(world: World, mode: str) -> None:
+    world.run(MONDAY, "123", "replace")
+
+    load = world.send(TUESDAY, "12" if mode == "opt-in" else "89", mode)
+
+    assert (load["uploaded"], load["confirmed"]) == (False, {"audience_id": "31234", "user_count": 3})
+    assert world.confirm(load)["load_date"] == TUESDAY
+    assert len(world.vendor.changes) == 1
+    assert world.files() == [MONDAY]
+
+
+@pytest.mark.parametrize("mode", ["opt-in", "opt-out"])
+def test_who_is_there_has_to_be_known(world: World, mode: str) -> None:
+    world.vendor.audiences["7"] = static("7", NAME, 5)
+
+    with pytest.raises(
+        AirflowFailException, match=r"not known who is in the audience.*once with mode replace"
+    ):
+        world.send(MONDAY, "12", mode)
+
+    assert world.vendor.changes == []
+
+
+def test_nobody_can_be_taken_out_of_an_audience_that_is_not_there(world: World) -> None:
+    with pytest.raises(AirflowFailException, match="so that nobody can be taken out"):
+        world.send(MONDAY, "12", "opt-out")
+
+    assert world.vendor.changes == []
+
+
+def test_an_audience_without_customers_holds_nobody(world: World) -> None:
+    world.vendor.audiences["7"] = static("7", NAME, 0)
+
+    world.run(MONDAY, "12", "opt-in")
+
+    assert world.people == "12"
+
+
+def test_an_audience_is_not_emptied(world: World) -> None:
+    world.run(MONDAY, "12", "replace")
+
+    with pytest.raises(AirflowFailException, match=r"would leave nobody in the audience.*Empty or delete"):
+        world.send(TUESDAY, "123", "opt-out")
+
+    assert world.people == "12"
+    assert world.files() == [MONDAY]
+
+
+@pytest.mark.parametrize("mode", ["opt-in", "opt-out"])
+def test_a_load_that_is_confirmed_is_not_sent_again_unless_told(world: World, mode: str) -> None:
+    world.run(MONDAY, "123", "replace")
+    world.run(TUESDAY, "34", mode)
+    # Now the other way round, so that it would change something.
+    world.run(TUESDAY, "34", "opt-out" if mode == "opt-in" else "opt-in")
+    changes = len(world.vendor.changes)
+
+    assert world.send(TUESDAY, None, mode)["uploaded"] is False
+    assert len(world.vendor.changes) == changes
+    assert world.send(TUESDAY, None, mode, supersede=True)["uploaded"] is True
+
+
+def test_other_content_of_a_day_needs_a_word(world: World) -> None:
+    world.run(MONDAY, "123", "replace")
+    world.run(TUESDAY, "4", "opt-in")
+
+    with pytest.raises(AirflowFailException, match=r"UploadConflictError.*2026-11-17 \(opt-in\)"):
+        world.send(TUESDAY, "5", "opt-in")
+
+    world.confirm(world.send(TUESDAY, None, "opt-in", supersede=True))
+    assert world.people == "12345"
+
+
+@pytest.mark.parametrize("mode", ["opt-in", "opt-out"])
+def test_upon_a_load_that_is_not_confirmed_nothing_is_built(world: World, mode: str) -> None:
+    world.run(MONDAY, "123", "replace")
+    world.send(TUESDAY, "1", "opt-out")
+
+    with pytest.raises(AirflowFailException, match=r"UploadConflictError.*2026-11-17 \(opt-out\) was begun"):
+        world.send(WEDNESDAY, "2", mode)
+    assert world.people == "23"
+
+    world.confirm(world.send(TUESDAY, None, "opt-out"))
+    world.run(WEDNESDAY, "2", mode)
+    assert world.people == ("23" if mode == "opt-in" else "3")
+
+
+def test_unless_told_to(world: World) -> None:
+    world.run(MONDAY, "123", "replace")
+    world.send(TUESDAY, "1", "opt-out")
+
+    world.confirm(world.send(WEDNESDAY, "4", "opt-in", supersede=True))
+
+    assert world.people == "1234"
+
+
+def test_a_whole_list_needs_no_confirmation_of_what_was_before(world: World) -> None:
+    world.run(MONDAY, "123", "replace")
+    world.send(TUESDAY, "1", "opt-out")
+
+    world.run(WEDNESDAY, "45", "replace")
+    world.run(WEDNESDAY, "6", "opt-in")
+
+    assert world.people == "456"
+
+
+def test_a_replace_after_an_opt_in_of_the_same_list_is_not_that_opt_in(world: World) -> None:
+    world.run(MONDAY, "123", "replace")
+    world.run(TUESDAY, "4", "opt-in")
+
+    assert world.send(TUESDAY, "4", "replace")["uploaded"] is True
+    assert world.people == "4"
+
+
+# --- mirror -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("with_state", [True, False])
+def test_a_mirror_replaces_and_sends_nothing_where_nothing_has_changed(
+    world: World, with_state: bool
+) -> None:
+    state = {} if with_state else {"state": None}
+    world.run(MONDAY, "123", "mirror", **state)
+
+    load = world.send(TUESDAY, "123", "mirror", **state)
+    assert (load["uploaded"], load["confirmed"]["user_count"]) == (False, 3)
+    world.confirm(load)
+    world.run(WEDNESDAY, "234", "mirror", **state)
+
+    assert world.people == "234"
+    assert world.vendor.changes == [f"POST {NAME}", "PUT 31234"]
+
+
+def test_with_snapshots_the_order_does_not_matter(world: World) -> None:
+    world.run(MONDAY, "123", "mirror")
+
+    assert world.send(TUESDAY, "321", "mirror")["uploaded"] is False
+    assert world.send(TUESDAY, "321", "mirror", state=None)["uploaded"] is True
+
+
+@pytest.mark.parametrize("with_state", [True, False])
+def test_what_is_confirmed_but_replaced_since_is_no_reason_to_send_nothing(
+    world: World, with_state: bool
+) -> None:
+    state = {} if with_state else {"state": None}
+    world.run(MONDAY, "123", "mirror", **state)
+    world.send(TUESDAY, "45", "mirror", **state)
+
+    world.run(WEDNESDAY, "123", "mirror", **state)
+
+    assert world.people == "123"
+
+
+def test_a_dry_run_knows_what_would_change(world: World) -> None:
+    world.run(MONDAY, "123", "replace")
+    world.effects.start()
+
+    for mode, adds, removes in (("replace", 1, 2), ("mirror", 1, 2), ("opt-in", 1, 0), ("opt-out", 0, 1)):
+        with pytest.raises(AirflowSkipException, match="Dry run"):
+            world.send(TUESDAY, "34", mode, is_dry_run=True, audience_id="31234")
+        report = world.context["ti"].pushed["dry_run"]
+        assert (report["would_add"], report["would_remove"]) == (adds, removes)
+
+    assert world.effects.names == []
+
+
+# --- killed -------------------------------------------------------------------------------------------------
+
+SENDING = ["set begun", "save_snapshot", "set begun", "set last_sent", "request", "set last_sent"]
+
+
+def test_the_points_are_all_there_are(world: World) -> None:
+    world.run(MONDAY, "123", "replace")
+    world.effects.start()
+
+    world.send(TUESDAY, "4", "opt-in")
+
+    assert world.effects.names == SENDING
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("number", range(1, len(SENDING) + 1))
+@pytest.mark.parametrize("mode", ["opt-in", "opt-out"])
+def test_a_task_that_is_killed_loses_nobody(world: World, mode: str, number: int, when: str) -> None:
+    world.run(MONDAY, "123", "replace")
+    world.effects.start(dies=(number, when))
+    with pytest.raises(Killed):
+        world.send(TUESDAY, "34", mode)
+    world.effects.start()
+
+    world.confirm(world.send(TUESDAY, None, mode))
+
+    assert world.people == ("1234" if mode == "opt-in" else "12")
+    world.run(WEDNESDAY, "5", "opt-in")
+    assert world.people == ("12345" if mode == "opt-in" else "125")
+    assert world.files() == [TUESDAY, WEDNESDAY]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("number", range(1, 9))
+def test_so_does_the_one_that_creates_the_audience(world: World, number: int, when: str) -> None:
+    world.effects.start(dies=(number, when))
+    with pytest.raises(Killed):
+        world.send(MONDAY, "12", "opt-in")
+    world.effects.start()
+    record = world.stores[ASSET].get("audience") or {}
+    if "intent" in record:
+        # Long enough ago to believe the vendor's list.
+        record["intent"]["at"] = "2020-01-01T00:00:00+00:00"
+        world.stores[ASSET].set("audience", record)
+
+    load = world.send(MONDAY, None, "opt-in")
+    world.confirm(load)
+
+    assert world.people == "12"
+    world.run(TUESDAY, "3", "opt-in")
+    assert world.people == "123"

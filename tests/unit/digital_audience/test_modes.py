@@ -1,0 +1,895 @@
+"""What each mode leaves in the audience, with bucket and vendor in memory, whatever dies in between."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import botocore.exceptions as boto
+import pytest
+import time_machine
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskDeferred
+
+from audience_onboarding.base.comparing import StateFolder
+from audience_onboarding.crm.guards import Guards
+from audience_onboarding.digital_audience import onboarding
+from audience_onboarding.digital_audience.hooks import DigitalAudienceHook
+from audience_onboarding.digital_audience.models import Audience
+from audience_onboarding.digital_audience.onboarding import DigitalAudienceOnboardCrmToS3Operator
+from audience_onboarding.digital_audience.sensors import DigitalAudienceAudienceStateSensor
+from audience_onboarding.digital_audience.settings import DigitalAudienceSettings
+from audience_onboarding.errors import TransientError
+from audience_onboarding.orchestration.memory import audience_asset
+from audience_onboarding.pipelines import build_onboarding_dag, onboard
+from audience_onboarding.storage import snapshots
+from tests.fakes import task_context
+from tests.unit.effects import Effects, JsonStores, Killed
+from tests.unit.pipelines.conftest import REMOVE, definition, function_of
+
+ASSET = audience_asset("digital_audience", "newsletter")
+MONDAY, TUESDAY, WEDNESDAY, THURSDAY = "2026-11-16", "2026-11-17", "2026-11-18", "2026-11-19"
+BUCKET = "vendor-bucket"
+OPT_OUT = "opt-out"
+OPT_IN = "opt-in"
+
+
+def hash_of(name: str) -> str:
+    return hashlib.sha256(f"{name}@example.com".encode()).hexdigest()
+
+
+def key_of(mode: str, day: str) -> str:
+    return f"onboard/audience=7/{mode}/{day.replace('-', '')}_000000.csv"
+
+
+def refusal(code: str, status: int, operation: str) -> boto.ClientError:
+    return boto.ClientError(
+        {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}, operation
+    )  # type: ignore[typeddict-item]
+
+
+class Bucket:
+    """S3, as far as one small file takes it; what is written waits for the vendor."""
+
+    def __init__(self, effects: Effects) -> None:
+        self.effects = effects
+        self.objects: dict[str, dict[str, Any]] = {}
+        self.written: list[str] = []
+        self.waiting: list[tuple[str, bytes]] = []
+        self.meta = SimpleNamespace(region_name="eu-central-1", endpoint_url="http://s3")
+
+    def head_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803
+        if Key not in self.objects:
+            raise refusal("404", 404, "HeadObject")
+        return self.objects[Key]
+
+    def head_bucket(self, *, Bucket: str) -> None:  # noqa: N803
+        pass
+
+    def get_paginator(self, name: str) -> Any:
+        return SimpleNamespace(paginate=lambda **_: [])
+
+    def put_object(self, *, Key: str, Body: bytes, Metadata: dict[str, str], **more: Any) -> dict[str, str]:  # noqa: N803
+        there = self.objects.get(Key)
+        if more.get("IfNoneMatch") == "*" and there is not None:
+            raise refusal("PreconditionFailed", 412, "PutObject")
+        if "IfMatch" in more and (there is None or there["ETag"] != more["IfMatch"]):
+            raise refusal("PreconditionFailed", 412, "PutObject")
+        self.effects.before(f"put {Key.split('/')[2]}")
+        self.objects[Key] = {
+            "ETag": f'"{len(self.written)}"',
+            "ContentLength": len(Body),
+            "LastModified": datetime.now(timezone.utc),
+            "Metadata": Metadata,
+        }
+        self.written.append(Key)
+        self.waiting.append((Key, Body))
+        self.effects.after()
+        return {"ETag": self.objects[Key]["ETag"]}
+
+
+class Vendor:
+    """Takes in what waits in the bucket when it is told to."""
+
+    def __init__(self, bucket: Bucket) -> None:
+        self.settings = DigitalAudienceSettings(
+            base_url="https://vendor.example", user_name="u", password="p"
+        )
+        self.bucket = bucket
+        self.members: set[frozenset[str]] = set()
+        self.state = "NODATA"
+        self.history: list[dict[str, Any]] = []
+        self.updated: datetime | None = None
+        self.fails = False
+        self._ticks = itertools.count()
+
+    def load_audience(self, audience_id: int) -> Audience:
+        entries = {str(number): entry for number, entry in enumerate(self.history)}
+        return Audience.model_validate(
+            {
+                "id": audience_id,
+                "audienceState": self.state,
+                "dataUpdated": self.updated,
+                "updated": self.updated,
+                "crmData": {"size": len(self.members), "history": {"history": entries}},
+            }
+        )
+
+    def process(self) -> None:
+        waiting, self.bucket.waiting = self.bucket.waiting, []
+        for key, body in waiting:
+            mode = key.split("/")[2]
+            lines = body.decode().split("\r\n")[1:-1]
+            rows = {frozenset(filter(None, line.split(","))) for line in lines}
+            self.updated = datetime(2026, 11, 16, tzinfo=timezone.utc) + timedelta(minutes=next(self._ticks))
+            if self.fails:
+                self.state = "FAILED"
+                continue
+            gone = set().union(*rows)
+            self.members = {
+                "opt-in": self.members | rows,
+                "replace": rows,
+                "opt-out": {row for row in self.members if not row & gone},
+            }[mode]
+            self.state = "READY"
+            self.history.append({"mode": mode, "totalRows": len(lines), "created": self.updated})
+
+    @property
+    def people(self) -> list[str]:
+        """Their names."""
+        names = {hash_of(name): name for name in "abcdefghijklmnopqrstuvwxyz"}
+        return sorted(names[value] for row in self.members for value in row)
+
+
+class World:
+    """An audience with its DAG's two tasks that matter, and everything around them."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder = folder
+        self.effects = Effects()
+        self.stores = JsonStores(self.effects)
+        self.bucket = Bucket(self.effects)
+        self.vendor = Vendor(self.bucket)
+        self.state = StateFolder(str(folder / "state" / "newsletter"))
+        monkeypatch.setattr(DigitalAudienceHook, "client", property(lambda hook: self.vendor))
+        monkeypatch.setattr(onboarding, "s3_client", lambda conn_id: self.bucket)
+        monkeypatch.setattr(onboard, "get_current_context", lambda: self.context)
+        for name in ("save_snapshot", "delete_snapshot"):
+            monkeypatch.setattr(snapshots, name, self._counted(name, getattr(snapshots, name)))
+        dag = build_onboarding_dag(
+            definition(
+                id=7, campaign=REMOVE, upload={"mode": "mirror", "bucket": BUCKET}, state={"path": "state"}
+            ),
+            base=folder,
+        )
+        self.record_load = function_of(dag, "record_load")
+        self.context = task_context(stores=self.stores)
+
+    def _counted(self, name: str, function: Any) -> Any:
+        def call(*arguments: Any, **more: Any) -> None:
+            self.effects.before(name)
+            function(*arguments, **more)
+            self.effects.after()
+
+        return call
+
+    @property
+    def memory(self) -> dict[str, Any]:
+        return self.stores[ASSET].content
+
+    def write(self, day: str, names: str) -> None:
+        rows = "".join(f"{name}@example.com\n" for name in names)
+        (self.folder / f"{day}.csv").write_text(f"E-mail\n{rows}")
+
+    def operator(self, day: str, mode: str, **changes: Any) -> DigitalAudienceOnboardCrmToS3Operator:
+        return DigitalAudienceOnboardCrmToS3Operator(
+            **{
+                "task_id": "upload",
+                "source": str(self.folder / "{load_date}.csv"),
+                "columns": {"email": "E-mail"},
+                "audience_id": 7,
+                "bucket": BUCKET,
+                "asset": ASSET,
+                "load_date": day,
+                "mode": mode,
+                "state": self.state,
+                "memory_limit_mib": 128,
+                **changes,
+            }
+        )
+
+    def send(self, day: str, mode: str = "mirror", **changes: Any) -> dict[str, Any]:
+        """Run the task to its end; where it waits, the vendor does its work meanwhile."""
+        operator = self.operator(day, mode, **changes)
+        try:
+            found = operator.execute(self.context)
+        except TaskDeferred as deferred:
+            found = self.resume(deferred, day, mode, **changes)
+        assert json.loads(json.dumps(found)) == found
+        return found  # type: ignore[no-any-return]
+
+    def resume(self, deferred: TaskDeferred, day: str, mode: str = "mirror", **changes: Any) -> Any:
+        self.vendor.process()
+        trigger: Any = deferred.trigger
+        event = trigger.look(self.vendor).event
+        assert event is not None
+        # Another process: only what the deferral carries is known.
+        method = getattr(self.operator(day, mode, **changes), deferred.method_name)
+        return method(self.context, event, **(deferred.kwargs or {}))
+
+    def wait(self, load: dict[str, Any]) -> dict[str, Any]:
+        """What the sensor sees."""
+        sensor = DigitalAudienceAudienceStateSensor(task_id="wait", upload=load)
+        known = sensor.known_result()
+        if known is not None:
+            return known
+        self.vendor.process()
+        event = sensor.trigger(deadline=0).look(self.vendor).event  # type: ignore[arg-type]
+        assert event is not None
+        assert event["status"] == "success"
+        return event["result"]  # type: ignore[no-any-return]
+
+    def confirm(self, load: dict[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any] = self.record_load(load, self.wait(load))
+        return found
+
+    def run(self, day: str, names: str, mode: str = "mirror", **changes: Any) -> dict[str, Any]:
+        """A whole run."""
+        self.write(day, names)
+        return self.confirm(self.send(day, mode, **changes))
+
+    def files(self) -> list[str]:
+        """The snapshots, by day."""
+        folder = Path(self.state.folder)
+        return sorted(path.name[:10] for path in folder.iterdir()) if folder.exists() else []
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    return World(tmp_path, monkeypatch)
+
+
+@pytest.fixture(autouse=True)
+def clock() -> Iterator[Any]:
+    """Each test begins at three in the morning."""
+    with time_machine.travel("2026-11-16T03:00:00Z", tick=False) as travel:
+        yield travel
+
+
+# --- mirror -------------------------------------------------------------------------------------------------
+
+
+def test_the_first_mirror_adds_everybody_and_takes_nobody_out(world: World) -> None:
+    record = world.run(MONDAY, "abc")
+
+    assert world.vendor.people == ["a", "b", "c"]
+    assert world.bucket.written == [key_of("opt-in", MONDAY)]
+    assert (record["mode"], record["rows_sent"], record["s3_key"]) == ("mirror", 3, key_of("opt-in", MONDAY))
+    assert record["changes"] == {"added": 3, "removed": 0, "unchanged": 0}
+    assert record["s3_keys"] == [key_of("opt-in", MONDAY)]
+    assert record["snapshot"].endswith(f"/state/newsletter/{MONDAY}-{record['content_id']}.parquet")
+    assert Path(record["snapshot"]).stat().st_mode & 0o777 == 0o600
+    assert world.memory["last_load"] == record
+
+
+def test_whom_others_have_put_there_stays_and_it_is_said(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.run(MONDAY, "xy", "opt-in")
+
+    world.run(TUESDAY, "ab")
+
+    assert world.vendor.people == ["a", "b", "x", "y"]
+    said = capsys.readouterr().out
+    assert "whoever is in the audience already, stays" in said
+    assert "run it once with mode 'replace'" in said
+
+
+def test_a_replace_begins_a_mirror(world: World) -> None:
+    world.run(MONDAY, "xy", "opt-in", state=None)
+    world.run(TUESDAY, "abx", "replace")
+
+    world.run(WEDNESDAY, "bc")
+
+    assert world.vendor.people == ["b", "c"]
+
+
+def test_a_mirror_takes_out_first_and_adds_when_the_vendor_is_through(world: World) -> None:
+    world.run(MONDAY, "abc")
+    world.write(TUESDAY, "bcde")
+
+    with pytest.raises(TaskDeferred) as deferred:
+        world.operator(TUESDAY, "mirror").execute(world.context)  # type: ignore[arg-type]
+
+    assert world.bucket.written[1:] == [key_of("opt-out", TUESDAY)]
+    trigger: Any = deferred.value.trigger
+    assert (trigger.expectation.mode, trigger.expectation.rows) == ("opt-out", 1)
+    assert trigger.look(world.vendor).event is None
+    load = world.resume(deferred.value, TUESDAY)
+    assert world.vendor.people == ["b", "c"]
+    assert world.bucket.written[2:] == [key_of("opt-in", TUESDAY)]
+    assert (load["uploaded"], load["rows_sent"]) == (True, 4)
+    assert load["awaited"] == {"mode": "opt-in", "rows": 2}
+    record = world.confirm(load)
+    assert world.vendor.people == ["b", "c", "d", "e"]
+    assert record["changes"] == {"added": 2, "removed": 1, "unchanged": 2}
+    assert record["s3_keys"] == [key_of("opt-out", TUESDAY), key_of("opt-in", TUESDAY)]
+
+
+@pytest.mark.parametrize(("names", "mode", "rows"), [("ab", "opt-out", 1), ("abcd", "opt-in", 1)])
+def test_where_one_file_does_there_is_one(world: World, names: str, mode: str, rows: int) -> None:
+    world.run(MONDAY, "abc")
+    world.write(TUESDAY, names)
+
+    load = world.send(TUESDAY)
+
+    assert world.bucket.written[1:] == [key_of(mode, TUESDAY)]
+    assert load["awaited"] == {"mode": mode, "rows": rows}
+    world.confirm(load)
+    assert world.vendor.people == list(names)
+
+
+def test_where_nothing_has_changed_nothing_is_sent_and_the_load_is_confirmed(world: World) -> None:
+    monday = world.run(MONDAY, "abc")
+    world.effects.start()
+
+    record = world.run(TUESDAY, "cab")
+
+    assert len(world.bucket.written) == 1
+    # record_load alone has written, and the snapshot stays the one it was.
+    assert world.effects.names == [f"set load.{TUESDAY}.mirror", "set last_load"]
+    assert (record["s3_key"], record["audience_state"], record["snapshot"]) == (
+        None,
+        "READY",
+        monday["snapshot"],
+    )
+    assert record["changes"] == {"added": 0, "removed": 0, "unchanged": 3}
+    assert world.memory["last_load"]["load_date"] == TUESDAY
+
+
+def test_a_load_that_is_confirmed_is_not_sent_again(world: World) -> None:
+    world.run(MONDAY, "abc")
+    world.run(TUESDAY, "bcd")
+    written = list(world.bucket.written)
+
+    again = world.send(TUESDAY)
+
+    assert (again["uploaded"], world.bucket.written) == (False, written)
+    assert world.confirm(again)["load_date"] == TUESDAY
+
+
+def test_other_content_of_a_day_needs_a_word_whatever_of_it_would_be_sent(world: World) -> None:
+    world.run(MONDAY, "abc")
+    # Only an opt-in file was sent for Tuesday, so that no object is in the way of an opt-out.
+    world.run(TUESDAY, "abcd")
+    world.write(TUESDAY, "bcd")
+
+    with pytest.raises(AirflowFailException, match=r"UploadConflictError.*2026-11-17 \(mirror\).*supersede"):
+        world.send(TUESDAY)
+    assert world.vendor.people == ["a", "b", "c", "d"]
+
+    world.confirm(world.send(TUESDAY, supersede=True))
+    assert world.vendor.people == ["b", "c", "d"]
+
+
+def test_other_content_of_a_day_that_was_begun_needs_a_word_too(world: World) -> None:
+    world.run(MONDAY, "abc")
+    world.write(TUESDAY, "ab")
+    world.send(TUESDAY)
+    world.write(TUESDAY, "abcd")
+
+    with pytest.raises(AirflowFailException, match=r"UploadConflictError.*begun before, with other content"):
+        world.send(TUESDAY)
+
+    world.confirm(world.send(TUESDAY, supersede=True))
+    assert world.vendor.people == ["a", "b", "c", "d"]
+
+
+def test_a_source_that_changes_while_the_vendor_works_stops_the_load(world: World) -> None:
+    world.run(MONDAY, "abc")
+    world.write(TUESDAY, "bcd")
+    with pytest.raises(TaskDeferred) as deferred:
+        world.operator(TUESDAY, "mirror").execute(world.context)  # type: ignore[arg-type]
+    world.write(TUESDAY, "bcde")
+
+    with pytest.raises(AirflowFailException, match="UploadConflictError: The source has changed while"):
+        world.resume(deferred.value, TUESDAY)
+
+    assert world.bucket.written[1:] == [key_of("opt-out", TUESDAY)]
+
+
+@pytest.mark.parametrize(
+    ("event", "raised", "message"),
+    [
+        ({"status": "failed", "message": "bad file"}, AirflowFailException, "AudienceFailedError.*bad file"),
+        ({"status": "error", "error": "NotFoundError", "message": "gone"}, AirflowFailException, "NotFoundE"),
+        ({"status": "timeout", "message": "still busy"}, TransientError, "not taken in within 2 days"),
+    ],
+)
+def test_an_opt_out_that_does_not_get_through_holds_the_opt_in_back(
+    world: World, event: dict[str, Any], raised: type[Exception], message: str
+) -> None:
+    with pytest.raises(raised, match=message):
+        world.operator(MONDAY, "mirror").execute_after_opt_out(world.context, event, "c", "o")  # type: ignore[arg-type]
+
+    assert world.bucket.written == []
+
+
+def test_an_older_mirror_is_skipped_unless_told_and_the_newest_can_be_brought_back(world: World) -> None:
+    world.run(MONDAY, "abc")
+    world.run(TUESDAY, "bcd")
+
+    with pytest.raises(AirflowSkipException, match=f"Superseded: the load of {TUESDAY} is confirmed"):
+        world.send(MONDAY)
+    world.run(MONDAY, "abc", supersede=True)
+    assert world.vendor.people == ["a", "b", "c"]
+    assert world.memory["last_load"]["load_date"] == MONDAY
+
+    # The same files as the first time, in the place of themselves.
+    world.run(TUESDAY, "bcd")
+    assert world.vendor.people == ["b", "c", "d"]
+
+
+def test_what_a_failed_mirror_has_done_is_made_good_by_the_next(world: World) -> None:
+    world.run(MONDAY, "abc")
+    world.write(TUESDAY, "bcx")
+    world.send(TUESDAY)
+    world.vendor.process()
+    assert world.vendor.people == ["b", "c", "x"]
+
+    # Never confirmed; 'a' comes back, 'x' was a mistake.
+    world.run(WEDNESDAY, "abc")
+
+    assert world.vendor.people == ["a", "b", "c"]
+    # Tuesday is no attempt any more, and its snapshot is gone.
+    assert world.files() == [MONDAY, WEDNESDAY]
+
+
+def test_what_is_older_than_the_one_before_is_deleted_and_nothing_else(world: World) -> None:
+    world.run(MONDAY, "abc")
+    other = Path(world.state.folder) / "2026-01-01-of-somebody-else.parquet"
+    other.write_text("x")
+    world.run(TUESDAY, "bcd")
+    world.run(WEDNESDAY, "cde")
+    world.run(THURSDAY, "def")
+
+    assert world.files() == ["2026-01-01", WEDNESDAY, THURSDAY]
+    assert other.read_text() == "x"
+
+
+@pytest.mark.parametrize("damage", ["delete", "cut"])
+def test_without_its_snapshot_a_mirror_stops_and_a_replace_begins_anew(world: World, damage: str) -> None:
+    snapshot = Path(world.run(MONDAY, "abc")["snapshot"])
+    if damage == "delete":
+        snapshot.unlink()
+    else:
+        snapshot.write_bytes(snapshot.read_bytes()[:50])
+    world.write(TUESDAY, "bcd")
+
+    with pytest.raises(AirflowFailException, match=r"the snapshot of the last load .* mode replace"):
+        world.send(TUESDAY)
+    record = world.run(TUESDAY, "bcd", "replace")
+
+    assert record["changes"] == {}
+    world.run(WEDNESDAY, "cd")
+    assert world.vendor.people == ["c", "d"]
+
+
+def test_a_snapshot_of_another_audience_is_none(world: World) -> None:
+    world.run(MONDAY, "abc")
+    world.write(TUESDAY, "bcd")
+
+    load = world.send(TUESDAY, audience_id=8)
+
+    assert load["changes"] == {"added": 3, "removed": 0, "unchanged": 0}
+
+
+def test_opt_ins_and_opt_outs_in_between_are_known_to_the_next_mirror(world: World) -> None:
+    world.run(MONDAY, "abc")
+    opted_in = world.run(TUESDAY, "xa", "opt-in")
+    opted_out = world.run(TUESDAY, "b", "opt-out")
+    assert (opted_in["changes"], opted_out["changes"]) == (
+        {"added": 1, "removed": 0},
+        {"added": 0, "removed": 1},
+    )
+    assert world.vendor.people == ["a", "c", "x"]
+
+    world.run(WEDNESDAY, "abc")
+
+    assert world.vendor.people == ["a", "b", "c"]
+
+
+def test_after_everybody_has_opted_out_a_mirror_adds_everybody(world: World) -> None:
+    world.run(MONDAY, "ab")
+    world.run(TUESDAY, "ab", "opt-out")
+    assert world.vendor.people == []
+
+    world.run(WEDNESDAY, "bc")
+
+    assert world.vendor.people == ["b", "c"]
+
+
+def test_an_opt_out_that_was_never_confirmed_is_made_good(world: World) -> None:
+    world.run(MONDAY, "ab")
+    world.write(TUESDAY, "ab")
+    world.send(TUESDAY, "opt-out")
+    world.vendor.process()
+
+    world.run(WEDNESDAY, "ab")
+
+    assert world.vendor.people == ["a", "b"]
+
+
+# --- guards and dry runs ------------------------------------------------------------------------------------
+
+
+def test_a_list_of_other_people_is_stopped_though_it_is_as_long(world: World) -> None:
+    world.run(MONDAY, "abcdefgh")
+    world.write(TUESDAY, "ijklmnop")
+
+    with pytest.raises(AirflowFailException, match=r"max_shrink: 8 of the 8 rows .* 100%, at most 50%"):
+        world.send(TUESDAY, guards=Guards(shares_from_rows=5))
+
+    assert world.files() == [MONDAY]
+    assert world.send(TUESDAY, guards=Guards(shares_from_rows=5), ignore_guards=True)["uploaded"] is True
+
+
+@pytest.mark.parametrize("guards", [Guards(shares_from_rows=9), Guards(shares_from_rows=5, max_shrink=None)])
+def test_the_guard_of_opt_outs_can_be_off(world: World, guards: Guards) -> None:
+    world.run(MONDAY, "abcdefgh")
+    world.write(TUESDAY, "ijklmnop")
+
+    assert world.send(TUESDAY, guards=guards)["changes"]["removed"] == 8
+
+
+@pytest.mark.parametrize(
+    ("mode", "adds", "removes"),
+    [("mirror", 2, 1), ("replace", 2, 1), ("opt-in", 2, 0), ("opt-out", 0, 2)],
+)
+def test_a_dry_run_knows_what_would_change_and_writes_nothing(
+    world: World, mode: str, adds: int, removes: int
+) -> None:
+    world.run(MONDAY, "abc")
+    world.write(TUESDAY, "bcde")
+    world.effects.start()
+
+    with pytest.raises(AirflowSkipException, match="Dry run"):
+        world.send(TUESDAY, mode, is_dry_run=True)
+
+    report = world.context["ti"].pushed["dry_run"]
+    assert (report["would_add"], report["would_remove"]) == (adds, removes)
+    assert world.effects.names == []
+    assert world.files() == [MONDAY]
+
+
+@pytest.mark.parametrize(
+    ("mode", "removes"), [("mirror", None), ("replace", None), ("opt-in", 0), ("opt-out", 3)]
+)
+def test_without_a_snapshot_a_dry_run_says_what_it_does_not_know(
+    world: World, mode: str, removes: int | None
+) -> None:
+    world.write(MONDAY, "abc")
+
+    with pytest.raises(AirflowSkipException, match="Dry run"):
+        world.send(MONDAY, mode, is_dry_run=True)
+
+    report = world.context["ti"].pushed["dry_run"]
+    assert (report["would_add"], report["would_remove"]) == (0 if mode == "opt-out" else 3, removes)
+
+
+# --- what cannot be meant -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"state": None}, "'mirror' needs 'state', .*without it, opt-in, opt-out, replace are allowed"),
+        ({"asset": None}, "needs an asset"),
+        ({"state": StateFolder(f"s3://{BUCKET}/onboard/x")}, "Snapshots may not lie where the vendor looks"),
+        ({"mode": "append"}, "'append' is no mode.*Allowed are opt-in, opt-out, replace, mirror"),
+    ],
+)
+def test_what_cannot_be_meant_is_said_before_anything_is_read(
+    world: World, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(AirflowFailException, match=message):
+        world.operator(MONDAY, changes.pop("mode", "mirror"), **changes).execute(world.context)  # type: ignore[arg-type]
+
+
+def test_snapshots_do_not_lie_among_the_files_of_the_source(world: World) -> None:
+    source = f"{world.state.folder}/*.parquet"
+
+    with pytest.raises(AirflowFailException, match="among the files of the source"):
+        world.operator(MONDAY, "mirror", source=source).execute(world.context)  # type: ignore[arg-type]
+
+
+# --- killed -------------------------------------------------------------------------------------------------
+
+SENDING = [
+    "set begun",
+    "save_snapshot",
+    "set begun",
+    "set puts",
+    "put opt-out",
+    "set puts",
+    "set puts",
+    "put opt-in",
+    "set puts",
+]
+RECORDING = [
+    f"set load.{THURSDAY}.mirror",
+    "set last_load",
+    "set snapshots",
+    "delete_snapshot",
+    "set snapshots",
+]
+
+
+def prepared(world: World) -> None:
+    """So far that a snapshot is to be deleted."""
+    world.run(TUESDAY, "abc")
+    world.run(WEDNESDAY, "bcd")
+    world.write(THURSDAY, "cdef")
+    world.bucket.written.clear()
+    world.effects.start()
+
+
+def test_the_points_are_all_there_are(world: World) -> None:
+    prepared(world)
+
+    world.confirm(world.send(THURSDAY))
+
+    assert world.effects.names == SENDING + RECORDING
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("number", range(1, len(SENDING) + 1))
+def test_a_mirror_that_is_killed_sends_nothing_twice_and_loses_nothing(
+    world: World, number: int, when: str
+) -> None:
+    prepared(world)
+    world.effects.start(dies=(number, when))
+    with pytest.raises(Killed):
+        world.send(THURSDAY)
+    world.effects.start()
+
+    world.confirm(world.send(THURSDAY))
+
+    assert world.vendor.people == ["c", "d", "e", "f"]
+    assert world.bucket.written == [key_of("opt-out", THURSDAY), key_of("opt-in", THURSDAY)]
+    assert world.files() == [WEDNESDAY, THURSDAY]
+    assert world.send(THURSDAY)["uploaded"] is False
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("number", range(1, len(RECORDING) + 1))
+def test_a_record_that_is_killed_is_made_good(world: World, number: int, when: str) -> None:
+    prepared(world)
+    load = world.send(THURSDAY)
+    world.effects.start(dies=(number, when))
+    with pytest.raises(Killed):
+        world.confirm(load)
+    world.effects.start()
+
+    world.confirm(load)
+
+    assert world.files() == [WEDNESDAY, THURSDAY]
+    assert world.memory["snapshots"]["to_delete"] == []
+    assert world.send(THURSDAY)["uploaded"] is False
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("number", range(1, len(SENDING) + 1))
+def test_where_a_killed_mirror_is_never_run_again_the_next_day_is_right(
+    world: World, number: int, when: str
+) -> None:
+    prepared(world)
+    world.effects.start(dies=(number, when))
+    with pytest.raises(Killed):
+        world.send(THURSDAY)
+    world.effects.start()
+    world.vendor.process()
+
+    world.run("2026-11-20", "abd")
+
+    assert world.vendor.people == ["a", "b", "d"]
+    # Nothing that the killed one has written stays.
+    assert world.files() == [WEDNESDAY, "2026-11-20"]
+
+
+def test_a_killed_mirror_that_is_run_again_after_the_next_one_was_begun(world: World) -> None:
+    prepared(world)
+    world.send(THURSDAY)
+    world.write("2026-11-20", "abd")
+    world.send("2026-11-20")
+
+    world.confirm(world.send(THURSDAY))
+
+    assert world.vendor.people == ["c", "d", "e", "f"]
+
+
+# --- replace: the newest data is what is there --------------------------------------------------------------
+
+
+def test_the_newest_list_that_an_older_one_has_replaced_goes_out_again(world: World) -> None:
+    world.run(MONDAY, "ab", "replace", state=None)
+    world.run(TUESDAY, "bc", "replace", state=None)
+    world.run(MONDAY, "ab", "replace", state=None, supersede=True)
+    assert world.vendor.people == ["a", "b"]
+
+    load = world.send(TUESDAY, "replace", state=None)
+
+    assert load["uploaded"] is True
+    world.confirm(load)
+    assert world.vendor.people == ["b", "c"]
+    assert world.send(TUESDAY, "replace", state=None)["uploaded"] is False
+
+
+def test_also_where_puts_were_not_kept_yet(world: World) -> None:
+    world.run(MONDAY, "ab", "replace", state=None)
+    tuesday = world.run(TUESDAY, "bc", "replace", state=None)
+    world.stores[ASSET].delete("puts")
+    world.stores[ASSET].set("last_load", {**tuesday, "load_date": MONDAY, "content_id": "another"})
+
+    assert world.send(TUESDAY, "replace", state=None)["uploaded"] is True
+    assert world.send(TUESDAY, "replace", state=None)["uploaded"] is False
+
+
+def test_an_older_list_does_not_go_out_over_a_newer_one_that_is_on_its_way(world: World) -> None:
+    world.run(MONDAY, "ab", "replace", state=None)
+    world.write(TUESDAY, "bc")
+    world.send(TUESDAY, "replace", state=None)
+
+    assert world.send(MONDAY, "replace", state=None)["uploaded"] is False
+    assert world.send(MONDAY, "replace", state=None, supersede=True)["uploaded"] is True
+
+
+@pytest.mark.parametrize("mode", ["opt-in", "opt-out"])
+def test_what_adds_or_takes_out_is_put_again_on_demand_only(world: World, mode: str) -> None:
+    world.run(MONDAY, "ab", mode, state=None)
+    world.run(MONDAY, "ab", OPT_OUT if mode == OPT_IN else OPT_IN, state=None)
+
+    assert world.send(MONDAY, mode, state=None)["uploaded"] is False
+    assert world.send(MONDAY, mode, state=None, supersede=True)["uploaded"] is True
+    assert world.send(MONDAY, mode, state=None, supersede=True)["uploaded"] is False
+
+
+def test_a_few_who_were_added_since_do_not_bring_a_list_back(world: World) -> None:
+    world.run(MONDAY, "ab", "replace", state=None)
+    world.run(MONDAY, "x", "opt-in", state=None)
+    world.write(MONDAY, "ab")
+
+    assert world.send(MONDAY, "replace", state=None)["uploaded"] is False
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_list_that_goes_out_again_does_so_once_whatever_dies(world: World, number: int, when: str) -> None:
+    world.run(MONDAY, "ab", "replace", state=None)
+    world.run(TUESDAY, "bc", "replace", state=None)
+    world.run(MONDAY, "ab", "replace", state=None, supersede=True)
+    world.bucket.written.clear()
+    world.effects.start(dies=(number, when))
+    with pytest.raises(Killed):
+        world.send(TUESDAY, "replace", state=None)
+    world.effects.start()
+
+    world.confirm(world.send(TUESDAY, "replace", state=None))
+
+    assert world.vendor.people == ["b", "c"]
+    assert world.bucket.written == [key_of("replace", TUESDAY)]
+
+
+# --- one file a day -----------------------------------------------------------------------------------------
+
+
+def test_a_second_file_of_the_day_is_said_and_recorded(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = world.run(MONDAY, "ab", "opt-in", state=None)
+    assert "same_day_files" not in first
+
+    second = world.run(MONDAY, "c", "opt-out", state=None)
+
+    assert second["same_day_files"] == [key_of("opt-in", MONDAY)]
+    assert "one file per audience and day" in capsys.readouterr().out
+    # A retry says the same.
+    assert world.send(MONDAY, "opt-out", state=None)["same_day_files"] == [key_of("opt-in", MONDAY)]
+
+
+@pytest.mark.parametrize(
+    ("shift", "is_second"), [(timedelta(hours=20, minutes=59), True), (timedelta(hours=21), False)]
+)
+def test_the_day_is_that_of_utc(world: World, clock: Any, shift: timedelta, is_second: bool) -> None:
+    world.run(MONDAY, "ab", "opt-in", state=None)
+    clock.shift(shift)
+    world.write(TUESDAY, "c")
+
+    if is_second:
+        with pytest.raises(AirflowFailException, match=r"SecondFileError.*20261116_000000\.csv.*tomorrow"):
+            world.send(TUESDAY, "opt-in", state=None, second_file_same_day="fail")
+        assert len(world.bucket.written) == 1
+    else:
+        assert world.send(TUESDAY, "opt-in", state=None, second_file_same_day="fail")["uploaded"] is True
+
+
+def test_the_same_key_and_the_files_of_a_mirror_are_no_second_file(world: World, clock: Any) -> None:
+    world.run(MONDAY, "ab", second_file_same_day="fail")
+    clock.shift(timedelta(days=1))
+
+    world.run(TUESDAY, "bc", second_file_same_day="fail")
+    world.write(TUESDAY, "bd")
+    world.confirm(world.send(TUESDAY, supersede=True, second_file_same_day="warn"))
+
+    assert world.vendor.people == ["b", "d"]
+
+
+def test_a_second_file_waits_until_the_vendor_is_through_with_the_first(world: World) -> None:
+    world.write(MONDAY, "ab")
+    world.send(MONDAY, "opt-in", state=None)
+    world.write(MONDAY, "a")
+    operator = world.operator(MONDAY, "opt-out", state=None, second_file_same_day="wait")
+
+    with pytest.raises(TaskDeferred) as deferred:
+        operator.execute(world.context)  # type: ignore[arg-type]
+
+    trigger: Any = deferred.value.trigger
+    assert trigger.look(world.vendor).event is None
+    assert trigger.deadline == datetime(2026, 11, 17, tzinfo=timezone.utc).timestamp()
+    assert len(world.bucket.written) == 1
+    load = world.resume(deferred.value, MONDAY, "opt-out", state=None, second_file_same_day="wait")
+    assert load["uploaded"] is True
+    world.confirm(load)
+    assert world.vendor.people == ["b"]
+
+
+@pytest.mark.parametrize("status", ["timeout", "failed"])
+def test_a_second_file_goes_out_when_the_day_is_over_or_the_first_has_failed(
+    world: World, status: str
+) -> None:
+    world.write(MONDAY, "ab")
+    world.send(MONDAY, "opt-in", state=None)
+    operator = world.operator(MONDAY, "opt-out", state=None, second_file_same_day="wait")
+    with pytest.raises(TaskDeferred) as deferred:
+        operator.execute(world.context)  # type: ignore[arg-type]
+
+    resumed = world.operator(MONDAY, "opt-out", state=None, second_file_same_day="wait")
+    load = resumed.execute_after_other_file(
+        world.context,  # type: ignore[arg-type]
+        {"status": status, "message": "m"},
+        **(deferred.value.kwargs or {}),
+    )
+
+    assert load["uploaded"] is True
+
+
+def test_a_wait_that_is_refused_fails(world: World) -> None:
+    event = {"status": "error", "error": "AuthenticationError", "message": "no"}
+
+    with pytest.raises(AirflowFailException, match="AuthenticationError: no"):
+        world.operator(MONDAY, "opt-in").execute_after_other_file(world.context, event, "c")  # type: ignore[arg-type]
+
+
+def test_only_what_is_of_use_is_remembered(world: World, clock: Any) -> None:
+    for day in (MONDAY, TUESDAY, WEDNESDAY, THURSDAY):
+        world.run(day, "ab", "replace", state=None)
+        clock.shift(timedelta(days=1))
+
+    assert [entry["load_date"] for entry in world.memory["puts"]] == [WEDNESDAY, THURSDAY]
+    clock.shift(timedelta(days=30))
+    world.run("2026-12-20", "ab", "replace", state=None)
+    # What was put last stays, however long ago.
+    assert [entry["load_date"] for entry in world.memory["puts"]] == [THURSDAY, "2026-12-20"]
+
+
+def test_nobody_is_in_the_memory(world: World) -> None:
+    world.run(MONDAY, "ab")
+    world.run(TUESDAY, "bc")
+
+    content = json.dumps(world.memory)
+    assert not any(hash_of(name) in content or f"{name}@" in content for name in "abc")
