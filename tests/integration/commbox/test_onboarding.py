@@ -13,6 +13,7 @@ import pytest
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
+from audience_onboarding.base.comparing import StateFolder, confirm_snapshot
 from audience_onboarding.commbox import (
     CommBoxFindAudienceOperator,
     CommBoxListAudiencesOperator,
@@ -124,6 +125,35 @@ def test_an_older_list_does_not_take_the_place_of_a_newer_one(
     with pytest.raises(AirflowFailException, match="UploadConflictError"):
         upload(numbers(tmp_path, 2), stores)
     assert wait(upload(numbers(tmp_path, 2), stores, supersede=True))["user_count"] == 2
+
+
+def members(sandbox: Sandbox, audience_id: str) -> str:
+    """The last digits of the numbers, in order."""
+    found: list[str] = sandbox.admin(f"commbox/audiences/{audience_id}/members")["members"]
+    return "".join(number[-1] for number in found)
+
+
+def test_people_are_added_and_taken_out(sandbox: Sandbox, stores: AssetStores, tmp_path: Path) -> None:
+    state = StateFolder(str(tmp_path / "state"))
+    for day, mode, digits, wanted in (
+        ("2026-11-16", "replace", "123", "123"),
+        ("2026-11-17", "opt-in", "34", "1234"),
+        ("2026-11-18", "opt-out", "29", "134"),
+        ("2026-11-19", "mirror", "431", "134"),
+        ("2026-11-20", "mirror", "56", "56"),
+    ):
+        source = tmp_path / f"{day}.csv"
+        source.write_text("Mobile\n" + "".join(f"061234567{digit}\n" for digit in digits))
+        load = upload(source, stores, load_date=day, mode=mode, state=state)
+        seen = wait(load)
+        confirm(stores, load, seen)
+        confirm_snapshot({**load, **seen}, state=state, memory=stores[ASSET])
+
+        assert members(sandbox, load["audience_id"]) == wanted
+        # The same list in another order is the same.
+        assert load["uploaded"] is (digits != "431")
+
+    assert len(list((tmp_path / "state").iterdir())) == 2
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
