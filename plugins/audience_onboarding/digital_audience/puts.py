@@ -18,6 +18,8 @@ TOKEN = "put-token"  # noqa: S105 - the name of a metadata key
 LIST_ID = "list-id"
 
 KEPT_FOR = timedelta(days=2)
+KEPT_AT_MOST = 50
+"""Entries; a backfill puts many files a day, and what is stored should stay small."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class Puts:
         self._entries = [
             entry for entry in self._entries if datetime.fromisoformat(entry.at) > limit or entry.load == last
         ]
-        self._entries.append(put)
+        self._entries = [*self._entries, put][-KEPT_AT_MOST:]
         self._save()
 
     def went_through(self, token: str) -> None:

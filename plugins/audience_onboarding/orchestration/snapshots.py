@@ -10,7 +10,7 @@ compare-and-set: so neither ever writes what the other does.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from audience_onboarding.orchestration.memory import BEGUN_KEY, SNAPSHOTS_KEY, Memory
@@ -154,7 +154,9 @@ class SnapshotBook:
             return
         self._begun.number += 1
         attempt = Attempt(after, base, is_whole, self._begun.number)
-        self._begun.attempts = [one for one in attempts if one.after.load != after.load] + [attempt]
+        # Of the earlier ones, what they were compared with is not asked for any more.
+        earlier = [replace(one, base=Base()) for one in attempts if one.after.load != after.load]
+        self._begun.attempts = [*earlier, attempt]
         self._begun.announced = None
         self._save_begun()
 

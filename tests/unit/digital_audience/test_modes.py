@@ -18,7 +18,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, T
 
 from audience_onboarding.base.comparing import StateFolder
 from audience_onboarding.crm.guards import Guards
-from audience_onboarding.digital_audience import onboarding
+from audience_onboarding.digital_audience import onboarding, puts
 from audience_onboarding.digital_audience.hooks import DigitalAudienceHook
 from audience_onboarding.digital_audience.models import Audience
 from audience_onboarding.digital_audience.onboarding import DigitalAudienceOnboardCrmToS3Operator
@@ -885,6 +885,16 @@ def test_only_what_is_of_use_is_remembered(world: World, clock: Any) -> None:
     world.run("2026-12-20", "ab", "replace", state=None)
     # What was put last stays, however long ago.
     assert [entry["load_date"] for entry in world.memory["puts"]] == [THURSDAY, "2026-12-20"]
+
+
+def test_what_is_remembered_of_a_day_with_many_files_stays_small(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(puts, "KEPT_AT_MOST", 2)
+    for day in (MONDAY, TUESDAY, WEDNESDAY):
+        world.run(day, "ab", "replace", state=None)
+
+    assert [entry["load_date"] for entry in world.memory["puts"]] == [TUESDAY, WEDNESDAY]
 
 
 def test_nobody_is_in_the_memory(world: World) -> None:

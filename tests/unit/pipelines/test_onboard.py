@@ -14,6 +14,7 @@ import pytest
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowSkipException, ParamValidationError
 
+from audience_onboarding.base.comparing import StateFolder
 from audience_onboarding.base.onboarding import Rejects
 from audience_onboarding.base.source_options import SourceOptions
 from audience_onboarding.crm.guards import Guards
@@ -179,6 +180,40 @@ def test_the_definition_reaches_the_tasks() -> None:
     assert (wait.confirm_by, wait.poke_interval, wait.timeout) == ("history", 5, 5400)
     for task_id in ("ensure_campaign", "ensure_audience", "upload", "wait_until_ready"):
         assert dag.get_task(task_id).digital_audience_conn_id == "a_connection"  # type: ignore[attr-defined]
+
+
+def test_a_folder_of_snapshots_reaches_the_task_and_lets_the_form_offer_a_mirror() -> None:
+    dag = build(state={"path": "state", "aws_connection": "our_s3", "keep": 5}, upload={"mode": "mirror"})
+    upload: Any = dag.get_task("upload")
+
+    assert upload.state == StateFolder("/project/include/state/newsletter", "our_s3", 5)
+    form = dag.params.get_param("mode")
+    assert form.value == "mirror"
+    assert form.schema["enum"] == ["opt-in", "opt-out", "replace", "mirror"]
+    assert set(form.schema["values_display"]) == set(form.schema["enum"])
+    without = build()
+    assert without.get_task("upload").state is None  # type: ignore[attr-defined]
+    assert without.params.get_param("mode").schema["enum"] == ["opt-in", "opt-out", "replace"]
+
+
+def test_how_the_vendor_is_waited_for_reaches_the_task_that_sends_too() -> None:
+    wait = {
+        "success_states": ["DONE"],
+        "failure_states": ["BAD"],
+        "pending_states": ["BUSY"],
+        "confirm_by": "history",
+        "poll_seconds": 5,
+        "timeout_hours": 1.5,
+    }
+    upload: Any = build(wait=wait, upload={"second_file_same_day": "wait"}).get_task("upload")
+
+    assert (upload.success_states, upload.failure_states, upload.pending_states) == (
+        ("DONE",),
+        ("BAD",),
+        ("BUSY",),
+    )
+    assert (upload.confirm_by, upload.poke_interval, upload.processing_timeout) == ("history", 5, 5400)
+    assert upload.second_file_same_day == "wait"
 
 
 def test_what_a_definition_leaves_out_is_left_out() -> None:
@@ -416,10 +451,13 @@ def test_an_older_load_does_not_become_the_last_one(context: dict[str, Any]) -> 
     assert memory(context)["load.2026-11-19.opt-in"] == older
 
 
-def test_an_older_list_that_has_replaced_everything_is_the_last_load(context: dict[str, Any]) -> None:
-    record(context, mode="replace")
+@pytest.mark.parametrize("mode", ["replace", "mirror"])
+def test_an_older_list_that_has_replaced_everything_is_the_last_load(
+    context: dict[str, Any], mode: str
+) -> None:
+    record(context, mode=mode)
     # Only a run with "supersede" gets here.
-    older = record(context, mode="replace", load_date="2026-11-19")
+    older = record(context, mode=mode, load_date="2026-11-19")
 
     assert memory(context)["last_load"] == older
 
@@ -436,7 +474,11 @@ def test_what_came_of_a_load_is_logged(context: dict[str, Any], caplog: pytest.L
 
     record(context)
 
+    record(context, changes={"added": 12, "removed": 3}, same_day_files=["onboard/another.csv"])
     for part in (
+        "added               12",
+        "removed              3",
+        "another file was put on the same day: onboard/another.csv",
         "1,000",
         "900",
         "60",
