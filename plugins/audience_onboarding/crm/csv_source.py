@@ -24,13 +24,15 @@ import csv
 import io
 import logging
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from audience_onboarding.crm.dialect import AUTO, Dialect, sniff
 from audience_onboarding.crm.rows import (
@@ -61,8 +63,13 @@ BLOCK_SIZE = 8 * 1024 * 1024
 
 _SMALL_BLOCK_SIZE = 64 * 1024
 _SAMPLE = 256 * 1024
-_MANY_PIECES = 10_000
-_ALL_BYTES = bytes(range(256))
+_STRETCH = 256 * 1024
+"""Bytes that NumPy looks at in one go: few enough to stay in the processor's cache."""
+_LINE_FEED = ord("\n")
+_CARRIAGE_RETURN = ord("\r")
+
+_Bytes = NDArray[np.uint8]
+_Places = NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -169,31 +176,67 @@ def _read_up_to(stream: _Readable, size: int) -> bytes:
     return b"".join(pieces)
 
 
+def _read_into(stream: _Readable, space: memoryview) -> int:
+    """Fill the space, unless the stream ends before; how many bytes were read."""
+    read_into: Callable[[memoryview], int | None] | None = getattr(stream, "readinto", None)
+    done = 0
+    while done < len(space):
+        if read_into is not None:
+            size = read_into(space[done:]) or 0
+        else:
+            piece = stream.read(len(space) - done)
+            size = len(piece)
+            space[done : done + size] = piece
+        if not size:
+            break
+        done += size
+    return done
+
+
 class _Buffer:
-    """Bytes of a stream that are yet to be taken."""
+    """Bytes of a stream that are yet to be taken.
+
+    They are read into the same memory again and again: fresh memory costs more than what is read into it.
+    """
 
     def __init__(self, stream: _Readable) -> None:
         self._stream = stream
-        self._data = b""
-        self._start = 0
+        self._space = bytearray()
+        self._start = self._end = 0
         self.ended = False
 
-    def fill(self, size: int) -> None:
-        """Have at least so many bytes at hand, unless the stream ends before."""
-        missing = size - (len(self._data) - self._start)
-        if missing <= 0 or self.ended:
-            return
-        more = _read_up_to(self._stream, missing)
-        self.ended = len(more) < missing
-        self._data = self._data[self._start :] + more
-        self._start = 0
+    def fill(self, size: int) -> int:
+        """Have so many bytes at hand, or more, unless the stream ends before. How many these are, ``size`` at most."""
+        missing = size - (self._end - self._start)
+        if missing > 0 and not self.ended:
+            if self._start + size > len(self._space):
+                rest = self._space[self._start : self._end]
+                if size > len(self._space):
+                    self._space = bytearray(size)
+                self._space[: len(rest)] = rest
+                self._start, self._end = 0, len(rest)
+            with memoryview(self._space) as space:
+                more = _read_into(self._stream, space[self._end : self._end + missing])
+            self.ended = more < missing
+            self._end += more
+        return min(size, self._end - self._start)
 
     def peek(self, size: int) -> bytes:
-        self.fill(size)
-        return self._data[self._start : self._start + size]
+        size = self.fill(size)
+        with memoryview(self._space) as space:
+            return bytes(space[self._start : self._start + size])
 
     def skip(self, size: int) -> None:
         self._start += size
+
+    def find_last(self, byte: bytes, end: int) -> int:
+        """The place of the last such byte before a place, of what is at hand, -1 for none; places count from what
+        comes next."""
+        return max(self._space.rfind(byte, self._start, self._start + end) - self._start, -1)
+
+    def count(self, byte: bytes, start: int, end: int) -> int:
+        """How many such bytes there are between two places of what is at hand."""
+        return _count(np.frombuffer(self._space, np.uint8)[self._start + start : self._start + end], ord(byte))
 
     def line(self) -> bytes:
         """The next line with its end (``\\n``, ``\\r\\n`` or ``\\r``), at most a little over a record; empty at the
@@ -213,7 +256,7 @@ class _Buffer:
             size *= 4
 
     def _at_end(self, data: bytes) -> bool:
-        return self.ended and len(data) == len(self._data) - self._start
+        return self.ended and len(data) == self._end - self._start
 
 
 class _Lines(Iterator[str]):
@@ -306,8 +349,9 @@ class _Reader:
     def blocks(self, positions: Sequence[int]) -> Iterator[Block]:
         """All that follows the header."""
         small_until = taken = 0
-        while data := self._buffer.peek(self._small if taken < small_until else self._block_size):
-            cut, plain = self._plain(data)
+        while size := self._buffer.fill(self._small if taken < small_until else self._block_size):
+            cut = self._whole_records(size)
+            plain = self._structure.plain(self._buffer.peek(cut)) if cut else None
             if plain is not None:
                 block = _CsvBlock(plain.text, self._next_row, plain.rows, positions, self)
                 self._next_row += plain.rows
@@ -315,20 +359,27 @@ class _Reader:
                 self._buffer.skip(cut)
                 taken += cut
                 yield block
-            elif len(data) > self._small:
-                small_until = taken + (cut or len(data))
+            elif size > self._small:
+                small_until = taken + (cut or size)
             else:
-                size, rows = self._exact(positions, at_least=cut or len(data))
-                taken += size
+                exact, rows = self._exact(positions, at_least=cut or size)
+                taken += exact
                 yield ParsedBlock(rows)
 
-    def _plain(self, data: bytes) -> tuple[int, _Plain | None]:
-        """How far the last whole record reaches, and what is up to there if it is plain."""
-        ends = self._buffer.ended and len(self._buffer.peek(len(data) + 1)) == len(data)
-        cut = len(data) if ends else self._structure.last_record_end(data)
-        if not cut:
-            return 0, None
-        return cut, self._structure.plain(data[:cut])
+    def _whole_records(self, size: int) -> int:
+        """How far the last whole record reaches within so many bytes, 0 where none does. Right only if all quoting
+        is; wrong is harmless."""
+        ends = self._buffer.ended and self._buffer.fill(size + 1) == size
+        if ends:
+            return size
+        quote = self._dialect.quote.encode("ascii")
+        end = self._buffer.find_last(b"\n", size) + 1
+        quotes = self._buffer.count(quote, 0, end)
+        while end and quotes % 2:
+            before = self._buffer.find_last(b"\n", end - 1) + 1
+            quotes -= self._buffer.count(quote, before, end)
+            end = before
+        return end
 
     # --- the exact road
 
@@ -506,29 +557,16 @@ class _Plain:
 class _Structure:
     """Looks at where quotes, delimiters and line ends are, and at nothing else.
 
-    Quoted text is cut out first: splitting at the quote character leaves every second piece outside quotes, doubled
-    quotes included. What remains has a line feed per record and the same delimiters in each.
+    Those that lie between an opening and a closing quote are left out, doubled quotes being a closing and an opening
+    one. What remains is a line end per record and the same delimiters in each.
+
+    NumPy does the looking, because it lets go of Python's lock meanwhile.
     """
 
     def __init__(self, dialect: Dialect, fields: int) -> None:
         self._delimiter = dialect.delimiter.encode("ascii")
         self._quote = dialect.quote.encode("ascii")
-        self._record = self._delimiter * (fields - 1) + b"\n"
-        self._record_crlf = self._delimiter * (fields - 1) + b"\r\n"
-        self._is_one_column = fields == 1
-        self._others = bytes(set(_ALL_BYTES) - set(self._delimiter + b"\r\n"))
-        self._before_quote = frozenset(self._delimiter + b"\n")
-        self._after_quote = frozenset(self._delimiter + b"\r\n")
-
-    def last_record_end(self, data: bytes) -> int:
-        """Where the last whole record ends, 0 where none does. Right only if all quoting is; wrong is harmless."""
-        end = data.rfind(b"\n") + 1
-        quotes = data.count(self._quote, 0, end)
-        while end and quotes % 2:
-            before = data.rfind(b"\n", 0, end - 1) + 1
-            quotes -= data.count(self._quote, before, end)
-            end = before
-        return end
+        self._fields = fields
 
     def plain(self, text: bytes) -> _Plain | None:
         """The text, if it is plain."""
@@ -536,62 +574,79 @@ class _Structure:
             return None
         if not text.endswith(b"\n"):
             text += b"\n"
-        if self._quote not in text:
-            return self._unquoted(text)
-        pieces = text.split(self._quote)
-        rows = self._rows(pieces[0::2]) if self._are_proper(pieces) else None
-        if rows is None:
-            return None
-        return _Plain(text, rows, rows + sum(piece.count(b"\n") for piece in pieces[1::2]))
-
-    def _unquoted(self, text: bytes) -> _Plain | None:
-        rows = self._rows([text])
-        if rows is not None:
-            return _Plain(text, rows, rows)
-        if not _has_blank_lines(text):
-            return None
+        plain = self._checked(text)
+        if plain is not None or self._quote in text or not _has_blank_lines(text):
+            return plain
         lines = text.splitlines(keepends=True)
-        text = b"".join(line for line in lines if line.strip(b"\r\n"))
-        rows = self._rows([text])
-        return None if rows is None else _Plain(text, rows, len(lines))
+        plain = self._checked(b"".join(line for line in lines if line.strip(b"\r\n")))
+        return None if plain is None else _Plain(plain.text, plain.rows, len(lines))
 
-    def _are_proper(self, pieces: Sequence[bytes]) -> bool:
-        """Whether each quote opens after a delimiter or line end and closes before one.
-
-        :param pieces: what lies between the quotes; every second is quoted. "Nothing" between two quotes is a doubled
-            quote.
-        """
-        if len(pieces) % 2 == 0:
-            return False
-        opened: Collection[bytes] = pieces[0:-1:2]
-        closed: Collection[bytes] = pieces[2::2]
-        if len(pieces) > _MANY_PIECES:
-            # Most of them are the same few then. (Of a few long ones, a set would have to look at every byte.)
-            opened, closed = set(opened), set(closed)
-        return all(not piece or piece[-1] in self._before_quote for piece in opened) and all(
-            not piece or piece[0] in self._after_quote for piece in closed
-        )
-
-    def _rows(self, pieces: Sequence[bytes]) -> int | None:
-        """Number of rows, if all of them have the same delimiters and end alike.
-
-        :param pieces: the text outside quotes.
-        """
-        if len(pieces) > _MANY_PIECES:
-            # A quote stands for what was cut out, or a line of one quoted field would look blank.
-            pieces = [self._quote.join(pieces)]
-        structure = b"".join(piece.translate(None, self._others) for piece in pieces)
-        for record in (self._record, self._record_crlf):
-            rows = len(structure) // len(record)
-            if structure == record * rows:
+    def _checked(self, text: bytes) -> _Plain | None:
+        if not text:
+            return _Plain(text, 0, 0)
+        data = np.frombuffer(text, np.uint8)
+        marks, kinds = _found(data, self._delimiter + self._quote + (b"\r\n" if b"\r" in text else b"\n"))
+        lines = int(np.count_nonzero(kinds == _LINE_FEED))
+        quotes = np.flatnonzero(kinds == ord(self._quote))
+        if len(quotes):
+            if not self._are_proper(data, marks[quotes]):
+                return None
+            runs = np.diff(quotes, prepend=0, append=len(kinds))
+            outside = np.repeat(np.arange(len(runs)) % 2 == 0, runs)
+            outside[quotes] = False
+            marks, kinds = marks[outside], kinds[outside]
+        for line_end in (b"\n", b"\r\n"):
+            record = self._delimiter * (self._fields - 1) + line_end
+            if kinds.tobytes() == record * (len(kinds) // len(record)):
                 break
         else:
             return None
-        if record is self._record_crlf and sum(piece.count(b"\r\n") for piece in pieces) != rows:
+        ends = marks[len(record) - 1 :: len(record)] + 1 - len(line_end)
+        if line_end == b"\r\n" and (data[ends] != _CARRIAGE_RETURN).any():
             return None  # a carriage return within the last field
-        if self._is_one_column and _has_blank_lines(self._quote.join(pieces)):
-            return None
-        return rows
+        if self._fields == 1 and (np.diff(ends, prepend=-len(line_end)) == len(line_end)).any():
+            return None  # a blank line
+        return _Plain(text, len(ends), lines)
+
+    def _are_proper(self, data: _Bytes, quotes: _Places) -> bool:
+        """Whether each quote opens after a delimiter or line end and closes before one, or is one of two that stand
+        for one.
+
+        :param data: ends with a line feed.
+        """
+        if len(quotes) % 2:
+            return False
+        opening, closing = quotes[0::2], quotes[1::2]
+        before = data[opening[1:] - 1] if opening[0] == 0 else data[opening - 1]
+        return _are_all(before, self._quote + self._delimiter + b"\n") and _are_all(
+            data[closing + 1], self._quote + self._delimiter + b"\r\n"
+        )
+
+
+def _found(data: _Bytes, wanted: bytes) -> tuple[_Places, _Bytes]:
+    """Where any of these bytes is, and which of them."""
+    places, found = [], []
+    for start in range(0, len(data), _STRETCH):
+        stretch = data[start : start + _STRETCH]
+        fits = stretch == wanted[0]
+        for byte in wanted[1:]:
+            fits |= stretch == byte
+        here = np.flatnonzero(fits)
+        found.append(stretch[here])
+        here += start
+        places.append(here)
+    return np.concatenate(places), np.concatenate(found)
+
+
+def _count(data: _Bytes, wanted: int) -> int:
+    """How often a byte is there."""
+    return sum(
+        int(np.count_nonzero(data[start : start + _STRETCH] == wanted)) for start in range(0, len(data), _STRETCH)
+    )
+
+
+def _are_all(data: _Bytes, allowed: bytes) -> bool:
+    return bool(np.isin(data, np.frombuffer(allowed, np.uint8)).all())
 
 
 def _has_short_lines(text: bytes) -> bool:
