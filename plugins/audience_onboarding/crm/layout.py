@@ -6,11 +6,15 @@ import hashlib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import polars as pl
 import polars_hash as plh
 
 from audience_onboarding.crm.profiles import FileProfile, Identifier, ProfileColumn
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 HEX_DIGITS = 64
 
@@ -41,7 +45,7 @@ class Layout:
     def header(self) -> bytes:
         """The header line."""
         names = pl.DataFrame({str(number): [column.header] for number, column in enumerate(self.columns)})
-        return self._written(names, quote=True)
+        return b"".join(self._written(names, quote=True))
 
     def description(self) -> bytes:
         """All that decides, beside the values, which bytes come out."""
@@ -58,8 +62,8 @@ class Layout:
         todo = [column.identifier.value for column in self.columns if self._is_to_hash(column)]
         return frame.with_columns(plh.col(name).chash.sha2_256() for name in todo) if todo else frame
 
-    def lines(self, frame: pl.DataFrame) -> bytes:
-        """The rows of a frame as lines of the file."""
+    def lines(self, frame: pl.DataFrame) -> list[bytes]:
+        """The rows of a frame as lines of the file, in pieces that may end anywhere."""
         expressions = []
         for column in self.columns:
             name = column.identifier.value
@@ -80,9 +84,8 @@ class Layout:
         size = around * frame.height
         raw: list[ProfileColumn] = []
         for column in self.columns:
-            values = frame[column.identifier.value]
             if column.transform == "sha256":
-                size += HEX_DIGITS * (len(values) - values.null_count())
+                size += HEX_DIGITS * (frame.height - frame[column.identifier.value].null_count())
             else:
                 raw.append(column)
         for column in raw:
@@ -99,8 +102,8 @@ class Layout:
     def _is_to_hash(self, column: ProfileColumn) -> bool:
         return column.transform == "sha256" and column.identifier not in self.hashed_already
 
-    def _written(self, frame: pl.DataFrame, *, quote: bool) -> bytes:
-        out = io.BytesIO()
+    def _written(self, frame: pl.DataFrame, *, quote: bool) -> list[bytes]:
+        out = _Pieces()
         frame.write_csv(
             out,
             include_header=False,
@@ -108,7 +111,22 @@ class Layout:
             line_terminator=self.profile.line_ending,
             quote_style="necessary" if quote else "never",
         )
-        return out.getvalue()
+        return out.pieces
+
+
+class _Pieces(io.RawIOBase):
+    """Keeps what is written as it comes: to put it together in a ``BytesIO`` and take it out takes longer than
+    writing it."""
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, piece: ReadableBuffer) -> int:
+        self.pieces.append(bytes(piece))  # no copy where they are bytes
+        return len(self.pieces[-1])
 
 
 def fingerprint(columns: Sequence[str]) -> pl.Expr:

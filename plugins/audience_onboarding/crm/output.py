@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 import polars as pl
 
@@ -101,7 +102,7 @@ class CrmFile:
         blocks = self._blocks()
         next(blocks)
         for block in blocks:
-            for row in block.splitlines(keepends=True):
+            for row in b"".join(block).splitlines(keepends=True):
                 if rows and (len(rows) == max_rows or size + len(row) > max_bytes):
                     yield FilePart(number, len(rows), header + b"".join(rows))
                     rows, size, number = [], len(header), number + 1
@@ -122,15 +123,15 @@ class CrmFile:
         keep = pl.repeat(True, frame.height, eager=True).scatter(dropped, False)
         return frame.filter(keep)
 
-    def _blocks(self) -> Iterator[bytes]:
-        """The header, and the rows in blocks of some MiB."""
+    def _blocks(self) -> Iterator[list[bytes]]:
+        """The header, and the rows in blocks of some MiB, each in pieces."""
         header = self.layout.header()
-        yield header
+        yield [header]
         size = len(header)
         for block in self._workers.map(
             lambda index: self.layout.lines(self._frame(index)), range(len(self.store))
         ):
-            size += len(block)
+            size += sum(map(len, block))
             yield block
         if size != self._plain_size:
             raise AccountingError(
@@ -139,13 +140,14 @@ class CrmFile:
                 next_step="Nothing was sent. This is a bug of the CRM engine: please report it",
             )
 
-    def _packed(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
+    def _packed(self, blocks: Iterator[list[bytes]]) -> Iterator[bytes]:
+        pieces = chain.from_iterable(blocks)
         if self.layout.profile.compression == "none":
-            yield from blocks
+            yield from pieces
             return
         packer = zlib.compressobj(wbits=_GZIP)
-        for block in blocks:
-            if packed := packer.compress(block):
+        for piece in pieces:
+            if packed := packer.compress(piece):
                 yield packed
         yield packer.flush()
 
