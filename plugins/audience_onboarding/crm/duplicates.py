@@ -42,14 +42,14 @@ def find_duplicates(values: FrameStore, fingerprints: FrameStore, *, budget: int
     """
     rows = sum(fingerprints.heights)
     found = list(_candidates(fingerprints, rows, budget))
-    candidates = pl.concat(found) if found else pl.Series(dtype=pl.UInt64)
+    candidates = pl.concat(found).sort() if found else pl.Series(dtype=pl.UInt64)
     if candidates.is_empty():
         return Duplicates()
     dropped: list[pl.Series] = []
     frames: list[pl.DataFrame] = []
     buckets = 1 + len(candidates) * _BYTES_PER_CANDIDATE // budget
     for bucket in range(buckets):
-        alike = _compared(values, fingerprints, candidates.sort(), bucket, buckets)
+        alike = _compared(values, fingerprints, candidates, bucket, buckets)
         if not alike.is_empty():
             dropped.append(alike["number"])
             frames.append(alike.drop("number"))

@@ -18,9 +18,10 @@ import io
 import operator
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import repeat
 from pathlib import Path
 
 import polars as pl
@@ -57,6 +58,7 @@ _MAX_REMEMBERED_LENGTH = 320
 _OK = 0
 _CODES = {reason: number for number, reason in enumerate(Reason, start=1)}
 _REASONS = {number: reason for reason, number in _CODES.items()}
+_WORDS = {number: reason.value for number, reason in _REASONS.items()}
 _EMPTY = _CODES[Reason.EMPTY]
 _MISMATCHES = (Reason.ALREADY_HASHED, Reason.NOT_HASHED)
 REJECTS_HEADER = "file,row,field,outcome,reason,sample\n"
@@ -373,8 +375,7 @@ class _Load:
         invalid: Counter[tuple[str, str]] = Counter()
         unusable: Counter[tuple[str, str]] = Counter()
         rejects = _RejectLines(rows)
-        for row in rows.malformed:
-            rejects.add(row, None, "row", Reason.MALFORMED_ROW, "")
+        rejects.add_rows(rows.malformed, Reason.MALFORMED_ROW)
         if identified is not None:
             accepted = frame.filter(identified)
             unusable = self._count_rejected(rows, codes, identified, rejected, rejects)
@@ -444,7 +445,8 @@ class _Load:
         blank = text.null_count()
         pending = (~plain & text.is_not_null()).arg_true()
         if len(pending):
-            answers = [self._answer(number, raw) for raw in text.gather(pending).to_list()]
+            known, decide = self._answers[number], self._answer
+            answers = [known.get(raw) or decide(number, raw) for raw in text.gather(pending).to_list()]
             reasons = [answer[0] for answer in answers]
             code = code.scatter(pending, pl.Series(reasons, dtype=pl.UInt8))
             value = value.scatter(pending, pl.Series([answer[1] for answer in answers], dtype=pl.String))
@@ -452,14 +454,12 @@ class _Load:
         return code, value.alias(name), len(text) - blank
 
     def _answer(self, number: int, raw: str) -> tuple[int, str | None]:
+        rule = self.fields[number].rule
+        outcome = (rule.late(raw) if rule.late is not None else None) or rule.reference(raw)
+        answer = (_CODES[outcome.reason], None) if isinstance(outcome, Rejected) else (_OK, outcome)
         known = self._answers[number]
-        answer = known.get(raw)
-        if answer is None:
-            rule = self.fields[number].rule
-            outcome = (rule.late(raw) if rule.late is not None else None) or rule.reference(raw)
-            answer = (_CODES[outcome.reason], None) if isinstance(outcome, Rejected) else (_OK, outcome)
-            if len(known) < _REMEMBERED and len(raw) <= _MAX_REMEMBERED_LENGTH:
-                known[raw] = answer
+        if len(known) < _REMEMBERED and len(raw) <= _MAX_REMEMBERED_LENGTH:
+            known[raw] = answer
         return answer
 
     def _without_orphans(self, values: pl.DataFrame, codes: list[pl.Series | None]) -> pl.DataFrame:
@@ -512,23 +512,25 @@ class _Load:
         of all such fields."""
         unusable: Counter[tuple[str, str]] = Counter()
         indexes = (~identified).arg_true()
-        numbers = rows.row_numbers().gather(indexes).to_list()
-        reasons: list[Reason | None] = [None] * len(numbers)
+        numbers = rows.row_numbers().gather(indexes)
+        # Of each of these rows, the first code that is neither of a good nor of an empty field.
+        first = pl.repeat(_OK, len(indexes), dtype=pl.UInt8, eager=True)
         for number, (each, code) in enumerate(zip(self.fields, codes, strict=True)):
             if code is None:
                 continue
-            texts = rows.frame[str(number)].gather(indexes).to_list()
-            for place, found in enumerate(code.gather(indexes).to_list()):
-                if found in (_OK, _EMPTY):
-                    continue
-                reason = _REASONS[found]
-                reasons[place] = reasons[place] or reason
-                unusable[each.name, reason.value] += 1
-                rejects.add(numbers[place], each, "row", reason, texts[place])
-        for row, first in zip(numbers, reasons, strict=True):
-            rejected[(first or Reason.NO_IDENTIFIER).value] += 1
-            if first is None:
-                rejects.add(row, None, "row", Reason.NO_IDENTIFIER, "")
+            found = code.gather(indexes)
+            bad = (found != _OK) & (found != _EMPTY)
+            unusable += rejects.add_fields(
+                numbers.filter(bad),
+                each,
+                "row",
+                found.filter(bad),
+                rows.frame[str(number)].gather(indexes.filter(bad)),
+            )
+            first = first.zip_with((first != _OK) | ~bad, found)
+        for code, count in first.value_counts().iter_rows():
+            rejected[_REASONS[code].value if code else Reason.NO_IDENTIFIER.value] += count
+        rejects.add_rows(numbers.filter(first == _OK), Reason.NO_IDENTIFIER)
         return unusable
 
     def _count_invalid(
@@ -540,6 +542,7 @@ class _Load:
         rejects: _RejectLines,
     ) -> None:
         """Count the fields that are left empty in rows that can be sent."""
+        numbers = rows.row_numbers()
         for number, (each, code) in enumerate(zip(self.fields, codes, strict=True)):
             if code is None:
                 continue
@@ -547,12 +550,13 @@ class _Load:
             indexes = (bad if identified is None else bad & identified).arg_true()
             if not len(indexes):
                 continue
-            found = code.gather(indexes).to_list()
-            texts = rows.frame[str(number)].gather(indexes).to_list()
-            numbers = rows.row_numbers().gather(indexes).to_list()
-            for row, reason, text in zip(numbers, map(_REASONS.__getitem__, found), texts, strict=True):
-                invalid[each.name, reason.value] += 1
-                rejects.add(row, each, "field", reason, text)
+            invalid += rejects.add_fields(
+                numbers.gather(indexes),
+                each,
+                "field",
+                code.gather(indexes),
+                rows.frame[str(number)].gather(indexes),
+            )
 
     # --- the whole
 
@@ -638,26 +642,53 @@ def _nested(counts: Mapping[tuple[str, str], int]) -> dict[str, dict[str, int]]:
 
 
 class _RejectLines:
-    """Lines of the list of rejects that come of one block."""
+    """Lines of the list of rejects that come of one block.
+
+    Thousands of a block may be refused, mostly for one of a few texts. This is work of Python, for which all threads
+    wait: so it is done for many lines at once, and once per text.
+    """
 
     def __init__(self, rows: Rows) -> None:
         self._file = rows.file
-        self._lines: list[tuple[int, str, str, str, str]] = []
+        self._lines: list[tuple[str, int, str, str, str, str]] = []
         self.mismatches = 0
 
     @property
     def count(self) -> int:
         return len(self._lines)
 
-    def add(self, row: int, each: _Field | None, outcome: str, reason: Reason, text: str) -> None:
-        self.mismatches += reason in _MISMATCHES
-        name = each.name if each is not None else ""
-        sample = masked(each.identifier, text) if each is not None else ""
-        self._lines.append((row, name, outcome, reason.value, sample))
+    def add_rows(self, numbers: Iterable[int], reason: Reason) -> None:
+        """Add rows that are rejected as a whole."""
+        self._lines += [(self._file, number, "", "row", reason.value, "") for number in numbers]
+
+    def add_fields(
+        self, numbers: pl.Series, each: _Field, outcome: str, codes: pl.Series, texts: pl.Series
+    ) -> Counter[tuple[str, str]]:
+        """Add values that are refused; gives their counts by field and reason.
+
+        :param numbers: of the rows.
+        :param outcome: ``row`` or ``field``.
+        :param codes: of the reasons.
+        :param texts: what is refused.
+        """
+        reasons = [_WORDS[code] for code in codes.to_list()]
+        shown = texts.to_list()
+        samples = {text: masked(each.identifier, text) for text in set(shown)}
+        self._lines += zip(
+            repeat(self._file),
+            numbers.to_list(),
+            repeat(each.name),
+            repeat(outcome),
+            reasons,
+            map(samples.__getitem__, shown),
+            strict=False,  # some of them repeat without end
+        )
+        counts = Counter(reasons)
+        self.mismatches += sum(counts[reason.value] for reason in _MISMATCHES)
+        return Counter({(each.name, reason): count for reason, count in counts.items()})
 
     def text(self) -> str:
         """In the order of the source."""
         out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerows((self._file, *line) for line in sorted(self._lines, key=operator.itemgetter(0)))
+        csv.writer(out, lineterminator="\n").writerows(sorted(self._lines, key=operator.itemgetter(1)))
         return out.getvalue()
