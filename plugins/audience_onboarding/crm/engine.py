@@ -400,45 +400,25 @@ class _Load:
 
     def _looked_at(self, raw: pl.DataFrame) -> tuple[pl.DataFrame, list[pl.Series | None], list[int]]:
         """Normalised values; codes of the reasons where not all are plain; numbers of fields that are not empty."""
-        tidied, fast = [], []
-        for number, each in enumerate(self.fields):
-            way = each.rule.fast(pl.col(str(number))) if each.rule.fast is not None else None
-            fast.append(way)
-            if way is not None:
-                tidied.append(way.tidied.alias(f"tidied_{number}"))
-        working = raw.with_columns(tidied)
-        working = working.with_columns(
-            way.accept(pl.col(f"tidied_{number}")).fill_null(value=False).alias(f"ok_{number}")
-            if way is not None
-            else pl.lit(value=False).alias(f"ok_{number}")
-            for number, way in enumerate(fast)
-        )
-        values = working.select(
-            pl.when(pl.col(f"ok_{number}")).then(way.value(pl.col(f"tidied_{number}"))).alias(each.name)
-            if way is not None
-            else pl.lit(None, dtype=pl.String).alias(each.name)
-            for number, (each, way) in enumerate(zip(self.fields, fast, strict=True))
-        )
+        columns: list[pl.Series] = []
         codes: list[pl.Series | None] = []
         read: list[int] = []
         for number, each in enumerate(self.fields):
-            plain = working[f"ok_{number}"]
             text = raw[str(number)]
-            if plain.all():
-                codes.append(None)
-                read.append(raw.height)
-                continue
-            code, value, filled = self._settled(number, plain, text, values[each.name])
+            plain, value = _answered(each.rule, text)
+            code: pl.Series | None = None
+            filled = raw.height
+            if not plain.all():
+                code, value, filled = self._settled(number, plain, text, value)
+            columns.append(value.alias(each.name))
             codes.append(code)
             read.append(filled)
-            values = values.with_columns(value)
-        return self._without_orphans(values, codes), codes, read
+        return self._without_orphans(pl.DataFrame(columns), codes), codes, read
 
     def _settled(
         self, number: int, plain: pl.Series, text: pl.Series, value: pl.Series
     ) -> tuple[pl.Series, pl.Series, int]:
         """Take what is not plain through the reference."""
-        name = value.name
         code = pl.select(
             pl.when(plain).then(pl.lit(_OK, dtype=pl.UInt8)).otherwise(pl.lit(_EMPTY, dtype=pl.UInt8))
         ).to_series()
@@ -451,7 +431,7 @@ class _Load:
             code = code.scatter(pending, pl.Series(reasons, dtype=pl.UInt8))
             value = value.scatter(pending, pl.Series([answer[1] for answer in answers], dtype=pl.String))
             blank += reasons.count(_EMPTY)
-        return code, value.alias(name), len(text) - blank
+        return code, value, len(text) - blank
 
     def _answer(self, number: int, raw: str) -> tuple[int, str | None]:
         rule = self.fields[number].rule
@@ -603,6 +583,30 @@ class _Load:
             identity.add(prints)
         self.content_id = identity.hexdigest()
         self.fingerprints.clear()
+
+
+def _answered(rule: Rule, text: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """Which values of a column the fast path answers, and with what."""
+    if rule.fast is None:
+        return pl.repeat(False, len(text), eager=True, dtype=pl.Boolean), pl.repeat(
+            None, len(text), eager=True, dtype=pl.String
+        )
+    column = pl.col("text")
+    way = rule.fast(column)
+    accepted = way.accept(pl.col("tidied")).fill_null(value=False).alias("ok")
+    frame = text.to_frame("text")
+    if way.plain is None:
+        done = frame.select(tidied=way.tidied).with_columns(accepted)
+    else:
+        done = frame.select(tidied=column, ok=way.plain(column).fill_null(value=False))
+        others = (~done["ok"]).arg_true()
+        if len(others):
+            rest = frame.filter(~done["ok"]).select(tidied=way.tidied).with_columns(accepted)
+            done = pl.DataFrame(
+                [done[name].scatter(others, rest[name]) for name in ("tidied", "ok")]
+            )
+    values = done.select(pl.when("ok").then(way.value(pl.col("tidied"))))
+    return done["ok"], values.to_series()
 
 
 class _Totals:

@@ -37,11 +37,14 @@ class Fast:
     :param tidied: over the raw String column, in which null is an empty field. Computed once.
     :param accept: over the column that holds ``tidied``: true only where the reference accepts the raw value.
     :param value: over the same column: what the reference returns then.
+    :param plain: over the raw column: true only where the value is accepted, and tidying leaves it as it is. For
+        columns of which many values are so, when tidying is much more work than to look; ``None`` for the others.
     """
 
     tidied: pl.Expr
     accept: Callable[[pl.Expr], pl.Expr]
     value: Callable[[pl.Expr], pl.Expr]
+    plain: Callable[[pl.Expr], pl.Expr] | None = None
 
 
 _EMAIL = (
@@ -50,10 +53,14 @@ _EMAIL = (
 )
 _MAX_FAST_EMAIL = 63  # within every limit at once
 
-# Stands for a zero that is not dialled from abroad. All other opening brackets are removed.
-_ZERO = "("
+# Stand for a zero that is not dialled from abroad. They are put where the number begins, so that they can be cut off
+# with all else that is no part of the value. As they are themselves removed from raw numbers, none comes from there.
+_ZERO = "["
+_ZERO_AFTER_CODE = "("
+_ZERO_AFTER_BARE_CODE = ")"
 # "(0)", and after "+31" the zero alone as well: that is the start of the number, as a plus is accepted nowhere else.
-_ZERO_AFTER_CODE = ("0", " 0", "-0", "(0", " (0")
+_ZEROS_AFTER_PLUS = ("0", " 0", "-0", "(0", " (0")
+_ZEROS = ("(0)", " (0)")
 # A point before one or two zeros and nothing else may be the end of a floating-point number: it stays, and is in no
 # pattern, so that the reference looks at it.
 _POINTS_BEFORE_ZEROS = {
@@ -99,15 +106,13 @@ def phone(raw: pl.Expr, *, country: str) -> Fast:
     accepted = _phones(country)
 
     def value(tidied: pl.Expr) -> pl.Expr:
-        digits = tidied.str.strip_chars_start(f"+0{_ZERO}")
-        if accepted.own_code:
-            with_code = (
-                tidied.str.starts_with("+")
-                | tidied.str.starts_with("00")
-                | tidied.str.starts_with(accepted.own_code)
-            )
-            digits = pl.when(with_code).then(digits).otherwise(pl.lit(accepted.own_code) + digits)
-        return digits.str.replace_all(_ZERO, "", literal=True)
+        digits = tidied.str.strip_chars_start(f"+0{_ZERO}{_ZERO_AFTER_CODE}{_ZERO_AFTER_BARE_CODE}")
+        if not accepted.own_code:
+            return digits
+        # Compared as text: what begins with a plus, a round bracket or two zeros comes before all that begins with
+        # another digit, with a zero and another digit, or with a square bracket.
+        with_code = (tidied < "01") | tidied.str.starts_with(accepted.own_code)
+        return pl.when(with_code).then(digits).otherwise(pl.lit(accepted.own_code) + digits)
 
     return Fast(
         # Where several fit, the first in the list.
@@ -116,6 +121,7 @@ def phone(raw: pl.Expr, *, country: str) -> Fast:
         ),
         accept=lambda tidied: tidied.str.contains(accepted.pattern),
         value=value,
+        plain=lambda raw: raw.str.contains(accepted.plain_pattern),
     )
 
 
@@ -158,12 +164,14 @@ class _Phones:
     """What is done to phone numbers, and which are accepted then.
 
     :param replacements: for tidying.
-    :param pattern: of the spellings.
+    :param pattern: of the spellings, tidied.
+    :param plain_pattern: of those that tidying leaves as they are: digits, maybe after a plus.
     :param own_code: country code of numbers that have neither ``+`` nor ``00``; empty if none is accepted.
     """
 
     replacements: dict[str, str]
     pattern: str
+    plain_pattern: str
     own_code: str
 
 
@@ -181,43 +189,41 @@ def _phones(country: str) -> _Phones:
         except numbering.NotUnderstoodError:
             continue
         known.setdefault(foreign.code, foreign)
-    abroad = r"(?:\+|00)" if numbering.goes_abroad(country) else r"\+"
-    international = [
-        part
-        for spelling in known.values()
-        for part in _after(spelling.code, spelling.after_code, spelling.after_code_zero)
-    ]
-    patterns = [f"{abroad}(?:{'|'.join(international)})"] if international else [_NEVER]
+    zeros: dict[str, str] = {}
+    plain: list[str] = []
+    marked: list[str] = []
+    dialled = ["+", "00"] if numbering.goes_abroad(country) else ["+"]
+    abroad = f"(?:{'|'.join(map(re.escape, dialled))})"
+    for spelling in known.values():
+        plain += _numbers(abroad + spelling.code, spelling.after_code)
+        marked += _numbers(re.escape(_ZERO_AFTER_CODE) + spelling.code, spelling.after_code_zero)
+        if spelling.after_code_zero is not numbering.NOTHING:
+            for start in dialled:
+                for zero in _ZEROS_AFTER_PLUS if start == "+" else _ZEROS:
+                    zeros[f"{start}{spelling.code}{zero}"] = _ZERO_AFTER_CODE + spelling.code
     if own:
-        patterns += _after(f"[0{_ZERO}]", own.after_zero)
-        patterns += _after("", own.bare)
-        patterns += _after(own.code, own.after_bare_code, own.after_bare_code_zero)
+        plain += _numbers("0", own.after_zero)
+        plain += _numbers("", own.bare)
+        plain += _numbers(own.code, own.after_bare_code)
+        marked += _numbers(re.escape(_ZERO), own.after_zero)
+        marked += _numbers(re.escape(_ZERO_AFTER_BARE_CODE) + own.code, own.after_bare_code_zero)
+        for zero in _ZEROS:
+            zeros[own.code + zero] = _ZERO_AFTER_BARE_CODE + own.code
     return _Phones(
-        replacements={"(0)": _ZERO}
-        | {
-            f"+{spelling.code}{zero}": f"+{spelling.code}{_ZERO}"
-            for spelling in known.values()
-            if spelling.after_code_zero is not numbering.NOTHING
-            for zero in _ZERO_AFTER_CODE
-        }
-        | _POINTS_BEFORE_ZEROS
-        | dict.fromkeys(_REMOVED_FROM_PHONES, ""),
-        pattern=rf"\A(?:{'|'.join(patterns)})\z",
+        replacements={**zeros, "(0)": _ZERO, **_POINTS_BEFORE_ZEROS, **dict.fromkeys(_REMOVED_FROM_PHONES, "")},
+        pattern=_any_of([*plain, *marked]),
+        plain_pattern=_any_of(plain),
         own_code=own.code if own else "",
     )
 
 
-def _after(
-    start: str, numbers: numbering.DigitStrings, after_zero: numbering.DigitStrings = numbering.NOTHING
-) -> Iterator[str]:
-    """Patterns of numbers after their start, and after the start and a zero that is not dialled from abroad."""
-    if numbers is after_zero and numbers is not numbering.NOTHING:
-        yield rf"{start}[{_ZERO}]?{numbering.as_pattern(numbers)}"
-        return
+def _numbers(start: str, numbers: numbering.DigitStrings) -> Iterator[str]:
     if numbers is not numbering.NOTHING:
         yield start + numbering.as_pattern(numbers)
-    if after_zero is not numbering.NOTHING:
-        yield rf"{start}[{_ZERO}]{numbering.as_pattern(after_zero)}"
+
+
+def _any_of(patterns: list[str]) -> str:
+    return rf"\A(?:{'|'.join(patterns)})\z" if patterns else _NEVER
 
 
 def hashed(raw: pl.Expr) -> Fast:
