@@ -52,8 +52,8 @@ class DigitStrings:
 
     def __contains__(self, text: str) -> bool:
         strings = self
-        for digit in text:
-            strings = strings.after[int(digit)]
+        for digit in map(int, text):
+            strings = strings.after[digit]
         return strings.whole
 
     def __or__(self, other: DigitStrings) -> DigitStrings:
