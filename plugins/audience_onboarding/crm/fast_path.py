@@ -165,7 +165,7 @@ class _Phones:
 
     :param replacements: for tidying.
     :param pattern: of the spellings, tidied.
-    :param plain_pattern: of those that tidying leaves as they are: digits, maybe after a plus.
+    :param plain_pattern: of those of the own country that tidying leaves as they are: digits, maybe after a plus.
     :param own_code: country code of numbers that have neither ``+`` nor ``00``; empty if none is accepted.
     """
 
@@ -190,36 +190,46 @@ def _phones(country: str) -> _Phones:
             continue
         known.setdefault(foreign.code, foreign)
     zeros: dict[str, str] = {}
-    plain: list[str] = []
-    marked: list[str] = []
     dialled = ["+", "00"] if numbering.goes_abroad(country) else ["+"]
     abroad = f"(?:{'|'.join(map(re.escape, dialled))})"
+    patterns: list[str] = []
     for spelling in known.values():
-        plain += _numbers(abroad + spelling.code, spelling.after_code)
-        marked += _numbers(re.escape(_ZERO_AFTER_CODE) + spelling.code, spelling.after_code_zero)
+        patterns += _numbers(
+            (abroad + spelling.code, spelling.after_code),
+            (re.escape(_ZERO_AFTER_CODE) + spelling.code, spelling.after_code_zero),
+        )
         if spelling.after_code_zero is not numbering.NOTHING:
             for start in dialled:
                 for zero in _ZEROS_AFTER_PLUS if start == "+" else _ZEROS:
                     zeros[f"{start}{spelling.code}{zero}"] = _ZERO_AFTER_CODE + spelling.code
+    plain: list[str] = []
     if own:
-        plain += _numbers("0", own.after_zero)
-        plain += _numbers("", own.bare)
-        plain += _numbers(own.code, own.after_bare_code)
-        marked += _numbers(re.escape(_ZERO), own.after_zero)
-        marked += _numbers(re.escape(_ZERO_AFTER_BARE_CODE) + own.code, own.after_bare_code_zero)
+        plain += _numbers((abroad + own.code, own.after_code), ("0", own.after_zero), ("", own.bare))
+        plain += _numbers((own.code, own.after_bare_code))
+        patterns += _numbers((f"[0{re.escape(_ZERO)}]", own.after_zero), ("", own.bare))
+        patterns += _numbers(
+            (own.code, own.after_bare_code),
+            (re.escape(_ZERO_AFTER_BARE_CODE) + own.code, own.after_bare_code_zero),
+        )
         for zero in _ZEROS:
             zeros[own.code + zero] = _ZERO_AFTER_BARE_CODE + own.code
     return _Phones(
         replacements={**zeros, "(0)": _ZERO, **_POINTS_BEFORE_ZEROS, **dict.fromkeys(_REMOVED_FROM_PHONES, "")},
-        pattern=_any_of([*plain, *marked]),
+        pattern=_any_of(patterns),
         plain_pattern=_any_of(plain),
         own_code=own.code if own else "",
     )
 
 
-def _numbers(start: str, numbers: numbering.DigitStrings) -> Iterator[str]:
-    if numbers is not numbering.NOTHING:
-        yield start + numbering.as_pattern(numbers)
+def _numbers(*started: tuple[str, numbering.DigitStrings]) -> Iterator[str]:
+    """Patterns of numbers after what they start with. A set of numbers that comes twice is written once: these patterns
+    are long, and the longer they are, the longer it takes until the first number is looked at."""
+    starts: dict[numbering.DigitStrings, list[str]] = {}
+    for start, numbers in started:
+        if numbers is not numbering.NOTHING:
+            starts.setdefault(numbers, []).append(start)
+    for numbers, those in starts.items():
+        yield f"(?:{'|'.join(those)}){numbering.as_pattern(numbers)}"
 
 
 def _any_of(patterns: list[str]) -> str:

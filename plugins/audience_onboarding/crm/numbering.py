@@ -113,6 +113,12 @@ _Before = Callable[[DigitStrings], DigitStrings]
 _PIECE = re.compile(r"\\d|\[[\d-]+\]|\d|\(\?:|[|)?]|\{\d+(?:,\d+)?\}")
 
 
+@cache
+def _fitting(piece: str) -> tuple[bool, ...]:
+    """Which of the ten digits a digit or a class of them stands for. The same few are asked for again and again."""
+    return tuple(re.fullmatch(piece, digit) is not None for digit in "0123456789")
+
+
 class _Pattern:
     """Parser of the patterns in the metadata: digits, classes, groups, alternatives and counts, nothing else."""
 
@@ -147,7 +153,7 @@ class _Pattern:
             return group
         if piece == "?" or piece.startswith("{"):
             raise NotUnderstoodError("a pattern counts nothing")
-        fitting = [re.fullmatch(piece, digit) is not None for digit in "0123456789"]
+        fitting = _fitting(piece)
         return lambda rest: _strings(False, (rest if fits else NOTHING for fits in fitting))
 
     def _counted(self, part: _Before) -> _Before:
