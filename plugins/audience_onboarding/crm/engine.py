@@ -31,7 +31,7 @@ from audience_onboarding.crm.duplicates import find_duplicates
 from audience_onboarding.crm.layout import ContentId, Layout, fingerprint
 from audience_onboarding.crm.masking import masked
 from audience_onboarding.crm.normalize import Rejected
-from audience_onboarding.crm.output import CrmFile, FilePart
+from audience_onboarding.crm.output import CrmFile, FilePart, without
 from audience_onboarding.crm.private_directory import private_directory
 from audience_onboarding.crm.profiles import FileProfile, Identifier, ProfileColumn, SourceColumn
 from audience_onboarding.crm.reasons import Reason
@@ -578,9 +578,7 @@ class _Load:
         identity = ContentId(self.layout)
         for index in range(len(self.fingerprints)):
             prints = self.fingerprints.get(index)["fingerprint"]
-            if (dropped := self.dropped.get(index)) is not None:
-                prints = prints.filter(pl.repeat(True, len(prints), eager=True).scatter(dropped, False))
-            identity.add(prints)
+            identity.add(without(prints, self.dropped.get(index)))
         self.content_id = identity.hexdigest()
         self.fingerprints.clear()
 

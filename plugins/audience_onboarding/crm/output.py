@@ -6,13 +6,16 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
+from typing import TypeVar
 
 import polars as pl
 
-from audience_onboarding.crm.layout import ContentId, Layout, fingerprint
+from audience_onboarding.crm.layout import Layout
 from audience_onboarding.crm.store import FrameStore
 from audience_onboarding.crm.workers import Workers
 from audience_onboarding.errors import AccountingError
+
+RowsOfAny = TypeVar("RowsOfAny", pl.DataFrame, pl.Series)
 
 _GZIP = 31  # window bits that make zlib write the gzip format, with no time in its header
 
@@ -116,12 +119,7 @@ class CrmFile:
             yield self._frame(index)
 
     def _frame(self, index: int) -> pl.DataFrame:
-        frame = self.store.get(index)
-        dropped = self._dropped.get(index)
-        if dropped is None:
-            return frame
-        keep = pl.repeat(True, frame.height, eager=True).scatter(dropped, False)
-        return frame.filter(keep)
+        return without(self.store.get(index), self._dropped.get(index))
 
     def _blocks(self) -> Iterator[list[bytes]]:
         """The header, and the rows in blocks of some MiB, each in pieces."""
@@ -152,14 +150,14 @@ class CrmFile:
         yield packer.flush()
 
 
-def file_of(layout: Layout, store: FrameStore, workers: Workers) -> CrmFile:
-    """A file of all rows of a store, in which no two are alike."""
-    identity = ContentId(layout)
-    size = 0
-    for frame in store.all():
-        identity.add(frame.select(fingerprint(layout.names)).to_series())
-        size += layout.size(frame)
-    return CrmFile(layout, store, workers, dropped={}, content_id=identity.hexdigest(), size=size)
+def without(rows: RowsOfAny, dropped: pl.Series | None) -> RowsOfAny:
+    """The rows but some.
+
+    :param dropped: indexes of those that are left out; ``None`` for none of them.
+    """
+    if dropped is None:
+        return rows
+    return rows.filter(pl.repeat(True, len(rows), eager=True).scatter(dropped, False))
 
 
 def local_indexes(numbers: pl.Series, heights: Sequence[int]) -> Iterator[tuple[int, pl.Series]]:

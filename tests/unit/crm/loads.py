@@ -7,9 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from audience_onboarding.crm.engine import CsvSource, prepare
+from audience_onboarding.crm.layout import ContentId, Layout, fingerprint
 from audience_onboarding.crm.normalize import normalize_email, normalize_phone, sha256_hex
+from audience_onboarding.crm.output import CrmFile
 from audience_onboarding.crm.profiles import DIGITAL_AUDIENCE_S3, FileProfile, Identifier
 from audience_onboarding.crm.report import LoadReport
+from audience_onboarding.crm.store import FrameStore
+from audience_onboarding.crm.workers import Workers
 
 BOTH = {Identifier.EMAIL: "email", Identifier.PHONE: "phone"}
 HEADER = b"email_sha256,phone_sha256\r\n"
@@ -90,3 +94,13 @@ def expected(
         for key in values:
             report["values_sent"][key] += 1
     return report, HEADER + "".join(lines).encode()
+
+
+def file_of(layout: Layout, store: FrameStore, workers: Workers) -> CrmFile:
+    """A file of all rows of a store, in which no two are alike."""
+    identity = ContentId(layout)
+    size = 0
+    for frame in store.all():
+        identity.add(frame.select(fingerprint(layout.names)).to_series())
+        size += layout.size(frame)
+    return CrmFile(layout, store, workers, dropped={}, content_id=identity.hexdigest(), size=size)

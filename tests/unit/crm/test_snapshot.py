@@ -22,7 +22,7 @@ from audience_onboarding.crm import snapshot as snapshot_module
 from audience_onboarding.crm.difference import Difference, difference, merged, removed
 from audience_onboarding.crm.engine import CsvSource, prepare
 from audience_onboarding.crm.layout import Layout
-from audience_onboarding.crm.output import CrmFile, file_of
+from audience_onboarding.crm.output import CrmFile
 from audience_onboarding.crm.profiles import (
     COMMBOX_AUDIENCE,
     DIGITAL_AUDIENCE_S3,
