@@ -37,16 +37,17 @@ from numpy.typing import NDArray
 from audience_onboarding.crm.dialect import AUTO, Dialect, sniff
 from audience_onboarding.crm.rows import (
     Block,
+    NamedByPath,
     ParsedBlock,
     Reading,
     Rows,
     find_columns,
     ignored_columns,
+    nothing_to_send,
 )
 from audience_onboarding.crm.streams import ENCODINGS, Rest, as_utf8, decompressed, open_file
 from audience_onboarding.errors import (
     ConfigurationError,
-    EmptySourceError,
     SourceFormatError,
 )
 
@@ -73,7 +74,7 @@ _Places = NDArray[np.intp]
 
 
 @dataclass(frozen=True)
-class CsvSource:
+class CsvSource(NamedByPath):
     """Delimited text with a header row; compressed with gzip or zstd, too.
 
     :param path: the local file; not needed where ``stream`` is given.
@@ -122,11 +123,6 @@ class CsvSource:
                 why=repr(self.encoding),
                 next_step=f"Use one of: {', '.join(ENCODINGS)}, or {AUTO}",
             )
-
-    @property
-    def name(self) -> str:
-        """What messages call the source."""
-        return self.label or str(self.path)
 
     @contextmanager
     def open(self, wanted: Sequence[str], workdir: Path) -> Iterator[Reading]:
@@ -339,12 +335,7 @@ class _Reader:
                 self._fields = len(row)
                 self._structure = _Structure(self._dialect, self._fields)
                 return tuple(name.strip("\ufeff") for name in row)
-        raise EmptySourceError(
-            what="the CRM file holds nothing to send",
-            where=self._name,
-            why="it has no line",
-            next_step="Check the export of this date; nothing was sent",
-        )
+        raise nothing_to_send(self._name, "it has no line")
 
     def blocks(self, positions: Sequence[int]) -> Iterator[Block]:
         """All that follows the header."""

@@ -36,14 +36,13 @@ from audience_onboarding.crm.private_directory import private_directory
 from audience_onboarding.crm.profiles import FileProfile, Identifier, ProfileColumn, SourceColumn
 from audience_onboarding.crm.reasons import Reason
 from audience_onboarding.crm.report import LoadReport
-from audience_onboarding.crm.rows import Block, Rows, Source
+from audience_onboarding.crm.rows import Block, Rows, Source, nothing_to_send
 from audience_onboarding.crm.rules import Rule, rule_for
 from audience_onboarding.crm.store import MIB, FrameStore, spill
 from audience_onboarding.crm.workers import Workers
 from audience_onboarding.errors import (
     AccountingError,
     ConfigurationError,
-    EmptySourceError,
     TerminalError,
 )
 
@@ -335,24 +334,19 @@ class _Load:
         for known in self._answers:
             known.clear()
         if not totals.rows:
-            raise self._empty("it has a header row only")
+            raise nothing_to_send(self.source.name, "it has a header row only")
         report = self._dedupe(totals)
         if not report.rows_sent:
             reasons = ", ".join(f"{reason} {count}" for reason, count in report.rejected_by_reason.items())
             if when_all_rejected is not None:
                 when_all_rejected(self.rejects)
-            raise self._empty(f"all {report.rows_read} rows were rejected: {reasons}", report.rows_read)
+            raise nothing_to_send(
+                self.source.name,
+                f"all {report.rows_read} rows were rejected: {reasons}",
+                rows_read=report.rows_read,
+            )
         self._identify()
         return report
-
-    def _empty(self, why: str, rows_read: int = 0) -> EmptySourceError:
-        return EmptySourceError(
-            rows_read=rows_read,
-            what="the CRM file holds nothing to send",
-            where=self.source.name,
-            why=why,
-            next_step="Check the export of this date; nothing was sent",
-        )
 
     def _keep(self, taken: _Taken, totals: _Totals) -> None:
         totals.add(taken)

@@ -15,9 +15,16 @@ from typing import TypeVar
 
 import polars as pl
 
-from audience_onboarding.crm.rows import Reading, Rows, find_columns, ignored_columns
+from audience_onboarding.crm.rows import (
+    NamedByPath,
+    Reading,
+    Rows,
+    find_columns,
+    ignored_columns,
+    nothing_to_send,
+)
 from audience_onboarding.crm.streams import open_file
-from audience_onboarding.errors import EmptySourceError, SourceFormatError
+from audience_onboarding.errors import SourceFormatError
 
 Result = TypeVar("Result")
 
@@ -26,7 +33,7 @@ _EXACT = {pl.Float16: 2.0**11, pl.Float32: 2.0**24, pl.Float64: 2.0**53}
 
 
 @dataclass(frozen=True)
-class ParquetSource:
+class ParquetSource(NamedByPath):
     """A Parquet file.
 
     Whatever the type of a column, its values become text: whole numbers their digits (also where the column is of
@@ -41,11 +48,6 @@ class ParquetSource:
     label: str = ""
     block_rows: int = 100_000
 
-    @property
-    def name(self) -> str:
-        """What messages call the source."""
-        return self.label or str(self.path)
-
     @contextmanager
     def open(self, wanted: Sequence[str], workdir: Path) -> Iterator[Reading]:
         """Begin to read it, see :class:`~audience_onboarding.crm.rows.Source`."""
@@ -54,12 +56,7 @@ class ParquetSource:
         schema = self._try(lambda: self._scan().collect_schema())
         header = schema.names()
         if not header:
-            raise EmptySourceError(
-                what="the CRM file holds nothing to send",
-                where=self.name,
-                why="it has no column",
-                next_step="Check the export",
-            )
+            raise nothing_to_send(self.name, "it has no column", next_step="Check the export")
         columns = [header[position] for position in find_columns(header, wanted, self.name)]
         for column in columns:
             if schema[column].is_nested() or schema[column].is_object():

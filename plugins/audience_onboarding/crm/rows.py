@@ -13,7 +13,7 @@ from typing import Protocol
 
 import polars as pl
 
-from audience_onboarding.errors import MissingColumnError
+from audience_onboarding.errors import EmptySourceError, MissingColumnError
 
 _MAX_PRINTED_NAMES = 50
 _MAX_PRINTED_LENGTH = 60
@@ -87,6 +87,38 @@ class Source(Protocol):
         :raises MissingColumnError: a name fits no column, or more than one.
         :raises EmptySourceError: it holds no header.
         """
+
+
+class NamedByPath:
+    """What messages call a source that is a file: its label, such as its S3 URL; the path where that is empty."""
+
+    path: Path | None
+    label: str
+
+    @property
+    def name(self) -> str:
+        """What messages call the source."""
+        return self.label or str(self.path)
+
+
+def nothing_to_send(
+    where: str,
+    why: str,
+    *,
+    next_step: str = "Check the export of this date; nothing was sent",
+    rows_read: int = 0,
+) -> EmptySourceError:
+    """The error for a source of which no row can be sent.
+
+    :param where: name of the source.
+    """
+    return EmptySourceError(
+        rows_read=rows_read,
+        what="the CRM file holds nothing to send",
+        where=where,
+        why=why,
+        next_step=next_step,
+    )
 
 
 @dataclass(frozen=True)

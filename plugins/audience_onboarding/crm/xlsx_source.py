@@ -24,10 +24,18 @@ from typing import BinaryIO, NoReturn
 import polars as pl
 import python_calamine as calamine
 
-from audience_onboarding.crm.rows import ParsedBlock, Reading, Rows, find_columns, ignored_columns
+from audience_onboarding.crm.rows import (
+    NamedByPath,
+    ParsedBlock,
+    Reading,
+    Rows,
+    find_columns,
+    ignored_columns,
+    nothing_to_send,
+)
 from audience_onboarding.crm.streams import open_file
 from audience_onboarding.crm.texts import InexactError, float_text
-from audience_onboarding.errors import EmptySourceError, SourceFormatError
+from audience_onboarding.errors import SourceFormatError
 
 MAX_CELLS = 10 * 1024 * 1024
 """Cells from A1 to the last one that is filled: ten columns down to the last row that Excel has."""
@@ -53,7 +61,7 @@ Cell = int | float | str | bool | datetime.time | datetime.date | datetime.datet
 
 
 @dataclass(frozen=True)
-class XlsxSource:
+class XlsxSource(NamedByPath):
     """One sheet of a workbook. The header is its first row that is not blank; blank rows are none.
 
     A whole number becomes its digits, a date ISO 8601, a truth value ``TRUE`` or ``FALSE``. A cell that shows an error
@@ -70,11 +78,6 @@ class XlsxSource:
     sheet: str | int | None = None
     block_rows: int = 50_000
 
-    @property
-    def name(self) -> str:
-        """What messages call the source."""
-        return self.label or str(self.path)
-
     @contextmanager
     def open(self, wanted: Sequence[str], workdir: Path) -> Iterator[Reading]:
         """Begin to read it, see :class:`~audience_onboarding.crm.rows.Source`."""
@@ -84,10 +87,9 @@ class XlsxSource:
         numbered = ((number, row) for number, row in enumerate(self._filled(rows)))
         _, header = next(numbered, (0, None))
         if header is None:
-            raise EmptySourceError(
-                what="the CRM file holds nothing to send",
-                where=self.name,
-                why="the sheet is empty",
+            raise nothing_to_send(
+                self.name,
+                "the sheet is empty",
                 next_step="Check the export, or name the sheet in the definition",
             )
         names = [self._header_text(cell) for cell in header]
