@@ -101,7 +101,7 @@ def decompressed(stream: BinaryIO, where: str) -> BinaryIO:
     elif start.startswith(_ZSTD) or _is_skippable(start[:4]):
         pieces = _unzstd(stream, where)
     if pieces is not None:
-        start, stream = _peek(_buffered(pieces))
+        start, stream = _peek(buffered(pieces))
         if start.startswith((_GZIP, _ZSTD)):
             raise _no_text(where, "compressed twice", "Compress it once, with gzip or zstd")
     for pattern, kind, next_step in _OTHER_KINDS:
@@ -138,7 +138,7 @@ def as_utf8(stream: BinaryIO, encoding: str, where: str) -> BinaryIO:
     stream.read(len(_mark(marked)))
     if name in _UTF8:
         return stream
-    return _buffered(_transcoded(stream, name, encoding, where))
+    return buffered(_transcoded(stream, name, encoding, where))
 
 
 def bad_encoding(encoding: str, line: int, where: str) -> SourceFormatError:
@@ -231,8 +231,9 @@ class Rest(io.RawIOBase):
         return len(block)
 
 
-def _buffered(pieces: Iterator[bytes]) -> BinaryIO:
-    return io.BufferedReader(_Pieces(pieces), _BUFFER)
+def buffered(pieces: Iterator[bytes], size: int = _BUFFER) -> BinaryIO:
+    """Pieces of bytes as a file that can be read once, in blocks of so many bytes."""
+    return io.BufferedReader(_Pieces(pieces), size)
 
 
 def _peek(stream: BinaryIO) -> tuple[bytes, BinaryIO]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import re
 import tempfile
@@ -12,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from audience_onboarding.errors import ConfigurationError
+from audience_onboarding.storage.sources import split_url
 
 if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
     from mypy_boto3_s3 import S3Client
 
 _MAX_NAME = 200
@@ -41,9 +40,9 @@ def write_rejects(
     :raises ConfigurationError: the folder cannot be written to, or it is another kind of URL.
     :raises AudienceOnboardingError: S3 says no, see :func:`.s3_errors.translated`.
     """
-    scheme, separator, rest = url.partition("://")
-    if not separator or scheme == "file":
-        _write_local(Path(rest if separator else url), blocks)
+    scheme, rest = split_url(url)
+    if scheme == "file":
+        _write_local(Path(rest), blocks)
         return
     bucket, _, key = rest.partition("/")
     if scheme != "s3" or not bucket or s3_client is None:
@@ -81,6 +80,7 @@ def _cannot_write(path: Path, error: OSError) -> ConfigurationError:
 def _write_s3(client: S3Client, bucket: str, key: str, blocks: Iterator[bytes]) -> None:
     from boto3.s3.transfer import TransferConfig
 
+    from audience_onboarding.crm.streams import buffered
     from audience_onboarding.storage.s3_errors import translated
 
     config = TransferConfig(
@@ -88,31 +88,9 @@ def _write_s3(client: S3Client, bucket: str, key: str, blocks: Iterator[bytes]) 
     )
     with translated("PutObject", bucket=bucket, key=key):
         client.upload_fileobj(
-            io.BufferedReader(_Stream(blocks), _PART_SIZE),
+            buffered(blocks, _PART_SIZE),
             bucket,
             key,
             ExtraArgs={"ContentType": "text/csv; charset=utf-8"},
             Config=config,
         )
-
-
-class _Stream(io.RawIOBase):
-    """Blocks as a file that can be read once."""
-
-    def __init__(self, blocks: Iterator[bytes]) -> None:
-        self._blocks = blocks
-        self._rest = b""
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: WriteableBuffer, /) -> int:
-        while not self._rest:
-            block = next(self._blocks, None)
-            if block is None:
-                return 0
-            self._rest = block
-        view = memoryview(buffer).cast("B")
-        taken, self._rest = self._rest[: len(view)], self._rest[len(view) :]
-        view[: len(taken)] = taken
-        return len(taken)

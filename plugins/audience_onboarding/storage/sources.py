@@ -114,10 +114,16 @@ def source_is_there(url: str, s3_client: ClientMaker | None = None) -> bool:
     return _place(url, s3_client).is_there()
 
 
-def _place(url: str, s3_client: ClientMaker | None) -> _LocalPlace | _S3Place:
+def split_url(url: str) -> tuple[str, str]:
+    """The scheme of a URL, and what comes after ``://``; ``file`` and the path for a path."""
     scheme, separator, rest = url.partition("://")
-    if not separator or scheme == "file":
-        place: _LocalPlace | _S3Place = _LocalPlace(rest if separator else url)
+    return (scheme, rest) if separator else ("file", url)
+
+
+def _place(url: str, s3_client: ClientMaker | None) -> _LocalPlace | _S3Place:
+    scheme, rest = split_url(url)
+    if scheme == "file":
+        place: _LocalPlace | _S3Place = _LocalPlace(rest)
     else:
         bucket, slash, key = rest.partition("/")
         if scheme != "s3" or not bucket or not slash:
