@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from audience_onboarding.base.connections import database
 from audience_onboarding.base.templated import source_url
 from audience_onboarding.errors import ConfigurationError
+from audience_onboarding.storage.sources import FORMATS
 
 if TYPE_CHECKING:
     from audience_onboarding.crm.rows import Source
 
-FORMATS = ("auto", "csv", "parquet", "xlsx")
 IF_MISSING = ("fail", "skip", "wait")
 
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal
+from typing import TYPE_CHECKING, BinaryIO, Literal, get_args
 
 from audience_onboarding.errors import ConfigurationError, SourceNotFoundError, StorageUnavailableError
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from audience_onboarding.crm.rows import Reading, Source
 
 Format = Literal["auto", "csv", "parquet", "xlsx"]
+FORMATS: tuple[Format, ...] = get_args(Format)
 ClientMaker = Callable[[], "S3Client"]
 
 _MIB = 1024 * 1024
@@ -56,10 +57,10 @@ class SourceSpec:
         """
         if self.format == "auto":
             return _FORMATS.get(os.path.splitext(name)[1].lower(), "csv")
-        if self.format not in ("csv", "parquet", "xlsx"):
+        if self.format not in FORMATS:
             raise ConfigurationError(
                 what=f"{self.format!r} is no format of a source",
-                next_step="Allowed are auto, csv, parquet, xlsx",
+                next_step=f"Allowed are {', '.join(FORMATS)}",
             )
         return self.format
 
