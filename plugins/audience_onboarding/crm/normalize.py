@@ -104,6 +104,13 @@ def _is_invisible(char: str) -> bool:
     return unicodedata.category(char) == "Cf" or ord(char) in _INVISIBLE
 
 
+def _nothing_or_hash(text: str) -> Rejected | None:
+    """What each rule asks first: is there anything, is it hashed already?"""
+    if not text:
+        return Rejected(Reason.EMPTY)
+    return Rejected(Reason.ALREADY_HASHED) if _HASHED.fullmatch(text) else None
+
+
 def normalize_email(value: str, *, strip_plus_tag: bool = False) -> str | Rejected:
     """Normalise an e-mail address: no white space, lower case.
 
@@ -122,10 +129,8 @@ def normalize_email(value: str, *, strip_plus_tag: bool = False) -> str | Reject
     :return: the normalised address, or the reason why there is none.
     """
     address = remove_blanks(value)
-    if not address:
-        return Rejected(Reason.EMPTY)
-    if _HASHED.fullmatch(address):
-        return Rejected(Reason.ALREADY_HASHED)
+    if refused := _nothing_or_hash(address):
+        return refused
     if len(address) > _MAX_COMPOSED:
         return Rejected(Reason.INVALID_EMAIL)
     address = unicodedata.normalize("NFC", address.lower())
@@ -198,10 +203,8 @@ def normalize_phone(value: str, *, country: str = "NL") -> str | Rejected:
     :return: the digits, or the reason why there are none.
     """
     text = remove_blanks(value)
-    if not text:
-        return Rejected(Reason.EMPTY)
-    if _HASHED.fullmatch(text):
-        return Rejected(Reason.ALREADY_HASHED)
+    if refused := _nothing_or_hash(text):
+        return refused
     number = _digits(text)
     if number is None or (text.endswith((".0", ".00")) and text.count(".") == 1):
         return Rejected(Reason.INVALID_PHONE)
@@ -274,10 +277,8 @@ def normalize_personal_id(value: str) -> str | Rejected:
     :return: the twelve digits, or the reason why there are none.
     """
     text = remove_blanks(value)
-    if not text:
-        return Rejected(Reason.EMPTY)
-    if _HASHED.fullmatch(text):
-        return Rejected(Reason.ALREADY_HASHED)
+    if refused := _nothing_or_hash(text):
+        return refused
     match = _PERSONAL_ID.fullmatch("".join(map(_plain_sign, text)))
     if match is None:
         return Rejected(Reason.INVALID_PERSONAL_ID)
@@ -340,10 +341,8 @@ def normalize_device_id(value: str, *, platform: Literal["android", "apple"]) ->
     :return: the id, or the reason why there is none.
     """
     text = remove_blanks(value)
-    if not text:
-        return Rejected(Reason.EMPTY)
-    if _HASHED.fullmatch(text):
-        return Rejected(Reason.ALREADY_HASHED)
+    if refused := _nothing_or_hash(text):
+        return refused
     if not _UUID.fullmatch(text) or text == NO_DEVICE:
         return Rejected(Reason.INVALID_DEVICE_ID)
     return text.upper() if platform == "apple" else text.lower()
