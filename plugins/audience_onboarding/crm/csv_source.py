@@ -232,7 +232,9 @@ class _Buffer:
 
     def count(self, byte: bytes, start: int, end: int) -> int:
         """How many such bytes there are between two places of what is at hand."""
-        return _count(np.frombuffer(self._space, np.uint8)[self._start + start : self._start + end], ord(byte))
+        return _count(
+            np.frombuffer(self._space, np.uint8)[self._start + start : self._start + end], ord(byte)
+        )
 
     def line(self) -> bytes:
         """The next line with its end (``\\n``, ``\\r\\n`` or ``\\r``), at most a little over a record; empty at the
@@ -632,7 +634,8 @@ def _found(data: _Bytes, wanted: bytes) -> tuple[_Places, _Bytes]:
 def _count(data: _Bytes, wanted: int) -> int:
     """How often a byte is there."""
     return sum(
-        int(np.count_nonzero(data[start : start + _STRETCH] == wanted)) for start in range(0, len(data), _STRETCH)
+        int(np.count_nonzero(data[start : start + _STRETCH] == wanted))
+        for start in range(0, len(data), _STRETCH)
     )
 
 

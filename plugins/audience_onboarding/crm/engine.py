@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import csv
 import io
-import operator
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -594,9 +593,7 @@ def _answered(rule: Rule, text: pl.Series) -> tuple[pl.Series, pl.Series]:
         others = (~done["ok"]).arg_true()
         if len(others):
             rest = frame.filter(~done["ok"]).select(tidied=way.tidied).with_columns(accepted)
-            done = pl.DataFrame(
-                [done[name].scatter(others, rest[name]) for name in ("tidied", "ok")]
-            )
+            done = pl.DataFrame([done[name].scatter(others, rest[name]) for name in ("tidied", "ok")])
     values = done.select(pl.when("ok").then(way.value(pl.col("tidied"))))
     return done["ok"], values.to_series()
 
@@ -686,5 +683,5 @@ class _RejectLines:
     def text(self) -> str:
         """In the order of the source."""
         out = io.StringIO()
-        csv.writer(out, lineterminator="\n").writerows(sorted(self._lines, key=operator.itemgetter(1)))
+        csv.writer(out, lineterminator="\n").writerows(sorted(self._lines, key=lambda line: line[1]))
         return out.getvalue()

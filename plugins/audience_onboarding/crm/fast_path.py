@@ -214,7 +214,12 @@ def _phones(country: str) -> _Phones:
         for zero in _ZEROS:
             zeros[own.code + zero] = _ZERO_AFTER_BARE_CODE + own.code
     return _Phones(
-        replacements={**zeros, "(0)": _ZERO, **_POINTS_BEFORE_ZEROS, **dict.fromkeys(_REMOVED_FROM_PHONES, "")},
+        replacements={
+            **zeros,
+            "(0)": _ZERO,
+            **_POINTS_BEFORE_ZEROS,
+            **dict.fromkeys(_REMOVED_FROM_PHONES, ""),
+        },
         pattern=_any_of(patterns),
         plain_pattern=_any_of(plain),
         own_code=own.code if own else "",

@@ -6,7 +6,7 @@ import hashlib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 
 import polars as pl
 import polars_hash as plh
@@ -105,7 +105,7 @@ class Layout:
     def _written(self, frame: pl.DataFrame, *, quote: bool) -> list[bytes]:
         out = _Pieces()
         frame.write_csv(
-            out,
+            cast("IO[bytes]", out),
             include_header=False,
             separator=self.profile.delimiter,
             line_terminator=self.profile.line_ending,

@@ -157,7 +157,8 @@ def without(rows: RowsOfAny, dropped: pl.Series | None) -> RowsOfAny:
     """
     if dropped is None:
         return rows
-    return rows.filter(pl.repeat(True, len(rows), eager=True).scatter(dropped, False))
+    kept: RowsOfAny = rows.filter(pl.repeat(True, len(rows), eager=True).scatter(dropped, False))
+    return kept
 
 
 def local_indexes(numbers: pl.Series, heights: Sequence[int]) -> Iterator[tuple[int, pl.Series]]:

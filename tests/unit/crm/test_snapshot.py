@@ -41,7 +41,7 @@ from audience_onboarding.errors import (
     SourceNotFoundError,
     TerminalError,
 )
-from tests.unit.crm.loads import BOTH
+from tests.unit.crm.loads import BOTH, file_of
 
 Row: TypeAlias = tuple["str | None", ...]
 
