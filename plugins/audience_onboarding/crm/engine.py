@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import csv
 import io
+import operator
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -682,6 +683,7 @@ class _RejectLines:
 
     def text(self) -> str:
         """In the order of the source."""
+        lines = sorted(self._lines, key=operator.itemgetter(1))
         out = io.StringIO()
-        csv.writer(out, lineterminator="\n").writerows(sorted(self._lines, key=lambda line: line[1]))
+        csv.writer(out, lineterminator="\n").writerows(lines)
         return out.getvalue()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -244,6 +246,49 @@ def test_open_quote_names_the_line(tmp_path: Path) -> None:
 def test_impossible_settings(tmp_path: Path, settings: dict[str, str]) -> None:
     with pytest.raises(ConfigurationError):
         csv_source.CsvSource(tmp_path / "x.csv", **settings)  # type: ignore[arg-type]
+
+
+def test_a_stream_that_can_be_read_and_nothing_else(tmp_path: Path) -> None:
+    content = f"email,phone\n{A},{PHONE}\n{B},\n".encode()
+
+    class Drops:
+        """Gives a byte at a time, and has no ``readinto``."""
+
+        def __init__(self) -> None:
+            self._stream = io.BytesIO(content)
+
+        def read(self, size: int = -1) -> bytes:
+            return self._stream.read(min(size, 1))
+
+        def seek(self, offset: int, whence: int = 0) -> int:
+            return self._stream.seek(offset, whence)
+
+        def seekable(self) -> bool:
+            return True
+
+    source = {"stream": lambda: nullcontext(Drops()), "block_size": 30}
+    assert load(tmp_path / "x.csv", source=source) == load(tmp_path / "y.csv", content)
+
+
+@pytest.mark.parametrize("fields", [1, 2, 3])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+@pytest.mark.parametrize("stretch", [1, 3, 1000])
+def test_structure_is_seen_over_the_edges_of_stretches(
+    fields: int, line_end: str, stretch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(csv_source, "_STRETCH", stretch)
+    structure = csv_source._Structure(csv_source.Dialect(",", "utf-8", '"'), fields)
+
+    def rows(*records: str) -> tuple[int, int] | None:
+        plain = structure.plain("".join(record + line_end for record in records).encode())
+        return None if plain is None else (plain.rows, plain.lines)
+
+    more = ",x" * (fields - 1)
+    assert rows(f"a{more}", f"b{more}") == (2, 2)
+    assert rows(f'"a,b"{more}', f'""{more}', f'"c""d"{more}', f"e{more}") == (4, 4)
+    assert rows(f'"a{line_end}{line_end}b"{more}', f"c{more}") == (2, 4)
+    for broken in (f"a{more},x", f'"a"b{more}', f' "a"{more}', f'"a{more}', f"a\rb{more}"):
+        assert rows(f"a{more}", broken, f"b{more}") is None, broken
 
 
 @pytest.mark.parametrize("delimiter", [";", "\t", "|", "'"])

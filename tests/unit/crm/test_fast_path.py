@@ -154,9 +154,12 @@ def accepted(rule: Rule, values: Sequence[str | None]) -> dict[str, str]:
         pl.DataFrame({"raw": pl.Series(values, dtype=pl.String)})
         .with_columns(tidied=fast.tidied)
         .with_columns(accept=fast.accept(pl.col("tidied")), value=fast.value(pl.col("tidied")))
-        .filter("accept")
     )
-    return dict(frame.select("raw", "value").iter_rows())
+    if fast.plain is not None:
+        plain = frame.filter(fast.plain(pl.col("raw")))
+        assert plain["accept"].all()
+        assert plain["tidied"].to_list() == plain["raw"].to_list()
+    return dict(frame.filter("accept").select("raw", "value").iter_rows())
 
 
 def check(rule: Rule, values: Sequence[str]) -> None:
@@ -263,6 +266,31 @@ def test_usual_spellings_are_fast(country: str, spellings: str, digits: str) -> 
         *(f"\u202a{value.replace('(', ' (').replace(')', ') ')}\u00a0" for value in spellings.split()),
     ]
     assert accepted(rule, values) == dict.fromkeys(values, digits)
+
+
+def test_the_own_numbers_of_a_tidy_list_need_no_tidying() -> None:
+    plain = fast_path.phone(pl.col("raw"), country="NL").plain
+    assert plain is not None
+    values = ["0612345678", "+31612345678", "0031612345678", "612345678", "31612345678"]
+    others = [
+        "06-12345678",
+        "[612345678",
+        "(31612345678",
+        ")31612345678",
+        "+310612345678",
+        "0600000000",
+        "",
+        None,
+    ]
+    frame = pl.DataFrame({"raw": [*values, *others]}).filter(plain(pl.col("raw")))
+    assert frame["raw"].to_list() == values
+
+
+@pytest.mark.parametrize("mark", ["[", "(", ")", "+(", "0[", "00", "+"])
+@pytest.mark.parametrize("number", ["612345678", "31612345678", "31(0)612345678"])
+def test_a_bracket_of_the_list_is_none_of_ours(mark: str, number: str) -> None:
+    rule = rule_for(Identifier.PHONE, country="NL", strip_plus_tag=False)
+    check(rule, [mark + number])
 
 
 @pytest.mark.parametrize("country", [*COUNTRIES_SERVED, "FR", "GG", "XX"])
