@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from audience_onboarding.base.connections import database
 from audience_onboarding.base.templated import source_url
 from audience_onboarding.errors import ConfigurationError
-from audience_onboarding.storage.sources import FORMATS
 
 if TYPE_CHECKING:
     from audience_onboarding.crm.rows import Source
@@ -59,6 +58,8 @@ class SourceOptions:
         :param given: a path, or what the fields of this class are called, with their values.
         :raises ConfigurationError: something in it cannot be meant.
         """
+        from audience_onboarding.storage.sources import FORMATS  # a DAG file has no use for it
+
         values = {"path": given} if isinstance(given, str) else dict(given)
         known = [field.name for field in fields(cls)]
         if unknown := sorted(set(values) - set(known)):
