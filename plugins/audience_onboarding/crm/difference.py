@@ -22,7 +22,7 @@ import polars_hash as plh
 
 from audience_onboarding.crm.duplicates import find_duplicates
 from audience_onboarding.crm.layout import ContentId, Layout, fingerprint
-from audience_onboarding.crm.output import CrmFile
+from audience_onboarding.crm.output import CrmFile, without
 from audience_onboarding.crm.snapshot import Snapshot, open_snapshot
 from audience_onboarding.crm.store import FrameStore
 from audience_onboarding.crm.workers import Workers
@@ -471,10 +471,7 @@ class _Work:
             size -= sum(layout.size(frame) for frame in found.frames)
         identity = ContentId(layout)
         for index, frame in enumerate(prints.all()):
-            some = frame["fingerprint"]
-            if index in dropped:
-                some = some.filter(pl.repeat(True, len(some), eager=True).scatter(dropped[index], False))
-            identity.add(some)
+            identity.add(without(frame["fingerprint"], dropped.get(index)))
         return CrmFile(
             layout, store, self.workers, dropped=dropped, content_id=identity.hexdigest(), size=size
         )
