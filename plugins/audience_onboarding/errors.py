@@ -10,7 +10,7 @@ None ever carries a request or response body, a row of a source file, a credenti
 from __future__ import annotations
 
 from enum import Enum
-from typing import Any
+from typing import Any, ClassVar
 
 
 class Outcome(str, Enum):
@@ -29,14 +29,17 @@ class AudienceOnboardingError(Exception):
     :param what: what happened, one sentence without a full stop.
     :param where: the system and object, for example ``Digital Audience POST /audience/activate``.
     :param why: the reason as far as known.
-    :param next_step: what the reader should do.
+    :param next_step: what the reader should do; :attr:`usual_next_step` where nothing is given.
     """
+
+    usual_next_step: ClassVar[str] = ""
+    """What to do about most errors of the class."""
 
     def __init__(self, *, what: str, where: str = "", why: str = "", next_step: str = "") -> None:
         self.what = what
         self.where = where
         self.why = why
-        self.next_step = next_step
+        self.next_step = next_step or self.usual_next_step
         super().__init__(self._message())
 
     def _message(self) -> str:
@@ -58,7 +61,7 @@ class AudienceOnboardingError(Exception):
 
     def advise(self, more: str) -> None:
         """Add to the next step."""
-        self.next_step = f"{self.next_step}. {more}"
+        self.next_step = f"{self.next_step.rstrip('.')}. {more}" if self.next_step else more
         self.args = (self._message(),)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -74,7 +77,17 @@ def _rebuild(cls: type[AudienceOnboardingError], attributes: dict[str, Any]) -> 
 
 
 class TransientError(AudienceOnboardingError):
-    """May go away by itself; a retry is right."""
+    """May go away by itself; a retry is right.
+
+    :param retry_after: seconds until a retry makes sense, as the vendor said or as we know; ``None`` where nobody
+        knows.
+    """
+
+    usual_next_step = "It is tried again by itself"
+
+    def __init__(self, *, retry_after: float | None = None, **kwargs: Any) -> None:
+        self.retry_after = retry_after
+        super().__init__(**kwargs)
 
 
 class TerminalError(AudienceOnboardingError):
@@ -118,15 +131,8 @@ class VendorError(AudienceOnboardingError):
         return f"{message} [{', '.join(details)}]" if details else message
 
 
-class VendorUnavailableError(VendorError, TransientError):
-    """The vendor cannot be reached, answers with a server error, or asks for a pause.
-
-    :param retry_after: seconds to wait as the vendor said, ``None`` where it did not say.
-    """
-
-    def __init__(self, *, retry_after: float | None = None, **kwargs: Any) -> None:
-        self.retry_after = retry_after
-        super().__init__(**kwargs)
+class VendorUnavailableError(TransientError, VendorError):
+    """The vendor cannot be reached, answers with a server error, or asks for a pause."""
 
 
 class RateLimitedError(VendorUnavailableError):
@@ -159,6 +165,10 @@ class ConflictError(RequestRejectedError):
 
 class TooLargeError(RequestRejectedError):
     """The vendor takes nothing of this size."""
+
+
+class NotClearYetError(TransientError):
+    """Something may or may not have been created, and the vendor can be asked a little later."""
 
 
 class AmbiguousCreateError(TerminalError):
@@ -249,5 +259,11 @@ class ConfigurationError(TerminalError):
     """A connection or an operator's argument lacks something or holds something that cannot be."""
 
 
+class NothingToSettleError(TerminalError):
+    """No creation of this kind is unclear, or what was said about it cannot be so. Nothing was changed."""
+
+
 class DefinitionError(TerminalError):
     """An audience definition is wrong."""
+
+    usual_next_step = "Correct the file; its DAGs appear at Airflow's next look at it"

@@ -40,5 +40,6 @@ def database(conn_id: str) -> Callable[[], Any]:
         raise ConfigurationError(
             what=f"The connection {conn_id!r} of the source is no database",
             why=f"its hook is {type(hook).__name__}",
+            next_step="Name one of a database; files come from a path or an s3:// URL",
         )
     return hook.get_conn

@@ -28,7 +28,7 @@ from audience_onboarding.errors import (
     TerminalError,
     TransientError,
 )
-from audience_onboarding.orchestration.failures import failure_of, terminal_errors_fail
+from audience_onboarding.orchestration.failures import OnboardingRetryPolicy, failure_of, terminal_errors_fail
 from audience_onboarding.orchestration.ids import Id, is_missing
 
 Hook = TypeVar("Hook", bound=PlatformHook[Any])
@@ -48,7 +48,10 @@ def told_id(result: Mapping[str, Any] | None, given: Any, *, read: Callable[[Any
     """
     audience_id = result["audience_id"] if result else given
     if is_missing(audience_id):
-        raise ConfigurationError(what=f"The sensor needs {wanted}")
+        raise ConfigurationError(
+            what=f"The sensor needs {wanted}",
+            next_step="Give one of them, or look why the task before gave none",
+        )
     return read(audience_id)
 
 
@@ -68,6 +71,7 @@ class PlatformSensor(BaseSensorOperator, Generic[Hook]):
         timeout: float = timedelta(days=2).total_seconds(),
         **kwargs: Any,
     ) -> None:
+        kwargs.setdefault("retry_policy", OnboardingRetryPolicy())
         super().__init__(poke_interval=poke_interval, timeout=timeout, **kwargs)
         self.deferrable = deferrable
 
@@ -83,7 +87,9 @@ class PlatformSensor(BaseSensorOperator, Generic[Hook]):
 
     def failure(self, message: str) -> TerminalError:
         """The error of a failure that the vendor reports."""
-        return AudienceFailedError(what=f"{self.subject} has failed", why=message)
+        return AudienceFailedError(
+            what=f"{self.subject} has failed", why=message, next_step="Look at it in the vendor's portal"
+        )
 
     @abstractmethod
     def trigger(self, *, deadline: float) -> PollingTrigger[Any]:

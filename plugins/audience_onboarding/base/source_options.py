@@ -75,7 +75,10 @@ class SourceOptions:
                     next_step=f"Allowed are {', '.join(allowed)}",
                 )
         if not options.path and not (options.query and options.conn_id):
-            raise ConfigurationError(what="A source needs a path, or a query and its connection")
+            raise ConfigurationError(
+                what="A source needs a path, or a query and its connection",
+                next_step="Give 'path', or 'query' and 'connection'",
+            )
         return options
 
     @property

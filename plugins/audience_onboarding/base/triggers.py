@@ -14,8 +14,9 @@ from airflow.sdk import BaseHook
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from audience_onboarding.base.hooks import PlatformHook
-from audience_onboarding.errors import TerminalError, TransientError, VendorUnavailableError
+from audience_onboarding.errors import TerminalError, TransientError
 from audience_onboarding.http import ApiClient
+from audience_onboarding.orchestration.failures import MAX_PAUSE
 from audience_onboarding.orchestration.polling import growing_pauses
 
 Client = TypeVar("Client", bound=ApiClient[Any])
@@ -120,7 +121,8 @@ class PollingTrigger(BaseTrigger, Generic[Client]):
             except TransientError as error:
                 self.log.warning("Looking again: %s", error)
                 last_reason = str(error)
-                wanted_pause = (isinstance(error, VendorUnavailableError) and error.retry_after) or 0.0
+                # No jitter here: all waits of a process share one ceiling of requests anyway.
+                wanted_pause = min(error.retry_after or 0.0, MAX_PAUSE.total_seconds())
             else:
                 wanted_pause = 0.0
                 if seen.event is not None:

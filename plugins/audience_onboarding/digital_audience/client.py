@@ -321,6 +321,7 @@ class DigitalAudienceClient(ApiClient[DigitalAudienceSettings]):
                     "DELETE", self.settings.path("delete_audience", audience_id=audience_id)
                 ),
                 why="the vendor answered data: false",
+                next_step="Look in the vendor's portal whether it can be deleted there",
             )
 
     # --- segments ------------------------------------------------------------------------------------------

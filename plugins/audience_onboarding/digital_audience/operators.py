@@ -405,7 +405,9 @@ def _whole_days(value: int | str) -> int:
     except (TypeError, ValueError):
         days = 0
     if days < 1:
-        raise ConfigurationError(what=f"{value!r} is not a number of days of at least 1")
+        raise ConfigurationError(
+            what=f"{value!r} is not a number of days of at least 1", next_step="Give a whole number"
+        )
     return days
 
 

@@ -107,9 +107,15 @@ class FanfareCreateAudienceOperator(FanfareOperator):
         }
         draft = checked(AudienceDraft, {name: value for name, value in given.items() if value is not None})
         if bool(self.sync_source) != (draft.type == AudienceType.SYNCED_LIST.value):
-            raise ConfigurationError(what="A synced list, and only that, has a sync_source")
+            raise ConfigurationError(
+                what="A synced list, and only that, has a sync_source",
+                next_step="Give 'sync_source' with the audience_type SYNCED_LIST, or neither",
+            )
         if self.rules and draft.type != AudienceType.DYNAMIC.value:
-            raise ConfigurationError(what="Only a dynamic audience has rules")
+            raise ConfigurationError(
+                what="Only a dynamic audience has rules",
+                next_step="Leave 'rules' out, or give the audience_type DYNAMIC",
+            )
         return draft
 
 

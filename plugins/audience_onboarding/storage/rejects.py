@@ -46,7 +46,11 @@ def write_rejects(
         return
     bucket, _, key = rest.partition("/")
     if scheme != "s3" or not bucket or s3_client is None:
-        raise ConfigurationError(what="rejects go to a path, file:///path or s3://bucket/prefix", where=url)
+        raise ConfigurationError(
+            what="rejects go to a path, file:///path or s3://bucket/prefix",
+            where=url,
+            next_step="Correct 'rejects.path' of the definition",
+        )
     _write_s3(s3_client(), bucket, key, blocks)
 
 

@@ -154,7 +154,12 @@ def _by_kind(code: str, status: int, where: str, why: str) -> AudienceOnboarding
         )
     if status == 429 or status >= 500:  # noqa: PLR2004
         return StorageUnavailableError(what="the object storage is not available", where=where, why=why)
-    return TerminalError(what="the object storage refuses the request", where=where, why=why)
+    return TerminalError(
+        what="the object storage refuses the request",
+        where=where,
+        why=why,
+        next_step="Look the code up in the documentation of the storage, and check bucket, key and connection",
+    )
 
 
 def _from_client(error: boto.BotoCoreError, where: str) -> AudienceOnboardingError:
@@ -175,4 +180,9 @@ def _from_client(error: boto.BotoCoreError, where: str) -> AudienceOnboardingErr
             why=why,
             next_step="Check bucket name and region",
         )
-    return TerminalError(what="the request to the object storage failed", where=where, why=why)
+    return TerminalError(
+        what="the request to the object storage failed",
+        where=where,
+        why=why,
+        next_step="Check the connection of the storage; the name of the error is that of botocore",
+    )

@@ -217,15 +217,23 @@ def _checked_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
             raise ConfigurationError(
                 what=f"the object metadata {name!r} is not allowed",
                 why="keys are lower-case letters, digits and dashes; values are printable ASCII",
+                next_step="Leave it out, or spell it so",
             )
     if sum(len(name) + len(value) for name, value in metadata.items()) > _MAX_METADATA:
-        raise ConfigurationError(what=f"the object metadata is larger than {_MAX_METADATA} bytes")
+        raise ConfigurationError(
+            what=f"the object metadata is larger than {_MAX_METADATA} bytes",
+            next_step="Leave some of it out; S3 takes no more",
+        )
     return dict(metadata)
 
 
 def _checked_part_size(part_size: int, size: int | None) -> int:
     if not MIN_PART_SIZE <= part_size <= MAX_PART_SIZE:
-        raise ConfigurationError(what="the part size must be 5 MiB to 5 GiB", why=f"it is {part_size} bytes")
+        raise ConfigurationError(
+            what="the part size must be 5 MiB to 5 GiB",
+            why=f"it is {part_size} bytes",
+            next_step="Give another; these are S3's limits",
+        )
     needed = -(-(size or 0) // MAX_PARTS)
     return max(part_size, -(-needed // MIB) * MIB)
 

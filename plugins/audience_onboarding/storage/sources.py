@@ -129,7 +129,9 @@ def _place(url: str, s3_client: ClientMaker | None) -> _LocalPlace | _S3Place:
         bucket, slash, key = rest.partition("/")
         if scheme != "s3" or not bucket or not slash:
             raise ConfigurationError(
-                what="a source must be a path, file:///path or s3://bucket/key", where=f"{scheme}://{rest}"
+                what="a source must be a path, file:///path or s3://bucket/key",
+                where=f"{scheme}://{rest}",
+                next_step="Correct 'source.path' of the definition, or 'source' of the run",
             )
         if s3_client is None:
             raise ConfigurationError(
@@ -139,7 +141,11 @@ def _place(url: str, s3_client: ClientMaker | None) -> _LocalPlace | _S3Place:
             )
         place = _S3Place(bucket, key, s3_client)
     if not place.name:
-        raise ConfigurationError(what="a source must have a path", where=url)
+        raise ConfigurationError(
+            what="a source must have a path",
+            where=url,
+            next_step="Correct 'source.path' of the definition, or 'source' of the run",
+        )
     if "**" in place.name:
         raise ConfigurationError(
             what="** has no meaning in the path of a source",

@@ -248,6 +248,15 @@ def test_a_pause_that_was_asked_for_is_made_once(vendor: Scripted) -> None:
     assert vendor.pauses == [5.0, 300.0, 20.0, 40.0]
 
 
+@pytest.mark.parametrize("asked_for", [3601.0, 86400.0, float("inf")])
+def test_no_vendor_can_ask_for_more_than_an_hour(vendor: Scripted, asked_for: float) -> None:
+    vendor.shows = [RateLimitedError(what="Slower", retry_after=asked_for), "ready"]
+
+    event_of(trigger(deadline=vendor.now + 1_000_000))
+
+    assert vendor.pauses == [5.0, 3600.0]
+
+
 @pytest.mark.parametrize("asked_for", [86400.0, float("inf")])
 def test_no_pause_goes_beyond_the_deadline(vendor: Scripted, asked_for: float) -> None:
     vendor.shows = [RateLimitedError(what="Slower", retry_after=asked_for), "busy"]
@@ -294,4 +303,4 @@ def test_known_states_are_not_warned_of(vendor: Scripted) -> None:
 def test_an_error_that_is_lived_through_is_warned_of(vendor: Scripted) -> None:
     vendor.shows = [unavailable(), "ready"]
 
-    assert warnings_of(trigger()) == ["Looking again: No answer in time."]
+    assert warnings_of(trigger()) == ["Looking again: No answer in time. It is tried again by itself."]

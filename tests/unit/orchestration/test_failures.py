@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from airflow.sdk.definitions.retry_policy import RetryAction
@@ -11,7 +12,9 @@ from airflow.sdk.exceptions import AirflowFailException
 from audience_onboarding.errors import (
     AmbiguousCreateError,
     AuthenticationError,
+    NotClearYetError,
     RateLimitedError,
+    StorageUnavailableError,
     TerminalError,
     TransientError,
     VendorUnavailableError,
@@ -72,18 +75,92 @@ def test_a_terminal_error_is_not_tried_again(error: Exception) -> None:
     assert type(error).__name__ in str(decision.reason)
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        TransientError(what="x"),
-        VendorUnavailableError(what="x"),
-        RateLimitedError(what="x"),
-        ValueError("x"),
-        KeyboardInterrupt(),
-    ],
-)
-def test_other_errors_follow_the_retries_of_the_task(error: BaseException) -> None:
+@pytest.mark.parametrize("error", [ValueError("x"), KeyboardInterrupt(), OSError("x"), Exception("x")])
+def test_what_is_not_known_follows_the_retries_of_the_task(error: BaseException) -> None:
     assert evaluate(error).action is RetryAction.DEFAULT
+
+
+MAY_GO_AWAY = [
+    TransientError(what="x"),
+    VendorUnavailableError(what="x"),
+    RateLimitedError(what="x"),
+    StorageUnavailableError(what="x"),
+    NotClearYetError(what="x"),
+]
+
+
+def pauses(try_number: int = 1, *, max_tries: int = 3, task: object = None, count: int = 300) -> list[float]:
+    """The pauses that many tasks make which fail at the same try."""
+    policy = OnboardingRetryPolicy()
+    context = None if task is None else {"task": task}
+    found = []
+    for _ in range(count):
+        decision = policy.evaluate(TransientError(what="x"), try_number, max_tries, context)  # type: ignore[arg-type]
+        assert decision.action is RetryAction.RETRY
+        assert decision.retry_delay is not None
+        found.append(decision.retry_delay.total_seconds())
+    return found
+
+
+@pytest.mark.parametrize("error", MAY_GO_AWAY, ids=lambda error: type(error).__name__)
+def test_what_may_go_away_is_tried_again_after_a_random_pause(error: TransientError) -> None:
+    found = {evaluate(error).retry_delay for _ in range(20)}
+
+    assert evaluate(error).action is RetryAction.RETRY
+    assert type(error).__name__ in str(evaluate(error).reason)
+    assert len(found) > 15
+
+
+@pytest.mark.parametrize(("try_number", "longest"), [(1, 60), (2, 120), (3, 240), (4, 480), (50, 3600)])
+def test_the_pause_is_any_part_of_one_that_doubles_with_each_try(try_number: int, longest: float) -> None:
+    found = pauses(try_number)
+
+    assert all(1 <= pause <= longest for pause in found)
+    # "Full": all over the range, not around its middle.
+    parts = [sum(low <= pause / longest < low + 0.25 for pause in found) for low in (0, 0.25, 0.5, 0.75)]
+    assert min(parts) > 30
+
+
+def test_the_settings_of_the_task_count() -> None:
+    task = SimpleNamespace(
+        retries=3,
+        retry_delay=timedelta(seconds=10),
+        retry_exponential_backoff=3.0,
+        max_retry_delay=timedelta(seconds=50),
+    )
+
+    assert 9 < max(pauses(1, task=task)) <= 10
+    assert 27 < max(pauses(2, task=task)) <= 30
+    assert 45 < max(pauses(3, task=task)) <= 50
+
+
+def test_a_cleared_task_begins_with_short_pauses_again() -> None:
+    task = SimpleNamespace(
+        retries=3, retry_delay=timedelta(seconds=10), retry_exponential_backoff=2.0, max_retry_delay=None
+    )
+
+    # After two tries and a clear, it may make four more.
+    assert max(pauses(3, max_tries=5, task=task)) <= 10
+    assert max(pauses(4, max_tries=5, task=task)) > 10
+
+
+def test_a_real_operator_is_understood() -> None:
+    from airflow.sdk import BaseOperator
+
+    from audience_onboarding.pipelines.common import default_args
+
+    arguments = default_args(owner="x", retries=2, retry_delay=timedelta(seconds=5))
+    task = BaseOperator(task_id="x", **arguments)
+
+    assert 4 < max(pauses(1, max_tries=2, task=task)) <= 5
+    assert 8 < max(pauses(2, max_tries=2, task=task)) <= 10
+
+
+def test_an_unclear_creation_is_asked_for_when_it_can_be_clear() -> None:
+    decision = evaluate(NotClearYetError(what="x", retry_after=90.0))
+
+    assert decision.retry_delay is not None
+    assert timedelta(seconds=90) <= decision.retry_delay <= timedelta(seconds=100)
 
 
 @pytest.mark.parametrize("seconds", [0.0, 1.0, 90.0, 3599.0])

@@ -1,0 +1,131 @@
+"""Every error of the package says what, and what to do next. Judged by the source, so that a new one is judged too."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from audience_onboarding import errors
+
+PACKAGE = Path(__file__).resolve().parents[2] / "plugins" / "audience_onboarding"
+
+CLASSES = {
+    name: cls
+    for name, cls in inspect.getmembers(errors, inspect.isclass)
+    if issubclass(cls, errors.AudienceOnboardingError)
+}
+
+WITHOUT_NEXT_STEP = {
+    ("http/failures.py", "error_for_status"): "the clients know the object, and add what to do about it",
+    ("orchestration/ids.py", "_no_id"): "its callers say it",
+    ("crm/csv_source.py", "CsvSource.__post_init__"): "no definition gets that far; the message is the rule",
+    ("crm/engine.py", "prepare"): "no definition gets that far; the message is the rule",
+    ("digital_audience/client.py", "DigitalAudienceClient._data_of"): "_call() adds it, with the object",
+}
+"""Where an error is made without one, and why that is right."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """One place where an error is made."""
+
+    file: str
+    function: str
+    line: int
+    name: str
+    """Of the class, or of the variable that holds it."""
+    says: frozenset[str]
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line} {self.function}: {self.name}"
+
+
+def errors_made_in(source: str, file: str) -> Iterator[Made]:
+    """All calls of an error's class, and of anything else that is told ``what=``."""
+
+    def walk(node: ast.AST, function: str) -> Iterator[Made]:
+        for child in ast.iter_child_nodes(node):
+            inner = function
+            if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+                inner = f"{function}.{child.name}" if function else child.name
+            if isinstance(child, ast.Call):
+                called = child.func
+                name = called.id if isinstance(called, ast.Name) else getattr(called, "attr", "")
+                says = frozenset(keyword.arg or "**" for keyword in child.keywords)
+                if name in CLASSES or ("what" in says and not name.startswith("super")):
+                    yield Made(file, function, child.lineno, name, says)
+            yield from walk(child, inner)
+
+    yield from walk(ast.parse(source), "")
+
+
+def all_made() -> list[Made]:
+    return [
+        made
+        for path in sorted(PACKAGE.rglob("*.py"))
+        if path.name != "errors.py"
+        for made in errors_made_in(path.read_text(encoding="utf-8"), path.relative_to(PACKAGE).as_posix())
+    ]
+
+
+def has_usual_next_step(name: str) -> bool:
+    return name in CLASSES and bool(CLASSES[name].usual_next_step)
+
+
+def speechless(made: Made) -> bool:
+    """Whether it leaves the reader alone."""
+    if "what" not in made.says:
+        return True
+    if "next_step" in made.says or has_usual_next_step(made.name):
+        return False
+    return (made.file, made.function) not in WITHOUT_NEXT_STEP
+
+
+MADE = all_made()
+
+
+def test_there_are_errors_to_judge() -> None:
+    assert len(MADE) > 150
+    assert {made.name for made in MADE} >= {"ConfigurationError", "AmbiguousCreateError", "DefinitionError"}
+
+
+def test_every_error_says_what_happened_and_what_to_do() -> None:
+    assert [str(made) for made in MADE if speechless(made)] == []
+
+
+def test_every_error_of_a_vendor_or_a_storage_says_where() -> None:
+    """Those of arguments and of files need not: their task, or the file in their ``what``, is the place."""
+    elsewhere = [
+        name
+        for name, cls in CLASSES.items()
+        if issubclass(cls, errors.VendorError)
+        or name.startswith(("Storage", "Bucket", "Upload", "Ambiguous"))
+    ]
+    assert [str(made) for made in MADE if made.name in elsewhere and "where" not in made.says] == []
+
+
+def test_the_exceptions_are_still_there() -> None:
+    assert set(WITHOUT_NEXT_STEP) <= {(made.file, made.function) for made in MADE}
+
+
+@pytest.mark.parametrize(
+    ("source", "is_good"),
+    [
+        ('raise ConfigurationError(what="x", next_step="y")', True),
+        ('raise TransientError(what="x")', True),
+        ('raise ConfigurationError(what="x")', False),
+        ('raise ConfigurationError(where="x", next_step="y")', False),
+        ('raise errors.ConfigurationError(what="x")', False),
+        ('def f():\n    return kind(what="x", where="y")', False),
+        ('def f():\n    return kind(what="x", next_step="y")', True),
+    ],
+)
+def test_an_error_that_leaves_the_reader_alone_is_noticed(source: str, is_good: bool) -> None:
+    (made,) = errors_made_in(source, "new.py")
+
+    assert speechless(made) is not is_good
