@@ -33,6 +33,7 @@ from audience_onboarding.errors import (
     Outcome,
     PermissionDeniedError,
     RequestRejectedError,
+    TransientError,
     UnexpectedResponseError,
 )
 from audience_onboarding.http import ApiClient, error_for_status, json_of
@@ -84,6 +85,7 @@ class DigitalAudienceClient(ApiClient[DigitalAudienceSettings]):
         self._login_lock = threading.Lock()
         self._cookie: str | None = None
         self._failed_login: tuple[float, AuthenticationError] | None = None
+        self._broken_login: tuple[float, TransientError] | None = None
 
     # --- session -------------------------------------------------------------------------------------------
 
@@ -98,17 +100,28 @@ class DigitalAudienceClient(ApiClient[DigitalAudienceSettings]):
         self._session_cookie()
 
     def _session_cookie(self, *, expired: str | None = None) -> str:
-        """The cookie of the session; logs in where there is none, or where it still is the ``expired`` one."""
+        """The cookie of the session; logs in where there is none, or where it still is the ``expired`` one.
+
+        However many threads ask at once, one of them logs in, and the others get what came of it: the cookie, or the
+        error.
+        """
+        asked = time.monotonic()
         with self._login_lock:
             if self._cookie is not None and self._cookie != expired:
                 return self._cookie
             if self._failed_login and time.monotonic() - self._failed_login[0] < FAILED_LOGIN_PAUSE:
                 raise copy.copy(self._failed_login[1])
+            if self._broken_login and self._broken_login[0] >= asked:
+                # It broke while we waited for it; to try again is for the callers, in their time.
+                raise copy.copy(self._broken_login[1])
             try:
                 self._cookie = self._fetch_cookie()
             except AuthenticationError as error:
                 self._failed_login = (time.monotonic(), error)
                 self._cookie = None
+                raise
+            except TransientError as error:
+                self._broken_login = (time.monotonic(), error)
                 raise
             return self._cookie
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 from collections.abc import Callable
@@ -35,7 +36,7 @@ from audience_onboarding.errors import (
 )
 from audience_onboarding.http import forget_clients, shared_client
 from tests.unit.digital_audience.conftest import PASSWORD, Vendor, cookie_of, envelope
-from tests.unit.http.loopback import Action, Hang, Reply, Reset
+from tests.unit.http.loopback import Action, Hang, Reply, Reset, Seen
 
 SettingsOf = Callable[..., DigitalAudienceSettings]
 
@@ -654,6 +655,51 @@ def test_many_threads_without_a_session_log_in_once(vendor: Vendor, client: Digi
         list(pool.map(lambda _: client.load_audience(7), range(16)))
 
     assert vendor.logins == 1
+
+
+class CountedLock:
+    """Says when so many have asked for it."""
+
+    def __init__(self, expected: int) -> None:
+        self._lock = threading.Lock()
+        self._asked = itertools.count(1)
+        self._expected = expected
+        self.all_have_asked = threading.Event()
+
+    def __enter__(self) -> None:
+        if next(self._asked) == self._expected:
+            self.all_have_asked.set()
+        self._lock.acquire()
+
+    def __exit__(self, *exc: object) -> None:
+        self._lock.release()
+
+
+def test_many_threads_share_a_login_that_breaks(vendor: Vendor, client: DigitalAudienceClient) -> None:
+    """Where the vendor is down, one asks and the others hear of it; each may try again in its own time."""
+    threads = 16
+    client._login_lock = lock = CountedLock(threads)  # type: ignore[assignment]
+
+    def break_when_all_wait(seen: Seen) -> Action:
+        lock.all_have_asked.wait(10)
+        return Reply(503, "")
+
+    vendor.login_answer = break_when_all_wait
+    vendor.answers[LOAD] = Reply(200, envelope({"id": 7}))
+
+    def load(_: int) -> str:
+        with pytest.raises(VendorUnavailableError) as caught:
+            client.load_audience(7)
+        return str(caught.value)
+
+    with ThreadPoolExecutor(threads) as pool:
+        found = set(pool.map(load, range(threads)))
+
+    assert len(found) == 1
+    assert vendor.logins == 1
+    vendor.login_answer = vendor.log_in
+    assert client.load_audience(7).id == 7
+    assert vendor.logins == 2
 
 
 # --- a wrong password ---------------------------------------------------------------------------------------
