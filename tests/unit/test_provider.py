@@ -31,6 +31,7 @@ VALUES: dict[str, Any] = {
     "portal_url": "https://portal/{audience_id}",
     "paths": '{"create_campaign": "/campaign/create"}',
     "session_expired_pattern": "expired",
+    "max_requests_per_minute": 30,
 }
 """A value for each field of the form."""
 

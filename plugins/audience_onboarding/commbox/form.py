@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from audience_onboarding.commbox.settings import PRODUCTION
+from audience_onboarding.commbox.settings import PRODUCTION, CommBoxSettings
 from audience_onboarding.forms import connection_form
 
 
@@ -16,6 +16,7 @@ def connection_type() -> dict[str, Any]:
         name="CommBox",
         hidden=("login",),
         relabeling={"password": "API key"},
+        usual_requests=CommBoxSettings.usual_requests_per_minute,
         placeholders={
             "host": f"empty: {PRODUCTION}",
             "password": "from the management console, Settings > API; or the JWT around it",

@@ -21,3 +21,5 @@ class CommBoxSettings(BearerSettings):
 
     vendor: ClassVar[str] = VENDOR
     default_host: ClassVar[str] = PRODUCTION
+    usual_requests_per_minute: ClassVar[float] = 600
+    """The pages say that there is a limit (HTTP 429), and not which."""

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from audience_onboarding.digital_audience.settings import DEFAULT_PATHS, DEFAULT_SESSION_EXPIRED_PATTERN
+from audience_onboarding.digital_audience.settings import (
+    DEFAULT_PATHS,
+    DEFAULT_SESSION_EXPIRED_PATTERN,
+    DigitalAudienceSettings,
+)
 from audience_onboarding.forms import connection_form, form_field
 
 
@@ -19,6 +23,7 @@ def connection_type() -> dict[str, Any]:
             "host": "https://host, as the vendor gave it to you",
             "login": "the e-mail address you log in to the portal with",
         },
+        usual_requests=DigitalAudienceSettings.usual_requests_per_minute,
         portal_ids="{audience_id} and, where wanted, {segment_id}",
         fields={
             "api_prefix": form_field(

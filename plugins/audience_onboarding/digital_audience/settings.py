@@ -52,6 +52,8 @@ class DigitalAudienceSettings(AccountSettings):
     """
 
     vendor: ClassVar[str] = VENDOR
+    usual_requests_per_minute: ClassVar[float] = 1200
+    """No page states a limit."""
     own_options: ClassVar[frozenset[str]] = frozenset({"api_prefix", "paths", "session_expired_pattern"})
     portal_placeholders: ClassVar[frozenset[str]] = frozenset({"audience_id", "segment_id"})
 
@@ -73,6 +75,7 @@ class DigitalAudienceSettings(AccountSettings):
                 what="'session_expired_pattern' of the connection is not a regular expression",
                 where=VENDOR,
                 why=str(error),
+                next_step="Correct it under Admin > Connections, or leave it empty for the usual one",
             ) from None
 
     def path(self, operation: str, **ids: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from audience_onboarding.fanfare.settings import PRODUCTION
+from audience_onboarding.fanfare.settings import PRODUCTION, FanfareSettings
 from audience_onboarding.forms import connection_form, form_field
 
 
@@ -16,6 +16,7 @@ def connection_type() -> dict[str, Any]:
         name="Fanfare",
         hidden=("login",),
         relabeling={"password": "Secret key"},
+        usual_requests=FanfareSettings.usual_requests_per_minute,
         placeholders={"host": f"empty: {PRODUCTION}", "password": "sk_live_... or sk_test_..."},
         fields={
             "static_list_type": form_field(

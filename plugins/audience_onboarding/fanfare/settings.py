@@ -26,6 +26,8 @@ class FanfareSettings(BearerSettings):
 
     vendor: ClassVar[str] = VENDOR
     default_host: ClassVar[str] = PRODUCTION
+    usual_requests_per_minute: ClassVar[float] = 500
+    """Of the smallest plan (https://docs.fanfare.io/api/rate-limiting)."""
     own_options: ClassVar[frozenset[str]] = frozenset({"organization", "static_list_type"})
 
     organization: str = ""

@@ -8,6 +8,7 @@ from audience_onboarding.http.api import ApiClient, forget_clients, json_of, sha
 from audience_onboarding.http.bearer import BearerClient
 from audience_onboarding.http.failures import error_for_status, parse_retry_after
 from audience_onboarding.http.multipart import FileContent, multipart_body
+from audience_onboarding.http.pace import Pace
 from audience_onboarding.http.shared import SharedInstances
 from audience_onboarding.http.transport import Body, HttpTransport, TransportSettings
 
@@ -20,6 +21,7 @@ __all__ = [
     "Body",
     "FileContent",
     "HttpTransport",
+    "Pace",
     "SharedInstances",
     "TransportSettings",
     "UtcDateTime",

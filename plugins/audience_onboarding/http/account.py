@@ -10,7 +10,9 @@ from typing import Any, ClassVar
 from audience_onboarding.errors import ConfigurationError
 from audience_onboarding.http.transport import TransportSettings
 
-COMMON_OPTIONS = frozenset({"verify_tls", "connect_timeout", "read_timeout", "portal_url"})
+COMMON_OPTIONS = frozenset(
+    {"verify_tls", "connect_timeout", "read_timeout", "portal_url", "max_requests_per_minute"}
+)
 """The extra fields that every connection form of the package has."""
 
 _WORDS = {
@@ -35,12 +37,16 @@ class AccountSettings:
     :param read_timeout: seconds that the vendor may stay silent.
     :param portal_url: template of an audience's page in the vendor's portal, see :attr:`portal_placeholders`;
         empty: no link.
+    :param max_requests_per_minute: the most that one process sends to the account in any minute, whatever it is;
+        others wait for their turn. 0: :attr:`usual_requests_per_minute`.
     """
 
     vendor: ClassVar[str]
     """The vendor's name, for messages."""
     default_host: ClassVar[str] = ""
     """What an empty host means; empty where the vendor's pages give none."""
+    usual_requests_per_minute: ClassVar[float] = 1200
+    """The ceiling of requests where the connection names none."""
     own_options: ClassVar[frozenset[str]] = frozenset()
     """Extra fields of the connection beside the common ones."""
     portal_placeholders: ClassVar[frozenset[str]] = frozenset({"audience_id"})
@@ -51,8 +57,11 @@ class AccountSettings:
     connect_timeout: float = 10.0
     read_timeout: float = 60.0
     portal_url: str = ""
+    max_requests_per_minute: float = 0.0
 
     def __post_init__(self) -> None:
+        if not self.max_requests_per_minute:
+            object.__setattr__(self, "max_requests_per_minute", float(self.usual_requests_per_minute))
         try:
             found = placeholders(self.portal_url)
         except ValueError:
@@ -131,22 +140,27 @@ class AccountSettings:
         return {
             "base_url": (host if "://" in host else f"https://{host}").rstrip("/"),
             "verify_tls": _boolean_or_path(given.get("verify_tls", True)),
-            "connect_timeout": cls._seconds(given, "connect_timeout", default=10.0),
-            "read_timeout": cls._seconds(given, "read_timeout", default=60.0),
+            "connect_timeout": cls._positive(given, "connect_timeout", "seconds", default=10.0),
+            "read_timeout": cls._positive(given, "read_timeout", "seconds", default=60.0),
+            "max_requests_per_minute": cls._positive(
+                given, "max_requests_per_minute", "requests", default=cls.usual_requests_per_minute
+            ),
             "portal_url": str(given.get("portal_url", "")),
         }
 
     @classmethod
-    def _seconds(cls, options: Mapping[str, Any], name: str, *, default: float) -> float:
+    def _positive(cls, options: Mapping[str, Any], name: str, unit: str, *, default: float) -> float:
         try:
-            seconds = float(options.get(name, default))
+            number = float(options.get(name, default))
         except (TypeError, ValueError):
-            seconds = -1.0
-        if not 0 < seconds < float("inf"):
+            number = -1.0
+        if not 0 < number < float("inf"):
             raise ConfigurationError(
-                what=f"{name!r} of the connection is not a positive number of seconds", where=cls.vendor
+                what=f"{name!r} of the connection is not a positive number of {unit}",
+                where=cls.vendor,
+                next_step=f"Correct it under Admin > Connections, or leave it empty for {default:g}",
             )
-        return seconds
+        return number
 
 
 @dataclass(frozen=True, kw_only=True)

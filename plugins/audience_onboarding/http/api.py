@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from audience_onboarding.errors import Outcome, UnexpectedResponseError
 from audience_onboarding.http.account import AccountSettings
+from audience_onboarding.http.pace import Pace
 from audience_onboarding.http.shared import SharedInstances
 from audience_onboarding.http.transport import HttpTransport
 
@@ -31,8 +32,15 @@ class ApiClient(Generic[Settings]):
 
     def __init__(self, settings: Settings, *, on_secret: Callable[[str], None] | None = None) -> None:
         self.settings: Settings = settings
-        self._transport = HttpTransport(settings.transport, vendor=settings.vendor)
+        self._transport = HttpTransport(
+            settings.transport, vendor=settings.vendor, pace=Pace(settings.max_requests_per_minute)
+        )
         self._on_secret = on_secret or (lambda _secret: None)
+
+    def keep_pace(self, pace: Pace) -> None:
+        """Share the turns of requests with other clients of the account."""
+        pace.limit_to(self.settings.max_requests_per_minute)
+        self._transport.pace = pace
 
     def _unreadable(
         self, where: str, why: str, *, changes_something: bool, status: int | None = None
@@ -72,16 +80,29 @@ def json_of(response: requests.Response) -> Any:
 
 
 _clients: SharedInstances[Any] = SharedInstances()
+_paces: SharedInstances[Pace] = SharedInstances()
 
 
 def shared_client(
     client_type: type[Client], settings: AccountSettings, *, on_secret: Callable[[str], None] | None = None
 ) -> Client:
-    """The client of this process for an account: one connection pool, and one login, for all its threads."""
-    client: Client = _clients.get((client_type, settings), lambda: client_type(settings, on_secret=on_secret))
+    """The client of this process for an account: one connection pool, and one login, for all its threads.
+
+    Connections that differ, in a time-out for example, have clients of their own, but one ceiling of requests.
+    """
+
+    def make() -> Client:
+        client = client_type(settings, on_secret=on_secret)
+        client.keep_pace(
+            _paces.get((settings.vendor, settings.account), lambda: Pace(settings.max_requests_per_minute))
+        )
+        return client
+
+    client: Client = _clients.get((client_type, settings), make)
     return client
 
 
 def forget_clients() -> None:
-    """Start anew: the next call makes a new client, which logs in again."""
+    """Start anew: the next call makes a new client, which logs in again, and nothing was sent so far."""
     _clients.clear()
+    _paces.clear()

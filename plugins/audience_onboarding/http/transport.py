@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
@@ -17,6 +18,7 @@ from urllib3.util.retry import Retry
 
 from audience_onboarding.errors import ConfigurationError
 from audience_onboarding.http.failures import error_for_exception
+from audience_onboarding.http.pace import Pace
 
 log = logging.getLogger(__name__)
 
@@ -88,22 +90,38 @@ def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
 
+_turn: ContextVar[Callable[[], None]] = ContextVar("turn")
+"""Waits until the request that this thread is sending may be sent once more."""
+
+
+class _PacedRetry(Retry):
+    """Repeats within urllib3 wait for their turn, too. It makes copies of itself, so it holds nothing of its own."""
+
+    def sleep(self, response: Any = None) -> None:
+        """Wait as urllib3 does, and then for the turn."""
+        super().sleep(response)
+        _turn.get()()
+
+
 class HttpTransport:
     """A ``requests`` session with the rules that hold for every vendor.
 
     Redirects are never followed, so credentials reach the configured host only. Cookies are never stored: who
     needs one sends it by itself, which also makes one transport safe for many threads. A request that changes
     something is never repeated here, except where the connection did not even come about.
+
+    :param pace: gives each request its turn; ``None``: none waits.
     """
 
-    def __init__(self, settings: TransportSettings, *, vendor: str) -> None:
+    def __init__(self, settings: TransportSettings, *, vendor: str, pace: Pace | None = None) -> None:
         self.settings = settings
+        self.pace = pace
         self._vendor = vendor
         self._session = requests.Session()
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         # Without an auth of ours, requests would take credentials from a .netrc file.
         self._session.auth = _no_auth
-        retry = Retry(
+        retry = _PacedRetry(
             total=settings.safe_retries,
             allowed_methods=SAFE_METHODS,
             # A TLS failure in the middle counts as "other", and would be retried whatever the method.
@@ -152,10 +170,18 @@ class HttpTransport:
         :param changes_something: whether a broken exchange leaves it unclear what was done; by default, all but
             GET. A login changes nothing that matters.
         :raises VendorUnavailableError: no complete answer came.
+        :raises RateLimitedError: too many requests wait for their turn; nothing was sent.
         :raises ConfigurationError: the address is not one, or its certificate is not trusted.
         """
         where = self.where(method, path)
         self._check_ca_file(where)
+
+        def turn() -> None:
+            if self.pace is not None:
+                self.pace.wait(where)
+
+        turn()
+        token = _turn.set(turn)
         started = time.monotonic()
         try:
             response = self._session.request(
@@ -173,5 +199,7 @@ class HttpTransport:
             if changes_something is None:
                 changes_something = method not in SAFE_METHODS
             raise error_for_exception(error, where=where, changes_something=changes_something) from None
+        finally:
+            _turn.reset(token)
         log.debug("%s: HTTP %s in %.0f ms", where, response.status_code, (time.monotonic() - started) * 1000)
         return response

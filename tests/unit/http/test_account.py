@@ -83,7 +83,7 @@ def test_an_unknown_option_is_a_typo() -> None:
         settings(colr="red", zzz=1)
 
     assert caught.value.next_step == (
-        "Allowed are colour, connect_timeout, portal_url, read_timeout, verify_tls"
+        "Allowed are colour, connect_timeout, max_requests_per_minute, portal_url, read_timeout, verify_tls"
     )
 
 
