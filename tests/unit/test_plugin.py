@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import subprocess
 import sys
@@ -11,10 +10,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
+from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from audience_onboarding import plugin
 from audience_onboarding.orchestration.pools import CREATE_POOL
 from audience_onboarding.plugin import AudienceOnboardingPlugin, on_starting
+from tests.unit.definitions.conftest import changed
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -22,20 +24,32 @@ CHECK = """
 from airflow.utils.db import initdb
 
 initdb()
+import uuid
+from types import SimpleNamespace
+
 from airflow.jobs.job import Job
 from airflow.models.pool import Pool
+from airflow.models.taskinstance import TaskInstance
 from airflow.utils.session import create_session
+from airflow.utils.sqlalchemy import prohibit_commit
+from sqlalchemy import text
 
-from audience_onboarding.orchestration.pools import CREATE_POOL
-from audience_onboarding.plugin import on_starting
+from audience_onboarding import plugin
+from audience_onboarding.orchestration.pools import CREATE_POOL, connection_pool
+from audience_onboarding.plugin import on_dag_run_running, on_starting
 
 job = Job()
 
 
-def pool():
+def pool(name=CREATE_POOL):
     with create_session() as session:
-        found = Pool.get_pool(CREATE_POOL, session=session)
+        found = Pool.get_pool(name, session=session)
         return None if found is None else (found.slots, found.include_deferred, bool(found.description))
+
+
+def names():
+    with create_session() as session:
+        return sorted(found.pool for found in Pool.get_pools(session=session))
 
 
 assert pool() is None, pool()
@@ -43,10 +57,42 @@ on_starting(object())
 assert pool() is None, pool()
 on_starting(job)
 assert pool() == (1, False, True), pool()
+assert pool(connection_pool("of_a_definition")) == (8, False, True)
 with create_session() as session:
     Pool.create_or_update_pool(CREATE_POOL, slots=0, description="ours", include_deferred=True, session=session)
 on_starting(job)
 assert pool() == (0, True, True), pool()
+
+# Another component was quicker, after the look.
+with create_session() as session:
+    session.execute(plugin._insert_unless_there(Pool, session).values(
+        pool=CREATE_POOL, slots=9, description="theirs", include_deferred=False))
+assert pool() == (0, True, True), pool()
+
+# A run starts: in the scheduler's transaction, which nobody else may commit.
+with create_session() as session:
+    session.execute(text("PRAGMA foreign_keys=OFF"))
+    for number, (run, name) in enumerate([
+        ("ours", connection_pool("crm")), ("ours", connection_pool("crm")), ("ours", "default_pool"),
+        ("ours", "somebody_elses"), ("other", connection_pool("not_now")), ("ours", CREATE_POOL),
+    ]):
+        session.execute(TaskInstance.__table__.insert().values(
+            id=uuid.UUID(int=number), dag_id="a_dag", run_id=run, task_id=f"t{number}", map_index=-1, pool=name,
+            pool_slots=1, try_number=0))
+before = names()
+with create_session() as session:
+    import sqlalchemy.orm
+
+    sqlalchemy.orm.object_session = lambda of: of.session
+    with prohibit_commit(session) as guard:
+        run = SimpleNamespace(dag_id="a_dag", run_id="ours", session=session)
+        on_dag_run_running(run, "started")
+        on_dag_run_running(run, "started")
+        guard.commit()
+assert names() == sorted([*before, connection_pool("crm")]), names()
+assert pool(connection_pool("crm")) == (8, False, True)
+on_dag_run_running(SimpleNamespace(dag_id="a_dag", run_id="other", session=None), "started")
+assert pool(connection_pool("not_now")) is None
 print("all as it should be")
 """
 
@@ -57,9 +103,13 @@ def test_a_starting_component_makes_the_pool_and_leaves_one_that_is_there_alone(
         "AIRFLOW_HOME": str(tmp_path),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{tmp_path}/airflow.db",
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AUDIENCE_ONBOARDING_DEFINITIONS": str(tmp_path / "audiences"),
         "PYTHONPATH": str(PROJECT / "plugins"),
         "PYTHONWARNINGS": "ignore",
     }
+    (tmp_path / "audiences").mkdir()
+    (tmp_path / "audiences" / "good.yaml").write_text(yaml.safe_dump(changed(connection="of_a_definition")))
+    (tmp_path / "audiences" / "broken.yaml").write_text("name: [")
     done = subprocess.run(
         [sys.executable, "-c", CHECK],
         env=env,
@@ -82,20 +132,37 @@ def test_what_is_no_job_does_not_touch_the_database(monkeypatch: pytest.MonkeyPa
     on_starting(component)
 
 
-def test_two_components_may_start_at_the_same_moment(monkeypatch: pytest.MonkeyPatch) -> None:
-    from airflow.jobs.job import Job
+@pytest.mark.parametrize(
+    ("dialect", "words"),
+    [
+        (postgresql.dialect(), "ON CONFLICT DO NOTHING"),
+        (mysql.dialect(), "INSERT IGNORE INTO"),
+        (sqlite.dialect(), "ON CONFLICT DO NOTHING"),
+    ],
+    ids=["postgresql", "mysql", "sqlite"],
+)
+def test_on_every_database_a_quicker_component_is_no_error(dialect: Any, words: str) -> None:
     from airflow.models.pool import Pool
-    from airflow.utils import session
-    from sqlalchemy.exc import IntegrityError
 
-    def taken(*arguments: Any, **more: Any) -> None:
-        raise IntegrityError("INSERT", {}, Exception("UNIQUE constraint failed"))
+    session = SimpleNamespace(get_bind=lambda: SimpleNamespace(dialect=dialect))
+    statement = plugin._insert_unless_there(Pool, session).values(pool="x", slots=1, include_deferred=False)
 
-    monkeypatch.setattr(session, "create_session", contextlib.nullcontext)
-    monkeypatch.setattr(Pool, "get_pool", lambda *arguments, **more: None)
-    monkeypatch.setattr(Pool, "create_or_update_pool", taken)
+    assert words in str(statement.compile(dialect=dialect))
 
-    on_starting(Job.__new__(Job))
+
+def test_definitions_that_cannot_be_read_do_not_keep_airflow_from_starting(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from audience_onboarding import definitions
+
+    monkeypatch.setenv("AUDIENCE_ONBOARDING_DEFINITIONS", str(tmp_path / "nowhere"))
+    assert plugin._pools_of_definitions() == set()
+
+    def fail(folder: Path) -> None:
+        raise PermissionError(folder)
+
+    monkeypatch.setattr(definitions, "read_definitions", fail)
+    assert plugin._pools_of_definitions() == set()
 
 
 def test_airflow_finds_the_listener_in_the_plugin() -> None:
@@ -106,7 +173,8 @@ def test_airflow_finds_the_listener_in_the_plugin() -> None:
     manager.add_listener(listener)
 
     assert manager.has_listeners
-    assert [item.plugin for item in manager.hook.on_starting.get_hookimpls()] == [plugin]
+    for hook in (manager.hook.on_starting, manager.hook.on_dag_run_running):
+        assert [item.plugin for item in hook.get_hookimpls()] == [plugin]
 
 
 def test_the_pool_has_the_name_that_the_tasks_give() -> None:

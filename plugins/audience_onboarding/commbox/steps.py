@@ -9,6 +9,7 @@ from airflow.sdk import Asset
 from audience_onboarding.commbox.definition import CommBoxDefinition
 from audience_onboarding.commbox.operators import CommBoxFindAudienceOperator, CommBoxOnboardCrmOperator
 from audience_onboarding.commbox.sensors import CommBoxUserCountSensor
+from audience_onboarding.orchestration.pools import connection_pool
 
 RECORDED = ()
 """What the record of a load keeps of the upload, beside what it keeps on every platform."""
@@ -23,6 +24,7 @@ def ensure(definition: CommBoxDefinition, asset: Asset) -> Any:
         audience_name=definition.name,
         commbox_conn_id=definition.connection,
         asset=asset,
+        pool=connection_pool(definition.connection),
     ).output
 
 

@@ -15,7 +15,7 @@ from audience_onboarding.digital_audience.operators import (
 )
 from audience_onboarding.digital_audience.sensors import DigitalAudienceAudienceStateSensor
 from audience_onboarding.orchestration.memory import campaign_asset
-from audience_onboarding.orchestration.pools import CREATE_POOL
+from audience_onboarding.orchestration.pools import CREATE_POOL, connection_pool
 
 RECORDED = ("bucket", "s3_key")
 """What the record of a load keeps of the upload, beside what it keeps on every platform."""
@@ -34,6 +34,7 @@ def ensure(definition: DigitalAudienceDefinition, asset: Asset) -> Any:
         asset=asset,
         is_dry_run="{{ params.dry_run }}",
         max_active_tis_per_dag=1,
+        pool=connection_pool(definition.connection),
     ).output
 
 

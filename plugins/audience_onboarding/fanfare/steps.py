@@ -11,6 +11,7 @@ from audience_onboarding.fanfare.definition import FanfareDefinition
 from audience_onboarding.fanfare.onboarding import FanfareOnboardCrmOperator
 from audience_onboarding.fanfare.operators import FanfareCreateAudienceOperator
 from audience_onboarding.fanfare.sensors import FanfareImportSensor
+from audience_onboarding.orchestration.pools import connection_pool
 
 RECORDED = ()
 """What the record of a load keeps of the upload, beside what it keeps on every platform."""
@@ -28,6 +29,7 @@ def ensure(definition: FanfareDefinition, asset: Asset) -> Any:
         asset=asset,
         is_dry_run="{{ params.dry_run }}",
         max_active_tis_per_dag=1,
+        pool=connection_pool(definition.connection),
     ).output
 
 

@@ -14,6 +14,7 @@ from audience_onboarding.pipelines.common import (
     asset_of,
     default_args,
     onboarding_dag_id,
+    pool_of,
     tags_of,
 )
 
@@ -67,6 +68,7 @@ def build_activation_dag(definition: DigitalAudienceDefinition, *, auto_register
                 asset=asset,
                 # Two runs at once would both find no segment yet.
                 max_active_tis_per_dag=1,
+                pool=pool_of([definition]),
             )
             DigitalAudienceSegmentStatusSensor(
                 task_id=f"wait_until_active_{target.key}",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
 from audience_onboarding.definitions import AudienceDefinition
 from audience_onboarding.orchestration.failures import OnboardingRetryPolicy
 from audience_onboarding.orchestration.memory import audience_asset
+from audience_onboarding.orchestration.pools import AIRFLOWS_POOL, connection_pool
 
 PACKAGE_TAG = "audience-onboarding"
 
@@ -29,6 +31,13 @@ EXTENSION_DAG_ID = "extend_segment_end_dates"
 def asset_of(definition: AudienceDefinition) -> Any:
     """The asset that stands for the audience of a definition."""
     return audience_asset(definition.platform, definition.key)
+
+
+def pool_of(definitions: Iterable[AudienceDefinition]) -> str:
+    """The pool of a task that works for these definitions: Airflow's own where they have several connections, as a
+    task has one pool."""
+    connections = {definition.connection for definition in definitions}
+    return connection_pool(connections.pop()) if len(connections) == 1 else AIRFLOWS_POOL
 
 
 def default_args(

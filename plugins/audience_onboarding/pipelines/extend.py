@@ -26,6 +26,7 @@ from audience_onboarding.pipelines.common import (
     PACKAGE_TAG,
     asset_of,
     default_args,
+    pool_of,
 )
 
 log = logging.getLogger(__name__)
@@ -77,7 +78,7 @@ def build_extension_dag(definitions: Sequence[DigitalAudienceDefinition]) -> DAG
         },
     ) as dag:
 
-        @task(inlets=[asset_of(item) for item in kept_alive])
+        @task(inlets=[asset_of(item) for item in kept_alive], pool=pool_of(kept_alive))
         def find_segments() -> list[dict[str, Any]]:
             """The segments to extend, as arguments of the operator."""
             context: Any = get_current_context()
@@ -105,7 +106,7 @@ def build_extension_dag(definitions: Sequence[DigitalAudienceDefinition]) -> DAG
         # Beside "extend", not after it: the last tasks decide about the run, and each has a say.
         found >> report_problems()
         DigitalAudienceExtendSegmentEndDateOperator.partial(
-            task_id="extend", map_index_template="{{ task.segment_name }}"
+            task_id="extend", map_index_template="{{ task.segment_name }}", pool=pool_of(kept_alive)
         ).expand_kwargs(found)
     return dag
 

@@ -17,6 +17,7 @@ from audience_onboarding.crm.guards import WHOLE_LIST
 from audience_onboarding.definitions import AudienceDefinition, Schedule, Source
 from audience_onboarding.orchestration.load_date import BACKFILL, run_type
 from audience_onboarding.orchestration.memory import LAST_LOAD_KEY, load_key, memory_of
+from audience_onboarding.orchestration.pools import connection_pool
 from audience_onboarding.pipelines.common import (
     asset_of,
     default_args,
@@ -98,6 +99,7 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
             in_order_of=LAST_TASKS[definition.upload.wait_for_earlier_loads],
             # A backfill ignores the DAG's max_active_runs, but not this.
             max_active_tis_per_dag=1,
+            pool=connection_pool(definition.connection),
         )
         ready = steps.wait(
             definition,
