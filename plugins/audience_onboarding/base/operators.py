@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
 from airflow.sdk import Asset, BaseOperator
+from airflow.sdk.configuration import conf
 from airflow.sdk.definitions.context import Context
 
 from audience_onboarding.base.hooks import PlatformHook
@@ -15,7 +16,8 @@ from audience_onboarding.errors import ConfigurationError
 from audience_onboarding.orchestration.ensure import Creation, ensure_id, remembered_id
 from audience_onboarding.orchestration.failures import OnboardingRetryPolicy
 from audience_onboarding.orchestration.ids import is_missing
-from audience_onboarding.orchestration.memory import AUDIENCE_KEY, Memory, memory_of
+from audience_onboarding.orchestration.memory import AUDIENCE_KEY, Memory, audience_key_of, memory_of
+from audience_onboarding.orchestration.settle import how_to_settle
 
 Hook = TypeVar("Hook", bound=PlatformHook[Any])
 Id = TypeVar("Id", int, str)
@@ -26,15 +28,18 @@ class PlatformOperator(BaseOperator, Generic[Hook, Id]):
 
     :param asset: the asset whose state store remembers ids; without one, the task's own store does, which
         outlives retries and clears of one run, but not the run.
+    :param audience_key: of the definition that the task works for, with which the DAG ``settle_create`` settles what
+        is unclear; by default that of the audience whose ``asset`` it is.
     """
 
     read_id: Callable[[Any], Id]
     """Reads an id as this platform spells them."""
 
-    def __init__(self, *, asset: Asset | None = None, **kwargs: Any) -> None:
+    def __init__(self, *, asset: Asset | None = None, audience_key: str | None = None, **kwargs: Any) -> None:
         kwargs.setdefault("retry_policy", OnboardingRetryPolicy())
         super().__init__(**kwargs)
         self.asset = asset
+        self.audience_key = audience_key
         if asset is not None and asset not in self.inlets:
             # An inlet, not an outlet: it may be remembered things about, but this is no event of it.
             self.inlets = [*self.inlets, asset]
@@ -71,6 +76,7 @@ class PlatformOperator(BaseOperator, Generic[Hook, Id]):
             read=self.read_id,
             run_id=str(context["run_id"]),
             settle_hint=self._settle_hint(),
+            settle_by=self._settle_by(key),
         )
 
     def _creation(
@@ -89,6 +95,12 @@ class PlatformOperator(BaseOperator, Generic[Hook, Id]):
         if self.asset is not None:
             return f"the state store of asset {self.asset.name!r} (REST: /api/v2/assets/<asset>/state-store/<key>)"
         return "this task's state store (REST: .../taskInstances/<task>/state-store/<key>)"
+
+    def _settle_by(self, key: str) -> str:
+        audience_key = self.audience_key or audience_key_of(self.asset)
+        if self.asset is None or audience_key is None:
+            return ""
+        return how_to_settle(audience_key, key, base_url=conf.get("api", "base_url", fallback="") or "")
 
     def _how_to_start_anew(self) -> str:
         """What to do where the remembered audience is gone; the remembered id goes before any name."""

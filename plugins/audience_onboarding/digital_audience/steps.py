@@ -47,6 +47,7 @@ def _campaign(definition: DigitalAudienceDefinition) -> Any:
         campaign_name=name,
         digital_audience_conn_id=definition.connection,
         asset=campaign_asset(definition.platform, definition.connection, name),
+        audience_key=definition.key,
         is_dry_run="{{ params.dry_run }}",
         pool=CREATE_POOL,
     ).output

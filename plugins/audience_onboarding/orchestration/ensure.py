@@ -16,8 +16,8 @@ from typing import Any, Generic
 from audience_onboarding.errors import (
     AmbiguousCreateError,
     ConfigurationError,
+    NotClearYetError,
     Outcome,
-    TransientError,
     VendorError,
 )
 from audience_onboarding.orchestration.ids import Id
@@ -28,6 +28,9 @@ log = logging.getLogger(__name__)
 SETTLE_AFTER = timedelta(minutes=2)
 """How long after an unclear request a look-up that finds nothing proves that nothing was created: longer than
 the vendor may still be working on it."""
+
+ENDED = "ended"
+"""In an intent: when its request is known to have ended, without an answer that tells."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ def remembered_id(memory: Memory, key: str, *, account: str, read: Callable[[Any
     :raises ConfigurationError: the id was given by another account, or it is none.
     """
     record = memory.get(key)
-    if record is None or (isinstance(record, dict) and "intent" in record and "id" not in record):
+    if record is None or open_intent(record) is not None:
         return None
     try:
         remote_id = read(record.get("id") if isinstance(record, dict) else None)
@@ -84,7 +87,13 @@ def remembered_id(memory: Memory, key: str, *, account: str, read: Callable[[Any
     return remote_id
 
 
-def ensure_id(
+def open_intent(record: Any) -> Mapping[str, str] | None:
+    """The intent in what is remembered under a key, ``None`` unless it is all that is known."""
+    intent = record.get("intent") if isinstance(record, dict) and "id" not in record else None
+    return intent if isinstance(intent, dict) else None
+
+
+def ensure_id(  # noqa: PLR0913
     memory: Memory,
     key: str,
     creation: Creation[Id],
@@ -92,6 +101,7 @@ def ensure_id(
     read: Callable[[Any], Id],
     run_id: str,
     settle_hint: str,
+    settle_by: str = "",
     now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
 ) -> Id:
     """Return the id of something, creating it if and only if it does not exist yet.
@@ -101,8 +111,10 @@ def ensure_id(
     :param read: reads an id as the platform spells them, see :mod:`.ids`.
     :param run_id: of the Airflow run, kept beside them.
     :param settle_hint: where a person finds ``memory``, for the message of an ambiguous creation.
+    :param settle_by: how a person settles it in one action, for the same message; empty: only in ``memory`` itself.
     :raises AmbiguousCreateError: an earlier or this request may have created it, and nothing can tell.
-    :raises TransientError: not created for sure, or not clear yet; try again.
+    :raises NotClearYetError: the same, but the vendor can be asked a little later.
+    :raises TransientError: not created for sure; try again.
     """
     known = remembered_id(memory, key, account=creation.account, read=read)
     if known is not None:
@@ -113,9 +125,9 @@ def ensure_id(
         log.info("Found %s at the vendor with id %s", creation.subject, found)
         remember_id(memory, key, creation, found, run_id=run_id, now=now)
         return found
-    record = memory.get(key)
-    if isinstance(record, dict) and "intent" in record:
-        _judge_earlier_intent(record["intent"], key, creation, settle_hint, now())
+    earlier = open_intent(memory.get(key))
+    if earlier is not None:
+        _judge_earlier_intent(earlier, key, creation, _Ways(settle_by, settle_hint), now())
     intent = {"name": creation.name, "at": now().isoformat(), "run_id": run_id}
     memory.set(key, {"intent": intent})
     try:
@@ -124,9 +136,13 @@ def ensure_id(
         if error.outcome is Outcome.NOT_DONE:
             memory.delete(key)
             raise
+        # The request is over: who settles it need not wait until it surely is.
+        memory.set(key, {"intent": {**intent, ENDED: now().isoformat()}})
         if creation.find is None:
-            raise _ambiguous(intent, key, creation, settle_hint, why=str(error)) from None
-        raise _not_clear_yet(creation, why=str(error)) from None
+            ways = _Ways(settle_by, settle_hint)
+            raise _ambiguous(intent, key, creation, ways, why=str(error)) from None
+        # The next try may come soon: it finds what was created. Only if it does not, there is something to wait for.
+        raise _not_clear_yet(creation, why=str(error), again_in=None) from None
     except ConfigurationError:
         # Raised before anything was sent. Whatever else ends here leaves the intent behind, to be on the safe side.
         memory.delete(key)
@@ -158,14 +174,33 @@ def remember_id(
     )
 
 
+@dataclass(frozen=True)
+class _Ways:
+    """How a person settles an unclear creation."""
+
+    by: str
+    hint: str
+
+    def words(self, key: str) -> str:
+        """For the message."""
+        by_hand = (
+            f"in {self.hint}: either record the id found, by putting "
+            f'{{"value": {{"id": <id>}}}} under the key {key!r}, or declare that nothing was created, by '
+            "deleting that key"
+        )
+        return f"{self.by}. Or settle it {by_hand}" if self.by else f"settle it {by_hand}"
+
+
 def _judge_earlier_intent(
-    intent: Mapping[str, str], key: str, creation: Creation[Id], settle_hint: str, moment: datetime
+    intent: Mapping[str, str], key: str, creation: Creation[Id], ways: _Ways, moment: datetime
 ) -> None:
     """Return if the earlier request surely created nothing, else raise."""
     if creation.find is None:
-        raise _ambiguous(intent, key, creation, settle_hint, why="an earlier try ended without an answer")
-    if moment - datetime.fromisoformat(intent["at"]) < SETTLE_AFTER:
-        raise _not_clear_yet(creation, why="an earlier try ended without an answer a moment ago")
+        raise _ambiguous(intent, key, creation, ways, why="an earlier try ended without an answer")
+    left = SETTLE_AFTER - (moment - datetime.fromisoformat(intent["at"]))
+    if left > timedelta(0):
+        why = "an earlier try ended without an answer a moment ago"
+        raise _not_clear_yet(creation, why=why, again_in=left)
     log.warning(
         "The try of %s to create %s left nothing behind at the vendor; creating it now",
         intent["at"],
@@ -173,26 +208,24 @@ def _judge_earlier_intent(
     )
 
 
-def _not_clear_yet(creation: Creation[Id], *, why: str) -> TransientError:
-    return TransientError(
+def _not_clear_yet(creation: Creation[Id], *, why: str, again_in: timedelta | None) -> NotClearYetError:
+    return NotClearYetError(
         what=f"It is not clear yet whether {creation.subject} was created",
         where=creation.account,
         why=why,
         next_step=f"The next try asks the vendor; after {SETTLE_AFTER} an absence counts as not created",
+        retry_after=None if again_in is None else again_in.total_seconds(),
     )
 
 
 def _ambiguous(
-    intent: Mapping[str, str], key: str, creation: Creation[Id], settle_hint: str, *, why: str
+    intent: Mapping[str, str], key: str, creation: Creation[Id], ways: _Ways, *, why: str
 ) -> AmbiguousCreateError:
     sent = ", ".join(f"{name}={value!r}" for name, value in creation.sent.items())
     return AmbiguousCreateError(
         what=f"It is not clear whether {creation.subject} was created",
         where=f"{creation.account}, sent {intent['at']} by run {intent['run_id']}: {sent}",
         why=why,
-        next_step=(
-            f"Look for it in the vendor's portal, then settle it in {settle_hint}: either record the id found, by "
-            f'putting {{"value": {{"id": <id>}}}} under the key {key!r}, or declare that nothing was created, by '
-            "deleting that key. Then clear this task. Until then nothing is sent"
-        ),
+        next_step=f"Look for it in the vendor's portal, then {ways.words(key)}. Then clear this task. Until then "
+        "nothing is sent",
     )

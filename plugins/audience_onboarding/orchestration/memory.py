@@ -49,9 +49,19 @@ def segment_key(target: str) -> str:
     return f"segment.{target}"
 
 
+_AUDIENCE = "audience/"
+
+
 def audience_asset(platform: str, key: str) -> Asset:
     """The asset that stands for an audience."""
-    return Asset(name=f"audience/{key}", uri=f"audience://{platform}/{key}", group="audience")
+    return Asset(name=f"{_AUDIENCE}{key}", uri=f"audience://{platform}/{key}", group="audience")
+
+
+def audience_key_of(asset: Asset | None) -> str | None:
+    """The key of the audience that an asset stands for, ``None`` for any other asset."""
+    if asset is None or not asset.name.startswith(_AUDIENCE):
+        return None
+    return asset.name.removeprefix(_AUDIENCE)
 
 
 def campaign_asset(platform: str, connection: str, name: str) -> Asset:

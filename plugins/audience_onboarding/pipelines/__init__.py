@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from audience_onboarding.pipelines.activate import build_activation_dag
-from audience_onboarding.pipelines.dags import audience_dags, check_definitions, upkeep_dag
+from audience_onboarding.pipelines.dags import audience_dags, check_definitions, settle_dag, upkeep_dag
 from audience_onboarding.pipelines.extend import build_extension_dag
 from audience_onboarding.pipelines.onboard import build_onboarding_dag
+from audience_onboarding.pipelines.settle import build_settle_dag
 
 __all__ = [
     "audience_dags",
     "build_activation_dag",
     "build_extension_dag",
     "build_onboarding_dag",
+    "build_settle_dag",
     "check_definitions",
+    "settle_dag",
     "upkeep_dag",
 ]

@@ -21,6 +21,7 @@ from audience_onboarding.pipelines.activate import build_activation_dag
 from audience_onboarding.pipelines.common import activation_dag_id, onboarding_dag_id
 from audience_onboarding.pipelines.extend import build_extension_dag
 from audience_onboarding.pipelines.onboard import build_onboarding_dag
+from audience_onboarding.pipelines.settle import build_settle_dag
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,11 @@ def upkeep_dag(project: Path) -> DAG:
     """The DAG that extends end dates, over all definitions."""
     definitions = _good(definitions_folder(project))
     return build_extension_dag([item for item in definitions if isinstance(item, DigitalAudienceDefinition)])
+
+
+def settle_dag(project: Path) -> DAG:
+    """The DAG that settles unclear creations, of all definitions that are good."""
+    return build_settle_dag(_good(definitions_folder(project)))
 
 
 def check_definitions(project: Path) -> None:

@@ -56,6 +56,35 @@ def test_what_is_not_clear_says_where_to_settle_it(client: Any, asset: Asset | N
     assert HOST in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("asset", "audience_key", "named"),
+    [
+        (ASSET, None, "list"),
+        (Asset("campaign/x/y"), "newsletter", "newsletter"),
+        (ASSET, "newsletter", "newsletter"),
+        (Asset("anything"), None, None),
+        (None, "newsletter", None),
+    ],
+    ids=["of its asset", "given", "given before that of its asset", "none", "no asset to settle"],
+)
+def test_what_is_not_clear_names_the_dag_that_settles_it_and_its_page(
+    client: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    asset: Asset | None,
+    audience_key: str | None,
+    named: str | None,
+) -> None:
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://airflow.example/")
+    client.create_thing.side_effect = VendorUnavailableError(what="No answer", outcome=Outcome.UNKNOWN)
+
+    with pytest.raises(AirflowFailException, match="AmbiguousCreateError") as caught:
+        ensure(asset=asset, audience_key=audience_key).execute(task_context())
+
+    message = str(caught.value)
+    assert ("https://airflow.example/dags/settle_create)" in message) is (named is not None)
+    assert (f'"audience": "{named}", "what": "audience"' in message) is (named is not None)
+
+
 @pytest.mark.parametrize("value", [True, "True", "1"])
 def test_a_dry_run_creates_nothing_and_remembers_nothing(
     client: Any, stores: AssetStores, value: bool | str

@@ -1,0 +1,341 @@
+"""Settling an unclear creation: only what is unclear, only as it can be, and all or nothing."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from audience_onboarding.errors import (
+    AmbiguousCreateError,
+    ConfigurationError,
+    NotFoundError,
+    NothingToSettleError,
+    Outcome,
+    VendorUnavailableError,
+)
+from audience_onboarding.orchestration.ensure import SETTLE_AFTER, Creation, ensure_id
+from audience_onboarding.orchestration.ids import number_id, text_id
+from audience_onboarding.orchestration.memory import Memory, audience_asset
+from audience_onboarding.orchestration.settle import (
+    FOUND,
+    NOT_CREATED,
+    Found,
+    Settleable,
+    how_to_settle,
+    key_of,
+    settle,
+    what_of,
+)
+from tests.fakes import DictStore
+
+HOST = "https://vendor.example"
+SENT = datetime(2026, 11, 20, 3, tzinfo=timezone.utc)
+LATER = SENT + timedelta(hours=1)
+NAME = "Newsletter"
+INTENT = {"name": NAME, "at": SENT.isoformat(), "run_id": "scheduled__1"}
+
+
+@dataclass
+class Vendor:
+    """Shows audiences by id, and lists them if it does."""
+
+    names: dict[int, str] = field(default_factory=lambda: {69249: NAME, 7: "Something else"})
+    listed: int | None = None
+    asked: list[Any] = field(default_factory=list)
+    down: bool = False
+
+    def look(self, remote_id: int | str, memory: Memory) -> Found:
+        self.asked.append(remote_id)
+        if self.down:
+            raise VendorUnavailableError(what="No answer in time", where="GET /x")
+        if remote_id not in self.names:
+            raise NotFoundError(what="The vendor does not know it", where="GET /x", next_step="Look")
+        return Found(self.names[int(remote_id)])
+
+    def find(self, memory: Memory) -> int | None:
+        return self.listed
+
+
+@pytest.fixture
+def vendor() -> Vendor:
+    return Vendor()
+
+
+@pytest.fixture
+def memory() -> DictStore:
+    return DictStore({"audience": {"intent": dict(INTENT)}})
+
+
+def thing(vendor: Vendor, **changes: Any) -> Settleable:
+    made = Settleable(
+        "audience", audience_asset("any", "newsletter"), number_id, lambda: HOST, look=vendor.look
+    )
+    return replace(made, **changes)
+
+
+def run(
+    memory: DictStore, what: Settleable, outcome: str = FOUND, given_id: str | None = None, **more: Any
+) -> dict[str, Any]:
+    arguments: dict[str, Any] = {"accept_other_name": False, "now": lambda: LATER, **more}
+    return settle(
+        what,
+        memory=memory,
+        audience_memory=memory,
+        outcome=outcome,
+        given_id=given_id,
+        run_id="manual__9",
+        by="anna",
+        **arguments,
+    )
+
+
+# --- as it should go ------------------------------------------------------------------------------------------
+
+
+def test_what_was_found_is_remembered_with_who_said_so(memory: DictStore, vendor: Vendor) -> None:
+    record = run(memory, thing(vendor), given_id="69249")
+
+    assert memory.values == {
+        "audience": {
+            "id": 69249,
+            "name": NAME,
+            "account": HOST,
+            "since": LATER.isoformat(),
+            "run_id": "manual__9",
+            "settled": {"by": "anna", "sent": SENT.isoformat(), "sent_by_run": "scheduled__1"},
+        }
+    }
+    assert record == {
+        "what": "audience",
+        "asset": "audience/newsletter",
+        "key": "audience",
+        "outcome": "found",
+        "by": "anna",
+        "at": LATER.isoformat(),
+        "run_id": "manual__9",
+        "before": {"intent": INTENT},
+        "after": memory.values["audience"],
+    }
+    assert json.loads(json.dumps(record)) == record
+
+
+def test_what_was_not_created_is_forgotten(memory: DictStore, vendor: Vendor) -> None:
+    record = run(memory, thing(vendor), NOT_CREATED)
+
+    assert memory.values == {}
+    assert (record["before"], record["after"]) == ({"intent": INTENT}, None)
+    assert vendor.asked == []
+
+
+def test_other_keys_are_left_alone(memory: DictStore, vendor: Vendor) -> None:
+    memory.set("last_load", {"load_date": "2026-11-19"})
+
+    run(memory, thing(vendor), NOT_CREATED)
+
+    assert memory.values == {"last_load": {"load_date": "2026-11-19"}}
+
+
+def test_where_nobody_can_be_asked_the_id_is_taken_as_given(memory: DictStore, vendor: Vendor) -> None:
+    run(memory, thing(vendor, look=None), given_id="5")
+
+    assert memory.values["audience"]["id"] == 5
+    assert memory.values["audience"]["name"] == NAME
+
+
+def test_another_name_is_taken_where_a_person_says_that_it_is_right(
+    memory: DictStore, vendor: Vendor
+) -> None:
+    run(memory, thing(vendor), given_id="7", accept_other_name=True)
+
+    assert (memory.values["audience"]["id"], memory.values["audience"]["name"]) == (7, "Something else")
+
+
+# --- what is refused, and changes nothing ---------------------------------------------------------------------
+
+
+def refused(memory: DictStore, *arguments: Any, **more: Any) -> str:
+    before = copy.deepcopy(memory.values)
+    with pytest.raises((NothingToSettleError, ConfigurationError, NotFoundError)) as caught:
+        run(memory, *arguments, **more)
+    assert memory.values == before
+    assert caught.value.where
+    assert caught.value.next_step
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("remembered", "shown"),
+    [
+        (None, "nothing is remembered of it"),
+        ({"id": 69249, "account": HOST}, "{'id': 69249"),
+        ({"id": 69249, "intent": INTENT}, "{'id': 69249"),
+        ("69249", "'69249'"),
+        ({"intent": "of long ago"}, "of long ago"),
+    ],
+)
+@pytest.mark.parametrize("outcome", [FOUND, NOT_CREATED])
+def test_where_nothing_is_unclear_nothing_is_settled(
+    vendor: Vendor, remembered: Any, shown: str, outcome: str
+) -> None:
+    memory = DictStore({} if remembered is None else {"audience": remembered})
+
+    message = refused(memory, thing(vendor), outcome, "69249" if outcome == FOUND else None)
+
+    assert "There is no unclear creation of the audience" in message
+    assert shown in message
+    assert vendor.asked == []
+
+
+@pytest.mark.parametrize("given", [None, ""])
+def test_found_needs_an_id(memory: DictStore, vendor: Vendor, given: str | None) -> None:
+    assert "The id of the audience is missing" in refused(memory, thing(vendor), FOUND, given)
+
+
+@pytest.mark.parametrize("given", ["abc", "-1", "1.5", "aud_7"])
+def test_an_id_is_spelled_as_the_platform_spells_it(memory: DictStore, vendor: Vendor, given: str) -> None:
+    message = refused(memory, thing(vendor), FOUND, given)
+
+    assert "The id of the audience" in message
+    assert "Nothing was changed" in message
+    assert vendor.asked == []
+
+
+def test_ids_that_are_text_are_read_as_text(memory: DictStore, vendor: Vendor) -> None:
+    run(memory, thing(vendor, read=text_id, look=None), given_id="aud_7-b")
+
+    assert memory.values["audience"]["id"] == "aud_7-b"
+
+
+def test_an_id_that_the_vendor_does_not_know_is_refused(memory: DictStore, vendor: Vendor) -> None:
+    assert "does not know it" in refused(memory, thing(vendor), FOUND, "404")
+
+
+def test_another_name_is_refused(memory: DictStore, vendor: Vendor) -> None:
+    message = refused(memory, thing(vendor), FOUND, "7")
+
+    assert "The audience with id 7 is called 'Something else', not 'Newsletter'" in message
+    assert "Another name is right" in message
+
+
+def test_an_id_and_not_created_contradict_each_other(memory: DictStore, vendor: Vendor) -> None:
+    assert "one of the two is wrong" in refused(memory, thing(vendor), NOT_CREATED, "69249")
+
+
+def test_what_the_vendor_lists_was_created(memory: DictStore, vendor: Vendor) -> None:
+    vendor.listed = 69249
+
+    message = refused(memory, thing(vendor, find=vendor.find), NOT_CREATED)
+
+    assert "The audience is there, with id 69249" in message
+    vendor.listed = None
+    run(memory, thing(vendor, find=vendor.find), NOT_CREATED)
+    assert memory.values == {}
+
+
+def test_a_vendor_that_cannot_be_asked_now_changes_nothing_and_may_be_asked_again(
+    memory: DictStore, vendor: Vendor
+) -> None:
+    vendor.down = True
+    before = copy.deepcopy(memory.values)
+
+    with pytest.raises(VendorUnavailableError):
+        run(memory, thing(vendor), given_id="69249")
+
+    assert memory.values == before
+    vendor.down = False
+    run(memory, thing(vendor), given_id="69249")
+
+
+def test_a_request_that_may_be_on_its_way_is_not_settled(memory: DictStore, vendor: Vendor) -> None:
+    for moment in (SENT, SENT + SETTLE_AFTER - timedelta(seconds=1)):
+        message = refused(memory, thing(vendor), NOT_CREATED, now=lambda at=moment: at)
+        assert "may still be on its way" in message
+        assert (SENT + SETTLE_AFTER).isoformat() in message
+
+    run(memory, thing(vendor), NOT_CREATED, now=lambda: SENT + SETTLE_AFTER)
+    assert memory.values == {}
+
+
+def test_what_changes_while_the_vendor_is_asked_is_not_overwritten(memory: DictStore, vendor: Vendor) -> None:
+    def look(remote_id: int | str, of: Memory) -> Found:
+        of.set("audience", {"id": 1, "account": HOST})
+        return Found(NAME)
+
+    with pytest.raises(NothingToSettleError, match="has changed just now"):
+        run(memory, thing(vendor, look=look), given_id="69249")
+
+    assert memory.values == {"audience": {"id": 1, "account": HOST}}
+
+
+# --- together with the creation -------------------------------------------------------------------------------
+
+
+def ensure(memory: DictStore, create: Any) -> int:
+    creation = Creation(kind="audience", name=NAME, account=HOST, create=create)
+    by = how_to_settle("newsletter", "audience", base_url="https://airflow.example/")
+    return ensure_id(
+        memory,
+        "audience",
+        creation,
+        read=number_id,
+        run_id="run_1",
+        settle_hint="the state store",
+        settle_by=by,
+        now=lambda: SENT,
+    )
+
+
+@pytest.mark.parametrize(("outcome", "given", "result"), [(FOUND, "69249", 69249), (NOT_CREATED, None, 5)])
+def test_the_next_try_goes_on_as_it_was_settled(
+    vendor: Vendor, outcome: str, given: str | None, result: int
+) -> None:
+    memory = DictStore()
+
+    def lost() -> int:
+        raise VendorUnavailableError(what="No answer in time", outcome=Outcome.UNKNOWN)
+
+    for _ in range(2):
+        with pytest.raises(AmbiguousCreateError):
+            ensure(memory, lost)
+    # The request is known to have ended, so there is nothing to wait for.
+    run(memory, thing(vendor), outcome, given, now=lambda: SENT)
+
+    assert ensure(memory, lambda: 5) == result
+
+
+def test_the_message_names_the_dag_its_page_and_the_values_of_the_form(memory: DictStore) -> None:
+    with pytest.raises(AmbiguousCreateError) as caught:
+        ensure(memory, lambda: 5)
+
+    message = str(caught.value)
+    assert "the DAG 'settle_create' (https://airflow.example/dags/settle_create)" in message
+    found, absent = (json.loads(text) for text in re.findall(r'\{"audience".*?\}', message))
+    assert found == {
+        "audience": "newsletter",
+        "what": "audience",
+        "outcome": "found",
+        "id": "<the id in the portal>",
+    }
+    assert absent == {"audience": "newsletter", "what": "audience", "outcome": "not_created"}
+    assert "the state store" in message
+    assert "clear this task" in message
+
+
+def test_without_an_address_of_the_ui_there_is_no_link() -> None:
+    assert "trigger the DAG 'settle_create' with" in how_to_settle("newsletter", "campaign", base_url="")
+
+
+@pytest.mark.parametrize("what", ["campaign", "audience", "segment dv360"])
+def test_what_the_form_says_is_a_key_and_back(what: str) -> None:
+    assert what_of(key_of(what)) == what
+
+
+@pytest.mark.parametrize("key", ["last_load", "load.2026-11-20.replace", "last_sent"])
+def test_what_is_no_creation_cannot_be_settled(key: str) -> None:
+    assert what_of(key) is None
