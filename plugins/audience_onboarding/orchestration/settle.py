@@ -216,7 +216,7 @@ def _confirmed(
     name = thing.look(remote_id, audience_memory).name
     log.info("At the vendor, %s %s is called %r", thing.what, remote_id, name)
     sent = intent.get("name")
-    if name != sent and not accept_other_name:
+    if name is not None and name != sent and not accept_other_name:
         raise NothingToSettleError(
             what=f"The {thing.what} with id {remote_id} is called {name!r}, not {sent!r}",
             where=thing.account(),

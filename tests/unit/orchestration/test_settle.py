@@ -45,7 +45,7 @@ INTENT = {"name": NAME, "at": SENT.isoformat(), "run_id": "scheduled__1"}
 class Vendor:
     """Shows audiences by id, and lists them if it does."""
 
-    names: dict[int, str] = field(default_factory=lambda: {69249: NAME, 7: "Something else"})
+    names: dict[int, str | None] = field(default_factory=lambda: {69249: NAME, 7: "Something else", 8: None})
     listed: int | None = None
     asked: list[Any] = field(default_factory=list)
     down: bool = False
@@ -146,6 +146,12 @@ def test_where_nobody_can_be_asked_the_id_is_taken_as_given(memory: DictStore, v
 
     assert memory.values["audience"]["id"] == 5
     assert memory.values["audience"]["name"] == NAME
+
+
+def test_one_without_a_name_is_taken_for_the_one_that_was_sent(memory: DictStore, vendor: Vendor) -> None:
+    run(memory, thing(vendor), given_id="8")
+
+    assert (memory.values["audience"]["id"], memory.values["audience"]["name"]) == (8, NAME)
 
 
 def test_another_name_is_taken_where_a_person_says_that_it_is_right(
