@@ -20,7 +20,9 @@ class SharedInstances(Generic[T]):
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # What is made may mask a secret, and in a triggerer (Airflow 3.3.2) that lets other waits have their turn in
+        # the same thread, while this one holds the lock. Any other lock would stop all of them for good.
+        self._lock = threading.RLock()
         self._instances: dict[Hashable, T] = {}
         _all_instances.add(self)
 
@@ -28,12 +30,13 @@ class SharedInstances(Generic[T]):
         """Return the instance for ``key``, making it where there is none yet."""
         with self._lock:
             if key not in self._instances:
-                self._instances[key] = make()
+                # Another of the same thread may have been quicker.
+                self._instances.setdefault(key, make())
             return self._instances[key]
 
     def clear(self) -> None:
         """Forget all instances."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._instances = {}
 
 

@@ -33,6 +33,19 @@ def test_many_threads_that_ask_at_once_get_one_instance() -> None:
     assert all(instance is made[0] for instance in got)
 
 
+@pytest.mark.timeout(30)
+def test_who_asks_in_the_same_thread_while_one_is_made_does_not_wait_for_it() -> None:
+    instances: SharedInstances[object] = SharedInstances()
+    quicker: list[object] = []
+
+    def make() -> object:
+        quicker.append(instances.get("key", object))
+        return object()
+
+    assert instances.get("key", make) is quicker[0]
+    assert instances.get("key", object) is quicker[0]
+
+
 def test_another_key_is_another_instance() -> None:
     instances: SharedInstances[list[str]] = SharedInstances()
 
