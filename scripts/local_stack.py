@@ -152,6 +152,10 @@ class Sandbox:
         wait_for(is_ready, "The start of the sandbox", timeout=60)
         self.info = json.loads(ready.read_text())
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For another process, which may talk to it and cannot end it."""
+        return {**self.__dict__, "_process": None}
+
     def stop(self) -> None:
         """Stop it."""
         if self._process:
@@ -279,10 +283,17 @@ class Airflow:
         parts = ("metadatabase", "scheduler", "triggerer", "dag_processor")
         return all((health.get(part) or {}).get("status") == "healthy" for part in parts)
 
-    def stop(self) -> None:
-        """Stop all components."""
+    def __getstate__(self) -> dict[str, Any]:
+        """For another process, which may talk to it and cannot end it."""
+        return {**self.__dict__, "_process": None}
+
+    def stop(self, *, timeout: float = 30.0) -> None:
+        """Stop all components.
+
+        :param timeout: seconds that they get to end by themselves.
+        """
         if self._process:
-            self._process.stop()
+            self._process.stop(timeout=timeout)
 
     def cli(self, *arguments: str) -> str:
         """Run ``airflow`` with the settings of this instance and return its output."""
@@ -356,7 +367,10 @@ class Airflow:
         return {item["task_id"]: item["state"] for item in self.tasks(dag_id, run_id)}
 
     def wait_for_run(self, dag_id: str, run_id: str, *, timeout: float = 300.0) -> str:
-        """Wait until a run has ended, and return its state."""
+        """Wait until a run has ended, and return its state.
+
+        :param timeout: in seconds.
+        """
 
         def ended() -> str | None:
             state = self.run(dag_id, run_id)["state"]

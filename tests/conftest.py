@@ -1,11 +1,15 @@
-"""No test sees the developer's own Airflow; the end-to-end tests start one of their own."""
+"""No test sees the developer's own Airflow; the end-to-end tests start one of their own, for all processes (``-n``)."""
 
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
@@ -28,7 +32,32 @@ for _name in ("no_proxy", "NO_PROXY"):
     os.environ[_name] = "127.0.0.1,localhost"
 
 
+_for_all = ExitStack()
+_not_started = [True]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node: Any, ids: Sequence[str]) -> None:
+    """In the process that hands out the tests: start the Airflow of the end-to-end tests once, if there are any."""
+    if _not_started and any(node_id.startswith("tests/e2e/") for node_id in ids):
+        # The other tests need none of its imports.
+        from tests.e2e.shared import start_for_all
+
+        _not_started.clear()
+        # Else xdist puts the largest group first, and the tests that look back on all others somewhere in between.
+        node.config.option.loadscopereorder = False
+        _for_all.enter_context(start_for_all(node.workerinput["testrunuid"]))
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests and all of Airflow: what is there now stays, and is not looked through again and again."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """``make test ARGS="-k ..."`` runs pytest twice, and one of the two may hold nothing that fits."""
+    _for_all.close()
     if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and session.config.option.keyword:
         session.exitstatus = pytest.ExitCode.OK

@@ -13,6 +13,10 @@ with DAG(dag_id="many_waits", schedule=None, params={"audience_ids": Param([], t
         """The audiences to wait for."""
         return (params or {})["audience_ids"]
 
-    DigitalAudienceAudienceStateSensor.partial(task_id="wait", poke_interval=5, timeout=600).expand(
-        audience_id=audiences()
-    )
+    DigitalAudienceAudienceStateSensor.partial(
+        task_id="wait",
+        digital_audience_conn_id="digital_audience_quiet",
+        poke_interval=5,
+        timeout=600,
+        pool="many_waits",
+    ).expand(audience_id=audiences())

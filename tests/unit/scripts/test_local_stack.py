@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import signal
 import socket
 import sys
@@ -255,4 +256,30 @@ def test_a_sandbox_that_ends_at_once_is_reported(tmp_path: Path, monkeypatch: py
         with pytest.raises(StackError, match="ended with code"):
             sandbox.start()
     finally:
+        sandbox.stop()
+
+
+# --- shared between processes -------------------------------------------------------------------------------
+
+
+def test_another_process_may_talk_to_the_stack_and_not_end_it(tmp_path: Path) -> None:
+    airflow = Airflow(tmp_path / "home", env={"OF_THE_TEST": "1"})
+    sandbox = Sandbox(tmp_path)
+    sandbox.info = {"api_url": "http://127.0.0.1:1"}
+    for item in (airflow, sandbox):
+        item._process = python("import time; time.sleep(60)", tmp_path / "log")
+
+    try:
+        there_airflow, there_sandbox = pickle.loads(pickle.dumps((airflow, sandbox)))
+        there_airflow.stop()
+        there_sandbox.stop()
+
+        for item in (airflow, sandbox):
+            assert item._process is not None
+            item._process.check()
+        assert there_airflow.url == airflow.url
+        assert there_airflow.env == airflow.env
+        assert there_sandbox.info == sandbox.info
+    finally:
+        airflow.stop(timeout=0)
         sandbox.stop()

@@ -1,0 +1,92 @@
+"""What the end-to-end tests do with runs, and ask the vendors afterwards."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import boto3
+import requests
+
+from scripts.local_stack import Sandbox, wait_for
+from tests.e2e.stack import Stack
+
+CAMPAIGN = "Shared campaign"
+LOAD_DATE = "2026-11-20"
+
+
+def calls(stack: Stack, audience_id: int) -> Counter[str]:
+    """How often the vendor did each operation for an audience; other tests work with others at the same time."""
+    return Counter(
+        entry["operation"]
+        for entry in stack.sandbox.admin("journal?kind=api")["entries"]
+        if entry["success"] and entry["ids"].get("audienceId") == audience_id
+    )
+
+
+def campaigns(stack: Stack, name: str) -> list[int]:
+    """The campaigns of a name that the vendor has."""
+    return [item["id"] for item in stack.sandbox.admin("campaigns") if item["name"] == name]
+
+
+def audiences(stack: Stack, name: str) -> list[int]:
+    """The audiences of a name that the vendor has."""
+    return [item["id"] for item in stack.sandbox.admin("audiences") if item["name"] == name]
+
+
+def uploads(stack: Stack, audience_id: int) -> list[dict[str, Any]]:
+    """The objects in an audience's folder, in the order in which they came."""
+    found = [
+        item
+        for item in stack.sandbox.admin("objects")["objects"]
+        if item["key"].startswith(f"onboard/audience={audience_id}/")
+    ]
+    return sorted(found, key=lambda item: item["last_modified"])
+
+
+def finish(stack: Stack, dag_id: str, conf: dict[str, Any] | None = None) -> str:
+    """Run a DAG by hand to its end, which must be a success."""
+    stack.airflow.wait_for_dags(dag_id)
+    stack.airflow.unpause(dag_id)
+    run_id = stack.airflow.trigger(dag_id, conf)
+    state = stack.airflow.wait_for_run(dag_id, run_id)
+    assert state == "success", stack.airflow.task_states(dag_id, run_id)
+    return run_id
+
+
+def clear_and_wait_for_start(stack: Stack, dag_id: str, run_id: str) -> None:
+    """Clear a run, and wait until it is under way again."""
+    stack.airflow.clear(dag_id, run_id)
+    wait_for(
+        lambda: stack.airflow.run(dag_id, run_id)["state"] in {"queued", "running"},
+        "The start of the cleared run",
+        timeout=90,
+        interval=0.05,
+    )
+
+
+def vendor_user(sandbox: Sandbox) -> Callable[..., Any]:
+    """The vendor's API as a person uses it, beside the package: a POST with a body, else a GET."""
+    session = requests.Session()
+    url = sandbox.info["api_url"]
+    user = {"userName": sandbox.info["username"], "password": sandbox.info["password"]}
+    session.post(f"{url}/account/login", json=user, timeout=30).raise_for_status()
+
+    def ask(path: str, **body: Any) -> Any:
+        response = session.request("POST" if body else "GET", f"{url}{path}", json=body or None, timeout=30)
+        response.raise_for_status()
+        return response.json()["data"]
+
+    return ask
+
+
+def s3_of(sandbox: Sandbox) -> Any:
+    """The vendor's S3."""
+    return boto3.client(
+        "s3",
+        endpoint_url=sandbox.info["s3_url"],
+        aws_access_key_id=sandbox.info["aws_access_key_id"],
+        aws_secret_access_key=sandbox.info["aws_secret_access_key"],
+        region_name=sandbox.info["region"],
+    )

@@ -1,0 +1,306 @@
+"""What the one Airflow of the end-to-end tests is: definitions, extracts, vendors. How it is shared: see shared.py.
+
+The tests run beside each other, each on audiences of its own.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import requests
+import yaml
+
+from scripts.local_stack import (
+    LOOPBACK,
+    PROJECT,
+    Airflow,
+    Process,
+    Sandbox,
+    StackError,
+    free_ports,
+    wait_for,
+)
+
+CANARY_ADDRESS = "Canary.Bird.7c1f@leak.example"
+CANARY_PHONE = "06 87 65 43 21"
+CANARY_TRACES = ("canary.bird", "687654321", "87 65 43 21")
+"""What would be found of the canaries, in lower case, if a raw value had leaked, normalised or not."""
+
+BACKFILL_DAYS = [date(2026, 11, day) for day in range(16, 21)]
+
+
+# Only how long the tests wait. Airflow's own values are made for hundreds of workers and days of running.
+QUICK = {
+    # A supervisor that misses its task's end by a moment looks again after this time, default 5.
+    "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
+    "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
+    # All first tasks come at once, and the server's first answer takes seconds: a supervisor that asks again after 5 is
+    # told that its task runs already, and the try is lost.
+    "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
+    # Nothing changes in the files while the tests run.
+    "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "120",
+    "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "60",
+    "AIRFLOW__CORE__PARALLELISM": "6",
+}
+
+
+class WatchedAirflow(Airflow):
+    """Has an API server for the tests alone, and remembers which runs a test has asked for, to show them when it fails.
+
+    Airflow (3.3.2) notes each change by a user in the event loop, with a commit that waits for SQLite's only writer. If
+    that is a request of a task to the same server, which needs the loop for its own commit, both wait until SQLite
+    gives up after five seconds. So the tests ask another server than the tasks do, and change one thing at a time.
+    """
+
+    def __init__(self, home: Path, **options: Any) -> None:
+        super().__init__(home, **options)
+        self.asked: dict[tuple[str, str], None] = {}
+        self._front: Process | None = None
+        self._front_port = free_ports(1)[0]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_front": None}
+
+    def start(self, *, timeout: float = 240.0) -> None:
+        """Start all, and talk to the tests' own server from then on."""
+        super().start(timeout=timeout)
+        self.url = f"http://{LOOPBACK}:{self._front_port}"
+        wait_for(self._front_is_there, "The start of the tests' API server", timeout=timeout)
+
+    def _is_healthy(self) -> bool:
+        log = self.home / "standalone.log"
+        if self._front is None and log.exists() and "Database ready" in log.read_text(errors="replace"):
+            # Beside the others, and not after them.
+            command = [str(Path(sys.executable).parent / "airflow"), "api-server", "--apps", "core"]
+            command += ["--host", LOOPBACK, "--port", str(self._front_port)]
+            self._front = Process(command, log=self.home / "front.log", env=self.env)
+        return super()._is_healthy()
+
+    def _front_is_there(self) -> bool:
+        if self._front is not None:
+            self._front.check()
+        try:
+            return requests.get(f"{self.url}/api/v2/version", timeout=5).ok
+        except requests.RequestException:
+            return False
+
+    def stop(self, *, timeout: float = 30.0) -> None:
+        """Stop all."""
+        if self._front is not None:
+            self._front.stop(timeout=timeout)
+        super().stop(timeout=timeout)
+
+    def api(self, path: str, **options: Any) -> Any:
+        """As it is; one change at a time, and again if SQLite had another writer all the same."""
+
+        def answer() -> tuple[Any] | None:
+            try:
+                with (self.home / "changes.lock").open("a") as lock:
+                    if options.get("method", "GET") != "GET":
+                        fcntl.flock(lock, fcntl.LOCK_EX)
+                    return (super(WatchedAirflow, self).api(path, **options),)
+            except StackError as error:
+                # Airflow has rolled it back.
+                if '"reason":"Database error"' in str(error):
+                    return None
+                raise
+
+        return wait_for(answer, f"An answer to {path}", timeout=60, interval=0.1)[0]
+
+    def wait_for_run(self, dag_id: str, run_id: str, *, timeout: float = 500.0) -> str:
+        """As it is, and longer: the other tests' runs are in its way."""
+        return super().wait_for_run(dag_id, run_id, timeout=timeout)
+
+    def trigger(self, dag_id: str, conf: Any = None) -> str:
+        """As it is, and remembered."""
+        run_id = super().trigger(dag_id, conf)
+        self.asked[dag_id, run_id] = None
+        return run_id
+
+    def run(self, dag_id: str, run_id: str) -> dict[str, Any]:
+        """As it is, and remembered."""
+        self.asked[dag_id, run_id] = None
+        return super().run(dag_id, run_id)
+
+
+@dataclass
+class Stack:
+    """What the tests work with."""
+
+    airflow: WatchedAirflow
+    sandbox: Sandbox
+    include: Path
+    quiet_sandbox: Sandbox
+    """For a test that counts what nobody else may add to; by the connection ``digital_audience_quiet``."""
+
+    def extract(self, key: str, load_date: date, *, rows: int = 20, header: str = "E-mail,Mobile") -> None:
+        """Write a CRM extract: distinct people, one duplicate, one row without anything to send, the canaries."""
+        lines = [header]
+        lines += [
+            f"Person{number}@{key}.example,06{number:08d}" for number in range(10_000_000, 10_000_000 + rows)
+        ]
+        lines += [lines[1].upper(), "not an address,12", f"{CANARY_ADDRESS},{CANARY_PHONE}"]
+        folder = self.include / "crm" / key
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{load_date.isoformat()}.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    def define(self, key: str, **changes: Any) -> None:
+        """Write a definition."""
+        definition: dict[str, Any] = {
+            "platform": "digital_audience",
+            "name": f"Audience {key}",
+            "owner": "tests",
+            "tags": ["test"],
+            "campaign": {"name": "Shared campaign"},
+            "source": {
+                "path": f"crm/{key}/{{load_date}}.csv",
+                "columns": {"email": "E-mail", "phone": "Mobile"},
+            },
+            "wait": {"poll_seconds": 2},
+            "retries": 2,
+            "retry_delay_seconds": 5,
+        }
+        definition.update(changes)
+        if definition["platform"] != "digital_audience":
+            del definition["campaign"]
+        folder = self.include / "audiences"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{key}.yaml").write_text(yaml.safe_dump(definition), encoding="utf-8")
+
+
+def schedule(cron: str, start: date) -> dict[str, Any]:
+    """A schedule in UTC."""
+    return {"cron": cron, "start": start, "timezone": "UTC"}
+
+
+def target() -> dict[str, Any]:
+    """An activation on one account."""
+    return {
+        "targets": [
+            {
+                "key": "dv360",
+                "account": {"platform": "DV360", "name": "Example NL"},
+                "segment_name": "The segment",
+                "description": "for tests",
+                "days": 10,
+                "poll_seconds": 2,
+            }
+        ],
+        "extend": {"within_days": 5, "days": 30},
+    }
+
+
+def _write_definitions(stack: Stack) -> None:
+    today = datetime.now(timezone.utc).date()
+    stack.define("dry_list", activation=target(), campaign={"name": "Dry campaign"})
+    stack.extract("dry_list", date(2026, 11, 20))
+    stack.define("manual_list", activation=target())
+    stack.extract("manual_list", date(2026, 11, 20))
+    stack.define(
+        "scheduled_list", schedule=schedule("* * * * *", today - timedelta(days=1)), activation=target()
+    )
+    for day in (today, today + timedelta(days=1)):
+        stack.extract("scheduled_list", day)
+    stack.define("history_list", schedule=schedule("0 3 * * *", date(2026, 1, 1)), activation=target())
+    for number, day in enumerate(BACKFILL_DAYS):
+        stack.extract("history_list", day, rows=20 + number)
+    stack.define("unclear_list")
+    stack.extract("unclear_list", date(2026, 11, 20))
+    stack.define(
+        "fan_list",
+        platform="fanfare",
+        allow_raw=True,
+        upload={"rows_per_import": 10},
+        wait={"poll_seconds": 2},
+    )
+    stack.define("unclear_fans", platform="fanfare", allow_raw=True)
+    for key in ("alert_list", "unclear_alerts"):
+        source = {"path": f"crm/{key}/{{load_date}}.csv", "columns": {"phone": "Mobile"}}
+        stack.define(key, platform="commbox", allow_raw=True, source=source)
+    for key in ("fan_list", "unclear_fans", "alert_list", "unclear_alerts"):
+        stack.extract(key, date(2026, 11, 20))
+    stack.define(
+        "late_list",
+        source={
+            "path": "s3://crm-exports/late/{load_date:%Y%m%d}.csv.gz",
+            "aws_connection": "audience_s3",
+            "columns": {"email": "e-MAIL", "phone": "Mobile"},
+            "delimiter": "auto",
+            "if_missing": "wait",
+            "poll_seconds": 2,
+        },
+        rejects={"path": str(stack.include.parent / "rejects")},
+    )
+    stack.define("wrong_password", connection="digital_audience_wrong")
+    stack.define("unknown_audience", id=999_999)
+    stack.define("missing_column")
+    stack.define("missing_file")
+    stack.define("missing_bucket", upload={"bucket": "no-such-bucket"})
+    for key in ("wrong_password", "unknown_audience", "missing_bucket"):
+        stack.extract(key, date(2026, 11, 20))
+    stack.extract("missing_column", date(2026, 11, 20), header="E-mail,Telephone")
+
+
+@contextmanager
+def running_stack(folder: Path) -> Iterator[Stack]:
+    """Start all of it, and end it.
+
+    :param folder: for what it writes.
+    """
+    sandbox = Sandbox(folder, processing_delay=0.5, scan_interval=0.2, activation_delay=0.5)
+    quiet = Sandbox(folder / "quiet", processing_delay=0.5, scan_interval=0.2)
+    started: list[Sandbox] = []
+    try:
+        for item in (sandbox, quiet):
+            started.append(item)
+            item.start()
+        airflow = WatchedAirflow(
+            folder / "airflow", definitions=folder / "include" / "audiences", env=_settings(sandbox, quiet)
+        )
+        running = Stack(airflow, sandbox, folder / "include", quiet)
+        _write_definitions(running)
+        try:
+            airflow.start()
+            yield running
+        finally:
+            # Nobody needs what it would tidy up.
+            airflow.stop(timeout=0)
+            kept = PROJECT / "build" / "e2e-logs"
+            shutil.rmtree(kept, ignore_errors=True)
+            shutil.copytree(airflow.home / "logs", kept, dirs_exist_ok=True)
+            for log in airflow.home.glob("*.log"):
+                shutil.copy(log, kept)
+    finally:
+        for item in started:
+            item.stop()
+
+
+def _settings(sandbox: Sandbox, quiet: Sandbox) -> dict[str, str]:
+    connections = sandbox.connections()
+    right = json.loads(connections["AIRFLOW_CONN_DIGITAL_AUDIENCE_DEFAULT"])
+    right["extra"] = {"portal_url": "https://portal.example/audiences/{audience_id}"}
+    connections["AIRFLOW_CONN_DIGITAL_AUDIENCE_DEFAULT"] = json.dumps(right)
+    bundles = [
+        {
+            "name": name,
+            "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
+            "kwargs": {"path": str(path)},
+        }
+        for name, path in (("dags", PROJECT / "dags"), ("tests", PROJECT / "tests" / "e2e" / "dags"))
+    ]
+    return {
+        **QUICK,
+        **connections,
+        "AIRFLOW_CONN_DIGITAL_AUDIENCE_WRONG": json.dumps(right | {"password": "wrong"}),
+        "AIRFLOW_CONN_DIGITAL_AUDIENCE_QUIET": quiet.connections()["AIRFLOW_CONN_DIGITAL_AUDIENCE_DEFAULT"],
+        "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles),
+    }
