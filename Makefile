@@ -35,8 +35,12 @@ demo: $(READY) ## the main job end to end on this machine; writes build/demo.jso
 
 .PHONY: test
 test: $(READY) ## all tests: unit, integration, end to end; writes build/test-report.xml and build/e2e-report.xml
-	@$(PY) -m pytest tests/integration tests/unit -n auto --dist loadfile --no-loadscope-reorder --junitxml=build/test-report.xml $(ARGS)
+	@$(PY) -m pytest tests/integration tests/chaos tests/unit -n auto --dist loadfile --no-loadscope-reorder --junitxml=build/test-report.xml $(ARGS)
 	@$(PY) -m pytest tests/e2e -n 10 --dist loadfile --junitxml=build/e2e-report.xml $(ARGS)
+
+.PHONY: chaos
+chaos: $(READY) ## every exchange x every fault, kills, random schedules; writes build/chaos.json
+	@$(PY) -m tests.chaos.sweep $(ARGS)
 
 .PHONY: lint
 lint: $(READY) ## ruff (rules and format) and mypy

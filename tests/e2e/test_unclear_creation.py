@@ -11,9 +11,8 @@ from tests.e2e.runs import (
     campaigns,
     clear_and_wait_for_start,
     uploads,
-    vendor_user,
 )
-from tests.e2e.stack import Stack
+from tests.e2e.stack import Stack, vendor_user
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
