@@ -366,17 +366,18 @@ class Airflow:
         """The state of each task of a run; of mapped ones the last."""
         return {item["task_id"]: item["state"] for item in self.tasks(dag_id, run_id)}
 
-    def wait_for_run(self, dag_id: str, run_id: str, *, timeout: float = 300.0) -> str:
+    def wait_for_run(self, dag_id: str, run_id: str, *, timeout: float = 300.0, interval: float = 0.5) -> str:
         """Wait until a run has ended, and return its state.
 
         :param timeout: in seconds.
+        :param interval: seconds between two looks.
         """
 
         def ended() -> str | None:
             state = self.run(dag_id, run_id)["state"]
             return state if state in {"success", "failed"} else None
 
-        return wait_for(ended, f"The end of run {run_id} of {dag_id}", timeout=timeout, interval=0.5)
+        return wait_for(ended, f"The end of run {run_id} of {dag_id}", timeout=timeout, interval=interval)
 
     def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value") -> Any:
         """What a task has returned."""

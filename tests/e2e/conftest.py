@@ -42,7 +42,7 @@ def others_are_through(request: pytest.FixtureRequest) -> None:
         lambda: others <= finished_tests(folder),
         "The end of all other tests (run them with --dist loadfile, or without -n)",
         timeout=840,
-        interval=0.5,
+        interval=2,
     )
 
 

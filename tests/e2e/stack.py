@@ -116,9 +116,9 @@ class WatchedAirflow(Airflow):
 
         return wait_for(answer, f"An answer to {path}", timeout=60, interval=0.1)[0]
 
-    def wait_for_run(self, dag_id: str, run_id: str, *, timeout: float = 500.0) -> str:
-        """As it is, and longer: the other tests' runs are in its way."""
-        return super().wait_for_run(dag_id, run_id, timeout=timeout)
+    def wait_for_run(self, dag_id: str, run_id: str, *, timeout: float = 500.0, interval: float = 1.0) -> str:
+        """As it is, and longer: the other tests' runs are in its way. Each look costs what the tasks could use."""
+        return super().wait_for_run(dag_id, run_id, timeout=timeout, interval=interval)
 
     def trigger(self, dag_id: str, conf: Any = None) -> str:
         """As it is, and remembered."""
