@@ -449,7 +449,7 @@ def publish_object(  # noqa: PLR0913 (keyword-only, most with a default)
             content_type=content_type,
         )
     except ObjectExists:
-        winner = target.look(required=False)
+        winner = target.winner()
         if winner is not None and winner.content_id == content_id:
             return target.already_there(winner)
         raise target.conflict(winner) from None
@@ -480,6 +480,19 @@ class _Target:
             if required:
                 raise
             return None
+
+    def winner(self) -> ExistingObject | None:
+        """The object that was there first; ``None`` where these credentials may not look at it."""
+        try:
+            found = head_object(self.client, bucket=self.bucket, key=self.key)
+        except StorageAccessError:
+            return None
+        if found is None:
+            raise StorageUnavailableError(
+                what="the storage said that the key is taken, and now that it is free",
+                where=f"s3://{self.bucket}/{self.key}",
+            )
+        return found
 
     def already_there(self, existing: ExistingObject) -> PublishResult:
         log.info("s3://%s/%s already holds this content; nothing written", self.bucket, self.key)

@@ -177,6 +177,14 @@ def test_unconditional_writes_do_not_overwrite_what_came_meanwhile() -> None:
     assert s3.stored == b"other"
 
 
+def test_a_key_that_is_taken_and_then_free_is_tried_again() -> None:
+    s3 = FakeS3(refuse={"put_object": ("PreconditionFailed", 412)})
+    with pytest.raises(StorageUnavailableError, match=r"taken, and now that it is free"):
+        publish(s3)
+    s3.refuse.clear()
+    assert not publish(s3).already_there
+
+
 def test_unconditional_supersede() -> None:
     s3 = FakeS3(stored=b"other", refuse=NO_CONDITIONS)
     assert publish(s3, allow_unconditional=True, supersede=True).superseded
