@@ -25,10 +25,12 @@ class ManySources:
 
     :param sources: in the order in which they are read; at least one.
     :param label: what messages call them together, such as the pattern or folder.
+    :param may_be_empty: places in ``sources``, from 0, of those that may have no header: they are left out.
     """
 
     sources: Sequence[Source]
     label: str
+    may_be_empty: frozenset[int] = frozenset()
 
     @property
     def name(self) -> str:
@@ -55,8 +57,21 @@ class ManySources:
                     next_step="Check the export of this date; nothing was sent",
                 )
             reading = Reading((), iter(()))
-            reading.blocks = _blocks(files, file_names([source.name for source in self.sources]), reading)
+            reading.blocks = self._blocks(files, reading)
             yield reading
+
+    def _blocks(self, files: Sequence[_File], reading: Reading) -> Iterator[Block]:
+        names = file_names([source.name for source in self.sources])
+        for number, (file, name) in enumerate(zip(files, names, strict=True)):
+            if number in self.may_be_empty and not file.has_header:
+                file.give_back()
+                continue
+            of_file = file.reading
+            reading.ignored = tuple(dict.fromkeys((*reading.ignored, *of_file.ignored)))
+            for block in of_file.blocks:
+                file.take()
+                yield _Block(block, file, name)
+            file.give_back()
 
 
 def file_names(names: Sequence[str]) -> list[str]:
@@ -133,13 +148,3 @@ class _Block:
             return replace(self.block.read(), file=self.name)
         finally:
             self.file.give_back()
-
-
-def _blocks(files: Sequence[_File], names: Sequence[str], reading: Reading) -> Iterator[Block]:
-    for file, name in zip(files, names, strict=True):
-        of_file = file.reading
-        reading.ignored = tuple(dict.fromkeys((*reading.ignored, *of_file.ignored)))
-        for block in of_file.blocks:
-            file.take()
-            yield _Block(block, file, name)
-        file.give_back()

@@ -72,6 +72,20 @@ def test_files_without_a_header(tmp_path: Path) -> None:
         read(ManySources([empty, empty], "folder/"), ["email"], tmp_path)
 
 
+def test_files_that_may_be_empty_are_left_out(tmp_path: Path) -> None:
+    def many(*texts: str, may_be_empty: set[int]) -> ManySources:
+        sources = [csv(tmp_path / f"{number}.csv", text) for number, text in enumerate(texts)]
+        return ManySources(sources, "days", frozenset(may_be_empty))
+
+    full = "email\na\n"
+    result = read(many("", full, "", full, may_be_empty={0, 2, 3}), ["email"], tmp_path)
+    assert (result.rows, result.files) == ([("a",), ("a",)], ["1.csv", "3.csv"])
+    with pytest.raises(SourceFormatError, match=r"one of several CRM files is empty.*2\.csv"):
+        read(many("", full, "", may_be_empty={0}), ["email"], tmp_path)
+    with pytest.raises(EmptySourceError, match="none of the 2 files"):
+        read(many("", "", may_be_empty={0, 1}), ["email"], tmp_path)
+
+
 @dataclass
 class Counted:
     """A source that tells when it is open."""
