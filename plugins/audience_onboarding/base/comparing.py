@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from audience_onboarding.base.connections import s3_client
 from audience_onboarding.crm.guards import WHOLE_LIST, WHOLE_LIST_MAX_SHRINK, Failure, Guards
-from audience_onboarding.orchestration.memory import Memory, load_identity
+from audience_onboarding.orchestration.memory import Memory, days_of, load_identity
 from audience_onboarding.orchestration.snapshots import Base, Kept, SnapshotBook
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Comparison:
     """What a load changes, and how to keep what comes of it.
 
     :param load: the load's identity.
-    :param load_date: its day, ISO.
+    :param load_date: its day or range of days, see :func:`..orchestration.memory.days_text`.
     :param mode: its mode.
     :param base: what it was compared with.
     :param opt_in: of a whole list: rows to add, ``None`` for none.
@@ -179,7 +179,7 @@ def compared(  # noqa: PLR0913
     :param state: where the snapshots lie.
     :param memory: of the audience.
     :param audience_id: at the vendor, ``None`` if there is none yet.
-    :param load_date: ISO.
+    :param load_date: of the load, see :func:`..orchestration.memory.days_text`.
     :param memory_limit_mib: of the whole load; a quarter of it is used.
     :param warn: told what is not as it should be.
     :raises SourceNotFoundError: the snapshot is not there. Not in mode ``replace``, which needs none.
@@ -257,7 +257,7 @@ def confirm_snapshot(record: Mapping[str, Any], *, state: StateFolder, memory: M
     """
     from audience_onboarding.storage.snapshots import delete_snapshot
 
-    identity = load_identity(record["load_date"], record["mode"], record["content_id"])
+    identity = load_identity(days_of(record), record["mode"], record["content_id"])
     book = SnapshotBook(memory, record["audience_id"])
     for url in book.confirm(identity, keep=state.keep):
         delete_snapshot(url, s3_client=state.client)

@@ -25,7 +25,7 @@ from audience_onboarding.base.comparing import (
 from audience_onboarding.base.connections import s3_client
 from audience_onboarding.base.operators import Hook, Id, PlatformOperator
 from audience_onboarding.base.sensors import DEFERRAL_GRACE
-from audience_onboarding.base.source_options import SourceOptions, open_source
+from audience_onboarding.base.source_options import SourceOptions, check_days, open_days, open_source
 from audience_onboarding.base.source_wait import THERE, TIMEOUT, SourceTrigger
 from audience_onboarding.base.templated import RemoteId, as_bool
 from audience_onboarding.crm.guards import WHOLE_LIST, Failure, Guards, guard_error
@@ -38,14 +38,27 @@ from audience_onboarding.errors import (
     UploadConflictError,
 )
 from audience_onboarding.orchestration.failures import failure_of, terminal_errors_fail
+from audience_onboarding.orchestration.history import history_days, told_days
 from audience_onboarding.orchestration.ids import is_missing
-from audience_onboarding.orchestration.load_date import parse_load_date, resolve_load_date
-from audience_onboarding.orchestration.memory import LAST_LOAD_KEY, load_identity, load_key
+from audience_onboarding.orchestration.load_date import (
+    parse_load_date,
+    resolve_history_from,
+    resolve_load_date,
+)
+from audience_onboarding.orchestration.memory import (
+    LAST_LOAD_KEY,
+    LAST_OF_A_DAY,
+    days_of,
+    days_text,
+    load_identity,
+    load_key,
+)
 from audience_onboarding.orchestration.ordering import EarlierLoadsTrigger, ask_airflow
 
 if TYPE_CHECKING:
     from audience_onboarding.crm.engine import PreparedLoad, Progress
     from audience_onboarding.crm.report import LoadReport
+    from audience_onboarding.crm.rows import Source
 
 ORDER_POLL_INTERVAL = 10.0
 """Seconds between two looks at the earlier runs that a load waits for."""
@@ -73,6 +86,7 @@ class Sending:
     :param load_date: the day that it is about.
     :param supersede: whether it may take the place of what was sent for that day.
     :param comparison: with the last confirmed load, where the operator has a folder of snapshots.
+    :param history_from: of a range of days that are merged in one load, the first one; ``load_date`` is the last.
     """
 
     load: PreparedLoad
@@ -80,11 +94,17 @@ class Sending:
     load_date: date
     supersede: bool
     comparison: Comparison | None = None
+    history_from: date | None = None
+
+    @property
+    def days(self) -> str:
+        """The day that it is about, or its range of days."""
+        return _days(self.load_date, self.history_from)
 
     @property
     def identity(self) -> str:
         """What tells this load from any other."""
-        return load_identity(self.load_date.isoformat(), self.mode, self.load.content_id)
+        return load_identity(self.days, self.mode, self.load.content_id)
 
     @property
     def told(self) -> dict[str, Any]:
@@ -126,6 +146,10 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
     :param state: where a snapshot of what the audience holds is kept, to compare the next list with; needs ``asset``.
     :param timezone: in which a run's moment becomes a load date.
     :param load_date: ``YYYY-MM-DD`` (templated); default the run's, see :mod:`..orchestration.load_date`.
+    :param history_from: ``YYYY-MM-DD`` (templated): all days from this one to the load date are merged in one load.
+        For modes that add people or take some out; at most
+        :data:`~audience_onboarding.orchestration.history.MAX_HISTORY_DAYS` days. Nothing or an empty text: the load
+        date alone.
     :param supersede: let other content take the place of what was sent for this day, and let a ``replace`` or
         ``mirror`` go back to an older day than the last confirmed one, which is skipped otherwise (templated).
     :param is_dry_run: do everything but send and write, then skip the tasks after this one (templated).
@@ -148,6 +172,7 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
         "audience_id",
         "mode",
         "load_date",
+        "history_from",
         "supersede",
         "is_dry_run",
         "ignore_guards",
@@ -168,6 +193,7 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
         state: StateFolder | None = None,
         timezone: str = "UTC",
         load_date: str | None = None,
+        history_from: str | None = None,
         supersede: bool | str = False,
         is_dry_run: bool | str = False,
         in_order_of: str | None = None,
@@ -189,6 +215,7 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
         self.state = state
         self.timezone = timezone
         self.load_date = load_date
+        self.history_from = history_from
         self.supersede = supersede
         self.is_dry_run = is_dry_run
         self.in_order_of = in_order_of
@@ -229,7 +256,9 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
     def execute(self, context: Context) -> dict[str, Any]:
         """Wait for the source and for earlier loads where asked to, then onboard."""
         options = SourceOptions.of(self.source)
-        if options.if_missing == "wait" and not as_bool(self.is_dry_run):
+        history = self._history(context, options)
+        # History does not come later.
+        if options.if_missing == "wait" and not history and not as_bool(self.is_dry_run):
             self._wait_for_source(options, context)
         return self._in_turn(context)
 
@@ -314,19 +343,24 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
         load_date = self._load_date(context)
         mode = self._mode()
         columns = self._columns()
+        history = self._history(context, options)
+        history_from = history[0] if history else None
+        days = _days(load_date, history_from)
         self._check_raw()
         self._check_not_superseded(context, mode, load_date)
-        url, connection = options.url(load_date), self._source_connection(options)
+        urls = [options.url(day) for day in history or (load_date,)]
+        connection = self._source_connection(options)
         dry_run = as_bool(self.is_dry_run)
         self.check()
-        rejects = self._rejects_url(context, load_date, url)
-        self._check_state(url)
+        rejects = self._rejects_url(context, days, urls)
+        self._check_state(urls)
         target = None if dry_run and is_missing(self.audience_id) else self.target(context)
         try:
             with ExitStack() as stack:
+                source, missing = self._open(options, load_date, history, connection)
                 load = stack.enter_context(
                     prepare(
-                        open_source(options, load_date, s3_client=lambda: s3_client(connection)),
+                        source,
                         columns=columns,
                         profile=self.profile,
                         country=options.country,
@@ -340,19 +374,21 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
                 self.log.info("%s", summary(load.report))
                 result = {
                     "load_date": load_date.isoformat(),
+                    **({"history_from": history_from.isoformat()} if history_from else {}),
+                    **({"days_missing": len(missing)} if missing else {}),
                     "mode": mode,
-                    "source": url or options.label,
+                    "source": options.label if history else urls[0] or options.label,
                     "content_id": load.content_id,
                     **load.report.to_dict(),
                     "ignored_columns": len(load.report.ignored_columns),
                 }
                 failures = self.guards.failures(
-                    load.report, mode=mode, last_rows=self._last_rows(context, mode, load_date)
+                    load.report, mode=mode, last_rows=self._last_rows(context, mode, load_date, history_from)
                 )
                 result["rejects_file"] = self._write_rejects(
                     load.rejects(), load.rejects_count, None if dry_run else rejects
                 )
-                comparison = self._comparison(context, stack, load, mode, load_date, target)
+                comparison = self._comparison(context, stack, load, mode, days, target)
                 if comparison is not None and not any(each.setting == "max_shrink" for each in failures):
                     failures += comparison.failures(self.guards)
                 result["guards"] = {
@@ -363,10 +399,11 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
                     del result["rejects_file"]
                     self._end_dry_run(context, result, comparison)
                 self._let_pass(failures)
-                sending = Sending(load, mode, load_date, as_bool(self.supersede), comparison)
+                sending = Sending(load, mode, load_date, as_bool(self.supersede), comparison, history_from)
                 return {**result, **self.send(context, target, sending), **sending.told}
         except SourceNotFoundError as error:
-            if options.if_missing != "skip" or is_under_way:
+            # Days of a range that have no source are left out already; what is left is an error.
+            if options.if_missing != "skip" or is_under_way or history:
                 raise
             reason = f"There is no source, so there is nothing to load: {error}"
         except EmptySourceError as error:
@@ -375,13 +412,42 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
             reason = f"The source is empty, so there is nothing to load: {error}"
         raise AirflowSkipException(reason)
 
+    def _history(self, context: Context, options: SourceOptions) -> tuple[date, ...]:
+        """The days of a range, the oldest first; none where the load is about one day.
+
+        :raises ConfigurationError: it cannot be loaded as one.
+        """
+        first = resolve_history_from(context, self.history_from)
+        if first is None:
+            return ()
+        days = history_days(first, self._load_date(context), mode=self._mode())
+        check_days(options, days)
+        return days
+
+    def _open(
+        self, options: SourceOptions, load_date: date, history: tuple[date, ...], connection: str
+    ) -> tuple[Source, list[date]]:
+        """The source of the load, and the days of a range that have none."""
+
+        def client() -> Any:
+            return s3_client(connection)
+
+        if not history:
+            return open_source(options, load_date, s3_client=client), []
+        self.log.info("Merging %s days, %s to %s", f"{len(history):,}", history[0], history[-1])
+        may_be_empty = self.guards.on_empty == "skip"
+        source, missing = open_days(options, history, s3_client=client, may_be_empty=may_be_empty)
+        if missing:
+            self.log.warning("%s days have no source and are left out: %s", len(missing), told_days(missing))
+        return source, missing
+
     def _comparison(
         self,
         context: Context,
         stack: ExitStack,
         load: PreparedLoad,
         mode: str,
-        load_date: date,
+        days: str,
         target: Any,
     ) -> Comparison | None:
         if self.state is None:
@@ -392,7 +458,7 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
                 state=self.state,
                 memory=self._memory(context),
                 audience_id=self.audience_of(target),
-                load_date=load_date.isoformat(),
+                load_date=days,
                 mode=mode,
                 memory_limit_mib=self.memory_limit_mib,
                 warn=self.log.warning,
@@ -417,9 +483,20 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
         for failure in failures:
             self.log.warning("Ignored, as the run says 'ignore_guards': %s", failure)
 
-    def _last_rows(self, context: Context, mode: str, load_date: date) -> int | None:
-        """Rows of the last confirmed load, where this one can be compared with it."""
-        last = None if self.asset is None else self._memory(context).get(LAST_LOAD_KEY)
+    def _last_rows(
+        self, context: Context, mode: str, load_date: date, history_from: date | None
+    ) -> int | None:
+        """Rows of the last confirmed load, where this one can be compared with it: a day with the last one of a day,
+        a range with itself."""
+        memory = None if self.asset is None else self._memory(context)
+        if memory is None:
+            return None
+        if history_from is not None:
+            last = memory.get(load_key(_days(load_date, history_from), mode))
+        else:
+            last = memory.get(LAST_LOAD_KEY)
+            if isinstance(last, dict) and last.get("history_from"):
+                last = last.get(LAST_OF_A_DAY)
         if not isinstance(last, dict) or not isinstance(last.get("rows_sent"), int):
             return None
         if mode in WHOLE_LIST:
@@ -448,7 +525,7 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
             "The counts are above and under XCom 'dry_run'"
         )
 
-    def _check_state(self, source: str) -> None:
+    def _check_state(self, sources: list[str]) -> None:
         if self.state is None:
             return
         if self.asset is None:
@@ -463,26 +540,26 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
                 where=url,
                 next_step="Name a bucket or folder of your own under 'state'",
             )
-        if _is_one_of(url, source):
+        if any(_is_one_of(url, source) for source in sources):
             raise ConfigurationError(
                 what="Snapshots would lie among the files of the source, and be read as one of them",
                 where=url,
                 next_step="Name another folder under 'state'",
             )
 
-    def _rejects_url(self, context: Context, load_date: date, source: str) -> str | None:
+    def _rejects_url(self, context: Context, days: str, sources: list[str]) -> str | None:
         from audience_onboarding.storage.rejects import rejects_url
 
         if self.rejects is None:
             return None
-        url = rejects_url(self.rejects.folder, load_date=load_date.isoformat(), run_id=context["ti"].run_id)
+        url = rejects_url(self.rejects.folder, load_date=days, run_id=context["ti"].run_id)
         if self.is_read_by_the_vendor(url):
             raise ConfigurationError(
                 what="The list of rejects may not lie where the vendor looks for files",
                 where=url,
                 next_step="Name a bucket or folder of your own under 'rejects'",
             )
-        if _is_one_of(url, source):
+        if any(_is_one_of(url, source) for source in sources):
             raise ConfigurationError(
                 what="The list of rejects would lie among the files of the source, and be read as one of them",
                 where=url,
@@ -513,13 +590,13 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
         """
         if self.asset is None:
             return None
-        day = sending.load_date.isoformat()
-        record = self._memory(context).get(key or load_key(day, sending.mode))
+        days = sending.days
+        record = self._memory(context).get(key or load_key(days, sending.mode))
         if not isinstance(record, dict) or (
-            record.get("load_date"),
+            days_of(record),
             record.get("audience_id"),
             record.get("mode", sending.mode),
-        ) != (day, audience_id, sending.mode):
+        ) != (days, audience_id, sending.mode):
             return None
         if record.get("content_id") == sending.load.content_id:
             self.log.info("This load is confirmed already, by run %s: nothing is sent", record.get("run_id"))
@@ -527,7 +604,7 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
         if sending.supersede:
             return None
         raise UploadConflictError(
-            what=f"The load of {day} ({sending.mode}) was sent before, with other content",
+            what=f"The load of {days} ({sending.mode}) was sent before, with other content",
             where=f"audience {audience_id}, by run {record.get('run_id')}",
             next_step="If the new content is right, run it with 'supersede'",
         )
@@ -585,6 +662,10 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
 
     def _source_connection(self, options: SourceOptions) -> str:
         return options.aws_conn_id or "aws_default"
+
+
+def _days(load_date: date, history_from: date | None) -> str:
+    return days_text(load_date.isoformat(), history_from.isoformat() if history_from else None)
 
 
 def _is_one_of(url: str, source: str) -> bool:

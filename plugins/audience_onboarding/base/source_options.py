@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date, timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from audience_onboarding.base.connections import database
 from audience_onboarding.base.templated import source_url
-from audience_onboarding.errors import ConfigurationError
+from audience_onboarding.errors import ConfigurationError, SourceNotFoundError
+from audience_onboarding.orchestration.history import told_days
 
 if TYPE_CHECKING:
     from audience_onboarding.crm.rows import Source
+    from audience_onboarding.storage.databases import SqlSource
 
 IF_MISSING = ("fail", "skip", "wait")
 
@@ -106,16 +109,97 @@ def open_source(options: SourceOptions, load_date: date, *, s3_client: Callable[
     :raises SourceNotFoundError: it is not there.
     :raises ConfigurationError: the connection of a query is no database.
     """
-    from audience_onboarding.storage.databases import SqlSource
+    if options.is_query:
+        return _query(options, load_date, database(str(options.conn_id)), options.label)
+    return _files(options, load_date, s3_client)
+
+
+def check_days(options: SourceOptions, days: Sequence[date]) -> None:
+    """See to it that each day of a range has a source of its own, as far as the options tell. Nothing is looked at.
+
+    :raises ConfigurationError: several days would read the same.
+    """
+    from audience_onboarding.storage.databases import bound
+
+    advice = "or run one day alone, without a first day"
+    if options.is_query:
+        if not bound(options.query, {"load_date": days[0]}, "named")[1]:
+            raise ConfigurationError(
+                what="The query of the source is the same for all days, so a range of days would read its rows again "
+                "and again",
+                where=options.label,
+                next_step=f"Let it ask for the rows of :load_date, {advice}",
+            )
+        return
+    seen: dict[str, date] = {}
+    for day in days:
+        before = seen.setdefault(options.url(day), day)
+        if before != day:
+            raise ConfigurationError(
+                what=f"The source of {day} is that of {before}, so a range of days would read it again and again",
+                where=options.label,
+                next_step=f"Give each day a source of its own, by {{load_date}} in its path, {advice}",
+            )
+
+
+def open_days(
+    options: SourceOptions, days: Sequence[date], *, s3_client: Callable[[], Any], may_be_empty: bool = False
+) -> tuple[Source, list[date]]:
+    """The sources of several days as one, in the order of the days.
+
+    A day without a source is left out where ``if_missing`` is ``skip``. Else it is an error, also with ``wait``:
+    history does not come later.
+
+    :param days: the oldest first.
+    :param s3_client: makes the client; called for ``s3://`` only, once.
+    :param may_be_empty: a day may have a file without even a header; it is left out then.
+    :return: the source, and the days that have none.
+    :raises SourceNotFoundError: there are days without a source, see above; or no day has one.
+    :raises ConfigurationError: the connection of a query is no database.
+    """
+    from audience_onboarding.crm.many_sources import ManySources
+    from audience_onboarding.storage.sources import source_is_there
+
+    label = f"{options.label}, {days[0]}..{days[-1]}"
+    if options.is_query:
+        connect = database(str(options.conn_id))
+        queries = [_query(options, day, connect, f"{options.label}, {day}") for day in days]
+        return ManySources(queries, label), []
+    sources: list[Source] = []
+    missing: list[date] = []
+    may_have_no_header: set[int] = set()
+    client = cache(s3_client)
+    for day in days:
+        # What is there and is no file is an error, not a day without a source.
+        if not source_is_there(options.url(day), client):
+            missing.append(day)
+            continue
+        found = _files(options, day, client)
+        if isinstance(found, ManySources):
+            # As if all were one folder: a row is told by its file and its number there.
+            sources += found.sources
+            continue
+        if may_be_empty:
+            may_have_no_header.add(len(sources))
+        sources.append(found)
+    if not sources:
+        raise SourceNotFoundError(
+            what=f"None of the {len(days):,} days has a source",
+            where=label,
+            next_step="Check the path in the definition, and the range",
+        )
+    if missing and options.if_missing != "skip":
+        raise SourceNotFoundError(
+            what=f"{len(missing):,} of {len(days):,} days have no source: {told_days(missing)}",
+            where=label,
+            next_step="Bring them. To leave such days out, let 'source.if_missing' be 'skip'",
+        )
+    return ManySources(sources, label, frozenset(may_have_no_header)), missing
+
+
+def _files(options: SourceOptions, load_date: date, s3_client: Callable[[], Any]) -> Source:
     from audience_onboarding.storage.sources import SourceSpec, find_source
 
-    if options.is_query:
-        return SqlSource(
-            connect=database(str(options.conn_id)),
-            query=options.query,
-            parameters={"load_date": load_date},
-            label=options.label,
-        )
     spec = SourceSpec(
         format=options.format,
         delimiter=options.delimiter,
@@ -124,3 +208,9 @@ def open_source(options: SourceOptions, load_date: date, *, s3_client: Callable[
         sheet=options.sheet,
     )
     return find_source(options.url(load_date), s3_client=s3_client, spec=spec)
+
+
+def _query(options: SourceOptions, load_date: date, connect: Callable[[], Any], label: str) -> SqlSource:
+    from audience_onboarding.storage.databases import SqlSource
+
+    return SqlSource(connect=connect, query=options.query, parameters={"load_date": load_date}, label=label)

@@ -41,11 +41,14 @@ from audience_onboarding.errors import (
     UploadConflictError,
 )
 from audience_onboarding.orchestration.failures import failure_of, terminal_errors_fail
+from audience_onboarding.orchestration.memory import days_text
 
 if TYPE_CHECKING:
     from audience_onboarding.crm.output import CrmFile
     from audience_onboarding.storage.s3_upload import ExistingObject, PublishResult
 
+LOAD_DATE = "load-date"
+HISTORY_FROM = "history-from"
 BASELINE_PREFIX = "baseline-"
 """The baseline of an upload travels in the object's own metadata: whoever finds the object, finds it too."""
 
@@ -56,10 +59,10 @@ class DigitalAudienceOnboardCrmToS3Operator(
     """Read a CRM extract, hash it, and put it into the audience's folder in S3, once.
 
     The key is ``onboard/audience={id}/{mode}/{YYYYMMDD_HHmmss}.csv`` with the load date at midnight UTC, so that the
-    same load always has the same key. The object is written with ``If-None-Match: *`` and carries the identity of its
-    content: the same content again is a success with nothing sent; other content is an ``UploadConflictError``
-    unless ``supersede`` is set. A ``replace`` whose object is there, but was replaced by that of another day since, is
-    written anew.
+    same load always has the same key; a range of days has that of its last day, one second before the next. The object
+    is written with ``If-None-Match: *`` and carries the identity of its content: the same content again is a success
+    with nothing sent; other content is an ``UploadConflictError`` unless ``supersede`` is set. A ``replace`` whose
+    object is there, but was replaced by that of another day since, is written anew.
 
     The mode ``mirror`` has no folder at the vendor: what has changed since the last confirmed load is sent as a file
     in ``opt-out`` and, once the vendor is through with it, one in ``opt-in``. In between, the task waits in the
@@ -369,6 +372,7 @@ class _Upload:
         bucket, key = operator._bucket(), self._key(mode)
         token = uuid.uuid4().hex
         ti = self._context["ti"]
+        history = {HISTORY_FROM: sending.history_from.isoformat()} if sending.history_from else {}
         published = publish_object(
             self._client,
             bucket=bucket,
@@ -377,7 +381,8 @@ class _Upload:
             content_id=file.content_id,
             size=file.size,
             metadata={
-                "load-date": sending.load_date.isoformat(),
+                LOAD_DATE: sending.load_date.isoformat(),
+                **history,
                 "dag-id": ti.dag_id,
                 "run-id": ti.run_id,
                 "rows": str(file.rows),
@@ -429,7 +434,9 @@ class _Upload:
 
     def _key(self, mode: str) -> str:
         is_gzip = self._operator.profile.compression == "gzip"
-        return object_key(self.audience.id, mode, self.sending.load_date, is_gzip=is_gzip)
+        sending = self.sending
+        is_range = sending.history_from is not None
+        return object_key(self.audience.id, mode, sending.load_date, is_gzip=is_gzip, is_range=is_range)
 
     def _before_writing(self, mode: str, file: CrmFile, token: str) -> None:
         sending, key = self.sending, self._key(mode)
@@ -462,6 +469,8 @@ class _Upload:
         """
         sending = self.sending
         if existing.content_id != file.content_id:
+            if not sending.supersede:
+                self._check_same_range(existing)
             # The same list takes other changes once something else was sent in between.
             return sending.mode == MIRROR and existing.metadata.get(LIST_ID) == sending.load.content_id
         since = self._other_since(existing, file)
@@ -482,13 +491,30 @@ class _Upload:
         )
         return True
 
+    def _check_same_range(self, existing: ExistingObject) -> None:
+        """Ranges of days share a key with those that end on the same day, which should be said.
+
+        :raises UploadConflictError: the object is of another range.
+        """
+        sending = self.sending
+        its_days = days_text(existing.metadata.get(LOAD_DATE, ""), existing.metadata.get(HISTORY_FROM))
+        if sending.history_from is None or its_days == sending.days:
+            return
+        raise UploadConflictError(
+            what=f"The load of {its_days} is there, which ends on the same day as {sending.days} and so has the same "
+            "key, with other content",
+            where=f"s3://{self._operator._bucket()}/{existing.key}",
+            next_step="Load what is missing as a range that ends on another day. To put this one in its place, run it "
+            "with 'supersede'",
+        )
+
     def _other_since(self, existing: ExistingObject, file: CrmFile) -> str | None:
         """The day of another load that was put after this object, the last one."""
         sending = self.sending
         if self.puts.is_empty():
             return confirmed_since(
                 self._memory,
-                load_date=sending.load_date.isoformat(),
+                days=sending.days,
                 mode=sending.mode,
                 content_id=sending.load.content_id,
             )
@@ -499,13 +525,18 @@ class _Upload:
         return others[-1].load_date if others else None
 
 
-def object_key(audience_id: int, mode: str, load_date: date, *, is_gzip: bool = False) -> str:
+def object_key(
+    audience_id: int, mode: str, load_date: date, *, is_gzip: bool = False, is_range: bool = False
+) -> str:
     """The key of a load, as the vendor's page "Updating audiences via S3" wants it.
 
     The id is written as the API returns it. The page's example pads it with zeros (``00001``), but no rule says so.
+
+    :param is_range: the load is about a range of days that ends on ``load_date``, and not about that day alone.
     """
     end = ".csv.gz" if is_gzip else ".csv"
-    return f"{VENDOR_PREFIX}audience={audience_id}/{mode}/{load_date:%Y%m%d}_000000{end}"
+    moment = "235959" if is_range else "000000"
+    return f"{VENDOR_PREFIX}audience={audience_id}/{mode}/{load_date:%Y%m%d}_{moment}{end}"
 
 
 def _baseline_in(metadata: Mapping[str, str]) -> Baseline:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 
 from audience_onboarding.crm.guards import WHOLE_LIST
-from audience_onboarding.orchestration.memory import LAST_LOAD_KEY, PUTS_KEY, Memory, load_key
+from audience_onboarding.orchestration.memory import LAST_LOAD_KEY, PUTS_KEY, Memory, days_of, load_key
 
 TOKEN = "put-token"  # noqa: S105 - the name of a metadata key
 LIST_ID = "list-id"
@@ -29,7 +29,7 @@ class Put:
     :param key: of the object.
     :param content_id: of the file.
     :param load: the load's :func:`..memory.load_identity`.
-    :param load_date: its day, ISO.
+    :param load_date: its day, ISO; of a range of days, the last one.
     :param mode: the folder, for what the vendor's history says.
     :param rows: of the file.
     :param at: the moment, ISO 8601 in UTC.
@@ -138,14 +138,14 @@ class Puts:
         self._memory.set(PUTS_KEY, [asdict(entry) for entry in self._entries])
 
 
-def confirmed_since(memory: Memory, *, load_date: str, mode: str, content_id: str) -> str | None:
+def confirmed_since(memory: Memory, *, days: str, mode: str, content_id: str) -> str | None:
     """The day of the last confirmed load, where it is another one than this, which was confirmed before, and says who
     is in the audience.
 
     For audiences that were loaded before puts were kept.
     """
-    own, last = memory.get(load_key(load_date, mode)), memory.get(LAST_LOAD_KEY)
+    own, last = memory.get(load_key(days, mode)), memory.get(LAST_LOAD_KEY)
     if not isinstance(own, dict) or not isinstance(last, dict) or own.get("content_id") != content_id:
         return None
-    its = [str(last.get(name, "")) for name in ("load_date", "mode", "content_id")]
-    return None if its == [load_date, mode, content_id] or its[1] not in WHOLE_LIST else its[0]
+    its = [days_of(last), *(str(last.get(name, "")) for name in ("mode", "content_id"))]
+    return None if its == [days, mode, content_id] or its[1] not in WHOLE_LIST else its[0]

@@ -134,7 +134,7 @@ class FanfareOnboardCrmOperator(FanfareOperator, OnboardCrmOperator[FanfareHook,
             }
         progress = _Progress(
             self._memory(context),
-            key=f"imports.{sending.load_date.isoformat()}",
+            key=f"imports.{sending.days}",
             about=Imports(audience_id, sending.load.content_id, self.rows_per_import),
         )
         for part, is_last in _with_last(self._parts(sending.load)):

@@ -15,7 +15,7 @@ BACKFILL = "backfill"
 
 
 def run_type(context: Any) -> str:
-    """``scheduled``, ``manual``, ``backfill`` or ``asset_triggered``."""
+    """``scheduled``, ``manual``, ``backfill``, ``asset_triggered`` or ``operator_triggered`` (by another DAG)."""
     value = context["dag_run"].run_type
     return str(getattr(value, "value", value))
 
@@ -33,6 +33,23 @@ def parse_load_date(text: str, *, where: str = "") -> date:
     raise ConfigurationError(
         what=f"{text!r} is not a load date", where=where, next_step="Give it as YYYY-MM-DD"
     )
+
+
+def resolve_history_from(context: Any, given: str | None) -> date | None:
+    """The first day of a range, ``None`` where a run is about one day.
+
+    :param given: ``YYYY-MM-DD``, or nothing.
+    :raises ConfigurationError: the value is not a date, or a backfill brings one: each of its runs is about one day.
+    """
+    if not given:
+        return None
+    if run_type(context) == BACKFILL:
+        raise ConfigurationError(
+            what="A backfill takes its load dates from its own range",
+            where="the run's conf",
+            next_step="Leave 'history_from' out of the conf, or load the range by hand, merged in one load",
+        )
+    return parse_load_date(str(given), where="history_from")
 
 
 def resolve_load_date(context: Any, *, timezone: str = "UTC") -> date:

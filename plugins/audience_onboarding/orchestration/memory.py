@@ -7,6 +7,7 @@ has one writer at a time, which the DAGs see to.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 from urllib.parse import quote
 
@@ -16,6 +17,8 @@ from airflow.sdk.execution_time.context import NEVER_EXPIRE
 CAMPAIGN_KEY = "campaign"
 AUDIENCE_KEY = "audience"
 LAST_LOAD_KEY = "last_load"
+LAST_OF_A_DAY = "last_of_a_day"
+"""In the record of the last load, where that was a range of days: the last one before it that was about one day."""
 SNAPSHOTS_KEY = "snapshots"
 BEGUN_KEY = "begun"
 PUTS_KEY = "puts"
@@ -34,14 +37,34 @@ class Memory(Protocol):
         """Forget; nothing happens where there is nothing."""
 
 
-def load_key(load_date: str, mode: str) -> str:
-    """The key of one confirmed load."""
-    return f"load.{load_date}.{mode}"
+def days_text(load_date: str, history_from: str | None = None) -> str:
+    """The day that a load is about, or its range of days: ``2026-11-20``, ``2026-11-01..2026-11-20``.
+
+    :param load_date: ISO; of a range, the last day.
+    :param history_from: ISO, the first day of a range.
+    """
+    return f"{history_from}..{load_date}" if history_from else load_date
 
 
-def load_identity(load_date: str, mode: str, content_id: str) -> str:
-    """What tells a load from any other: the same list of the same day, doing the same."""
-    return f"{load_date} {mode} {content_id}"
+def days_of(record: Mapping[str, Any]) -> str:
+    """What :func:`days_text` says of the record of a load."""
+    return days_text(str(record.get("load_date", "")), record.get("history_from"))
+
+
+def load_key(days: str, mode: str) -> str:
+    """The key of one confirmed load.
+
+    :param days: as :func:`days_text` gives it.
+    """
+    return f"load.{days}.{mode}"
+
+
+def load_identity(days: str, mode: str, content_id: str) -> str:
+    """What tells a load from any other: the same list of the same day, doing the same.
+
+    :param days: as :func:`days_text` gives it.
+    """
+    return f"{days} {mode} {content_id}"
 
 
 def segment_key(target: str) -> str:

@@ -21,7 +21,7 @@ class Kept:
     """What an audience holds after a load, if that went through.
 
     :param load: the load's :func:`..memory.load_identity`.
-    :param load_date: its day, ISO.
+    :param load_date: its day or range of days, see :func:`..memory.days_text`.
     :param mode: its mode.
     :param url: of the snapshot; ``None`` where nobody is left.
     :param rows: number of its rows.

@@ -15,8 +15,15 @@ from audience_onboarding.base.comparing import StateFolder, confirm_snapshot
 from audience_onboarding.base.onboarding import Rejects
 from audience_onboarding.crm.guards import WHOLE_LIST
 from audience_onboarding.definitions import AudienceDefinition, Schedule, Source
+from audience_onboarding.orchestration.history import MAX_HISTORY_DAYS
 from audience_onboarding.orchestration.load_date import BACKFILL, run_type
-from audience_onboarding.orchestration.memory import LAST_LOAD_KEY, load_key, memory_of
+from audience_onboarding.orchestration.memory import (
+    LAST_LOAD_KEY,
+    LAST_OF_A_DAY,
+    days_of,
+    load_key,
+    memory_of,
+)
 from audience_onboarding.orchestration.pools import connection_pool
 from audience_onboarding.pipelines.common import (
     asset_of,
@@ -29,6 +36,8 @@ from audience_onboarding.platforms import part_of
 log = logging.getLogger(__name__)
 
 KEPT_IF_KNOWN = (
+    "history_from",
+    "days_missing",
     "invalid_values",
     "hash_mismatches",
     "files",
@@ -93,6 +102,7 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
             memory_limit_mib=definition.upload.memory_limit_mib,
             asset=asset,
             timezone=definition.timezone,
+            history_from="{{ params.history_from or '' }}",
             supersede="{{ params.supersede }}",
             is_dry_run="{{ params.dry_run }}",
             ignore_guards="{{ params.ignore_guards }}",
@@ -114,11 +124,11 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
             context = get_current_context()
             record = _record(load, seen, context, more=steps.RECORDED)
             memory = memory_of(context, asset)
-            memory.set(load_key(record["load_date"], record["mode"]), record)
+            memory.set(load_key(days_of(record), record["mode"]), record)
             last = memory.get(LAST_LOAD_KEY) or {}
             # What has replaced everything is the last load, also where a run went back to an older day on purpose.
             if record["mode"] in WHOLE_LIST or record["load_date"] >= last.get("load_date", ""):
-                memory.set(LAST_LOAD_KEY, record)
+                memory.set(LAST_LOAD_KEY, _last_load(record, last))
             if state is not None:
                 confirm_snapshot(record, state=state, memory=memory)
             log.info("%s", _report(record, seen))
@@ -128,7 +138,8 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
         def publish(record: dict[str, Any]) -> None:
             """Publish the load as an event of the audience's asset, which starts the activation."""
             context: Any = get_current_context()
-            if run_type(context) == BACKFILL and not context["params"]["activate_on_backfill"]:
+            is_historical = run_type(context) == BACKFILL or "history_from" in record
+            if is_historical and not context["params"]["activate_on_backfill"]:
                 raise AirflowSkipException(
                     "A historical load starts no activation. To have it do so, set 'activate_on_backfill'"
                 )
@@ -208,6 +219,14 @@ def _form(definition: AudienceDefinition) -> dict[str, Param]:
             title="Load date",
             description_md="Which day's extract to load. Empty: the day of the run. Leave it empty in a backfill.",
         ),
+        "history_from": Param(
+            None,
+            type=["null", "string"],
+            format="date",
+            title="First day of a range",
+            description_md="Load all days from this one to the load date, merged in one load: for *opt-in* and "
+            f"*opt-out*, at most {MAX_HISTORY_DAYS:,} days. Empty: the load date alone. Leave it empty in a backfill.",
+        ),
         "mode": Param(
             definition.mode,
             type="string",
@@ -247,10 +266,20 @@ def _form(definition: AudienceDefinition) -> dict[str, Param]:
         "activate_on_backfill": Param(
             False,
             type="boolean",
-            title="Activate on backfill",
-            description_md="In a backfill, let each historical load start the activation.",
+            title="Activate on a historical load",
+            description_md="In a backfill, or with a range of days, let each load start the activation.",
         ),
     }
+
+
+def _last_load(record: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
+    """What is kept as the last load. A range of days says nothing about how long the list of a day should be, so what
+    the guards compare those with goes along with it."""
+    if "history_from" not in record:
+        return record
+    of_a_day: dict[str, Any] = (before.get(LAST_OF_A_DAY) if before.get("history_from") else before) or {}
+    kept = {name: of_a_day[name] for name in ("load_date", "mode", "rows_sent") if name in of_a_day}
+    return {**record, LAST_OF_A_DAY: kept} if kept else record
 
 
 def _record(
@@ -279,12 +308,13 @@ def _record(
 
 def _report(record: dict[str, Any], seen: dict[str, Any]) -> str:
     lines = [
-        f"Load {record['load_date']} ({record['mode']}) of audience {record['audience_id']} is confirmed",
+        f"Load {days_of(record)} ({record['mode']}) of audience {record['audience_id']} is confirmed",
         f"  rows read   {record['rows_read']:>10,}",
         f"  sent        {record['rows_sent']:>10,}",
         f"  duplicates  {record['duplicates']:>10,}",
         f"  rejected    {record['rejected']:>10,}",
         *(f"    {reason}: {count:,}" for reason, count in sorted(record["rejected_by_reason"].items())),
+        *([f"  days without a source {record['days_missing']:,}"] if record.get("days_missing") else []),
         *([f"  rejects are listed in {record['rejects_file']}"] if record.get("rejects_file") else []),
         *(f"  {name:<12}{count:>10,}" for name, count in record.get("changes", {}).items()),
         *(f"  another file was put on the same day: {key}" for key in record.get("same_day_files", [])),

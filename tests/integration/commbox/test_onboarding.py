@@ -24,7 +24,7 @@ from audience_onboarding.commbox.hooks import CommBoxHook
 from audience_onboarding.commbox.triggers import CommBoxUserCountTrigger
 from audience_onboarding.errors import TransientError
 from audience_onboarding.orchestration import ensure as ensuring
-from audience_onboarding.orchestration.memory import LAST_LOAD_KEY, audience_asset
+from audience_onboarding.orchestration.memory import LAST_LOAD_KEY, audience_asset, days_of, load_key
 from scripts.local_stack import Sandbox
 from tests.fakes import AssetStores, task_context
 from tests.integration.faults import calls, fault
@@ -127,10 +127,15 @@ def test_an_older_list_does_not_take_the_place_of_a_newer_one(
     assert wait(upload(numbers(tmp_path, 2), stores, supersede=True))["user_count"] == 2
 
 
+def numbers_in(sandbox: Sandbox, audience_id: str) -> list[str]:
+    """All its numbers, in order."""
+    found: list[str] = sandbox.admin(f"commbox/audiences/{audience_id}/members")["members"]
+    return found
+
+
 def members(sandbox: Sandbox, audience_id: str) -> str:
     """The last digits of the numbers, in order."""
-    found: list[str] = sandbox.admin(f"commbox/audiences/{audience_id}/members")["members"]
-    return "".join(number[-1] for number in found)
+    return "".join(number[-1] for number in numbers_in(sandbox, audience_id))
 
 
 def test_people_are_added_and_taken_out(sandbox: Sandbox, stores: AssetStores, tmp_path: Path) -> None:
@@ -276,3 +281,44 @@ def test_a_thousand_waits_share_one_look_per_interval(
     # The uploads look at the list as well, once each.
     looks = len(calls(sandbox, "GET", "/audiences")) - before - len(ids)
     assert 4 <= looks <= seconds / interval + 1
+
+
+def test_a_month_of_lists_is_added_at_once(sandbox: Sandbox, stores: AssetStores, tmp_path: Path) -> None:
+    """Overlapping lists of thirty days, beside whom the audience holds already."""
+    state = StateFolder(str(tmp_path / "state"))
+    days = [f"2026-11-{day:02}" for day in range(1, 31)]
+
+    def write(day: str, people: range) -> None:
+        rows = "".join(f"06{10_000_000 + number}\n" for number in people)
+        (tmp_path / f"{day}.csv").write_text(f"Mobile\n{rows}", encoding="utf-8")
+
+    def load(**changes: Any) -> dict[str, Any]:
+        found = upload(tmp_path / "{load_date}.csv", stores, state=state, load_date=days[-1], **changes)
+        record = {**found, **wait(found), "run_id": "manual__1"}
+        stores[ASSET].set(load_key(days_of(record), record["mode"]), json.loads(json.dumps(record)))
+        confirm_snapshot(record, state=state, memory=stores[ASSET])
+        return found
+
+    for number, day in enumerate(days):
+        write(day, range(5000, 5100) if day == days[-1] else range(number * 20, number * 20 + 50))
+    load(mode="replace")
+    write(days[-1], range(580, 630))
+    a_month = {"mode": "opt-in", "history_from": days[0]}
+
+    found = load(**a_month)
+
+    assert (found["rows_read"], found["rows_sent"], found["members"]) == (1500, 630, 730)
+    expected = {f"316{10_000_000 + number}" for number in (*range(630), *range(5000, 5100))}
+    assert set(numbers_in(sandbox, found["audience_id"])) == expected
+    puts = len(calls(sandbox, "PUT", f"/{found['audience_id']}"))
+    assert puts == 1
+
+    assert load(**a_month)["uploaded"] is False
+    with pytest.raises(AirflowSkipException, match="Dry run: 630 rows"):
+        load(**a_month, is_dry_run=True)
+    assert len(calls(sandbox, "PUT", f"/{found['audience_id']}")) == puts
+
+    load(mode="opt-out", history_from=days[5])
+
+    left = (*range(100), *range(5000, 5100))
+    assert set(numbers_in(sandbox, found["audience_id"])) == {f"316{10_000_000 + number}" for number in left}

@@ -25,7 +25,7 @@ from audience_onboarding.digital_audience import (
 )
 from audience_onboarding.digital_audience import onboarding as onboarding_module
 from audience_onboarding.digital_audience.hooks import DigitalAudienceHook
-from audience_onboarding.orchestration.memory import LAST_LOAD_KEY, audience_asset, load_key
+from audience_onboarding.orchestration.memory import LAST_LOAD_KEY, audience_asset, days_of, load_key
 from scripts.local_stack import Sandbox, wait_for
 from tests.fakes import AssetStores, task_context
 from tests.integration.killed import FileStores, run_and_kill
@@ -144,7 +144,7 @@ class World:
         ).execute(task_context())
         memory = self.stores[ASSET]
         record = {**load, **seen, "run_id": "manual__1"}
-        memory.set(load_key(load["load_date"], load["mode"]), json.loads(json.dumps(record)))
+        memory.set(load_key(days_of(load), load["mode"]), json.loads(json.dumps(record)))
         last = memory.get(LAST_LOAD_KEY) or {}
         if load["mode"] in WHOLE_LIST or load["load_date"] >= last.get("load_date", ""):
             memory.set(LAST_LOAD_KEY, json.loads(json.dumps(record)))

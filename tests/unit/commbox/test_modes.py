@@ -372,3 +372,58 @@ def test_so_does_the_one_that_creates_the_audience(world: World, number: int, wh
     assert world.people == "12"
     world.run(TUESDAY, "3", "opt-in")
     assert world.people == "123"
+
+
+# --- ranges of days -----------------------------------------------------------------------------------------
+
+
+def test_a_range_of_days_is_added_at_once(world: World) -> None:
+    world.run(MONDAY, "123", "replace")
+    (world.folder / f"{TUESDAY}.csv").write_text("Phone\n0612345674\n0612345673\n")
+    (world.folder / f"{WEDNESDAY}.csv").write_text("Phone\n0612345675\n0612345674\n")
+
+    record = world.confirm(world.send(WEDNESDAY, None, "opt-in", history_from=TUESDAY))
+
+    assert sorted(world.people) == list("12345")
+    assert (record["rows_read"], record["rows_sent"], record["members"]) == (4, 3, 5)
+    assert record["changes"] == {"added": 2, "removed": 0}
+    assert (record["load_date"], record["history_from"]) == (WEDNESDAY, TUESDAY)
+    assert record["snapshot"].rpartition("/")[2].startswith(f"{TUESDAY}..{WEDNESDAY}-")
+    assert len(world.vendor.changes) == 2
+
+    assert world.send(WEDNESDAY, None, "opt-in", history_from=TUESDAY)["uploaded"] is False
+    assert len(world.vendor.changes) == 2
+
+
+def test_and_taken_out_at_once(world: World) -> None:
+    world.run(MONDAY, "12345", "replace")
+    (world.folder / f"{TUESDAY}.csv").write_text("Phone\n0612345671\n")
+
+    record = world.confirm(world.send(WEDNESDAY, "39", "opt-out", history_from=TUESDAY))
+
+    assert sorted(world.people) == list("245")
+    assert record["changes"] == {"added": 0, "removed": 2}
+
+
+def test_other_content_of_a_range_is_a_conflict(world: World) -> None:
+    world.run(MONDAY, "123", "replace")
+    world.run(TUESDAY, "4", "opt-in", history_from=MONDAY)
+
+    with pytest.raises(
+        AirflowFailException, match=rf"The load of {MONDAY}\.\.{TUESDAY} \(opt-in\) was sent before"
+    ):
+        world.send(TUESDAY, "5", "opt-in", history_from=MONDAY)
+
+    world.confirm(world.send(TUESDAY, None, "opt-in", history_from=MONDAY, supersede=True))
+    assert sorted(world.people) == list("12345")
+
+
+def test_a_range_that_was_begun_and_is_not_confirmed_is_named(world: World) -> None:
+    world.run(MONDAY, "123", "replace")
+    world.send(TUESDAY, "4", "opt-in", history_from=MONDAY)
+
+    with pytest.raises(
+        AirflowFailException,
+        match=rf"The load of {MONDAY}\.\.{TUESDAY} \(opt-in\) was begun and is not confirmed",
+    ):
+        world.send(WEDNESDAY, "5", "opt-in")

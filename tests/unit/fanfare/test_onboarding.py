@@ -895,3 +895,21 @@ def test_its_connection_reaches_the_wait_in_the_triggerer(
     deferred = deferral_of(upload(rows_per_import=2, fanfare_conn_id="another"), stores)
 
     assert deferred.trigger.serialize()[1]["conn_id"] == "another"
+
+
+# --- ranges of days -----------------------------------------------------------------------------------------
+
+
+def test_the_imports_of_a_range_are_not_those_of_its_last_day(
+    vendor: Vendor, upload: Any, source: Path, stores: JsonStores
+) -> None:
+    first = "2026-11-19"
+    (source.parent / f"{first}.csv").write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
+    vendor.on_upload = "COMPLETED"
+
+    load = upload(history_from=first).execute(task_context(stores=stores))
+
+    assert load["uploaded"] is True
+    kept = stores[ASSET].values
+    assert f"imports.{first}..{DAY}" in kept
+    assert f"imports.{DAY}" not in kept

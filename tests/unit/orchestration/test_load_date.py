@@ -10,7 +10,11 @@ from typing import Any
 import pytest
 
 from audience_onboarding.errors import ConfigurationError
-from audience_onboarding.orchestration.load_date import resolve_load_date, run_type
+from audience_onboarding.orchestration.load_date import (
+    resolve_history_from,
+    resolve_load_date,
+    run_type,
+)
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=timezone.utc)
 
@@ -107,6 +111,25 @@ def test_a_backfill_without_a_date_in_its_conf_takes_the_partition_key() -> None
     run = context(run_type=RunType.BACKFILL, partition_key="2026-11-02", load_date=None)
 
     assert resolve_load_date(run) == date(2026, 11, 2)
+
+
+@pytest.mark.parametrize("kind", ["manual", "scheduled", "operator_triggered"])
+def test_a_range_of_days_has_a_first_one(kind: str) -> None:
+    assert resolve_history_from(context(run_type=kind), "2026-11-01") == date(2026, 11, 1)
+    for nothing in ("", None):
+        assert resolve_history_from(context(run_type="backfill"), nothing) is None
+
+
+def test_a_first_day_that_is_none_is_refused() -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"'1 Nov' is not a load date \(history_from\)\. Give it as YYYY-MM-DD"
+    ):
+        resolve_history_from(context(), "1 Nov")
+
+
+def test_each_run_of_a_backfill_is_about_one_day() -> None:
+    with pytest.raises(ConfigurationError, match="Leave 'history_from' out of the conf"):
+        resolve_history_from(context(run_type=RunType.BACKFILL), "2026-11-01")
 
 
 @pytest.mark.parametrize(

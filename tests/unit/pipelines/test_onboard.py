@@ -307,6 +307,7 @@ def test_without_a_schedule_it_is_run_by_hand() -> None:
     ("name", "good", "bad"),
     [
         ("load_date", [None, "2026-11-20"], ["20-11-2026", "2026-02-30", "yesterday", 20261120, True]),
+        ("history_from", [None, "2026-11-01"], ["01-11-2026", "2026-02-30", "", 20261101]),
         ("mode", ["opt-in", "opt-out", "replace"], ["append", "", None, "OPT-IN"]),
         ("source", [None, "s3://b/{load_date}.csv"], [5, ["x"]]),
         ("dry_run", [True, False], ["yes", None, 1]),
@@ -333,6 +334,7 @@ def test_the_form_is_filled_in_so_that_a_schedule_works() -> None:
 
     assert form.dump() == {
         "load_date": None,
+        "history_from": None,
         "mode": "replace",
         "source": None,
         "dry_run": False,
@@ -359,6 +361,14 @@ def test_that_guards_are_ignored_reaches_the_upload() -> None:
     assert "ignore_guards" in upload.template_fields
     assert jinja2.Template(upload.ignore_guards).render(params={"ignore_guards": True}) == "True"
     assert jinja2.Template(upload.ignore_guards).render(params={"ignore_guards": False}) == "False"
+
+
+def test_a_range_of_days_reaches_the_upload() -> None:
+    upload: Any = build().get_task("upload")
+
+    assert "history_from" in upload.template_fields
+    assert jinja2.Template(upload.history_from).render(params={"history_from": "2026-11-01"}) == "2026-11-01"
+    assert jinja2.Template(upload.history_from).render(params={"history_from": None}) == ""
 
 
 # --- recording ----------------------------------------------------------------------------------------------
@@ -469,6 +479,50 @@ def test_a_load_of_the_same_day_becomes_the_last_one(context: dict[str, Any]) ->
     assert memory(context)["last_load"] == second
 
 
+HISTORY = {"history_from": "2026-11-01", "days_missing": 2}
+
+
+def test_a_range_of_days_has_a_record_of_its_own(
+    context: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    of_the_day = record(context)
+
+    found = record(context, rows_sent=20_000, **HISTORY)
+
+    assert memory(context)["load.2026-11-20.opt-in"] == of_the_day
+    assert memory(context)["load.2026-11-01..2026-11-20.opt-in"] == found
+    assert (found["load_date"], found["history_from"], found["days_missing"]) == (
+        "2026-11-20",
+        "2026-11-01",
+        2,
+    )
+    assert "Load 2026-11-01..2026-11-20 (opt-in) of audience 7 is confirmed" in caplog.text
+    assert "days without a source 2" in caplog.text
+
+
+def test_a_range_of_days_is_the_last_load_and_keeps_what_days_are_compared_with(
+    context: dict[str, Any],
+) -> None:
+    record(context, rows_sent=900)
+    kept = {"load_date": "2026-11-20", "mode": "opt-in", "rows_sent": 900}
+
+    first = record(context, rows_sent=20_000, **HISTORY)
+    assert memory(context)["last_load"] == {**first, "last_of_a_day": kept}
+    second = record(context, rows_sent=30_000, history_from="2026-10-01")
+    assert memory(context)["last_load"] == {**second, "last_of_a_day": kept}
+    record(context, rows_sent=40_000, load_date="2026-11-19", **{**HISTORY, "history_from": "2026-11-01"})
+    assert memory(context)["last_load"]["rows_sent"] == 30_000
+    newest = record(context, load_date="2026-11-21")
+    assert memory(context)["last_load"] == newest
+
+
+def test_a_range_of_days_may_be_the_first_load(context: dict[str, Any]) -> None:
+    found = record(context, **HISTORY)
+
+    assert memory(context)["last_load"] == found
+
+
 def test_what_came_of_a_load_is_logged(context: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
 
@@ -537,6 +591,26 @@ def test_a_historical_load_is_published_only_if_asked_for(
     else:
         with pytest.raises(AirflowSkipException, match="activate_on_backfill"):
             publish({"load_date": "2026-11-20"})
+        assert events == {}
+
+
+@pytest.mark.parametrize("run_type", ["manual", "operator_triggered", "scheduled"])
+@pytest.mark.parametrize("asked_for", [True, False])
+def test_so_is_a_range_of_days_whoever_has_started_it(
+    context: dict[str, Any], run_type: str, asked_for: bool
+) -> None:
+    events = context["outlet_events"] = Events()
+    context["dag_run"] = SimpleNamespace(run_type=run_type)
+    context["params"]["activate_on_backfill"] = asked_for
+    record = {"load_date": "2026-11-20", "history_from": "2026-11-01"}
+    publish = function_of(build(), "publish")
+
+    if asked_for:
+        publish(record)
+        assert dict(events)["audience/newsletter"].partitions == ["2026-11-20"]
+    else:
+        with pytest.raises(AirflowSkipException, match="activate_on_backfill"):
+            publish(record)
         assert events == {}
 
 
