@@ -1,10 +1,18 @@
-"""DAG builders: one onboarding and one activation DAG per definition, and the upkeep over all of them."""
+"""DAG builders: one onboarding and one activation DAG per definition, and the upkeep and the loading of history over
+all of them."""
 
 from __future__ import annotations
 
 from audience_onboarding.pipelines.activate import build_activation_dag
-from audience_onboarding.pipelines.dags import audience_dags, check_definitions, settle_dag, upkeep_dag
+from audience_onboarding.pipelines.dags import (
+    audience_dags,
+    check_definitions,
+    history_dag,
+    settle_dag,
+    upkeep_dag,
+)
 from audience_onboarding.pipelines.extend import build_extension_dag
+from audience_onboarding.pipelines.history import build_history_dag
 from audience_onboarding.pipelines.onboard import build_onboarding_dag
 from audience_onboarding.pipelines.settle import build_settle_dag
 
@@ -12,9 +20,11 @@ __all__ = [
     "audience_dags",
     "build_activation_dag",
     "build_extension_dag",
+    "build_history_dag",
     "build_onboarding_dag",
     "build_settle_dag",
     "check_definitions",
+    "history_dag",
     "settle_dag",
     "upkeep_dag",
 ]

@@ -24,6 +24,9 @@ def activation_dag_id(key: str) -> str:
     return f"activate_{key}"
 
 
+HISTORY_DAG_ID = "load_history"
+"""The DAG that loads a range of days of any audience."""
+
 EXTENSION_DAG_ID = "extend_segment_end_dates"
 """The DAG that keeps the segments of all audiences alive."""
 

@@ -20,6 +20,7 @@ from audience_onboarding.errors import DefinitionError
 from audience_onboarding.pipelines.activate import build_activation_dag
 from audience_onboarding.pipelines.common import activation_dag_id, onboarding_dag_id
 from audience_onboarding.pipelines.extend import build_extension_dag
+from audience_onboarding.pipelines.history import build_history_dag
 from audience_onboarding.pipelines.onboard import build_onboarding_dag
 from audience_onboarding.pipelines.settle import build_settle_dag
 
@@ -61,6 +62,11 @@ def upkeep_dag(project: Path) -> DAG:
 def settle_dag(project: Path) -> DAG:
     """The DAG that settles unclear creations, of all definitions that are good."""
     return build_settle_dag(_good(definitions_folder(project)))
+
+
+def history_dag(project: Path) -> DAG:
+    """The DAG that loads a range of days of any audience."""
+    return build_history_dag(_good(definitions_folder(project)))
 
 
 def check_definitions(project: Path) -> None:
