@@ -100,7 +100,8 @@ def build_extension_dag(definitions: Sequence[DigitalAudienceDefinition]) -> DAG
             """Fail if an audience could not be looked at: the segments of all others are extended all the same."""
             problems = get_current_context()["ti"].xcom_pull(task_ids="find_segments", key=PROBLEMS)
             if problems:
-                raise AirflowFailException(" | ".join(problems))
+                # The task that looks has succeeded, for the sake of all others: it is that one that looks again.
+                raise AirflowFailException(f"{' | '.join(problems)} Once that is mended, clear find_segments")
 
         found: Any = find_segments()
         # Beside "extend", not after it: the last tasks decide about the run, and each has a say.
