@@ -17,7 +17,7 @@ export PYTHON
 help: ## list the targets
 	@echo "Targets:"
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)$$/\1|\2/p' Makefile \
-		| while IFS='|' read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
+		| while IFS='|' read -r name text; do printf '  make %-9s %s\n' "$$name" "$$text"; done
 	@echo "Settings: PYTHON=python3.12 (which Python to use), ARGS=... (handed on), FORCE=1, SANDBOX=1 (env), UPGRADE=1 (lock)"
 
 .PHONY: venv
@@ -34,9 +34,13 @@ demo: $(READY) ## the main job end to end on this machine; writes build/demo.jso
 	@$(PY) scripts/demo.py $(ARGS)
 
 .PHONY: test
-test: $(READY) ## all tests: unit, integration, end to end; writes build/test-report.xml and build/e2e-report.xml
+test: $(READY) ## unit, integration and end-to-end tests, but for the long ones; writes build/test-report.xml and build/e2e-report.xml
 	@$(PY) -m pytest tests/integration tests/chaos tests/unit -n auto --dist loadfile --no-loadscope-reorder --junitxml=build/test-report.xml $(ARGS)
-	@$(PY) -m pytest tests/e2e -n 10 --dist loadfile --junitxml=build/e2e-report.xml $(ARGS)
+	@$(PY) -m pytest tests/e2e -m "not long" -n 10 --dist loadfile --junitxml=build/e2e-report.xml $(ARGS)
+
+.PHONY: test-long
+test-long: $(READY) ## the end-to-end tests that take minutes each: kills, a month of history; writes build/long-report.xml
+	@$(PY) -m pytest tests/e2e -m long --junitxml=build/long-report.xml $(ARGS)
 
 .PHONY: chaos
 chaos: $(READY) ## every exchange x every fault, kills, random schedules; writes build/chaos.json
