@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Iterable
 from typing import Any
 
 import boto3
-import requests
 
 from scripts.local_stack import Sandbox, wait_for
 from tests.e2e.stack import Stack
@@ -45,6 +45,17 @@ def uploads(stack: Stack, audience_id: int) -> list[dict[str, Any]]:
     return sorted(found, key=lambda item: item["last_modified"])
 
 
+def member_emails(sandbox: Sandbox, audience_id: int) -> list[str]:
+    """The hashed e-mail addresses of the members that an audience has at the vendor, sorted."""
+    members = sandbox.admin(f"audiences/{audience_id}/members")["members"]
+    return sorted(value for item in members for name, value in item.items() if "mail" in name.lower())
+
+
+def hashed(addresses: Iterable[str]) -> list[str]:
+    """What the vendor knows e-mail addresses by, sorted."""
+    return sorted(hashlib.sha256(address.lower().encode()).hexdigest() for address in addresses)
+
+
 def finish(stack: Stack, dag_id: str, conf: dict[str, Any] | None = None) -> str:
     """Run a DAG by hand to its end, which must be a success."""
     stack.airflow.wait_for_dags(dag_id)
@@ -64,21 +75,6 @@ def clear_and_wait_for_start(stack: Stack, dag_id: str, run_id: str) -> None:
         timeout=90,
         interval=0.05,
     )
-
-
-def vendor_user(sandbox: Sandbox) -> Callable[..., Any]:
-    """The vendor's API as a person uses it, beside the package: a POST with a body, else a GET."""
-    session = requests.Session()
-    url = sandbox.info["api_url"]
-    user = {"userName": sandbox.info["username"], "password": sandbox.info["password"]}
-    session.post(f"{url}/account/login", json=user, timeout=30).raise_for_status()
-
-    def ask(path: str, **body: Any) -> Any:
-        response = session.request("POST" if body else "GET", f"{url}{path}", json=body or None, timeout=30)
-        response.raise_for_status()
-        return response.json()["data"]
-
-    return ask
 
 
 def s3_of(sandbox: Sandbox) -> Any:

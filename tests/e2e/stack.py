@@ -9,7 +9,7 @@ import fcntl
 import json
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
@@ -34,6 +34,9 @@ CANARY_ADDRESS = "Canary.Bird.7c1f@leak.example"
 CANARY_PHONE = "06 87 65 43 21"
 CANARY_TRACES = ("canary.bird", "687654321", "87 65 43 21")
 """What would be found of the canaries, in lower case, if a raw value had leaked, normalised or not."""
+
+SESSION_COOKIE = "digitalaudience="
+"""What would be found, in lower case, of a session of Digital Audience."""
 
 BACKFILL_DAYS = [date(2026, 11, day) for day in range(16, 21)]
 
@@ -199,6 +202,42 @@ def target() -> dict[str, Any]:
     }
 
 
+def vendor_user(sandbox: Sandbox) -> Callable[..., Any]:
+    """The vendor's API as a person uses it, beside the package: a POST with a body, else a GET."""
+    session = requests.Session()
+    url = sandbox.info["api_url"]
+    user = {"userName": sandbox.info["username"], "password": sandbox.info["password"]}
+    session.post(f"{url}/account/login", json=user, timeout=30).raise_for_status()
+
+    def ask(path: str, **body: Any) -> Any:
+        response = session.request("POST" if body else "GET", f"{url}{path}", json=body or None, timeout=30)
+        response.raise_for_status()
+        return response.json()["data"]
+
+    return ask
+
+
+def _break(stack: Stack) -> None:
+    """Audiences for which the vendor, or its storage, says no; the answers repeat what they were given."""
+    ask = vendor_user(stack.sandbox)
+    campaign = ask("/campaign/createcampaign", name="Broken campaign")["id"]
+    body = f"no such person: {CANARY_ADDRESS}, {CANARY_PHONE}"
+    for key, fault in {
+        "server_error": {
+            "vendor": "digital_audience",
+            "path": ".*/loadAudienceById/{id}",
+            "status": 500,
+            "body": {"success": False, "message": body},
+        },
+        "access_denied": {"preset": "s3_access_denied", "path": ".*audience={id}/.*"},
+    }.items():
+        audience_id = ask("/audience/createcrmaudience", name=f"Audience {key}", campaignId=campaign)["id"]
+        order = {**fault, "path": fault["path"].format(id=audience_id), "times": 1000}
+        stack.sandbox.admin("faults", method="POST", json=order)
+        stack.define(key, id=audience_id, retries=1, retry_delay_seconds=1)
+        stack.extract(key, date(2026, 11, 20))
+
+
 def _write_definitions(stack: Stack) -> None:
     today = datetime.now(timezone.utc).date()
     stack.define("dry_list", activation=target(), campaign={"name": "Dry campaign"})
@@ -248,13 +287,18 @@ def _write_definitions(stack: Stack) -> None:
     for key in ("wrong_password", "unknown_audience", "missing_bucket"):
         stack.extract(key, date(2026, 11, 20))
     stack.extract("missing_column", date(2026, 11, 20), header="E-mail,Telephone")
+    _break(stack)
 
 
 @contextmanager
-def running_stack(folder: Path) -> Iterator[Stack]:
+def running_stack(
+    folder: Path, *, write: Callable[[Stack], None] = _write_definitions, logs: str = "e2e-logs"
+) -> Iterator[Stack]:
     """Start all of it, and end it.
 
     :param folder: for what it writes.
+    :param write: writes the definitions and the extracts, before Airflow starts.
+    :param logs: where the logs are kept, in ``build``.
     """
     sandbox = Sandbox(folder, processing_delay=0.5, scan_interval=0.2, activation_delay=0.5)
     quiet = Sandbox(folder / "quiet", processing_delay=0.5, scan_interval=0.2)
@@ -267,14 +311,14 @@ def running_stack(folder: Path) -> Iterator[Stack]:
             folder / "airflow", definitions=folder / "include" / "audiences", env=_settings(sandbox, quiet)
         )
         running = Stack(airflow, sandbox, folder / "include", quiet)
-        _write_definitions(running)
+        write(running)
         try:
             airflow.start()
             yield running
         finally:
             # Nobody needs what it would tidy up.
             airflow.stop(timeout=0)
-            kept = PROJECT / "build" / "e2e-logs"
+            kept = PROJECT / "build" / logs
             shutil.rmtree(kept, ignore_errors=True)
             shutil.copytree(airflow.home / "logs", kept, dirs_exist_ok=True)
             for log in airflow.home.glob("*.log"):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from scripts.local_stack import wait_for
-from tests.e2e.runs import s3_of, vendor_user
-from tests.e2e.stack import Stack
+from tests.e2e.runs import s3_of
+from tests.e2e.stack import Stack, vendor_user
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 

@@ -6,8 +6,10 @@ import sqlite3
 
 import pytest
 
-from tests.e2e.runs import LOAD_DATE, finish, s3_of, vendor_user
-from tests.e2e.stack import CANARY_TRACES, Stack
+from tests.e2e.runs import LOAD_DATE, finish, s3_of
+from tests.e2e.stack import CANARY_TRACES, SESSION_COOKIE, Stack, vendor_user
+
+SECRETS = ("password", "fanfare_secret_key", "commbox_api_key", "aws_secret_access_key")
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900), pytest.mark.last]
 
@@ -22,8 +24,8 @@ def test_no_raw_identifier_and_no_secret_is_left_anywhere(stack: Stack, a_run: s
     accounts = vendor_user(stack.sandbox)("/organisation/loadplatformaccounts")
     secrets = [account["accessToken"] for account in accounts if account["accessToken"]]
     assert secrets
-    secrets += [stack.sandbox.info[name] for name in ("password", "fanfare_secret_key", "commbox_api_key")]
-    traces = [*CANARY_TRACES, *(secret.lower() for secret in secrets), "x-amz-signature"]
+    secrets += [stack.sandbox.info[name] for name in SECRETS]
+    traces = [*CANARY_TRACES, *(secret.lower() for secret in secrets), SESSION_COOKIE, "x-amz-signature"]
 
     places = {str(path): path.read_bytes() for path in stack.airflow.home.rglob("*") if path.is_file()}
     database = sqlite3.connect(stack.airflow.home / "airflow.db")
