@@ -11,7 +11,20 @@ from pathlib import Path
 
 import pytest
 
-TARGETS = {"help", "venv", "demo", "test", "test-long", "chaos", "lint", "format", "bench", "lock", "env", "clean"}
+TARGETS = {
+    "help",
+    "venv",
+    "demo",
+    "test",
+    "test-long",
+    "chaos",
+    "lint",
+    "format",
+    "bench",
+    "lock",
+    "env",
+    "clean",
+}
 SCRIPTS = (".ci/run", "scripts/bootstrap.sh", "scripts/lock.sh")
 
 
