@@ -12,7 +12,7 @@ from datetime import date
 
 import pytest
 
-from scripts.local_stack import Sandbox, wait_for
+from scripts.local_stack import Sandbox, StackError, wait_for
 from tests.e2e.components import NOTICES_SOON, SeparateAirflow
 from tests.e2e.runs import LOAD_DATE, hashed, member_emails
 from tests.e2e.stack import CANARY_ADDRESS, QUICK, Stack
@@ -45,6 +45,10 @@ KEYS = (
 )
 
 
+HISTORY = "history"
+HISTORY_DAYS = [date(2026, 11, day) for day in (17, 18, 19)]
+
+
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """An Airflow and a sandbox of this file alone."""
@@ -67,9 +71,24 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
                 wait={"poll_seconds": 1},
             )
             running.extract(key, date.fromisoformat(LOAD_DATE), rows=ROWS)
+        running.define(
+            HISTORY,
+            campaign={"name": f"Campaign {HISTORY}"},
+            schedule={
+                "cron": "0 3 * * *",
+                "start": HISTORY_DAYS[0],
+                "timezone": "UTC",
+                "end": HISTORY_DAYS[-1],
+            },
+            retries=3,
+            retry_delay_seconds=15,
+            wait={"poll_seconds": 1},
+        )
+        for number, day in enumerate(HISTORY_DAYS):
+            running.extract(HISTORY, day, rows=ROWS + number)
         try:
             airflow.start()
-            airflow.wait_for_dags(*(f"onboard_{key}" for key in KEYS))
+            airflow.wait_for_dags(f"onboard_{HISTORY}", *(f"onboard_{key}" for key in KEYS))
             yield running
         finally:
             airflow.stop(timeout=0)
@@ -295,3 +314,39 @@ def test_the_api_server_is_killed_during_a_wait(stack: Stack) -> None:
     finish_vendors_work(stack)
     airflow_of(stack).begin("api-server")
     succeeded(stack, run)
+
+
+@pytest.mark.xfail(
+    raises=StackError,
+    reason="An upload that waits for its turn holds the one slot of 'upload', which the next try before it needs",
+)
+def test_the_task_of_the_first_day_of_a_backfill_is_killed(stack: Stack) -> None:
+    """The later days start before its next try, and must not be in its way."""
+    dag_id = f"onboard_{HISTORY}"
+    hold = {**UPLOAD, "when": "before", "action": "hold"}
+    stack.sandbox.admin("faults", method="POST", json=hold)
+    body = {
+        "dag_id": dag_id,
+        "from_date": f"{HISTORY_DAYS[0]}T00:00:00Z",
+        "to_date": f"{HISTORY_DAYS[-1]}T23:59:00Z",
+        "max_active_runs": 10,
+    }
+    stack.airflow.api("backfills", method="POST", json=body)
+    stack.airflow.unpause(dag_id)
+    wait_for(
+        lambda: any(item["held"] for item in stack.sandbox.admin("faults")), "The first upload", timeout=240
+    )
+    runs = sorted(stack.airflow.runs(dag_id), key=lambda run: str(run["partition_key"]))
+    # All the others are at their upload.
+    wait_for(
+        lambda: all(
+            stack.airflow.task_states(dag_id, run["dag_run_id"])["upload"] in {"scheduled", "deferred"}
+            for run in runs[1:]
+        ),
+        "The uploads of the later days",
+        timeout=240,
+    )
+    airflow_of(stack).kill_task(dag_id, runs[0]["dag_run_id"], "upload")
+    stack.sandbox.admin("faults", method="DELETE")
+    for run in runs:
+        assert stack.airflow.wait_for_run(dag_id, run["dag_run_id"], timeout=150) == "success"
