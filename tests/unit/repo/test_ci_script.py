@@ -23,11 +23,7 @@ demo:
 	@mkdir -p build; cp demo.json build/demo.json; {demo}
 test:
 	@cp report.xml build/test-report.xml; cp e2e.xml build/e2e-report.xml; echo "{closing_line}"; {test}
-test-long:
-	@cp long.xml build/long-report.xml; {long}
 """
-
-REPORTS = ("report.xml", "e2e.xml", "long.xml")
 
 
 @pytest.fixture
@@ -47,14 +43,13 @@ def run(
     lint: str = "true",
     demo: str = "true",
     test: str = "true",
-    long: str = "true",
-    report: str = "report.xml",
+    end_to_end: bool = False,
 ) -> subprocess.CompletedProcess[str]:
-    text = MAKEFILE.format(lint=lint, demo=demo, test=test, long=long, closing_line=CLOSING_LINE)
+    text = MAKEFILE.format(lint=lint, demo=demo, test=test, closing_line=CLOSING_LINE)
+    reports = [PASSED, cases] if end_to_end else [cases, PASSED]
     (checkout / "Makefile").write_text(text)
     (checkout / "demo.json").write_text(result)
-    for name in REPORTS:
-        content = cases if name == report else PASSED
+    for name, content in zip(("report.xml", "e2e.xml"), reports, strict=True):
         (checkout / name).write_text(f"<testsuites><testsuite>{content}</testsuite></testsuites>")
     # Output to files: a process left behind would keep a pipe open.
     with (checkout / "out").open("w") as out:
@@ -80,16 +75,16 @@ def test_success_closes_with_the_line_of_pytest(checkout: Path, cases: str) -> N
     assert done.stdout.splitlines()[-1] == CLOSING_LINE
 
 
-@pytest.mark.parametrize("report", REPORTS)
-def test_skipped_test_fails_the_run(checkout: Path, report: str) -> None:
-    done = run(checkout, cases=PASSED + SKIPPED, report=report)
+@pytest.mark.parametrize("end_to_end", [False, True])
+def test_skipped_test_fails_the_run(checkout: Path, end_to_end: bool) -> None:
+    done = run(checkout, cases=PASSED + SKIPPED, end_to_end=end_to_end)
     assert done.returncode != 0
     assert "1 tests were skipped:\nt.left_out: no time" in done.stdout
 
 
-@pytest.mark.parametrize("report", REPORTS)
-def test_no_test_fails_the_run(checkout: Path, report: str) -> None:
-    done = run(checkout, cases="", report=report)
+@pytest.mark.parametrize("end_to_end", [False, True])
+def test_no_test_fails_the_run(checkout: Path, end_to_end: bool) -> None:
+    done = run(checkout, cases="", end_to_end=end_to_end)
     assert done.returncode != 0
     assert "No test was run: build/" in done.stdout
 
@@ -112,7 +107,7 @@ def test_demo_without_a_result_fails_the_run(checkout: Path) -> None:
     assert run(checkout, demo="rm build/demo.json").returncode != 0
 
 
-@pytest.mark.parametrize("target", ["lint", "demo", "test", "long"])
+@pytest.mark.parametrize("target", ["lint", "demo", "test"])
 def test_failing_target_fails_the_run(checkout: Path, target: str) -> None:
     settings: dict[str, str] = {target: "exit 1"}
     assert run(checkout, **settings).returncode != 0
