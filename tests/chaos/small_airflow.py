@@ -37,7 +37,7 @@ from airflow.sdk.exceptions import (
 )
 from airflow.sdk.execution_time.context import OutletEventAccessors, set_current_context
 
-from audience_onboarding.base import onboarding
+from audience_onboarding.base import turn
 from tests.fakes import AssetStores, DictStore
 
 _NOT_GIVEN = object()
@@ -432,5 +432,5 @@ def one_s3_client() -> Iterator[None]:
 @contextmanager
 def no_earlier_runs() -> Iterator[None]:
     """Runs come one after the other here, so that none has to wait for one before it."""
-    with mock.patch.object(onboarding, "ask_airflow", return_value=[]):
+    with mock.patch.object(turn, "ask_airflow", return_value=[]):
         yield

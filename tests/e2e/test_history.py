@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from scripts.local_stack import wait_for
-from tests.e2e.conftest import Stack
-from tests.e2e.test_whole_job import clear_and_wait_for_start, uploads
+from tests.e2e.runs import clear_and_wait_for_start, uploads
+from tests.e2e.stack import Stack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 

@@ -12,7 +12,7 @@ from datetime import date
 
 import pytest
 
-from scripts.local_stack import Sandbox, StackError, wait_for
+from scripts.local_stack import Sandbox, wait_for
 from tests.e2e.components import NOTICES_SOON, SeparateAirflow
 from tests.e2e.runs import LOAD_DATE, hashed, member_emails
 from tests.e2e.stack import CANARY_ADDRESS, QUICK, Stack
@@ -316,10 +316,6 @@ def test_the_api_server_is_killed_during_a_wait(stack: Stack) -> None:
     succeeded(stack, run)
 
 
-@pytest.mark.xfail(
-    raises=StackError,
-    reason="An upload that waits for its turn holds the one slot of 'upload', which the next try before it needs",
-)
 def test_the_task_of_the_first_day_of_a_backfill_is_killed(stack: Stack) -> None:
     """The later days start before its next try, and must not be in its way."""
     dag_id = f"onboard_{HISTORY}"
@@ -337,13 +333,13 @@ def test_the_task_of_the_first_day_of_a_backfill_is_killed(stack: Stack) -> None
         lambda: any(item["held"] for item in stack.sandbox.admin("faults")), "The first upload", timeout=240
     )
     runs = sorted(stack.airflow.runs(dag_id), key=lambda run: str(run["partition_key"]))
-    # All the others are at their upload.
+    # All the others wait for it.
     wait_for(
         lambda: all(
-            stack.airflow.task_states(dag_id, run["dag_run_id"])["upload"] in {"scheduled", "deferred"}
+            stack.airflow.task_states(dag_id, run["dag_run_id"])["wait_for_turn"] == "deferred"
             for run in runs[1:]
         ),
-        "The uploads of the later days",
+        "The later days",
         timeout=240,
     )
     airflow_of(stack).kill_task(dag_id, runs[0]["dag_run_id"], "upload")

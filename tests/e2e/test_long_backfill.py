@@ -147,10 +147,6 @@ def test_the_audience_holds_what_it_should(
     assert {item["times"] for item in state["written"] if item["key"] in keys} == {1}
 
 
-@pytest.mark.xfail(
-    raises=AssertionError,
-    reason="Airflow gives the one slot of 'upload' to the backfill's runs first, and to the newest day last",
-)
 @pytest.mark.parametrize("key", KEYS)
 def test_the_newest_load_does_not_wait_for_the_backfill(
     stack: Stack, loaded: dict[str, list[dict[str, Any]]], key: str

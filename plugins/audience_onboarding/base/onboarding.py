@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -12,7 +11,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from airflow.sdk.definitions.context import Context
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowSkipException
 
 from audience_onboarding.base.comparing import (
     MIRROR,
@@ -24,27 +23,20 @@ from audience_onboarding.base.comparing import (
 )
 from audience_onboarding.base.connections import s3_client
 from audience_onboarding.base.operators import Hook, Id, PlatformOperator
-from audience_onboarding.base.sensors import DEFERRAL_GRACE
 from audience_onboarding.base.source_options import SourceOptions, check_days, open_days, open_source
-from audience_onboarding.base.source_wait import THERE, TIMEOUT, SourceTrigger
 from audience_onboarding.base.templated import RemoteId, as_bool
+from audience_onboarding.base.turn import TakesItsTurn
 from audience_onboarding.crm.guards import WHOLE_LIST, Failure, Guards, guard_error
 from audience_onboarding.crm.profiles import FileProfile, Identifier, SourceColumn
 from audience_onboarding.errors import (
     ConfigurationError,
     EmptySourceError,
     SourceNotFoundError,
-    TransientError,
     UploadConflictError,
 )
-from audience_onboarding.orchestration.failures import failure_of, terminal_errors_fail
 from audience_onboarding.orchestration.history import history_days, told_days
 from audience_onboarding.orchestration.ids import is_missing
-from audience_onboarding.orchestration.load_date import (
-    parse_load_date,
-    resolve_history_from,
-    resolve_load_date,
-)
+from audience_onboarding.orchestration.load_date import resolve_history_from
 from audience_onboarding.orchestration.memory import (
     LAST_LOAD_KEY,
     LAST_OF_A_DAY,
@@ -53,15 +45,11 @@ from audience_onboarding.orchestration.memory import (
     load_identity,
     load_key,
 )
-from audience_onboarding.orchestration.ordering import EarlierLoadsTrigger, ask_airflow
 
 if TYPE_CHECKING:
     from audience_onboarding.crm.engine import PreparedLoad, Progress
     from audience_onboarding.crm.report import LoadReport
     from audience_onboarding.crm.rows import Source
-
-ORDER_POLL_INTERVAL = 10.0
-"""Seconds between two looks at the earlier runs that a load waits for."""
 
 __all__ = [
     "MIRROR",
@@ -126,7 +114,7 @@ class Rejects:
     aws_conn_id: str = "aws_default"
 
 
-class OnboardCrmOperator(PlatformOperator[Hook, Id]):
+class OnboardCrmOperator(TakesItsTurn, PlatformOperator[Hook, Id]):
     """Read a CRM extract, bring it into the platform's form, and send it, once.
 
     Raw identifiers stay in the memory and the private spill directory of the task, but for what the platform takes
@@ -252,84 +240,8 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
 
     # --- the same for all
 
-    @terminal_errors_fail
-    def execute(self, context: Context) -> dict[str, Any]:
-        """Wait for the source and for earlier loads where asked to, then onboard."""
-        options = SourceOptions.of(self.source)
-        history = self._history(context, options)
-        # History does not come later.
-        if options.if_missing == "wait" and not history and not as_bool(self.is_dry_run):
-            self._wait_for_source(options, context)
-        return self._in_turn(context)
-
-    @terminal_errors_fail
-    def execute_when_there(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
-        """Go on, now that the source is there.
-
-        :raises AirflowFailException: it did not come in time, or it is pointless to wait for it.
-        """
-        if event["status"] == TIMEOUT:
-            options = SourceOptions.of(self.source)
-            raise failure_of(
-                SourceNotFoundError(
-                    what=f"The CRM file did not come within {timedelta(seconds=options.wait_timeout)}",
-                    where=options.url(self._load_date(context)),
-                    next_step="Check that the export of this date has run. To wait on, clear this task",
-                )
-            )
-        if event["status"] != THERE:
-            raise AirflowFailException(f"{event['error']}: {event['message']}")
-        return self._in_turn(context)
-
-    @terminal_errors_fail
-    def execute_in_turn(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
-        """Onboard, now that no earlier load is under way.
-
-        :raises TransientError: some still are after ``order_timeout``.
-        """
-        if event["waiting_for"]:
-            raise TransientError(
-                what=f"Loads of earlier days are not through after {timedelta(seconds=self.order_timeout)}",
-                where=", ".join(event["waiting_for"]),
-                next_step="Finish those runs, or mark them failed to let this one go ahead",
-            )
-        return self._onboard(context)
-
-    def _wait_for_source(self, options: SourceOptions, context: Context) -> None:
-        from audience_onboarding.storage.sources import source_is_there
-
-        url, connection = options.url(self._load_date(context)), self._source_connection(options)
-        if options.is_query or source_is_there(url, lambda: s3_client(connection)):
-            return
-        self.log.info("Waiting for %s in the triggerer", url)
-        self.defer(
-            trigger=SourceTrigger(
-                url=url,
-                aws_conn_id=connection,
-                poll_interval=options.poll_interval,
-                deadline=time.time() + options.wait_timeout,
-            ),
-            method_name="execute_when_there",
-            timeout=timedelta(seconds=options.wait_timeout) + DEFERRAL_GRACE,
-        )
-
-    def _in_turn(self, context: Context) -> dict[str, Any]:
-        """Asked last before sending: an earlier load may have been started while the source was waited for."""
-        if self.in_order_of and not as_bool(self.is_dry_run):
-            ti = context["ti"]
-            earlier = ask_airflow(dag_id=ti.dag_id, task_id=self.in_order_of, run_id=ti.run_id)
-            if earlier:
-                self.log.info("Waiting for the loads of earlier days: %s", ", ".join(earlier))
-                self.defer(
-                    trigger=EarlierLoadsTrigger(
-                        dag_id=ti.dag_id,
-                        awaited_task_id=self.in_order_of,
-                        run_id=ti.run_id,
-                        poll_interval=ORDER_POLL_INTERVAL,
-                        deadline=time.time() + self.order_timeout,
-                    ),
-                    method_name="execute_in_turn",
-                )
+    def in_turn(self, context: Context) -> dict[str, Any]:
+        """Onboard, now that the source is there and no load of an earlier day is under way."""
         return self._onboard(context)
 
     def _onboard(self, context: Context, *, is_under_way: bool = False) -> dict[str, Any]:
@@ -654,14 +566,6 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
                 next_step=f"Allowed are {', '.join(known)}",
             )
         return {known[name]: column for name, column in self.columns.items()}
-
-    def _load_date(self, context: Context) -> date:
-        if self.load_date:
-            return parse_load_date(self.load_date)
-        return resolve_load_date(context, timezone=self.timezone)
-
-    def _source_connection(self, options: SourceOptions) -> str:
-        return options.aws_conn_id or "aws_default"
 
 
 def _days(load_date: date, history_from: date | None) -> str:

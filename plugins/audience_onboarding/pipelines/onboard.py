@@ -13,6 +13,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from audience_onboarding.base.comparing import StateFolder, confirm_snapshot
 from audience_onboarding.base.onboarding import Rejects
+from audience_onboarding.base.turn import WaitForTurnOperator
 from audience_onboarding.crm.guards import WHOLE_LIST
 from audience_onboarding.definitions import AudienceDefinition, Schedule, Source
 from audience_onboarding.orchestration.history import MAX_HISTORY_DAYS
@@ -52,6 +53,7 @@ KEPT_IF_KNOWN = (
 )
 """What the record of a load keeps as well; a task that ran before an update may not have said it."""
 
+TURN_TASK = "wait_for_turn"
 UPLOAD_TASK = "upload"
 RECORD_TASK = "record_load"
 
@@ -87,10 +89,21 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
         start_date=_first_moment(definition.schedule),
         end_date=_last_moment(definition.schedule),
     ) as dag:
+        source = source_of(definition.source, base)
+        history_from = "{{ params.history_from or '' }}"
+        turn = WaitForTurnOperator(
+            task_id=TURN_TASK,
+            source=source,
+            aws_conn_id=getattr(definition.upload, "aws_connection", "aws_default"),
+            timezone=definition.timezone,
+            history_from=history_from,
+            is_dry_run="{{ params.dry_run }}",
+            in_order_of=LAST_TASKS[definition.upload.wait_for_earlier_loads],
+        )
         upload = steps.send(
             definition,
             task_id=UPLOAD_TASK,
-            source=source_of(definition.source, base),
+            source=source,
             columns=definition.source.columns.by_identifier(),
             profile=definition.file_profile,
             guards=definition.guards.guards(),
@@ -102,15 +115,16 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
             memory_limit_mib=definition.upload.memory_limit_mib,
             asset=asset,
             timezone=definition.timezone,
-            history_from="{{ params.history_from or '' }}",
+            history_from=history_from,
             supersede="{{ params.supersede }}",
             is_dry_run="{{ params.dry_run }}",
             ignore_guards="{{ params.ignore_guards }}",
-            in_order_of=LAST_TASKS[definition.upload.wait_for_earlier_loads],
-            # A backfill ignores the DAG's max_active_runs, but not this.
+            # A backfill ignores the DAG's max_active_runs, but not this. What waits in the triggerer counts, too, so
+            # that it waits for its turn in a task of its own.
             max_active_tis_per_dag=1,
             pool=connection_pool(definition.connection),
         )
+        turn >> upload
         ready = steps.wait(
             definition,
             upload=upload.output,

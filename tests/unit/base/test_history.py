@@ -18,6 +18,7 @@ from audience_onboarding.base.onboarding import Rejects, StateFolder
 from audience_onboarding.base.source_options import SourceOptions, open_days
 from audience_onboarding.crm.guards import Guards
 from audience_onboarding.errors import SourceNotFoundError
+from audience_onboarding.orchestration.load_date import parse_load_date
 from audience_onboarding.orchestration.memory import LAST_LOAD_KEY, load_key
 from tests.fakes import AssetStores, task_context
 from tests.unit.base.databases import connect_to
@@ -373,9 +374,7 @@ def test_one_client_looks_at_all_days(monkeypatch: pytest.MonkeyPatch) -> None:
         return made[-1]
 
     options = SourceOptions.of("s3://b/{load_date}/*.csv")
-    days = onboarding.history_days(
-        onboarding.parse_load_date(FIRST), onboarding.parse_load_date(LAST), mode="opt-in"
-    )
+    days = onboarding.history_days(parse_load_date(FIRST), parse_load_date(LAST), mode="opt-in")
     with pytest.raises(SourceNotFoundError, match="None of the 5 days"):
         open_days(options, days, s3_client=client)
 

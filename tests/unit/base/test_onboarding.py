@@ -13,7 +13,7 @@ import pytest
 from airflow.sdk import Asset
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskDeferred
 
-from audience_onboarding.base import onboarding
+from audience_onboarding.base import onboarding, turn
 from audience_onboarding.base.onboarding import Rejects
 from audience_onboarding.base.source_wait import SourceTrigger
 from audience_onboarding.crm import engine
@@ -339,7 +339,7 @@ def test_a_source_whose_rows_are_all_rejected_is_not_empty(
 
 @pytest.fixture
 def now(monkeypatch: pytest.MonkeyPatch) -> float:
-    monkeypatch.setattr(onboarding.time, "time", lambda: NOW)
+    monkeypatch.setattr(turn.time, "time", lambda: NOW)
     return NOW
 
 
@@ -805,7 +805,7 @@ def earlier(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         assert (dag_id, task_id, run_id) == ("a_dag", "record_load", "manual__1")
         return runs
 
-    monkeypatch.setattr(onboarding, "ask_airflow", ask)
+    monkeypatch.setattr(turn, "ask_airflow", ask)
     return runs
 
 
@@ -826,7 +826,7 @@ def test_an_upload_waits_for_earlier_loads_in_the_triggerer(client: Any, earlier
 def test_a_dry_run_and_an_upload_without_order_wait_for_nobody(
     client: Any, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr(onboarding, "ask_airflow", lambda **arguments: pytest.fail("nobody is to be asked"))
+    monkeypatch.setattr(turn, "ask_airflow", lambda **arguments: pytest.fail("nobody is to be asked"))
 
     with pytest.raises(AirflowFailException, match="no mode"):
         upload(mode="no mode", **changes).execute(task_context())

@@ -34,7 +34,8 @@ def test_the_dag_has_the_shape_of_every_platform() -> None:
     assert dag.dag_id == "onboard_alerts"
     assert {task.task_id: task.upstream_task_ids for task in dag.tasks} == {
         "find_audience": set(),
-        "upload": {"find_audience"},
+        "wait_for_turn": set(),
+        "upload": {"find_audience", "wait_for_turn"},
         "wait_until_counted": {"upload"},
         "record_load": {"upload", "wait_until_counted"},
         "publish": {"record_load"},

@@ -12,7 +12,7 @@ import pytest
 from airflow.sdk import Asset
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskDeferred
 
-from audience_onboarding.base import onboarding as base_onboarding
+from audience_onboarding.base import turn
 from audience_onboarding.errors import (
     ConflictError,
     NotFoundError,
@@ -674,7 +674,7 @@ def test_earlier_loads_go_first_and_the_wait_for_an_import_does_not_ask_again(
     vendor: Vendor, stores: JsonStores, upload: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     earlier = ["scheduled__x__2026-11-19__y"]
-    monkeypatch.setattr(base_onboarding, "ask_airflow", lambda **arguments: earlier)
+    monkeypatch.setattr(turn, "ask_airflow", lambda **arguments: earlier)
     deferred = deferral_of(upload(in_order_of="record_load"), stores)
     assert isinstance(deferred.trigger, EarlierLoadsTrigger)
     assert vendor.imports == {}

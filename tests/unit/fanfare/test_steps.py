@@ -31,7 +31,8 @@ def test_the_dag_has_the_shape_of_every_platform() -> None:
     assert dag.dag_id == "onboard_fans"
     assert {task.task_id: task.upstream_task_ids for task in dag.tasks} == {
         "ensure_audience": set(),
-        "upload": {"ensure_audience"},
+        "wait_for_turn": set(),
+        "upload": {"ensure_audience", "wait_for_turn"},
         "wait_until_imported": {"upload"},
         "record_load": {"upload", "wait_until_imported"},
         "publish": {"record_load"},
@@ -45,7 +46,7 @@ def test_an_audience_that_is_given_is_not_created() -> None:
 
     assert not dag.has_task("ensure_audience")
     assert dag.get_task("upload").audience_id == "aud_7"  # type: ignore[attr-defined]
-    assert dag.get_task("upload").upstream_task_ids == set()
+    assert dag.get_task("upload").upstream_task_ids == {"wait_for_turn"}
 
 
 def test_the_definition_reaches_the_tasks() -> None:

@@ -205,7 +205,9 @@ def test_a_problem_with_one_audience_is_reported_beside_the_extensions(
     )
     report = function_of(dag, "report_problems")
 
-    with pytest.raises(AirflowFailException, match=r"Audience 1 is gone\. Once that is mended, clear find_segments"):
+    with pytest.raises(
+        AirflowFailException, match=r"Audience 1 is gone\. Once that is mended, clear find_segments"
+    ):
         report()
 
     pulled["value"] = []

@@ -61,7 +61,14 @@ def chain_of(dag: DAG) -> list[str]:
 def test_what_is_pinned_is_not_created(changes: dict[str, Any], creating: list[str]) -> None:
     dag = build(**changes)
 
-    assert chain_of(dag) == [*creating, "upload", "wait_until_ready", "record_load", "publish"]
+    assert chain_of(dag) == [
+        *creating,
+        "wait_for_turn",
+        "upload",
+        "wait_until_ready",
+        "record_load",
+        "publish",
+    ]
 
 
 def test_each_task_follows_the_one_before() -> None:
@@ -70,7 +77,8 @@ def test_each_task_follows_the_one_before() -> None:
     assert {task.task_id: task.upstream_task_ids for task in dag.tasks} == {
         "ensure_campaign": set(),
         "ensure_audience": {"ensure_campaign"},
-        "upload": {"ensure_audience"},
+        "wait_for_turn": set(),
+        "upload": {"ensure_audience", "wait_for_turn"},
         "wait_until_ready": {"upload"},
         "record_load": {"upload", "wait_until_ready"},
         "publish": {"record_load"},
@@ -124,7 +132,7 @@ def test_only_publish_makes_an_event_of_the_audience() -> None:
 def test_later_loads_wait_for_earlier_ones(until: str | None, task_id: str) -> None:
     dag = build(upload={} if until is None else {"wait_for_earlier_loads": until})
 
-    assert dag.get_task("upload").in_order_of == task_id  # type: ignore[attr-defined]
+    assert dag.get_task("wait_for_turn").in_order_of == task_id  # type: ignore[attr-defined]
     assert dag.has_task(task_id)
 
 
@@ -637,3 +645,15 @@ def test_the_dag_says_what_it_is() -> None:
         "crm-team",
     ):
         assert part in dag.doc_md
+
+
+def test_what_waits_for_its_turn_holds_no_place_that_the_turn_before_it_needs() -> None:
+    dag = build(source__if_missing="wait")
+    turn: Any = dag.get_task("wait_for_turn")
+    upload: Any = dag.get_task("upload")
+
+    # Airflow counts a task that is deferred as one that runs.
+    assert (turn.max_active_tis_per_dag, upload.max_active_tis_per_dag) == (None, 1)
+    assert upload.in_order_of is None
+    assert (turn.source, turn.timezone, turn.aws_conn_id) == (upload.source, upload.timezone, "audience_s3")
+    assert (turn.history_from, turn.is_dry_run) == (upload.history_from, upload.is_dry_run)

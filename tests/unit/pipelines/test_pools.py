@@ -26,7 +26,8 @@ def test_a_load_on_digital_audience() -> None:
         "ensure_campaign": CREATE_POOL,
         "ensure_audience": OURS,
         "upload": OURS,
-        # It waits in the triggerer, and calls nobody from its worker.
+        # These wait in the triggerer, and call nobody from their worker.
+        "wait_for_turn": AIRFLOWS,
         "wait_until_ready": AIRFLOWS,
         "record_load": AIRFLOWS,
         "publish": AIRFLOWS,
