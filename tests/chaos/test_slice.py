@@ -17,7 +17,7 @@ from tests.chaos.flows import Flow
 from tests.chaos.schedules import AMBIGUOUS, Planned, Stage, Verdict
 from tests.chaos.sweep import SEED, Task, play, random_tasks
 
-STEP = 9
+STEP = 18
 """One fault in so many of each exchange; over the exchanges, all of them come up."""
 
 
@@ -46,7 +46,7 @@ def test_one_fault(stage: Stage, exchanges: dict[str, list[Exchange]], flow: Flo
 
 def test_several_faults(stage: Stage, exchanges: dict[str, list[Exchange]]) -> None:
     with stage.set_up():
-        assert_kept([play(task, stage) for task in islice(random_tasks(exchanges, seed=SEED), 25)])
+        assert_kept([play(task, stage) for task in islice(random_tasks(exchanges, seed=SEED), 10)])
 
 
 @pytest.mark.parametrize(
@@ -54,8 +54,6 @@ def test_several_faults(stage: Stage, exchanges: dict[str, list[Exchange]]) -> N
     [
         ("da_onboarding", "createCampaign"),
         ("da_onboarding", "PutObject"),
-        ("da_activation", "activateAudience"),
-        ("fanfare_onboarding", "fanfare.postAudiences"),
         ("commbox_creating", "commbox.createAudience"),
     ],
 )

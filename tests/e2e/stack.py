@@ -9,6 +9,7 @@ import fcntl
 import json
 import shutil
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -69,24 +70,40 @@ class WatchedAirflow(Airflow):
         self.asked: dict[tuple[str, str], None] = {}
         self._front: Process | None = None
         self._front_port = free_ports(1)[0]
+        self._is_stopping = threading.Event()
+        self._keeper: threading.Thread | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_front": None}
+        return {**super().__getstate__(), "_front": None, "_keeper": None, "_is_stopping": None}
 
     def start(self, *, timeout: float = 240.0) -> None:
         """Start all, and talk to the tests' own server from then on."""
         super().start(timeout=timeout)
         self.url = f"http://{LOOPBACK}:{self._front_port}"
         wait_for(self._front_is_there, "The start of the tests' API server", timeout=timeout)
+        self._keeper = threading.Thread(target=self._keep_front, name="front-keeper", daemon=True)
+        self._keeper.start()
 
     def _is_healthy(self) -> bool:
         log = self.home / "standalone.log"
         if self._front is None and log.exists() and "Database ready" in log.read_text(errors="replace"):
             # Beside the others, and not after them.
-            command = [str(Path(sys.executable).parent / "airflow"), "api-server", "--apps", "core"]
-            command += ["--host", LOOPBACK, "--port", str(self._front_port)]
-            self._front = Process(command, log=self.home / "front.log", env=self.env)
+            self._front = self._new_front()
         return super()._is_healthy()
+
+    def _new_front(self) -> Process:
+        command = [str(Path(sys.executable).parent / "airflow"), "api-server", "--apps", "core"]
+        command += ["--host", LOOPBACK, "--port", str(self._front_port)]
+        return Process(command, log=self.home / "front.log", env=self.env)
+
+    def _keep_front(self) -> None:
+        """Start the tests' server again if it is gone: it was seen to crash, in the interpreter, once in many runs."""
+        while not self._is_stopping.wait(0.5):
+            try:
+                if self._front is not None:
+                    self._front.check()
+            except StackError:
+                self._front = self._new_front()
 
     def _front_is_there(self) -> bool:
         if self._front is not None:
@@ -98,6 +115,9 @@ class WatchedAirflow(Airflow):
 
     def stop(self, *, timeout: float = 30.0) -> None:
         """Stop all."""
+        if self._keeper is not None:
+            self._is_stopping.set()
+            self._keeper.join()
         if self._front is not None:
             self._front.stop(timeout=timeout)
         super().stop(timeout=timeout)
@@ -105,10 +125,12 @@ class WatchedAirflow(Airflow):
     def api(self, path: str, **options: Any) -> Any:
         """As it is; one change at a time, and again if SQLite had another writer all the same."""
 
+        is_change = options.get("method", "GET") != "GET"
+
         def answer() -> tuple[Any] | None:
             try:
                 with (self.home / "changes.lock").open("a") as lock:
-                    if options.get("method", "GET") != "GET":
+                    if is_change:
                         fcntl.flock(lock, fcntl.LOCK_EX)
                     return (super(WatchedAirflow, self).api(path, **options),)
             except StackError as error:
@@ -116,6 +138,11 @@ class WatchedAirflow(Airflow):
                 if '"reason":"Database error"' in str(error):
                     return None
                 raise
+            except requests.ConnectionError as error:
+                # The server is being started again. What may have been carried out is not asked for twice.
+                if is_change and "NewConnectionError" not in str(error):
+                    raise
+                return None
 
         return wait_for(answer, f"An answer to {path}", timeout=60, interval=0.1)[0]
 
