@@ -40,6 +40,7 @@ SESSION_COOKIE = "digitalaudience="
 """What would be found, in lower case, of a session of Digital Audience."""
 
 BACKFILL_DAYS = [date(2026, 11, day) for day in range(16, 21)]
+MERGED_DAYS = [date(2026, 11, day) for day in range(11, 16)]
 
 
 # Only how long the tests wait. Airflow's own values are made for hundreds of workers and days of running.
@@ -72,6 +73,11 @@ class WatchedAirflow(Airflow):
         self._front_port = free_ports(1)[0]
         self._is_stopping = threading.Event()
         self._keeper: threading.Thread | None = None
+
+    @property
+    def base_url(self) -> str:
+        """The address that Airflow gives for itself, in links."""
+        return self.env["AIRFLOW__API__BASE_URL"].rstrip("/")
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_front": None, "_keeper": None, "_is_stopping": None}
@@ -279,6 +285,9 @@ def _write_definitions(stack: Stack) -> None:
     stack.define("history_list", schedule=schedule("0 3 * * *", date(2026, 1, 1)), activation=target())
     for number, day in enumerate(BACKFILL_DAYS):
         stack.extract("history_list", day, rows=20 + number)
+    stack.define("merged")
+    for number, day in enumerate(MERGED_DAYS):
+        stack.extract("merged", day, rows=20 + number)
     stack.define("unclear_list")
     stack.extract("unclear_list", date(2026, 11, 20))
     stack.define(

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Any
 
 import pytest
 
-from scripts.local_stack import wait_for
 from tests.e2e.runs import clear_and_wait_for_start, uploads
-from tests.e2e.stack import Stack
+from tests.e2e.stack import MERGED_DAYS, Stack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 HISTORY = "load_history"
 KEY = "merged"
 ONBOARD = f"onboard_{KEY}"
-DAYS = [date(2026, 11, day) for day in range(11, 16)]
+DAYS = MERGED_DAYS
 FORM = {"audience": KEY, "from": DAYS[0].isoformat(), "to": DAYS[-1].isoformat(), "mode": "opt-in"}
 
 
@@ -36,16 +34,9 @@ def started(stack: Stack) -> list[str]:
 @pytest.fixture(scope="module")
 def first_run(stack: Stack) -> str:
     """A range of five days with overlapping lists, loaded."""
-    stack.define(KEY)
-    for number, day in enumerate(DAYS):
-        stack.extract(KEY, day, rows=20 + number)
     stack.airflow.wait_for_dags(ONBOARD, HISTORY)
-
-    def offers_it() -> bool:
-        details = stack.airflow.api(f"dags/{HISTORY}/details")
-        return KEY in details["params"]["audience"]["schema"].get("enum", ())
-
-    wait_for(offers_it, "The form that offers the audience", timeout=120)
+    details = stack.airflow.api(f"dags/{HISTORY}/details")
+    assert KEY in details["params"]["audience"]["schema"]["enum"]
     stack.airflow.unpause(HISTORY)
     run_id, state = run(stack)
     # It would wait for ever.
@@ -119,7 +110,8 @@ def test_it_fails_where_the_load_fails_and_says_where(stack: Stack, first_run: s
     assert stack.airflow.task_states(ONBOARD, failed)["upload"] == "failed"
     log = stack.airflow.log(HISTORY, run_id, "load")
     assert (
-        f"The run {failed} of {ONBOARD} has failed: {stack.airflow.url}/dags/{ONBOARD}/runs/{failed}" in log
+        f"The run {failed} of {ONBOARD} has failed: {stack.airflow.base_url}/dags/{ONBOARD}/runs/{failed}"
+        in log
     )
     # Not tried again: it would see the same.
     tries = {item["task_id"]: item["try_number"] for item in stack.airflow.tasks(HISTORY, run_id)}

@@ -144,7 +144,7 @@ def test_what_was_created_is_found_and_used(stack: Stack, vendor: Sandbox) -> No
     dag_id, name = "onboard_lost_answer", "Campaign of lost_answer"
     run_id, log = stop(stack, vendor, "lost_answer", when="after")
     (campaign,) = creations(vendor, name)
-    assert f"{stack.airflow.url}/dags/{DAG}" in log
+    assert f"{stack.airflow.base_url}/dags/{DAG}" in log
     sent = requests_to_create(vendor)
 
     # It stays stopped, whoever tries.
