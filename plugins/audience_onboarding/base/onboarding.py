@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from airflow.sdk.definitions.context import Context
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from audience_onboarding.base.comparing import (
     MIRROR,
@@ -25,15 +25,18 @@ from audience_onboarding.base.connections import s3_client
 from audience_onboarding.base.operators import Hook, Id, PlatformOperator
 from audience_onboarding.base.source_options import SourceOptions, check_days, open_days, open_source
 from audience_onboarding.base.templated import RemoteId, as_bool
-from audience_onboarding.base.turn import TakesItsTurn
+from audience_onboarding.base.turn import ORDER_TIMEOUT, TakesItsTurn
 from audience_onboarding.crm.guards import WHOLE_LIST, Failure, Guards, guard_error
 from audience_onboarding.crm.profiles import FileProfile, Identifier, SourceColumn
 from audience_onboarding.errors import (
     ConfigurationError,
     EmptySourceError,
     SourceNotFoundError,
+    TerminalError,
+    TransientError,
     UploadConflictError,
 )
+from audience_onboarding.orchestration.failures import failure_of
 from audience_onboarding.orchestration.history import history_days, told_days
 from audience_onboarding.orchestration.ids import is_missing
 from audience_onboarding.orchestration.load_date import resolve_history_from
@@ -185,7 +188,7 @@ class OnboardCrmOperator(TakesItsTurn, PlatformOperator[Hook, Id]):
         supersede: bool | str = False,
         is_dry_run: bool | str = False,
         in_order_of: str | None = None,
-        order_timeout: float = timedelta(days=1).total_seconds(),
+        order_timeout: float = ORDER_TIMEOUT,
         memory_limit_mib: int = 1024,
         **kwargs: Any,
     ) -> None:
@@ -233,6 +236,30 @@ class OnboardCrmOperator(TakesItsTurn, PlatformOperator[Hook, Id]):
 
         :raises ConfigurationError: something is missing.
         """
+
+    def check_wait(
+        self, event: Mapping[str, Any], *, failed: Callable[[str], TerminalError], late: str, where: str
+    ) -> None:
+        """Check that a wait between two parts of a load has ended well.
+
+        :param event: of the trigger.
+        :param failed: makes the error of what the vendor has failed, of its words.
+        :param late: what was not through, and within what time, for the message.
+        :param where: the vendor.
+        :raises AirflowFailException: the vendor has failed it, or refuses to be asked.
+        :raises TransientError: it was not through in time.
+        """
+        if event["status"] == "failed":
+            raise failure_of(failed(event["message"]))
+        if event["status"] == "error":
+            raise AirflowFailException(f"{event['error']}: {event['message']}")
+        if event["status"] == "timeout":
+            raise TransientError(
+                what=late,
+                where=where,
+                why=event["message"],
+                next_step="The next try waits on; nothing is sent again",
+            )
 
     def is_read_by_the_vendor(self, url: str) -> bool:  # noqa: ARG002
         """Whether a file at ``url`` would be taken for one that is meant for the vendor."""
@@ -446,18 +473,7 @@ class OnboardCrmOperator(TakesItsTurn, PlatformOperator[Hook, Id]):
                 next_step="Give 'asset', or leave out 'state'",
             )
         url = f"{self.state.folder.rstrip('/')}/snapshot.parquet"
-        if self.is_read_by_the_vendor(url):
-            raise ConfigurationError(
-                what="Snapshots may not lie where the vendor looks for files",
-                where=url,
-                next_step="Name a bucket or folder of your own under 'state'",
-            )
-        if any(_is_one_of(url, source) for source in sources):
-            raise ConfigurationError(
-                what="Snapshots would lie among the files of the source, and be read as one of them",
-                where=url,
-                next_step="Name another folder under 'state'",
-            )
+        self._check_own_place(url, sources, "Snapshots", option="state")
 
     def _rejects_url(self, context: Context, days: str, sources: list[str]) -> str | None:
         from audience_onboarding.storage.rejects import rejects_url
@@ -465,19 +481,27 @@ class OnboardCrmOperator(TakesItsTurn, PlatformOperator[Hook, Id]):
         if self.rejects is None:
             return None
         url = rejects_url(self.rejects.folder, load_date=days, run_id=context["ti"].run_id)
+        self._check_own_place(url, sources, "The list of rejects", option="rejects")
+        return url
+
+    def _check_own_place(self, url: str, sources: list[str], what: str, *, option: str) -> None:
+        """What is written beside the load lies neither where the vendor looks nor where the source is read.
+
+        :param what: it is, for the message.
+        :param option: of the definition that names the folder.
+        """
         if self.is_read_by_the_vendor(url):
             raise ConfigurationError(
-                what="The list of rejects may not lie where the vendor looks for files",
+                what=f"{what} may not lie where the vendor looks for files",
                 where=url,
-                next_step="Name a bucket or folder of your own under 'rejects'",
+                next_step=f"Name a bucket or folder of your own under {option!r}",
             )
         if any(_is_one_of(url, source) for source in sources):
             raise ConfigurationError(
-                what="The list of rejects would lie among the files of the source, and be read as one of them",
+                what=f"{what} would lie among the files of the source, and be read as one of them",
                 where=url,
-                next_step="Name another folder under 'rejects'",
+                next_step=f"Name another folder under {option!r}",
             )
-        return url
 
     def _write_rejects(self, lines: Iterator[bytes], count: int, url: str | None) -> str | None:
         """Write what was rejected, if anything was. Before the guards speak: this is when people want to know."""

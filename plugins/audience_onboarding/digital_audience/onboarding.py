@@ -6,6 +6,7 @@ import time as clock
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time, timedelta, timezone
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.sdk.definitions.context import Context
@@ -37,10 +38,9 @@ from audience_onboarding.digital_audience.triggers import DigitalAudienceAudienc
 from audience_onboarding.errors import (
     ConfigurationError,
     SecondFileError,
-    TransientError,
     UploadConflictError,
 )
-from audience_onboarding.orchestration.failures import failure_of, terminal_errors_fail
+from audience_onboarding.orchestration.failures import terminal_errors_fail
 from audience_onboarding.orchestration.memory import days_text
 
 if TYPE_CHECKING:
@@ -239,17 +239,12 @@ class DigitalAudienceOnboardCrmToS3Operator(
         :raises AirflowFailException: the vendor could not take in the opt-out file, or refuses to be asked.
         :raises TransientError: it was not through in time.
         """
-        if event["status"] == "failed":
-            raise failure_of(audience_failed("The audience", event["message"]))
-        if event["status"] == "error":
-            raise AirflowFailException(f"{event['error']}: {event['message']}")
-        if event["status"] == "timeout":
-            raise TransientError(
-                what=f"The opt-out file was not taken in within {timedelta(seconds=self.processing_timeout)}",
-                where="Digital Audience",
-                why=event["message"],
-                next_step="The next try waits on; nothing is sent again",
-            )
+        self.check_wait(
+            event,
+            failed=partial(audience_failed, "The audience"),
+            late=f"The opt-out file was not taken in within {timedelta(seconds=self.processing_timeout)}",
+            where="Digital Audience",
+        )
         self._begun_content, self._waited_for = content_id, opt_out
         return self._onboard(context, is_under_way=True)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.definitions.context import Context
-from airflow.sdk.exceptions import AirflowFailException
 
 from audience_onboarding.base.onboarding import OnboardCrmOperator, Sending
 from audience_onboarding.crm.profiles import FANFARE_IMPORT
@@ -34,7 +34,7 @@ from audience_onboarding.fanfare.operators import FanfareOperator
 from audience_onboarding.fanfare.sensors import import_failed
 from audience_onboarding.fanfare.triggers import FanfareImportTrigger
 from audience_onboarding.http import is_one_of
-from audience_onboarding.orchestration.failures import failure_of, terminal_errors_fail
+from audience_onboarding.orchestration.failures import terminal_errors_fail
 from audience_onboarding.orchestration.ids import text_id
 from audience_onboarding.orchestration.memory import AUDIENCE_KEY, Memory
 
@@ -175,17 +175,12 @@ class FanfareOnboardCrmOperator(FanfareOperator, OnboardCrmOperator[FanfareHook,
         :raises AirflowFailException: the import has failed, or Fanfare refuses to be asked.
         :raises TransientError: it was not through in time.
         """
-        if event["status"] == "failed":
-            raise failure_of(import_failed("An import of the load", event["message"]))
-        if event["status"] == "error":
-            raise AirflowFailException(f"{event['error']}: {event['message']}")
-        if event["status"] == "timeout":
-            raise TransientError(
-                what=f"An import of the load was not through within {timedelta(seconds=self.import_timeout)}",
-                where="Fanfare",
-                why=event["message"],
-                next_step="The next try waits on; nothing is sent again",
-            )
+        self.check_wait(
+            event,
+            failed=partial(import_failed, "An import of the load"),
+            late=f"An import of the load was not through within {timedelta(seconds=self.import_timeout)}",
+            where="Fanfare",
+        )
         self._begun_content = content_id
         return self._onboard(context, is_under_way=True)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from audience_onboarding.errors import ConfigurationError, SourceNotFoundError
 from audience_onboarding.storage.s3_errors import NoSuchKey, translated
+from audience_onboarding.storage.sources import split_url
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -38,12 +39,13 @@ def save_snapshot(path: Path, url: str, *, s3_client: Client) -> None:
     :raises ConfigurationError: the folder cannot be written to.
     :raises AudienceOnboardingError: S3 says no, see :func:`.s3_errors.translated`.
     """
-    if not url.startswith("s3://"):
+    place = _place_in_s3(url)
+    if place is None:
         _copy(path, _local(url))
         return
     from boto3.s3.transfer import TransferConfig
 
-    bucket, key = _place(url)
+    bucket, key = place
     config = TransferConfig(multipart_threshold=_PART_SIZE, multipart_chunksize=_PART_SIZE, max_concurrency=2)
     with path.open("rb") as stream, translated("PutObject", bucket=bucket, key=key):
         s3_client().upload_fileobj(stream, bucket, key, Config=config)
@@ -56,12 +58,13 @@ def fetch_snapshot(url: str, directory: Path, *, s3_client: Client) -> Path:
     :raises SourceNotFoundError: it is not there.
     :raises AudienceOnboardingError: S3 says no, see :func:`.s3_errors.translated`.
     """
-    if not url.startswith("s3://"):
+    place = _place_in_s3(url)
+    if place is None:
         path = _local(url)
         if not path.is_file():
             raise _missing(url)
         return path
-    bucket, key = _place(url)
+    bucket, key = place
     path = directory / url.rpartition("/")[2]
     try:
         with translated("GetObject", bucket=bucket, key=key):
@@ -80,25 +83,29 @@ def delete_snapshot(url: str, *, s3_client: Client) -> None:
     :raises ConfigurationError: the folder cannot be written to.
     :raises AudienceOnboardingError: S3 says no, see :func:`.s3_errors.translated`.
     """
-    if not url.startswith("s3://"):
+    place = _place_in_s3(url)
+    if place is None:
         path = _local(url)
         try:
             path.unlink(missing_ok=True)
         except OSError as error:
             raise _cannot_write(path, error) from None
         return
-    bucket, key = _place(url)
+    bucket, key = place
     with translated("DeleteObject", bucket=bucket, key=key):
         s3_client().delete_object(Bucket=bucket, Key=key)
 
 
 def _local(url: str) -> Path:
-    return Path(url.removeprefix("file://"))
+    scheme, rest = split_url(url)
+    return Path(rest if scheme == "file" else url)
 
 
-def _place(url: str) -> tuple[str, str]:
-    bucket, _, key = url.removeprefix("s3://").partition("/")
-    return bucket, key
+def _place_in_s3(url: str) -> tuple[str, str] | None:
+    """Bucket and key, ``None`` for a file."""
+    scheme, rest = split_url(url)
+    bucket, _, key = rest.partition("/")
+    return (bucket, key) if scheme == "s3" else None
 
 
 def _for_the_owner_only(path: str, flags: int) -> int:
