@@ -68,6 +68,11 @@ class KillStage(Stage):
         return WrittenWorld(Diary(self._diary_path))
 
     @property
+    def log(self) -> str:
+        """What the processes have logged; that of a killed one is gone with it."""
+        return self._log
+
+    @property
     def _diary_path(self) -> Path:
         return self.root / "diary.jsonl"
 
@@ -128,12 +133,7 @@ class KillStage(Stage):
         # Airflow notices that the process is gone, and starts the next try.
         self._offset += 60
         self.execute(run)
-        self.let_it_settle()
-        self._judge_end(flow, run, verdict, may_be_unclear=True)
-        self._mend(flow, world, run, verdict)
-        if run.is_successful:
-            self._again(flow, world, verdict)
-        verdict.violations += self.watch.leaks(world, world.runs.values(), more=self._log)
+        self._follow_up(flow, run, verdict, may_be_unclear=True)
         verdict.seconds = time.perf_counter() - began
         return verdict
 

@@ -22,6 +22,7 @@ from unittest import mock
 from audience_onboarding import errors
 from audience_onboarding.errors import AudienceOnboardingError
 from audience_onboarding.http import forget_clients
+from audience_onboarding.orchestration.ensure import open_intent
 from scripts.local_stack import Sandbox
 from tests.chaos.faults import Fault
 from tests.chaos.flows import STATE, Flow, Step, dags_of, in_folder
@@ -136,6 +137,11 @@ class Stage:
             stack.enter_context(mock.patch("tempfile.tempdir", str(self.root)))
             yield self
 
+    @property
+    def log(self) -> str:
+        """What was logged since :meth:`begin`."""
+        return self.watch.log
+
     def let_it_settle(self) -> None:
         """Wait until nothing is under way any more: what was held up arrives late, and is the first try's."""
         end = _monotonic() + SETTLED_WITHIN
@@ -218,23 +224,30 @@ class Stage:
         left = {item["id"]: item["times"] for item in self.sandbox.admin("faults")}
         verdict.injected = sum(left.get(ident, 0) < times for ident, times in ordered)
         self.sandbox.admin("faults", method="DELETE")
-        self.let_it_settle()
-        self._judge_end(
+        self._follow_up(
             flow,
             run,
             verdict,
             may_be_unclear=any(item.fault.leaves_unclear for item in plan),
             must_heal=len(plan) == 1 and plan[0].fault.heals,
         )
+
+    def _follow_up(
+        self, flow: Flow, run: Run, verdict: Verdict, *, may_be_unclear: bool, must_heal: bool = True
+    ) -> None:
+        """Judge the disturbed run, mend it, run the day once more, and look for leaks; see :meth:`_judge_end`."""
+        world = run.world
+        self.let_it_settle()
+        self._judge_end(flow, run, verdict, may_be_unclear=may_be_unclear, must_heal=must_heal)
         self._mend(flow, world, run, verdict)
         if run.is_successful:
             self._again(flow, world, verdict)
-        verdict.violations += self.watch.leaks(world, world.runs.values())
+        verdict.violations += self.watch.leaks(world, world.runs.values(), log=self.log)
         if verdict.violations:
-            verdict.detail = self.watch.log[-6000:]
+            verdict.detail = self.log[-6000:]
 
     def _judge_end(
-        self, flow: Flow, run: Run, verdict: Verdict, *, may_be_unclear: bool, must_heal: bool = True
+        self, flow: Flow, run: Run, verdict: Verdict, *, may_be_unclear: bool, must_heal: bool
     ) -> None:
         """Judge the disturbed run.
 
@@ -280,10 +293,10 @@ class Stage:
             for kind in ("campaign", "audience")
         }
         unclear = {
-            kind: record["intent"]["name"]
+            kind: intent["name"]
             for store in list(world.stores.values())
             for kind in there
-            if isinstance(record := store.get(kind), dict) and "intent" in record and "id" not in record
+            if (intent := open_intent(store.get(kind))) is not None
         }
         for kind, name in unclear.items():
             found = there[kind].get(name)

@@ -73,12 +73,12 @@ class Watch:
         """What was logged."""
         return self._log.getvalue()
 
-    def leaks(self, world: World, runs: Iterable[Run], *, more: str = "") -> list[Violation]:
+    def leaks(self, world: World, runs: Iterable[Run], *, log: str) -> list[Violation]:
         """Where something can be seen that must not be.
 
-        :param more: logs of other processes.
+        :param log: of all processes that have run.
         """
-        places: dict[str, Any] = {"log": self.log + more}
+        places: dict[str, Any] = {"log": log}
         for name, store in world.stores.items():
             places[f"state of {name}"] = repr(store.values)
         for run in runs:
