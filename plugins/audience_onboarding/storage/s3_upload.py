@@ -260,12 +260,16 @@ class _Write:
 
     def multipart(self, blocks: Iterator[bytes]) -> UploadResult:
         upload_id: str | None = None
+        has_twins = True
         pool = ThreadPoolExecutor(_PARTS_IN_FLIGHT, thread_name_prefix="s3-upload")
         try:
             with translated("CreateMultipartUpload", bucket=self.bucket, key=self.key):
-                upload_id = self.client.create_multipart_upload(
+                created = self.client.create_multipart_upload(
                     Bucket=self.bucket, Key=self.key, **self.settings
-                )["UploadId"]
+                )
+            upload_id = created["UploadId"]
+            # The client may have asked more than once: an answer that got lost was of an upload, too.
+            has_twins = created["ResponseMetadata"].get("RetryAttempts", 0) > 0
             size, parts = self._send_parts(upload_id, blocks, pool)
             etag = self._commit(
                 "CompleteMultipartUpload",
@@ -281,9 +285,11 @@ class _Write:
             # A part that arrives after the abort would stay, and be paid for, so those on their way come
             # first.
             pool.shutdown(wait=True, cancel_futures=True)
-            self._clean_up(upload_id)
+            self._clean_up(None if has_twins else upload_id)
             raise
         pool.shutdown(wait=True)
+        if has_twins:
+            self._clean_up(None)
         return UploadResult(self.key, etag, size, len(parts))
 
     def _send_parts(
@@ -360,13 +366,17 @@ class _Write:
             )
 
     def _clean_up(self, upload_id: str | None) -> None:
+        """Leave nothing open.
+
+        :param upload_id: the one upload that there is; ``None`` where there may be some whose ids never arrived.
+        """
         try:
             if upload_id is not None:
                 _abort(self.client, self.bucket, self.key, upload_id)
-            else:  # interrupted while the upload was being created: it may exist, but its id never arrived
+            else:
                 abort_leftovers(self.client, bucket=self.bucket, key=self.key)
         except AudienceOnboardingError as error:
-            # The error that brought us here matters more; the next try of the same key cleans up.
+            # What has brought us here matters more; the next try of the same key cleans up.
             log.warning("Could not abort the upload of s3://%s/%s: %s", self.bucket, self.key, error)
 
 

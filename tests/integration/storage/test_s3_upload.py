@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -165,6 +166,27 @@ def test_a_part_that_fails(s3: S3Client, s3_url: str) -> None:
     assert open_uploads(s3) == []
     assert keys(s3) == []
     assert not publish(s3, LARGE).already_there
+
+
+@pytest.mark.parametrize("is_interrupted", [False, True])
+def test_a_lost_answer_leaves_no_second_upload(s3: S3Client, s3_url: str, *, is_interrupted: bool) -> None:
+    """The client itself asks again for an upload of which it has not heard: then there are two."""
+    impatient = make_client(s3_url)
+    impatient.meta.events.register_first(
+        "needs-retry.s3.CreateMultipartUpload", lambda attempts, **_: 0 if attempts == 1 else None
+    )
+
+    def chunks(size: int) -> Iterator[bytes]:
+        for number, block in enumerate(chunks_of(LARGE)(size)):
+            assert open_uploads(s3) == ([KEY, KEY] if number > 1 else [])
+            if is_interrupted and number > 1:
+                raise KeyboardInterrupt
+            yield block
+
+    with pytest.raises(KeyboardInterrupt) if is_interrupted else nullcontext():
+        publish(impatient, LARGE, chunks=chunks)
+    assert open_uploads(s3) == []
+    assert keys(s3) == ([] if is_interrupted else [KEY])
 
 
 def test_leftovers_of_a_killed_try_are_aborted(s3: S3Client) -> None:

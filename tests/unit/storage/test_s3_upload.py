@@ -108,7 +108,7 @@ class FakeS3:
     def create_multipart_upload(self, **arguments: Any) -> dict[str, Any]:
         self._called("create_multipart_upload")
         self.new_metadata = arguments["Metadata"]
-        return {"UploadId": "u1"}
+        return {"UploadId": "u1", "ResponseMetadata": {"RetryAttempts": 0}}
 
     def upload_part(self, **arguments: Any) -> dict[str, Any]:
         self._called("upload_part")
