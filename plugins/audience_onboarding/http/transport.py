@@ -103,6 +103,22 @@ class _PacedRetry(Retry):
         _turn.get()()
 
 
+class _WithoutQueries(logging.Filter):
+    """Takes the queries out of what urllib3 logs of our requests: of a presigned address, that is the key to it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let it pass, without the query; what others do in this process stays as it is."""
+        if _turn.get(None) is not None and isinstance(record.args, tuple):
+            record.args = tuple(
+                item.partition("?")[0] if isinstance(item, str) else item for item in record.args
+            )
+        return True
+
+
+for _name in ("urllib3.connectionpool", "urllib3.util.retry"):
+    logging.getLogger(_name).addFilter(_WithoutQueries())
+
+
 class HttpTransport:
     """A ``requests`` session with the rules that hold for every vendor.
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 import urllib3.util.retry
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -388,6 +389,35 @@ def test_the_log_names_path_and_status_without_the_query(caplog: pytest.LogCaptu
     assert "Vendor GET /path: HTTP 200" in caplog.text
     assert "anna@example.com" not in caplog.text
     assert "body-of-the-answer" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("method", "failure"),
+    [("GET", Reset()), ("GET", Reply(503)), ("PUT", None)],
+    ids=["reset", "503", "refused"],
+)
+def test_the_library_beneath_logs_no_query_either(
+    method: str, failure: Action | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It tells of what it repeats, and a presigned address holds its key in the query."""
+    caplog.set_level(logging.DEBUG)
+    if failure is None:
+        error_of(transport(f"http://127.0.0.1:{closed_port()}"), method, "/path?X-Amz-Signature=topsecret")
+    else:
+        with Loopback(in_turn(failure, Reply(200))) as server:
+            transport(server.url).send(method, "/path?X-Amz-Signature=topsecret")
+
+    told = [record for record in caplog.records if record.name == "urllib3.connectionpool"]
+    assert any("/path" in record.getMessage() for record in told)
+    assert "topsecret" not in caplog.text
+
+
+def test_the_log_of_others_stays_as_it_is(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    with Loopback(lambda seen: Reply(200)) as server:
+        requests.get(f"{server.url}/path?of=another", timeout=5)
+
+    assert "/path?of=another" in caplog.text
 
 
 # --- settings -----------------------------------------------------------------------------------------------
