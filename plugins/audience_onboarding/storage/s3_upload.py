@@ -399,7 +399,7 @@ def publish_object(  # noqa: PLR0913 (keyword-only, most with a default)
     """Bring this content under this key, once, whatever was tried before.
 
     * The key holds the same content (by ``content-id`` in its metadata): nothing is written, unless
-      ``overwrites`` says so.
+      ``overwrites`` says so. What an earlier try left open is aborted.
     * It holds other content: :class:`UploadConflictError`, or overwritten where ``supersede`` or ``overwrites``
       says so.
     * It holds nothing: written under ``If-None-Match: *``, after aborting what a killed try left. Where
@@ -430,19 +430,13 @@ def publish_object(  # noqa: PLR0913 (keyword-only, most with a default)
     is_anew = existing is not None and overwrites is not None and overwrites(existing)
     if existing is not None and not is_anew:
         if existing.content_id == content_id:
+            target.tidy()
             return target.already_there(existing)
         if not supersede:
             raise target.conflict(existing)
     if before_writing is not None:
         before_writing()
-    try:
-        abort_leftovers(client, bucket=bucket, key=key)
-    except StorageAccessError:
-        log.info(
-            "The credentials may not list uploads; unfinished ones of s3://%s/%s stay, if any", bucket, key
-        )
-    except ConditionalWriteUnsupportedError:
-        log.info("The endpoint cannot list uploads; unfinished ones of s3://%s/%s stay, if any", bucket, key)
+    target.tidy()
     metadata = {**(metadata or {}), CONTENT_ID: content_id}
     try:
         done = upload_once(
@@ -490,6 +484,18 @@ class _Target:
             if required:
                 raise
             return None
+
+    def tidy(self) -> None:
+        """Abort what earlier tries have left open, as far as the credentials and the endpoint let us see it."""
+        unseen = ""
+        try:
+            abort_leftovers(self.client, bucket=self.bucket, key=self.key)
+        except StorageAccessError:
+            unseen = "The credentials may not list uploads"
+        except ConditionalWriteUnsupportedError:
+            unseen = "The endpoint cannot list uploads"
+        if unseen:
+            log.info("%s; unfinished ones of s3://%s/%s stay, if any", unseen, self.bucket, self.key)
 
     def winner(self) -> ExistingObject | None:
         """The object that was there first; ``None`` where these credentials may not look at it."""

@@ -197,6 +197,14 @@ def test_leftovers_of_a_killed_try_are_aborted(s3: S3Client) -> None:
     assert abort_leftovers(s3, bucket=BUCKET, key=KEY) == 0
 
 
+def test_leftovers_are_aborted_where_nothing_is_written(s3: S3Client) -> None:
+    """A request to begin an upload may have been carried out when the upload was through already."""
+    publish(s3, SMALL)
+    s3.create_multipart_upload(Bucket=BUCKET, Key=KEY)
+    assert publish(s3, SMALL).already_there
+    assert open_uploads(s3) == []
+
+
 def test_leftovers_on_many_pages(s3: S3Client) -> None:
     """Longer keys with the same start fill whole pages of the list."""
     for _ in range(3):
