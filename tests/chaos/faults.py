@@ -72,6 +72,8 @@ class Fault:
         such; both where ``None``.
     :param leaves_unclear: whether nobody can tell from the answer if the request was carried out. Then, and only then,
         a creation that cannot be looked up may stop as ambiguous.
+    :param arrives_late: whether it may be carried out when all that came of the repetition is over. What it leaves open
+        then, the next run of the day has to close.
     """
 
     name: str
@@ -83,6 +85,7 @@ class Fault:
     heals: bool = True
     leaves_unclear: bool = False
     presigned: bool | None = None
+    arrives_late: bool = False
 
     def fits(self, exchange: Exchange) -> bool:
         """Whether it can happen to an exchange."""
@@ -181,6 +184,7 @@ def _s3() -> Iterator[Fault]:
             f"storage: too slow {when}",
             {"vendor": S3, "action": "delay", "when": when, "seconds": SLOW},
             "s3",
+            arrives_late=when == "before",
         )
     yield Fault("storage: reset in the body", {"preset": "s3_reset_in_body"}, "s3", operations=bodies)
     timeout = {"preset": "s3_request_timeout"}

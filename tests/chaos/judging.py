@@ -44,10 +44,11 @@ class Judge:
 
     sandbox: Sandbox
 
-    def violations(self, flow: Flow, *, is_finished: bool) -> list[Violation]:
+    def violations(self, flow: Flow, *, is_finished: bool, is_settled: bool = True) -> list[Violation]:
         """What is wrong at the vendor.
 
         :param flow: what has run.
+        :param is_settled: whether all that was held up has arrived before the last run began.
         :param is_finished: whether it came to a good end; if not, some may be missing, but nothing may be too much.
         """
         state = self.sandbox.admin("state")
@@ -72,14 +73,14 @@ class Judge:
         found += self._segments(
             flow, [item for item in has["items"] if item["kind"] == "segment"], is_finished
         )
-        if is_finished:
+        if is_finished and is_settled:
             found += [
                 Violation(OPEN_UPLOAD, f"an open upload of {item['key']}") for item in state["open_uploads"]
             ]
-            if flow.members is not None:
-                for item in has["items"]:
-                    if item["kind"] == "audience":
-                        found += _members(self._people(flow, item["id"]), _wanted(flow))
+        if is_finished and flow.members is not None:
+            for item in has["items"]:
+                if item["kind"] == "audience":
+                    found += _members(self._people(flow, item["id"]), _wanted(flow))
         return found
 
     @staticmethod

@@ -26,7 +26,7 @@ from audience_onboarding.errors import AudienceOnboardingError
 from audience_onboarding.http import forget_clients
 from audience_onboarding.orchestration.ensure import open_intent
 from scripts.local_stack import Sandbox
-from tests.chaos.faults import Fault
+from tests.chaos.faults import SLOW, Fault
 from tests.chaos.flows import STATE, Flow, Step, dags_of, in_folder
 from tests.chaos.judging import (
     DOUBLED,
@@ -118,7 +118,7 @@ class Stage:
         self.sandbox = sandbox
         self.root = root
         self.judge = Judge(sandbox)
-        self.time = VirtualTime(limit=LONGEST, meanwhile=self._vendors_work)
+        self.time = VirtualTime(limit=LONGEST, meanwhile=self._while_one_sleeps)
         info = sandbox.info
         self.watch = Watch(
             forbidden(
@@ -154,6 +154,13 @@ class Stage:
             if _monotonic() > end:
                 raise AssertionError("a call has no end")
         self._vendors_work()
+
+    def _while_one_sleeps(self, seconds: float) -> None:
+        """Let happen what would: a call that is held up takes its real time, and sleeping here takes none."""
+        if seconds > SLOW:
+            self.let_it_settle()
+        else:
+            self._vendors_work()
 
     def _vendors_work(self) -> None:
         """Let the vendors do all that they have to do: so a wait looks as often on each machine."""
@@ -238,15 +245,31 @@ class Stage:
             verdict,
             may_be_unclear=any(item.fault.leaves_unclear for item in plan),
             must_heal=len(plan) == 1 and plan[0].fault.heals,
+            is_settled=not any(item.fault.arrives_late for item in plan),
         )
 
     def _follow_up(
-        self, flow: Flow, run: Run, verdict: Verdict, *, may_be_unclear: bool, must_heal: bool = True
+        self,
+        flow: Flow,
+        run: Run,
+        verdict: Verdict,
+        *,
+        may_be_unclear: bool,
+        must_heal: bool = True,
+        is_settled: bool = True,
     ) -> None:
-        """Judge the disturbed run, mend it, run the day once more, and look for leaks; see :meth:`_judge_end`."""
+        """Judge the disturbed run, mend it, run the day once more, and look for leaks.
+
+        :param may_be_unclear: whether what was disturbed may have been carried out all the same.
+        :param must_heal: whether the run has to be through without a person, unless it is unclear.
+        :param is_settled: whether nothing of it can arrive when the run is over.
+        """
         world = run.world
         self.let_it_settle()
-        self._judge_end(flow, run, verdict, may_be_unclear=may_be_unclear, must_heal=must_heal)
+        verdict.violations += self.judge.violations(
+            flow, is_finished=run.is_successful, is_settled=is_settled
+        )
+        self._judge_end(run, verdict, may_be_unclear=may_be_unclear, must_heal=must_heal)
         self._mend(flow, world, run, verdict)
         if run.is_successful:
             self._again(flow, world, verdict)
@@ -254,15 +277,8 @@ class Stage:
         if verdict.violations:
             verdict.detail = self.log[-6000:]
 
-    def _judge_end(
-        self, flow: Flow, run: Run, verdict: Verdict, *, may_be_unclear: bool, must_heal: bool
-    ) -> None:
-        """Judge the disturbed run.
-
-        :param may_be_unclear: whether what was disturbed may have been carried out all the same.
-        :param must_heal: whether it has to be through without a person, unless it is unclear.
-        """
-        verdict.violations += self.judge.violations(flow, is_finished=run.is_successful)
+    def _judge_end(self, run: Run, verdict: Verdict, *, may_be_unclear: bool, must_heal: bool) -> None:
+        """Judge what the disturbed run has told a person."""
         for failure in run.failures:
             verdict.errors.append(_told(failure))
             verdict.messages.append(_short(failure))

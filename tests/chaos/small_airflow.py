@@ -57,10 +57,10 @@ class VirtualTime:
     :ivar slept: seconds that were slept since :meth:`start`.
     """
 
-    def __init__(self, *, limit: float, meanwhile: Callable[[], object]) -> None:
+    def __init__(self, *, limit: float, meanwhile: Callable[[float], object]) -> None:
         """
         :param limit: seconds that a schedule may sleep in all.
-        :param meanwhile: what the rest of the world does while somebody sleeps.
+        :param meanwhile: what the rest of the world does while somebody sleeps for so many seconds.
         """
         self.slept = 0.0
         self._meanwhile = meanwhile
@@ -107,13 +107,13 @@ class VirtualTime:
 
     def sleep(self, seconds: float) -> None:
         """What ``time.sleep`` is."""
-        self._meanwhile()
+        self._meanwhile(seconds)
         self.advance(seconds)
 
     async def async_sleep(self, delay: float, result: Any = None) -> Any:
         """What ``asyncio.sleep`` is."""
         await _REAL_ASYNC_SLEEP(0)
-        self._meanwhile()
+        self._meanwhile(delay)
         self.advance(delay)
         return result
 
