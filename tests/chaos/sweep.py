@@ -263,7 +263,11 @@ def run(flows: Sequence[Flow], *, schedules: int, seed: int, jobs: int, folder: 
     for number, share in enumerate(shares):
         (folder / f"tasks-{number}.json").write_text(json.dumps([asdict(task) for task in share]))
         children.append(_start(folder, number))
-    _watch(children, folder, len(tasks), jobs)
+    try:
+        _watch(children, folder, len(tasks), jobs)
+    finally:
+        for child in children:
+            child.terminate()
     verdicts = [
         json.loads(line)
         for number in range(jobs)
@@ -298,8 +302,6 @@ def _watch(children: Iterable[subprocess.Popen[bytes]], folder: Path, count: int
                 continue
             waiting.remove(child)
             if child.returncode:
-                for other in waiting:
-                    other.terminate()
                 logs = [(folder / f"worker-{number}.log").read_text()[-3000:] for number in range(jobs)]
                 raise SystemExit("A worker has failed:\n" + "\n".join(logs))
         if time.monotonic() - told >= 10:
