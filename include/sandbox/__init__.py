@@ -6,17 +6,17 @@ side may import the other: the sandbox is only worth having while it can disagre
 Run it with ``python include/sandbox``, or inside a test with :func:`running_sandbox`.
 """
 
-from sandbox.clock import Clock, ManualClock, SystemClock
+from sandbox.clock import Clock, ManualClock, MovableClock
 from sandbox.runtime import Sandbox, SandboxHandle, SandboxStartError, running_sandbox
 from sandbox.settings import SandboxSettings
 
 __all__ = [
     "Clock",
     "ManualClock",
+    "MovableClock",
     "Sandbox",
     "SandboxHandle",
     "SandboxSettings",
     "SandboxStartError",
-    "SystemClock",
     "running_sandbox",
 ]

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, HTTPException, Query
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from sandbox.bucket import Bucket
-from sandbox.clock import Clock, iso
+from sandbox.clock import Clock, MovableClock, iso
 from sandbox.journal import ApiCall, Journal, ObjectEvent, S3Request, Summary
 from sandbox.settings import SettingsStore, StartOnlySettingError
 
@@ -59,6 +59,20 @@ class BucketContents(BaseModel):
     open_uploads: list[UnfinishedUpload]
 
 
+class Moment(BaseModel):
+    """Body of POST /_sandbox/clock."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    at: AwareDatetime
+
+
+class Time(BaseModel):
+    """Answer of GET and POST /_sandbox/clock."""
+
+    time: str
+
+
 class Expired(BaseModel):
     """Answer of POST /_sandbox/expire-sessions."""
 
@@ -87,6 +101,18 @@ def build_admin(
     @router.get("/health")
     def health() -> Health:
         return Health(time=iso(clock.now()), vendors=[vendor.name for vendor in vendors], bucket=bucket.name)
+
+    @router.get("/clock")
+    def read_clock() -> Time:
+        return Time(time=iso(clock.now()))
+
+    @router.post("/clock")
+    def put_clock(moment: Moment) -> Time:
+        if not isinstance(clock, MovableClock):
+            raise HTTPException(409, "this sandbox was given a clock of its own")
+        clock.put(moment.at)
+        wake()
+        return Time(time=iso(clock.now()))
 
     @router.get("/journal")
     def read_journal(

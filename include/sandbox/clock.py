@@ -15,12 +15,23 @@ class Clock(Protocol):
         ...
 
 
-class SystemClock:
-    """The machine's clock."""
+class MovableClock:
+    """The machine's clock, put forward or back; it goes on from there."""
+
+    def __init__(self) -> None:
+        self._offset = timedelta()
 
     def now(self) -> datetime:
         """Return the current time in UTC."""
-        return datetime.now(timezone.utc)
+        return datetime.now(timezone.utc) + self._offset
+
+    def put(self, moment: datetime) -> None:
+        """Let it be ``moment``, an aware one, now."""
+        self._offset = moment - datetime.now(timezone.utc)
+
+    def reset(self) -> None:
+        """Go with the machine again."""
+        self._offset = timedelta()
 
 
 class ManualClock:

@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from sandbox.admin import build_admin
 from sandbox.app import create_app
 from sandbox.bucket import Bucket, BucketWatcher
-from sandbox.clock import Clock, SystemClock
+from sandbox.clock import Clock, MovableClock
 from sandbox.commbox import MOUNT as COMMBOX_MOUNT
 from sandbox.commbox.vendor import build_commbox
 from sandbox.digital_audience.vendor import build_digital_audience
@@ -75,7 +75,7 @@ class Sandbox:
 
     def __init__(self, settings: SandboxSettings | None = None, *, clock: Clock | None = None) -> None:
         self.settings = SettingsStore(settings or SandboxSettings())
-        self.clock: Clock = clock or SystemClock()
+        self.clock: Clock = clock or MovableClock()
         self.journal = Journal(self.clock, self.settings.current.journal_limit)
         self.faults = FaultBook(Exchanges(self.clock, self.settings.current.journal_limit))
         self._undo = ExitStack()
@@ -122,6 +122,8 @@ class Sandbox:
                 watcher.forget()
                 empty_bucket(name)
             self.settings.reset()
+            if isinstance(self.clock, MovableClock):
+                self.clock.reset()
             self.journal.clear()
             self.faults.exchanges.clear()
         worker.wake()

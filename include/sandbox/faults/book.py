@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from sandbox.clock import SystemClock
+from sandbox.clock import MovableClock
 from sandbox.exchanges import Exchange, Exchanges
 from sandbox.faults.orders import S3, FaultLine, FaultOrder
 from sandbox.journal import FaultNote
@@ -101,7 +101,7 @@ class FaultBook:
     """All orders not yet carried out. Thread-safe."""
 
     def __init__(self, exchanges: Exchanges | None = None) -> None:
-        self.exchanges = exchanges or Exchanges(SystemClock(), 1000)
+        self.exchanges = exchanges or Exchanges(MovableClock(), 1000)
         self.doors: dict[str, Door] = {}
         self._faults: list[Fault] = []
         self._next_id = 1

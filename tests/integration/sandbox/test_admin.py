@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+from datetime import datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 import requests
@@ -228,6 +230,28 @@ def test_it_stops_while_faults_go_on() -> None:
         Running(handle.ready_info()).fanfare().audience()
 
 
+def test_the_clock_is_put_forward_and_back(sandbox: Running) -> None:
+    sandbox.settings(processing_delay=3600, scan_interval=0.02)
+    caller = sandbox.login()
+    audience = caller.audience()
+    sandbox.upload(audience, emails("a"))
+    wait_for(lambda: caller.load(audience)["audienceState"] == "PROCESSING")
+    now = datetime.now(timezone.utc)
+    later = (now + timedelta(days=30)).replace(microsecond=0)
+    answer = requests.post(f"{sandbox.api}/_sandbox/clock", json={"at": later.isoformat()}, timeout=TIMEOUT)
+    assert answer.json()["time"] >= later.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    wait_for(lambda: sandbox.login().load(audience)["audienceState"] == "READY")
+    assert sandbox.admin("clock")["time"][:10] == later.date().isoformat()
+    requests.post(f"{sandbox.api}/_sandbox/reset", timeout=TIMEOUT)
+    assert sandbox.admin("clock")["time"] < (now + timedelta(days=1)).isoformat()
+
+
+@pytest.mark.parametrize("body", [{"at": "2040-03-01T03:00:00"}, {"at": "tomorrow"}, {}, {"days": 3}])
+def test_a_clock_needs_a_moment_with_a_time_zone(sandbox: Running, body: dict[str, Any]) -> None:
+    answer = requests.post(f"{sandbox.api}/_sandbox/clock", json=body, timeout=TIMEOUT)
+    assert answer.status_code == 422
+
+
 def test_in_process_with_a_clock_of_one_s_own() -> None:
     clock = ManualClock()
     settings = SandboxSettings(bucket="in-process", scan_interval=0.02, processing_delay=3600)
@@ -236,6 +260,10 @@ def test_in_process_with_a_clock_of_one_s_own() -> None:
         caller = running.login()
         audience = caller.audience()
         assert caller.load(audience)["created"] == "2025-12-15T11:36:16.489708Z"
+        answer = requests.post(
+            f"{handle.api_url}/_sandbox/clock", json={"at": "2040-03-01T03:00:00Z"}, timeout=TIMEOUT
+        )
+        assert answer.status_code == 409
         running.upload(audience, emails("a"))
         wait_for(lambda: caller.load(audience)["audienceState"] == "PROCESSING")
         clock.advance(3599)
