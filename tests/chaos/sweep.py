@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from scripts.local_stack import PROJECT, Sandbox
-from tests.chaos.faults import FAULTS, Exchange, fault_called, fitting
+from tests.chaos.faults import FAULTS, Exchange, Fault, fault_called, fitting
 from tests.chaos.flows import FLOWS, Flow, flow_called
 from tests.chaos.judging import KINDS
 from tests.chaos.kills import KillStage
@@ -148,12 +148,22 @@ def random_tasks(exchanges: dict[str, list[Exchange]], *, seed: int) -> Iterator
         chosen = random.Random(f"{seed}:{number}")
         number += 1
         name = chosen.choice(names)
-        last = max(item.number for item in exchanges[name])
+        last = exchanges[name][-1].number
         count = chosen.randint(1, MOST_FAULTS)
         places = sorted(chosen.sample(range(1, last + SLACK + 1), count))
-        platform = flow_called(name).platform
-        possible = [fault for fault in FAULTS if not fault.vendors or platform in fault.vendors]
-        yield Task(name, tuple((place, chosen.choice(possible).name) for place in places))
+        yield Task(
+            name, tuple((place, chosen.choice(_possible(name, exchanges, place)).name) for place in places)
+        )
+
+
+def _possible(name: str, exchanges: dict[str, list[Exchange]], place: int) -> list[Fault]:
+    """What can go wrong at an exchange; any fault of the platform at one that only comes of another disturbance."""
+    there = [item for item in exchanges[name] if item.number <= place]
+    if there and place <= exchanges[name][-1].number:
+        # One that is not listed is the look before it once more.
+        return list(fitting(there[-1]))
+    platform = flow_called(name).platform
+    return [fault for fault in FAULTS if not fault.vendors or platform in fault.vendors]
 
 
 def play(task: Task, stage: Stage) -> Verdict:
