@@ -101,6 +101,11 @@ class VirtualTime:
         if self.slept > self._limit:
             raise HangError(f"{self.slept:.0f} seconds were slept")
 
+    def move_to(self, moment: datetime) -> None:
+        """Let it be another moment, and count from here."""
+        self._traveller.move_to(moment)
+        self.slept = 0.0
+
     def monotonic(self) -> float:
         """What ``time.monotonic`` is."""
         return _REAL_MONOTONIC() + self.slept
