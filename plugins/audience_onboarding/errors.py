@@ -9,6 +9,7 @@ None ever carries a request or response body, a row of a source file, a credenti
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 from typing import Any, ClassVar
 
@@ -264,6 +265,17 @@ class NothingToSettleError(TerminalError):
 
 
 class DefinitionError(TerminalError):
-    """An audience definition is wrong."""
+    """An audience definition is wrong.
+
+    :param problems: all that is wrong, one record each, see :mod:`.definitions.problems`.
+    """
 
     usual_next_step = "Correct the file; its DAGs appear at Airflow's next look at it"
+
+    def __init__(self, *, problems: Sequence[Any] = (), **kwargs: Any) -> None:
+        self.problems = tuple(problems)
+        super().__init__(**kwargs)
+
+    def _message(self) -> str:
+        message = super()._message()
+        return "\n".join([message, *(f"  {problem}" for problem in self.problems)])

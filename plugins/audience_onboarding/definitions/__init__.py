@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from audience_onboarding.definitions.files import (
-    BrokenDefinition,
     definitions_folder,
+    problems_of,
     read_definition,
     read_definitions,
 )
+from audience_onboarding.definitions.folder import BrokenDefinition
 from audience_onboarding.definitions.models import AudienceDefinition, Schedule, Source
+from audience_onboarding.definitions.problems import Problem
 
 __all__ = [
     "AudienceDefinition",
     "BrokenDefinition",
+    "Problem",
     "Schedule",
     "Source",
     "definitions_folder",
+    "problems_of",
     "read_definition",
     "read_definitions",
 ]

@@ -3,56 +3,33 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
 
-import yaml
-from pydantic import BaseModel, ValidationError
-
-from audience_onboarding.definitions.models import AudienceDefinition, is_key
+from audience_onboarding.definitions.folder import (
+    DEFAULTS,
+    SUFFIXES,
+    BrokenDefinition,
+    Folder,
+    broken,
+)
+from audience_onboarding.definitions.models import AudienceDefinition
+from audience_onboarding.definitions.problems import (
+    Place,
+    Problem,
+    in_environment,
+    in_order,
+    nearest,
+    problem_at,
+)
 from audience_onboarding.errors import DefinitionError
-from audience_onboarding.platforms import PLATFORMS, part_of
-
-if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
 
 FOLDER_VARIABLE = "AUDIENCE_ONBOARDING_DEFINITIONS"
 """Environment variable that names another folder of definitions, for teams that keep theirs in another place."""
 
-_BaseLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-class _Loader(_BaseLoader):  # type: ignore[misc]
-    """A safe loader that does not pass over a field which is given twice."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        seen = set()
-        for key, _ in node.value:
-            name = self.construct_object(key, deep=deep)
-            if not isinstance(name, str):
-                raise yaml.constructor.ConstructorError(
-                    None, None, "the name of a field is text", key.start_mark
-                )
-            if name in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"{name!r} is given twice", key.start_mark
-                )
-            seen.add(name)
-        return super().construct_mapping(node, deep=deep)
-
-
-SUFFIXES = (".yaml", ".yml")
-
-
-@dataclass(frozen=True)
-class BrokenDefinition:
-    """A file that is no definition."""
-
-    path: Path
-    error: DefinitionError
+ENVIRONMENT_VARIABLE = "AUDIENCE_ONBOARDING_ENVIRONMENT"
+"""Environment variable that chooses one of the ``environments`` of the definitions; none where it is not set."""
 
 
 def definitions_folder(project: Path) -> Path:
@@ -63,93 +40,122 @@ def definitions_folder(project: Path) -> Path:
     return Path(os.environ.get(FOLDER_VARIABLE) or project / "include" / "audiences")
 
 
+def chosen_environment() -> str | None:
+    """The environment that is chosen for this process, ``None`` if none is."""
+    return os.environ.get(ENVIRONMENT_VARIABLE, "").strip() or None
+
+
 def read_definitions(
     folder: Path, *, only: str | None = None
 ) -> Iterator[AudienceDefinition | BrokenDefinition]:
-    """Read all definitions of a folder, by name.
+    """Read all definitions of a folder, by name, in the environment that is chosen.
 
-    :param only: read the one file of this key.
+    Of several that would share one audience at the vendor, none is good. If ``_defaults.yaml`` is broken, none is good
+    either, and it comes first.
+
+    :param only: read the one file of this key. It is not compared with the others.
     """
     if not folder.is_dir():
-        error = DefinitionError(
-            what=f"The folder of the definitions is not there: {folder}",
-            next_step=f"Create it, or correct the environment variable {FOLDER_VARIABLE}",
-        )
-        yield BrokenDefinition(folder, error)
+        yield from _not_there(folder)
         return
-    for path in sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES):
-        if path.name.startswith(("_", ".")) or only not in (None, path.stem):
-            continue
-        try:
-            yield read_definition(path)
-        except DefinitionError as error:
-            yield BrokenDefinition(path, error)
+    paths = [path for path in files_of(folder) if only in (None, path.stem)]
+    yield from _in_environment(Folder(folder, paths), chosen_environment(), is_whole=only is None)
 
 
 def read_definition(path: Path) -> AudienceDefinition:
-    """Read one definition.
+    """Read one definition, with the defaults of its folder, in the environment that is chosen.
 
-    :raises DefinitionError: the file cannot be read, is not YAML, or not a definition; names file and fields.
+    :raises DefinitionError: the file cannot be read, is not YAML, or not a definition; names file, lines and fields.
     """
-    if not is_key(path.stem):
-        raise DefinitionError(
-            what=f"{path.name} is no name for a definition",
-            where=str(path),
-            next_step="Use lower-case letters, digits and underscores: it becomes part of DAG ids",
-        )
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a safe loader
-    except (OSError, UnicodeDecodeError) as error:
-        raise DefinitionError(
-            what=f"{path.name} cannot be read", where=str(path), why=type(error).__name__
-        ) from None
-    except (yaml.YAMLError, ValueError, OverflowError) as error:
-        # A ValueError comes from a date that is none, such as 2026-02-30.
-        raise DefinitionError(
-            what=f"{path.name} is not YAML", where=str(path), why=" ".join(str(error).split())
-        ) from None
-    if not isinstance(content, dict):
-        raise DefinitionError(what=f"{path.name} holds no definition", where=str(path))
-    if "key" in content:
-        raise DefinitionError(
-            what=f"{path.name} has a field 'key'", where=str(path), why="the file's name is the key"
-        )
-    platform = content.get("platform")
-    if platform not in PLATFORMS:
-        raise DefinitionError(
-            what=f"{path.name} is not a valid definition",
-            where=str(path),
-            why=f"platform: {'not given' if platform is None else repr(platform)}; one of {', '.join(PLATFORMS)}",
-        )
-    model: type[AudienceDefinition] = part_of(platform, "definition").DEFINITION
-    try:
-        return model.model_validate({"key": path.stem, **content})
-    except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(str(part) for part in item['loc']) or 'definition'}: "
-            f"{item['msg'].removeprefix('Value error, ')}{_meant(model, item)}"
-            for item in error.errors(include_url=False)
-        )
-        raise DefinitionError(
-            what=f"{path.name} is not a valid definition", where=str(path), why=problems
-        ) from None
+    item = next(_in_environment(Folder(path.parent, [path]), chosen_environment(), is_whole=False))
+    if isinstance(item, BrokenDefinition):
+        raise item.error
+    return item
 
 
-def _meant(model: type[BaseModel], problem: ErrorDetails) -> str:
-    """The field that was probably meant by one that is not known."""
-    if problem["type"] != "extra_forbidden":
-        return ""
-    *folders, name = problem["loc"]
-    here: type[BaseModel] | None = model
-    for part in folders:
-        if isinstance(part, str) and here is not None:
-            field = here.model_fields.get(part)
-            here = _model_in(field.annotation) if field else None
-    close = get_close_matches(str(name), here.model_fields if here else (), n=1)
-    return f"; did you mean '{close[0]}'?" if close else ""
+@dataclass(frozen=True)
+class Checked:
+    """What became of checking a folder.
+
+    :param definitions: the good ones, in the environment that is chosen.
+    :param problems: all there are, in all environments, by file and line.
+    :param keys: of all files, also the broken ones.
+    """
+
+    definitions: tuple[AudienceDefinition, ...]
+    problems: tuple[Problem, ...]
+    keys: tuple[str, ...]
 
 
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type):
-        return annotation if issubclass(annotation, BaseModel) else None
-    return next(filter(None, map(_model_in, get_args(annotation))), None)
+def check_folder(path: Path, *, environment: str | None) -> Checked:
+    """Read all definitions of a folder, in each environment that any of them knows.
+
+    :param environment: the one that is chosen.
+    """
+    if not path.is_dir():
+        return Checked((), tuple(problems_of(_not_there(path))), ())
+    folder = Folder(path, files_of(path))
+    items = list(_in_environment(folder, environment))
+    problems = problems_of(items)
+    for other in folder.environments:
+        if other != environment:
+            problems += in_environment(problems_of(folder.read(other, is_whole=True)), other)
+    return Checked(
+        definitions=tuple(item for item in items if isinstance(item, AudienceDefinition)),
+        problems=tuple(in_order(problems)),
+        keys=tuple(file.stem for file in folder.paths),
+    )
+
+
+def problems_of(items: Iterable[AudienceDefinition | BrokenDefinition]) -> list[Problem]:
+    """The problems of those that are broken, each once."""
+    return in_order(
+        problem for item in items if isinstance(item, BrokenDefinition) for problem in item.error.problems
+    )
+
+
+def files_of(folder: Path) -> list[Path]:
+    """The files of a folder that are definitions by their names, in their order."""
+    return sorted(
+        path for path in folder.iterdir() if path.suffix in SUFFIXES and not path.name.startswith((".", "_"))
+    )
+
+
+def _not_there(path: Path) -> list[BrokenDefinition]:
+    error = DefinitionError(
+        what=f"The folder of the definitions is not there: {path}",
+        next_step=f"Create it, or correct the environment variable {FOLDER_VARIABLE}",
+        problems=(problem_at(Place(str(path)), "the folder of the definitions is not there"),),
+    )
+    return [BrokenDefinition(path, error)]
+
+
+def _in_environment(
+    folder: Folder, environment: str | None, *, is_whole: bool = True
+) -> Iterator[AudienceDefinition | BrokenDefinition]:
+    unknown = _unknown_environment(folder, environment) if environment is not None else ()
+    yield from unknown or folder.read(environment, is_whole=is_whole)
+
+
+def _unknown_environment(folder: Folder, environment: str) -> Sequence[BrokenDefinition]:
+    """An environment that no file knows is a typo: what it was set for would not be applied."""
+    if environment in folder.environments:
+        return ()
+    # One that was read alone need not know what another one does.
+    known = Folder(folder.path, files_of(folder.path)).environments
+    if environment in known:
+        return ()
+    return (
+        broken(
+            folder.path,
+            [
+                problem_at(
+                    Place(ENVIRONMENT_VARIABLE),
+                    f"no definition, and not {DEFAULTS}, knows this environment"
+                    + ("" if known else "; none of them has 'environments'"),
+                    allowed=known,
+                    meant=nearest(environment, known),
+                )
+            ],
+        ),
+    )

@@ -7,8 +7,10 @@ import string
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import date
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
+from zoneinfo import available_timezones
 
 import pendulum
 from pydantic import (
@@ -18,6 +20,7 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
@@ -63,7 +66,11 @@ def _part_of_the_whole(value: float) -> float:
     return value
 
 
-Share = Annotated[float, AfterValidator(_part_of_the_whole)]
+Share = Annotated[
+    float,
+    AfterValidator(_part_of_the_whole),
+    WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1}),
+]
 
 Tag = Annotated[str, Field(min_length=1, max_length=100)]
 """Airflow refuses a DAG with a longer one."""
@@ -73,7 +80,12 @@ def _as_text(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-RemoteId = Annotated[str, BeforeValidator(_as_text), Field(pattern=r"^[A-Za-z0-9_-]{1,200}$")]
+RemoteId = Annotated[
+    str,
+    BeforeValidator(_as_text),
+    Field(pattern=r"^[A-Za-z0-9_-]{1,200}$"),
+    WithJsonSchema({"type": ["string", "integer"], "pattern": r"^[A-Za-z0-9_-]{1,200}$"}),
+]
 """An id that is text; YAML takes one of digits for a number."""
 
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
@@ -102,6 +114,9 @@ class Model(BaseModel):
     """The base of all parts of a definition: no unknown fields, no changes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+
+    null_is_a_value: ClassVar[bool] = False
+    """Whether ``null`` means something of its own in its fields, and does not only take a default away."""
 
 
 def _named(names: Iterable[str]) -> str:
@@ -158,7 +173,7 @@ def _by_name(value: Any) -> Any:
     return value
 
 
-ColumnOf = Annotated[Column | None, BeforeValidator(_by_name)]
+ColumnOf = Annotated[Column | None, BeforeValidator(_by_name, json_schema_input_type=str | Column | None)]
 """``E-mail``, or ``{column: E-mail, hashed: true}``."""
 
 
@@ -340,6 +355,8 @@ class OutputFile(Model):
 class GuardLimits(Model):
     """What has to hold before anything is sent, see :class:`..crm.guards.Guards`. ``null`` turns a guard off."""
 
+    null_is_a_value: ClassVar[bool] = True
+
     min_rows: Annotated[int, Field(ge=1)] | None = 1
     """Rows to send at least."""
     max_shrink: Share | None = None
@@ -435,7 +452,11 @@ class Schedule(Model):
         try:
             pendulum.timezone(value)
         except Exception:
-            raise ValueError("not a time zone of the tz database, for example Europe/Amsterdam") from None
+            close = get_close_matches(value, available_timezones(), n=1)
+            raise ValueError(
+                "not a time zone of the tz database, for example Europe/Amsterdam"
+                + (f"; did you mean '{close[0]}'?" if close else "")
+            ) from None
         return value
 
     @field_validator("cron")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 from airflow.sdk import DAG, get_parsing_context
@@ -12,9 +10,12 @@ from airflow.sdk import DAG, get_parsing_context
 from audience_onboarding.definitions import (
     AudienceDefinition,
     BrokenDefinition,
+    Problem,
     definitions_folder,
+    problems_of,
     read_definitions,
 )
+from audience_onboarding.definitions.problems import in_order
 from audience_onboarding.digital_audience.definition import DigitalAudienceDefinition
 from audience_onboarding.errors import DefinitionError
 from audience_onboarding.pipelines.activate import build_activation_dag
@@ -75,55 +76,36 @@ def check_definitions(project: Path) -> None:
     :raises DefinitionError: names every broken file with its problems.
     """
     folder = definitions_folder(project)
-    problems = []
-    for item in _all(folder):
+    broken, problems = set(), []
+    for item in read_definitions(folder):
         if isinstance(item, BrokenDefinition):
-            problems.append(str(item.error))
+            broken.add(item.path)
+            problems += problems_of([item])
             continue
         try:
             _dags_of(item, folder, auto_register=False)
         except Exception as error:
-            problems.append(f"{item.key}: {type(error).__name__}: {error}")
-    if problems:
+            broken.add(folder / item.key)
+            problems.append(
+                Problem(f"{item.key}.yaml", None, None, "", message=f"{type(error).__name__}: {error}")
+            )
+    if broken:
         raise DefinitionError(
-            what=f"{len(problems)} audience definitions are broken; their DAGs are missing",
-            why=" | ".join(problems),
+            what=f"{len(broken)} audience definitions are broken; their DAGs are missing",
+            problems=in_order(problems),
         )
 
 
 def _good(folder: Path, *, only: str | None = None) -> list[AudienceDefinition]:
     good = []
     # One alone is not compared with the others: a DAG that should not be there has no tasks that run.
-    for item in _all(folder) if only is None else read_definitions(folder, only=only):
-        if isinstance(item, BrokenDefinition):
-            log.error("Skipping %s: %s", item.path.name, item.error)
-        else:
+    for item in read_definitions(folder, only=only):
+        if not isinstance(item, BrokenDefinition):
             good.append(item)
+        elif item.error.problems:
+            # One without problems of its own is broken by the defaults, which is said once.
+            log.error("Skipping %s: %s", item.path.name, item.error)
     return good
-
-
-def _all(folder: Path) -> Iterator[AudienceDefinition | BrokenDefinition]:
-    """All definitions; of several that would share one audience at the vendor, none is good."""
-    items = list(read_definitions(folder))
-    names = Counter(_name_at_vendor(item) for item in items if isinstance(item, AudienceDefinition))
-    for item in items:
-        name = _name_at_vendor(item) if isinstance(item, AudienceDefinition) else None
-        if isinstance(item, AudienceDefinition) and name and names[name] > 1:
-            error = DefinitionError(
-                what=f"{item.key} is not the only definition of an audience called {item.name!r}",
-                where=f"{item.platform}, connection {item.connection}",
-                why="the audience is found by its name, so each would overwrite what the other has sent",
-                next_step="Give each a name of its own",
-            )
-            yield BrokenDefinition(folder / f"{item.key}.yaml", error)
-        else:
-            yield item
-
-
-def _name_at_vendor(definition: AudienceDefinition) -> tuple[str, str, str] | None:
-    if not definition.found_by_name or definition.id is not None:
-        return None
-    return definition.platform, definition.connection, definition.name
 
 
 def _key_of(dag_id: str | None) -> str | None:

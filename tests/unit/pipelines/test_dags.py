@@ -100,8 +100,11 @@ def test_of_several_definitions_of_one_audience_none_is_good(folder: Path) -> No
         check_definitions(PROJECT)
     message = str(caught.value)
     assert "2 audience definitions are broken" in message
-    assert "one is not the only definition of an audience called 'Service alerts'" in message
-    assert "two is not the only definition of an audience called 'Service alerts'" in message
+    for key in ("one", "two"):
+        assert (
+            f"{key}.yaml:2: name: is not the only definition of an audience called 'Service alerts'"
+            in message
+        )
     assert "commbox, connection commbox_default" in message
     assert "three" not in message
 
@@ -209,5 +212,5 @@ def test_a_builder_that_fails_takes_only_its_own_dags_and_is_shown(
     monkeypatch.setattr(dags, "build_onboarding_dag", fails_for_one)
 
     assert set(audience_dags(PROJECT)) == {"onboard_quiet"}
-    with pytest.raises(DefinitionError, match=r"newsletter: RuntimeError: Airflow does not like it"):
+    with pytest.raises(DefinitionError, match=r"newsletter\.yaml: RuntimeError: Airflow does not like it"):
         check_definitions(PROJECT)

@@ -1,0 +1,402 @@
+"""What definitions inherit, and what differs from environment to environment."""
+
+# ruff: noqa: E501 - a message stands on one line here, as it is printed
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from audience_onboarding.definitions import (
+    AudienceDefinition,
+    BrokenDefinition,
+    read_definition,
+    read_definitions,
+)
+from audience_onboarding.definitions.files import check_folder
+from audience_onboarding.digital_audience.definition import DigitalAudienceDefinition
+from audience_onboarding.errors import DefinitionError
+
+NEWS = """\
+platform: digital_audience
+name: News
+campaign: {name: Always-on}
+source: {path: "crm/{load_date}.csv", columns: {email: E-mail}}
+"""
+ALERTS = """\
+platform: commbox
+name: Alerts
+source: {path: "crm/{load_date}.csv", columns: {phone: Phone}}
+"""
+OWNER = "owner: crm-team\n"
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AUDIENCE_ONBOARDING_ENVIRONMENT", raising=False)
+
+
+def choose(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("AUDIENCE_ONBOARDING_ENVIRONMENT", name)
+
+
+def folder_of(path: Path, **files: str) -> Path:
+    for name, text in files.items():
+        (path / f"{name}.yaml").write_text(text, encoding="utf-8")
+    return path
+
+
+def said(path: Path, environment: str | None = None) -> list[str]:
+    return list(map(str, check_folder(path, environment=environment).problems))
+
+
+def news(path: Path) -> DigitalAudienceDefinition:
+    definition = read_definition(path / "news.yaml")
+    assert isinstance(definition, DigitalAudienceDefinition)
+    return definition
+
+
+# --- defaults -------------------------------------------------------------------------------------------------
+
+
+def test_all_inherit_and_each_may_say_otherwise(tmp_path: Path) -> None:
+    folder_of(
+        tmp_path,
+        _defaults="owner: crm-team\nretries: 7\ntags: [crm, nl]\nwait: {poll_seconds: 5, timeout_hours: 1}\n",
+        news=NEWS + "tags: [mail]\nwait: {timeout_hours: 2}\n",
+        alerts=ALERTS + "allow_raw: true\nowner: service-team\n",
+    )
+
+    alerts, mail = read_definitions(tmp_path)
+
+    assert isinstance(alerts, AudienceDefinition)
+    assert isinstance(mail, AudienceDefinition)
+    assert (alerts.owner, alerts.retries, alerts.tags) == ("service-team", 7, ("crm", "nl"))
+    assert (mail.owner, mail.retries, mail.tags) == ("crm-team", 7, ("mail",))
+    assert (mail.wait.poll_seconds, mail.wait.timeout_hours) == (5, 2)
+
+
+def test_one_platform_may_have_defaults_of_its_own(tmp_path: Path) -> None:
+    folder_of(
+        tmp_path,
+        _defaults=OWNER + "retries: 1\nplatforms:\n  commbox: {allow_raw: true, retries: 2}\n"
+        "  digital_audience:\n    upload: {bucket: b}\n",
+        news=NEWS,
+        alerts=ALERTS,
+    )
+
+    assert said(tmp_path) == []
+    assert read_definition(tmp_path / "alerts.yaml").retries == 2
+    assert (news(tmp_path).retries, news(tmp_path).upload.bucket) == (1, "b")
+
+
+def test_null_takes_a_default_away(tmp_path: Path) -> None:
+    defaults = (
+        OWNER + "retries: 7\nschedule: {cron: '@daily', start: 2026-11-16}\nsource: {aws_connection: s3}\n"
+    )
+    query = NEWS.replace(
+        'path: "crm/{load_date}.csv"', "aws_connection: null, query: SELECT 1, connection: db"
+    )
+    folder_of(tmp_path, _defaults=defaults, news=query + "schedule: null\nretries: null\n")
+
+    assert said(tmp_path) == []
+    assert news(tmp_path).schedule is None
+    assert news(tmp_path).retries == 3
+
+
+def test_null_in_a_guard_turns_it_off_all_the_same(tmp_path: Path) -> None:
+    folder_of(
+        tmp_path,
+        _defaults=OWNER + "guards: {max_shrink: 0.2, min_rows: 50}\n",
+        news=NEWS + "guards: {max_shrink: null}\n",
+    )
+
+    guards = news(tmp_path).guards.guards()
+
+    assert (guards.max_shrink, guards.min_rows) == (None, 50)
+
+
+def test_a_default_may_complete_what_is_required(tmp_path: Path) -> None:
+    folder_of(
+        tmp_path,
+        _defaults=OWNER
+        + "source: {path: 'crm/{load_date}.csv'}\nplatforms: {digital_audience: {campaign: {id: 5}}}\n",
+        news="platform: digital_audience\nname: News\nsource: {columns: {email: E}}\n",
+    )
+
+    assert said(tmp_path) == []
+    assert news(tmp_path).source.path == "crm/{load_date}.csv"
+
+
+def test_a_wrong_value_that_is_inherited_is_told_at_its_line(tmp_path: Path) -> None:
+    # Each by itself is right; Fanfare and CommBox have no such mode together with these.
+    folder_of(
+        tmp_path,
+        _defaults="owner: crm-team\nupload:\n  mode: mirror\n",
+        fans=ALERTS.replace("commbox", "fanfare") + "allow_raw: true\n",
+        more=ALERTS.replace("commbox", "fanfare").replace("Alerts", "More") + "allow_raw: true\n",
+    )
+
+    assert said(tmp_path) == [
+        "_defaults.yaml:3: upload.mode: fanfare has no 'mirror', as its API has no operation that takes people out of a "
+        "list, an import only adds them; allowed is 'opt-in' (inherited by fans.yaml, more.yaml)"
+    ]
+
+
+def test_what_does_not_fit_names_the_default_that_does_not(tmp_path: Path) -> None:
+    folder_of(
+        tmp_path,
+        _defaults=OWNER + "source:\n  delimiter: ';'\n",
+        news=NEWS.replace(".csv", ".parquet").replace("columns", "format: parquet, columns"),
+    )
+
+    assert said(tmp_path) == [
+        "news.yaml:4: source: 'delimiter' has a meaning for CSV files only; 'delimiter' comes from _defaults.yaml:3"
+    ]
+
+
+def test_a_part_of_a_group_that_is_inherited_says_how_to_be_rid_of_it(tmp_path: Path) -> None:
+    folder_of(tmp_path, _defaults=OWNER + "schedule:\n  timezone: Europe/Amsterdam\n", news=NEWS)
+
+    advice = (
+        "missing; give it, or take the inherited group away with 'schedule: null' (inherited by news.yaml)"
+    )
+    assert said(tmp_path) == [
+        f"_defaults.yaml:2: schedule.cron: {advice}",
+        f"_defaults.yaml:2: schedule.start: {advice}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("defaults", "lines"),
+    [
+        ("key: a\n", ["1: key: cannot be inherited: it tells one audience from another"]),
+        ("name: a\n", ["1: name: cannot be inherited: it tells one audience from another"]),
+        ("id: 5\n", ["1: id: cannot be inherited: it tells one audience from another"]),
+        ("platform: fanfare\n", ["1: platform: cannot be inherited: it tells one audience from another"]),
+        (
+            "platforms:\n  fanfare: {id: x}\n",
+            ["2: platforms.fanfare.id: cannot be inherited: it tells one audience from another"],
+        ),
+        (
+            "environments:\n  test:\n    name: x\n",
+            ["3: environments.test.name: cannot be inherited: it tells one audience from another"],
+        ),
+        ("retires: 5\n", ["1: retires: no such field; did you mean 'retries'?"]),
+        ("plattforms: {}\n", ["1: plattforms: no such field; did you mean 'platforms'?"]),
+        (
+            "campaign: {id: 5}\n",
+            ["1: campaign: no such field on all platforms; put it under 'platforms'"],
+        ),
+        (
+            "upload: {second_file_same_day: fail}\n",
+            ["1: upload.second_file_same_day: no such field on all platforms; put it under 'platforms'"],
+        ),
+        (
+            "platforms: {fanfare: {campaign: {id: 5}}}\n",
+            ["1: platforms.fanfare.campaign: no such field here, only on digital_audience"],
+        ),
+        (
+            "platforms: {Fanfare: {}}\n",
+            [
+                "1: platforms.Fanfare: no such platform; allowed is 'commbox', 'digital_audience', 'fanfare'; did you mean "
+                "'fanfare'?"
+            ],
+        ),
+        ("platforms: [fanfare]\n", ["1: platforms: must be a group of fields: names of platforms, each with its defaults"]),
+        ("platforms: {fanfare: yes}\n", ["1: platforms.fanfare: must be a group of fields: defaults of this platform"]),
+        ("retries: -1\nguards:\n  max_shrink: 30%\n", ["1: retries: must be at least 0", "3: guards.max_shrink: must be a number"]),
+        ("environments: {test: {retries: x}}\n", ["1: environments.test.retries: must be a whole number"]),
+        (
+            "environments:\n  test:\n    platforms:\n      commbox: {retries: x}\n",
+            ["4: environments.test.platforms.commbox.retries: must be a whole number"],
+        ),
+        ("a: [\n", ["1: not YAML: a value is missing"]),
+        ("- a\n", ["1: must be a group of fields"]),
+    ],
+)  # fmt: skip
+def test_wrong_defaults_break_all_and_are_told_once(tmp_path: Path, defaults: str, lines: list[str]) -> None:
+    folder_of(tmp_path, _defaults=defaults, news=NEWS + OWNER, alerts=ALERTS + OWNER + "retries: few\n")
+
+    broken = list(read_definitions(tmp_path))
+
+    assert all(isinstance(item, BrokenDefinition) for item in broken)
+    assert len(broken) == 3
+    # What is wrong with a file by itself is told in the same pass; what may come from the defaults is not missed.
+    assert said(tmp_path) == [
+        *(f"_defaults.yaml:{line}" for line in lines),
+        "alerts.yaml:5: retries: must be a whole number",
+    ]
+    with pytest.raises(DefinitionError, match=r"_defaults\.yaml is broken, so no definition of its folder"):
+        news(tmp_path)
+
+
+def test_empty_defaults_are_broken_defaults(tmp_path: Path) -> None:
+    folder_of(tmp_path, _defaults="# nothing yet\n", news=NEWS + OWNER)
+
+    assert said(tmp_path) == ["_defaults.yaml: is empty; a definition is a group of fields"]
+
+
+def test_defaults_of_another_name_are_not_passed_over_in_silence(tmp_path: Path) -> None:
+    folder_of(tmp_path, news=NEWS + OWNER)
+    (tmp_path / "_defaults.yml").write_text(OWNER)
+
+    assert said(tmp_path) == ["_defaults.yml: is not read; call it _defaults.yaml"]
+
+
+# --- environments ---------------------------------------------------------------------------------------------
+
+
+def test_the_environment_is_chosen_by_a_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder_of(
+        tmp_path, news=NEWS + OWNER + "environments:\n  staging: {id: 4, retries: 0}\n  production: {id: 5}\n"
+    )
+
+    assert (news(tmp_path).id, news(tmp_path).retries) == (None, 3)
+    choose(monkeypatch, "staging")
+    assert (news(tmp_path).id, news(tmp_path).retries) == (4, 0)
+    choose(monkeypatch, "production")
+    assert (news(tmp_path).id, news(tmp_path).retries) == (5, 3)
+    choose(monkeypatch, " ")
+    assert news(tmp_path).id is None
+
+
+def test_who_goes_before_whom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Defaults, those of the platform, those of the environment, the definition, its environment: each over the one
+    before."""
+    layers = {
+        "top": "  connection: top\n",
+        "platform": "  connection: platform\n",
+        "environment": "  connection: environment\n",
+        "platform of the environment": "  connection: platform of the environment\n",
+        "definition": "connection: definition\n",
+        "environment of the definition": "connection: environment of the definition\n",
+    }
+    choose(monkeypatch, "staging")
+    given: list[str] = []
+    for name in layers:
+        given.append(name)
+        has = {layer: f"connection: {layer}\n" if layer in given else "retries: 1\n" for layer in layers}
+        folder_of(
+            tmp_path,
+            _defaults=OWNER
+            + has["top"]
+            + "platforms:\n  digital_audience:\n    "
+            + has["platform"]
+            + "environments:\n  staging:\n    "
+            + has["environment"]
+            + "    platforms:\n      digital_audience:\n        "
+            + has["platform of the environment"],
+            news=NEWS
+            + has["definition"]
+            + "environments:\n  staging:\n    "
+            + has["environment of the definition"],
+        )
+        assert news(tmp_path).connection == name
+
+
+def test_an_environment_may_take_something_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    schedule = "schedule: {cron: '@daily', start: 2026-11-16}\n"
+    folder_of(tmp_path, news=NEWS + OWNER + schedule + "environments:\n  staging: {schedule: null}\n")
+
+    assert news(tmp_path).schedule is not None
+    choose(monkeypatch, "staging")
+    assert news(tmp_path).schedule is None
+
+
+def test_every_environment_is_checked_whichever_is_chosen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder_of(
+        tmp_path,
+        _defaults=OWNER + "environments:\n  production:\n    wait: {poll_seconds: 5}\n",
+        news=NEWS + "environments:\n  staging: {retries: 0}\n",
+        alerts=ALERTS
+        + "allow_raw: true\nenvironments:\n  production:\n    wait: {poll_second: 9}\n    allow_raw: false\n",
+    )
+    problems = [
+        "alerts.yaml:1: this platform takes phone numbers as they are, not hashed: if your data protection officer "
+        "agrees, give 'allow_raw: true' (environment production)",
+        "alerts.yaml:7: environments.production.wait.poll_second: no such field; did you mean 'poll_seconds'?",
+    ]
+
+    assert said(tmp_path) == said(tmp_path, "staging") == problems[1:]
+    text = (tmp_path / "alerts.yaml").read_text().replace("poll_second:", "poll_seconds:")
+    folder_of(tmp_path, alerts=text)
+    assert said(tmp_path) == said(tmp_path, "staging") == problems[:1]
+    # It is staging's DAGs that are made, and they are good.
+    choose(monkeypatch, "staging")
+    assert read_definition(tmp_path / "alerts.yaml").wait.poll_seconds == 60
+    choose(monkeypatch, "production")
+    with pytest.raises(DefinitionError, match=r"alerts\.yaml:1: this platform takes phone numbers"):
+        read_definition(tmp_path / "alerts.yaml")
+
+
+def test_two_of_one_name_in_one_environment(tmp_path: Path) -> None:
+    folder_of(
+        tmp_path,
+        _defaults=OWNER + "allow_raw: true\n",
+        one=ALERTS,
+        two=ALERTS.replace("Alerts", "Other") + "environments:\n  staging:\n    name: Alerts\n",
+    )
+
+    problems = said(tmp_path)
+
+    assert [line.split(" is not ")[0] for line in problems] == [
+        "one.yaml:2: name:",
+        "two.yaml:6: environments.staging.name:",
+    ]
+    assert problems[0].endswith("(environment staging)")
+
+
+def test_an_environment_that_nobody_knows_is_a_typo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder_of(
+        tmp_path,
+        news=NEWS + OWNER + "environments:\n  staging: {retries: 0}\n",
+        alerts=ALERTS + OWNER + "allow_raw: true\nenvironments:\n  production: {retries: 1}\n",
+    )
+    choose(monkeypatch, "prodution")
+    line = (
+        "AUDIENCE_ONBOARDING_ENVIRONMENT: no definition, and not _defaults.yaml, knows this environment; allowed is "
+        "'production', 'staging'; did you mean 'production'?"
+    )
+
+    assert [type(item) for item in read_definitions(tmp_path)] == [BrokenDefinition]
+    assert said(tmp_path, "prodution") == [line]
+    for key in ("news", "alerts"):
+        # A task reads one file alone, and is not to work with what another environment has, either.
+        assert [type(item) for item in read_definitions(tmp_path, only=key)] == [BrokenDefinition]
+        with pytest.raises(DefinitionError, match="knows this environment"):
+            read_definition(tmp_path / f"{key}.yaml")
+
+
+def test_an_environment_that_one_file_knows_is_good_for_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder_of(
+        tmp_path,
+        news=NEWS + OWNER + "environments:\n  staging: {retries: 0}\n",
+        alerts=ALERTS + OWNER + "allow_raw: true\n",
+    )
+    choose(monkeypatch, "staging")
+
+    assert read_definition(tmp_path / "alerts.yaml").retries == 3
+    assert [type(item) for item in read_definitions(tmp_path, only="alerts")] != [BrokenDefinition]
+
+
+def test_where_there_are_no_environments_none_can_be_chosen(tmp_path: Path) -> None:
+    folder_of(tmp_path, news=NEWS + OWNER)
+
+    assert said(tmp_path, "staging") == [
+        "AUDIENCE_ONBOARDING_ENVIRONMENT: no definition, and not _defaults.yaml, knows this environment; none of them has "
+        "'environments'"
+    ]
+
+
+@pytest.mark.parametrize("name", ["a b", "", "ä", "x" * 51, "-a"])
+def test_a_name_that_is_none_for_an_environment(tmp_path: Path, name: str) -> None:
+    folder_of(tmp_path, news=NEWS + OWNER + f"environments:\n  '{name}': {{}}\n")
+
+    assert [line.rpartition(": ")[2] for line in said(tmp_path)] == [
+        "use up to 50 letters, digits, dashes and underscores"
+    ]
