@@ -82,6 +82,14 @@ class Folder:
         self.paths = list(paths)
 
     @cached_property
+    def _names(self) -> dict[str, list[str]]:
+        """The names of the files of each key."""
+        found: dict[str, list[str]] = defaultdict(list)
+        for path in self.paths:
+            found[path.stem].append(path.name)
+        return found
+
+    @cached_property
     def _files(self) -> list[_File]:
         return [_File.read(path) for path in self.paths]
 
@@ -128,7 +136,7 @@ class Folder:
 
     def _definition(self, file: _File, environment: str | None) -> AudienceDefinition | BrokenDefinition:
         """One file. Where the defaults are broken it is, too; what is wrong with it by itself is told all the same."""
-        problems = [*_wrong_name(file.path, self.paths), *file.problems]
+        problems = [*_wrong_name(file.path, self._names[file.path.stem]), *file.problems]
         made: AudienceDefinition | None = None
         if file.given is not None:
             problems += _wrong_sections(file, forbidden=SAME_EVERYWHERE)
@@ -244,9 +252,9 @@ def _name_at_vendor(definition: AudienceDefinition) -> tuple[str, str, str] | No
 # --- what is wrong with a file --------------------------------------------------------------------------------
 
 
-def _wrong_name(path: Path, paths: Sequence[Path]) -> list[Problem]:
-    place, stem = Place(path.name), path.stem
-    if not is_key(stem):
+def _wrong_name(path: Path, names: Sequence[str]) -> list[Problem]:
+    place = Place(path.name)
+    if not is_key(path.stem):
         return [
             problem_at(
                 place,
@@ -254,7 +262,7 @@ def _wrong_name(path: Path, paths: Sequence[Path]) -> list[Problem]:
                 "underscore first, as it becomes part of DAG ids",
             )
         ]
-    same = [other.name for other in paths if other.stem == stem and other != path]
+    same = [name for name in names if name != path.name]
     return [problem_at(place, f"has the key of {same[0]}: rename one of them")] if same else []
 
 
