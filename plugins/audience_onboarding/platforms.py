@@ -5,7 +5,8 @@ The folder has these modules, which are looked up by name, so that nothing share
 - ``definition``: ``DEFINITION``, the model of its audience definitions;
 - ``form``: ``connection_type()``, its connection as Airflow wants it described;
 - ``steps``: ``ensure``, ``send`` and ``wait``, the tasks of its onboarding DAG that are its own;
-- ``settling``: ``settleable``, what of an audience can be created without anybody knowing, and how to ask for it.
+- ``settling``: ``settleable``, what of an audience can be created without anybody knowing, and how to ask for it;
+- ``plan``: ``audience`` and ``more``, what the command ``plan`` says of its own.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ def part_of(platform: str, part: str) -> Any:
     """A module of a platform's folder.
 
     :param platform: one of :data:`PLATFORMS`.
-    :param part: ``definition``, ``form``, ``steps`` or ``settling``.
+    :param part: ``definition``, ``form``, ``steps``, ``settling`` or ``plan``.
     """
     if platform not in PLATFORMS:
         raise ValueError(f"{platform!r} is none of {', '.join(PLATFORMS)}")

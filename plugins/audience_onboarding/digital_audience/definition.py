@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -34,6 +35,21 @@ def is_read_by_the_vendor(url: str, *, bucket: str) -> bool:
     # Slashes too many make another key for S3, but not for a person or most tools.
     key = re.sub(r"/+", "/", key).removeprefix("/")
     return scheme == "s3" and its_bucket == bucket and key.startswith(VENDOR_PREFIX)
+
+
+def object_key(
+    audience_id: int | str, mode: str, load_date: date, *, is_gzip: bool = False, is_range: bool = False
+) -> str:
+    """The key of a load, as the vendor's page "Updating audiences via S3" wants it.
+
+    The id is written as the API returns it. The page's example pads it with zeros (``00001``), but no rule says so.
+
+    :param audience_id: or what stands for one that is not known yet.
+    :param is_range: the load is about a range of days that ends on ``load_date``, and not about that day alone.
+    """
+    end = ".csv.gz" if is_gzip else ".csv"
+    moment = "235959" if is_range else "000000"
+    return f"{VENDOR_PREFIX}audience={audience_id}/{mode}/{load_date:%Y%m%d}_{moment}{end}"
 
 
 class Campaign(Model):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time as clock
 import uuid
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime, time, timedelta, timezone
+from datetime import datetime, time, timedelta, timezone
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,7 +19,7 @@ from audience_onboarding.base.sensors import DEFERRAL_GRACE
 from audience_onboarding.base.source_options import SourceOptions
 from audience_onboarding.crm.guards import WHOLE_LIST
 from audience_onboarding.crm.profiles import DIGITAL_AUDIENCE_S3
-from audience_onboarding.digital_audience.definition import VENDOR_PREFIX, is_read_by_the_vendor
+from audience_onboarding.digital_audience.definition import is_read_by_the_vendor, object_key
 from audience_onboarding.digital_audience.hooks import DigitalAudienceHook
 from audience_onboarding.digital_audience.links import DigitalAudiencePortalLink, S3ObjectLink
 from audience_onboarding.digital_audience.models import Audience, UpdateMode
@@ -518,20 +518,6 @@ class _Upload:
             # What adds or takes out some does not replace the list.
             others = [put for put in others if put.replaces]
         return others[-1].load_date if others else None
-
-
-def object_key(
-    audience_id: int, mode: str, load_date: date, *, is_gzip: bool = False, is_range: bool = False
-) -> str:
-    """The key of a load, as the vendor's page "Updating audiences via S3" wants it.
-
-    The id is written as the API returns it. The page's example pads it with zeros (``00001``), but no rule says so.
-
-    :param is_range: the load is about a range of days that ends on ``load_date``, and not about that day alone.
-    """
-    end = ".csv.gz" if is_gzip else ".csv"
-    moment = "235959" if is_range else "000000"
-    return f"{VENDOR_PREFIX}audience={audience_id}/{mode}/{load_date:%Y%m%d}_{moment}{end}"
 
 
 def _baseline_in(metadata: Mapping[str, str]) -> Baseline:

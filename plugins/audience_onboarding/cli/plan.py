@@ -1,0 +1,177 @@
+"""``plan``: what each audience would do next. From the files alone: no vendor, no storage and no database is asked."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import date, datetime, timezone
+from pathlib import Path
+
+import pendulum
+
+from audience_onboarding.cli.common import GOOD, WRONG_DEFINITIONS, WRONG_USAGE, print_json
+from audience_onboarding.definitions import AudienceDefinition, Source
+from audience_onboarding.definitions.due import next_load
+from audience_onboarding.definitions.files import check_folder, chosen_environment
+from audience_onboarding.definitions.problems import nearest
+from audience_onboarding.errors import AudienceOnboardingError
+from audience_onboarding.platforms import part_of
+from audience_onboarding.storage.sources import source_is_there, split_url
+
+BY_HAND = "by hand only"
+OVER = "over"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an audience would do next.
+
+    :param when: when the next load is due, ``by hand only``, or ``over``.
+    :param load_date: of the next load; of one by hand, that of a run today. Empty if there is none.
+    :param due: the moment as ISO 8601, empty where there is none.
+    :param source: the file or query of that day.
+    :param source_is_there: whether the file is there now; ``None`` where that cannot be told from here.
+    :param source_told: the same in words.
+    :param audience: which one is loaded, and whether it may be created.
+    :param sent_hashed: identifiers that leave hashed.
+    :param sent_as_they_are: identifiers that leave as they are.
+    :param more: what else the platform does: what it is about, and what happens.
+    """
+
+    key: str
+    name: str
+    platform: str
+    connection: str
+    environment: str | None
+    when: str
+    load_date: str
+    due: str
+    timezone: str
+    source: str
+    source_is_there: bool | None
+    source_told: str
+    mode: str
+    audience: str
+    sent_hashed: tuple[str, ...]
+    sent_as_they_are: tuple[str, ...]
+    more: tuple[tuple[str, str], ...]
+
+    def __str__(self) -> str:
+        hashed, plain = ", ".join(self.sent_hashed), ", ".join(self.sent_as_they_are)
+        lines = [
+            ("next load", self.when),
+            ("source", f"{self.source}: {self.source_told}" if self.source_told else self.source),
+            ("mode", self.mode),
+            ("audience", self.audience),
+            ("hashed", hashed or "nothing"),
+            ("as it is", plain or "nothing"),
+            *self.more,
+        ]
+        head = f"{self.key}: {self.name} ({self.platform}, connection {self.connection})"
+        return "\n".join([head, *(f"  {label:<11}{text}" for label, text in lines)])
+
+
+def run(
+    folder: Path,
+    *,
+    keys: Sequence[str],
+    environment: str | None,
+    as_json: bool,
+    now: datetime | None = None,
+) -> int:
+    """Print the plans of the good definitions; what is wrong with the others goes to stderr.
+
+    :param keys: of the audiences that are meant; all if none is given.
+    :param now: the moment to plan from; default now.
+    :return: the exit code.
+    """
+    environment = environment or chosen_environment()
+    checked = check_folder(folder, environment=environment)
+    known = {item.key: item for item in checked.definitions}
+    wrong = [key for key in keys if key not in known and key not in checked.keys]
+    for key in wrong:
+        meant = nearest(key, checked.keys)
+        print(f"{key}: no such definition" + (f"; did you mean {meant!r}?" if meant else ""), file=sys.stderr)
+    if wrong:
+        return WRONG_USAGE
+    moment = now or datetime.now(timezone.utc)
+    plans = [
+        plan_of(item, base=folder.parent, environment=environment, now=moment)
+        for item in checked.definitions
+        if not keys or item.key in keys
+    ]
+    if as_json:
+        print_json([asdict(plan) for plan in plans])
+    else:
+        print("\n\n".join(map(str, plans)) or "No audience to plan for")
+    for problem in checked.problems:
+        print(problem, file=sys.stderr)
+    return WRONG_DEFINITIONS if checked.problems else GOOD
+
+
+def plan_of(definition: AudienceDefinition, *, base: Path, environment: str | None, now: datetime) -> Plan:
+    """What an audience would do next.
+
+    :param base: what a relative path counts from.
+    :param now: the moment to plan from.
+    """
+    when, due, load_date = _when(definition, now)
+    platform = part_of(definition.platform, "plan")
+    place, is_there, told = _source(definition.source, base, load_date)
+    mapped = definition.source.columns.by_identifier()
+    sent = {column.identifier.value: column.transform for column in definition.file_profile.columns}
+    return Plan(
+        key=definition.key,
+        name=definition.name,
+        platform=definition.platform,
+        connection=definition.connection,
+        environment=environment,
+        when=when,
+        load_date="" if load_date is None else load_date.isoformat(),
+        due="" if due is None else due.isoformat(),
+        timezone=definition.timezone,
+        source=place,
+        source_is_there=is_there,
+        source_told=told,
+        mode=definition.mode,
+        audience=platform.audience(definition),
+        sent_hashed=tuple(name for name in mapped if sent[name] == "sha256"),
+        sent_as_they_are=tuple(name for name in mapped if sent[name] == "raw"),
+        more=tuple(platform.more(definition, load_date)),
+    )
+
+
+def _when(definition: AudienceDefinition, now: datetime) -> tuple[str, datetime | None, date | None]:
+    schedule = definition.schedule
+    if schedule is None:
+        return BY_HAND, None, pendulum.instance(now).in_timezone(definition.timezone).date()
+    due = next_load(schedule, after=now)
+    if due is None:
+        ended = f": the last load date is {schedule.end}" if schedule.end else ": its cron fits no day"
+        return f"{OVER}{ended}", None, None
+    text = f"{due.load_date}, due {due.moment:%Y-%m-%d %H:%M} {schedule.timezone}"
+    return text, due.moment, due.load_date
+
+
+def _source(source: Source, base: Path, load_date: date | None) -> tuple[str, bool | None, str]:
+    """The file or query, whether it is there, and that in words."""
+    if source.path is None:
+        return source.label, None, "not looked at: it is a query"
+    if load_date is None:
+        return source.resolve(base), None, ""
+    place = source.resolve(base).format(load_date=load_date)
+    if split_url(place)[0] != "file":
+        return place, None, "not looked at: it is not on this machine"
+    try:
+        is_there = source_is_there(place)
+    except AudienceOnboardingError as error:
+        return place, False, error.what
+    if is_there:
+        return place, True, "there"
+    missing = {
+        "fail": "the load would fail",
+        "skip": "the load would be skipped",
+        "wait": "the load would wait",
+    }
+    return place, False, f"not there now; if it is not when it is due, {missing[source.if_missing]}"

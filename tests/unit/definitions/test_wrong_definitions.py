@@ -1,0 +1,111 @@
+"""What is said of a wrong definition, word for word, by the models and by ``check`` in one pass."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from audience_onboarding.definitions import BrokenDefinition, read_definitions
+from audience_onboarding.definitions.files import check_folder
+from tests.unit.definitions.wrong import ALONE, HEAD, WRONG, Wrong
+
+PROJECT = Path(__file__).resolve().parents[3]
+ALL = (*WRONG, *ALONE)
+
+
+def write(folder: Path, wrong: Wrong) -> None:
+    for name, content in wrong.files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+@pytest.mark.parametrize("wrong", ALL, ids=str)
+def test_what_is_said_of_a_wrong_definition(wrong: Wrong, tmp_path: Path) -> None:
+    write(tmp_path, wrong)
+
+    checked = check_folder(tmp_path, environment=None)
+
+    assert tuple(map(str, checked.problems)) == wrong.said
+    # What is wrong in another environment only does not keep the DAGs of this one away.
+    is_elsewhere = all("environment" in line for line in wrong.said)
+    items = list(read_definitions(tmp_path))
+    assert all(isinstance(item, BrokenDefinition) for item in items) or is_elsewhere
+
+
+def test_there_are_enough_of_them() -> None:
+    assert len(ALL) >= 30
+    assert max(Counter(wrong.name for wrong in ALL).values()) == 1
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All of them in one folder, and a good one."""
+    path = tmp_path_factory.mktemp("include") / "audiences"
+    for wrong in ALL:
+        write(path, wrong)
+    (path / "good.yaml").write_text(HEAD)
+    return path
+
+
+def check(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    env = {name: value for name, value in os.environ.items() if not name.startswith("AUDIENCE_ONBOARDING_")}
+    return subprocess.run(
+        [sys.executable, "-m", "audience_onboarding", "check", "--folder", str(folder), *more],
+        env={**env, "PYTHONPATH": str(PROJECT / "plugins"), "PYTHONIOENCODING": "utf-8"},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
+        timeout=60,
+    )
+
+
+def test_check_finds_all_of_them_in_one_pass(folder: Path) -> None:
+    done = check(folder)
+
+    *lines, summary = done.stdout.splitlines()
+    assert Counter(lines) == Counter(line for wrong in ALL for line in wrong.said)
+    assert done.returncode == 1, done.stderr
+    assert done.stderr == ""
+    files = sum(len(wrong.files) for wrong in ALL)
+    assert summary.startswith(f"{len(lines)} problems in {files} files of ")
+
+
+def test_check_gives_them_as_json(folder: Path) -> None:
+    done = check(folder, "--json")
+
+    records = json.loads(done.stdout)
+    assert done.returncode == 1
+    assert len(records) == sum(len(wrong.said) for wrong in ALL)
+    (record,) = [item for item in records if item["file"] == "choice_that_is_none.yaml"]
+    assert record == {
+        "file": "choice_that_is_none.yaml",
+        "line": 6,
+        "column": 10,
+        "field": "upload.mode",
+        "message": "no such choice",
+        "allowed": ["opt-in", "opt-out", "replace", "mirror"],
+        "meant": "opt-in",
+        "environments": [],
+        "inherited_by": [],
+    }
+    lines = {line for wrong in ALL for line in wrong.said}
+    for item in records:
+        place = f"{item['file']}:{item['line']}: " if item["line"] else f"{item['file']}: "
+        assert any(line.startswith(place) and item["message"] in line for line in lines)
+
+
+def test_a_wrong_one_is_told_in_one_environment_only_where_it_is_wrong_there_only(folder: Path) -> None:
+    said = {line for wrong in ALL for line in wrong.said}
+
+    assert [line for line in said if "(environment" in line] == [
+        "not_in_one_environment.yaml:1: give 'campaign' (to create the audience in) or 'id' (of an existing audience) "
+        "(environment testing)"
+    ]

@@ -1,0 +1,445 @@
+"""Wrong definitions, each with exactly what is said about it. Used by the tests of the models and of the command."""
+
+# ruff: noqa: E501 - a message stands on one line here, as it is printed
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+HEAD = """\
+platform: digital_audience
+name: Newsletter
+owner: crm-team
+campaign: {name: Always-on}
+source: {path: "crm/{load_date}.csv", columns: {email: E-mail}}
+"""
+"""Five good lines; what is wrong follows in the sixth."""
+
+RAW = """\
+platform: %s
+name: %s
+owner: crm-team
+allow_raw: true
+source: {path: "crm/{load_date}.csv", columns: {phone: Phone}}
+"""
+"""The same for Fanfare and CommBox."""
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """Files of one folder, and the lines that are printed about them, in their order."""
+
+    name: str
+    files: dict[str, str | bytes]
+    said: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def one(name: str, text: str | bytes, *said: str) -> Wrong:
+    """One file; ``said`` follows its name."""
+    return Wrong(name, {f"{name}.yaml": text}, tuple(f"{name}.yaml:{line}" for line in said))
+
+
+WRONG = (
+    one(
+        "typo_of_a_field",
+        HEAD + "gaurds: {min_rows: 5}\n",
+        "6: gaurds: no such field; did you mean 'guards'?",
+    ),
+    one(
+        "typo_of_an_identifier",
+        """\
+platform: digital_audience
+name: Newsletter
+owner: crm-team
+campaign: {name: Always-on}
+source:
+  path: crm/{load_date}.csv
+  columns:
+    phone: Phone
+    emial: E-mail
+""",
+        "9: source.columns.emial: no such field; did you mean 'email'?",
+    ),
+    one(
+        "field_of_another_place",
+        HEAD + "cron: 0 3 * * *\n",
+        "6: cron: no such field here; did you mean 'schedule.cron'?",
+    ),
+    one(
+        "field_of_another_platform",
+        RAW % ("fanfare", "Fans") + "campaign: {name: Always-on}\n",
+        "6: campaign: no such field here, only on digital_audience",
+    ),
+    one(
+        "field_that_is_none",
+        HEAD + "xyzzy: 1\n",
+        "6: xyzzy: no such field",
+    ),
+    one(
+        "missing_fields",
+        "platform: digital_audience\nname: Newsletter\ncampaign: {id: 5}\n",
+        "1: owner: missing",
+        "1: source: missing",
+    ),
+    one(
+        "missing_in_a_group",
+        HEAD + "schedule:\n  cron: 0 3 * * *\n",
+        "6: schedule.start: missing",
+    ),
+    one(
+        "missing_in_a_list",
+        HEAD + "activation:\n  targets:\n    - key: one\n      account: {id: 5}\n      segment_name: S\n",
+        "8: activation.targets[0].description: missing",
+    ),
+    one(
+        "choice_that_is_none",
+        HEAD + "upload: {mode: opt_in}\n",
+        "6: upload.mode: no such choice; allowed is 'opt-in', 'opt-out', 'replace', 'mirror'; did you mean 'opt-in'?",
+    ),
+    one(
+        "choice_of_another_platform",
+        RAW % ("fanfare", "Fans") + "upload: {mode: replace}\n",
+        "6: upload.mode: fanfare has no 'replace', as its API has no operation that takes people out of a list, an import only adds them; allowed is 'opt-in'",
+    ),
+    one(
+        "no_platform",
+        "name: Newsletter\n",
+        "1: platform: missing; allowed is 'commbox', 'digital_audience', 'fanfare'",
+    ),
+    one(
+        "platform_misspelt",
+        "# a list\nplatform: Digital Audience\nname: Newsletter\n",
+        "2: platform: no such platform; allowed is 'commbox', 'digital_audience', 'fanfare'; did you mean 'digital_audience'?",
+    ),
+    one(
+        "number_for_text",
+        HEAD + "tags: [crm, 2026]\n",
+        "6: tags[1]: must be text; put it in quotes, as YAML takes it for a number",
+    ),
+    one(
+        "text_for_a_number",
+        HEAD + "retries: three\n",
+        "6: retries: must be a whole number",
+    ),
+    one(
+        "text_for_a_share",
+        HEAD + "guards: {max_rejected_share: 30%}\n",
+        "6: guards.max_rejected_share: must be a number",
+    ),
+    one(
+        "share_in_percent",
+        HEAD + "guards: {max_shrink: 30}\n",
+        "6: guards.max_shrink: a share is between 0 and 1: 0.3 is 30 percent",
+    ),
+    one(
+        "part_of_a_whole_number",
+        HEAD + "retries: 2.5\n",
+        "6: retries: must be a whole number",
+    ),
+    one(
+        "too_small",
+        HEAD + "retries: -1\n",
+        "6: retries: must be at least 0",
+    ),
+    one(
+        "too_large",
+        HEAD + "wait: {timeout_hours: 10000}\n",
+        "6: wait.timeout_hours: must be at most 8,760",
+    ),
+    one(
+        "yes_or_no",
+        HEAD + "file: {strip_plus_tag: sometimes}\n",
+        "6: file.strip_plus_tag: must be yes or no (true or false)",
+    ),
+    one(
+        "text_for_a_list",
+        HEAD + "tags: crm\n",
+        "6: tags: must be a list",
+    ),
+    one(
+        "text_for_a_group",
+        HEAD + "upload: opt-in\n",
+        "6: upload: must be a group of fields",
+    ),
+    one(
+        "list_for_a_group",
+        HEAD + "wait:\n  - poll_seconds: 5\n",
+        "6: wait: must be a group of fields",
+    ),
+    one(
+        "text_for_a_date",
+        HEAD + "schedule: {cron: '0 3 * * *', start: soon}\n",
+        "6: schedule.start: must be a date, for example 2026-11-20",
+    ),
+    one(
+        "empty_value",
+        "platform: digital_audience\nname:\nowner: ''\ncampaign: {id: 5}\nsource: {path: x.csv, columns: {email: E}}\n",
+        "2: name: is empty; it must be text",
+        "3: owner: must not be empty",
+    ),
+    one(
+        "too_long",
+        HEAD + "description: " + "x" * 300 + "\n",
+        "6: description: must have at most 250 characters",
+    ),
+    one(
+        "no_cron",
+        HEAD + "schedule: {cron: every day, start: 2026-11-16}\n",
+        "6: schedule.cron: a cron expression has five fields, for example '0 3 * * *'; @hourly, @daily, @weekly, @monthly, @quarterly, @yearly work as well",
+    ),
+    one(
+        "no_time_zone",
+        HEAD + "schedule: {cron: '@daily', start: 2026-11-16, timezone: Europe/Amsterdm}\n",
+        "6: schedule.timezone: not a time zone of the tz database, for example Europe/Amsterdam; did you mean 'Europe/Amsterdam'?",
+    ),
+    one(
+        "end_before_start",
+        HEAD + "schedule: {cron: '@daily', start: 2026-11-16, end: 2026-11-01}\n",
+        "6: schedule: 'end' is before 'start'",
+    ),
+    one(
+        "wrong_placeholder",
+        """\
+platform: digital_audience
+name: Newsletter
+owner: crm-team
+campaign: {name: Always-on}
+source:
+  path: crm/{date}.csv
+  columns: {email: E-mail}
+""",
+        "6: source.path: the only placeholder is {load_date}, or {load_date:%Y%m%d}",
+    ),
+    one(
+        "template",
+        HEAD + "description: as of {{ ds }}\n",
+        "6: description: a text may not hold {{, {% or {#: templates are not rendered here",
+    ),
+    one(
+        "path_and_query",
+        """\
+platform: digital_audience
+name: Newsletter
+owner: crm-team
+campaign: {name: Always-on}
+source:
+  path: crm/{load_date}.csv
+  query: SELECT 1
+  columns: {email: E-mail}
+""",
+        "5: source: give either 'path' (of a file) or 'query' (and 'connection')",
+    ),
+    one(
+        "does_not_fit_together",
+        """\
+platform: digital_audience
+name: Newsletter
+owner: crm-team
+campaign: {name: Always-on}
+source:
+  path: crm/{load_date}.parquet
+  format: parquet
+  delimiter: ";"
+  columns: {email: E-mail}
+""",
+        "5: source: 'delimiter' has a meaning for CSV files only",
+    ),
+    one(
+        "two_of_one_key",
+        HEAD
+        + "activation:\n  targets:\n    - &t {key: a, account: {id: 5}, segment_name: S, description: D}\n    - *t\n",
+        "7: activation.targets: two targets have the same key",
+    ),
+    one(
+        "no_campaign",
+        "platform: digital_audience\nname: N\nowner: O\nsource: {path: x.csv, columns: {email: E}}\n",
+        "1: give 'campaign' (to create the audience in) or 'id' (of an existing audience)",
+    ),
+    one(
+        "raw_without_leave",
+        RAW.replace("allow_raw: true\n", "") % ("commbox", "Alerts"),
+        "1: this platform takes phone numbers as they are, not hashed: if your data protection officer agrees, give 'allow_raw: true'",
+    ),
+    one(
+        "column_that_is_no_text",
+        """\
+platform: digital_audience
+name: Newsletter
+owner: crm-team
+campaign: {name: Always-on}
+source:
+  path: crm/{load_date}.csv
+  columns:
+    email: E-mail
+    house_number: No
+""",
+        "9: source.columns.house_number: put the name of the column in quotes: YAML takes it for a number, or for yes or no",
+    ),
+    one(
+        "no_hash",
+        """\
+platform: digital_audience
+name: Newsletter
+owner: crm-team
+campaign: {name: Always-on}
+allow_raw: true
+source:
+  path: crm/{load_date}.csv
+  columns:
+    custom: {column: Id, hashed: true}
+""",
+        "9: source.columns.custom: this platform takes it as it is, so it cannot be hashed",
+    ),
+    one(
+        "several_kinds",
+        HEAD.replace("E-mail}", "E-mail}, sheet: [1]"),
+        "5: source.sheet: must be a whole number or text",
+    ),
+    one(
+        "key_of_its_own",
+        HEAD + "key: other\n",
+        "6: key: no such field: the file's name is the key",
+    ),
+    one(
+        "many_at_once",
+        """\
+platform: commbox
+name: Alerts
+description: not on this platform
+owner: service-team
+alow_raw: true
+retries: -1
+source:
+  path: x.csv
+  encoding: utf8
+  columns: {phone: 5}
+""",
+        "5: alow_raw: no such field; did you mean 'allow_raw'?",
+        "6: retries: must be at least 0",
+        "9: source.encoding: no such choice; allowed is 'auto', 'utf-8', 'cp1252', 'latin-1', 'utf-16'; did you mean 'utf-8'?",
+        "10: source.columns.phone: put the name of the column in quotes: YAML takes it for a number, or for yes or no",
+    ),
+    one(
+        "one_environment",
+        HEAD + "environments:\n  staging: {retries: 0}\n  production: {retries: many}\n",
+        "8: environments.production.retries: must be a whole number",
+    ),
+    one(
+        "not_in_one_environment",
+        HEAD + "environments:\n  testing:\n    campaign: null\n",
+        "1: give 'campaign' (to create the audience in) or 'id' (of an existing audience) (environment testing)",
+    ),
+    one(
+        "environment_changes_platform",
+        HEAD + "environments:\n  staging: {platform: fanfare}\n",
+        "7: environments.staging.platform: cannot differ from environment to environment",
+    ),
+    one(
+        "environment_without_fields",
+        HEAD + "environments:\n  staging: connection_b\n",
+        "7: environments.staging: must be a group of fields: what differs in this environment",
+    ),
+    one(
+        "environments_as_a_list",
+        HEAD + "environments: [staging]\n",
+        "6: environments: must be a group of fields: names of environments, each with what differs there",
+    ),
+    one(
+        "not_closed",
+        "name: [a\nplatform: fanfare\n",
+        "2: not YAML: a ',' or ']' is missing (what is not finished begins in line 1)",
+    ),
+    one(
+        "tab",
+        "platform: fanfare\nsource:\n\tpath: x.csv\n",
+        "3: not YAML: a tab; indent with spaces",
+    ),
+    one(
+        "two_colons",
+        "platform: fanfare\nname: News: the list\n",
+        "2: not YAML: a second ':' in a line, or lines that are indented differently; put text with ': ' in quotes",
+    ),
+    one(
+        "given_twice",
+        "platform: fanfare\nname: One\nname: Two\n",
+        "3: name: is given twice; first in line 2",
+    ),
+    one(
+        "no_day",
+        HEAD + "schedule: {cron: '@daily', start: 2026-02-30}\n",
+        "6: schedule.start: is no date of the calendar",
+    ),
+    one(
+        "strange_character",
+        HEAD + "tags: [@crm]\n",
+        "6: not YAML: no text begins with this character, unless it is in quotes",
+    ),
+    one(
+        "not_indented",
+        "platform: fanfare\n name: x\n",
+        "2: not YAML: a second ':' in a line, or lines that are indented differently; put text with ': ' in quotes",
+    ),
+    one(
+        "empty",
+        "",
+        " is empty; a definition is a group of fields",
+    ),
+    one(
+        "a_list",
+        "- a\n- b\n",
+        "1: must be a group of fields",
+    ),
+    one(
+        "two_documents",
+        "platform: fanfare\n---\nplatform: fanfare\n",
+        "2: not YAML: a second document begins here; one file is one definition",
+    ),
+    one(
+        "not_utf_8",
+        b"platform: fanfare\nname: caf\xe9\n",
+        "2: not UTF-8 text; save the file in this encoding",
+    ),
+    one(
+        "tag",
+        HEAD + "description: !secret x\n",
+        "6: description: a tag (a word that begins with '!') has no meaning here",
+    ),
+    one(
+        "no_anchor",
+        HEAD + "description: *text\n",
+        "6: not YAML: an alias ('*name') of which there is no anchor ('&name')",
+    ),
+)
+
+ALONE = (
+    Wrong("a_folder", {"a_folder.yaml/x": ""}, ("a_folder.yaml: cannot be read: it is a folder",)),
+    Wrong(
+        "A-name",
+        {"A-name.yaml": HEAD},
+        (
+            "A-name.yaml: is no name for a definition: use up to 100 lower-case letters, digits and underscores, not an "
+            "underscore first, as it becomes part of DAG ids",
+        ),
+    ),
+    Wrong(
+        "one_key",
+        {"one_key.yaml": HEAD, "one_key.yml": HEAD},
+        (
+            "one_key.yaml: has the key of one_key.yml: rename one of them",
+            "one_key.yml: has the key of one_key.yaml: rename one of them",
+        ),
+    ),
+    Wrong(
+        "one_audience",
+        {f"one_audience_{letter}.yaml": RAW % ("commbox", "The same") for letter in "ab"},
+        tuple(
+            f"one_audience_{letter}.yaml:2: name: is not the only definition of an audience called 'The same' on "
+            f"commbox, connection commbox_default; one_audience_{other}.yaml is another. It is found by its name, so "
+            "each would overwrite what the other has sent; give each a name of its own"
+            for letter, other in ("ab", "ba")
+        ),
+    ),
+)
+"""What is wrong with files rather than with what is in one."""
