@@ -57,6 +57,10 @@ format: $(READY) ## let ruff repair and format what it can
 	@$(PY) -m ruff check --fix .
 	@$(PY) -m ruff format .
 
+.PHONY: schema
+schema: $(READY) ## write the JSON schemas of the definitions anew, after a change of their models
+	@$(PY) -m audience_onboarding schema $(ARGS)
+
 .PHONY: bench
 bench: $(READY) ## the benchmarks
 	@$(PY) -m benchmarks $(ARGS)

@@ -73,7 +73,7 @@ def test_the_files_of_the_repository_fit_and_name_it(path: Path, schema: dict[st
 def test_the_examples_of_the_page_fit(
     example: Example, schema: dict[str, Any], defaults: dict[str, Any]
 ) -> None:
-    if "defaults" in example.words:
+    if example.is_defaults:
         assert errors(example.content, defaults) == []
     else:
         assert errors(example.definition(), schema) == []

@@ -24,6 +24,7 @@ from pydantic import BaseModel
 from audience_onboarding.base.source_options import SourceOptions
 from audience_onboarding.crm.profiles import Identifier, SourceColumn
 from audience_onboarding.definitions import AudienceDefinition, Source, read_definition
+from audience_onboarding.definitions.files import check_folder
 from audience_onboarding.pipelines.onboard import source_of
 from audience_onboarding.platforms import PLATFORMS, part_of
 from tests.unit.base.databases import connect_to
@@ -103,10 +104,16 @@ class Example:
         named = [word for word in self.words if word in PLATFORMS]
         return named[0] if named else "digital_audience"
 
+    @property
+    def is_defaults(self) -> bool:
+        """Whether it is what all definitions inherit."""
+        return "defaults" in self.words
+
     def definition(self) -> dict[str, Any]:
         """The example as a whole definition: what it does not say is taken from the least that one can say."""
         if "whole" in self.words:
             return self.content
+        content = {} if self.is_defaults else self.content
         least: dict[str, Any] = {
             "platform": self.platform,
             "name": "Example",
@@ -115,27 +122,25 @@ class Example:
         }
         if self.platform == "digital_audience":
             least["campaign"] = {"name": "Always-on CRM"}
-        elif "allow_raw" not in self.content:
+        elif "allow_raw" not in content:
             least["allow_raw"] = True
         if "allow_raw" in self.words:
             least["allow_raw"] = True
-        return {**least, **copy.deepcopy(self.content)}
+        return {**least, **copy.deepcopy(content)}
 
 
 def examples() -> Iterator[Example]:
     lines = TEXT.splitlines()
     for number, line in enumerate(lines, start=1):
-        if line.startswith("```"):
+        if line.startswith("```yaml"):
             mark = re.fullmatch(r"<!-- example: ([a-z_ ]+) -->", lines[number - 2])
-            if line == "```":
-                continue
             end = lines.index("```", number)
             content = yaml.safe_load("\n".join(lines[number:end]))
             yield Example(number, tuple(mark[1].split()) if mark else (), content)
 
 
 EXAMPLES = list(examples())
-SOURCES = [example for example in EXAMPLES if "source" in example.content]
+SOURCES = [example for example in EXAMPLES if "source" in example.content and not example.is_defaults]
 
 
 def at(example: Example) -> str:
@@ -166,12 +171,15 @@ def test_every_option_is_in_an_example() -> None:
 def test_each_example_says_what_it_is_and_is_read_by_the_real_models(
     example: Example, tmp_path: Path
 ) -> None:
-    assert set(example.words) & {"whole", "source", "part"}
+    assert set(example.words) & {"whole", "source", "part", "defaults"}
     path = tmp_path / "example.yaml"
+    if example.is_defaults:
+        (tmp_path / "_defaults.yaml").write_text(yaml.safe_dump(example.content), encoding="utf-8")
     path.write_text(yaml.safe_dump(example.definition()), encoding="utf-8")
 
     definition = read_definition(path)
 
+    assert check_folder(tmp_path, environment=None).problems == ()
     assert definition.platform == example.platform
     assert definition.guards.guards()
     assert definition.file_profile

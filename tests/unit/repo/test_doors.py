@@ -20,6 +20,7 @@ TARGETS = {
     "chaos",
     "lint",
     "format",
+    "schema",
     "bench",
     "lock",
     "env",

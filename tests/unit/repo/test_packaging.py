@@ -63,7 +63,9 @@ def test_entry_points(wheel: zipfile.ZipFile) -> None:
     points = ConfigParser()
     points.read_string(wheel.read(f"{INFO}/entry_points.txt").decode())
     # No airflow.plugins: together with the file in plugins/ Airflow would find the plugin twice.
-    assert points.sections() == ["apache_airflow_provider"]
+    assert set(points.sections()) == {"apache_airflow_provider", "console_scripts"}
+    module, _, function = points["console_scripts"]["audience-onboarding"].partition(":")
+    assert callable(getattr(importlib.import_module(module), function))
     module, _, function = points["apache_airflow_provider"]["provider_info"].partition(":")
     info = getattr(importlib.import_module(module), function)()
     assert info["package-name"] == "airflow-audience-onboarding"
