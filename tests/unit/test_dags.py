@@ -126,8 +126,9 @@ def test_broken_definitions_are_an_import_error_of_a_file_of_its_own(
     assert bag.dags["load_history"].params.get_param("audience").schema["enum"] == ["good"]
     ((file, message),) = bag.import_errors.items()
     assert Path(file).name == "definition_errors.py"
-    assert "wrong.yaml" in message
-    assert "torn.yaml" in message
+    number = yaml.safe_dump(changed(owner="")).splitlines().index("owner: ''") + 1
+    assert f"wrong.yaml:{number}: owner: must not be empty" in message
+    assert "torn.yaml:1: not YAML: a value is missing" in message
 
 
 # --- what parsing must not do -------------------------------------------------------------------------------

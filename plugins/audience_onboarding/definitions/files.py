@@ -97,6 +97,9 @@ def check_folder(path: Path, *, environment: str | None) -> Checked:
     folder = Folder(path, files_of(path))
     items = list(_in_environment(folder, environment))
     problems = problems_of(items)
+    if environment is not None and environment not in folder.environments:
+        # What is wrong in any case is not wrong in the other environments only.
+        problems += problems_of(folder.read(None, is_whole=True))
     for other in folder.environments:
         if other != environment:
             problems += in_environment(problems_of(folder.read(other, is_whole=True)), other)

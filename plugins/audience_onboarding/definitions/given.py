@@ -238,6 +238,7 @@ _IN_WORDS = {
     "did not find expected ',' or ']'": "a ',' or ']' is missing",
     "did not find expected ',' or '}'": "a ',' or '}' is missing",
     "did not find expected node content": "a value is missing",
+    "did not find expected <document start>": "text that belongs to no field; look at the indentation",
     "control characters are not allowed": "a character that text does not have",
 }
 

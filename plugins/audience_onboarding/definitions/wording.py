@@ -40,7 +40,7 @@ _KINDS = {
 """What a value must be, by the type of pydantic's error."""
 
 PATTERNS = {
-    r"^[a-z0-9][a-z0-9_]*$": "may hold lower-case letters, digits and underscores only, and begins with none of these",
+    r"^[a-z0-9][a-z0-9_]*$": "may hold lower-case letters, digits and underscores only, no underscore first",
     r'^[^",\r\n]+$': "may hold no quote, comma or line break, and is not empty",
     r"^[A-Za-z0-9_-]{1,200}$": "may hold letters, digits, dashes and underscores only, up to 200 of them",
     r"^[A-Z]{2}$": "must be two capital letters, for example NL",

@@ -363,6 +363,9 @@ def test_an_environment_that_nobody_knows_is_a_typo(tmp_path: Path, monkeypatch:
 
     assert [type(item) for item in read_definitions(tmp_path)] == [BrokenDefinition]
     assert said(tmp_path, "prodution") == [line]
+    folder_of(tmp_path, other=ALERTS + OWNER + "retries: few\n")
+    assert said(tmp_path, "prodution") == [line, "other.yaml:5: retries: must be a whole number"]
+    (tmp_path / "other.yaml").unlink()
     for key in ("news", "alerts"):
         # A task reads one file alone, and is not to work with what another environment has, either.
         assert [type(item) for item in read_definitions(tmp_path, only=key)] == [BrokenDefinition]

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from audience_onboarding.definitions import BrokenDefinition, read_definitions
 from audience_onboarding.definitions.files import check_folder
+from tests.unit.definitions.conftest import GOOD
 from tests.unit.definitions.wrong import ALONE, HEAD, WRONG, Wrong
 
 PROJECT = Path(__file__).resolve().parents[3]
@@ -37,6 +42,28 @@ def test_what_is_said_of_a_wrong_definition(wrong: Wrong, tmp_path: Path) -> Non
     is_elsewhere = all("environment" in line for line in wrong.said)
     items = list(read_definitions(tmp_path))
     assert all(isinstance(item, BrokenDefinition) for item in items) or is_elsewhere
+
+
+def places_in(content: Any) -> Iterator[tuple[Any, Any]]:
+    for place, value in content.items() if isinstance(content, dict) else enumerate(content):
+        yield content, place
+        if isinstance(value, (dict, list)):
+            yield from places_in(value)
+
+
+@pytest.mark.parametrize(
+    "secret", ["s3cr3t {x} {{ 'y' }}" * 20, 4711_4711_4711, ["s3cr3t"], {"s": "s3cr3t"}], ids=type
+)
+def test_no_message_repeats_a_value(secret: Any, tmp_path: Path) -> None:
+    number = len(list(places_in(GOOD)))
+    for index in range(number):
+        content = copy.deepcopy(GOOD)
+        group, place = list(places_in(content))[index]
+        group[place] = secret
+        (tmp_path / "a.yaml").write_text(yaml.safe_dump(content))
+        for problem in check_folder(tmp_path, environment=None).problems:
+            assert "s3cr3t" not in str(problem)
+            assert "4711" not in str(problem)
 
 
 def test_there_are_enough_of_them() -> None:

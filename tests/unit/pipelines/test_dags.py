@@ -183,6 +183,20 @@ def test_all_broken_definitions_are_named(folder: Path) -> None:
     assert "newsletter.yaml" not in str(caught.value)
 
 
+def test_broken_defaults_are_told_once_and_leave_no_dags(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (folder / "broken.yaml").unlink()
+    (folder / "_defaults.yaml").write_text("retires: 5\n", encoding="utf-8")
+
+    assert audience_dags(PROJECT) == {}
+    assert len([record for record in caplog.records if "_defaults.yaml:1: retires" in record.message]) == 1
+    assert len(caplog.records) == 1
+    with pytest.raises(DefinitionError) as caught:
+        check_definitions(PROJECT)
+    assert str(caught.value).count("retires") == 1
+
+
 def test_good_definitions_pass(folder: Path) -> None:
     (folder / "broken.yaml").unlink()
 
