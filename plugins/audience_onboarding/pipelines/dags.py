@@ -91,7 +91,9 @@ def check_definitions(project: Path) -> None:
             )
     if broken:
         raise DefinitionError(
-            what=f"{len(broken)} audience definitions are broken; their DAGs are missing",
+            what="1 audience definition is broken; its DAGs are missing"
+            if len(broken) == 1
+            else f"{len(broken)} audience definitions are broken; their DAGs are missing",
             problems=in_order(problems),
         )
 
