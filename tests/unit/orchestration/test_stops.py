@@ -1,0 +1,80 @@
+"""What failed tasks note, and how others read it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout
+
+from audience_onboarding.errors import GuardError, MatchRateError
+from audience_onboarding.orchestration.failures import failure_of
+from audience_onboarding.orchestration.stops import MAX_MESSAGE, STOP_KEY, note_stop, stop_of, stops_of
+from tests.fakes import task_context
+
+GUARD = GuardError(what="A guard stops this load", why="guards.min_rows: 3 rows")
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (GUARD, {"error": "GuardError", "message": str(GUARD)}),
+        (failure_of(GUARD), {"error": "GuardError", "message": str(GUARD)}),
+        (MatchRateError(what="Too few"), {"error": "MatchRateError", "message": "Too few."}),
+        # Whatever else is raised may quote what it has read.
+        (ValueError("jane@example.com is no date"), {"error": "ValueError", "message": ""}),
+        (AirflowSensorTimeout("jane@example.com"), {"error": "AirflowSensorTimeout", "message": ""}),
+        (
+            AirflowFailException("KeyError: jane@example.com"),
+            {"error": "AirflowFailException", "message": ""},
+        ),
+        (AirflowFailException("Enum: x"), {"error": "AirflowFailException", "message": ""}),
+    ],
+)
+def test_only_our_own_messages_are_told(error: BaseException, told: dict[str, str]) -> None:
+    assert stop_of(error) == told
+
+
+def test_a_message_is_cut() -> None:
+    assert len(stop_of(GuardError(what="x" * 5000))["message"]) == MAX_MESSAGE
+    assert len(stop_of(failure_of(GuardError(what="x" * 5000)))["message"]) == MAX_MESSAGE
+
+
+def test_a_failed_task_notes_why() -> None:
+    context = task_context()
+
+    note_stop({**context, "exception": GUARD})
+
+    assert context["ti"].pushed == {STOP_KEY: stop_of(GUARD)}
+
+
+def test_a_killed_one_notes_nothing() -> None:
+    context = task_context()
+
+    note_stop(context)
+    note_stop({**context, "exception": None})
+
+    assert context["ti"].pushed == {}
+
+
+class Ti:
+    """A task instance that knows its run."""
+
+    dag_id, run_id = "a_dag", "a_run"
+
+    def get_task_states(self, *, dag_id: str, run_ids: list[str]) -> dict[str, Any]:
+        assert (dag_id, run_ids) == ("a_dag", ["a_run"])
+        return {
+            "a_run": {"upload": "failed", "record_load": "upstream_failed", "ensure": "failed", "x": None}
+        }
+
+    def xcom_pull(self, *, task_ids: str, key: str) -> Any:
+        assert key == STOP_KEY
+        return {"error": "GuardError", "message": "No."} if task_ids == "upload" else None
+
+
+def test_others_read_what_the_failed_tasks_have_noted() -> None:
+    assert stops_of(Ti()) == {
+        "ensure": {"error": "", "message": ""},
+        "upload": {"error": "GuardError", "message": "No."},
+    }
