@@ -222,6 +222,11 @@ class GuardError(TerminalError):
     """A guard of the definition stops the load: its numbers are not those of a list that is meant."""
 
 
+class MatchRateError(TerminalError):
+    """The vendor knows fewer of the people than the definition asks for. The load is confirmed; only what would come
+    after it is stopped."""
+
+
 class AccountingError(TerminalError):
     """``rows_read = rows_sent + duplicates + rejected`` does not hold: a bug, so nothing is sent."""
 
@@ -251,6 +256,13 @@ class SecondFileError(TerminalError):
 
 class ConditionalWriteUnsupportedError(TerminalError):
     """The endpoint cannot write "only if absent", so it could overwrite a file that was sent before."""
+
+
+# --- the audit table ------------------------------------------------------------------------------------------
+
+
+class AuditUnavailableError(TransientError):
+    """The database of the audit table cannot be reached, or stopped."""
 
 
 # --- settings ------------------------------------------------------------------------------------------------

@@ -4,7 +4,8 @@ The folder has these modules, which are looked up by name, so that nothing share
 
 - ``definition``: ``DEFINITION``, the model of its audience definitions;
 - ``form``: ``connection_type()``, its connection as Airflow wants it described;
-- ``steps``: ``ensure``, ``send`` and ``wait``, the tasks of its onboarding DAG that are its own;
+- ``steps``: ``ensure``, ``send`` and ``wait``, the tasks of its onboarding DAG that are its own, and where the vendor
+  tells match rates, ``rates``;
 - ``settling``: ``settleable``, what of an audience can be created without anybody knowing, and how to ask for it;
 - ``plan``: ``audience`` and ``more``, what the command ``plan`` says of its own.
 """

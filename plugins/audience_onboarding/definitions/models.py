@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 from zoneinfo import available_timezones
 
 import pendulum
@@ -19,6 +19,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    JsonValue,
     StringConstraints,
     WithJsonSchema,
     field_validator,
@@ -485,6 +486,49 @@ class Wait(Model):
     timeout_hours: Hours = 48.0
 
 
+AlertKind = Literal["failure", "guard", "late", "match_rate"]
+ALERT_KINDS: tuple[AlertKind, ...] = get_args(AlertKind)
+
+
+class Alert(Model):
+    """Whom to tell what, by one of Airflow's notifiers."""
+
+    notifier: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$", max_length=250)]
+    """Dotted path of a notifier's class."""
+    arguments: dict[str, JsonValue] = {}
+    """Its arguments. The notifier renders templates in those that it calls template fields."""
+    # Not "on": that is YAML for "yes".
+    when: Annotated[tuple[AlertKind, ...], Field(min_length=1)] = ALERT_KINDS
+    """What is told: that a run has failed, that a guard has stopped it, that it is late, that match rates are low."""
+    late_after_hours: Hours | None = None
+    """A run is late that has not succeeded so many hours after it was queued. Without it, none is."""
+
+    @model_validator(mode="after")
+    def _late_has_hours(self) -> Alert:
+        if self.late_after_hours is not None and "late" not in self.when:
+            raise ValueError("'late_after_hours' has a meaning with 'late' in 'when' only")
+        if self.late_after_hours is None and "late" in self.when and "when" in self.model_fields_set:
+            raise ValueError("'late' needs 'late_after_hours': so many hours after the run was queued")
+        return self
+
+
+def _one_or_more(value: Any) -> Any:
+    return (value,) if isinstance(value, (Mapping, Alert)) else value
+
+
+class Audit(Model):
+    """A row for each run in a table of the owner's."""
+
+    connection: Name
+    """The Airflow connection of the database."""
+    table: Annotated[str, Field(pattern=r"^[A-Za-z_]\w{0,62}(\.[A-Za-z_]\w{0,62}){0,2}$")] = (
+        "audience_onboarding_audit"
+    )
+    """Its name, with its schema if it needs one."""
+    create: bool = False
+    """Create the table if it is not there."""
+
+
 class AudienceDefinition(Model):
     """One audience: what all platforms share. Each platform's own model adds its fields, see :mod:`..platforms`."""
 
@@ -530,6 +574,23 @@ class AudienceDefinition(Model):
     """How often a task is tried again after an error that may go away."""
     retry_delay_seconds: Seconds = 60.0
     """Until the first of these tries; each pause after that is twice as long, up to an hour."""
+    alerts: Annotated[
+        tuple[Alert, ...],
+        BeforeValidator(_one_or_more, json_schema_input_type=Alert | tuple[Alert, ...]),
+    ] = ()
+    """Who is told that something is wrong; one of them, or a list."""
+    audit: Audit | None = None
+    """Without it, the history of the loads is in Airflow alone."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _match_rates_are_told(cls, values: Any) -> Any:
+        # Here, as elsewhere it would only be a field that nobody knows.
+        if isinstance(values, Mapping) and "match_rates" in values and "match_rates" not in cls.model_fields:
+            raise ValueError(
+                f"match_rates: {values.get('platform')} tells no match rates, so there is nothing to watch"
+            )
+        return values
 
     @model_validator(mode="after")
     def _file_is_one_that_the_vendor_takes(self) -> AudienceDefinition:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import date
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
@@ -16,6 +17,7 @@ from audience_onboarding.definitions.models import (
     Model,
     Name,
     Seconds,
+    Share,
     Text,
     Upload,
     Wait,
@@ -140,6 +142,46 @@ class Activation(Model):
         return value
 
 
+RatedIdentifier = Literal["email", "phone", "postal_code", "personal_id", "aaid"]
+"""Identifiers that the vendor tells match rates of; ``postal_code`` stands for addresses."""
+
+MOST_LOADS_COMPARED = 60
+
+
+class MatchRates(Model):
+    """What the match rates of a load are compared with, see :class:`..orchestration.watch.Limits`."""
+
+    last: int = Field(7, ge=1, le=MOST_LOADS_COMPARED)
+    """A load is compared with the mean of so many loads before it."""
+    at_least: int = Field(3, ge=1, le=MOST_LOADS_COMPARED)
+    """With fewer than so many before it, it is compared with none."""
+    floor: Share | dict[RatedIdentifier, Share] | None = None
+    """The least that may match: one share for all identifiers, or one each."""
+    max_drop: Share | None = 0.2
+    """Which part lower than the mean a rate may be."""
+    max_rows_deviation: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """Which part more or fewer rows than the mean may be sent."""
+    from_rows: int = Field(100, ge=1)
+    """Uploads of fewer rows are neither judged nor compared with."""
+    then: Literal["warn", "fail"] = "warn"
+    """What becomes of a load outside the limits: it is told, or it is not activated either."""
+
+    @model_validator(mode="after")
+    def _enough_loads(self) -> MatchRates:
+        if self.at_least > self.last:
+            raise ValueError("'at_least' is more than 'last': no load would ever be compared")
+        return self
+
+    @property
+    def floors(self) -> dict[str, float]:
+        """By identifier."""
+        if self.floor is None:
+            return {}
+        if isinstance(self.floor, Mapping):
+            return {str(name): share for name, share in self.floor.items()}
+        return dict.fromkeys(get_args(RatedIdentifier), self.floor)
+
+
 class DigitalAudienceDefinition(AudienceDefinition):
     """An audience on Digital Audience."""
 
@@ -160,6 +202,18 @@ class DigitalAudienceDefinition(AudienceDefinition):
     upload: S3Upload = S3Upload()
     wait: StateWait = StateWait()
     activation: Activation | None = None
+    match_rates: MatchRates | None = None
+    """Without it, the match rates are only recorded."""
+
+    @model_validator(mode="after")
+    def _floors_are_of_what_is_sent(self) -> DigitalAudienceDefinition:
+        if self.match_rates is None or not isinstance(self.match_rates.floor, Mapping):
+            return self
+        sent = self.source.columns.by_identifier()
+        if missing := [name for name in self.match_rates.floor if name not in sent]:
+            names = ", ".join(f"'{name}'" for name in missing)
+            raise ValueError(f"match_rates.floor: {names} is in no column of 'source.columns'")
+        return self
 
     @model_validator(mode="after")
     def _campaign_or_id(self) -> DigitalAudienceDefinition:

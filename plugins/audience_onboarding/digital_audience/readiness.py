@@ -142,6 +142,24 @@ def summary(audience: Audience, upload: HistoryEntry | None) -> dict[str, Any]:
     }
 
 
+IDENTIFIERS = {
+    "EMAIL": "email",
+    "PHONE": "phone",
+    "POSTALADDRESS": "postal_code",
+    "SECURITYNUMBER": "personal_id",
+    "AAID": "aaid",
+}
+"""The vendor's data types, which its pages state, and what the definitions call them, which is inferred."""
+
+
+def rates_by_identifier(seen: Mapping[str, Any]) -> dict[str, float | None]:
+    """The match rates of a finished wait as the definitions name them; ``None`` where the vendor told none.
+
+    :param seen: what :func:`summary` has given.
+    """
+    return {IDENTIFIERS.get(name, name.lower()): rate for name, rate in seen["match_rates"].items()}
+
+
 def _is_ours(entry: HistoryEntry, expectation: Expectation) -> bool:
     return (expectation.mode is None or (entry.mode or "").lower() == expectation.mode.lower()) and (
         expectation.rows is None or entry.total_rows == expectation.rows

@@ -13,12 +13,16 @@ from audience_onboarding.digital_audience.operators import (
     DigitalAudienceCreateCampaignOperator,
     DigitalAudienceCreateCrmAudienceOperator,
 )
+from audience_onboarding.digital_audience.readiness import rates_by_identifier
 from audience_onboarding.digital_audience.sensors import DigitalAudienceAudienceStateSensor
 from audience_onboarding.orchestration.memory import campaign_asset
 from audience_onboarding.orchestration.pools import CREATE_POOL, connection_pool
 
 RECORDED = ("bucket", "s3_key")
 """What the record of a load keeps of the upload, beside what it keeps on every platform."""
+
+rates = rates_by_identifier
+"""The match rates that a confirmed load has brought, of platforms whose definitions have ``match_rates``."""
 
 
 def ensure(definition: DigitalAudienceDefinition, asset: Asset) -> Any:

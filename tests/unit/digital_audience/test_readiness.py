@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from audience_onboarding.digital_audience.definition import RatedIdentifier
 from audience_onboarding.digital_audience.models import Audience
-from audience_onboarding.digital_audience.readiness import Baseline, Expectation, Verdict, judge, summary
+from audience_onboarding.digital_audience.readiness import (
+    IDENTIFIERS,
+    Baseline,
+    Expectation,
+    Verdict,
+    judge,
+    rates_by_identifier,
+    summary,
+)
 
 EARLIER = "2026-11-20T02:00:00Z"
 BEFORE = "2026-11-20T03:00:00Z"
@@ -257,3 +266,15 @@ def test_a_summary_without_an_upload_has_no_rates() -> None:
     found = summary(audience(), None)
 
     assert (found["total_rows"], found["match_rates"], found["data_set"]) == (None, {}, {})
+
+
+def test_match_rates_are_named_as_in_definitions() -> None:
+    seen = {"match_rates": {"EMAIL": 0.5, "POSTALADDRESS": None, "SECURITYNUMBER": 0.0, "NEWTYPE": 0.1}}
+
+    assert rates_by_identifier(seen) == {
+        "email": 0.5,
+        "postal_code": None,
+        "personal_id": 0.0,
+        "newtype": 0.1,
+    }
+    assert set(IDENTIFIERS.values()) == set(get_args(RatedIdentifier))

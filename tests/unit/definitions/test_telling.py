@@ -1,0 +1,143 @@
+"""What a definition says of alerts, match rates and the audit."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from audience_onboarding.definitions import AudienceDefinition, read_definition
+from audience_onboarding.definitions.models import ALERT_KINDS
+from audience_onboarding.digital_audience.definition import DigitalAudienceDefinition
+from audience_onboarding.errors import DefinitionError
+from tests.unit.definitions.conftest import changed
+
+Write = Callable[..., Path]
+NOTIFIER = "our.notifiers.Notifier"
+
+
+def read(write: Write, **changes: Any) -> DigitalAudienceDefinition:
+    definition = read_definition(write(changed(**changes)))
+    assert isinstance(definition, DigitalAudienceDefinition)
+    return definition
+
+
+def test_without_a_word_nobody_is_told_and_nothing_watched(write: Write) -> None:
+    definition = read(write)
+
+    assert (definition.alerts, definition.match_rates, definition.audit) == ((), None, None)
+
+
+def test_one_alert_or_several(write: Write) -> None:
+    one = {
+        "notifier": NOTIFIER,
+        "arguments": {"to": ["a"], "text": "{{ audience_onboarding.text }}", "n": {"x": 1}},
+    }
+
+    (alone,) = read(write, alerts=one).alerts
+    first, second = read(
+        write, alerts=[one, {"notifier": NOTIFIER, "when": ["late"], "late_after_hours": 2}]
+    ).alerts
+
+    assert alone == first
+    assert (alone.when, alone.late_after_hours, alone.arguments) == (ALERT_KINDS, None, one["arguments"])
+    assert (second.when, second.late_after_hours, second.arguments) == (("late",), 2, {})
+
+
+def test_an_editor_knows_that_it_may_be_one_or_several() -> None:
+    schema = AudienceDefinition.model_json_schema()["properties"]["alerts"]
+
+    assert [option.get("type", "$ref") for option in schema["anyOf"]] == ["$ref", "array"]
+
+
+def test_match_rates_have_defaults(write: Write) -> None:
+    watched = read(write, match_rates={}).match_rates
+
+    assert watched is not None
+    assert (watched.last, watched.at_least, watched.max_drop, watched.from_rows) == (7, 3, 0.2, 100)
+    assert (watched.floors, watched.max_rows_deviation, watched.then) == ({}, None, "warn")
+
+
+def test_a_floor_is_one_for_all_or_one_each(write: Write) -> None:
+    columns = {"email": "E", "phone": "P"}
+
+    def floors(floor: Any) -> dict[str, float]:
+        watched = read(write, match_rates={"floor": floor}, source__columns=columns).match_rates
+        assert watched is not None
+        return watched.floors
+
+    assert floors(0.3) == dict.fromkeys(("email", "phone", "postal_code", "personal_id", "aaid"), 0.3)
+    assert floors({"phone": 0}) == {"phone": 0}
+
+
+def test_an_audit_has_defaults(write: Write) -> None:
+    audit = read(write, audit={"connection": "dwh"}).audit
+
+    assert audit is not None
+    assert (audit.connection, audit.table, audit.create) == ("dwh", "audience_onboarding_audit", False)
+    assert read(write, audit={"connection": "dwh", "table": "a.b.c"}).audit
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"alerts": {}}, "alerts.0.notifier: "),
+        ({"alerts": {"notifier": "SmtpNotifier"}}, "alerts.0.notifier: "),
+        ({"alerts": {"notifier": "a..b"}}, "alerts.0.notifier: "),
+        ({"alerts": {"notifier": "a.b; c"}}, "alerts.0.notifier: "),
+        ({"alerts": NOTIFIER}, "alerts: "),
+        ({"alerts": {"notifier": NOTIFIER, "when": []}}, "alerts.0.when: "),
+        ({"alerts": {"notifier": NOTIFIER, "when": ["success"]}}, "alerts.0.when.0: "),
+        ({"alerts": {"notifier": NOTIFIER, "to": "x"}}, "alerts.0.to: "),
+        ({"alerts": {"notifier": NOTIFIER, "arguments": ["x"]}}, "alerts.0.arguments: "),
+        ({"alerts": {"notifier": NOTIFIER, "late_after_hours": 0}}, "alerts.0.late_after_hours: "),
+        (
+            {"alerts": {"notifier": NOTIFIER, "when": ["guard"], "late_after_hours": 5}},
+            "alerts.0: 'late_after_hours' has a meaning with 'late' in 'when' only",
+        ),
+        (
+            {"alerts": {"notifier": NOTIFIER, "when": ["late"]}},
+            "alerts.0: 'late' needs 'late_after_hours': so many hours after the run was queued",
+        ),
+        ({"match_rates": {"floor": 40}}, "match_rates.floor"),
+        ({"match_rates": {"floor": {"mail": 0.4}}}, "match_rates.floor"),
+        (
+            {"match_rates": {"floor": {"phone": 0.4}}},
+            "definition: match_rates.floor: 'phone' is in no column of 'source.columns'",
+        ),
+        ({"match_rates": {"last": 0}}, "match_rates.last: "),
+        ({"match_rates": {"last": 61}}, "match_rates.last: "),
+        ({"match_rates": {"last": 2}}, "match_rates: 'at_least' is more than 'last'"),
+        ({"match_rates": {"max_drop": 20}}, "match_rates.max_drop: a share is between 0 and 1"),
+        ({"match_rates": {"max_rows_deviation": 0}}, "match_rates.max_rows_deviation: "),
+        ({"match_rates": {"max_rows_deviation": float("inf")}}, "match_rates.max_rows_deviation: "),
+        ({"match_rates": {"then": "stop"}}, "match_rates.then: "),
+        ({"audit": {}}, "audit.connection: "),
+        ({"audit": {"connection": "dwh", "table": "runs; DROP TABLE runs"}}, "audit.table: "),
+        ({"audit": {"connection": "dwh", "table": "1a"}}, "audit.table: "),
+        ({"audit": {"connection": "dwh", "table": "a.b.c.d"}}, "audit.table: "),
+        ({"audit": {"connection": "dwh", "table": ""}}, "audit.table: "),
+    ],
+    ids=repr,
+)
+def test_a_wrong_one_says_what_is_wrong(write: Write, changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(DefinitionError, match=re.escape(said)):
+        read(write, **changes)
+
+
+@pytest.mark.parametrize("platform", ["fanfare", "commbox"])
+def test_where_no_match_rates_are_told_none_can_be_watched(write: Write, platform: str) -> None:
+    content = {
+        "platform": platform,
+        "name": "x",
+        "owner": "x",
+        "allow_raw": True,
+        "source": {"path": "x.csv", "columns": {"phone": "P"}},
+    }
+    read_definition(write(content))
+
+    with pytest.raises(DefinitionError, match=f"match_rates: {platform} tells no match rates"):
+        read_definition(write({**content, "match_rates": {}}))
