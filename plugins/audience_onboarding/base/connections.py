@@ -18,10 +18,11 @@ def s3_client(aws_conn_id: str) -> Any:
     return S3Hook(aws_conn_id=aws_conn_id).get_conn()
 
 
-def database(conn_id: str) -> Callable[[], Any]:
+def database(conn_id: str, *, used_by: str = "the source") -> Callable[[], Any]:
     """What opens a DB-API connection to a database.
 
     :param conn_id: a connection of any type whose hook is a ``DbApiHook``.
+    :param used_by: what it is for, for the message.
     :raises ConfigurationError: there is none of this name, its provider is not installed, or it is no database.
     """
     from airflow.providers.common.sql.hooks.sql import DbApiHook
@@ -32,14 +33,15 @@ def database(conn_id: str) -> Callable[[], Any]:
         hook = BaseHook.get_hook(conn_id)
     except (AirflowException, ImportError) as error:
         raise ConfigurationError(
-            what=f"The connection {conn_id!r} of the source cannot be used",
+            what=f"The connection {conn_id!r} of {used_by} cannot be used",
             why=str(error),
             next_step="Create it under Admin > Connections, and install the provider of its type",
         ) from None
     if not isinstance(hook, DbApiHook):
         raise ConfigurationError(
-            what=f"The connection {conn_id!r} of the source is no database",
+            what=f"The connection {conn_id!r} of {used_by} is no database",
             why=f"its hook is {type(hook).__name__}",
-            next_step="Name one of a database; files come from a path or an s3:// URL",
+            next_step="Name one of a database"
+            + ("; files come from a path or an s3:// URL" if used_by == "the source" else ""),
         )
     return hook.get_conn

@@ -138,7 +138,7 @@ class SqlSource:
         return cursor
 
     def _bound(self, connection: Any) -> tuple[str, Mapping[str, object] | Sequence[object]]:
-        style = self.paramstyle or _paramstyle(connection)
+        style = self.paramstyle or paramstyle_of(connection)
         parameters = dict(self.parameters)
         if _driver(connection) == "sqlite3":
             # It has no dates; its own way of writing them is deprecated.
@@ -277,7 +277,8 @@ def _is_named(connection: Any) -> bool:
     return _driver(connection) in _NAMED_CURSORS
 
 
-def _paramstyle(connection: Any) -> str:
+def paramstyle_of(connection: Any) -> str:
+    """How the driver of a connection writes parameters (PEP 249), empty if it does not tell."""
     for name in _modules(connection):
         style = getattr(sys.modules.get(name), "paramstyle", None)
         if isinstance(style, str):
@@ -290,7 +291,7 @@ def _translated(error: Exception, label: str) -> AudienceOnboardingError | None:
     classes = {cls.__name__ for cls in type(error).__mro__}
     if isinstance(error, AudienceOnboardingError) or not classes & {"DatabaseError", "InterfaceError"}:
         return None
-    why = ", ".join(filter(None, (type(error).__name__, _code(error))))
+    why = ", ".join(filter(None, (type(error).__name__, code_of(error))))
     if classes & {"ProgrammingError", "NotSupportedError"}:
         return ConfigurationError(
             what="the database refuses the query of the source",
@@ -313,7 +314,7 @@ def _translated(error: Exception, label: str) -> AudienceOnboardingError | None:
     )
 
 
-def _code(error: Exception) -> str:
+def code_of(error: Exception) -> str:
     """The driver's code of an error, where it has one that is a code for sure."""
     for attribute in ("sqlstate", "pgcode", "sqlite_errorname", "errno"):
         value = getattr(error, attribute, None)

@@ -15,6 +15,8 @@ class SqliteHook(DbApiHook):
     """As the provider has it."""
 
     conn_name_attr = "sqlite_conn_id"
+    conn_type = "sqlite"
+    hook_name = "SQLite"
 
     def get_conn(self) -> Any:
         return sqlite3.connect(str(self.get_connection(self.get_conn_id()).host))
