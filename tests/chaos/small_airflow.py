@@ -218,6 +218,10 @@ class _TaskInstance:
         text = self._run.xcoms.get((name, key))
         return default if text is None else json.loads(text)
 
+    def get_task_states(self, *, dag_id: str, run_ids: list[str]) -> dict[str, dict[str, str]]:
+        assert (dag_id, run_ids) == (self.dag_id, [self.run_id])
+        return {self.run_id: dict(self._run.states)}
+
 
 @dataclass
 class Run:
@@ -274,7 +278,8 @@ class Run:
                 continue
             task: Any = self.dag.get_task(task_id)
             upstream = {self.states.get(name, "none") for name in task.upstream_task_ids}
-            if upstream - {"success"}:
+            # A teardown runs whatever became of the others.
+            if upstream - {"success"} and not task.is_teardown:
                 self.states[task_id] = "skipped" if "skipped" in upstream else "upstream_failed"
                 continue
             self.states[task_id] = self._task(task)
@@ -312,6 +317,8 @@ class Run:
                 self.tries.append(failure)
                 pause = _pause(task, error, try_number)
                 if pause is None:
+                    for callback in task.on_failure_callback or ():
+                        callback({**context, "exception": error})
                     self.failures.append(failure)
                     return "failed"
                 time.sleep(pause.total_seconds())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,38 +21,28 @@ from audience_onboarding.orchestration.history import MAX_HISTORY_DAYS
 from audience_onboarding.orchestration.load_date import BACKFILL, run_type
 from audience_onboarding.orchestration.memory import (
     LAST_LOAD_KEY,
-    LAST_OF_A_DAY,
+    Memory,
     days_of,
     load_key,
     memory_of,
 )
 from audience_onboarding.orchestration.pools import connection_pool
+from audience_onboarding.orchestration.stops import note_stop
+from audience_onboarding.orchestration.watch import Limits, Seen, watch
+from audience_onboarding.orchestration.watch import check as check_watched
+from audience_onboarding.pipelines.alerts import dag_arguments, tell_match_rates
+from audience_onboarding.pipelines.auditing import audit_task
 from audience_onboarding.pipelines.common import (
     asset_of,
     default_args,
     onboarding_dag_id,
     tags_of,
 )
+from audience_onboarding.pipelines.page import documentation
+from audience_onboarding.pipelines.recording import last_load, record_of, report_of
 from audience_onboarding.platforms import part_of
 
 log = logging.getLogger(__name__)
-
-KEPT_IF_KNOWN = (
-    "history_from",
-    "days_missing",
-    "invalid_values",
-    "hash_mismatches",
-    "files",
-    "ignored_columns",
-    "rejects_file",
-    "guards",
-    "changes",
-    "members",
-    "snapshot",
-    "s3_keys",
-    "same_day_files",
-)
-"""What the record of a load keeps as well; a task that ran before an update may not have said it."""
 
 TURN_TASK = "wait_for_turn"
 UPLOAD_TASK = "upload"
@@ -71,23 +62,28 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
     asset = asset_of(definition)
     steps = part_of(definition.platform, "steps")
     state = _state(definition, base)
+    limits = _limits(definition)
     with DAG(
         dag_id=onboarding_dag_id(definition.key),
         auto_register=auto_register,
         dag_display_name=f"Onboard: {definition.name}",
         description=f"Load the CRM extract of {definition.name!r} into its audience",
-        doc_md=_documentation(definition),
+        doc_md=documentation(definition),
         tags=tags_of(definition, "onboarding"),
-        default_args=default_args(
-            owner=definition.owner,
-            retries=definition.retries,
-            retry_delay=timedelta(seconds=definition.retry_delay_seconds),
-        ),
+        default_args={
+            **default_args(
+                owner=definition.owner,
+                retries=definition.retries,
+                retry_delay=timedelta(seconds=definition.retry_delay_seconds),
+            ),
+            "on_failure_callback": note_stop,
+        },
         catchup=False,
         params=_form(definition),
         schedule=_timetable(definition.schedule),
         start_date=_first_moment(definition.schedule),
         end_date=_last_moment(definition.schedule),
+        **dag_arguments(definition),
     ) as dag:
         source = source_of(definition.source, base)
         history_from = "{{ params.history_from or '' }}"
@@ -136,22 +132,28 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
         def record_load(load: dict[str, Any], seen: dict[str, Any]) -> dict[str, Any]:
             """Remember the confirmed load, and show what came of it."""
             context = get_current_context()
-            record = _record(load, seen, context, more=steps.RECORDED)
             memory = memory_of(context, asset)
+            before = memory.get(load_key(days_of(load), load["mode"]))
+            record = record_of(load, seen, context, definition=definition, before=before, more=steps.RECORDED)
+            if limits is not None:
+                record["watch"] = _watch(definition, limits, record, seen, context, memory)
             memory.set(load_key(days_of(record), record["mode"]), record)
             last = memory.get(LAST_LOAD_KEY) or {}
             # What has replaced everything is the last load, also where a run went back to an older day on purpose.
             if record["mode"] in WHOLE_LIST or record["load_date"] >= last.get("load_date", ""):
-                memory.set(LAST_LOAD_KEY, _last_load(record, last))
+                memory.set(LAST_LOAD_KEY, last_load(record, last))
             if state is not None:
                 confirm_snapshot(record, state=state, memory=memory)
-            log.info("%s", _report(record, seen))
+            log.info("%s", report_of(record, seen))
+            if limits is not None:
+                _tell_watched(definition, record, context)
             return record
 
         @task(task_id="publish", outlets=[asset])
         def publish(record: dict[str, Any]) -> None:
             """Publish the load as an event of the audience's asset, which starts the activation."""
             context: Any = get_current_context()
+            check_watched(record.get("watch"))
             is_historical = run_type(context) == BACKFILL or "history_from" in record
             if is_historical and not context["params"]["activate_on_backfill"]:
                 raise AirflowSkipException(
@@ -165,7 +167,9 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
         # TaskFlow takes outputs of tasks where the functions name what these will be.
         outputs: Any = (upload.output, ready.output)
         recorded: Any = record_load(*outputs)
-        publish(recorded)
+        published = publish(recorded)
+        if definition.audit is not None:
+            published >> audit_task(definition, upload=UPLOAD_TASK, record=RECORD_TASK)
     return dag
 
 
@@ -190,6 +194,52 @@ def source_of(source: Source, base: Path) -> dict[str, Any]:
         "wait_timeout": timedelta(hours=source.wait_hours).total_seconds(),
         "poll_interval": source.poll_seconds,
     }
+
+
+def _limits(definition: AudienceDefinition) -> Limits | None:
+    watched = getattr(definition, "match_rates", None)
+    if watched is None:
+        return None
+    return Limits(
+        last=watched.last,
+        at_least=watched.at_least,
+        floors=watched.floors,
+        max_drop=watched.max_drop,
+        max_rows_deviation=watched.max_rows_deviation,
+        from_rows=watched.from_rows,
+        stops=watched.then == "fail",
+    )
+
+
+def _watch(
+    definition: AudienceDefinition,
+    limits: Limits,
+    record: Mapping[str, Any],
+    seen: Mapping[str, Any],
+    context: Any,
+    memory: Memory,
+) -> dict[str, Any]:
+    """Judge the match rates of a load. Here, as it needs the memory that this task alone writes; what comes of it is
+    up to ``publish``, the first task that a load may be kept from."""
+    rows = seen.get("total_rows")
+    judged = Seen(
+        load_date=record["load_date"],
+        is_range="history_from" in record,
+        rows_sent=record["rows_sent"],
+        rows=record["rows_sent"] if rows is None else rows,
+        rates=part_of(definition.platform, "steps").rates(seen),
+    )
+    is_ignored = bool(context["params"].get("ignore_match_rates"))
+    return watch(judged, limits, memory=memory, mode=record["mode"], is_ignored=is_ignored)
+
+
+def _tell_watched(definition: AudienceDefinition, record: Mapping[str, Any], context: Any) -> None:
+    watched = record["watch"]
+    for finding in watched["findings"]:
+        log.warning("%s%s", "Ignored: " if watched["ignored"] else "", finding)
+    # What is stopped is told when the run has failed of it.
+    if watched["findings"] and not watched["stops"] and not watched["ignored"]:
+        tell_match_rates(context, watched, load_date=record["load_date"], definition=definition)
 
 
 def _rejects(definition: AudienceDefinition, base: Path) -> Rejects | None:
@@ -225,7 +275,7 @@ def _last_moment(schedule: Schedule | None) -> datetime | None:
 
 
 def _form(definition: AudienceDefinition) -> dict[str, Param]:
-    return {
+    form = {
         "load_date": Param(
             None,
             type=["null", "string"],
@@ -284,95 +334,12 @@ def _form(definition: AudienceDefinition) -> dict[str, Param]:
             description_md="In a backfill, or with a range of days, let each load start the activation.",
         ),
     }
-
-
-def _last_load(record: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
-    """What is kept as the last load. A range of days says nothing about how long the list of a day should be, so what
-    the guards compare those with goes along with it."""
-    if "history_from" not in record:
-        return record
-    of_a_day: dict[str, Any] = (before.get(LAST_OF_A_DAY) if before.get("history_from") else before) or {}
-    kept = {name: of_a_day[name] for name in ("load_date", "mode", "rows_sent") if name in of_a_day}
-    return {**record, LAST_OF_A_DAY: kept} if kept else record
-
-
-def _record(
-    load: dict[str, Any], seen: dict[str, Any], context: Any, *, more: tuple[str, ...]
-) -> dict[str, Any]:
-    kept = (
-        "audience_id",
-        "load_date",
-        "mode",
-        *more,
-        "content_id",
-        "rows_read",
-        "rows_sent",
-        "duplicates",
-        "rejected",
-        "rejected_by_reason",
-    )
-    return {
-        **{name: load[name] for name in kept},
-        **{name: load[name] for name in KEPT_IF_KNOWN if load.get(name) is not None},
-        **seen,
-        "run_id": context["run_id"],
-        "run_type": run_type(context),
-    }
-
-
-def _report(record: dict[str, Any], seen: dict[str, Any]) -> str:
-    lines = [
-        f"Load {days_of(record)} ({record['mode']}) of audience {record['audience_id']} is confirmed",
-        f"  rows read   {record['rows_read']:>10,}",
-        f"  sent        {record['rows_sent']:>10,}",
-        f"  duplicates  {record['duplicates']:>10,}",
-        f"  rejected    {record['rejected']:>10,}",
-        *(f"    {reason}: {count:,}" for reason, count in sorted(record["rejected_by_reason"].items())),
-        *([f"  days without a source {record['days_missing']:,}"] if record.get("days_missing") else []),
-        *([f"  rejects are listed in {record['rejects_file']}"] if record.get("rejects_file") else []),
-        *(f"  {name:<12}{count:>10,}" for name, count in record.get("changes", {}).items()),
-        *(f"  another file was put on the same day: {key}" for key in record.get("same_day_files", [])),
-        *(f"  ignored: {failed}" for failed in record.get("guards", {}).get("failed", [])),
-        *(
-            f"  match rate {name}: {'unknown' if rate is None else f'{rate:.1%}'}"
-            for name, rate in sorted(record.get("match_rates", {}).items())
-        ),
-        *(
-            f"  {name.replace('_', ' ')}: {value}"
-            for name, value in seen.items()
-            if name != "audience_id" and isinstance(value, (int, str))
-        ),
-    ]
-    return "\n".join(lines)
-
-
-def _documentation(definition: AudienceDefinition) -> str:
-    schedule = definition.schedule
-    when = f"`{schedule.cron}` ({schedule.timezone})" if schedule else "by hand only"
-    columns = ", ".join(
-        f"{name} from *{column}*"
-        if isinstance(column, str)
-        else f"{name} from *{column.name}* (hashed already)"
-        for name, column in definition.source.columns.by_identifier().items()
-    )
-    if definition.allow_raw:
-        treatment = "normalised and, as far as this platform wants it, **sent as they are**, which `allow_raw` permits"
-    else:
-        treatment = "normalised and hashed before anything leaves this machine"
-    return f"""\
-### {definition.name}
-{definition.description or ""}
-
-| | |
-|---|---|
-| platform | {definition.platform}, connection `{definition.connection}` |
-| source | `{definition.source.label}` |
-| identifiers | {columns}; {treatment} |
-| mode | {definition.mode} |
-| schedule | {when} |
-| owner | {definition.owner} |
-
-Made from `include/audiences/{definition.key}.yaml`. A re-run of a day sends nothing if the extract is unchanged,
-and stops with `UploadConflictError` if it is not, unless *Supersede* is ticked. A list whose numbers look wrong stops
-with `GuardError` before anything is sent, unless *Ignore guards* is ticked.
-"""
+    if getattr(definition, "match_rates", None) is not None:
+        form["ignore_match_rates"] = Param(
+            False,
+            type="boolean",
+            title="Ignore match rates",
+            description_md="Let the load through although its match rates are outside the limits: for somebody who has "
+            "looked into the source. It counts for the mean of later loads.",
+        )
+    return form

@@ -1,0 +1,406 @@
+"""Alerts: when which message goes to whom."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.providers.smtp.notifications.smtp import SmtpNotifier
+from airflow.sdk import DAG
+
+from audience_onboarding.definitions import AudienceDefinition
+from audience_onboarding.errors import AuditUnavailableError, DefinitionError
+from audience_onboarding.pipelines import alerts, build_onboarding_dag
+from audience_onboarding.pipelines.alerts import check_notifier, tell_failure, tell_late, tell_match_rates
+from tests.fakes import task_context
+from tests.notifiers import Kept
+from tests.unit.pipelines.conftest import definition
+
+KEPT = "tests.notifiers.Kept"
+BROKEN = "tests.notifiers.Broken"
+ABOUT = {
+    "audience": "newsletter",
+    "audience_name": "News & more",
+    "platform": "digital_audience",
+    "timezone": "Europe/Amsterdam",
+}
+ALL = ["failure", "guard", "late", "match_rate"]
+GUARD = {"error": "GuardError", "message": "A guard stops this load: guards.min_rows: 3 rows to send."}
+
+
+def alert(notifier: str = KEPT, when: list[str] | None = None, **arguments: Any) -> dict[str, Any]:
+    """As the definition gives it."""
+    return {"notifier": notifier, "arguments": arguments, "when": when or ALL, "late_after_hours": None}
+
+
+@pytest.fixture(autouse=True)
+def told() -> Iterator[list[Kept]]:
+    """What the notifier was told."""
+    Kept.told.clear()
+    yield Kept.told
+    Kept.told.clear()
+
+
+class Ti:
+    """The task instance of a callback."""
+
+    dag_id, run_id = "onboard_newsletter", "manual__1"
+
+    def __init__(self, stops: dict[str, dict[str, str] | None]) -> None:
+        self._stops = stops
+
+    def get_task_states(self, *, dag_id: str, run_ids: list[str]) -> Any:
+        return {self.run_id: {"record_load": "upstream_failed", **dict.fromkeys(self._stops, "failed")}}
+
+    def xcom_pull(self, *, task_ids: str, key: str) -> Any:
+        return self._stops[task_ids]
+
+
+def failed(stops: dict[str, dict[str, str] | None], **params: Any) -> dict[str, Any]:
+    """What Airflow gives to the callback of a run that has failed."""
+    return {**task_context(**params), "ti": Ti(stops), "reason": "task_failure"}
+
+
+# --- which message ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("stops", "kind", "said"),
+    [
+        ({"upload": GUARD}, "guard", "guards.min_rows: 3 rows to send"),
+        ({"publish": {"error": "MatchRateError", "message": "Too few."}}, "match_rate", "Why: Too few."),
+        (
+            {"upload": {"error": "StorageAccessError", "message": "No."}},
+            "failure",
+            "failed in the task 'upload'",
+        ),
+        ({"upload": {"error": "ValueError", "message": ""}}, "failure", "ValueError; the log of the task"),
+        ({"upload": None}, "failure", "its worker was lost"),
+        ({}, "failure", "no task says why (task_failure)"),
+        # An audit that fails as well is not what people have to know first.
+        (
+            {"audit": {"error": "AuditUnavailableError", "message": "x" * 200}, "upload": GUARD},
+            "guard",
+            "3 rows",
+        ),
+        ({"audit": None, "upload": None}, "failure", "in the task 'upload'"),
+        ({"ensure_audience": None, "upload": GUARD}, "guard", "3 rows"),
+    ],
+)
+def test_a_failed_run_is_told_once_as_what_it_is(
+    told: list[Kept], stops: dict[str, dict[str, str] | None], kind: str, said: str
+) -> None:
+    tell_failure(failed(stops), alerts=[alert(more="{{ audience_onboarding.kind }}")], about=ABOUT)
+
+    (message,) = told
+    assert message.more == kind
+    assert said in message.text
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_only_what_is_asked_for_is_told(told: list[Kept], kind: str) -> None:
+    wanted = [alert(when=[kind])]
+
+    tell_failure(failed({"upload": GUARD}), alerts=wanted, about=ABOUT)
+    tell_failure(failed({"upload": None}), alerts=wanted, about=ABOUT)
+
+    assert len(told) == (kind in {"guard", "failure"})
+
+
+def test_a_message_says_what_is_needed(told: list[Kept], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://airflow.example/")
+    context = failed({"upload": GUARD}, load_date="2026-11-19")
+
+    tell_failure(context, alerts=[alert(more="{{ audience_onboarding.html }}")], about=ABOUT)
+
+    (message,) = told
+    assert message.subject == "News & more: stopped by a guard (2026-11-19)"
+    assert message.text == (
+        "A guard has stopped the load, nothing was sent.\n"
+        "Audience: News & more (newsletter on digital_audience)\n"
+        "Load date: 2026-11-19\n"
+        "Run: manual__1\n"
+        "Why: A guard stops this load: guards.min_rows: 3 rows to send.\n"
+        "https://airflow.example/dags/onboard_newsletter/runs/manual__1"
+    )
+    assert "News &amp; more" in message.more
+
+
+@pytest.mark.parametrize(
+    ("params", "partition_key", "load_date"),
+    [
+        ({"load_date": "2026-11-01"}, "2026-11-02", "2026-11-01"),
+        ({}, "2026-11-02", "2026-11-02"),
+        ({}, None, "2026-11-20"),
+    ],
+)
+def test_the_load_date_is_that_of_the_run(
+    told: list[Kept], params: dict[str, Any], partition_key: str | None, load_date: str
+) -> None:
+    context = {**failed({"upload": GUARD}, **params)}
+    context["dag_run"].partition_key = partition_key
+
+    tell_failure(context, alerts=[alert(more="{{ audience_onboarding.load_date }}")], about=ABOUT)
+
+    assert told[0].more == load_date
+
+
+def test_what_airflow_gives_least_is_enough(told: list[Kept]) -> None:
+    tell_failure({"run_id": "r", "reason": "timed_out"}, alerts=[alert()], about=ABOUT)
+
+    assert "The run has failed." in told[0].text
+    assert "Load date: unknown" in told[0].text
+
+
+def test_that_the_cause_cannot_be_found_is_no_reason_not_to_tell(told: list[Kept]) -> None:
+    class Lost(Ti):
+        def get_task_states(self, **_: Any) -> Any:
+            raise ConnectionError
+
+    tell_failure({**failed({}), "ti": Lost({})}, alerts=[alert()], about=ABOUT)
+
+    assert "no task says why" in told[0].text
+
+
+def test_a_notifier_that_fails_is_logged_and_keeps_nobody_from_being_told(
+    told: list[Kept], caplog: pytest.LogCaptureFixture
+) -> None:
+    wanted = [alert(BROKEN), alert("tests.notifiers.Missing"), alert(KEPT, unknown=1), alert()]
+
+    tell_failure(failed({"upload": GUARD}), alerts=wanted, about=ABOUT)
+
+    assert len(told) == 1
+    assert caplog.text.count("could not be sent") == 3
+
+
+def test_a_value_of_a_message_is_no_template(told: list[Kept]) -> None:
+    stop = {"error": "GuardError", "message": "{{ 7 * 7 }}"}
+
+    tell_failure(failed({"upload": stop}), alerts=[alert()], about=ABOUT)
+
+    assert "{{ 7 * 7 }}" in told[0].text
+
+
+def test_arguments_of_the_definition_go_first(told: list[Kept]) -> None:
+    wanted = alert(subject="[crm] {{ audience_onboarding.subject }}", number=3)
+
+    tell_failure(failed({"upload": GUARD}), alerts=[wanted], about=ABOUT)
+
+    assert told[0].subject.startswith("[crm] News & more: stopped")
+    assert told[0].number == 3
+
+
+def test_a_mail_is_filled_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = []
+    monkeypatch.setattr(SmtpNotifier, "notify", lambda self, context: sent.append(self))
+    path = "airflow.providers.smtp.notifications.smtp.SmtpNotifier"
+
+    tell_failure(
+        failed({"upload": GUARD}),
+        alerts=[alert(path, to="crm@example.com", from_email="a@example.com")],
+        about=ABOUT,
+    )
+
+    (mail,) = sent
+    assert mail.subject.startswith("News & more: stopped by a guard")
+    assert mail.html_content.startswith("<pre>A guard has stopped the load")
+
+
+@pytest.mark.parametrize(
+    ("exception", "said"),
+    [
+        (AuditUnavailableError(what="the table cannot be written"), "Why: the table cannot be written."),
+        (ValueError("x"), "Why: ValueError"),
+        (None, "the worker of the task was lost"),
+    ],
+)
+def test_an_audit_that_fails_tells_so_by_itself(
+    told: list[Kept], exception: Exception | None, said: str
+) -> None:
+    dag = build(audit={"connection": "dwh"}, alerts={"notifier": KEPT})
+    _, tell = dag.get_task("audit").on_failure_callback
+
+    tell({**task_context(), "exception": exception})
+
+    (message,) = told
+    assert said in message.text
+    assert "the load itself is not concerned" in message.text
+    assert "Clear the task 'audit'" in message.text
+
+
+# --- late ---------------------------------------------------------------------------------------------------
+
+
+def late(state: str = "running", **changes: Any) -> dict[str, Any]:
+    """What Airflow gives to a deadline's callback."""
+    dag_run = {
+        "dag_run_id": "scheduled__1",
+        "state": state,
+        "run_type": "scheduled",
+        "partition_key": "2026-11-20",
+        "run_after": "2026-11-20T23:30:00Z",
+        "conf": {},
+        **changes,
+    }
+    return {"dag_run": dag_run, "deadline": {"id": "x"}}
+
+
+def test_a_late_run_is_told(told: list[Kept]) -> None:
+    tell_late(late(), [alert()], ABOUT, 26.0)
+
+    (message,) = told
+    assert message.subject == "News & more: late (2026-11-20)"
+    assert "has not succeeded within 26 hours after its run was queued" in message.text
+    assert "the run is running" in message.text
+
+
+def test_a_run_that_has_failed_and_was_not_mended_is_late_too(told: list[Kept]) -> None:
+    tell_late(late("failed"), [alert()], ABOUT, 1.5)
+
+    assert "was not mended since" in told[0].text
+    assert "within 1.5 hours" in told[0].text
+
+
+def test_a_run_that_has_succeeded_meanwhile_is_not_late(told: list[Kept]) -> None:
+    tell_late(late("success"), [alert()], ABOUT, 26)
+
+    assert told == []
+
+
+def test_a_backfilled_run_is_never_late(told: list[Kept]) -> None:
+    tell_late(late(run_type="backfill"), [alert()], ABOUT, 26)
+
+    assert told == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "load_date"),
+    [
+        ({"conf": {"load_date": "2026-11-01"}}, "2026-11-01"),
+        ({"partition_key": None, "conf": None}, "2026-11-21"),
+        ({"partition_key": None, "run_after": None}, ""),
+    ],
+)
+def test_the_load_date_of_a_late_run(told: list[Kept], changes: dict[str, Any], load_date: str) -> None:
+    tell_late(late(**changes), [alert(more="{{ audience_onboarding.load_date }}")], ABOUT, 26)
+
+    assert told[0].more == load_date
+
+
+# --- the DAG ------------------------------------------------------------------------------------------------
+
+
+def build(**changes: Any) -> DAG:
+    return build_onboarding_dag(definition(**changes), base=Path("/project/include"))
+
+
+def test_without_alerts_the_dag_tells_nobody() -> None:
+    dag = build()
+
+    assert not dag.on_failure_callback
+    assert not dag.deadline
+
+
+def test_each_lateness_is_a_deadline_with_what_is_needed_to_tell_it() -> None:
+    entries = [
+        {"notifier": KEPT, "late_after_hours": 26},
+        {"notifier": KEPT, "late_after_hours": 6, "arguments": {"number": 1}},
+        {"notifier": KEPT, "late_after_hours": 6, "when": ["late"]},
+        {"notifier": KEPT},
+    ]
+    dag = build(alerts=entries)
+
+    assert dag.on_failure_callback
+    early, later = dag.deadline or []
+    assert (early.interval, later.interval) == (timedelta(hours=6), timedelta(hours=26))
+    assert early.callback.path == "audience_onboarding.pipelines.alerts.tell_late"
+    kwargs = json.loads(json.dumps(early.callback.kwargs))
+    assert [each["arguments"] for each in kwargs["alerts"]] == [{"number": 1}, {}]
+    assert kwargs["hours"] == 6
+    # As Airflow's executor calls it.
+    tell_late(context=late(), **kwargs)
+    assert len(Kept.told) == 2
+
+
+def test_a_dag_with_alerts_can_be_stored() -> None:
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    dag = build(alerts={"notifier": KEPT, "late_after_hours": 26}, audit={"connection": "dwh"})
+
+    stored = json.loads(json.dumps(DagSerialization.to_dict(dag)))
+
+    assert DagSerialization.from_dict(stored).dag_id == "onboard_newsletter"
+
+
+def test_low_match_rates_that_are_only_warned_of_are_told_at_once(told: list[Kept]) -> None:
+    watched = {"findings": ["match_rates.floor: 1%"], "rates": {"email": 0.01}, "means": {"email": 0.5}}
+    model: AudienceDefinition = definition(
+        alerts={"notifier": KEPT, "arguments": {"more": "{{ audience_onboarding.numbers.rates.email }}"}}
+    )
+
+    tell_match_rates(task_context(), watched, load_date="2026-11-20", definition=model)
+
+    (message,) = told
+    assert message.subject == "Newsletter: low match rates (2026-11-20)"
+    assert ("match_rates.floor: 1%" in message.text, message.more) == (True, "0.01")
+
+
+# --- is it there? -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "airflow.providers.smtp.notifications.smtp.SmtpNotifier",
+        "airflow.providers.http.notifications.http.HttpNotifier",
+        "airflow.providers.http.notifications.HttpNotifier",
+        KEPT,
+    ],
+)
+def test_a_notifier_that_is_there(path: str) -> None:
+    check_notifier(path)
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        (
+            "airflow.providers.smtp.notifications.mail.SmtpNotifier",
+            "there is no module 'airflow.providers.smtp",
+        ),
+        ("no_such_package.notifier.Notifier", "there is no module 'no_such_package.notifier'"),
+        ("tests.notifiers.Kepd", "the module 'tests.notifiers' has no 'Kepd'"),
+    ],
+)
+def test_one_that_is_not(path: str, message: str) -> None:
+    with pytest.raises(DefinitionError, match=message):
+        check_notifier(path)
+    with pytest.raises(DefinitionError, match=message):
+        build(alerts={"notifier": path})
+
+
+def test_looking_for_it_imports_nothing() -> None:
+    code = (
+        "import sys\n"
+        "from audience_onboarding.pipelines.alerts import check_notifier\n"
+        "check_notifier('airflow.providers.smtp.notifications.smtp.SmtpNotifier')\n"
+        "print([name for name in sys.modules if 'smtp' in name and 'notifications' in name])\n"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert done.stdout.splitlines()[-1:] == ["[]"], done.stderr
+
+
+def test_the_variables_are_those_of_the_page() -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs" / "alerts.md").read_text(encoding="utf-8")
+    variables = alerts.message("late", {"happened": "", "details": "", "next_step": "", "run_id": ""}, ABOUT)
+
+    for name in variables:
+        assert f"| `{name}` |" in page

@@ -1,0 +1,128 @@
+"""The task that writes the audit, into SQLite behind an Airflow connection."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from audience_onboarding.errors import AuditUnavailableError
+from audience_onboarding.pipelines import auditing, build_onboarding_dag
+from tests.fakes import task_context
+from tests.unit.base.databases import connect_to
+from tests.unit.pipelines.conftest import definition, function_of
+
+AUDIT = {"connection": "dwh", "table": "runs", "create": True}
+RECORD = {
+    "audience_id": 7,
+    "load_date": "2026-11-18",
+    "mode": "opt-in",
+    "rows_sent": 8,
+    "outcome": "confirmed",
+}
+
+
+def build(**changes: Any) -> Any:
+    return build_onboarding_dag(definition(audit={**AUDIT, **changes}), base=Path("/project/include"))
+
+
+def context_of(xcoms: dict[tuple[str, str], Any], states: dict[str, str], **params: Any) -> dict[str, Any]:
+    """The context of the task in a run that has come so far."""
+    context = task_context(
+        run_id="manual__1", dag_id="onboard_newsletter", partition_key="2026-11-20", mode="replace", **params
+    )
+    ti = context["ti"]
+    ti.xcom_pull = lambda *, task_ids, key="return_value": xcoms.get((task_ids, key))
+    ti.get_task_states = lambda *, dag_id, run_ids: {"manual__1": states}
+    return context
+
+
+@pytest.fixture
+def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "audit.db"
+    connect_to(path, monkeypatch)
+    return path
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.row_factory = sqlite3.Row
+        return [dict(row) for row in connection.execute("SELECT * FROM runs")]
+
+
+def write(monkeypatch: pytest.MonkeyPatch, context: dict[str, Any], **changes: Any) -> None:
+    monkeypatch.setattr(auditing, "get_current_context", lambda: context)
+    function_of(build(**changes), "audit")()
+
+
+def test_it_comes_last_whatever_became_of_the_others_and_the_run_is_judged_by_these() -> None:
+    dag = build()
+    task = dag.get_task("audit")
+
+    assert task.upstream_task_ids == {"publish"}
+    assert (task.is_teardown, task.on_failure_fail_dagrun) == (True, False)
+    assert task.trigger_rule.value == "all_done_setup_success"
+    assert not task.outlets
+    without = build_onboarding_dag(definition(), base=Path("/project/include"))
+    assert not without.has_task("audit")
+
+
+def test_a_confirmed_load_is_a_row(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    context = context_of({("record_load", "return_value"): RECORD}, {"publish": "success"})
+
+    write(monkeypatch, context)
+    write(monkeypatch, context)
+
+    (row,) = rows(database)
+    assert (row["dag_id"], row["run_id"]) == ("onboard_newsletter", "manual__1")
+    assert (row["audience_key"], row["platform"]) == ("newsletter", "digital_audience")
+    assert (row["outcome"], row["load_date"], row["load_mode"]) == ("confirmed", "2026-11-18", "opt-in")
+    assert (row["rows_sent"], row["audience_id"]) == (8, "7")
+
+
+def test_a_run_that_was_stopped_is_a_row_and_its_repair_replaces_it(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop = {"error": "GuardError", "message": "A guard stops this load."}
+    write(monkeypatch, context_of({("upload", "stopped"): stop}, {"upload": "failed"}))
+    (stopped,) = rows(database)
+
+    write(monkeypatch, context_of({("record_load", "return_value"): RECORD}, {"upload": "success"}))
+
+    (repaired,) = rows(database)
+    assert (stopped["outcome"], stopped["error"], stopped["load_date"]) == (
+        "stopped",
+        "GuardError",
+        "2026-11-20",
+    )
+    assert (stopped["load_mode"], repaired["outcome"], repaired["error"]) == ("replace", "confirmed", None)
+
+
+def test_dry_and_skipped_runs_are_rows(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dry = {"rows_read": 3, "load_date": "2026-11-20", "mode": "opt-in"}
+    write(monkeypatch, context_of({("upload", "dry_run"): dry}, {"upload": "skipped"}))
+    (row,) = rows(database)
+    assert (row["outcome"], row["rows_read"]) == ("dry_run", 3)
+
+    write(monkeypatch, context_of({}, {"upload": "skipped"}))
+    (row,) = rows(database)
+    assert (row["outcome"], row["rows_read"]) == ("skipped", None)
+
+
+def test_a_form_with_a_date_that_is_none_is_a_row_too(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(monkeypatch, context_of({}, {"upload": "failed"}, load_date="yesterday"))
+
+    (row,) = rows(database)
+    assert (row["load_date"], row["error"]) == (None, "upload failed")
+
+
+def test_a_database_that_is_not_there_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    connect_to(tmp_path / "no such folder" / "audit.db", monkeypatch)
+
+    with pytest.raises(AuditUnavailableError):
+        write(monkeypatch, context_of({}, {}))

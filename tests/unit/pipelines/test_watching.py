@@ -1,0 +1,198 @@
+"""Match rates in the onboarding DAG: judged when a load is recorded, enforced where it is published."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG
+
+from audience_onboarding import __version__
+from audience_onboarding.errors import MatchRateError
+from audience_onboarding.pipelines import build_onboarding_dag, onboard
+from tests.fakes import AssetStores, task_context
+from tests.notifiers import Kept
+from tests.unit.pipelines.conftest import definition, function_of
+from tests.unit.pipelines.test_onboard import LOAD, SEEN
+
+LIMITS = {"floor": {"email": 0.4}, "at_least": 1}
+ALERTS = {"notifier": "tests.notifiers.Kept"}
+
+
+def build(**changes: Any) -> DAG:
+    return build_onboarding_dag(definition(**changes), base=Path("/project/include"))
+
+
+class Runs:
+    """Runs of one audience."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
+        self._monkeypatch = monkeypatch
+        self.dag = build(**{"match_rates": LIMITS, "alerts": ALERTS, **changes})
+        self.stores = AssetStores()
+        self.context: dict[str, Any] = {}
+
+    def record(
+        self, email: float | None, *, run_id: str = "r", params: dict[str, Any] | None = None, **load: Any
+    ) -> dict[str, Any]:
+        """Record a load."""
+        self.context = task_context(
+            stores=self.stores, run_id=run_id, activate_on_backfill=False, **(params or {})
+        )
+        self._monkeypatch.setattr(onboard, "get_current_context", lambda: self.context)
+        seen = {**SEEN, "total_rows": 900, "match_rates": {"EMAIL": email, "PHONE": None}}
+        found: dict[str, Any] = function_of(self.dag, "record_load")({**LOAD, **load}, seen)
+        return found
+
+    @property
+    def memory(self) -> dict[str, Any]:
+        """What the audience remembers."""
+        return self.stores.stores["audience/newsletter"].values
+
+
+@pytest.fixture(autouse=True)
+def _nobody_was_told() -> None:
+    Kept.told.clear()
+
+
+def test_a_load_is_judged_and_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = Runs(monkeypatch)
+    runs.record(0.6, load_date="2026-11-19")
+
+    found = runs.record(0.59)["watch"]
+
+    assert found["rates"] == {"email": 0.59, "phone": None}
+    assert (found["means"], found["findings"], found["stops"]) == ({"email": 0.6}, [], False)
+    assert [entry["load_date"] for entry in runs.memory["match_rates.opt-in"]] == ["2026-11-19", "2026-11-20"]
+    assert runs.memory["last_load"]["watch"] == found
+    assert Kept.told == []
+
+
+def test_a_warning_is_logged_told_and_published(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    runs = Runs(monkeypatch)
+
+    found = runs.record(0.3)
+
+    assert "match_rates.floor: 30% of email match" in caplog.text
+    assert [message.subject for message in Kept.told] == ["Newsletter: low match rates (2026-11-20)"]
+    assert not found["watch"]["stops"]
+
+
+def test_what_is_stopped_is_recorded_and_not_published(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = Runs(monkeypatch, match_rates={**LIMITS, "then": "fail"})
+    found = runs.record(0.3)
+
+    assert runs.memory["last_load"] == found
+    # The DAG tells it, once the run has failed.
+    assert Kept.told == []
+    with pytest.raises(MatchRateError, match="30% of email match"):
+        function_of(runs.dag, "publish")(found)
+
+
+def test_a_run_may_let_it_through(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    runs = Runs(monkeypatch, match_rates={**LIMITS, "then": "fail"})
+
+    found = runs.record(0.3, params={"ignore_match_rates": True})
+
+    assert (found["watch"]["ignored"], found["watch"]["stops"]) == (True, False)
+    assert "Ignored: match_rates.floor" in caplog.text
+    assert Kept.told == []
+
+
+def test_what_the_vendor_does_not_list_counts_by_the_rows_that_were_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    runs = Runs(monkeypatch, match_rates={**LIMITS, "from_rows": 901})
+    assert not runs.record(0.3)["watch"]["judged"]
+
+    runs = Runs(monkeypatch, match_rates={**LIMITS, "from_rows": 900})
+    assert runs.record(0.3)["watch"]["judged"]
+
+
+def test_a_range_of_days_is_no_measure(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = Runs(monkeypatch)
+
+    runs.record(0.6, history_from="2026-11-01")
+
+    assert "match_rates.opt-in" not in runs.memory
+
+
+def test_without_limits_nothing_is_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    dag = build()
+
+    assert "ignore_match_rates" not in dag.params
+    form = build(match_rates={}).params
+    assert form.get_param("ignore_match_rates").value is False
+
+
+@pytest.mark.parametrize(
+    ("load", "outcome"),
+    [
+        ({"uploaded": True}, "confirmed"),
+        # A try has found what an earlier try of the run has sent.
+        ({"uploaded": False}, "confirmed"),
+        # Nothing has changed since the day before.
+        ({"uploaded": False, "confirmed": {}}, "unchanged"),
+    ],
+)
+def test_the_record_says_what_came_of_it(
+    monkeypatch: pytest.MonkeyPatch, load: dict[str, Any], outcome: str
+) -> None:
+    found = Runs(monkeypatch).record(0.6, **load)
+
+    assert found["outcome"] == outcome
+    assert (found["audience_key"], found["platform"]) == ("newsletter", "digital_audience")
+    assert (found["connection"], found["package_version"]) == ("digital_audience_default", __version__)
+    assert found["ended_at"]
+
+
+def test_a_load_that_is_there_already_is_unchanged_in_another_run_and_not_in_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    runs = Runs(monkeypatch)
+    runs.record(0.6, run_id="first")
+
+    assert runs.record(0.6, run_id="first", uploaded=False, confirmed={})["outcome"] == "confirmed"
+    assert runs.record(0.6, run_id="second", uploaded=False)["outcome"] == "unchanged"
+    assert runs.record(0.6, run_id="third", uploaded=False, content_id="other")["outcome"] == "confirmed"
+
+
+def test_every_task_notes_why_it_has_failed() -> None:
+    from audience_onboarding.orchestration.stops import note_stop
+
+    for task in build(audit={"connection": "dwh"}).tasks:
+        assert task.on_failure_callback[0] is note_stop
+
+
+def test_the_page_of_the_dag_explains_all_of_it() -> None:
+    page = (
+        build(
+            match_rates={"floor": {"email": 0.4}, "max_rows_deviation": 0.5, "then": "fail"},
+            alerts={"notifier": "tests.notifiers.Kept", "late_after_hours": 26},
+            audit={"connection": "dwh"},
+            guards={"min_rows": 10, "max_shrink": None},
+        ).doc_md
+        or ""
+    )
+
+    for part in (
+        "| guards | `min_rows` 10, `max_shrink` off; the rest as by default |",
+        "| match rates | email at least 0.4; at most 0.2 below the mean of the last 7 loads; rows within 0.5 of it; "
+        "a load outside stops the activation |",
+        "| alerts | failure, guard, late (after 26 hours), match rate by `Kept` |",
+        "| audit | a row a run in `audience_onboarding_audit`, connection `dwh` |",
+        "*Supersede*",
+        "**Dry run**",
+        "**Backfill**",
+        "--dag-id onboard_newsletter",
+        "*Ignore guards*",
+        "*Ignore match rates*",
+    ):
+        assert part in page
+    plain = build().doc_md or ""
+    assert "| match rates | recorded only |" in plain
+    assert "| guards | as by default |" in plain
+    assert "Ignore match rates" not in plain
