@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import shutil
 import sys
 import threading
@@ -30,6 +31,7 @@ from scripts.local_stack import (
     free_ports,
     wait_for,
 )
+from tests.e2e import airflow_side
 
 CANARY_ADDRESS = "Canary.Bird.7c1f@leak.example"
 CANARY_PHONE = "06 87 65 43 21"
@@ -271,6 +273,53 @@ def _break(stack: Stack) -> None:
         stack.extract(key, date(2026, 11, 20))
 
 
+def alerts_file(stack: Stack, key: str) -> Path:
+    """Where the notifier of an audience writes."""
+    return stack.include.parent / "alerts" / f"{key}.jsonl"
+
+
+def audit_file(folder: Path) -> Path:
+    """The database of the audit tables.
+
+    :param folder: of the stack.
+    """
+    return folder / "audit.db"
+
+
+def _write_what_tells(stack: Stack) -> None:
+    """Audiences with alerts and an audit, see test_telling.py."""
+    alerts_file(stack, "").parent.mkdir()
+
+    def define(
+        key: str, *, alert: dict[str, Any] | None = None, audit: str = airflow_side.CONNECTION, **changes: Any
+    ) -> None:
+        fields = {name: f"{{{{ audience_onboarding.{name} }}}}" for name in ("kind", "load_date", "link")}
+        told = {
+            "notifier": "tests.e2e.airflow_side.FileNotifier",
+            "arguments": {"path": str(alerts_file(stack, key)), "fields": fields},
+            **(alert or {}),
+        }
+        stack.define(
+            key,
+            alerts=[{"notifier": "tests.e2e.airflow_side.BrokenNotifier"}, told],
+            audit={"connection": audit, "create": True},
+            source={
+                "path": f"crm/{key}/{{load_date}}.csv",
+                "columns": {"email": "E-mail"},
+                "if_missing": "wait",
+            },
+            **changes,
+        )
+
+    define(
+        "watched_list",
+        match_rates={"floor": {"email": 0.1}, "at_least": 1, "from_rows": 10, "then": "fail"},
+        activation=target(),
+    )
+    define("guarded_list", guards={"min_rows": 1000})
+    define("unpunctual_list", alert={"late_after_hours": 8 / 3600}, audit="no_such_database")
+
+
 def _write_definitions(stack: Stack) -> None:
     today = datetime.now(timezone.utc).date()
     stack.define("dry_list", activation=target(), campaign={"name": "Dry campaign"})
@@ -315,6 +364,7 @@ def _write_definitions(stack: Stack) -> None:
         },
         rejects={"path": str(stack.include.parent / "rejects")},
     )
+    _write_what_tells(stack)
     stack.define("wrong_password", connection="digital_audience_wrong")
     stack.define("unknown_audience", id=999_999)
     stack.define("missing_column")
@@ -344,7 +394,9 @@ def running_stack(
             started.append(item)
             item.start()
         airflow = WatchedAirflow(
-            folder / "airflow", definitions=folder / "include" / "audiences", env=_settings(sandbox, quiet)
+            folder / "airflow",
+            definitions=folder / "include" / "audiences",
+            env=_settings(sandbox, quiet, folder),
         )
         running = Stack(airflow, sandbox, folder / "include", quiet)
         write(running)
@@ -364,7 +416,9 @@ def running_stack(
             item.stop()
 
 
-def _settings(sandbox: Sandbox, quiet: Sandbox) -> dict[str, str]:
+def _settings(sandbox: Sandbox, quiet: Sandbox, folder: Path) -> dict[str, str]:
+    airflow_side.install_into(folder / "site")
+    python_path = [str(folder / "site"), str(PROJECT), os.environ.get("PYTHONPATH", "")]
     connections = sandbox.connections()
     right = json.loads(connections["AIRFLOW_CONN_DIGITAL_AUDIENCE_DEFAULT"])
     right["extra"] = {"portal_url": "https://portal.example/audiences/{audience_id}"}
@@ -380,6 +434,10 @@ def _settings(sandbox: Sandbox, quiet: Sandbox) -> dict[str, str]:
     return {
         **QUICK,
         **connections,
+        "PYTHONPATH": os.pathsep.join(filter(None, python_path)),
+        f"AIRFLOW_CONN_{airflow_side.CONNECTION.upper()}": json.dumps(
+            {"conn_type": "sqlite", "host": str(audit_file(folder))}
+        ),
         "AIRFLOW_CONN_DIGITAL_AUDIENCE_WRONG": json.dumps(right | {"password": "wrong"}),
         "AIRFLOW_CONN_DIGITAL_AUDIENCE_QUIET": quiet.connections()["AIRFLOW_CONN_DIGITAL_AUDIENCE_DEFAULT"],
         "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles),

@@ -7,7 +7,14 @@ import sqlite3
 import pytest
 
 from tests.e2e.runs import LOAD_DATE, finish, s3_of
-from tests.e2e.stack import CANARY_TRACES, SESSION_COOKIE, Stack, vendor_user
+from tests.e2e.stack import (
+    CANARY_TRACES,
+    SESSION_COOKIE,
+    Stack,
+    alerts_file,
+    audit_file,
+    vendor_user,
+)
 
 SECRETS = ("password", "fanfare_secret_key", "commbox_api_key", "aws_secret_access_key")
 
@@ -27,7 +34,9 @@ def test_no_raw_identifier_and_no_secret_is_left_anywhere(stack: Stack, a_run: s
     secrets += [stack.sandbox.info[name] for name in SECRETS]
     traces = [*CANARY_TRACES, *(secret.lower() for secret in secrets), SESSION_COOKIE, "x-amz-signature"]
 
-    places = {str(path): path.read_bytes() for path in stack.airflow.home.rglob("*") if path.is_file()}
+    told = [*alerts_file(stack, "").parent.iterdir(), audit_file(stack.include.parent)]
+    files = [path for path in (*stack.airflow.home.rglob("*"), *told) if path.is_file()]
+    places = {str(path): path.read_bytes() for path in files}
     database = sqlite3.connect(stack.airflow.home / "airflow.db")
     places["database"] = "\n".join(database.iterdump()).encode()
     database.close()
@@ -59,5 +68,5 @@ def test_no_upload_is_left_open_and_none_was_refused(stack: Stack, a_run: str) -
 def test_nothing_was_activated_but_by_the_loads_that_say_so(stack: Stack, a_run: str) -> None:
     assert a_run
     activated = {segment["audience_id"] for segment in stack.sandbox.admin("segments")}
-    named = {"Audience manual_list", "Audience scheduled_list"}
+    named = {"Audience manual_list", "Audience scheduled_list", "Audience watched_list"}
     assert activated <= {item["id"] for item in stack.sandbox.admin("audiences") if item["name"] in named}
