@@ -10,7 +10,7 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -46,6 +46,9 @@ Model = TypeVar("Model", bound=BaseModel)
 FAILED_LOGIN_PAUSE = 60.0
 """Seconds for which a refused login is not repeated by this process, so that many waiting tasks with a wrong
 password do not lock the account."""
+
+SHOWN_ACCOUNTS = 20
+"""How many platform accounts a message lists; an agency has hundreds."""
 
 _VERBS: Mapping[str, str] = {
     "login": "POST",
@@ -381,31 +384,46 @@ class DigitalAudienceClient(ApiClient[DigitalAudienceSettings]):
 
         :raises ConfigurationError: none or several fit; the message lists the accounts there are.
         """
-        accounts = self.load_platform_accounts()
-        fitting = [
-            account
-            for account in accounts
-            if (account_id is None or account.id == account_id)
-            and (name is None or (account.name or "").casefold() == name.casefold())
-            and (platform is None or account.is_on(platform))
-        ]
-        if len(fitting) == 1:
-            return fitting[0]
-        wanted = ", ".join(
-            f"{label} {value!r}"
-            for label, value in (("id", account_id), ("platform", platform), ("name", name))
-            if value is not None
+        return choose_account(
+            self.load_platform_accounts(), platform=platform, name=name, account_id=account_id
         )
-        choices = "; ".join(
-            f"{account.id}: {account.name} on {account.platform_display_name or account.platform_name}"
-            for account in accounts
-        )
-        raise ConfigurationError(
-            what=f"{len(fitting) or 'No'} platform accounts fit {wanted or 'any account'}",
-            where=VENDOR,
-            why=f"the accounts are {choices}" if choices else "the organisation has no platform accounts",
-            next_step="Name one of them in the definition, best by its id",
-        )
+
+
+def choose_account(
+    accounts: Sequence[PlatformAccount],
+    *,
+    platform: str | None = None,
+    name: str | None = None,
+    account_id: int | None = None,
+) -> PlatformAccount:
+    """The one account of this platform, name or id.
+
+    :raises ConfigurationError: none or several fit; the message lists the choices, those that fit first.
+    """
+    fitting = [
+        account
+        for account in accounts
+        if (account_id is None or account.id == account_id)
+        and (name is None or (account.name or "").casefold() == name.casefold())
+        and (platform is None or account.is_on(platform))
+    ]
+    if len(fitting) == 1:
+        return fitting[0]
+    wanted = ", ".join(
+        f"{label} {value!r}"
+        for label, value in (("id", account_id), ("platform", platform), ("name", name))
+        if value is not None
+    )
+    others = [account for account in accounts if account not in fitting]
+    choices = [f"{item.id}: {item.name} on {item.platform}" for item in (*fitting, *others)]
+    listed = "; ".join(shortened(choice) for choice in choices[:SHOWN_ACCOUNTS])
+    more = f"; and {len(choices) - SHOWN_ACCOUNTS} more" if len(choices) > SHOWN_ACCOUNTS else ""
+    raise ConfigurationError(
+        what=f"{len(fitting) or 'No'} platform accounts fit {wanted or 'any account'}",
+        where=VENDOR,
+        why=f"the accounts are {listed}{more}" if choices else "the organisation has no platform accounts",
+        next_step="Name one of them in the definition, best by its id",
+    )
 
 
 def iso_utc(moment: datetime) -> str:

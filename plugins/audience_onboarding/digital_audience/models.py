@@ -186,6 +186,11 @@ class PlatformAccount(Answer):
     account_type_name: str | None = None
     client_id: Any = None
 
+    @property
+    def platform(self) -> str:
+        """What the platform is called."""
+        return str(self.platform_display_name or self.platform_name or self.platform_id or "")
+
     def is_on(self, platform: str) -> bool:
         """Whether ``platform`` is one of the three names that the vendor gives the platform, in any case."""
         wanted = platform.casefold()

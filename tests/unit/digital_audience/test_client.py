@@ -867,7 +867,26 @@ def test_none_or_several_fitting_accounts_are_an_error_that_lists_the_choices(
         client.find_platform_account(**wanted)
 
     assert message in str(caught.value)
-    assert "1: Example NL on DV360; 2: Example NL on Xandr; 3: Example SE on DV360" in str(caught.value)
+    for choice in ("1: Example NL on DV360", "2: Example NL on Xandr", "3: Example SE on DV360"):
+        assert choice in str(caught.value)
+
+
+def test_of_hundreds_of_accounts_only_some_are_listed_those_that_fit_first(
+    vendor: Vendor, client: DigitalAudienceClient
+) -> None:
+    token = "a-token-of-the-platform"
+    accounts = [
+        {"id": number, "name": "Same" if number > 298 else f"N{number}", "accessToken": token}
+        for number in range(1, 301)
+    ]
+    vendor.answers["/organisation/loadplatformaccounts"] = Reply(200, envelope(accounts))
+
+    with pytest.raises(ConfigurationError) as caught:
+        client.find_platform_account(name="Same")
+
+    assert "the accounts are 299: Same on ; 300: Same on ; 1: N1" in str(caught.value)
+    assert "and 280 more" in str(caught.value)
+    assert token not in str(caught.value)
 
 
 def test_an_organisation_without_accounts_says_so(vendor: Vendor, client: DigitalAudienceClient) -> None:
