@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from audience_onboarding.lazy import attributes_of
 
 if TYPE_CHECKING:
+    from audience_onboarding.digital_audience.approval import DigitalAudienceApproveActivationOperator
     from audience_onboarding.digital_audience.client import DigitalAudienceClient
     from audience_onboarding.digital_audience.hooks import DigitalAudienceHook
     from audience_onboarding.digital_audience.onboarding import DigitalAudienceOnboardCrmToS3Operator
@@ -32,6 +33,7 @@ _MODULES = {
     "DigitalAudienceHook": "hooks",
     "DigitalAudienceSettings": "settings",
     "DigitalAudienceActivateAudienceOperator": "operators",
+    "DigitalAudienceApproveActivationOperator": "approval",
     "DigitalAudienceCreateCampaignOperator": "operators",
     "DigitalAudienceCreateCrmAudienceOperator": "operators",
     "DigitalAudienceDeleteAudienceOperator": "operators",
@@ -47,6 +49,7 @@ _MODULES = {
 
 __all__ = [
     "DigitalAudienceActivateAudienceOperator",
+    "DigitalAudienceApproveActivationOperator",
     "DigitalAudienceAudienceStateSensor",
     "DigitalAudienceClient",
     "DigitalAudienceCreateCampaignOperator",

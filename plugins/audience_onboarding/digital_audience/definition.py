@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, datetime, time
 from typing import Annotated, ClassVar, Literal, get_args
 
+import pendulum
 from pydantic import Field, field_validator, model_validator
 
 from audience_onboarding.crm.profiles import DIGITAL_AUDIENCE_S3
@@ -22,6 +23,7 @@ from audience_onboarding.definitions.models import (
     Upload,
     Wait,
 )
+from audience_onboarding.digital_audience.segment_names import checked_template
 
 VENDOR_PREFIX = "onboard/"
 """Where the vendor looks for files in its bucket."""
@@ -104,6 +106,17 @@ class Account(Model):
         return self
 
 
+class Approval(Model):
+    """A person has to approve before a segment is created; one that is there is not asked about again."""
+
+    assigned_users: tuple[Text, ...] = ()
+    """Ids of those who may answer; none: whoever may answer in this Airflow."""
+    within_hours: Hours = 24.0
+    """How long the answer is waited for."""
+    on_timeout: Literal["reject", "fail"] = "reject"
+    """What no answer means: the target is skipped, and the next load asks again, or the run fails."""
+
+
 class ActivationTarget(Model):
     """One segment: the audience on one platform account."""
 
@@ -111,11 +124,37 @@ class ActivationTarget(Model):
     """Names the tasks of this target."""
     account: Account
     segment_name: Name
+    """May hold placeholders, see :data:`.segment_names.KNOWN`."""
     description: Name
     days: int = Field(30, ge=1)
     """How long the segment runs from the day it is created."""
+    until: date | None = None
+    """The last day of the segment, in the definition's time zone: it never ends later, and is let go after it."""
+    approval: bool | Approval = False
+    """Whether a person has to approve before the segment is created."""
     poll_seconds: Seconds = 60.0
     timeout_hours: Hours = 96.0
+
+    @field_validator("segment_name")
+    @classmethod
+    def _known_placeholders(cls, value: str) -> str:
+        return checked_template(value)
+
+    @property
+    def approval_rule(self) -> Approval | None:
+        """How it is approved, ``None`` if it need not be."""
+        if isinstance(self.approval, Approval):
+            return self.approval
+        return Approval() if self.approval else None
+
+    def last_moment(self, timezone: str) -> datetime | None:
+        """The end of the last day.
+
+        :param timezone: of the definition.
+        """
+        if self.until is None:
+            return None
+        return datetime.combine(self.until, time(23, 59, 59), tzinfo=pendulum.timezone(timezone))
 
 
 class ExtendEndDates(Model):
@@ -139,6 +178,17 @@ class Activation(Model):
         keys = [target.key for target in value]
         if len(set(keys)) < len(keys):
             raise ValueError("two targets have the same key")
+        return value
+
+    @field_validator("targets")
+    @classmethod
+    def _different_segments(cls, value: tuple[ActivationTarget, ...]) -> tuple[ActivationTarget, ...]:
+        segments = [(target.account, target.segment_name.replace("{target}", target.key)) for target in value]
+        for number, segment in enumerate(segments):
+            if segment in segments[:number]:
+                raise ValueError(
+                    f"two targets have the same account and segment_name {segment[1]!r}: they would be one segment"
+                )
         return value
 
 

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from airflow.sdk.definitions.context import Context
+from airflow.sdk.exceptions import AirflowSkipException
 
 from audience_onboarding.base.operators import PlatformOperator
 from audience_onboarding.base.templated import RemoteId
+from audience_onboarding.digital_audience.client import DigitalAudienceClient
 from audience_onboarding.digital_audience.connected import DigitalAudienceConnected
 from audience_onboarding.digital_audience.hooks import DigitalAudienceHook
 from audience_onboarding.digital_audience.links import DigitalAudiencePortalLink
-from audience_onboarding.digital_audience.models import Segment
-from audience_onboarding.errors import ConfigurationError
+from audience_onboarding.digital_audience.models import PlatformAccount, Segment
+from audience_onboarding.digital_audience.segment_names import SegmentName
+from audience_onboarding.errors import ConfigurationError, NotFoundError
 from audience_onboarding.http import iso_moment
 from audience_onboarding.orchestration.failures import terminal_errors_fail
 from audience_onboarding.orchestration.ids import is_missing, number_id
+from audience_onboarding.orchestration.load_date import parse_load_date
 from audience_onboarding.orchestration.memory import AUDIENCE_KEY, CAMPAIGN_KEY, segment_key
+
+log = logging.getLogger(__name__)
+
+ACTIVATION = "activation"
+"""XCom key of what is known of an activated segment."""
 
 
 class DigitalAudienceOperator(DigitalAudienceConnected, PlatformOperator[DigitalAudienceHook, int]):
@@ -151,24 +162,21 @@ class DigitalAudienceUpdateAudienceOperator(DigitalAudienceOperator):
         self.hook.client.update_audience(audience_id, name=self.audience_name, description=self.description)
 
 
-class DigitalAudienceActivateAudienceOperator(DigitalAudienceOperator):
-    """Activate an audience on a platform account, unless the segment is there already.
+@dataclass(frozen=True)
+class SegmentPlan:
+    """A segment as a run wants it: the same for each retry and clear of the run."""
 
-    The segments of the audience are looked at first: one of the same name on the same account is taken for ours.
+    audience_id: int
+    account: PlatformAccount
+    name: str
+    start: datetime
+    end: datetime
+    key: str
+    """Under which it is remembered."""
 
-    :param segment_name: sent as ``name`` (templated).
-    :param description: sent as it is; the vendor wants one (templated).
-    :param audience_id: which audience (templated); without one, the one that ``asset`` remembers.
-    :param account_id: the platform account (templated), or
-    :param platform: and
-    :param account_name: to find it by; none or several fitting is a ``ConfigurationError`` that lists the choices.
-    :param segment_start: ISO 8601 with time zone (templated); default the moment the run was due.
-    :param days: how many days after that it ends (templated).
-    :param target: a name for this activation among several of the audience.
-    :return: the ``segmentId``.
 
-    Source: the vendor's "Audience API" page, POST /audience/activate; "All fields are required".
-    """
+class _SegmentOperator(DigitalAudienceOperator):
+    """What the operators share that create a segment, or ask whether it may be created."""
 
     template_fields: Sequence[str] = (
         "segment_name",
@@ -179,9 +187,10 @@ class DigitalAudienceActivateAudienceOperator(DigitalAudienceOperator):
         "account_name",
         "segment_start",
         "days",
+        "until",
+        "load_date",
         "digital_audience_conn_id",
     )
-    operator_extra_links = (DigitalAudiencePortalLink(),)
 
     def __init__(  # noqa: PLR0913
         self,
@@ -194,6 +203,9 @@ class DigitalAudienceActivateAudienceOperator(DigitalAudienceOperator):
         account_name: str | None = None,
         segment_start: str | None = None,
         days: int | str = 30,
+        until: str | None = None,
+        load_date: str | None = None,
+        naming: SegmentName | None = None,
         target: str = "default",
         **kwargs: Any,
     ) -> None:
@@ -206,55 +218,175 @@ class DigitalAudienceActivateAudienceOperator(DigitalAudienceOperator):
         self.account_name = account_name
         self.segment_start = segment_start
         self.days = days
+        self.until = until
+        self.load_date = load_date
+        self.naming = naming
         self.target = target
 
-    @terminal_errors_fail
-    def execute(self, context: Context) -> int | None:
-        """Return the segment's id, creating the segment where needed."""
+    def _plan(self, context: Context) -> SegmentPlan:
+        """The segment that is wanted.
+
+        :raises AirflowSkipException: its last day is over.
+        """
         client = self.hook.client
         audience_id = self._audience_id(context, self.audience_id)
+        start = self._start(context)
+        end = start + timedelta(days=_whole_days(self.days))
+        if self.until:
+            last = _moment(self.until, "until")
+            if start >= last:
+                raise AirflowSkipException(
+                    f"The target {self.target!r} was to run until {last.isoformat()}, which is over: it is let go"
+                )
+            end = min(end, last)
         account = client.find_platform_account(
             platform=self.platform,
             name=self.account_name,
             account_id=None if is_missing(self.account_id) else number_id(self.account_id),
         )
-        start = self._start(context)
-        end = start + timedelta(days=_whole_days(self.days))
-        creation = self._creation(
-            "segment",
-            self.segment_name,
-            find=lambda: self._existing(audience_id, account.id),
-            create=lambda: (
-                client.activate_audience(
-                    audience_id=audience_id,
-                    account_id=account.id,
-                    name=self.segment_name,
-                    description=self.description,
-                    start_date=start,
-                    end_date=end,
-                ).segment_id
-            ),
-            sent={"audienceId": audience_id, "accountId": account.id, "name": self.segment_name},
-        )
-        segment_id = self._ensure(context, segment_key(self.target), creation)
-        DigitalAudiencePortalLink.show(self, client.settings, audience_id=audience_id, segment_id=segment_id)
-        return segment_id
+        name, period = self.segment_name, ""
+        if self.naming is not None:
+            day = self._load_date() if self.naming.is_dated else None
+            name = self.naming.of(day, platform=account.platform, account=account.name or "")
+            period = self.naming.period(day)
+        return SegmentPlan(audience_id, account, name, start, end, segment_key(self.target, period))
 
-    def _existing(self, audience_id: int, account_id: int) -> int | None:
+    def _load_date(self) -> date | None:
+        return parse_load_date(self.load_date, where="load_date") if self.load_date else None
+
+    def _existing(self, plan: SegmentPlan) -> int | None:
         fitting = [
             segment.segment_id
-            for segment in self.hook.client.load_audience_segments(audience_id)
-            if segment.name == self.segment_name and segment.account_id == account_id
+            for segment in self.hook.client.load_audience_segments(plan.audience_id)
+            if segment.name == plan.name and segment.account_id == plan.account.id
         ]
         return max(fitting, default=None)
 
     def _start(self, context: Context) -> datetime:
-        if self.segment_start:
-            return _moment(self.segment_start, "segment_start")
-        # From the run, not from the clock: a retry asks for the same segment.
-        dag_run: Any = context["dag_run"]
-        moment: datetime = dag_run.logical_date or dag_run.run_after
-        return moment
+        return _moment(self.segment_start, "segment_start") if self.segment_start else _due(context)
+
+
+class DigitalAudienceActivateAudienceOperator(_SegmentOperator):
+    """Activate an audience on a platform account, unless the segment is there already.
+
+    The segments of the audience are looked at first: one of the same name on the same account is taken for ours. One
+    that is over already was let go: the task is skipped.
+
+    :param segment_name: sent as ``name`` (templated).
+    :param description: sent as it is; the vendor wants one (templated).
+    :param audience_id: which audience (templated); without one, the one that ``asset`` remembers.
+    :param account_id: the platform account (templated), or
+    :param platform: and
+    :param account_name: to find it by; none or several fitting is a ``ConfigurationError`` that lists the choices.
+    :param segment_start: ISO 8601 with time zone (templated); default the moment the run was due.
+    :param days: how many days after that it ends (templated).
+    :param until: ISO 8601 with time zone (templated): it never ends later, and once this is over the task is skipped.
+    :param naming: gives the name instead of ``segment_name``, which then only shows the template.
+    :param load_date: ``YYYY-MM-DD``, for a ``naming`` that wants it and for the record (templated).
+    :param target: a name for this activation among several of the audience.
+    :param approval: what :class:`.approval.DigitalAudienceApproveActivationOperator` has returned (templated): then no
+        segment is created that was not approved.
+    :return: the ``segmentId``; what else is known of the segment is the XCom :data:`ACTIVATION`.
+
+    Source: the vendor's "Audience API" page, POST /audience/activate; "All fields are required".
+    """
+
+    template_fields: Sequence[str] = (*_SegmentOperator.template_fields, "approval")
+    operator_extra_links = (DigitalAudiencePortalLink(),)
+
+    def __init__(self, *, approval: Any = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.approval = approval
+
+    @terminal_errors_fail
+    def execute(self, context: Context) -> int | None:
+        """Return the segment's id, creating the segment where needed.
+
+        :raises AirflowSkipException: the segment is over, or its last day is.
+        """
+        client = self.hook.client
+        plan = self._plan(context)
+        created: list[int] = []
+
+        def create() -> int:
+            created.append(self._create(plan))
+            return created[0]
+
+        creation = self._creation(
+            "segment",
+            plan.name,
+            find=lambda: self._existing(plan),
+            create=create,
+            sent={"audienceId": plan.audience_id, "accountId": plan.account.id, "name": plan.name},
+        )
+        segment_id = self._ensure(context, plan.key, creation)
+        if segment_id is None:
+            return None
+        DigitalAudiencePortalLink.show(
+            self, client.settings, audience_id=plan.audience_id, segment_id=segment_id
+        )
+        if not created:
+            self._still_runs(segment_id, plan.key, context)
+        approved = self._approved(context, plan.key)
+        context["ti"].xcom_push(
+            key=ACTIVATION,
+            value={
+                "audience_id": plan.audience_id,
+                "segment_id": segment_id,
+                "segment_name": plan.name,
+                "target": self.target,
+                "account_id": plan.account.id,
+                "account_name": plan.account.name,
+                "ad_platform": plan.account.platform,
+                "created": bool(created),
+                **({"load_date": self.load_date} if self.load_date else {}),
+                **({"approved": approved} if approved else {}),
+            },
+        )
+        return segment_id
+
+    def _create(self, plan: SegmentPlan) -> int:
+        if isinstance(self.approval, Mapping) and not self.approval.get("approved"):
+            raise ConfigurationError(
+                what=f"The segment {plan.name!r} is gone, and nobody has approved of creating it again",
+                where=f"target {self.target!r}",
+                next_step="Clear the task that asks for the approval",
+            )
+        activation = self.hook.client.activate_audience(
+            audience_id=plan.audience_id,
+            account_id=plan.account.id,
+            name=plan.name,
+            description=self.description,
+            start_date=plan.start,
+            end_date=plan.end,
+        )
+        return activation.segment_id
+
+    def _still_runs(self, segment_id: int, key: str, context: Context) -> None:
+        try:
+            end = self.hook.client.load_segment(segment_id).end_date
+        except NotFoundError as error:
+            raise NotFoundError(
+                what=f"Segment {segment_id} is gone",
+                where=error.where,
+                why=error.why,
+                next_step=f"If it is to be created anew, delete the key {key!r} in {self._settle_hint()}, then clear "
+                "this task",
+            ) from None
+        if end is not None and end <= _due(context):
+            raise AirflowSkipException(
+                f"Segment {segment_id} ended {end.isoformat()}: it was let go. The DAG extend_segment gives it a new "
+                "end date"
+            )
+
+    def _approved(self, context: Context, key: str) -> Any:
+        """Who has approved of the segment and when, kept with it; ``None`` if nobody was asked."""
+        memory = self._memory(context)
+        record = memory.get(key) or {}
+        if isinstance(self.approval, Mapping) and self.approval.get("approved"):
+            record["approved"] = {name: self.approval.get(name) for name in ("by", "at")}
+            memory.set(key, record)
+        return record.get("approved")
 
 
 class DigitalAudienceExtendSegmentEndDateOperator(DigitalAudienceOperator):
@@ -294,16 +426,12 @@ class DigitalAudienceExtendSegmentEndDateOperator(DigitalAudienceOperator):
     @terminal_errors_fail
     def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002
         """Read the end date, and move it if it is not there yet."""
-        client = self.hook.client
-        segment_id = number_id(self.segment_id)
-        wanted = _moment(self.new_end_date, "new_end_date")
-        before = client.load_segment(segment_id).end_date
-        if before is not None and (before == wanted or (before > wanted and not self.allow_shorten)):
-            self.log.info("Segment %s ends %s already; nothing to do", segment_id, before.isoformat())
-            return _end_dates(segment_id, before, before, changed=False)
-        client.update_segment_end_date(segment_id, wanted)
-        self.log.info("Segment %s now ends %s instead of %s", segment_id, wanted.isoformat(), before)
-        return _end_dates(segment_id, before, wanted, changed=True)
+        return move_end_date(
+            self.hook.client,
+            number_id(self.segment_id),
+            _moment(self.new_end_date, "new_end_date"),
+            allow_shorten=self.allow_shorten,
+        )
 
 
 class DigitalAudienceDeleteAudienceOperator(DigitalAudienceOperator):
@@ -386,6 +514,13 @@ class DigitalAudienceListPlatformAccountsOperator(DigitalAudienceOperator):
         return [account.model_dump(mode="json") for account in self.hook.client.load_platform_accounts()]
 
 
+def _due(context: Context) -> datetime:
+    """The moment of the run, not of the clock: a retry asks for the same segment."""
+    dag_run: Any = context["dag_run"]
+    moment: datetime = dag_run.logical_date or dag_run.run_after
+    return moment
+
+
 def _moment(value: str, name: str) -> datetime:
     try:
         moment = iso_moment(value)
@@ -409,6 +544,32 @@ def _whole_days(value: int | str) -> int:
             what=f"{value!r} is not a number of days of at least 1", next_step="Give a whole number"
         )
     return days
+
+
+def move_end_date(
+    client: DigitalAudienceClient,
+    segment_id: int,
+    wanted: datetime,
+    *,
+    allow_shorten: bool = False,
+    is_dry_run: bool = False,
+) -> dict[str, Any]:
+    """Move the end date of a segment, unless it is there already.
+
+    :param allow_shorten: also move it back.
+    :param is_dry_run: only say what would be done.
+    :return: the end date before and after, ISO 8601.
+    """
+    before = client.load_segment(segment_id).end_date
+    if before is not None and (before == wanted or (before > wanted and not allow_shorten)):
+        log.info("Segment %s ends %s already; nothing to do", segment_id, before.isoformat())
+        return _end_dates(segment_id, before, before, changed=False)
+    if is_dry_run:
+        log.info("Dry run: segment %s would end %s instead of %s", segment_id, wanted.isoformat(), before)
+        return _end_dates(segment_id, before, wanted, changed=False)
+    client.update_segment_end_date(segment_id, wanted)
+    log.info("Segment %s now ends %s instead of %s", segment_id, wanted.isoformat(), before)
+    return _end_dates(segment_id, before, wanted, changed=True)
 
 
 def _end_dates(

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import XComArg
+from airflow.sdk import Asset, XComArg
+from airflow.sdk.definitions.context import Context
 
 from audience_onboarding.base.sensors import PlatformSensor, told_id
 from audience_onboarding.base.templated import RemoteId
@@ -141,6 +142,8 @@ class DigitalAudienceSegmentStatusSensor(_DigitalAudienceSensor):
     :param success_statuses: values of ``status`` that mean success, in any case. ``Active`` is the only value that
         the vendor's pages state.
     :param failure_statuses: values that mean failure. Default none: the pages name none.
+    :param asset: the segment's asset, which then has an event with status, dates and counts.
+    :param details: what else the event says (templated): what the activation has pushed.
     :param digital_audience_conn_id: a connection of type ``digital_audience`` (templated).
     :param deferrable: wait in the triggerer (default), or in a worker slot.
     :param poke_interval: seconds between two looks at most, 60 by default; a deferred wait looks more often at first.
@@ -150,7 +153,7 @@ class DigitalAudienceSegmentStatusSensor(_DigitalAudienceSensor):
     Source: the vendor's "Segment API" page, GET /segment/{segmentid}.
     """
 
-    template_fields: Sequence[str] = ("segment_id", "digital_audience_conn_id")
+    template_fields: Sequence[str] = ("segment_id", "details", "digital_audience_conn_id")
 
     def __init__(
         self,
@@ -158,13 +161,32 @@ class DigitalAudienceSegmentStatusSensor(_DigitalAudienceSensor):
         segment_id: RemoteId,
         success_statuses: Sequence[str] = ("Active",),
         failure_statuses: Sequence[str] = (),
+        asset: Asset | None = None,
+        details: Mapping[str, Any] | XComArg | None = None,
         timeout: float = timedelta(days=4).total_seconds(),
         **kwargs: Any,
     ) -> None:
         super().__init__(timeout=timeout, **kwargs)
+        self.asset = asset
+        self.details: Any = details
+        if asset is not None:
+            self.outlets = [*self.outlets, asset]
         self.segment_id: Any = segment_id
         self.success_statuses = tuple(success_statuses)
         self.failure_statuses = tuple(failure_statuses)
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """Take up the trigger's event, and say in the asset's event what came of it."""
+        result = super().execute_complete(context, event)
+        if self.asset is not None:
+            events = context["outlet_events"][self.asset]
+            details = self.details or {}
+            events.extra = {**result, **details}
+            day = details.get("load_date")
+            if day:
+                # A manual run has no partition key of its own, and without one nobody hears of the event.
+                events.add_partitions(day)
+        return result
 
     @property
     def subject(self) -> str:

@@ -7,6 +7,7 @@ from airflow.sdk import Asset
 from audience_onboarding.digital_audience.client import DigitalAudienceClient
 from audience_onboarding.digital_audience.definition import ActivationTarget, DigitalAudienceDefinition
 from audience_onboarding.digital_audience.hooks import DigitalAudienceHook
+from audience_onboarding.digital_audience.targets import naming_of, target_at_vendor
 from audience_onboarding.errors import NothingToSettleError
 from audience_onboarding.orchestration.ensure import remembered_id
 from audience_onboarding.orchestration.ids import number_id
@@ -37,6 +38,9 @@ def settleable(definition: DigitalAudienceDefinition, asset: Asset) -> list[Sett
     if definition.id is None:
         found.append(Settleable("audience", asset, number_id, account, look=audience))
     for target in definition.activation.targets if definition.activation else ():
+        if naming_of(definition, target).is_dated:
+            # One for each load date; an unclear one is found by its name, and needs nobody to settle it.
+            continue
         segments = _Segments(definition, target)
         what = str(what_of(segment_key(target.key)))
         found.append(Settleable(what, asset, number_id, account, look=segments.look, find=segments.find))
@@ -75,14 +79,6 @@ class _Segments:
         ours = self._audience_id(memory)
         if ours is None:
             return None
-        account = self._client.find_platform_account(
-            platform=self._target.account.platform,
-            name=self._target.account.name,
-            account_id=self._target.account.id,
-        )
-        fitting = [
-            segment.segment_id
-            for segment in self._client.load_audience_segments(ours)
-            if segment.name == self._target.segment_name and segment.account_id == account.id
-        ]
-        return max(fitting, default=None)
+        client = self._client
+        target = target_at_vendor(self._definition, self._target, client.load_platform_accounts())
+        return next((segment.segment_id for segment in target.of(client.load_audience_segments(ours))), None)

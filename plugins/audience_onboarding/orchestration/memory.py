@@ -67,9 +67,17 @@ def load_identity(days: str, mode: str, content_id: str) -> str:
     return f"{days} {mode} {content_id}"
 
 
-def segment_key(target: str) -> str:
-    """The key of the segment of one activation target."""
-    return f"segment.{target}"
+def segment_key(target: str, period: str = "") -> str:
+    """The key of the segment of one activation target.
+
+    :param period: the part of the load date that the segment's name holds, where each has a segment of its own.
+    """
+    return f"segment.{target}.{period}" if period else f"segment.{target}"
+
+
+def refusal_key(target: str) -> str:
+    """The key of a person's refusal to activate one target."""
+    return f"refused.{target}"
 
 
 _AUDIENCE = "audience/"
@@ -78,6 +86,15 @@ _AUDIENCE = "audience/"
 def audience_asset(platform: str, key: str) -> Asset:
     """The asset that stands for an audience."""
     return Asset(name=f"{_AUDIENCE}{key}", uri=f"audience://{platform}/{key}", group="audience")
+
+
+def segment_asset(platform: str, key: str, target: str) -> Asset:
+    """The asset that stands for the segment of one activation target; has an event each time it is seen active.
+
+    :param key: of the audience.
+    :param target: key of the target.
+    """
+    return Asset(name=f"segment/{key}/{target}", uri=f"segment://{platform}/{key}/{target}", group="segment")
 
 
 def audience_key_of(asset: Asset | None) -> str | None:

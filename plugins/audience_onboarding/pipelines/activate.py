@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
-from airflow.sdk import DAG, Param, PartitionedAssetTimetable
+from airflow.sdk import DAG, Param, PartitionedAssetTimetable, XComArg
 
-from audience_onboarding.digital_audience.definition import DigitalAudienceDefinition
-from audience_onboarding.digital_audience.operators import DigitalAudienceActivateAudienceOperator
+from audience_onboarding.digital_audience.definition import ActivationTarget, DigitalAudienceDefinition
+from audience_onboarding.digital_audience.operators import (
+    ACTIVATION,
+    DigitalAudienceActivateAudienceOperator,
+)
 from audience_onboarding.digital_audience.sensors import DigitalAudienceSegmentStatusSensor
+from audience_onboarding.digital_audience.targets import naming_of
+from audience_onboarding.orchestration.memory import segment_asset
 from audience_onboarding.pipelines.common import (
     activation_dag_id,
     asset_of,
@@ -42,37 +48,35 @@ def build_activation_dag(definition: DigitalAudienceDefinition, *, auto_register
         ),
         schedule=PartitionedAssetTimetable(assets=asset),
         catchup=False,
-        params={
-            "days": Param(
-                None,
-                type=["null", "integer"],
-                minimum=1,
-                title="Days",
-                description_md="How long a segment that is created now runs. Empty: the definition's. A segment "
-                "that is there already is left as it is.",
-            ),
-        },
+        params=_form(definition),
     ) as dag:
         for target in definition.activation.targets:
+            wanted = _wanted(definition, target, asset)
+            approved: Any = None
+            if target.approval_rule is not None:
+                # It loads what other DAGs have no use for.
+                from audience_onboarding.digital_audience.approval import (
+                    DigitalAudienceApproveActivationOperator,
+                )
+
+                approved = DigitalAudienceApproveActivationOperator(
+                    task_id=f"approve_{target.key}",
+                    audience_name=definition.name,
+                    rule=target.approval_rule,
+                    **wanted,
+                ).output
             segment = DigitalAudienceActivateAudienceOperator(
                 task_id=f"activate_{target.key}",
-                segment_name=target.segment_name,
-                description=target.description,
-                audience_id=definition.id,
-                account_id=target.account.id,
-                platform=target.account.platform,
-                account_name=target.account.name,
-                days=f"{{{{ params.days or {target.days} }}}}",
-                target=target.key,
-                digital_audience_conn_id=definition.connection,
-                asset=asset,
+                approval=approved,
                 # Two runs at once would both find no segment yet.
                 max_active_tis_per_dag=1,
-                pool=pool_of([definition]),
+                **wanted,
             )
             DigitalAudienceSegmentStatusSensor(
                 task_id=f"wait_until_active_{target.key}",
                 segment_id=segment.output,
+                asset=segment_asset(definition.platform, definition.key, target.key),
+                details=XComArg(segment, key=ACTIVATION),
                 poke_interval=target.poll_seconds,
                 timeout=timedelta(hours=target.timeout_hours).total_seconds(),
                 digital_audience_conn_id=definition.connection,
@@ -80,8 +84,74 @@ def build_activation_dag(definition: DigitalAudienceDefinition, *, auto_register
     return dag
 
 
+def _wanted(definition: DigitalAudienceDefinition, target: ActivationTarget, asset: Any) -> dict[str, Any]:
+    """The segment of a target, for the task that asks about it and the one that creates it."""
+    until = target.last_moment(definition.timezone)
+    return {
+        "segment_name": target.segment_name,
+        "naming": naming_of(definition, target),
+        "description": target.description,
+        "audience_id": definition.id,
+        "account_id": target.account.id,
+        "platform": target.account.platform,
+        "account_name": target.account.name,
+        "days": f"{{{{ params.days or {target.days} }}}}",
+        "until": until.isoformat() if until else None,
+        # Of the load that has started the run; never of the clock.
+        "load_date": "{{ params.load_date or dag_run.partition_key or '' }}",
+        "target": target.key,
+        "digital_audience_conn_id": definition.connection,
+        "asset": asset,
+        "pool": pool_of([definition]),
+    }
+
+
+def _form(definition: DigitalAudienceDefinition) -> dict[str, Param]:
+    targets = definition.activation.targets if definition.activation else ()
+    form = {
+        "load_date": Param(
+            None,
+            type=["null", "string"],
+            format="date",
+            title="Load date",
+            description_md="The day of the load, where a segment's name holds it. Empty: the partition key of the run.",
+            section="Segments",
+        ),
+        "days": Param(
+            None,
+            type=["null", "integer"],
+            minimum=1,
+            title="Days",
+            description_md="How long a segment that is created now runs. Empty: the definition's. A segment "
+            "that is there already is left as it is.",
+            section="Segments",
+        ),
+    }
+    if any(target.approval_rule for target in targets):
+        form["ask_again"] = Param(
+            False,
+            type="boolean",
+            title="Ask again",
+            description_md="Ask for an approval that was refused before.",
+            section="Approval",
+        )
+    return form
+
+
 def _documentation(definition: DigitalAudienceDefinition) -> str:
-    return (
+    lines = [
         f"Runs after each load that `{onboarding_dag_id(definition.key)}` publishes. A segment that is on the "
-        "audience already, by name and account, is never created again."
-    )
+        "audience already, by name and account, is never created again.",
+        "",
+        "| target | account | segment | days | until | approval |",
+        "|---|---|---|---|---|---|",
+    ]
+    for target in definition.activation.targets if definition.activation else ():
+        account = target.account
+        shown = account.id or " ".join(filter(None, (account.platform, account.name)))
+        rule = target.approval_rule
+        asked = f"yes, within {rule.within_hours:g} hours" if rule else "no"
+        lines.append(
+            f"| {target.key} | {shown} | `{target.segment_name}` | {target.days} | {target.until or ''} | {asked} |"
+        )
+    return "\n".join(lines)

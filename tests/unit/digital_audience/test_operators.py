@@ -8,10 +8,11 @@ from unittest.mock import create_autospec
 
 import pytest
 from airflow.sdk import Asset
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from audience_onboarding import digital_audience
 from audience_onboarding.base.onboarding import Rejects
+from audience_onboarding.digital_audience.approval import DigitalAudienceApproveActivationOperator
 from audience_onboarding.digital_audience.client import DigitalAudienceClient
 from audience_onboarding.digital_audience.hooks import DigitalAudienceHook
 from audience_onboarding.digital_audience.links import DigitalAudiencePortalLink
@@ -35,8 +36,10 @@ from audience_onboarding.digital_audience.operators import (
     DigitalAudienceListSegmentsOperator,
     DigitalAudienceUpdateAudienceOperator,
 )
+from audience_onboarding.digital_audience.segment_names import SegmentName
 from audience_onboarding.digital_audience.settings import DigitalAudienceSettings
 from audience_onboarding.errors import (
+    NotFoundError,
     Outcome,
     RequestRejectedError,
     TransientError,
@@ -60,6 +63,7 @@ def client(monkeypatch: pytest.MonkeyPatch) -> Any:
     made.create_crm_audience.return_value = Audience(id=7)
     made.activate_audience.return_value = Activation(segment_id=5)
     made.load_audience_segments.return_value = []
+    made.load_segment.return_value = Segment(segment_id=5)
     made.find_platform_account.return_value = PlatformAccount(id=8)
     monkeypatch.setattr(DigitalAudienceHook, "client", property(lambda hook: made))
     return made
@@ -343,6 +347,127 @@ def test_a_start_without_a_zone_is_refused(client: Any, start: str) -> None:
         activate(segment_start=start).execute(task_context())
 
 
+def in_run(stores: AssetStores, **options: Any) -> dict[str, Any]:
+    return task_context(stores=stores, **options)
+
+
+def test_a_segment_never_ends_after_its_last_day(client: Any, stores: AssetStores) -> None:
+    activate(days=10, until="2026-11-25T23:59:59+01:00").execute(in_run(stores))
+    assert client.activate_audience.call_args.kwargs["end_date"] == datetime(
+        2026, 11, 25, 22, 59, 59, tzinfo=timezone.utc
+    )
+
+    activate(days=2, until="2026-11-25T23:59:59+01:00", target="short").execute(in_run(stores))
+    assert client.activate_audience.call_args.kwargs["end_date"] == RUN_AFTER + timedelta(days=2)
+
+
+def test_a_target_whose_last_day_is_over_is_skipped(client: Any, stores: AssetStores) -> None:
+    client.load_audience_segments.return_value = [segment(3)]
+
+    with pytest.raises(AirflowSkipException, match=r"until 2026-11-20T03:00:00.*it is let go"):
+        activate(until=RUN_AFTER.isoformat()).execute(in_run(stores))
+
+    assert client.activate_audience.call_count == 0
+
+
+@pytest.mark.parametrize("is_remembered", [True, False])
+def test_a_segment_that_is_over_is_not_waited_for(
+    client: Any, stores: AssetStores, is_remembered: bool
+) -> None:
+    if is_remembered:
+        stores[ASSET].set("segment.default", {"id": 5, "account": HOST})
+    client.load_audience_segments.return_value = [segment(5)]
+    client.load_segment.return_value = segment(5, end_date=RUN_AFTER)
+
+    with pytest.raises(AirflowSkipException, match=r"Segment 5 ended .*extend_segment"):
+        activate().execute(in_run(stores))
+
+
+def test_a_segment_that_was_deleted_in_the_portal_is_not_created_behind_ones_back(
+    client: Any, stores: AssetStores
+) -> None:
+    stores[ASSET].set("segment.default", {"id": 5, "account": HOST})
+    client.load_segment.side_effect = NotFoundError(what="Segment 5")
+
+    with pytest.raises(AirflowFailException, match=r"Segment 5 is gone.*delete the key 'segment\.default'"):
+        activate().execute(in_run(stores))
+
+    assert client.activate_audience.call_count == 0
+
+
+NAMING = SegmentName("{audience} {platform} {load_date:%Y-%m}", "List", "list", "default")
+
+
+def test_a_name_with_a_load_date_is_a_segment_for_each(client: Any, stores: AssetStores) -> None:
+    client.find_platform_account.return_value = PlatformAccount(id=8, platform_display_name="DV360")
+    client.activate_audience.side_effect = [Activation(segment_id=5), Activation(segment_id=6)]
+
+    found = [
+        activate(naming=NAMING, load_date=day).execute(in_run(stores, run_id=f"run {number}"))
+        for number, day in enumerate(("2026-11-05", "2026-11-06", "2026-12-01", "2026-11-05"))
+    ]
+
+    assert found == [5, 5, 6, 5]
+    assert [call.kwargs["name"] for call in client.activate_audience.call_args_list] == [
+        "List DV360 2026-11",
+        "List DV360 2026-12",
+    ]
+    assert {key: record["id"] for key, record in stores[ASSET].values.items()} == {
+        "segment.default.2026-11": 5,
+        "segment.default.2026-12": 6,
+    }
+
+
+@pytest.mark.parametrize(
+    ("load_date", "message"), [("", "holds the load date, and this run has none"), ("soon", "no.*load date")]
+)
+def test_a_name_with_a_load_date_wants_one(
+    client: Any, stores: AssetStores, load_date: str, message: str
+) -> None:
+    with pytest.raises(AirflowFailException, match=message):
+        activate(naming=NAMING, load_date=load_date).execute(in_run(stores))
+
+    assert client.activate_audience.call_count == 0
+
+
+def test_a_name_without_a_load_date_needs_none(client: Any, stores: AssetStores) -> None:
+    plain = SegmentName("{key}/{target}", "List", "list", "default")
+
+    activate(naming=plain, load_date="").execute(in_run(stores))
+
+    assert client.activate_audience.call_args.kwargs["name"] == "list/default"
+
+
+APPROVED = {"asked": True, "approved": True, "by": "Anna", "at": "2026-11-20T09:00:00+00:00"}
+BY = {"by": "Anna", "at": "2026-11-20T09:00:00+00:00"}
+
+
+def test_who_has_approved_is_kept_with_the_segment_and_told_by_later_runs(
+    client: Any, stores: AssetStores
+) -> None:
+    first, second = in_run(stores), in_run(stores, run_id="run_2")
+
+    activate(approval=APPROVED).execute(first)
+    activate(approval={"asked": False}).execute(second)
+
+    assert stores[ASSET].values["segment.default"]["approved"] == BY
+    told = [context["ti"].pushed["activation"] for context in (first, second)]
+    assert [item["approved"] for item in told] == [BY, BY]
+    assert [item["created"] for item in told] == [True, False]
+    assert told[0]["segment_id"] == 5
+
+
+@pytest.mark.parametrize("approval", [{"asked": False}, {"asked": True, "approved": False}])
+def test_nothing_is_created_that_was_not_approved(
+    client: Any, stores: AssetStores, approval: dict[str, Any]
+) -> None:
+    with pytest.raises(AirflowFailException, match="nobody has approved"):
+        activate(approval=approval).execute(in_run(stores))
+
+    assert client.activate_audience.call_count == 0
+    assert stores[ASSET].values == {}
+
+
 # --- end dates ----------------------------------------------------------------------------------------------
 
 
@@ -538,6 +663,9 @@ OPERATORS = [
     campaign(),
     audience(),
     activate(),
+    DigitalAudienceApproveActivationOperator(
+        task_id="t", audience_name="List", segment_name="Segment", description="d"
+    ),
     upload(),
     DigitalAudienceUpdateAudienceOperator(task_id="t", audience_id=7, audience_name="x"),
     DigitalAudienceExtendSegmentEndDateOperator(task_id="t", segment_id=5, new_end_date="x"),

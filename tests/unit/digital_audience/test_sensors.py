@@ -10,6 +10,7 @@ from typing import Any
 from unittest.mock import create_autospec
 
 import pytest
+from airflow.sdk import Asset
 from airflow.sdk.exceptions import (
     AirflowFailException,
     TaskDeferred,
@@ -213,3 +214,44 @@ def test_every_templated_field_is_an_attribute(make: Any) -> None:
 
     assert all(hasattr(sensor, name) for name in sensor.template_fields)
     assert "digital_audience_conn_id" in sensor.template_fields
+
+
+class _Events:
+    """What a task says in the event of an asset."""
+
+    def __init__(self) -> None:
+        self.extra: dict[str, Any] = {}
+        self.days: list[str] = []
+
+    def add_partitions(self, day: str) -> None:
+        self.days.append(day)
+
+
+RESULT = {"segment_id": 5, "status": "Active", "total_upload_count": 20}
+
+
+@pytest.mark.parametrize(
+    "details", [{"load_date": "2026-11-20", "target": "dv360"}, {"target": "dv360"}, None]
+)
+def test_an_active_segment_is_an_event_of_its_asset(client: Any, details: dict[str, Any] | None) -> None:
+    asset, events = Asset("segment/list/dv360"), _Events()
+    sensor = segment_sensor(asset=asset, details=details)
+    context = {**task_context(), "outlet_events": {asset: events}}
+
+    found = sensor.execute_complete(context, {"status": "success", "result": RESULT})
+
+    assert found == RESULT
+    assert sensor.outlets == [asset]
+    assert events.extra == {**RESULT, **(details or {})}
+    assert events.days == ([details["load_date"]] if details and "load_date" in details else [])
+
+
+def test_a_segment_that_did_not_become_active_says_nothing(client: Any) -> None:
+    asset, events = Asset("segment/list/dv360"), _Events()
+    context = {**task_context(), "outlet_events": {asset: events}}
+    event = {"status": "failed", "message": "it has failed"}
+
+    with pytest.raises(AirflowFailException):
+        segment_sensor(asset=asset).execute_complete(context, event)
+
+    assert events.extra == {}

@@ -192,6 +192,13 @@ def test_what_is_pinned_is_not_offered() -> None:
     assert "audience" in things
 
 
+def test_a_segment_of_each_load_date_needs_nobody_to_settle_it() -> None:
+    dated = definition(activation__targets__0__segment_name="{key} {load_date:%Y-%m}")
+    things = {item.what for item in part_of("digital_audience", "settling").settleable(dated, AUDIENCE)}
+
+    assert things == {"campaign", "audience"}
+
+
 # --- its task -------------------------------------------------------------------------------------------------
 
 
