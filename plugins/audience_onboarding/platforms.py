@@ -6,6 +6,7 @@ The folder has these modules, which are looked up by name, so that nothing share
 - ``form``: ``connection_type()``, its connection as Airflow wants it described;
 - ``steps``: ``ensure``, ``send`` and ``wait``, the tasks of its onboarding DAG that are its own, and where the vendor
   tells match rates, ``rates``;
+- ``drift``: ``differences``, what at the vendor is not as the definition says;
 - ``settling``: ``settleable``, what of an audience can be created without anybody knowing, and how to ask for it;
 - ``plan``: ``audience`` and ``more``, what the command ``plan`` says of its own.
 """
@@ -22,7 +23,7 @@ def part_of(platform: str, part: str) -> Any:
     """A module of a platform's folder.
 
     :param platform: one of :data:`PLATFORMS`.
-    :param part: ``definition``, ``form``, ``steps``, ``settling`` or ``plan``.
+    :param part: one of the modules above.
     """
     if platform not in PLATFORMS:
         raise ValueError(f"{platform!r} is none of {', '.join(PLATFORMS)}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -30,6 +30,12 @@ HISTORY_DAG_ID = "load_history"
 EXTENSION_DAG_ID = "extend_segment_end_dates"
 """The DAG that keeps the segments of all audiences alive."""
 
+EXTENSION_FORM_DAG_ID = "extend_segment"
+"""The DAG with which a person gives one segment an end date."""
+
+DRIFT_DAG_ID = "check_drift"
+"""The DAG that compares what is at the vendors with the definitions."""
+
 
 def asset_of(definition: AudienceDefinition) -> Any:
     """The asset that stands for the audience of a definition."""
@@ -41,6 +47,30 @@ def pool_of(definitions: Iterable[AudienceDefinition]) -> str:
     task has one pool."""
     connections = {definition.connection for definition in definitions}
     return connection_pool(connections.pop()) if len(connections) == 1 else AIRFLOWS_POOL
+
+
+def choices_of(keys: Iterable[str]) -> dict[str, Any]:
+    """The part of a form's field that lists what may be chosen."""
+    # JSON Schema has no list of choices without a choice.
+    found = sorted(keys)
+    return {"enum": found} if found else {"maxLength": 0}
+
+
+def table(rows: Sequence[Mapping[str, Any]], *, none: str) -> str:
+    """Rows as text, for a log.
+
+    :param rows: all with the same columns.
+    :param none: what to say where there are none.
+    """
+    if not rows:
+        return none
+    names = list(rows[0])
+    lines = [names, *(["" if row[name] is None else str(row[name]) for name in names] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
 
 
 def default_args(
