@@ -1,9 +1,9 @@
-"""The airflow DAG that keeps the segments of all audiences alive."""
+"""The airflow DAGs that keep the segments of all audiences alive, and tell what differs from the definitions."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from audience_onboarding.pipelines import upkeep_dag
+from audience_onboarding.pipelines import upkeep_dags
 
-dag = upkeep_dag(Path(__file__).resolve().parent.parent)
+globals().update(upkeep_dags(Path(__file__).resolve().parent.parent))

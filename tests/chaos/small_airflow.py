@@ -214,6 +214,7 @@ class _TaskInstance:
     def xcom_pull(
         self, task_ids: Any = None, key: str = "return_value", default: Any = None, **_: Any
     ) -> Any:
+        # Of a mapped task, the last one's: the flows have one.
         name = task_ids if isinstance(task_ids, str) else next(iter(task_ids))
         text = self._run.xcoms.get((name, key))
         return default if text is None else json.loads(text)
@@ -279,7 +280,8 @@ class Run:
             task: Any = self.dag.get_task(task_id)
             upstream = {self.states.get(name, "none") for name in task.upstream_task_ids}
             # A teardown runs whatever became of the others.
-            if upstream - {"success"} and not task.is_teardown:
+            runs_in_any_case = task.is_teardown or task.trigger_rule == "all_done"
+            if upstream - {"success"} and not runs_in_any_case:
                 self.states[task_id] = "skipped" if "skipped" in upstream else "upstream_failed"
                 continue
             self.states[task_id] = self._task(task)

@@ -9,9 +9,10 @@ from audience_onboarding.pipelines.dags import (
     check_definitions,
     history_dag,
     settle_dag,
-    upkeep_dag,
+    upkeep_dags,
 )
-from audience_onboarding.pipelines.extend import build_extension_dag
+from audience_onboarding.pipelines.drift import build_drift_dag
+from audience_onboarding.pipelines.extend import build_extension_dag, build_extension_form_dag
 from audience_onboarding.pipelines.history import build_history_dag
 from audience_onboarding.pipelines.onboard import build_onboarding_dag
 from audience_onboarding.pipelines.settle import build_settle_dag
@@ -19,12 +20,14 @@ from audience_onboarding.pipelines.settle import build_settle_dag
 __all__ = [
     "audience_dags",
     "build_activation_dag",
+    "build_drift_dag",
     "build_extension_dag",
+    "build_extension_form_dag",
     "build_history_dag",
     "build_onboarding_dag",
     "build_settle_dag",
     "check_definitions",
     "history_dag",
     "settle_dag",
-    "upkeep_dag",
+    "upkeep_dags",
 ]

@@ -20,7 +20,8 @@ from audience_onboarding.digital_audience.definition import DigitalAudienceDefin
 from audience_onboarding.errors import DefinitionError
 from audience_onboarding.pipelines.activate import build_activation_dag
 from audience_onboarding.pipelines.common import activation_dag_id, onboarding_dag_id
-from audience_onboarding.pipelines.extend import build_extension_dag
+from audience_onboarding.pipelines.drift import build_drift_dag
+from audience_onboarding.pipelines.extend import build_extension_dag, build_extension_form_dag
 from audience_onboarding.pipelines.history import build_history_dag
 from audience_onboarding.pipelines.onboard import build_onboarding_dag
 from audience_onboarding.pipelines.settle import build_settle_dag
@@ -54,10 +55,16 @@ def _dags_of(definition: AudienceDefinition, folder: Path, *, auto_register: boo
     return {dag.dag_id: dag for dag in built}
 
 
-def upkeep_dag(project: Path) -> DAG:
-    """The DAG that extends end dates, over all definitions."""
+def upkeep_dags(project: Path) -> dict[str, DAG]:
+    """The DAGs that extend end dates, by schedule and by hand, and the one that looks for drift, by id."""
     definitions = _good(definitions_folder(project))
-    return build_extension_dag([item for item in definitions if isinstance(item, DigitalAudienceDefinition)])
+    with_segments = [item for item in definitions if isinstance(item, DigitalAudienceDefinition)]
+    built = (
+        build_extension_dag(with_segments),
+        build_extension_form_dag(with_segments),
+        build_drift_dag(definitions),
+    )
+    return {dag.dag_id: dag for dag in built}
 
 
 def settle_dag(project: Path) -> DAG:

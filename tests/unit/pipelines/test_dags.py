@@ -11,7 +11,7 @@ import yaml
 
 from audience_onboarding.definitions import AudienceDefinition
 from audience_onboarding.errors import DefinitionError
-from audience_onboarding.pipelines import audience_dags, check_definitions, dags, upkeep_dag
+from audience_onboarding.pipelines import audience_dags, check_definitions, dags, upkeep_dags
 from tests.unit.pipelines.conftest import changed
 
 PROJECT = Path("/project")
@@ -153,7 +153,19 @@ def test_a_task_of_one_of_them_still_finds_its_dag(folder: Path, monkeypatch: py
 def test_upkeep_leaves_platforms_without_end_dates_alone(folder: Path) -> None:
     write(folder, one={})
 
-    assert upkeep_dag(PROJECT).params.get_param("audience").schema["enum"] == [None, "newsletter"]
+    found = upkeep_dags(PROJECT)
+
+    assert found["extend_segment_end_dates"].params.get_param("audience").schema["enum"] == [
+        None,
+        "newsletter",
+    ]
+    assert found["extend_segment"].params.get_param("audience").schema["enum"] == ["newsletter"]
+    assert found["check_drift"].params.get_param("audience").schema["enum"] == [
+        None,
+        "newsletter",
+        "one",
+        "quiet",
+    ]
 
 
 # --- paths, upkeep, broken files ----------------------------------------------------------------------------
@@ -166,7 +178,7 @@ def test_relative_paths_count_from_the_folder_above_the_definitions(folder: Path
 
 
 def test_upkeep_covers_the_good_definitions(folder: Path) -> None:
-    dag = upkeep_dag(PROJECT)
+    dag = upkeep_dags(PROJECT)["extend_segment_end_dates"]
 
     assert dag.params.get_param("audience").schema["enum"] == [None, "newsletter"]
 

@@ -64,7 +64,7 @@ def test_an_activation() -> None:
 def test_the_upkeep_of_one_connection_is_in_its_pool() -> None:
     dag = build_extension_dag([definition(), definition(key="other")])
 
-    assert pools(dag) == {"find_segments": OURS, "report_problems": AIRFLOWS, "extend": OURS}
+    assert pools(dag) == {"find_segments": OURS, "report": AIRFLOWS, "extend": OURS}
 
 
 def test_the_upkeep_of_several_connections_is_in_airflows_own() -> None:
