@@ -102,8 +102,7 @@ def read_yaml(path: FilePath) -> tuple[Given | None, list[Problem]]:
     """
     whole = Place(path.name)
     try:
-        # A byte order mark is what some editors on Windows begin a file with.
-        text = path.read_bytes().decode("utf-8-sig")
+        text = path.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         return None, [problem_at(Place(path.name, line, 1), "not UTF-8 text; save the file in this encoding")]

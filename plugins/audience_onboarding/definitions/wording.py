@@ -90,7 +90,7 @@ def problems_in(
         is_looked_into = any(len(other) > len(path) and other[: len(path)] == path for other in found)
         # Of a field that may be several things, the one that is meant was looked into; and a list whose entries are
         # wrong is not too short.
-        if is_looked_into and (len(items) > 1 or items[0][0]["type"] == "too_short"):
+        if is_looked_into and all(item["type"] in {*_KINDS, "too_short"} for item, _ in items):
             continue
         for problem in _of_field(path, items, model, given, fields):
             problems[problem] = None
@@ -248,18 +248,18 @@ def _true_path(loc: tuple[int | str, ...], model: type[BaseModel]) -> tuple[Path
     """A location without pydantic's names of the members of a union, and the annotation of the field."""
     path: list[int | str] = []
     annotation: Any = model
-    rest = list(loc)
-    while rest:
-        part = rest.pop(0)
+    can_be_member = False
+    for part in loc:
         members = _members(annotation)
-        if len(members) > 1 and path:
-            tagged = [item for item in members if getattr(_bare(item), "__name__", None) == part]
-            is_member = bool(tagged) or (isinstance(part, str) and not _has_field(members, part))
-            if is_member:
-                annotation = tagged[0] if tagged else None
+        if can_be_member and len(members) > 1 and isinstance(part, str):
+            named = [item for item in members if getattr(_bare(item), "__name__", None) == part]
+            if named or not _has_field(members, part):
+                annotation = named[0] if named else annotation
+                can_be_member = False
                 continue
         path.append(part)
         annotation = _inner(annotation, part)
+        can_be_member = True
     return tuple(path), annotation
 
 
