@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache, partial
 from importlib import import_module
+from importlib.machinery import all_suffixes
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -354,9 +355,9 @@ def _names_in(module: str) -> frozenset[str] | None:
                     return frozenset(_defined(ast.parse(path.read_text(encoding="utf-8"))))
                 except (OSError, ValueError, SyntaxError):
                     return frozenset()
-        if any(folder.glob(f"{last}.*")) or (folder / last).is_dir():
+        if any((folder / f"{last}{suffix}").is_file() for suffix in all_suffixes()):
             return frozenset()
-    return frozenset() if last in sys.builtin_module_names else None
+    return None
 
 
 def _defined(tree: ast.AST) -> Iterator[str]:

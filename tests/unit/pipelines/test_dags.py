@@ -240,3 +240,15 @@ def test_a_builder_that_fails_takes_only_its_own_dags_and_is_shown(
     assert set(audience_dags(PROJECT)) == {"onboard_quiet"}
     with pytest.raises(DefinitionError, match=r"newsletter\.yaml: RuntimeError: Airflow does not like it"):
         check_definitions(PROJECT)
+
+
+def test_a_notifier_that_is_not_there_takes_only_the_dags_of_its_definition_and_is_shown(
+    folder: Path,
+) -> None:
+    alerts = {"notifier": "tests.notifiers.Missing"}
+    (folder / "newsletter.yaml").write_text(yaml.safe_dump(changed(alerts=alerts)), encoding="utf-8")
+    (folder / "broken.yaml").unlink()
+
+    assert set(audience_dags(PROJECT)) == {"onboard_quiet"}
+    with pytest.raises(DefinitionError, match=r"newsletter: .*'tests\.notifiers' has no 'Missing'"):
+        check_definitions(PROJECT)
