@@ -133,12 +133,21 @@ def log_of(stack: Stack, dag_id: str, run_id: str, task_id: str) -> str:
 
 
 def question(stack: Stack, dag_id: str, run_id: str, task_id: str) -> dict[str, Any]:
-    """What a person is asked, as soon as it is."""
+    """What a person is asked, once it can be answered.
+
+    No person is as quick as a test: an answer that comes before the scheduler (3.3.2) has heard that the asking process
+    is over lets it take the end of that process for the end of the resumed task, and ask again.
+    """
+    wanted = (f"dag_id={dag_id}, task_id={task_id}, run_id={run_id}", "state=awaiting_input")
 
     def waits() -> bool:
-        return stack.airflow.task_states(dag_id, run_id)[task_id] == "awaiting_input"
+        log = (stack.airflow.home / "standalone.log").read_text(errors="replace")
+        return any(
+            "TaskInstance Finished" in line and all(part in line for part in wanted)
+            for line in log.splitlines()
+        )
 
-    wait_for(waits, f"The question of {task_id}", timeout=180, interval=0.5)
+    wait_for(waits, f"The question of {task_id}", timeout=180, interval=1)
     path = f"dags/{dag_id}/dagRuns/{quote(run_id, safe='')}/taskInstances/{task_id}/-1/hitlDetails"
     details: dict[str, Any] = stack.airflow.api(path)
     return {**details, "path": path}
