@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timezone
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +19,8 @@ class DictStore:
         return self.values.get(key)
 
     def set(self, key: str, value: Any, *, retention: Any = None) -> None:
+        # Airflow's store takes JSON and nothing else, not even a tuple.
+        assert json.loads(json.dumps(value)) == value
         assert value is not None
         self.values[key] = value
         self.retentions[key] = retention

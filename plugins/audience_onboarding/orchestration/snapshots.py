@@ -10,6 +10,7 @@ compare-and-set: so neither ever writes what the other does.
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -203,10 +204,15 @@ class SnapshotBook:
     def _save_begun(self) -> None:
         self._begun.attempts = self._open
         self._begun.audience_id = self._audience_id
-        self._memory.set(BEGUN_KEY, asdict(self._begun))
+        self._memory.set(BEGUN_KEY, _as_json(self._begun))
 
     def _save_confirmed(self) -> None:
-        self._memory.set(SNAPSHOTS_KEY, asdict(self._confirmed))
+        self._memory.set(SNAPSHOTS_KEY, _as_json(self._confirmed))
+
+
+def _as_json(book: _Begun | _Confirmed) -> Any:
+    """As Airflow's state store takes it: it refuses a tuple."""
+    return json.loads(json.dumps(asdict(book)))
 
 
 def _kept(value: Any) -> Kept:
