@@ -1,4 +1,4 @@
-"""The command line: what can be said of definitions without Airflow."""
+"""The command line: what needs no Airflow."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from audience_onboarding.cli import check, plan, schema
+from audience_onboarding.cli import check, hashing, plan, schema
 from audience_onboarding.cli.common import GOOD, WRONG_DEFINITIONS, WRONG_USAGE
 from audience_onboarding.definitions import definitions_folder
 
@@ -39,6 +39,8 @@ def main(argv: Sequence[str] | None = None, *, now: datetime | None = None) -> i
 
 
 def _run(options: argparse.Namespace, now: datetime | None) -> int:
+    if options.command == "hash":
+        return hashing.run(options)
     folder = options.folder or _usual_folder()
     if options.command == "check":
         return check.run(folder, environment=options.environment, as_json=options.json)
@@ -52,7 +54,7 @@ def _run(options: argparse.Namespace, now: datetime | None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
-        description="Work with the audience definitions of a folder. Needs no Airflow that runs.",
+        description="Work with the audience definitions of a folder, and make hashes. Needs no Airflow that runs.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, told in (
@@ -82,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
         )
         if name == "plan":
             command.add_argument("keys", nargs="*", metavar="KEY", help="of audiences; default: all")
+    hashing.add_command(commands)
     return parser
 
 
