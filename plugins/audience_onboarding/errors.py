@@ -276,6 +276,14 @@ class NothingToSettleError(TerminalError):
     """No creation of this kind is unclear, or what was said about it cannot be so. Nothing was changed."""
 
 
+class AudienceRetiredError(TerminalError):
+    """The audience was retired: nothing is created or sent for it until somebody opens it again."""
+
+
+class ApprovalOutdatedError(TerminalError):
+    """What was approved is not what is there any more. Nothing was done beyond what was approved."""
+
+
 class DefinitionError(TerminalError):
     """An audience definition is wrong.
 

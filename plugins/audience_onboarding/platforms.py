@@ -8,6 +8,8 @@ The folder has these modules, which are looked up by name, so that nothing share
   tells match rates, ``rates``;
 - ``drift``: ``differences``, what at the vendor is not as the definition says;
 - ``settling``: ``settleable``, what of an audience can be created without anybody knowing, and how to ask for it;
+- ``erasing``: ``known_id``, ``begin`` and ``go_on``, how people are taken out of an audience, see :mod:`.base.erasing`;
+- ``retiring``: ``look`` and ``delete``, how an audience is deleted, see :mod:`.base.retiring`;
 - ``plan``: ``audience`` and ``more``, what the command ``plan`` says of its own.
 """
 

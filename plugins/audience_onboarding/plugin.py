@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import logging
 import sys
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from airflow.listeners import hookimpl
 from airflow.sdk.plugins_manager import AirflowPlugin
 
+from audience_onboarding.orchestration.forgetting import (
+    ERASE_DAG_ID,
+    HASH_FIELDS,
+    KEPT_AFTER_FAILURE,
+    audit_without_people,
+    without_people,
+    without_unknown,
+)
 from audience_onboarding.orchestration.pools import (
     CREATE_POOL,
     OUR_POOLS,
@@ -26,7 +35,7 @@ def on_starting(component: Any) -> None:
     """Create the pools of the package when a scheduler starts: that of creations, and those of the connections that
     the definitions name, as far as these are where they usually are.
 
-    A run that starts makes what is missing, see :func:`on_dag_run_running`. This is for runs that are under way while
+    A run that starts makes what is missing, see :func:`_make_pools`. This is for runs that are under way while
     the package is updated, and for people who look at the list of pools.
 
     Airflow calls this before a job knows its own type, so it is done for each job that starts: the scheduler, the
@@ -61,12 +70,74 @@ def _pools_of_definitions() -> set[str]:
 
 
 @hookimpl
+def on_dag_run_success(dag_run: Any, msg: str) -> None:  # noqa: ARG001 - Airflow's signature
+    """Remove from the conf of ``erase_person`` whom it was about: nobody needs the hashes any more.
+
+    The scheduler calls this in its own transaction, and so does the API server when a person marks a run a success.
+    """
+    if dag_run.dag_id == ERASE_DAG_ID:
+        _forget_people(dag_run)
+
+
+def _forget_people(dag_run: Any) -> None:
+    """Remove the hashes of a run, those of runs that have failed long ago, and all of the audit log of the DAG."""
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.state import DagRunState
+    from sqlalchemy import select
+    from sqlalchemy.orm import object_session
+
+    cleaned = without_people(dag_run.conf)
+    if cleaned is not None:
+        # A new value: what changes inside the old one is not noticed.
+        dag_run.conf = cleaned
+    session = object_session(dag_run)
+    if session is None:
+        return
+    limit = datetime.now(timezone.utc) - KEPT_AFTER_FAILURE
+    old = select(DagRun).where(
+        DagRun.dag_id == ERASE_DAG_ID, DagRun.state == DagRunState.FAILED, DagRun.end_date < limit
+    )
+    for failed in session.scalars(old):
+        conf = without_people(failed.conf)
+        if conf is not None:
+            failed.conf = conf
+    _forget_audit(session)
+
+
+def _forget_audit(session: Any) -> None:
+    """Remove what was typed into the form from the audit log: Airflow writes it there, also where it refuses it."""
+    from airflow.models import Log
+    from sqlalchemy import select
+
+    for entry in session.scalars(select(Log).where(Log.dag_id == ERASE_DAG_ID, Log.extra.is_not(None))):
+        extra = audit_without_people(entry.extra)
+        if extra is not None:
+            entry.extra = extra
+
+
+@hookimpl
 def on_dag_run_running(dag_run: Any, msg: str) -> None:  # noqa: ARG001 - Airflow's signature
+    """See to what a starting run needs, see :func:`_make_pools`; remove from the conf of ``erase_person`` what its form
+    does not have, before a task sees it."""
+    _make_pools(dag_run)
+    if dag_run.dag_id != ERASE_DAG_ID:
+        return
+    from sqlalchemy.orm import object_session
+
+    known = without_unknown(dag_run.conf)
+    if known is not None:
+        dag_run.conf = known
+    session = object_session(dag_run)
+    if session is not None:
+        _forget_audit(session)
+
+
+def _make_pools(dag_run: Any) -> None:
     """Create the pools of ours that the tasks of a starting run name and that are not there.
 
-    The scheduler calls this before the first task of the run is due, in the transaction in which the run starts. A
-    pool that is not there would leave the tasks waiting without a word, whoever has deleted it, and however new the
-    connection is that it is for.
+    The scheduler calls the listener before the first task of the run is due, in the transaction in which the run
+    starts. A pool that is not there would leave the tasks waiting without a word, whoever has deleted it, and however
+    new the connection is that it is for.
     """
     from airflow.models.taskinstance import TaskInstance
     from sqlalchemy import select
@@ -118,8 +189,29 @@ def _insert_unless_there(model: Any, session: Any) -> Any:
     return insert_sqlite(model).on_conflict_do_nothing()
 
 
+def mask_hash_fields() -> None:
+    """Have Airflow's masker hide what is given in the fields of ``erase_person``.
+
+    The API server writes each request into the audit log, before it looks at it and so also what it refuses, masked by
+    the names of the fields. This adds ours, whatever ``[core] sensitive_var_conn_names`` says.
+    """
+    try:
+        from airflow._shared.secrets_masker import _secrets_masker
+
+        names = _secrets_masker().sensitive_variables_fields
+        names.extend(name for name in HASH_FIELDS if name not in names)
+    except Exception:
+        # Anything: it is not part of Airflow's public interface, and the audit log is cleaned at the next run as well.
+        log.exception("Airflow's masker was not told of the fields of %s", ERASE_DAG_ID)
+
+
 class AudienceOnboardingPlugin(AirflowPlugin):
-    """Listens for the start of Airflow's components and of runs."""
+    """Listens for the start of Airflow's components and of runs, and for the end of ``erase_person``."""
 
     name = "audience_onboarding"
     listeners = [sys.modules[__name__]]  # noqa: RUF012 - as Airflow declares it
+
+    @classmethod
+    def on_load(cls, *_: Any, **__: Any) -> None:
+        """Each component calls this when it loads its plugins."""
+        mask_hash_fields()

@@ -266,6 +266,11 @@ def test_every_platform_has_a_room_with_what_is_looked_up_by_name(plugins: Code)
         steps = part_of(platform, "steps")
         assert all(callable(getattr(steps, name)) for name in ("ensure", "send", "wait"))
         assert isinstance(steps.RECORDED, tuple)
+        for part, names in {
+            "erasing": ("known_id", "begin", "go_on"),
+            "retiring": ("look", "delete", "keys"),
+        }.items():
+            assert all(callable(getattr(part_of(platform, part), name)) for name in names)
 
 
 def test_a_platform_that_is_none_is_not_looked_up() -> None:

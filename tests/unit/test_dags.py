@@ -55,6 +55,8 @@ def test_the_examples_have_their_dags(bag: DagBag) -> None:
         "check_drift",
         "settle_create",
         "load_history",
+        "erase_person",
+        "retire_audience",
     }
 
 
@@ -69,7 +71,7 @@ def test_every_dag_has_tags_owner_and_documentation(bag: DagBag) -> None:
 
 def test_every_dag_can_be_started_without_filling_in_its_form(bag: DagBag) -> None:
     for dag in all_dags(bag):
-        if dag.dag_id in {"settle_create", "extend_segment"}:
+        if dag.dag_id in {"settle_create", "extend_segment", "retire_audience"}:
             # They do what a person has decided, so there is nothing that could be meant by nothing.
             with pytest.raises(ParamValidationError):
                 dag.params.validate()
@@ -126,6 +128,8 @@ def test_broken_definitions_are_an_import_error_of_a_file_of_its_own(
         "check_drift",
         "load_history",
         "settle_create",
+        "erase_person",
+        "retire_audience",
     }
     assert bag.dags["load_history"].params.get_param("audience").schema["enum"] == ["good"]
     ((file, message),) = bag.import_errors.items()

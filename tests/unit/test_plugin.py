@@ -97,7 +97,97 @@ print("all as it should be")
 """
 
 
+FORGET = """
+from airflow.utils.db import initdb
+
+initdb()
+import json
+from datetime import datetime, timedelta, timezone
+
+from airflow.models import Log
+from airflow.models.dagrun import DagRun
+from airflow.utils.session import create_session
+from airflow.utils.sqlalchemy import prohibit_commit
+from sqlalchemy import select, text
+
+from audience_onboarding.plugin import on_dag_run_running, on_dag_run_success
+
+HASH = "ab" * 32
+now = datetime.now(timezone.utc)
+people = {"email_sha256": [HASH], "audiences": ["a"]}
+
+
+def run(run_id, dag_id="erase_person", state="running", conf=people, end=None):
+    made = DagRun(dag_id=dag_id, run_id=run_id, run_type="manual", state=state, conf=dict(conf), run_after=now)
+    made.end_date = end
+    return made
+
+
+def entry(dag_id, extra):
+    return Log(event="trigger_dag_run", task_instance=None, owner="anna", dag_id=dag_id, extra=extra)
+
+
+with create_session() as session:
+    session.execute(text("PRAGMA foreign_keys=OFF"))
+    session.add_all([
+        run("ours"),
+        run("other", dag_id="another_dag"),
+        run("old", state="failed", end=now - timedelta(days=31)),
+        run("new", state="failed", end=now - timedelta(days=29)),
+        run("strange", conf={**people, "anna@example.com": "x"}),
+        entry("erase_person", json.dumps({"conf": {"email_sha256": ["anna@example.com"]}, "method": "POST"})),
+        entry("another_dag", json.dumps({"conf": {"email_sha256": [HASH]}})),
+        entry("erase_person", None),
+    ])
+
+
+def conf(run_id):
+    with create_session() as session:
+        return session.scalar(select(DagRun).where(DagRun.run_id == run_id)).conf
+
+
+def end(run_id, hook):
+    # In the scheduler's transaction, which nobody else may commit.
+    with create_session() as session, prohibit_commit(session) as guard:
+        hook(session.scalar(select(DagRun).where(DagRun.run_id == run_id)), "said")
+        guard.commit()
+
+
+end("strange", on_dag_run_running)
+assert conf("strange") == {**people, "unknown_fields_removed": 1}, conf("strange")
+end("other", on_dag_run_success)
+assert conf("other") == conf("ours") == people
+end("ours", on_dag_run_success)
+gone = {"email_sha256": [], "audiences": ["a"], "removed": {"email_sha256": 1}}
+assert conf("ours") == gone, conf("ours")
+assert conf("old") == gone, conf("old")
+# Its tasks may still be cleared.
+assert conf("new") == people, conf("new")
+assert conf("other") == people
+with create_session() as session:
+    extras = {item.dag_id: item.extra for item in session.scalars(select(Log).where(Log.extra.is_not(None)))}
+assert "anna" not in extras["erase_person"], extras
+assert HASH in extras["another_dag"], extras
+end("ours", on_dag_run_success)
+print("all as it should be")
+"""
+
+
 def test_a_starting_component_makes_the_pool_and_leaves_one_that_is_there_alone(tmp_path: Path) -> None:
+    env = environment(tmp_path)
+    (tmp_path / "audiences").mkdir()
+    (tmp_path / "audiences" / "good.yaml").write_text(yaml.safe_dump(changed(connection="of_a_definition")))
+    (tmp_path / "audiences" / "broken.yaml").write_text("name: [")
+
+    check(CHECK, env, tmp_path)
+
+
+def test_the_end_of_an_erasure_leaves_no_hash_in_its_conf_and_in_the_audit_log(tmp_path: Path) -> None:
+    check(FORGET, environment(tmp_path), tmp_path)
+
+
+def environment(tmp_path: Path) -> dict[str, str]:
+    """Of a process with a database of its own."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
     env |= {
         "AIRFLOW_HOME": str(tmp_path),
@@ -107,13 +197,15 @@ def test_a_starting_component_makes_the_pool_and_leaves_one_that_is_there_alone(
         "PYTHONPATH": str(PROJECT / "plugins"),
         "PYTHONWARNINGS": "ignore",
     }
-    (tmp_path / "audiences").mkdir()
-    (tmp_path / "audiences" / "good.yaml").write_text(yaml.safe_dump(changed(connection="of_a_definition")))
-    (tmp_path / "audiences" / "broken.yaml").write_text("name: [")
+    return env
+
+
+def check(code: str, env: dict[str, str], folder: Path) -> None:
+    """Run a check in a process of its own, with a database of its own."""
     done = subprocess.run(
-        [sys.executable, "-c", CHECK],
+        [sys.executable, "-c", code],
         env=env,
-        cwd=tmp_path,
+        cwd=folder,
         capture_output=True,
         text=True,
         check=False,
@@ -202,3 +294,27 @@ def test_the_plugins_folder_shows_airflow_the_plugin_and_nothing_else() -> None:
     )
 
     assert 'RESULT[["audience_onboarding"], {}, []]' in done.stdout, done.stdout + done.stderr
+
+
+def test_the_masker_hides_what_is_typed_into_the_form_whatever_the_settings_say() -> None:
+    from airflow._shared.secrets_masker import secrets_masker
+
+    masker = secrets_masker._secrets_masker()
+    before = list(masker.sensitive_variables_fields)
+    masker.sensitive_variables_fields = ["password"]
+    try:
+        AudienceOnboardingPlugin.on_load()
+        AudienceOnboardingPlugin.on_load()
+        shown = secrets_masker.redact({"email_sha256": ["anna@example.com"], "audiences": ["a"]}, "conf")
+        names = list(masker.sensitive_variables_fields)
+    finally:
+        masker.sensitive_variables_fields = before
+
+    assert shown == {"email_sha256": ["***"], "audiences": ["a"]}
+    assert names == ["password", "email_sha256", "phone_sha256", "personal_id_sha256"]
+
+
+def test_an_airflow_without_such_a_masker_still_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "airflow._shared.secrets_masker", None)
+
+    AudienceOnboardingPlugin.on_load()

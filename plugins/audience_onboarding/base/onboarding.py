@@ -36,6 +36,7 @@ from audience_onboarding.errors import (
     TransientError,
     UploadConflictError,
 )
+from audience_onboarding.orchestration.ensure import check_not_retired
 from audience_onboarding.orchestration.failures import failure_of
 from audience_onboarding.orchestration.history import history_days, told_days
 from audience_onboarding.orchestration.ids import is_missing
@@ -285,6 +286,9 @@ class OnboardCrmOperator(TakesItsTurn, PlatformOperator[Hook, Id]):
         history = self._history(context, options)
         history_from = history[0] if history else None
         days = _days(load_date, history_from)
+        if self.asset is not None:
+            # Also where the definition gives the id, and nothing is created.
+            check_not_retired(self._memory(context))
         self._check_raw()
         self._check_not_superseded(context, mode, load_date)
         urls = [options.url(day) for day in history or (load_date,)]

@@ -13,7 +13,7 @@ from airflow.sdk.definitions.context import Context
 from audience_onboarding.base.hooks import PlatformHook
 from audience_onboarding.base.templated import as_bool
 from audience_onboarding.errors import ConfigurationError
-from audience_onboarding.orchestration.ensure import Creation, ensure_id, remembered_id
+from audience_onboarding.orchestration.ensure import Creation, check_not_retired, ensure_id, remembered_id
 from audience_onboarding.orchestration.failures import OnboardingRetryPolicy
 from audience_onboarding.orchestration.ids import is_missing
 from audience_onboarding.orchestration.memory import AUDIENCE_KEY, Memory, audience_key_of, memory_of
@@ -109,6 +109,8 @@ class PlatformOperator(BaseOperator, Generic[Hook, Id]):
     def _audience_id(self, context: Context, given: Any) -> Id:
         """``given``, or the id that the audience's asset remembers."""
         if not is_missing(given):
+            if self.asset is not None:
+                check_not_retired(self._memory(context))
             return self.read_id(given)
         known = None if self.asset is None else self._remembered(context, AUDIENCE_KEY)
         if known is None:

@@ -14,14 +14,17 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import polars as pl
+import polars_hash as plh
 from polars.io.plugins import register_io_source
 
 from audience_onboarding.crm.layout import Layout
 from audience_onboarding.crm.output import CrmFile
+from audience_onboarding.crm.people import People
 from audience_onboarding.crm.workers import Workers
 from audience_onboarding.errors import (
     AccountingError,
@@ -54,7 +57,7 @@ class SnapshotInfo:
     :param version: of the form, :data:`VERSION` when it was written.
     :param transforms: by the name of each identifier, in the order of the columns, ``sha256`` or ``raw``.
     :param rows: number of rows.
-    :param content_id: of the file whose rows these are.
+    :param content_id: of the file whose rows these are; empty where people were taken out since.
     """
 
     version: int
@@ -122,24 +125,31 @@ def write_snapshot(file: CrmFile, path: Path) -> None:
     :param path: is overwritten.
     :raises TerminalError: it cannot be written.
     """
-    failed: list[AudienceOnboardingError] = []
     hashed = [name for name, transform in _transforms(file.layout).items() if transform == "sha256"]
 
+    def frames() -> Iterator[pl.DataFrame]:
+        for frame in file.frames():
+            yield file.layout.hashed(frame).with_columns(pl.col(name).str.decode("hex") for name in hashed)
+
+    info = SnapshotInfo(VERSION, _transforms(file.layout), file.rows, file.content_id)
+    _write(frames, info, path)
+
+
+def _write(rows: Callable[[], Iterator[pl.DataFrame]], info: SnapshotInfo, path: Path) -> None:
+    failed: list[AudienceOnboardingError] = []
+
     def frames(
-        columns: list[str] | None, predicate: pl.Expr | None, rows: int | None, size: int | None
+        columns: list[str] | None, predicate: pl.Expr | None, count: int | None, size: int | None
     ) -> Iterator[pl.DataFrame]:
-        del predicate, rows, size  # nothing is filtered below
+        del predicate, count, size  # nothing is filtered below
         try:
-            for frame in file.frames():
-                made = file.layout.hashed(frame).with_columns(
-                    pl.col(name).str.decode("hex") for name in hashed
-                )
+            for made in rows():
                 yield made if columns is None else made.select(columns)
         except AudienceOnboardingError as error:
             failed.append(error)
             raise
 
-    schema = {name: _TYPES[transform] for name, transform in _transforms(file.layout).items()}
+    schema = {name: _TYPES[transform] for name, transform in info.transforms.items()}
     problem = ""
     try:
         with _new_file(path) as unfinished:
@@ -148,14 +158,14 @@ def write_snapshot(file: CrmFile, path: Path) -> None:
                 compression="zstd",
                 row_group_size=_ROWS_AT_ONCE,
                 statistics=False,
-                metadata={_METADATA: _description(file)},
+                metadata={_METADATA: _description(info)},
             )
-            rows = _height(unfinished)
-            if rows != file.rows:
+            height = _height(unfinished)
+            if height != info.rows:
                 raise AccountingError(
                     what="the snapshot has other rows than the file",
                     where=str(path),
-                    why=f"{rows} of {file.rows}",
+                    why=f"{height} of {info.rows}",
                     next_step="It was not kept. This is a bug of the CRM engine: please report it",
                 )
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
@@ -169,6 +179,78 @@ def write_snapshot(file: CrmFile, path: Path) -> None:
             why=f"it raised {problem}; the text is withheld because it may quote rows",
             next_step="Check that there is room for it, and that it may be written there",
         )
+
+
+def count_people(path: Path, people: People) -> int:
+    """How many rows of a snapshot hold one of the hashes of ``people``.
+
+    What a snapshot holds as it is, is hashed for this, in memory.
+
+    :raises SourceNotFoundError: it is not there.
+    :raises SourceFormatError: it is damaged.
+    :raises ConfigurationError: it is of another version.
+    """
+    info = read_info(path)
+    return sum(int(is_one.sum()) for _, is_one in _judged(path, info, people))
+
+
+def write_without(path: Path, people: People, to: Path) -> tuple[int, int]:
+    """Write a snapshot anew, without the rows that hold one of the hashes of ``people``.
+
+    :param path: the snapshot, which stays as it is.
+    :param to: is overwritten; nothing is written where nobody is to be taken out.
+    :return: number of rows before and after. Errors are those of :func:`count_people` and :func:`write_snapshot`.
+    """
+    info = read_info(path)
+    left = info.rows - count_people(path, people)
+    if left == info.rows:
+        return left, left
+
+    def frames() -> Iterator[pl.DataFrame]:
+        for frame, is_one in _judged(path, info, people):
+            yield frame.filter(~is_one)
+
+    # It is not the content of any file that was sent.
+    _write(frames, replace(info, rows=left, content_id=""), to)
+    return info.rows, left
+
+
+def rows_without(path: Path, people: People, layout: Layout) -> Iterator[bytes]:
+    """The lines of the vendor's file that a snapshot would make without ``people``, header first, in pieces.
+
+    :param layout: of the file; the snapshot has to fit it.
+    """
+    snapshot = open_snapshot(path, layout)
+    yield snapshot.layout.header()
+    hashed = [column.identifier.value for column in layout.columns if column.transform == "sha256"]
+    for frame, is_one in _judged(path, snapshot.info, people):
+        left = frame.filter(~is_one).with_columns(pl.col(name).bin.encode("hex") for name in hashed)
+        yield from snapshot.layout.lines(left)
+
+
+def _judged(path: Path, info: SnapshotInfo, people: People) -> Iterator[tuple[pl.DataFrame, pl.Series]]:
+    """Blocks of rows as they are stored, and which of them hold one of the hashes."""
+    tests = []
+    for name, transform in info.transforms.items():
+        wanted = sorted(people.of(name))
+        if not wanted:
+            continue
+        if transform == "sha256":
+            stored = pl.Series([bytes.fromhex(value) for value in wanted], dtype=pl.Binary)
+            tests.append(pl.col(name).is_in(stored.implode()))
+        else:
+            tests.append(plh.col(name).chash.sha2_256().is_in(wanted))
+    for start in range(0, info.rows, _ROWS_AT_ONCE):
+        frame = _reading(path, partial(_block, path, list(info.transforms), start))
+        if tests:
+            is_one = frame.select(pl.any_horizontal(each.fill_null(value=False) for each in tests))
+            yield frame, is_one.to_series()
+        else:
+            yield frame, pl.repeat(value=False, n=frame.height, eager=True)
+
+
+def _block(path: Path, names: list[str], start: int) -> pl.DataFrame:
+    return _scan(path).select(names).slice(start, _ROWS_AT_ONCE).collect()
 
 
 def read_info(path: Path) -> SnapshotInfo:
@@ -232,13 +314,13 @@ def _listed(transforms: Mapping[str, str]) -> str:
     return ", ".join(f"{name} ({kinds.get(kind, 'in another way')})" for name, kind in transforms.items())
 
 
-def _description(file: CrmFile) -> str:
+def _description(info: SnapshotInfo) -> str:
     return json.dumps(
         {
-            "version": VERSION,
-            "transforms": _transforms(file.layout),
-            "rows": file.rows,
-            "content_id": file.content_id,
+            "version": info.version,
+            "transforms": dict(info.transforms),
+            "rows": info.rows,
+            "content_id": info.content_id,
         }
     )
 

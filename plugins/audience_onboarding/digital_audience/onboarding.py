@@ -320,17 +320,7 @@ class DigitalAudienceOnboardCrmToS3Operator(
         )
 
     def _bucket(self) -> str:
-        from airflow.providers.amazon.aws.hooks.s3 import S3Hook
-
-        bucket = self.bucket or S3Hook(aws_conn_id=self.aws_conn_id).service_config.get("bucket_name")
-        if not bucket:
-            raise ConfigurationError(
-                what="It is not known which bucket to upload to",
-                where=f"AWS connection {self.aws_conn_id!r}",
-                next_step="Name it in the definition (upload.bucket), or in the extra of the connection as "
-                '{"service_config": {"s3": {"bucket_name": "..."}}}',
-            )
-        return str(bucket)
+        return bucket_at(self.aws_conn_id, self.bucket)
 
     def is_read_by_the_vendor(self, url: str) -> bool:
         """Whether a file at ``url`` would lie in the folder of the bucket that the vendor scans."""
@@ -383,9 +373,7 @@ class _Upload:
                 "rows": str(file.rows),
                 LIST_ID: sending.load.content_id,
                 TOKEN: token,
-                **{
-                    BASELINE_PREFIX + _dashed(name): value for name, value in self._baseline.to_dict().items()
-                },
+                **baseline_metadata(self._baseline),
             },
             supersede=sending.supersede,
             overwrites=lambda existing: self._is_to_overwrite(existing, file),
@@ -405,7 +393,7 @@ class _Upload:
 
     def baseline_of(self, published: PublishResult) -> Baseline:
         """What the vendor showed before an object was written."""
-        return _baseline_in(published.metadata)
+        return baseline_in(published.metadata)
 
     def result(self, published: PublishResult, *, uploaded: bool) -> dict[str, Any]:
         """What the task returns about a file."""
@@ -520,7 +508,31 @@ class _Upload:
         return others[-1].load_date if others else None
 
 
-def _baseline_in(metadata: Mapping[str, str]) -> Baseline:
+def bucket_at(aws_conn_id: str, bucket: str | None = None) -> str:
+    """The vendor's bucket: ``bucket``, or else the one that the AWS connection names.
+
+    :raises ConfigurationError: neither names one.
+    """
+    from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+
+    found = bucket or S3Hook(aws_conn_id=aws_conn_id).service_config.get("bucket_name")
+    if not found:
+        raise ConfigurationError(
+            what="It is not known which bucket to upload to",
+            where=f"AWS connection {aws_conn_id!r}",
+            next_step="Name it in the definition (upload.bucket), or in the extra of the connection as "
+            '{"service_config": {"s3": {"bucket_name": "..."}}}',
+        )
+    return str(found)
+
+
+def baseline_metadata(baseline: Baseline) -> dict[str, str]:
+    """A baseline as metadata of an object."""
+    return {BASELINE_PREFIX + _dashed(name): value for name, value in baseline.to_dict().items()}
+
+
+def baseline_in(metadata: Mapping[str, str]) -> Baseline:
+    """The baseline that an object's metadata holds."""
     return Baseline.from_dict(
         {name: metadata.get(BASELINE_PREFIX + _dashed(name)) for name in Baseline.__dataclass_fields__}
     )

@@ -12,7 +12,14 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 
 from audience_onboarding.crm.guards import WHOLE_LIST
-from audience_onboarding.orchestration.memory import LAST_LOAD_KEY, PUTS_KEY, Memory, days_of, load_key
+from audience_onboarding.orchestration.memory import (
+    ERASURE_PUTS_KEY,
+    LAST_LOAD_KEY,
+    PUTS_KEY,
+    Memory,
+    days_of,
+    load_key,
+)
 
 TOKEN = "put-token"  # noqa: S105 - the name of a metadata key
 LIST_ID = "list-id"
@@ -64,6 +71,7 @@ class Puts:
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
         self._entries = [Put(**entry) for entry in memory.get(PUTS_KEY) or ()]
+        self._erasures = erasure_puts(memory)
 
     def begin(self, put: Put) -> None:
         """Note what is about to be put; older entries fall away, but for those of the last load."""
@@ -108,13 +116,13 @@ class Puts:
         return bool(mine) and all(entry.load == load for entry in self._entries[mine[-1] :])
 
     def on_the_day(self, now: datetime, *, key: str, load: str) -> list[Put]:
-        """Files of other loads under other keys, put on the same day.
+        """Files of other loads, and of erasures, under other keys, put on the same day.
 
         :param now: in UTC; its day counts.
         """
         return [
             entry
-            for entry in self._entries
+            for entry in sorted([*self._entries, *self._erasures], key=lambda entry: entry.at)
             if datetime.fromisoformat(entry.at).date() == now.date()
             and entry.key != key
             and entry.load != load
@@ -136,6 +144,22 @@ class Puts:
 
     def _save(self) -> None:
         self._memory.set(PUTS_KEY, [asdict(entry) for entry in self._entries])
+
+
+def erasure_puts(memory: Memory) -> list[Put]:
+    """The files of erasures of late, in order."""
+    return [Put(**entry) for entry in memory.get(ERASURE_PUTS_KEY) or ()]
+
+
+def note_erasure_put(memory: Memory, put: Put) -> None:
+    """Note the file of an erasure that is about to be put; older ones fall away. To do so again changes nothing."""
+    limit = datetime.fromisoformat(put.at) - KEPT_FOR
+    others = [
+        entry
+        for entry in erasure_puts(memory)
+        if datetime.fromisoformat(entry.at) > limit and entry.key != put.key
+    ]
+    memory.set(ERASURE_PUTS_KEY, [asdict(entry) for entry in [*others, put][-KEPT_AT_MOST:]])
 
 
 def confirmed_since(memory: Memory, *, days: str, mode: str, content_id: str) -> str | None:

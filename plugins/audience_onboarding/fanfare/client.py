@@ -6,7 +6,7 @@ Sources: the vendor's API description (api/openapi/admin-api.json), https://docs
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
@@ -31,6 +31,7 @@ from audience_onboarding.fanfare.models import (
     LoyaltyTier,
     LoyaltyTiers,
     Member,
+    MemberContact,
     PageInfo,
     Rule,
     RuleDraft,
@@ -141,6 +142,22 @@ class FanfareClient(BearerClient[FanfareSettings]):
         """The consumers of an audience, by id; what else the vendor sends of them is dropped at once."""
         for member in self._pages(_path(audience_id, "/members"), Member, about=_about(audience_id)):
             yield member.id
+
+    def count_members_like(
+        self, audience_id: str, *, emails: Collection[str], phones: Collection[str]
+    ) -> tuple[int, int]:
+        """How many members have one of these hashes, and how many were looked at.
+
+        Each page is hashed in memory, by the rules of the loads, and dropped. Nobody's data leave this call.
+
+        :param emails: SHA-256 of normalised addresses, lower case.
+        :param phones: SHA-256 of international digits without plus, lower case.
+        """
+        found = looked_at = 0
+        for member in self._pages(_path(audience_id, "/members"), MemberContact, about=_about(audience_id)):
+            looked_at += 1
+            found += member.is_one_of(emails, phones)
+        return found, looked_at
 
     def list_group(self, group_id: str) -> list[Audience]:
         """The audiences of a group."""

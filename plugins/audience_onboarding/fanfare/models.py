@@ -7,13 +7,14 @@ other in places: what either of them shows is read.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import Enum
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from audience_onboarding.crm.normalize import Rejected, normalize_email, normalize_phone, sha256_hex
 from audience_onboarding.http import Answer, UtcDateTime
 from audience_onboarding.http.redaction import shortened
 
@@ -287,6 +288,28 @@ class LoyaltyTiers(Answer):
 
     tier_group: Any = None
     audiences: tuple[Audience, ...] = ()
+
+
+def _hash_of(normalized: str | Rejected) -> str | None:
+    return sha256_hex(normalized) if isinstance(normalized, str) else None
+
+
+def _text_only(value: Any) -> Any:
+    # An answer that cannot be read is quoted by its place, not by its value; what is no text is nobody's address.
+    return value if isinstance(value, str) else None
+
+
+class MemberContact(Answer):
+    """What a member is told by; for looking, never for keeping or showing."""
+
+    email: Annotated[str | None, BeforeValidator(_text_only)] = Field(None, repr=False)
+    phone: Annotated[str | None, BeforeValidator(_text_only)] = Field(None, repr=False)
+
+    def is_one_of(self, emails: Collection[str], phones: Collection[str]) -> bool:
+        """Whether one of its hashes is among these, in lower case."""
+        return (bool(self.email) and _hash_of(normalize_email(self.email or "")) in emails) or (
+            bool(self.phone) and _hash_of(normalize_phone(self.phone or "")) in phones
+        )
 
 
 class PageInfo(Answer):

@@ -15,13 +15,14 @@ from typing import Any, Generic
 
 from audience_onboarding.errors import (
     AmbiguousCreateError,
+    AudienceRetiredError,
     ConfigurationError,
     NotClearYetError,
     Outcome,
     VendorError,
 )
 from audience_onboarding.orchestration.ids import Id
-from audience_onboarding.orchestration.memory import Memory
+from audience_onboarding.orchestration.memory import AUDIENCE_KEY, RETIRED_KEY, Memory
 
 log = logging.getLogger(__name__)
 
@@ -58,13 +59,39 @@ class Creation(Generic[Id]):
         return f"{self.kind} {self.name!r}"
 
 
+RETIRE_DAG_ID = "retire_audience"
+"""The DAG that retires an audience, and opens one again that was retired."""
+
+
+def check_not_retired(memory: Memory) -> None:
+    """Let an audience pass that is not retired.
+
+    :param memory: of the audience.
+    :raises AudienceRetiredError: it is.
+    """
+    record = memory.get(RETIRED_KEY)
+    if not isinstance(record, dict):
+        return
+    key = record.get("audience", "")
+    raise AudienceRetiredError(
+        what=f"The audience {key!r} was retired on {record.get('at')} by {record.get('by')}",
+        where=f"state store, key {RETIRED_KEY!r}, written by run {record.get('run_id')}",
+        why=f"it was audience {record.get('audience_id')} at the vendor",
+        next_step=f"Remove its definition. Or, to begin anew, trigger the DAG {RETIRE_DAG_ID!r} with the conf "
+        f'{{"audience": "{key}", "action": "reopen"}}',
+    )
+
+
 def remembered_id(memory: Memory, key: str, *, account: str, read: Callable[[Any], Id]) -> Id | None:
     """The id that is remembered under ``key``, ``None`` if there is none yet.
 
     :param account: the account that is asked now.
     :param read: reads an id as the platform spells them, see :mod:`.ids`.
     :raises ConfigurationError: the id was given by another account, or it is none.
+    :raises AudienceRetiredError: it is that of an audience which was retired.
     """
+    if key == AUDIENCE_KEY:
+        check_not_retired(memory)
     record = memory.get(key)
     if record is None or open_intent(record) is not None:
         return None

@@ -22,6 +22,10 @@ LAST_OF_A_DAY = "last_of_a_day"
 SNAPSHOTS_KEY = "snapshots"
 BEGUN_KEY = "begun"
 PUTS_KEY = "puts"
+ERASURE_PUTS_KEY = "erasure_puts"
+"""Files of erasures that were put of late; those of loads have a key of their own, as each key has one writer."""
+RETIRED_KEY = "retired"
+"""The record of a retirement; as long as it is there, the audience is retired."""
 
 
 class Memory(Protocol):

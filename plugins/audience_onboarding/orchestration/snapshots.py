@@ -11,6 +11,7 @@ compare-and-set: so neither ever writes what the other does.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -193,6 +194,29 @@ class SnapshotBook:
             self._confirmed.to_delete = []
             self._save_confirmed()
 
+    def urls(self) -> list[str]:
+        """All snapshots that are known of: confirmed, begun, announced, and to be deleted."""
+        # What was settled is still listed among the attempts, which the task that sends writes.
+        still = _Begun(announced=self._begun.announced, attempts=self._open)
+        return sorted({*self._confirmed.urls(), *still.urls(), *self._confirmed.to_delete})
+
+    @property
+    def to_delete(self) -> list[str]:
+        """Snapshots that mean nothing any more."""
+        return list(self._confirmed.to_delete)
+
+    def recount(self, rows: Mapping[str, int]) -> None:
+        """Say that confirmed snapshots hold fewer rows now, because people were taken out of them.
+
+        :param rows: by url; one that nobody is left in means nothing any more, and is to be deleted.
+        """
+        before = self._confirmed.kept
+        after = [_recounted(kept, rows) for kept in before]
+        if after == before:
+            return
+        self._confirmed.kept = after
+        self._save_confirmed()
+
     @property
     def _open(self) -> list[Attempt]:
         return [attempt for attempt in self._begun.attempts if self._confirmed.is_open(attempt)]
@@ -213,6 +237,13 @@ class SnapshotBook:
 def _as_json(book: _Begun | _Confirmed) -> Any:
     """As Airflow's state store takes it: it refuses a tuple."""
     return json.loads(json.dumps(asdict(book)))
+
+
+def _recounted(kept: Kept, rows: Mapping[str, int]) -> Kept:
+    if kept.url is None or kept.url not in rows:
+        return kept
+    left = rows[kept.url]
+    return replace(kept, rows=left, url=kept.url if left else None)
 
 
 def _kept(value: Any) -> Kept:

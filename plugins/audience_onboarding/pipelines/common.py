@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
+from audience_onboarding.base.comparing import StateFolder
 from audience_onboarding.definitions import AudienceDefinition
 from audience_onboarding.orchestration.failures import OnboardingRetryPolicy
 from audience_onboarding.orchestration.memory import audience_asset
@@ -85,6 +87,17 @@ def default_args(
         "max_retry_delay": timedelta(hours=1),
         "retry_policy": OnboardingRetryPolicy(),
     }
+
+
+def state_of(definition: AudienceDefinition, base: Path) -> StateFolder | None:
+    """Where the snapshots of an audience lie, ``None`` where it has none.
+
+    :param base: what a relative path counts from.
+    """
+    if definition.state is None:
+        return None
+    folder = definition.state.folder(base, definition.key)
+    return StateFolder(folder, definition.state.aws_connection or "aws_default", definition.state.keep)
 
 
 def tags_of(definition: AudienceDefinition, *more: str) -> list[str]:

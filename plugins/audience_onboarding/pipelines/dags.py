@@ -21,9 +21,11 @@ from audience_onboarding.errors import DefinitionError
 from audience_onboarding.pipelines.activate import build_activation_dag
 from audience_onboarding.pipelines.common import activation_dag_id, onboarding_dag_id
 from audience_onboarding.pipelines.drift import build_drift_dag
+from audience_onboarding.pipelines.erase import build_erase_dag
 from audience_onboarding.pipelines.extend import build_extension_dag, build_extension_form_dag
 from audience_onboarding.pipelines.history import build_history_dag
 from audience_onboarding.pipelines.onboard import build_onboarding_dag
+from audience_onboarding.pipelines.retire import build_retire_dag
 from audience_onboarding.pipelines.settle import build_settle_dag
 
 log = logging.getLogger(__name__)
@@ -70,6 +72,18 @@ def upkeep_dags(project: Path) -> dict[str, DAG]:
 def settle_dag(project: Path) -> DAG:
     """The DAG that settles unclear creations, of all definitions that are good."""
     return build_settle_dag(_good(definitions_folder(project)))
+
+
+def erase_dag(project: Path) -> DAG:
+    """The DAG that takes people out of all audiences."""
+    folder = definitions_folder(project)
+    return build_erase_dag(_good(folder), base=folder.parent)
+
+
+def retire_dag(project: Path) -> DAG:
+    """The DAG that retires an audience."""
+    folder = definitions_folder(project)
+    return build_retire_dag(_good(folder), base=folder.parent)
 
 
 def history_dag(project: Path) -> DAG:

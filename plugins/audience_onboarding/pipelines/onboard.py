@@ -12,7 +12,7 @@ import pendulum
 from airflow.sdk import DAG, CronPartitionTimetable, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
-from audience_onboarding.base.comparing import StateFolder, confirm_snapshot
+from audience_onboarding.base.comparing import confirm_snapshot
 from audience_onboarding.base.onboarding import Rejects
 from audience_onboarding.base.turn import WaitForTurnOperator
 from audience_onboarding.crm.guards import WHOLE_LIST
@@ -36,6 +36,7 @@ from audience_onboarding.pipelines.common import (
     asset_of,
     default_args,
     onboarding_dag_id,
+    state_of,
     tags_of,
 )
 from audience_onboarding.pipelines.page import documentation
@@ -61,7 +62,7 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
     """
     asset = asset_of(definition)
     steps = part_of(definition.platform, "steps")
-    state = _state(definition, base)
+    state = state_of(definition, base)
     limits = _limits(definition)
     with DAG(
         dag_id=onboarding_dag_id(definition.key),
@@ -247,13 +248,6 @@ def _rejects(definition: AudienceDefinition, base: Path) -> Rejects | None:
         return None
     folder = definition.rejects.folder(base, definition.key)
     return Rejects(folder, definition.rejects.aws_connection or "aws_default")
-
-
-def _state(definition: AudienceDefinition, base: Path) -> StateFolder | None:
-    if definition.state is None:
-        return None
-    folder = definition.state.folder(base, definition.key)
-    return StateFolder(folder, definition.state.aws_connection or "aws_default", definition.state.keep)
 
 
 def _timetable(schedule: Schedule | None) -> CronPartitionTimetable | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -162,6 +163,24 @@ def test_all_members_are_paged_through(client: FanfareClient) -> None:
     finished(client, audience.id, started.id)
 
     assert len(set(client.member_ids(audience.id))) == 230
+
+
+def test_members_are_told_by_hashes_on_all_pages_and_nobody_is_shown(
+    client: FanfareClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    audience = client.create_audience(draft())
+    started = client.start_import(audience.id)
+    rows = "".join(f"fan{number}@example.com,+316{number:08}\r\n" for number in range(10_000_000, 10_000_120))
+    client.upload(started.upload_url, f"email,phone\r\n{rows}".encode())
+    finished(client, audience.id, started.id)
+    email, phone = (
+        hashlib.sha256(value).hexdigest() for value in (b"fan10000119@example.com", b"31610000005")
+    )
+
+    assert client.count_members_like(audience.id, emails={email}, phones={phone}) == (2, 120)
+    assert client.count_members_like(audience.id, emails={phone}, phones=set()) == (0, 120)
+    assert "fan1000" not in caplog.text
 
 
 def test_an_earlier_import_is_still_found(client: FanfareClient) -> None:

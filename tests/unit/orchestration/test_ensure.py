@@ -12,6 +12,7 @@ import pytest
 from audience_onboarding.errors import (
     AmbiguousCreateError,
     AudienceOnboardingError,
+    AudienceRetiredError,
     AuthenticationError,
     ConfigurationError,
     Outcome,
@@ -21,8 +22,15 @@ from audience_onboarding.errors import (
     UnexpectedResponseError,
     VendorUnavailableError,
 )
-from audience_onboarding.orchestration.ensure import SETTLE_AFTER, Creation, ensure_id, remembered_id
+from audience_onboarding.orchestration.ensure import (
+    SETTLE_AFTER,
+    Creation,
+    check_not_retired,
+    ensure_id,
+    remembered_id,
+)
 from audience_onboarding.orchestration.ids import number_id
+from audience_onboarding.orchestration.memory import AUDIENCE_KEY, RETIRED_KEY
 from tests.fakes import DictStore
 
 HOST = "https://vendor.example"
@@ -395,3 +403,25 @@ def test_creations_of_different_keys_do_not_meet(memory: DictStore) -> None:
         assert ensure_id(memory, key, creation, read=number_id, run_id="r", settle_hint="") == new_id
 
     assert calls == ["campaign", "audience"]
+
+
+# --- retired --------------------------------------------------------------------------------------------------
+
+
+def test_of_a_retired_audience_nothing_is_remembered_and_nothing_created() -> None:
+    record = {"audience": "news", "at": "2026-11-20", "by": "anna", "run_id": "manual__1", "audience_id": 5}
+    store = DictStore({RETIRED_KEY: record, AUDIENCE_KEY: {"id": 5}})
+
+    with pytest.raises(AudienceRetiredError) as caught:
+        remembered_id(store, AUDIENCE_KEY, account="https://vendor.example", read=int)
+
+    for word in (
+        "'news' was retired on 2026-11-20 by anna",
+        "manual__1",
+        '"action": "reopen"',
+        "Remove its definition",
+    ):
+        assert word in str(caught.value)
+    # A campaign has a memory of its own.
+    assert remembered_id(store, "campaign", account="https://vendor.example", read=int) is None
+    check_not_retired(DictStore())

@@ -159,3 +159,43 @@ def test_the_two_tasks_write_apart(memory: JsonStore) -> None:
 
     assert book(memory).confirmed == kept("a")
     assert book(memory).begun == (kept("b"),)
+
+
+# --- people taken out -----------------------------------------------------------------------------------------
+
+
+def test_all_snapshots_are_known_but_those_that_mean_nothing() -> None:
+    store = DictStore()
+    book = SnapshotBook(store, 5)
+    for number in range(1, 4):
+        url = f"/state/{number}"
+        book.announce(url)
+        kept = Kept(f"load {number}", "2026-11-20", "replace", url, 10)
+        book.begin(kept, book.base_of(kept.load), is_whole=True)
+        if number < 3:
+            SnapshotBook(store, 5).confirm(kept.load, keep=2)
+        book = SnapshotBook(store, 5)
+    book.announce("/state/announced")
+
+    assert book.urls() == ["/state/1", "/state/2", "/state/3", "/state/announced"]
+
+
+def test_people_who_were_taken_out_are_not_counted_and_the_load_stays_what_it_was() -> None:
+    store = DictStore()
+    book = SnapshotBook(store, 5)
+    for number in (1, 2):
+        kept = Kept(f"load {number}", "2026-11-20", "replace", f"/state/{number}", 10)
+        book.begin(kept, book.base_of(kept.load), is_whole=True)
+        SnapshotBook(store, 5).confirm(kept.load, keep=2)
+        book = SnapshotBook(store, 5)
+
+    book.recount({"/state/2": 9, "/state/1": 0, "/state/other": 3})
+
+    confirmed = SnapshotBook(store, 5).confirmed
+    assert confirmed == Kept("load 2", "2026-11-20", "replace", "/state/2", 9)
+    # Nobody is left in the other one, so there is no file of it.
+    assert SnapshotBook(store, 5).urls() == ["/state/2"]
+    writes = dict(store.values)
+    book = SnapshotBook(store, 5)
+    book.recount({"/state/2": 9})
+    assert store.values == writes

@@ -124,6 +124,18 @@ def test_an_audience_that_is_not_there_yet_has_nothing_to_extend(
     assert client.load_audience_segments.call_count == 0
 
 
+@pytest.mark.parametrize("pinned", [{}, {"id": 7}])
+def test_a_retired_audience_is_left_out_and_is_no_problem(
+    client: Any, monkeypatch: pytest.MonkeyPatch, pinned: dict[str, Any]
+) -> None:
+    stores = AssetStores()
+    record = {"audience": "newsletter", "at": "2026-11-20", "by": "anna", "audience_id": 7}
+    stores.stores["audience/newsletter"] = type(task_context()["task_state_store"])({"retired": record})
+
+    assert find(monkeypatch, definition(**pinned), stores=stores) == []
+    assert client.load_audience_segments.call_count == 0
+
+
 @pytest.mark.parametrize("without", [{"activation": REMOVE}, {"activation__extend": REMOVE}])
 def test_audiences_whose_definition_does_not_say_so_are_left_alone(
     client: Any, monkeypatch: pytest.MonkeyPatch, without: dict[str, Any]

@@ -1,0 +1,60 @@
+"""Retiring an audience of CommBox, whose API deletes none: a person has to, in its console.
+
+Source: https://help.commbox.io/apidocs/get-audiences and the two other pages about audiences
+"""
+
+from __future__ import annotations
+
+from audience_onboarding.base.retiring import Seen, check_same
+from audience_onboarding.commbox.definition import CommBoxDefinition
+from audience_onboarding.commbox.erasing import known_id
+from audience_onboarding.commbox.hooks import CommBoxHook
+from audience_onboarding.commbox.operators import LAST_SENT_KEY
+from audience_onboarding.errors import NotFoundError
+from audience_onboarding.orchestration.memory import Memory
+
+BY_HAND = "CommBox's API cannot delete an audience: delete it by hand in CommBox's console"
+
+
+def keys(definition: CommBoxDefinition) -> list[str]:  # noqa: ARG001 - the platform's interface
+    """Keys of the audience's memory that are this platform's own."""
+    return [LAST_SENT_KEY]
+
+
+def look(definition: CommBoxDefinition, memory: Memory) -> Seen:
+    """What is there.
+
+    :raises NotFoundError: the vendor does not know the id that the definition gives.
+    """
+    audience_id = known_id(definition, memory)
+    if audience_id is None:
+        return Seen(None, is_there=False)
+    try:
+        audience = CommBoxHook(definition.connection).client.load_audience(audience_id)
+    except NotFoundError:
+        if definition.id is not None:
+            raise
+        return Seen(audience_id, is_there=False)
+    return Seen(
+        audience.id,
+        audience.name,
+        audience.user_count,
+        by_hand=BY_HAND,
+        how=f"{BY_HAND}. Approving closes what is remembered of it here.",
+    )
+
+
+def delete(
+    definition: CommBoxDefinition,
+    memory: Memory,
+    progress: Memory,  # noqa: ARG001 - the platforms' interface
+    approved: Seen,
+) -> str:
+    """Delete nothing, and say so.
+
+    :raises ApprovalOutdatedError: it is not what was approved.
+    """
+    if approved.audience_id is None or not approved.is_there:
+        return "There was nothing to delete"
+    check_same(approved, look(definition, memory))
+    return f"Audience {approved.audience_id} is still there. {BY_HAND}"

@@ -1,0 +1,353 @@
+"""The DAG that takes people out of all audiences, by hand. It is given hashes only, and keeps none of them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import DAG, BaseOperator, Param, TriggerRule, get_current_context, task
+from airflow.sdk.definitions.context import Context
+from airflow.sdk.exceptions import AirflowFailException
+
+from audience_onboarding.base.erasing import IN_THE_CRM, ErasureJob, Outcome, Waiting
+from audience_onboarding.base.sensors import DEFERRAL_GRACE
+from audience_onboarding.definitions import AudienceDefinition
+from audience_onboarding.errors import AudienceOnboardingError, AudienceRetiredError, ConfigurationError
+from audience_onboarding.orchestration.failures import OnboardingRetryPolicy, terminal_errors_fail
+from audience_onboarding.orchestration.forgetting import ERASE_DAG_ID, HASH_FIELDS, REMOVED, UNKNOWN
+from audience_onboarding.orchestration.memory import memory_of
+from audience_onboarding.pipelines.common import PACKAGE_TAG, asset_of, default_args, pool_of, state_of
+from audience_onboarding.platforms import part_of
+
+log = logging.getLogger(__name__)
+
+FIND_TASK, ERASE_TASK, REPORT_TASK = "find_audiences", "erase", "report"
+
+LEFT_OUT = "left_out"
+"""XCom key of the audiences that there is nothing to do in, with the reason."""
+
+MAX_HASHES = 1000
+"""Of each kind in one run."""
+
+_IN_WORDS = {
+    "email_sha256": ("E-mail addresses", "the normalised address: lower case, no spaces"),
+    "phone_sha256": ("Phone numbers", "the international digits without plus, such as those of 31612345678"),
+    "personal_id_sha256": ("Personal ids", "the twelve digits of a Swedish personal identity number"),
+}
+
+
+@dataclass(frozen=True)
+class Audiences:
+    """The audiences that can be chosen, for the tasks.
+
+    Its text is all that Airflow stores of it.
+
+    :param by_key: the definitions.
+    :param base: what a relative path of theirs counts from.
+    """
+
+    by_key: Mapping[str, AudienceDefinition]
+    base: Path
+
+    def __str__(self) -> str:
+        return "the definitions"
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def get(self, key: str) -> AudienceDefinition:
+        """One of them.
+
+        :raises ConfigurationError: the form knew it a moment ago.
+        """
+        if key in self.by_key:
+            return self.by_key[key]
+        raise ConfigurationError(
+            what=f"The definition of the audience {key!r} is gone or broken",
+            where=ERASE_DAG_ID,
+            next_step="Nothing was sent for it. Mend the definition, then clear this task",
+        )
+
+
+class ErasePersonOperator(BaseOperator):
+    """Take people out of one audience, as far as its platform allows, and wait until the vendor has done it.
+
+    The hashes are read from the conf of the run: they are neither an argument nor a result.
+
+    :param audience: key of the definition.
+    :param audiences: to choose from.
+    :return: what has become of it, see :class:`..base.erasing.Outcome`; no hash.
+    """
+
+    # Not templated: nothing of it is to be rendered and stored.
+    template_fields: Sequence[str] = ()
+
+    def __init__(self, *, audience: str, audiences: Audiences, **kwargs: Any) -> None:
+        kwargs.setdefault("retry_policy", OnboardingRetryPolicy())
+        super().__init__(**kwargs)
+        self.audience = audience
+        self.audiences = audiences
+
+    @terminal_errors_fail
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Begin, or find what an earlier try has done."""
+        job = self._job(context)
+        with _hushed(job):
+            return self._end(job, part_of(job.definition.platform, "erasing").begin(job))
+
+    @terminal_errors_fail
+    def execute_complete(self, context: Context, event: dict[str, Any], after: str) -> dict[str, Any]:
+        """Go on after a wait.
+
+        :param after: what was waited for.
+        """
+        job = self._job(context)
+        with _hushed(job):
+            return self._end(job, part_of(job.definition.platform, "erasing").go_on(job, after, event))
+
+    def _job(self, context: Any) -> ErasureJob:
+        definition = self.audiences.get(self.audience)
+        dag_run, params = context["dag_run"], context["params"]
+        return ErasureJob(
+            definition=definition,
+            memory=memory_of(context, asset_of(definition)),
+            progress=memory_of(context, None),
+            people=people_in(context),
+            state=state_of(definition, self.audiences.base),
+            moment=dag_run.run_after,
+            run={"dag-id": context["ti"].dag_id, "run-id": str(context["run_id"])},
+            is_dry_run=bool(params["dry_run"]),
+            is_everywhere=bool(params["everywhere"]),
+        )
+
+    def _end(self, job: ErasureJob, found: Outcome | Waiting) -> dict[str, Any]:
+        if isinstance(found, Waiting):
+            self.log.info("Waiting for the vendor in the triggerer: %s", found.after)
+            self.defer(
+                trigger=found.trigger,
+                method_name="execute_complete",
+                kwargs={"after": found.after},
+                timeout=timedelta(seconds=found.seconds) + DEFERRAL_GRACE,
+            )
+        self.log.info("%s: %s. %s", job.key, found.status, found.said)
+        return {"audience": job.key, "platform": job.definition.platform, **found.to_dict()}
+
+
+@contextmanager
+def _hushed(job: ErasureJob) -> Iterator[None]:
+    """Put the audience in front of what goes wrong."""
+    try:
+        yield
+    except AudienceOnboardingError as error:
+        error.concerning(job.key)
+        raise
+
+
+def people_in(context: Any) -> Any:
+    """The people that a run is about.
+
+    :raises ConfigurationError: it has no hashes, or not any more; or fields that the form does not have.
+    """
+    from audience_onboarding.crm.people import IDENTIFIERS, People
+
+    conf, params = context["dag_run"].conf or {}, context["params"]
+    if conf.get(UNKNOWN):
+        raise ConfigurationError(
+            what=f"The run was given {conf[UNKNOWN]} fields that the form does not have; they were removed",
+            where=ERASE_DAG_ID,
+            next_step=f"Nothing was sent. Give {', '.join(HASH_FIELDS)} in a new run, and nothing but hashes in them",
+        )
+    if conf.get(REMOVED):
+        raise ConfigurationError(
+            what="The hashes of this run were removed when it had ended",
+            where=ERASE_DAG_ID,
+            next_step="Nothing was sent now. To erase again, trigger a new run with the hashes",
+        )
+    # In the order of the fields.
+    people = People.read(dict(zip(IDENTIFIERS, (params[name] for name in HASH_FIELDS), strict=True)))
+    if not people.count:
+        raise ConfigurationError(
+            what="No hash is given",
+            where=ERASE_DAG_ID,
+            next_step=f"Fill in at least one of {', '.join(HASH_FIELDS)}",
+        )
+    return people
+
+
+def build_erase_dag(definitions: Sequence[AudienceDefinition], *, base: Path) -> DAG:
+    """The DAG that takes people out of the audiences of all definitions, by hand only.
+
+    :param definitions: all that are good.
+    :param base: what a relative path of theirs counts from.
+    """
+    audiences = Audiences({item.key: item for item in definitions}, base)
+    assets = [asset_of(item) for item in definitions]
+    with DAG(
+        dag_id=ERASE_DAG_ID,
+        dag_display_name="Erase a person",
+        description="Take people out of all audiences, by the hashes of their identifiers",
+        doc_md=_DOCUMENTATION,
+        tags=[PACKAGE_TAG, "taking-back"],
+        default_args=default_args(owner="audience-onboarding", retries=3),
+        schedule=None,
+        catchup=False,
+        # Two at once would each write the list that the other one has shortened.
+        max_active_runs=1,
+        params=_form(audiences),
+    ) as dag:
+
+        @task(task_id=FIND_TASK, inlets=assets, pool=pool_of(definitions), multiple_outputs=False)
+        @terminal_errors_fail
+        def find_audiences() -> list[str]:
+            """The keys of the audiences to look into."""
+            context: Any = get_current_context()
+            people = people_in(context)
+            chosen = list(dict.fromkeys(context["params"]["audiences"])) or sorted(audiences.by_key)
+            left_out = {key: why for key in chosen if (why := _why_not(audiences.get(key), context))}
+            for key, why in left_out.items():
+                log.info("%s is left out: %s", key, why)
+            found = [key for key in chosen if key not in left_out]
+            log.info("%s hashes to look for in %s audiences", people.count, len(found))
+            context["ti"].xcom_push(key=LEFT_OUT, value=left_out)
+            return found
+
+        found: Any = find_audiences()
+        erased = ErasePersonOperator.partial(
+            task_id=ERASE_TASK,
+            audiences=audiences,
+            inlets=assets,
+            map_index_template="{{ task.audience }}",
+            pool=pool_of(definitions),
+        ).expand(audience=found)
+
+        @task(task_id=REPORT_TASK, trigger_rule=TriggerRule.ALL_DONE, multiple_outputs=False)
+        def report(keys: list[str] | None) -> dict[str, Any]:
+            """Say what each has done, and fail if one needs a person."""
+            context: Any = get_current_context()
+            if keys is None:
+                raise AirflowFailException(f"Nothing was done: {FIND_TASK} has failed, see its log")
+            ti = context["ti"]
+            outcomes = _results(ti, len(keys))
+            left_out = ti.xcom_pull(task_ids=FIND_TASK, key=LEFT_OUT) or {}
+            return judged(keys, outcomes, left_out, is_dry_run=bool(context["params"]["dry_run"]))
+
+        last: Any = report(found)
+        erased >> last
+    return dag
+
+
+def _results(ti: Any, count: int) -> list[dict[str, Any]]:
+    if not count:
+        return []
+    pulled = ti.xcom_pull(task_ids=ERASE_TASK, map_indexes=list(range(count)))
+    return [item for item in pulled or () if isinstance(item, dict)]
+
+
+def judged(
+    keys: Sequence[str],
+    outcomes: Sequence[Mapping[str, Any]],
+    left_out: Mapping[str, str],
+    *,
+    is_dry_run: bool = False,
+) -> dict[str, Any]:
+    """What the report says.
+
+    :raises AirflowFailException: an audience failed, or needs a person.
+    """
+    by_key = {item["audience"]: item for item in outcomes}
+    lines = [f"  {key}: left out, {why}" for key, why in left_out.items()]
+    lines += [f"  {key}: {item['status']}. {item['said']}" for key, item in by_key.items()]
+    failed = [key for key in keys if key not in by_key]
+    lines += [f"  {key}: failed, see its task" for key in failed]
+    log.info("What became of it:\n%s\n%s.", "\n".join(lines) or "  there is no audience", IN_THE_CRM)
+    by_hand = [f"{key}: {item['said']}" for key, item in by_key.items() if item["status"] == "by_hand"]
+    if failed or (by_hand and not is_dry_run):
+        problems = [
+            *by_hand,
+            *(f"{key}: its task has failed, clear it once the cause is gone" for key in failed),
+        ]
+        raise AirflowFailException(
+            f"Not everything is done. {' | '.join(problems)}. Then clear this task, or mark the run a success: that "
+            f"also removes the hashes from it. {IN_THE_CRM}"
+        )
+    return {"audiences": {key: item["status"] for key, item in by_key.items()}, "left_out": dict(left_out)}
+
+
+def _why_not(definition: AudienceDefinition, context: Any) -> str:
+    """Why there is nothing to do in an audience; empty where there is, or where its own task has to say what is
+    wrong."""
+    try:
+        memory = memory_of(context, asset_of(definition))
+        if part_of(definition.platform, "erasing").known_id(definition, memory) is None:
+            return "it has no audience at the vendor yet"
+    except AudienceRetiredError as error:
+        return f"{error.what}"
+    except AudienceOnboardingError as error:
+        log.warning("%s: %s", definition.key, error)
+    return ""
+
+
+def _form(audiences: Audiences) -> dict[str, Param]:
+    keys = sorted(audiences.by_key)
+    items: dict[str, Any] = {"type": "string", "enum": keys} if keys else {"type": "string", "maxLength": 0}
+    return {
+        **{
+            name: Param(
+                [],
+                type="array",
+                # The length, too: a line break at the end would pass the pattern.
+                items={"type": "string", "pattern": "^[0-9a-fA-F]{64}$", "maxLength": 64},
+                maxItems=MAX_HASHES,
+                title=title,
+                section="Who: hashes only",
+                description_md=f"SHA-256 of {what}, 64 hexadecimal digits, one a line. **Never the value itself**: "
+                "what is typed here is stored by Airflow. `python -m audience_onboarding hash` makes the hashes on "
+                "your own machine.",
+            )
+            for name, (title, what) in _IN_WORDS.items()
+        },
+        "audiences": Param(
+            [],
+            type="array",
+            items=items,
+            examples=keys,
+            values_display={key: f"{audiences.by_key[key].name} ({key})" for key in keys},
+            title="Audiences",
+            section="Where",
+            description_md="Empty: all. Those without an audience at the vendor are left out.",
+        ),
+        "everywhere": Param(
+            False,
+            type="boolean",
+            title="Also where the snapshot does not show them",
+            section="Where",
+            description_md="For audiences of Digital Audience that others put people into as well.",
+        ),
+        "dry_run": Param(
+            False,
+            type="boolean",
+            title="Dry run",
+            section="How",
+            description_md=f"Only say what would be done. **{IN_THE_CRM}.**",
+        ),
+    }
+
+
+_DOCUMENTATION = f"""\
+### Erase a person
+Takes people out of all audiences, by the **hashes** of their e-mail addresses, phone numbers and personal ids. Make
+them with `python -m audience_onboarding hash`; nothing else may be typed into the form. {IN_THE_CRM}.
+
+- **Digital Audience**: an opt-out file, waited for; the snapshots are written anew without the person.
+- **CommBox**: the list without the person replaces the one that is there, if there are snapshots (`state`); else it is
+  to be done by hand.
+- **Fanfare**: its API takes nobody out of a list. The run says whether the person is in it, and fails until that is
+  done by hand.
+
+The hashes are removed from the conf when the run has succeeded, and 30 days after it has failed.
+"""

@@ -1,0 +1,390 @@
+"""Taking people out of audiences of each platform, against the sandbox."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
+
+from audience_onboarding.crm.people import People
+from audience_onboarding.crm.profiles import Identifier
+from audience_onboarding.crm.snapshot import count_people
+from audience_onboarding.errors import AudienceOnboardingError, TransientError
+from audience_onboarding.orchestration.memory import BEGUN_KEY, ERASURE_PUTS_KEY, SNAPSHOTS_KEY
+from audience_onboarding.orchestration.snapshots import Base, Kept, SnapshotBook
+from scripts.local_stack import Sandbox
+from tests.integration.faults import fault
+from tests.integration.taking_back import (
+    World,
+    defined,
+    email_hash,
+    hashes_in,
+    phone_hash,
+    seen_by,
+    values_of,
+)
+
+pytestmark = pytest.mark.usefixtures("connections")
+
+EVERYBODY = ("anna", "ben", "carla")
+
+
+@pytest.fixture
+def world(sandbox: Sandbox, tmp_path: Path) -> World:
+    """Two audiences of Digital Audience, two of CommBox, one of Fanfare: with and without snapshots."""
+    return World(
+        sandbox,
+        tmp_path,
+        [
+            defined("digital_audience", "kept", tmp_path, upload={"mode": "mirror"}),
+            defined("digital_audience", "plain", tmp_path, state=False),
+            defined("commbox", "alerts", tmp_path),
+            defined("commbox", "blind", tmp_path, state=False),
+            defined("fanfare", "fans", tmp_path),
+        ],
+    )
+
+
+def people(*names: str) -> People:
+    return People.read(
+        {
+            Identifier.EMAIL: [email_hash(name) for name in names],
+            Identifier.PHONE: [phone_hash(name) for name in names],
+        }
+    )
+
+
+def snapshots(folder: Path) -> list[Path]:
+    return sorted((folder / "state").rglob("*.parquet"))
+
+
+def files(sandbox: Sandbox, mode: str) -> list[str]:
+    return [item["key"] for item in sandbox.admin("objects")["objects"] if f"/{mode}/" in item["key"]]
+
+
+def test_the_opt_out_takes_exactly_the_person_out(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    for key in ("kept", "plain"):
+        world.load(key, EVERYBODY)
+
+    results = [world.erase(key, "ben") for key in ("kept", "plain")]
+
+    assert [item["status"] for item in results] == ["erased", "erased"]
+    assert [item["rows_sent"] for item in results] == [2, 2]
+    assert world.members("kept") == world.members("plain") == ["anna", "carla"]
+    assert (
+        hashes_in(results)
+        == hashes_in(caplog.text)
+        == hashes_in(values_of(world.stores, world.progress))
+        == []
+    )
+
+
+def test_any_of_the_identifiers_is_enough_and_either_case(world: World) -> None:
+    world.load("plain", EVERYBODY)
+
+    result = world.erase("plain", email_sha256=[], phone_sha256=[phone_hash("anna").upper()])
+
+    assert result["rows_sent"] == 1
+    assert world.members("plain") == ["ben", "carla"]
+
+
+def test_the_file_is_that_of_the_run_and_never_that_of_a_load(world: World) -> None:
+    world.load("plain", EVERYBODY)
+
+    world.erase("plain", "ben")
+
+    # The run is of 03:00:00.
+    (key,) = files(world.sandbox, "opt-out")
+    assert key.endswith("/opt-out/20261120_030000.csv")
+
+
+def test_a_retry_finds_its_own_file_and_waits_on(world: World) -> None:
+    world.load("plain", EVERYBODY)
+    operator, context = world.operator("plain"), world.context("erase", **world.conf("ben"))
+    with pytest.raises(TaskDeferred):
+        operator.execute(context)
+    (before,) = world.sandbox.admin("objects?prefix=onboard")["objects"][-1:]
+
+    result = world.erase("plain", "ben", task="erase")
+
+    assert result["status"] == "erased"
+    assert len(files(world.sandbox, "opt-out")) == 1
+    assert world.sandbox.admin("objects")["objects"][-1]["last_modified"] == before["last_modified"]
+
+
+def test_a_lost_answer_to_the_upload_sends_nothing_twice(world: World) -> None:
+    world.load("plain", EVERYBODY)
+    fault(world.sandbox, "s3", "PUT", ".*opt-out.*", when="after", action="drop", times=10)
+    # Whether it notices that its object has arrived, or not.
+    with suppress(TransientError, AirflowFailException):
+        world.erase("plain", "ben", task="erase")
+    world.sandbox.admin("faults", method="DELETE")
+
+    assert world.erase("plain", "ben", task="erase")["status"] == "erased"
+
+    assert len(files(world.sandbox, "opt-out")) == 1
+    assert world.members("plain") == ["anna", "carla"]
+
+
+def test_the_snapshots_hold_nobody_erased_and_tell_the_truth(world: World, tmp_path: Path) -> None:
+    world.load("kept", EVERYBODY, day="2026-11-18")
+    world.load("kept", ("anna", "ben"), day="2026-11-19")
+    assert len(snapshots(tmp_path)) == 2
+
+    result = world.erase("kept", "ben")
+
+    assert result["taken_out_of_snapshot"] == 1
+    assert len(snapshots(tmp_path)) == 2
+    assert [count_people(path, people("ben")) for path in snapshots(tmp_path)] == [0, 0]
+    (last, before) = world.memory("kept").get(SNAPSHOTS_KEY)["kept"]
+    assert (last["rows"], before["rows"]) == (1, 2)
+
+
+@pytest.mark.parametrize("still_in_crm", [True, False])
+def test_the_next_mirror_brings_back_only_who_is_in_its_list(world: World, still_in_crm: bool) -> None:
+    world.load("kept", EVERYBODY, day="2026-11-18")
+    world.erase("kept", "ben")
+    opt_outs = files(world.sandbox, "opt-out")
+
+    names = EVERYBODY if still_in_crm else ("anna", "carla")
+    record = world.load("kept", names, day="2026-11-21")
+
+    assert world.members("kept") == sorted(names)
+    assert record["changes"] == {"added": int(still_in_crm), "removed": 0, "unchanged": 2}
+    # Nobody is taken out a second time.
+    assert files(world.sandbox, "opt-out") == opt_outs
+
+
+def test_a_day_that_is_loaded_again_does_not_bring_the_person_back(world: World) -> None:
+    for key in ("kept", "alerts"):
+        world.load(key, EVERYBODY, day="2026-11-18")
+        world.erase(key, "ben")
+
+        world.load(key, EVERYBODY, day="2026-11-18")
+
+        assert world.members(key) == ["anna", "carla"]
+
+
+def test_the_last_person_leaves_no_snapshot_behind(world: World, tmp_path: Path) -> None:
+    world.load("kept", ("ben",))
+
+    world.erase("kept", "ben")
+
+    assert snapshots(tmp_path) == []
+    assert world.memory("kept").get(SNAPSHOTS_KEY)["kept"][0]["url"] is None
+    assert world.load("kept", EVERYBODY, day="2026-11-21")["changes"]["added"] == 3
+    assert world.members("kept") == sorted(EVERYBODY)
+
+
+def test_who_is_not_in_the_snapshot_is_not_sent_unless_asked_for(world: World) -> None:
+    world.load("kept", ("anna",))
+
+    assert world.erase("kept", "ben")["status"] == "not_in_it"
+    assert files(world.sandbox, "opt-out") == []
+    assert world.erase("kept", "ben", everywhere=True)["status"] == "erased"
+    assert len(files(world.sandbox, "opt-out")) == 1
+
+
+def test_a_crash_after_the_snapshot_was_written_is_still_an_erasure(world: World) -> None:
+    world.load("kept", EVERYBODY)
+    world.erase("kept", "ben", task="erase")
+
+    assert world.erase("kept", "ben", task="erase")["status"] == "erased"
+
+
+def test_a_lost_snapshot_means_that_everybody_may_be_in_it(world: World, tmp_path: Path) -> None:
+    world.load("kept", EVERYBODY)
+    (path,) = snapshots(tmp_path)
+    path.unlink()
+
+    assert world.erase("kept", "ben")["status"] == "erased"
+    assert world.members("kept") == ["anna", "carla"]
+
+
+def test_a_dry_run_sends_nothing(world: World, tmp_path: Path) -> None:
+    for key in ("kept", "plain", "alerts"):
+        world.load(key, EVERYBODY)
+
+    results = {key: world.erase(key, "ben", dry_run=True) for key in ("kept", "plain", "alerts")}
+
+    assert {item["status"] for item in results.values()} == {"would_erase"}
+    assert files(world.sandbox, "opt-out") == []
+    assert all(world.members(key) == sorted(EVERYBODY) for key in results)
+    assert count_people(snapshots(tmp_path)[0], people("ben")) == 1
+
+
+def test_an_audience_without_such_a_column_is_left_alone_and_says_so(world: World) -> None:
+    world.load("alerts", EVERYBODY)
+
+    result = world.erase("alerts", email_sha256=[email_hash("ben")], phone_sha256=[])
+
+    assert result["status"] == "nothing_to_send"
+    assert "phone" in result["said"]
+
+
+# --- one file a day -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rule", ["warn", "fail", "wait"])
+def test_the_rule_of_a_second_file_on_a_day_holds_for_erasures(
+    sandbox: Sandbox, tmp_path: Path, rule: str
+) -> None:
+    definition = defined(
+        "digital_audience", "plain", tmp_path, state=False, upload={"second_file_same_day": rule}
+    )
+    world = World(sandbox, tmp_path, [definition])
+    world.load("plain", EVERYBODY)
+
+    if rule == "fail":
+        with pytest.raises(AirflowFailException, match="SecondFileError"):
+            world.erase("plain", "ben")
+        assert files(sandbox, "opt-out") == []
+        return
+    assert world.erase("plain", "ben")["status"] == "erased"
+    assert world.members("plain") == ["anna", "carla"]
+
+
+def test_a_load_after_an_erasure_counts_its_file(sandbox: Sandbox, tmp_path: Path) -> None:
+    definition = defined("digital_audience", "plain", tmp_path, state=False)
+    world = World(sandbox, tmp_path, [definition])
+    world.load("plain", EVERYBODY)
+    world.erase("plain", "ben")
+    assert len(world.memory("plain").get(ERASURE_PUTS_KEY)) == 1
+
+    record = world.load("plain", ("anna",), day="2026-11-21")
+
+    assert len(world.memory("plain").get(ERASURE_PUTS_KEY)) == 1
+    strict = defined(
+        "digital_audience", "plain", tmp_path, state=False, upload={"second_file_same_day": "fail"}
+    )
+    world.by_key["plain"] = strict
+    world.memory("plain").delete("puts")
+    with pytest.raises(AirflowFailException, match="opt-out"):
+        world.load("plain", ("carla",), day="2026-11-22")
+    assert record["uploaded"]
+
+
+# --- CommBox --------------------------------------------------------------------------------------------------
+
+
+def test_commbox_gets_the_list_without_the_person(world: World, tmp_path: Path) -> None:
+    world.load("alerts", EVERYBODY)
+
+    result = world.erase("alerts", "ben")
+
+    assert (result["status"], result["rows_left"], result["taken_out_of_snapshot"]) == ("erased", 2, 1)
+    assert world.members("alerts") == ["anna", "carla"]
+    (path,) = snapshots(tmp_path)
+    assert pl.read_parquet(path).height == 2
+
+
+def test_commbox_opt_in_after_an_erasure_does_not_bring_the_person_back(world: World) -> None:
+    world.load("alerts", ("anna", "ben"))
+    world.erase("alerts", "ben")
+
+    # One was taken out, one is added: as many as before.
+    world.load("alerts", ("carla",), day="2026-11-21", mode="opt-in")
+
+    assert world.members("alerts") == ["anna", "carla"]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_commbox_a_lost_answer_is_asked_for_again(world: World, when: str) -> None:
+    world.load("alerts", EVERYBODY)
+    fault(world.sandbox, "commbox", "PUT", ".*/Audiences/.*", when=when, action="drop")
+    with pytest.raises(TransientError):
+        world.erase("alerts", "ben", task="erase")
+
+    assert world.erase("alerts", "ben", task="erase")["status"] == "erased"
+    assert world.members("alerts") == ["anna", "carla"]
+
+
+def test_commbox_a_try_after_the_list_was_taken_in_sends_nothing_again(world: World) -> None:
+    world.load("alerts", EVERYBODY)
+    context = world.context("erase", **world.conf("ben"))
+    with pytest.raises(TaskDeferred) as deferred:
+        world.operator("alerts").execute(context)
+    assert seen_by(deferred.value.trigger)["status"] == "success"
+    (line,) = [item for item in world.sandbox.admin("commbox/audiences") if item["name"] == "Audience alerts"]
+
+    assert world.erase("alerts", "ben", task="erase")["status"] == "erased"
+
+    (again,) = [
+        item for item in world.sandbox.admin("commbox/audiences") if item["name"] == "Audience alerts"
+    ]
+    assert again["uploads"] == line["uploads"]
+    # A load has taken its place since.
+    world.load("alerts", ("carla",), day="2026-11-21")
+    assert "later load" in world.erase("alerts", "ben", task="erase")["said"]
+
+
+def test_commbox_without_a_snapshot_or_with_nobody_left_needs_a_person(world: World) -> None:
+    world.load("blind", EVERYBODY)
+    world.load("alerts", ("ben",))
+
+    assert world.erase("blind", "ben")["status"] == "by_hand"
+    assert "console" in world.erase("blind", "ben")["said"]
+    assert world.erase("alerts", "ben")["status"] == "by_hand"
+    assert world.members("blind") == sorted(EVERYBODY)
+    assert world.erase("alerts", "anna")["status"] == "not_in_it"
+
+
+def test_commbox_waits_while_a_load_is_not_confirmed(world: World) -> None:
+    world.load("alerts", EVERYBODY)
+    memory = world.memory("alerts")
+    book = SnapshotBook(memory, world.ids["alerts"])
+    book.begin(
+        Kept("2026-11-21 replace x", "2026-11-21", "replace", None, 0), Base(book.confirmed), is_whole=True
+    )
+
+    with pytest.raises(TransientError, match="2026-11-21") as caught:
+        world.erase("alerts", "ben")
+
+    assert caught.value.retry_after
+    assert world.members("alerts") == sorted(EVERYBODY)
+
+
+def test_commbox_a_load_at_the_same_moment_is_noticed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.load("alerts", EVERYBODY)
+    from audience_onboarding.commbox.client import CommBoxClient
+
+    sent = CommBoxClient.replace_audience
+
+    def meanwhile(self: Any, audience_id: str, **arguments: Any) -> str:
+        world.memory("alerts").set(BEGUN_KEY, {"another": "load"})
+        return sent(self, audience_id, **arguments)
+
+    monkeypatch.setattr(CommBoxClient, "replace_audience", meanwhile)
+
+    with pytest.raises(AirflowFailException, match=r"ConflictError: alerts: .*supersede"):
+        world.erase("alerts", "ben")
+
+
+# --- Fanfare --------------------------------------------------------------------------------------------------
+
+
+def test_fanfare_says_whether_the_person_is_a_member(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    world.load("fans", ("anna", "ben"))
+
+    found, absent = world.erase("fans", "ben"), world.erase("fans", "carla")
+
+    assert (found["status"], found["found"], found["members"]) == ("by_hand", 1, 2)
+    assert "dashboard" in found["said"]
+    assert (absent["status"], absent["members"]) == ("not_in_it", 2)
+    assert "example.com" not in caplog.text
+    assert hashes_in(caplog.text) == []
+
+
+def test_everything_wrong_names_the_audience(world: World) -> None:
+    world.load("plain", EVERYBODY)
+    fault(world.sandbox, "digital_audience", "GET", ".*/loadAudienceById/.*", status=403, times=5)
+
+    with pytest.raises((AirflowFailException, AudienceOnboardingError), match="plain: "):
+        world.erase("plain", "ben")

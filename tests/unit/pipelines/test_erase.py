@@ -1,0 +1,274 @@
+"""The DAG that takes people out of all audiences: its form, which audiences, the report, and what Airflow stores."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG
+from airflow.sdk.exceptions import AirflowFailException, ParamValidationError, TaskDeferred
+
+from audience_onboarding.base.erasing import Outcome, Waiting
+from audience_onboarding.digital_audience import erasing
+from audience_onboarding.digital_audience.hooks import DigitalAudienceHook
+from audience_onboarding.errors import ConfigurationError, RequestRejectedError
+from audience_onboarding.orchestration.forgetting import ERASE_DAG_ID, HASH_FIELDS, OTHER_FIELDS
+from audience_onboarding.orchestration.memory import AUDIENCE_KEY, RETIRED_KEY
+from audience_onboarding.pipelines import build_erase_dag, erase
+from audience_onboarding.pipelines.common import asset_of
+from audience_onboarding.pipelines.erase import Audiences, ErasePersonOperator, judged, people_in
+from tests.fakes import AssetStores, task_context
+from tests.unit.pipelines.conftest import definition, function_of
+
+HASH = "ab" * 32
+HOST = "https://vendor.example"
+BASE = Path("/base")
+
+
+@pytest.fixture
+def stores(monkeypatch: pytest.MonkeyPatch) -> AssetStores:
+    monkeypatch.setattr(
+        DigitalAudienceHook, "client", SimpleNamespace(settings=SimpleNamespace(account=HOST))
+    )
+    return AssetStores()
+
+
+def dag_of(*keys: str) -> DAG:
+    return build_erase_dag([definition(key=key) for key in keys or ("newsletter",)], base=BASE)
+
+
+def filled_in(dag: DAG, conf: dict[str, Any]) -> dict[str, Any]:
+    """Do with the form what Airflow does before it makes a run."""
+    dag.params.update(conf)
+    return dict(dag.params.validate())
+
+
+def context_of(stores: AssetStores, conf: dict[str, Any], dag: DAG | None = None) -> dict[str, Any]:
+    context = task_context(stores=stores, **filled_in(dag or dag_of(), conf))
+    context["dag_run"].conf = conf
+    return context
+
+
+# --- the DAG --------------------------------------------------------------------------------------------------
+
+
+def test_it_is_started_by_hand_only_and_by_one_at_a_time() -> None:
+    dag = dag_of("one", "two")
+
+    assert (dag.dag_id, dag.max_active_runs, dag.timetable.can_be_scheduled) == (ERASE_DAG_ID, 1, False)
+    assert {asset.name for asset in dag.get_task("erase").partial_kwargs["inlets"]} == {  # type: ignore[union-attr]
+        "audience/one",
+        "audience/two",
+    }
+    assert dag.get_task("erase").partial_kwargs["pool"] == "audience_onboarding_at_digital_audience_default"  # type: ignore[union-attr]
+
+
+def test_what_is_removed_from_the_conf_are_the_fields_of_the_form() -> None:
+    assert set(dag_of().params) == {*HASH_FIELDS, *OTHER_FIELDS}
+
+
+def test_airflow_stores_no_definition_with_it_and_renders_nothing() -> None:
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    stored = json.dumps(DagSerialization.to_dict(dag_of()))
+
+    assert '"the definitions"' in stored
+    assert definition().source.label not in stored
+    assert ErasePersonOperator.template_fields == ()
+
+
+@pytest.mark.parametrize(
+    "conf",
+    [
+        {"email_sha256": ["anna@example.com"]},
+        {"email_sha256": "anna@example.com"},
+        {"email_sha256": [HASH[1:]]},
+        {"email_sha256": [f"{HASH}0"]},
+        {"email_sha256": [f"{HASH}\n"]},
+        {"email_sha256": [f" {HASH}"]},
+        {"phone_sha256": ["0612345678"]},
+        {"phone_sha256": [612345678]},
+        {"personal_id_sha256": ["196408233234"]},
+        {"personal_id_sha256": [HASH] * 1001},
+        {"audiences": ["nobody"]},
+        {"audiences": "newsletter"},
+        {"dry_run": "yes"},
+    ],
+    ids=str,
+)
+def test_what_is_no_hash_is_refused_before_the_run(conf: dict[str, Any]) -> None:
+    with pytest.raises(ParamValidationError):
+        filled_in(dag_of(), conf)
+
+
+def test_hashes_of_either_case_are_taken() -> None:
+    filled_in(dag_of(), {"email_sha256": [HASH, HASH.upper()], "audiences": ["newsletter"]})
+
+
+def test_without_any_definition_it_is_there() -> None:
+    dag = build_erase_dag([], base=BASE)
+
+    filled_in(dag, {})
+    with pytest.raises(ParamValidationError):
+        filled_in(dag, {"audiences": ["x"]})
+
+
+# --- who, and where -------------------------------------------------------------------------------------------
+
+
+def found_by(
+    stores: AssetStores, monkeypatch: pytest.MonkeyPatch, conf: dict[str, Any], *keys: str
+) -> tuple[list[str], dict[str, str]]:
+    dag = dag_of(*keys)
+    context = context_of(stores, conf, dag)
+    monkeypatch.setattr(erase, "get_current_context", lambda: context)
+    found: list[str] = function_of(dag, "find_audiences")()
+    return found, context["ti"].pushed["left_out"]
+
+
+def test_audiences_that_are_not_there_yet_or_retired_are_left_out_and_said(
+    stores: AssetStores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stores[asset_of(definition(key="one"))].set(AUDIENCE_KEY, {"id": 5})
+    stores[asset_of(definition(key="three"))].set(
+        RETIRED_KEY, {"audience": "three", "at": "2026-11-20", "by": "anna", "audience_id": 7}
+    )
+
+    found, left_out = found_by(stores, monkeypatch, {"email_sha256": [HASH]}, "one", "two", "three")
+
+    assert found == ["one"]
+    assert "no audience at the vendor yet" in left_out["two"]
+    assert "was retired on 2026-11-20 by anna" in left_out["three"]
+
+
+def test_an_audience_that_cannot_be_judged_is_for_its_own_task(
+    stores: AssetStores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stores[asset_of(definition(key="one"))].set(AUDIENCE_KEY, {"id": 5, "account": "https://other.example"})
+
+    assert found_by(stores, monkeypatch, {"email_sha256": [HASH]}, "one") == (["one"], {})
+
+
+def test_only_those_that_are_chosen(stores: AssetStores, monkeypatch: pytest.MonkeyPatch) -> None:
+    for key in ("one", "two"):
+        stores[asset_of(definition(key=key))].set(AUDIENCE_KEY, {"id": 5})
+
+    conf = {"email_sha256": [HASH], "audiences": ["two", "two"]}
+    assert found_by(stores, monkeypatch, conf, "one", "two") == (["two"], {})
+
+
+@pytest.mark.parametrize(
+    ("conf", "message"),
+    [
+        ({}, "No hash is given"),
+        ({"unknown_fields_removed": 1}, "fields that the form does not have"),
+        ({"removed": {"email_sha256": 1}, "email_sha256": []}, "trigger a new run"),
+    ],
+)
+def test_a_run_without_people_sends_nothing(stores: AssetStores, conf: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        people_in(context_of(stores, conf))
+
+
+# --- the operator ---------------------------------------------------------------------------------------------
+
+
+def operator(key: str = "newsletter") -> ErasePersonOperator:
+    return ErasePersonOperator(
+        task_id="erase", audience=key, audiences=Audiences({"newsletter": definition()}, BASE)
+    )
+
+
+def test_it_waits_in_the_triggerer_without_a_hash_and_goes_on(
+    stores: AssetStores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = context_of(stores, {"email_sha256": [HASH]})
+    seen: list[Any] = []
+    monkeypatch.setattr(
+        erasing, "begin", lambda job: seen.append(job) or Waiting("the trigger", 60, "our file")
+    )
+    monkeypatch.setattr(
+        erasing, "go_on", lambda job, after, event: Outcome("erased", after, {"rows_sent": 1})
+    )
+
+    with pytest.raises(TaskDeferred) as deferred:
+        operator().execute(context)  # type: ignore[arg-type]
+
+    assert deferred.value.kwargs == {"after": "our file"}
+    assert deferred.value.timeout.total_seconds() > 60  # type: ignore[union-attr]
+    assert (seen[0].people.count, seen[0].moment) == (1, context["dag_run"].run_after)
+    assert HASH not in repr(seen[0])
+    result = operator().execute_complete(context, {"status": "success"}, "our file")  # type: ignore[arg-type]
+    assert result == {
+        "audience": "newsletter",
+        "platform": "digital_audience",
+        "status": "erased",
+        "said": "our file",
+        "rows_sent": 1,
+    }
+
+
+def test_an_error_names_the_audience(stores: AssetStores, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(job: Any) -> None:
+        raise RequestRejectedError(what="The vendor says no", next_step="Ask it")
+
+    monkeypatch.setattr(erasing, "begin", refuse)
+    context: Any = context_of(stores, {"email_sha256": [HASH]})
+
+    with pytest.raises(AirflowFailException, match="RequestRejectedError: newsletter: the vendor says no"):
+        operator().execute(context)
+    with pytest.raises(AirflowFailException, match="gone or broken"):
+        operator("gone").execute(context)
+
+
+# --- the report -----------------------------------------------------------------------------------------------
+
+
+def outcome(key: str, status: str, said: str = "Words") -> dict[str, Any]:
+    return {"audience": key, "platform": "x", "status": status, "said": said}
+
+
+def test_the_report_tells_what_each_has_done(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+
+    result = judged(["a", "b"], [outcome("a", "erased"), outcome("b", "not_in_it")], {"c": "it is retired"})
+
+    assert result == {"audiences": {"a": "erased", "b": "not_in_it"}, "left_out": {"c": "it is retired"}}
+    assert "c: left out, it is retired" in caplog.text
+    assert "Erase the person in the CRM first" in caplog.text
+
+
+def test_the_report_fails_where_a_person_is_needed_and_says_what_to_do() -> None:
+    outcomes = [outcome("a", "by_hand", "Take them out in the dashboard")]
+
+    with pytest.raises(
+        AirflowFailException, match=r"a: Take them out in the dashboard \| b: its task has failed"
+    ):
+        judged(["a", "b"], outcomes, {})
+    assert judged(["a"], outcomes, {}, is_dry_run=True)["audiences"] == {"a": "by_hand"}
+    with pytest.raises(AirflowFailException, match="its task has failed"):
+        judged(["b"], [], {}, is_dry_run=True)
+
+
+def test_the_report_reads_the_results_of_all_audiences(
+    stores: AssetStores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dag = dag_of("a", "b")
+    context = context_of(stores, {"email_sha256": [HASH]}, dag)
+
+    def pulled(*, task_ids: str, key: str = "return_value", map_indexes: Any = None) -> Any:
+        return {"x": "why"} if key == "left_out" else [outcome("a", "erased"), None][: len(map_indexes)]
+
+    context["ti"].xcom_pull = pulled
+    monkeypatch.setattr(erase, "get_current_context", lambda: context)
+    report = function_of(dag, "report")
+
+    with pytest.raises(AirflowFailException, match="b: its task has failed"):
+        report(["a", "b"])
+    assert report(["a"]) == {"audiences": {"a": "erased"}, "left_out": {"x": "why"}}
+    assert report([]) == {"audiences": {}, "left_out": {"x": "why"}}
+    with pytest.raises(AirflowFailException, match="find_audiences has failed"):
+        report(None)
