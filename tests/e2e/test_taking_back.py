@@ -6,7 +6,7 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -220,6 +220,14 @@ def answered(stack: Stack, run_id: str, option: str) -> str:
         lambda: stack.airflow.task_states(RETIRE, run_id)["approve"] == "awaiting_input",
         "The question",
         timeout=300,
+    )
+    # A person takes longer. An answer within a second or so lets Airflow (3.3.2) take the end of the process that has
+    # asked for the end of the one that goes on: it fails that try, asks again, and the answer is lost.
+    asked_at = datetime.fromisoformat(stack.airflow.api(path)["created_at"].replace("Z", "+00:00"))
+    wait_for(
+        lambda: datetime.now(timezone.utc) - asked_at > timedelta(seconds=10),
+        "The end of the process that has asked",
+        timeout=30,
     )
     body = str(stack.airflow.api(path)["body"])
     stack.airflow.api(path, method="PATCH", json={"chosen_options": [option], "params_input": {}})
