@@ -192,6 +192,10 @@ class SegmentFailedError(TerminalError):
     """The segment went into a failure state."""
 
 
+class UpkeepIncompleteError(TerminalError):
+    """Not all segments could be looked at or extended; the others were."""
+
+
 # --- CRM files -----------------------------------------------------------------------------------------------
 
 

@@ -19,9 +19,14 @@ from audience_onboarding.digital_audience.operators import (
     move_end_date,
 )
 from audience_onboarding.digital_audience.targets import TargetAtVendor, target_at_vendor
-from audience_onboarding.errors import AudienceRetiredError, ConfigurationError, TerminalError
+from audience_onboarding.errors import (
+    AudienceRetiredError,
+    ConfigurationError,
+    TerminalError,
+    UpkeepIncompleteError,
+)
 from audience_onboarding.orchestration.ensure import check_not_retired, remembered_id
-from audience_onboarding.orchestration.failures import terminal_errors_fail
+from audience_onboarding.orchestration.failures import failure_of, terminal_errors_fail
 from audience_onboarding.orchestration.ids import number_id
 from audience_onboarding.orchestration.load_date import parse_load_date
 from audience_onboarding.orchestration.memory import AUDIENCE_KEY, memory_of
@@ -133,8 +138,12 @@ def build_extension_dag(definitions: Sequence[DigitalAudienceDefinition]) -> DAG
             ti: Any = get_current_context()["ti"]
             seen = ti.xcom_pull(task_ids="find_segments", key=LOOKED_AT)
             if seen is None:
-                raise AirflowFailException(
-                    "find_segments has failed, so nothing is known. Once that is mended, clear find_segments"
+                raise failure_of(
+                    UpkeepIncompleteError(
+                        what="No segment was looked at",
+                        why="find_segments has failed",
+                        next_step="Its log says why. Once that is mended, clear find_segments",
+                    )
                 )
             done: dict[int, dict[str, Any]] = {}
             for index in range(sum(item["outcome"] == EXTEND for item in seen)):
@@ -152,7 +161,12 @@ def build_extension_dag(definitions: Sequence[DigitalAudienceDefinition]) -> DAG
                 # The task that looks has succeeded, for the sake of all others: it is that one that looks again.
                 raise AirflowFailException(f"{' | '.join(problems)} Once that is mended, clear find_segments")
             if failed := [row["segment"] for row in rows if row["outcome"] == "failed"]:
-                raise AirflowFailException(f"Not extended: {', '.join(failed)}. The log of extend says why")
+                raise failure_of(
+                    UpkeepIncompleteError(
+                        what=f"Not extended: {', '.join(failed)}",
+                        next_step="The log of extend says why. Once that is mended, clear extend",
+                    )
+                )
             return rows
 
         found: Any = find_segments()

@@ -350,7 +350,9 @@ def test_the_report_tells_what_became_of_each_segment(
 def test_a_segment_that_was_not_extended_fails_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     pulled = Pulled([seen(1, "extend"), seen(2, "extend")], [], {1: moved(2)})
 
-    with pytest.raises(AirflowFailException, match="Not extended: Segment 1"):
+    with pytest.raises(
+        AirflowFailException, match=r"UpkeepIncompleteError: Not extended: Segment 1.*clear extend"
+    ):
         report(monkeypatch, pulled)
 
     assert [row["outcome"] for row in pulled.pushed["report"]] == ["failed", "extended"]
@@ -370,7 +372,7 @@ def test_a_problem_with_one_audience_is_reported_after_the_extensions(
 
 
 def test_without_a_look_nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(AirflowFailException, match="clear find_segments"):
+    with pytest.raises(AirflowFailException, match=r"UpkeepIncompleteError: .*clear find_segments"):
         report(monkeypatch, Pulled(None, None, {}))
 
 
