@@ -195,6 +195,10 @@ def _with_causes(error: BaseException | None) -> Iterator[str]:
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
+def _slot(task_id: str, map_index: int) -> str:
+    return task_id if map_index < 0 else f"{task_id}[{map_index}]"
+
+
 class _TaskInstance:
     """What a task sees of itself."""
 
@@ -206,17 +210,29 @@ class _TaskInstance:
         self.map_index = map_index
         self._run = run
 
+    @property
+    def slot(self) -> str:
+        """Under which its XComs are kept."""
+        return _slot(self.task_id, self.map_index)
+
     def xcom_push(self, key: str, value: Any, **_: Any) -> None:
         text = json.dumps(value)
-        self._run.xcoms[self.task_id, key] = text
-        self._run.world.told(self._run, "xcom", self.task_id, key, text)
+        self._run.xcoms[self.slot, key] = text
+        self._run.world.told(self._run, "xcom", self.slot, key, text)
 
     def xcom_pull(
-        self, task_ids: Any = None, key: str = "return_value", default: Any = None, **_: Any
+        self,
+        task_ids: Any = None,
+        key: str = "return_value",
+        default: Any = None,
+        map_indexes: int | list[int] | None = None,
+        **_: Any,
     ) -> Any:
-        # Of a mapped task, the last one's: the flows have one.
         name = task_ids if isinstance(task_ids, str) else next(iter(task_ids))
-        text = self._run.xcoms.get((name, key))
+        if isinstance(map_indexes, list):
+            texts = [self._run.xcoms.get((_slot(name, index), key)) for index in map_indexes]
+            return [json.loads(text) for text in texts if text is not None]
+        text = self._run.xcoms.get((_slot(name, -1 if map_indexes is None else map_indexes), key))
         return default if text is None else json.loads(text)
 
     def get_task_states(self, *, dag_id: str, run_ids: list[str]) -> dict[str, dict[str, str]]:
@@ -292,8 +308,13 @@ class Run:
     def _task(self, task: Any) -> str:
         if not isinstance(task, MappedOperator):
             return self._instance(task, task.prepare_for_execution)
-        # Only expand_kwargs() is used, and only on the output of one task.
-        items = task.expand_input.value.resolve(self._context(task.task_id, 1))
+        # Only expand_kwargs(), and expand() with one argument, are used, on the output of one task.
+        context, given = self._context(task.task_id, 1), task.expand_input.value
+        if isinstance(given, dict):
+            ((name, output),) = given.items()
+            items = [{name: item} for item in output.resolve(context)]
+        else:
+            items = given.resolve(context)
         ends = [
             self._instance(task, lambda kwargs=kwargs: task.unmap(kwargs), index=index)
             for index, kwargs in enumerate(items)
@@ -305,7 +326,8 @@ class Run:
         for try_number in range(1, int(task.retries) + 2):
             context = self._context(task.task_id, try_number, index)
             # Airflow clears what the last try has left.
-            for key in [key for key in self.xcoms if key[0] == task.task_id]:
+            slot = context["ti"].slot
+            for key in [key for key in self.xcoms if key[0] == slot]:
                 del self.xcoms[key]
             try:
                 result = self._attempt(make, context)

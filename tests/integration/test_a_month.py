@@ -2,12 +2,13 @@
 
 The package's own DAGs run, over real HTTP, against a sandbox whose clock is put forward. In the month: a list that
 changes each day, two days without one, a list that is corrected on its own day and once more when it is too late,
-runs that are repeated, and a segment that is kept alive from week to week.
+somebody who is erased, runs that are repeated, and a segment that is kept alive from week to week.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta, timezone
@@ -22,6 +23,7 @@ from audience_onboarding.definitions.files import read_definition
 from audience_onboarding.http import forget_clients
 from audience_onboarding.pipelines import (
     build_activation_dag,
+    build_erase_dag,
     build_extension_dag,
     build_onboarding_dag,
 )
@@ -35,6 +37,7 @@ FIRST = date(2040, 3, 1)  # on the 25th, the clock goes forward in Amsterdam
 DAYS = 30
 WITHOUT_A_LIST = {9, 10}
 CORRECTED = 12
+ERASED = 20
 EXTENDED_ON = {8, 15, 22, 29}
 RUNS_FOR, WITHIN, EXTENDED_BY = 14, 7, 14
 """Days: how long a segment runs, when it is extended, and by how much."""
@@ -190,6 +193,20 @@ class Month:
         ).execute()
         assert not run.failures, run.failures[0].text
 
+    def erase(self, person: Person, *, at: datetime) -> dict[str, Any]:
+        """Take somebody out, and return what has become of it."""
+        self.at(at)
+        run = Run(
+            build_erase_dag([self.definition], base=self.folder),
+            self.world,
+            f"erase {at.isoformat()}",
+            {"email_sha256": [sha256(person.email)], "phone_sha256": [sha256(person.phone)]},
+            run_after=at,
+        ).execute()
+        assert not run.failures, run.failures[0].text
+        report: dict[str, Any] = json.loads(run.xcoms["report", "return_value"])
+        return report
+
     # --- what the vendor has
 
     def members(self) -> set[str]:
@@ -217,8 +234,12 @@ def put(sandbox: Sandbox, moment: datetime) -> None:
     sandbox.admin("clock", method="POST", json={"at": moment.astimezone(timezone.utc).isoformat()})
 
 
+def sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def hashes(people: set[Person]) -> set[str]:
-    return {hashlib.sha256(person.email.encode()).hexdigest() for person in people}
+    return {sha256(person.email) for person in people}
 
 
 @pytest.fixture
@@ -252,8 +273,9 @@ def month(
 @pytest.mark.parametrize("month", [DIGITAL_AUDIENCE], indirect=True, ids=[""])
 def test_a_month_on_digital_audience(month: Month) -> None:
     end: datetime | None = None
+    erased: set[Person] = set()
     for day in range(1, DAYS + 1):
-        wanted = people_of(day)
+        wanted = people_of(day) - erased
         if day in WITHOUT_A_LIST:
             run = month.onboard(day, at=tick(day))
             assert "upload" in run.skipped or run.states["upload"] == "skipped"
@@ -277,7 +299,14 @@ def test_a_month_on_digital_audience(month: Month) -> None:
             # Somebody corrects what two newer lists have overtaken: it is too late.
             month.write(CORRECTED, wanted | {Person(902)})
             month.onboard(CORRECTED, at=tick(day) + timedelta(hours=8), run_type="manual")
-        if day % 5 == 0 and day not in WITHOUT_A_LIST:
+        if day == ERASED:
+            # Somebody who would stay for another week. The CRM has forgotten them by the next list.
+            erased = {sorted(wanted)[len(wanted) // 2]}
+            report = month.erase(next(iter(erased)), at=tick(day) + timedelta(hours=7))
+            assert report["audiences"] == {"the_month": "erased"}
+            wanted -= erased
+            month.write(day, wanted)
+        elif day % 5 == 0 and day not in WITHOUT_A_LIST:
             files = month.files()
             month.onboard(day, at=tick(day) + timedelta(hours=10), run_type="manual")
             assert month.files() == files

@@ -24,9 +24,12 @@ from audience_onboarding.orchestration.memory import (
     PUTS_KEY,
     RETIRED_KEY,
     SNAPSHOTS_KEY,
+    dated_segments_key,
     load_key,
+    refusal_key,
     segment_key,
 )
+from audience_onboarding.orchestration.watch import rates_key
 from audience_onboarding.pipelines import retire
 from audience_onboarding.pipelines.common import asset_of
 from audience_onboarding.platforms import part_of
@@ -38,6 +41,12 @@ from tests.integration.taking_back import World, defined
 pytestmark = pytest.mark.usefixtures("connections")
 
 EVERYBODY = ("anna", "ben", "carla")
+TARGET = {
+    "key": "dv360",
+    "account": {"platform": "DV360", "name": "Example NL"},
+    "segment_name": "{key} {load_date:%Y-%m}",
+    "description": "of the tests",
+}
 
 
 @pytest.fixture
@@ -47,7 +56,13 @@ def world(sandbox: Sandbox, tmp_path: Path) -> World:
         sandbox,
         tmp_path,
         [
-            defined("digital_audience", "kept", tmp_path, upload={"mode": "mirror"}),
+            defined(
+                "digital_audience",
+                "kept",
+                tmp_path,
+                upload={"mode": "mirror"},
+                activation={"targets": [TARGET]},
+            ),
             defined("digital_audience", "stays", tmp_path, state=False),
             defined("commbox", "alerts", tmp_path),
             defined("fanfare", "fans", tmp_path),
@@ -128,7 +143,11 @@ def test_what_is_shown_is_what_is_deleted_and_nothing_else(loaded: World) -> Non
 def test_closing_leaves_a_record_and_nothing_else(loaded: World, tmp_path: Path) -> None:
     run = Retirement(loaded, "kept")
     memory = loaded.memory("kept")
-    memory.set(segment_key("dv360"), {"id": 5})
+    more = [segment_key("dv360"), segment_key("dv360", "2026-11"), dated_segments_key("dv360")]
+    more += [refusal_key("dv360"), rates_key("mirror")]
+    for key in more:
+        memory.set(key, {"id": 5})
+    memory.set(dated_segments_key("dv360"), [segment_key("dv360", "2026-11")])
     run.look()
     done = run.delete()
     assert list((tmp_path / "state").rglob("*.parquet"))
@@ -142,7 +161,7 @@ def test_closing_leaves_a_record_and_nothing_else(loaded: World, tmp_path: Path)
     )
     assert (record["members"], record["snapshots"], len(record["segments"])) == (3, 1, 2)
     assert list((tmp_path / "state").rglob("*.parquet")) == []
-    for key in (AUDIENCE_KEY, LAST_LOAD_KEY, SNAPSHOTS_KEY, BEGUN_KEY, PUTS_KEY):
+    for key in (AUDIENCE_KEY, LAST_LOAD_KEY, SNAPSHOTS_KEY, BEGUN_KEY, PUTS_KEY, *more):
         assert memory.get(key) is None, key
     assert memory.get(RETIRED_KEY) == record
     # Single loads stay, as a history.

@@ -5,7 +5,7 @@ What a platform can do is in its own module ``retiring``, looked up by name (:mo
 - ``look(definition, memory)``: what is there, see :class:`Seen`; changes nothing;
 - ``delete(definition, memory, progress, seen)``: deletes exactly that, and may be called again after any failure. Gives
   what was done, in words;
-- ``keys(definition)``: keys of the audience's memory that are the platform's own.
+- ``keys(definition, memory)``: keys of the audience's memory that are the platform's own.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from audience_onboarding.orchestration.memory import Memory
 BY_HAND = "CommBox's API cannot delete an audience: delete it by hand in CommBox's console"
 
 
-def keys(definition: CommBoxDefinition) -> list[str]:  # noqa: ARG001 - the platform's interface
+def keys(definition: CommBoxDefinition, memory: Memory) -> list[str]:  # noqa: ARG001 - the platform's interface
     """Keys of the audience's memory that are this platform's own."""
     return [LAST_SENT_KEY]
 

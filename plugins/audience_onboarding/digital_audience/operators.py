@@ -24,7 +24,12 @@ from audience_onboarding.http import iso_moment
 from audience_onboarding.orchestration.failures import terminal_errors_fail
 from audience_onboarding.orchestration.ids import is_missing, number_id
 from audience_onboarding.orchestration.load_date import parse_load_date
-from audience_onboarding.orchestration.memory import AUDIENCE_KEY, CAMPAIGN_KEY, segment_key
+from audience_onboarding.orchestration.memory import (
+    AUDIENCE_KEY,
+    CAMPAIGN_KEY,
+    dated_segments_key,
+    segment_key,
+)
 
 log = logging.getLogger(__name__)
 
@@ -319,6 +324,7 @@ class DigitalAudienceActivateAudienceOperator(_SegmentOperator):
             create=create,
             sent={"audienceId": plan.audience_id, "accountId": plan.account.id, "name": plan.name},
         )
+        self._note_period(context, plan.key)
         segment_id = self._ensure(context, plan.key, creation)
         if segment_id is None:
             return None
@@ -344,6 +350,15 @@ class DigitalAudienceActivateAudienceOperator(_SegmentOperator):
             },
         )
         return segment_id
+
+    def _note_period(self, context: Context, key: str) -> None:
+        """Keep the key of a period where it is found again: the memory cannot be asked which keys it has."""
+        if key == segment_key(self.target):
+            return
+        memory, place = self._memory(context), dated_segments_key(self.target)
+        known = memory.get(place) or []
+        if key not in known:
+            memory.set(place, [*known, key])
 
     def _create(self, plan: SegmentPlan) -> int:
         if isinstance(self.approval, Mapping) and not self.approval.get("approved"):

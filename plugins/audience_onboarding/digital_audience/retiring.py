@@ -13,17 +13,28 @@ from audience_onboarding.digital_audience.definition import DigitalAudienceDefin
 from audience_onboarding.digital_audience.erasing import known_id
 from audience_onboarding.digital_audience.hooks import DigitalAudienceHook
 from audience_onboarding.errors import NotFoundError
-from audience_onboarding.orchestration.memory import ERASURE_PUTS_KEY, PUTS_KEY, Memory, segment_key
+from audience_onboarding.orchestration.memory import (
+    ERASURE_PUTS_KEY,
+    PUTS_KEY,
+    Memory,
+    dated_segments_key,
+    refusal_key,
+    segment_key,
+)
 
 log = logging.getLogger(__name__)
 
 _TRIED = "tried"
 
 
-def keys(definition: DigitalAudienceDefinition) -> list[str]:
+def keys(definition: DigitalAudienceDefinition, memory: Memory) -> list[str]:
     """Keys of the audience's memory that are this platform's own."""
-    targets = definition.activation.targets if definition.activation else ()
-    return [PUTS_KEY, ERASURE_PUTS_KEY, *(segment_key(target.key) for target in targets)]
+    found = [PUTS_KEY, ERASURE_PUTS_KEY]
+    for target in definition.activation.targets if definition.activation else ():
+        dated = dated_segments_key(target.key)
+        # That list last: who is interrupted needs it again.
+        found += [segment_key(target.key), refusal_key(target.key), *(memory.get(dated) or ()), dated]
+    return found
 
 
 def look(definition: DigitalAudienceDefinition, memory: Memory) -> Seen:

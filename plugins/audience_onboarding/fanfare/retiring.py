@@ -21,7 +21,7 @@ _HOW = "It is archived: Fanfare's API has no other way. Its consumers stay in th
 _TRIED = "tried"
 
 
-def keys(definition: FanfareDefinition) -> list[str]:  # noqa: ARG001 - the platform's interface
+def keys(definition: FanfareDefinition, memory: Memory) -> list[str]:  # noqa: ARG001 - the platform's interface
     """Keys of the audience's memory that are this platform's own: imports lie with their loads."""
     return []
 

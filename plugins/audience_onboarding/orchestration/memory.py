@@ -79,6 +79,11 @@ def segment_key(target: str, period: str = "") -> str:
     return f"segment.{target}.{period}" if period else f"segment.{target}"
 
 
+def dated_segments_key(target: str) -> str:
+    """The key of the list of a target's keys that belong to a period, see :func:`segment_key`."""
+    return f"segments.{target}"
+
+
 def refusal_key(target: str) -> str:
     """The key of a person's refusal to activate one target."""
     return f"refused.{target}"

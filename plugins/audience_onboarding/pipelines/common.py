@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -9,9 +10,13 @@ from typing import Any
 
 from audience_onboarding.base.comparing import StateFolder
 from audience_onboarding.definitions import AudienceDefinition
+from audience_onboarding.errors import AudienceRetiredError
+from audience_onboarding.orchestration.ensure import check_not_retired
 from audience_onboarding.orchestration.failures import OnboardingRetryPolicy
-from audience_onboarding.orchestration.memory import audience_asset
+from audience_onboarding.orchestration.memory import audience_asset, memory_of
 from audience_onboarding.orchestration.pools import AIRFLOWS_POOL, connection_pool
+
+log = logging.getLogger(__name__)
 
 PACKAGE_TAG = "audience-onboarding"
 
@@ -42,6 +47,17 @@ DRIFT_DAG_ID = "check_drift"
 def asset_of(definition: AudienceDefinition) -> Any:
     """The asset that stands for the audience of a definition."""
     return audience_asset(definition.platform, definition.key)
+
+
+def is_retired(definition: AudienceDefinition, context: Any) -> bool:
+    """Whether the audience was retired. Its definition may stay for a while, and that is no problem of whoever looks
+    after all of them."""
+    try:
+        check_not_retired(memory_of(context, asset_of(definition)))
+    except AudienceRetiredError as error:
+        log.info("%s is left out: %s", definition.key, error.what)
+        return True
+    return False
 
 
 def pool_of(definitions: Iterable[AudienceDefinition]) -> str:

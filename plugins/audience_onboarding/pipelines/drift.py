@@ -20,6 +20,7 @@ from audience_onboarding.pipelines.common import (
     PACKAGE_TAG,
     asset_of,
     default_args,
+    is_retired,
     pool_of,
     table,
 )
@@ -121,6 +122,8 @@ def build_drift_dag(definitions: Sequence[AudienceDefinition]) -> DAG:
 
 
 def _differences(definition: AudienceDefinition, context: Any) -> list[Difference]:
+    if is_retired(definition, context):
+        return []
     asset = asset_of(definition)
     now = pendulum.instance(context["dag_run"].run_after)
     found: list[Difference] = part_of(definition.platform, "drift").differences(

@@ -19,13 +19,8 @@ from audience_onboarding.digital_audience.operators import (
     move_end_date,
 )
 from audience_onboarding.digital_audience.targets import TargetAtVendor, target_at_vendor
-from audience_onboarding.errors import (
-    AudienceRetiredError,
-    ConfigurationError,
-    TerminalError,
-    UpkeepIncompleteError,
-)
-from audience_onboarding.orchestration.ensure import check_not_retired, remembered_id
+from audience_onboarding.errors import ConfigurationError, TerminalError, UpkeepIncompleteError
+from audience_onboarding.orchestration.ensure import remembered_id
 from audience_onboarding.orchestration.failures import failure_of, terminal_errors_fail
 from audience_onboarding.orchestration.ids import number_id
 from audience_onboarding.orchestration.load_date import parse_load_date
@@ -37,6 +32,7 @@ from audience_onboarding.pipelines.common import (
     asset_of,
     choices_of,
     default_args,
+    is_retired,
     pool_of,
     table,
 )
@@ -205,13 +201,7 @@ def _looked_at(
     :param problems: takes what is wrong with one target, so that the others are looked at all the same.
     """
     activation = definition.activation
-    if activation is None or activation.extend is None:
-        return []
-    try:
-        check_not_retired(memory_of(context, asset_of(definition)))
-    except AudienceRetiredError as error:
-        # Its definition may stay for a while; that is no problem of the upkeep.
-        log.info("%s is left out: %s", definition.key, error.what)
+    if activation is None or activation.extend is None or is_retired(definition, context):
         return []
     audience_id = _audience_id_of(definition, context)
     if audience_id is None:

@@ -28,6 +28,7 @@ from audience_onboarding.orchestration.memory import (
 )
 from audience_onboarding.orchestration.settle import SETTLE_DAG_ID
 from audience_onboarding.orchestration.snapshots import SnapshotBook
+from audience_onboarding.orchestration.watch import rates_key
 from audience_onboarding.pipelines.common import PACKAGE_TAG, asset_of, default_args, pool_of, state_of
 from audience_onboarding.platforms import part_of
 
@@ -270,7 +271,8 @@ def closed(
     if state is not None:
         for url in SnapshotBook(memory, seen.audience_id).urls():
             delete_snapshot(url, s3_client=state.client)
-    for key in (*CLOSED_KEYS, *part_of(definition.platform, "retiring").keys(definition)):
+    of_platform = part_of(definition.platform, "retiring").keys(definition, memory)
+    for key in (*CLOSED_KEYS, *map(rates_key, definition.modes), *of_platform):
         memory.delete(key)
     log.info("%s is retired: %s. Now remove its definition", definition.key, deleted["done"])
     if seen.by_hand and seen.is_there:

@@ -105,6 +105,15 @@ def test_an_audience_that_was_never_created_is_no_drift(client: Any, monkeypatch
     assert client.load_audience.call_count == 0
 
 
+def test_a_retired_audience_is_no_drift(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    retired = AssetStores()
+    record = {"audience": "newsletter", "at": "2026-11-20", "by": "anna"}
+    retired.stores["audience/newsletter"] = type(task_context()["task_state_store"])({"retired": record})
+
+    assert compare(monkeypatch, definition(id=7), stores=retired) == []
+    assert client.load_audience.call_count == 0
+
+
 def test_an_audience_that_is_gone_is_drift(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     client.load_audience.side_effect = NotFoundError(what="gone")
 
