@@ -299,6 +299,13 @@ OPERATIONS: list[Any] = [
         id="members",
     ),
     pytest.param(
+        lambda client: client.count_members_like(AUDIENCE, emails=set(), phones=set()),
+        f"GET {PATH}/members?first={PAGE_SIZE}",
+        None,
+        page({"id": "con_1"}),
+        id="members told by hashes",
+    ),
+    pytest.param(
         lambda client: client.list_group("group_1"),
         "GET /audiences/groups/group_1",
         None,
