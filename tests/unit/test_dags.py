@@ -202,7 +202,7 @@ def parsed() -> dict[str, Any]:
 def test_parsing_needs_neither_network_nor_connections_nor_variables(parsed: dict[str, Any]) -> None:
     assert parsed["errors"] == {}
     assert parsed["done"] == []
-    assert len(parsed["dags"]) == 10
+    assert len(parsed["dags"]) == 12
 
 
 @pytest.mark.parametrize(

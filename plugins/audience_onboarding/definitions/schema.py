@@ -155,9 +155,17 @@ class _Parts:
         if schema.get("default") is not None and not isinstance(schema["default"], dict):
             made["default"] = schema["default"]
         if (reference := made.get("$ref")) is not None:
-            made["$ref"] = self._refer(reference.rpartition("/")[2], known, described, in_list=in_list)
+            name = reference.rpartition("/")[2]
+            if "properties" not in known[name]:
+                # A kind of value, such as any JSON, and no group of fields.
+                return self._inner(known[name], known, described, in_list=in_list)
+            made["$ref"] = self._refer(name, known, described, in_list=in_list)
         if "anyOf" in made:
             made["anyOf"] = [self._inner(item, known, described, in_list=in_list) for item in made["anyOf"]]
+        if isinstance(made.get("additionalProperties"), dict):
+            made["additionalProperties"] = self._inner(
+                made["additionalProperties"], known, described, in_list=True
+            )
         if "items" in made:
             made["items"] = self._inner(made["items"], known, described, in_list=True)
         return made
@@ -181,7 +189,7 @@ class _Parts:
                     described,
                     in_list=in_list,
                 )
-                for field, item in group.get("properties", {}).items()
+                for field, item in group["properties"].items()
             }
             made = _group(fields, description=_text(group.get("description", "")))
             if not in_list:

@@ -43,6 +43,9 @@ PATTERNS = {
     r"^[a-z0-9][a-z0-9_]*$": "may hold lower-case letters, digits and underscores only, no underscore first",
     r'^[^",\r\n]+$': "may hold no quote, comma or line break, and is not empty",
     r"^[A-Za-z0-9_-]{1,200}$": "may hold letters, digits, dashes and underscores only, up to 200 of them",
+    r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$": "must be the dotted path of a class, for example package.module.Notifier",
+    r"^[A-Za-z_]\w{0,62}(\.[A-Za-z_]\w{0,62}){0,2}$": "must be the name of a table, with its schema if it needs one: "
+    "letters, digits and underscores, and dots between them",
     r"^[A-Z]{2}$": "must be two capital letters, for example NL",
 }
 """What the patterns of the models want, in words."""

@@ -250,5 +250,5 @@ def test_a_notifier_that_is_not_there_takes_only_the_dags_of_its_definition_and_
     (folder / "broken.yaml").unlink()
 
     assert set(audience_dags(PROJECT)) == {"onboard_quiet"}
-    with pytest.raises(DefinitionError, match=r"newsletter: .*'tests\.notifiers' has no 'Missing'"):
+    with pytest.raises(DefinitionError, match=r"newsletter\.yaml: .*'tests\.notifiers' has no 'Missing'"):
         check_definitions(PROJECT)
