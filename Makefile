@@ -34,9 +34,13 @@ demo: $(READY) ## the main job end to end on this machine; writes build/demo.jso
 	@$(PY) scripts/demo.py $(ARGS)
 
 .PHONY: test
-test: $(READY) ## unit, integration and end-to-end tests, but for the long ones; writes build/test-report.xml and build/e2e-report.xml
+test: $(READY) ## unit and integration tests, and the end-to-end ones of loads; writes build/test-report.xml and build/e2e-report.xml
 	@$(PY) -m pytest tests/integration tests/chaos tests/unit -n auto --dist loadfile --no-loadscope-reorder --junitxml=build/test-report.xml $(ARGS)
-	@$(PY) -m pytest tests/e2e -m "not long" -n 10 --dist loadfile --junitxml=build/e2e-report.xml $(ARGS)
+	@$(PY) -m pytest tests/e2e -m "not long and not more" -n 10 --dist loadfile --junitxml=build/e2e-report.xml $(ARGS)
+
+.PHONY: test-more
+test-more: $(READY) ## the end-to-end tests of activation, alerts, erasure, retirement; writes build/more-report.xml
+	@$(PY) -m pytest tests/e2e -m "more or last" -n 10 --dist loadfile --junitxml=build/more-report.xml $(ARGS)
 
 .PHONY: test-long
 test-long: $(READY) ## the end-to-end tests that take minutes each: kills, a month of history; writes build/long-report.xml

@@ -15,7 +15,7 @@ from scripts.local_stack import Sandbox, wait_for
 from tests.e2e.runs import LOAD_DATE, finish
 from tests.e2e.stack import Stack, vendor_user
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.more, pytest.mark.timeout(900)]
 
 CONNECTION, STORAGE = "digital_audience_activation", "activation_s3"
 APPROVED, KEPT = "approval_list", "kept_list"

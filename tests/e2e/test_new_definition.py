@@ -10,7 +10,7 @@ import pytest
 from scripts.local_stack import wait_for
 from tests.e2e.stack import QUICK, Stack, target
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.more, pytest.mark.timeout(900)]
 
 INTERVAL = float(QUICK["AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL"])
 """Seconds between two looks of the DAG processor at a file; a user's has 30."""

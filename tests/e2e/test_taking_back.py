@@ -15,7 +15,7 @@ import requests
 from scripts.local_stack import Sandbox, wait_for
 from tests.e2e.stack import Stack, vendor_user
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.more, pytest.mark.timeout(900)]
 
 ERASE, RETIRE = "erase_person", "retire_audience"
 DAY = "2026-11-20"

@@ -15,7 +15,7 @@ from scripts.local_stack import wait_for
 from tests.e2e.runs import calls, finish
 from tests.e2e.stack import Stack, alerts_file, audit_file
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.more, pytest.mark.timeout(900)]
 
 MATCHED_BELOW = 0x50000000
 MISSED_FROM = 0xB0000000

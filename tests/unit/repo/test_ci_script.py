@@ -22,8 +22,11 @@ lint:
 demo:
 	@mkdir -p build; cp demo.json build/demo.json; {demo}
 test:
-	@cp report.xml build/test-report.xml; cp e2e.xml build/e2e-report.xml; echo "{closing_line}"; {test}
+	@cp report-0.xml build/test-report.xml; cp report-1.xml build/e2e-report.xml; echo "{closing_line}"; {test}
+test-more:
+	@cp report-2.xml build/more-report.xml; echo "{closing_line}"; {more}
 """
+REPORTS = 3
 
 
 @pytest.fixture
@@ -43,14 +46,16 @@ def run(
     lint: str = "true",
     demo: str = "true",
     test: str = "true",
-    end_to_end: bool = False,
+    more: str = "true",
+    report: int = 0,
 ) -> subprocess.CompletedProcess[str]:
-    text = MAKEFILE.format(lint=lint, demo=demo, test=test, closing_line=CLOSING_LINE)
-    reports = [PASSED, cases] if end_to_end else [cases, PASSED]
+    text = MAKEFILE.format(lint=lint, demo=demo, test=test, more=more, closing_line=CLOSING_LINE)
     (checkout / "Makefile").write_text(text)
     (checkout / "demo.json").write_text(result)
-    for name, content in zip(("report.xml", "e2e.xml"), reports, strict=True):
-        (checkout / name).write_text(f"<testsuites><testsuite>{content}</testsuite></testsuites>")
+    for number in range(REPORTS):
+        content = cases if number == report else PASSED
+        text = f"<testsuites><testsuite>{content}</testsuite></testsuites>"
+        (checkout / f"report-{number}.xml").write_text(text)
     # Output to files: a process left behind would keep a pipe open.
     with (checkout / "out").open("w") as out:
         done = subprocess.run(
@@ -75,16 +80,16 @@ def test_success_closes_with_the_line_of_pytest(checkout: Path, cases: str) -> N
     assert done.stdout.splitlines()[-1] == CLOSING_LINE
 
 
-@pytest.mark.parametrize("end_to_end", [False, True])
-def test_skipped_test_fails_the_run(checkout: Path, end_to_end: bool) -> None:
-    done = run(checkout, cases=PASSED + SKIPPED, end_to_end=end_to_end)
+@pytest.mark.parametrize("report", range(REPORTS))
+def test_skipped_test_fails_the_run(checkout: Path, report: int) -> None:
+    done = run(checkout, cases=PASSED + SKIPPED, report=report)
     assert done.returncode != 0
     assert "1 tests were skipped:\nt.left_out: no time" in done.stdout
 
 
-@pytest.mark.parametrize("end_to_end", [False, True])
-def test_no_test_fails_the_run(checkout: Path, end_to_end: bool) -> None:
-    done = run(checkout, cases="", end_to_end=end_to_end)
+@pytest.mark.parametrize("report", range(REPORTS))
+def test_no_test_fails_the_run(checkout: Path, report: int) -> None:
+    done = run(checkout, cases="", report=report)
     assert done.returncode != 0
     assert "No test was run: build/" in done.stdout
 
@@ -107,7 +112,7 @@ def test_demo_without_a_result_fails_the_run(checkout: Path) -> None:
     assert run(checkout, demo="rm build/demo.json").returncode != 0
 
 
-@pytest.mark.parametrize("target", ["lint", "demo", "test"])
+@pytest.mark.parametrize("target", ["lint", "demo", "test", "more"])
 def test_failing_target_fails_the_run(checkout: Path, target: str) -> None:
     settings: dict[str, str] = {target: "exit 1"}
     assert run(checkout, **settings).returncode != 0

@@ -17,6 +17,7 @@ TARGETS = {
     "demo",
     "test",
     "test-long",
+    "test-more",
     "chaos",
     "lint",
     "format",
