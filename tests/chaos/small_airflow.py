@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -44,7 +45,7 @@ _NOT_GIVEN = object()
 _REAL_ASYNC_SLEEP = asyncio.sleep
 _REAL_MONOTONIC = time.monotonic
 
-_s3_clients: dict[str, Any] = {}
+_s3_clients: dict[tuple[str, str], Any] = {}
 
 
 class HangError(Exception):
@@ -457,9 +458,11 @@ def one_s3_client() -> Iterator[None]:
     make = S3Hook.get_conn
 
     def get_conn(hook: Any) -> Any:
-        if hook.aws_conn_id not in _s3_clients:
-            _s3_clients[hook.aws_conn_id] = make(hook)
-        return _s3_clients[hook.aws_conn_id]
+        # Each sandbox has storage of its own, under the same name.
+        place = (hook.aws_conn_id, os.environ[f"AIRFLOW_CONN_{hook.aws_conn_id.upper()}"])
+        if place not in _s3_clients:
+            _s3_clients[place] = make(hook)
+        return _s3_clients[place]
 
     with mock.patch.object(S3Hook, "get_conn", get_conn):
         yield
