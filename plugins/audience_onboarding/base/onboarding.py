@@ -44,6 +44,7 @@ from audience_onboarding.orchestration.load_date import resolve_history_from
 from audience_onboarding.orchestration.memory import (
     LAST_LOAD_KEY,
     LAST_OF_A_DAY,
+    Memory,
     days_of,
     days_text,
     load_identity,
@@ -561,15 +562,30 @@ class OnboardCrmOperator(TakesItsTurn, PlatformOperator[Hook, Id]):
                 next_step="If your data protection officer agrees to send them, set 'allow_raw: true'",
             )
 
+    def newest_sent(self, memory: Memory) -> str:  # noqa: ARG002
+        """The newest day in what was sent last, confirmed or not; ISO, empty where nothing is known of that.
+
+        What another, older list would undo, if it took its place.
+        """
+        return ""
+
     def _check_not_superseded(self, context: Context, mode: str, load_date: date) -> None:
-        """Skip an older list that would take the place of a newer one, unless told to supersede."""
+        """Skip an older list that would take the place of a newer one, unless told to supersede.
+
+        A newer one that is sent counts, too: it may be confirmed before the older one, or after it.
+        """
         if mode not in WHOLE_LIST or self.asset is None or as_bool(self.supersede):
             return
-        last = self._memory(context).get(LAST_LOAD_KEY)
-        if isinstance(last, dict) and load_date.isoformat() < str(last.get("load_date", "")):
+        memory = self._memory(context)
+        last = memory.get(LAST_LOAD_KEY)
+        confirmed = str(last.get("load_date", "")) if isinstance(last, dict) else ""
+        sent = self.newest_sent(memory)
+        newest = max(confirmed, sent)
+        if load_date.isoformat() < newest:
             raise AirflowSkipException(
-                f"Superseded: the load of {last['load_date']} is confirmed, and replacing the record set by the older "
-                f"one of {load_date} would undo it. To do so all the same, run it with 'supersede'"
+                f"Superseded: the load of {newest} is {'confirmed' if newest == confirmed else 'sent'}, and replacing "
+                f"the record set by the older one of {load_date} would undo it. To do so all the same, run it with "
+                "'supersede'"
             )
 
     def _mode(self) -> str:

@@ -278,6 +278,11 @@ class CommBoxOnboardCrmOperator(CommBoxOperator, OnboardCrmOperator[CommBoxHook,
         )
         return _as_it_is(audience_id, before) if is_same else None
 
+    def newest_sent(self, memory: Memory) -> str:
+        """The day of the list that was sent last."""
+        last = memory.get(LAST_SENT_KEY)
+        return str(last.get("load_date", "")) if isinstance(last, dict) else ""
+
     def _has_id(self, context: Context) -> bool:
         record = self._memory(context).get(AUDIENCE_KEY)
         return record is not None and not (isinstance(record, dict) and "id" not in record)

@@ -41,7 +41,7 @@ from audience_onboarding.errors import (
     UploadConflictError,
 )
 from audience_onboarding.orchestration.failures import terminal_errors_fail
-from audience_onboarding.orchestration.memory import days_text
+from audience_onboarding.orchestration.memory import Memory, days_text
 
 if TYPE_CHECKING:
     from audience_onboarding.crm.output import CrmFile
@@ -321,6 +321,10 @@ class DigitalAudienceOnboardCrmToS3Operator(
 
     def _bucket(self) -> str:
         return bucket_at(self.aws_conn_id, self.bucket)
+
+    def newest_sent(self, memory: Memory) -> str:
+        """The newest day in the files that were put last."""
+        return Puts(memory).newest_day()
 
     def is_read_by_the_vendor(self, url: str) -> bool:
         """Whether a file at ``url`` would lie in the folder of the bucket that the vendor scans."""

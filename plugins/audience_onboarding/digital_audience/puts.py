@@ -138,6 +138,13 @@ class Puts:
         same_day = self.on_the_day(moment, key=own.key, load=own.load)
         return sorted({entry.key for entry in same_day if entry in before})
 
+    def newest_day(self) -> str:
+        """The newest day in what the audience is to hold by now: that of the last whole list, or of what was added or
+        taken out since. Empty if nothing is known."""
+        whole = [number for number, entry in enumerate(self._entries) if entry.replaces]
+        counted = self._entries[whole[-1] :] if whole else self._entries
+        return max((entry.load_date for entry in counted), default="")
+
     def is_empty(self) -> bool:
         """Whether nothing is known: no file was put since this is kept."""
         return not self._entries

@@ -141,7 +141,9 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
             memory.set(load_key(days_of(record), record["mode"]), record)
             last = memory.get(LAST_LOAD_KEY) or {}
             # What has replaced everything is the last load, also where a run went back to an older day on purpose.
-            if record["mode"] in WHOLE_LIST or record["load_date"] >= last.get("load_date", ""):
+            # Without that purpose, it was sent before the newer one, and is only confirmed after it.
+            went_back = record["mode"] in WHOLE_LIST and context["params"].get("supersede")
+            if went_back or record["load_date"] >= last.get("load_date", ""):
                 memory.set(LAST_LOAD_KEY, last_load(record, last))
             if state is not None:
                 confirm_snapshot(record, state=state, memory=memory)

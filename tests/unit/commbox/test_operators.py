@@ -518,6 +518,15 @@ def test_an_older_list_does_not_take_the_place_of_a_newer_one(
     assert vendor.files == {"31234": csv_of(MONDAY)}
 
 
+def test_an_older_list_comes_too_late_once_a_newer_one_is_sent(vendor: Vendor, load: Any) -> None:
+    load(TUESDAY)
+
+    with pytest.raises(AirflowSkipException, match=f"Superseded: the load of {TUESDAY} is sent"):
+        load(MONDAY)
+
+    assert vendor.files == {"31234": csv_of(TUESDAY)}
+
+
 def test_a_list_that_was_replaced_by_an_older_one_is_sent_again(
     vendor: Vendor, stores: JsonStores, load: Any
 ) -> None:
@@ -540,7 +549,7 @@ def test_a_list_that_was_replaced_by_one_that_is_not_confirmed_is_sent_again(
         load(TUESDAY)
 
     # Back to the list of yesterday.
-    assert load(MONDAY)["uploaded"] is True
+    assert load(MONDAY, supersede=True)["uploaded"] is True
     assert vendor.files == {"31234": csv_of(MONDAY)}
     confirm(stores, load(MONDAY), vendor)
     assert load(MONDAY)["uploaded"] is False
@@ -614,10 +623,10 @@ def test_a_task_that_is_killed_never_makes_an_older_confirmation_stand_for_it(
     load(TUESDAY)
     stores.effects.start(dies=(number, when))
     with pytest.raises(Killed):
-        load(MONDAY)
+        load(MONDAY, supersede=True)
     stores.effects.start()
 
-    load(MONDAY)
+    load(MONDAY, supersede=True)
 
     assert vendor.files == {"31234": csv_of(MONDAY)}
 

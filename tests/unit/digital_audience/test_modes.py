@@ -206,6 +206,7 @@ class World:
     def send(self, day: str, mode: str = "mirror", **changes: Any) -> dict[str, Any]:
         """Run the task to its end; where it waits, the vendor does its work meanwhile."""
         operator = self.operator(day, mode, **changes)
+        self.context["params"]["supersede"] = bool(changes.get("supersede"))
         try:
             found = operator.execute(self.context)
         except TaskDeferred as deferred:
@@ -433,6 +434,22 @@ def test_an_older_mirror_is_skipped_unless_told_and_the_newest_can_be_brought_ba
     # The same files as the first time, in the place of themselves.
     world.run(TUESDAY, "bcd")
     assert world.vendor.people == ["b", "c", "d"]
+
+
+@pytest.mark.parametrize("mode", ["mirror", "replace"])
+def test_an_older_list_comes_too_late_once_a_newer_one_is_sent(world: World, mode: str) -> None:
+    """It may be confirmed only later, as in a backfill that a scheduled load gets ahead of."""
+    world.write(TUESDAY, "bcd")
+    world.send(TUESDAY, mode)
+    world.write(MONDAY, "abc")
+
+    with pytest.raises(AirflowSkipException, match=f"Superseded: the load of {TUESDAY} is sent"):
+        world.send(MONDAY, mode)
+    assert len(world.bucket.written) == 1
+
+    world.write(WEDNESDAY, "cde")
+    world.send(WEDNESDAY, mode)
+    assert world.bucket.written[1:]
 
 
 def test_what_a_failed_mirror_has_done_is_made_good_by_the_next(world: World) -> None:
@@ -708,9 +725,12 @@ def test_a_killed_mirror_that_is_run_again_after_the_next_one_was_begun(world: W
     world.write("2026-11-20", "abd")
     world.send("2026-11-20")
 
-    world.confirm(world.send(THURSDAY))
+    # It comes too late, and the later one makes good what it has done.
+    with pytest.raises(AirflowSkipException, match="Superseded: the load of 2026-11-20 is sent"):
+        world.send(THURSDAY)
+    world.confirm(world.send("2026-11-20"))
 
-    assert world.vendor.people == ["c", "d", "e", "f"]
+    assert world.vendor.people == ["a", "b", "d"]
 
 
 # --- replace: the newest data is what is there --------------------------------------------------------------
@@ -745,7 +765,8 @@ def test_an_older_list_does_not_go_out_over_a_newer_one_that_is_on_its_way(world
     world.write(TUESDAY, "bc")
     world.send(TUESDAY, "replace", state=None)
 
-    assert world.send(MONDAY, "replace", state=None)["uploaded"] is False
+    with pytest.raises(AirflowSkipException, match=f"Superseded: the load of {TUESDAY} is sent"):
+        world.send(MONDAY, "replace", state=None)
     assert world.send(MONDAY, "replace", state=None, supersede=True)["uploaded"] is True
 
 

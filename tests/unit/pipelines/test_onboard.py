@@ -420,7 +420,11 @@ SEEN = {
 def context(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
     """The context of a scheduled run; a test may change it."""
     made = task_context(
-        stores=AssetStores(), run_id="scheduled__1", run_type="scheduled", activate_on_backfill=False
+        stores=AssetStores(),
+        run_id="scheduled__1",
+        run_type="scheduled",
+        activate_on_backfill=False,
+        supersede=False,
     )
     monkeypatch.setattr(onboard, "get_current_context", lambda: made)
     return made
@@ -470,14 +474,25 @@ def test_an_older_load_does_not_become_the_last_one(context: dict[str, Any]) -> 
 
 
 @pytest.mark.parametrize("mode", ["replace", "mirror"])
-def test_an_older_list_that_has_replaced_everything_is_the_last_load(
+def test_an_older_list_that_has_replaced_everything_on_purpose_is_the_last_load(
     context: dict[str, Any], mode: str
 ) -> None:
     record(context, mode=mode)
-    # Only a run with "supersede" gets here.
+    context["params"]["supersede"] = True
     older = record(context, mode=mode, load_date="2026-11-19")
 
     assert memory(context)["last_load"] == older
+
+
+@pytest.mark.parametrize("mode", ["replace", "mirror"])
+def test_an_older_list_that_is_only_confirmed_later_is_not_the_last_load(
+    context: dict[str, Any], mode: str
+) -> None:
+    """It was sent before the newer one: each day after it would else replace the newest again."""
+    newest = record(context, mode=mode)
+    record(context, mode=mode, load_date="2026-11-19")
+
+    assert memory(context)["last_load"] == newest
 
 
 def test_a_load_of_the_same_day_becomes_the_last_one(context: dict[str, Any]) -> None:
