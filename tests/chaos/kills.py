@@ -17,7 +17,7 @@ from scripts.local_stack import Sandbox
 from tests.chaos.flows import Flow
 from tests.chaos.processes import Diary, WrittenWorld, in_a_fork
 from tests.chaos.schedules import Stage, Verdict
-from tests.chaos.small_airflow import Failure, Run, World, one_s3_client
+from tests.small_airflow import Failure, Run, World, one_s3_client
 
 IMPORTED_LATE = (
     "audience_onboarding.crm.engine",

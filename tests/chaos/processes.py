@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.local_stack import wait_for
-from tests.chaos.small_airflow import JsonText, Run, World
+from tests.small_airflow import JsonText, Run, World
 
 PATIENCE = 60.0
 """Seconds of real time that a process may take."""

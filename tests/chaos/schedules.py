@@ -36,7 +36,8 @@ from tests.chaos.judging import (
     Judge,
     Violation,
 )
-from tests.chaos.small_airflow import (
+from tests.chaos.watching import Watch, forbidden
+from tests.small_airflow import (
     Failure,
     HangError,
     Run,
@@ -45,7 +46,6 @@ from tests.chaos.small_airflow import (
     no_earlier_runs,
     one_s3_client,
 )
-from tests.chaos.watching import Watch, forbidden
 
 LONGEST = 20 * 86_400.0
 """Seconds that a schedule may wait in all, on its virtual clock."""

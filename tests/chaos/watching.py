@@ -13,7 +13,7 @@ import structlog
 
 from tests.chaos.flows import PEOPLE, RAW
 from tests.chaos.judging import LEAK, Violation
-from tests.chaos.small_airflow import Run, World
+from tests.small_airflow import Run, World
 
 SIGNATURES = ("X-Amz-Signature=", "X-Amz-Credential=")
 """Parts of an address that lets anybody write who has it."""

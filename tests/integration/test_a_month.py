@@ -28,7 +28,7 @@ from audience_onboarding.pipelines import (
     build_onboarding_dag,
 )
 from scripts.local_stack import Sandbox
-from tests.chaos.small_airflow import Run, VirtualTime, World, no_earlier_runs, one_s3_client
+from tests.small_airflow import Run, VirtualTime, World, no_earlier_runs, one_s3_client
 
 pytestmark = pytest.mark.integration
 
