@@ -266,7 +266,7 @@ def test_an_audience_is_retired_only_when_approved_and_stays_so_until_it_is_open
         [f"Segment of {retired}"],
     )
     assert "unknown" not in (record["by"], record["approved_by"])
-    events = stack.airflow.api("assets/events?limit=1000&order_by=-id")["asset_events"]
+    events = stack.airflow.api(f"assets/events?source_dag_id={RETIRE}")["asset_events"]
     told = [
         item
         for item in events
