@@ -86,3 +86,17 @@ def s3_of(sandbox: Sandbox) -> Any:
         aws_secret_access_key=sandbox.info["aws_secret_access_key"],
         region_name=sandbox.info["region"],
     )
+
+
+def ended_backfills(stack: Stack, dag_id: str, count: int, *, timeout: float) -> list[dict[str, Any]]:
+    """The runs of all backfills of a DAG, once so many have ended.
+
+    :param timeout: in seconds.
+    """
+
+    def ended() -> list[dict[str, Any]] | None:
+        runs = [run for run in stack.airflow.runs(dag_id) if run["run_type"] == "backfill"]
+        done = [run for run in runs if run["state"] in {"success", "failed"}]
+        return done if len(done) == count else None
+
+    return wait_for(ended, f"The end of {count} runs of {dag_id}", timeout=timeout, interval=1)

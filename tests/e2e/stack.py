@@ -334,6 +334,8 @@ def _write_definitions(stack: Stack) -> None:
     stack.define("history_list", schedule=schedule("0 3 * * *", date(2026, 1, 1)), activation=target())
     for number, day in enumerate(BACKFILL_DAYS):
         stack.extract("history_list", day, rows=20 + number)
+    stack.define("again_list", schedule=schedule("0 3 * * *", date(2026, 1, 1)))
+    stack.extract("again_list", date(2026, 11, 20))
     stack.define("merged")
     for number, day in enumerate(MERGED_DAYS):
         stack.extract("merged", day, rows=20 + number)
