@@ -232,3 +232,14 @@ def test_parsing_does_not_load_the_rooms_that_only_tasks_need(parsed: dict[str, 
 def test_the_dags_are_as_thin_as_they_should_be() -> None:
     for path in DAGS.glob("*.py"):
         assert len(path.read_text(encoding="utf-8").splitlines()) < 20, path.name
+
+
+def test_what_a_person_looks_at_first_is_not_folded_away(bag: DagBag) -> None:
+    """The UI opens the fields that have no section, and folds all others."""
+    for dag in all_dags(bag):
+        params = {name: dag.params.get_param(name) for name in dag.params}
+        assert any("section" not in param.schema for param in params.values()), dag.dag_id
+        for name, param in params.items():
+            is_required = not param.has_value and "null" not in param.schema["type"]
+            assert not (is_required and "section" in param.schema), f"{dag.dag_id}.{name}"
+        assert any("section" in param.schema for param in params.values()) or len(params) < 4, dag.dag_id

@@ -115,7 +115,6 @@ def _form(definition: DigitalAudienceDefinition) -> dict[str, Param]:
             format="date",
             title="Load date",
             description_md="The day of the load, where a segment's name holds it. Empty: the partition key of the run.",
-            section="Segments",
         ),
         "days": Param(
             None,
@@ -124,7 +123,6 @@ def _form(definition: DigitalAudienceDefinition) -> dict[str, Param]:
             title="Days",
             description_md="How long a segment that is created now runs. Empty: the definition's. A segment "
             "that is there already is left as it is.",
-            section="Segments",
         ),
     }
     if any(target.approval_rule for target in targets):

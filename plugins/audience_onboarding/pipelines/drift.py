@@ -57,7 +57,6 @@ def build_drift_dag(definitions: Sequence[AudienceDefinition]) -> DAG:
                 enum=[None, *sorted(by_key)],
                 title="Audience",
                 description_md="Only this one. Empty: all.",
-                section="What to look at",
             ),
             "apply": Param(
                 False,
@@ -65,14 +64,13 @@ def build_drift_dag(definitions: Sequence[AudienceDefinition]) -> DAG:
                 title="Apply",
                 description_md="Set what differs at the vendor to what the definition says, as far as the API can: "
                 "name and description of an audience, end dates forward. Nothing is ever deleted or shortened.",
-                section="What to do",
             ),
             "fail_on_drift": Param(
                 False,
                 type="boolean",
                 title="Fail on drift",
                 description_md="Fail if something differs that was not mended.",
-                section="What to do",
+                section="Options",
             ),
         },
     ) as dag:

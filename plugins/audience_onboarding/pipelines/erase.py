@@ -304,7 +304,6 @@ def _form(audiences: Audiences) -> dict[str, Param]:
                 items={"type": "string", "pattern": "^[0-9a-fA-F]{64}$", "maxLength": 64},
                 maxItems=MAX_HASHES,
                 title=title,
-                section="Who: hashes only",
                 description_md=f"SHA-256 of {what}, 64 hexadecimal digits, one a line. **Never the value itself**: "
                 "what is typed here is stored by Airflow. `python -m audience_onboarding hash` makes the hashes on "
                 "your own machine.",
@@ -332,7 +331,6 @@ def _form(audiences: Audiences) -> dict[str, Param]:
             False,
             type="boolean",
             title="Dry run",
-            section="How",
             description_md=f"Only say what would be done. **{IN_THE_CRM}.**",
         ),
     }

@@ -75,7 +75,6 @@ def build_extension_dag(definitions: Sequence[DigitalAudienceDefinition]) -> DAG
                 enum=[None, *(item.key for item in kept_alive)],
                 title="Audience",
                 description_md="Only this one. Empty: all.",
-                section="What to look at",
             ),
             "within_days": Param(
                 None,
@@ -305,14 +304,12 @@ def build_extension_form_dag(definitions: Sequence[DigitalAudienceDefinition]) -
                 **choices_of(activated),
                 values_display={key: f"{item.name} ({key})" for key, item in sorted(activated.items())},
                 title="Audience",
-                section="Which segment",
             ),
             "segment": Param(
                 type="string",
                 **choices_of(targets),
                 title="Target",
                 description_md="The key of the target, as the definition has it.",
-                section="Which segment",
             ),
             "segment_id": Param(
                 None,
@@ -320,28 +317,26 @@ def build_extension_form_dag(definitions: Sequence[DigitalAudienceDefinition]) -
                 minimum=1,
                 title="Segment id",
                 description_md="Only where the target has several segments, as with a load date in their names.",
-                section="Which segment",
+                section="Options",
             ),
             "end_date": Param(
                 type="string",
                 format="date",
                 title="New end date",
                 description_md="The last day of the segment, in the time zone of the definition.",
-                section="Until when",
             ),
             "allow_shorten": Param(
                 False,
                 type="boolean",
                 title="Allow to shorten",
                 description_md="Also move the end date back.",
-                section="Until when",
+                section="Options",
             ),
             "dry_run": Param(
                 False,
                 type="boolean",
                 title="Dry run",
                 description_md="Only say what would be done.",
-                section="Options",
             ),
         },
     ) as dag:

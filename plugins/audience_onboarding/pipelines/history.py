@@ -232,18 +232,21 @@ def _form(by_key: dict[str, AudienceDefinition]) -> dict[str, Param]:
             title="Supersede",
             description_md="Overwrite what was sent for this range and mode, if the content differs; without it, that "
             "is an error.",
+            section="Exceptions",
         ),
         "ignore_guards": Param(
             False,
             type="boolean",
             title="Ignore guards",
             description_md="Send although a guard says no: for somebody who has looked into the sources.",
+            section="Exceptions",
         ),
         "activate_on_backfill": Param(
             False,
             type="boolean",
             title="Activate on a historical load",
             description_md="Let the load start the activation.",
+            section="Exceptions",
         ),
     }
 

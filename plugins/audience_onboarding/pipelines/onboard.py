@@ -314,6 +314,7 @@ def _form(definition: AudienceDefinition) -> dict[str, Param]:
             title="Ignore guards",
             description_md="Send although a guard says no: for somebody who has looked into the source. What was "
             "ignored is kept in the record of the load.",
+            section="Exceptions",
         ),
         "supersede": Param(
             False,
@@ -322,12 +323,14 @@ def _form(definition: AudienceDefinition) -> dict[str, Param]:
             description_md="Overwrite what was sent for this day and mode, if the content differs; without it, that "
             "is an error. Also lets *replace* and *mirror* go back to an older day than the last confirmed one, which "
             "is skipped otherwise.",
+            section="Exceptions",
         ),
         "activate_on_backfill": Param(
             False,
             type="boolean",
             title="Activate on a historical load",
             description_md="In a backfill, or with a range of days, let each load start the activation.",
+            section="Exceptions",
         ),
     }
     if getattr(definition, "match_rates", None) is not None:
@@ -337,5 +340,6 @@ def _form(definition: AudienceDefinition) -> dict[str, Param]:
             title="Ignore match rates",
             description_md="Let the load through although its match rates are outside the limits: for somebody who has "
             "looked into the source. It counts for the mean of later loads.",
+            section="Exceptions",
         )
     return form

@@ -339,6 +339,7 @@ def _form(by_key: Mapping[str, AudienceDefinition]) -> dict[str, Param]:
             maximum=720,
             title="Approve within hours",
             description_md="What nobody approves in this time is rejected.",
+            section="Approval",
         ),
         "dry_run": Param(
             False,

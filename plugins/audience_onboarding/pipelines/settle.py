@@ -165,6 +165,7 @@ def _form(audiences: dict[str, _Audience]) -> dict[str, Param]:
             title="Another name is right",
             description_md="Take the id although the vendor shows another name than the one that was sent: it was "
             "renamed since.",
+            section="Exceptions",
         ),
     }
 
