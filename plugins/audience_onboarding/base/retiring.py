@@ -10,11 +10,12 @@ What a platform can do is in its own module ``retiring``, looked up by name (:mo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from audience_onboarding.errors import ApprovalOutdatedError
+from audience_onboarding.errors import ApprovalOutdatedError, NotFoundError
+from audience_onboarding.orchestration.ids import Id
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,25 @@ class Seen:
         """Read what :meth:`to_dict` gave."""
         segments = tuple(SeenSegment(**item) for item in values["segments"])
         return cls(**{**values, "segments": segments})
+
+
+def looked_at(audience_id: Id | None, see: Callable[[Id], Seen], *, is_given: bool) -> Seen:
+    """What is there of an audience.
+
+    :param audience_id: ``None`` where there is none yet.
+    :param see: asks the vendor.
+    :param is_given: whether the definition gives the id.
+    :raises NotFoundError: the vendor does not know the id that the definition gives.
+    """
+    if audience_id is None:
+        return Seen(None, is_there=False)
+    try:
+        return see(audience_id)
+    except NotFoundError:
+        if is_given:
+            # A wrong one, for all that is known.
+            raise
+        return Seen(audience_id, is_there=False)
 
 
 def check_same(approved: Seen, now: Seen) -> None:

@@ -26,9 +26,9 @@ from audience_onboarding.crm.layout import Layout
 from audience_onboarding.crm.people import People
 from audience_onboarding.errors import ConflictError, TerminalError, TransientError
 from audience_onboarding.http import FileContent
-from audience_onboarding.orchestration.ensure import check_not_retired, remembered_id
+from audience_onboarding.orchestration.ensure import audience_id_of, check_not_retired
 from audience_onboarding.orchestration.ids import text_id
-from audience_onboarding.orchestration.memory import AUDIENCE_KEY, BEGUN_KEY, SNAPSHOTS_KEY, Memory
+from audience_onboarding.orchestration.memory import BEGUN_KEY, SNAPSHOTS_KEY, Memory
 from audience_onboarding.orchestration.snapshots import Kept
 
 log = logging.getLogger(__name__)
@@ -51,13 +51,12 @@ def known_id(definition: CommBoxDefinition, memory: Memory) -> str | None:
     :raises AudienceRetiredError: it was retired.
     """
     check_not_retired(memory)
-    if definition.id is not None:
-        return text_id(definition.id)
-    client = _client(definition)
-    known = remembered_id(memory, AUDIENCE_KEY, account=client.settings.account, read=text_id)
+    known = audience_id_of(
+        definition.id, memory, account=lambda: _client(definition).settings.account, read=text_id
+    )
     if known is not None:
         return known
-    found = client.find_audience(definition.name)
+    found = _client(definition).find_audience(definition.name)
     return None if found is None else found.id
 
 

@@ -5,12 +5,12 @@ Source: https://help.commbox.io/apidocs/get-audiences and the two other pages ab
 
 from __future__ import annotations
 
-from audience_onboarding.base.retiring import Seen, check_same
+from audience_onboarding.base.retiring import Seen, check_same, looked_at
+from audience_onboarding.commbox.client import CommBoxClient
 from audience_onboarding.commbox.definition import CommBoxDefinition
 from audience_onboarding.commbox.erasing import known_id
 from audience_onboarding.commbox.hooks import CommBoxHook
 from audience_onboarding.commbox.operators import LAST_SENT_KEY
-from audience_onboarding.errors import NotFoundError
 from audience_onboarding.orchestration.memory import Memory
 
 BY_HAND = "CommBox's API cannot delete an audience: delete it by hand in CommBox's console"
@@ -26,15 +26,15 @@ def look(definition: CommBoxDefinition, memory: Memory) -> Seen:
 
     :raises NotFoundError: the vendor does not know the id that the definition gives.
     """
-    audience_id = known_id(definition, memory)
-    if audience_id is None:
-        return Seen(None, is_there=False)
-    try:
-        audience = CommBoxHook(definition.connection).client.load_audience(audience_id)
-    except NotFoundError:
-        if definition.id is not None:
-            raise
-        return Seen(audience_id, is_there=False)
+    return looked_at(
+        known_id(definition, memory),
+        lambda audience_id: _seen(CommBoxHook(definition.connection).client, audience_id),
+        is_given=definition.id is not None,
+    )
+
+
+def _seen(client: CommBoxClient, audience_id: str) -> Seen:
+    audience = client.load_audience(audience_id)
     return Seen(
         audience.id,
         audience.name,

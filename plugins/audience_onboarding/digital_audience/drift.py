@@ -22,10 +22,9 @@ from audience_onboarding.digital_audience.operators import move_end_date
 from audience_onboarding.digital_audience.targets import TargetAtVendor, target_at_vendor
 from audience_onboarding.errors import ConfigurationError, NotFoundError
 from audience_onboarding.orchestration.drift import GONE, Difference, of_audience
-from audience_onboarding.orchestration.ensure import remembered_id
+from audience_onboarding.orchestration.ensure import audience_id_of, remembered_id
 from audience_onboarding.orchestration.ids import number_id
 from audience_onboarding.orchestration.memory import (
-    AUDIENCE_KEY,
     LAST_LOAD_KEY,
     Memory,
     refusal_key,
@@ -46,8 +45,8 @@ def differences(
     :param now: the moment of the run.
     """
     client = DigitalAudienceHook(definition.connection).client
-    audience_id = definition.id or remembered_id(
-        memory, AUDIENCE_KEY, account=client.settings.account, read=number_id
+    audience_id = audience_id_of(
+        definition.id, memory, account=lambda: client.settings.account, read=number_id
     )
     if audience_id is None:
         return []

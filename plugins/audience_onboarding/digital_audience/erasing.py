@@ -37,9 +37,9 @@ from audience_onboarding.digital_audience.readiness import Baseline
 from audience_onboarding.digital_audience.sensors import audience_failed
 from audience_onboarding.digital_audience.triggers import DigitalAudienceAudienceStateTrigger
 from audience_onboarding.errors import SecondFileError, TerminalError, UploadConflictError
-from audience_onboarding.orchestration.ensure import check_not_retired, remembered_id
+from audience_onboarding.orchestration.ensure import audience_id_of, check_not_retired
 from audience_onboarding.orchestration.ids import number_id
-from audience_onboarding.orchestration.memory import AUDIENCE_KEY, Memory
+from audience_onboarding.orchestration.memory import Memory
 
 log = logging.getLogger(__name__)
 
@@ -54,11 +54,13 @@ def known_id(definition: DigitalAudienceDefinition, memory: Memory) -> int | Non
 
     :raises AudienceRetiredError: it was retired.
     """
-    if definition.id is not None:
-        check_not_retired(memory)
-        return definition.id
-    account = DigitalAudienceHook(definition.connection).client.settings.account
-    return remembered_id(memory, AUDIENCE_KEY, account=account, read=number_id)
+    check_not_retired(memory)
+    return audience_id_of(
+        definition.id,
+        memory,
+        account=lambda: DigitalAudienceHook(definition.connection).client.settings.account,
+        read=number_id,
+    )
 
 
 def erasure_key(audience_id: int, moment: datetime, *, is_gzip: bool = False) -> str:

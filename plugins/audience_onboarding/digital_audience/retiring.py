@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 
-from audience_onboarding.base.retiring import Seen, SeenSegment, check_same
+from audience_onboarding.base.retiring import Seen, SeenSegment, check_same, looked_at
 from audience_onboarding.digital_audience.client import DigitalAudienceClient
 from audience_onboarding.digital_audience.definition import DigitalAudienceDefinition
 from audience_onboarding.digital_audience.erasing import known_id
@@ -42,17 +42,11 @@ def look(definition: DigitalAudienceDefinition, memory: Memory) -> Seen:
 
     :raises NotFoundError: the vendor does not know the id that the definition gives.
     """
-    audience_id = known_id(definition, memory)
-    if audience_id is None:
-        return Seen(None, is_there=False)
-    client = DigitalAudienceHook(definition.connection).client
-    try:
-        return _seen(client, audience_id)
-    except NotFoundError:
-        if definition.id is not None:
-            # A wrong one, for all that is known.
-            raise
-        return Seen(audience_id, is_there=False)
+    return looked_at(
+        known_id(definition, memory),
+        lambda audience_id: _seen(DigitalAudienceHook(definition.connection).client, audience_id),
+        is_given=definition.id is not None,
+    )
 
 
 def _seen(client: DigitalAudienceClient, audience_id: int) -> Seen:

@@ -9,9 +9,9 @@ from audience_onboarding.digital_audience.definition import ActivationTarget, Di
 from audience_onboarding.digital_audience.hooks import DigitalAudienceHook
 from audience_onboarding.digital_audience.targets import naming_of, target_at_vendor
 from audience_onboarding.errors import NothingToSettleError
-from audience_onboarding.orchestration.ensure import remembered_id
+from audience_onboarding.orchestration.ensure import audience_id_of
 from audience_onboarding.orchestration.ids import number_id
-from audience_onboarding.orchestration.memory import AUDIENCE_KEY, Memory, campaign_asset, segment_key
+from audience_onboarding.orchestration.memory import Memory, campaign_asset, segment_key
 from audience_onboarding.orchestration.settle import NEXT, Found, Settleable, what_of
 
 
@@ -59,8 +59,9 @@ class _Segments:
         return DigitalAudienceHook(self._definition.connection).client
 
     def _audience_id(self, memory: Memory) -> int | None:
-        account = self._client.settings.account
-        return self._definition.id or remembered_id(memory, AUDIENCE_KEY, account=account, read=number_id)
+        return audience_id_of(
+            self._definition.id, memory, account=lambda: self._client.settings.account, read=number_id
+        )
 
     def look(self, segment_id: int | str, memory: Memory) -> Found:
         """The segment, if it is one of this audience."""

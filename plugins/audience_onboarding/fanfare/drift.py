@@ -11,9 +11,9 @@ from audience_onboarding.fanfare.definition import FanfareDefinition
 from audience_onboarding.fanfare.hooks import FanfareHook
 from audience_onboarding.fanfare.models import AudienceChanges
 from audience_onboarding.orchestration.drift import GONE, Difference, of_audience
-from audience_onboarding.orchestration.ensure import remembered_id
+from audience_onboarding.orchestration.ensure import audience_id_of
 from audience_onboarding.orchestration.ids import text_id
-from audience_onboarding.orchestration.memory import AUDIENCE_KEY, Memory
+from audience_onboarding.orchestration.memory import Memory
 
 
 def differences(
@@ -24,9 +24,7 @@ def differences(
 ) -> list[Difference]:
     """Compare name and description; reads only. An audience without an id yet differs in nothing."""
     client = FanfareHook(definition.connection).client
-    audience_id = definition.id or remembered_id(
-        memory, AUDIENCE_KEY, account=client.settings.account, read=text_id
-    )
+    audience_id = audience_id_of(definition.id, memory, account=lambda: client.settings.account, read=text_id)
     if audience_id is None:
         return []
     try:

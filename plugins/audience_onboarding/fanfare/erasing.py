@@ -12,9 +12,9 @@ from audience_onboarding.fanfare.client import FanfareClient
 from audience_onboarding.fanfare.definition import FanfareDefinition
 from audience_onboarding.fanfare.hooks import FanfareHook
 from audience_onboarding.fanfare.models import AudienceType
-from audience_onboarding.orchestration.ensure import check_not_retired, remembered_id
+from audience_onboarding.orchestration.ensure import audience_id_of, check_not_retired
 from audience_onboarding.orchestration.ids import text_id
-from audience_onboarding.orchestration.memory import AUDIENCE_KEY, Memory
+from audience_onboarding.orchestration.memory import Memory
 
 
 def _client(definition: FanfareDefinition) -> FanfareClient:
@@ -27,13 +27,12 @@ def known_id(definition: FanfareDefinition, memory: Memory) -> str | None:
     :raises AudienceRetiredError: it was retired.
     """
     check_not_retired(memory)
-    if definition.id is not None:
-        return text_id(definition.id)
-    client = _client(definition)
-    known = remembered_id(memory, AUDIENCE_KEY, account=client.settings.account, read=text_id)
+    known = audience_id_of(
+        definition.id, memory, account=lambda: _client(definition).settings.account, read=text_id
+    )
     if known is not None:
         return known
-    found = client.find_audience(definition.name, AudienceType.STATIC_LIST)
+    found = _client(definition).find_audience(definition.name, AudienceType.STATIC_LIST)
     return None if found is None else found.id
 
 

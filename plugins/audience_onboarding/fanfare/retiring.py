@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 
-from audience_onboarding.base.retiring import Seen, check_same
+from audience_onboarding.base.retiring import Seen, check_same, looked_at
 from audience_onboarding.errors import NotFoundError
 from audience_onboarding.fanfare.client import FanfareClient
 from audience_onboarding.fanfare.definition import FanfareDefinition
@@ -31,16 +31,11 @@ def look(definition: FanfareDefinition, memory: Memory) -> Seen:
 
     :raises NotFoundError: the vendor does not know the id that the definition gives.
     """
-    audience_id = known_id(definition, memory)
-    if audience_id is None:
-        return Seen(None, is_there=False)
-    client = FanfareHook(definition.connection).client
-    try:
-        return _seen(client, audience_id)
-    except NotFoundError:
-        if definition.id is not None:
-            raise
-        return Seen(audience_id, is_there=False)
+    return looked_at(
+        known_id(definition, memory),
+        lambda audience_id: _seen(FanfareHook(definition.connection).client, audience_id),
+        is_given=definition.id is not None,
+    )
 
 
 def _seen(client: FanfareClient, audience_id: str) -> Seen:

@@ -114,6 +114,23 @@ def remembered_id(memory: Memory, key: str, *, account: str, read: Callable[[Any
     return remote_id
 
 
+def audience_id_of(
+    given: Any, memory: Memory, *, account: Callable[[], str], read: Callable[[Any], Id]
+) -> Id | None:
+    """The id of an audience: the one that its definition gives, or else the remembered one; ``None`` if there is none
+    yet.
+
+    :param given: by the definition.
+    :param memory: of the audience.
+    :param account: the account that is asked now; called only where the definition gives no id.
+    :raises ConfigurationError: see :func:`remembered_id`.
+    :raises AudienceRetiredError: what is remembered was retired. A given id is not looked at.
+    """
+    if given is not None:
+        return read(given)
+    return remembered_id(memory, AUDIENCE_KEY, account=account(), read=read)
+
+
 def open_intent(record: Any) -> Mapping[str, str] | None:
     """The intent in what is remembered under a key, ``None`` unless it is all that is known."""
     intent = record.get("intent") if isinstance(record, dict) and "id" not in record else None

@@ -8,6 +8,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from airflow.sdk import Param
+
 from audience_onboarding.base.comparing import StateFolder
 from audience_onboarding.definitions import AudienceDefinition
 from audience_onboarding.errors import AudienceRetiredError
@@ -65,6 +67,17 @@ def pool_of(definitions: Iterable[AudienceDefinition]) -> str:
     task has one pool."""
     connections = {definition.connection for definition in definitions}
     return connection_pool(connections.pop()) if len(connections) == 1 else AIRFLOWS_POOL
+
+
+def one_or_all(keys: Iterable[str]) -> Param:
+    """The field of a form for one of these audiences, or all of them."""
+    return Param(
+        None,
+        type=["null", "string"],
+        enum=[None, *keys],
+        title="Audience",
+        description_md="Only this one. Empty: all.",
+    )
 
 
 def choices_of(keys: Iterable[str]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from audience_onboarding.pipelines.common import (
     asset_of,
     default_args,
     is_retired,
+    one_or_all,
     pool_of,
     table,
 )
@@ -51,13 +52,7 @@ def build_drift_dag(definitions: Sequence[AudienceDefinition]) -> DAG:
         # Several may run at once: what they read is theirs, and what they mend they would mend alike.
         catchup=False,
         params={
-            "audience": Param(
-                None,
-                type=["null", "string"],
-                enum=[None, *sorted(by_key)],
-                title="Audience",
-                description_md="Only this one. Empty: all.",
-            ),
+            "audience": one_or_all(sorted(by_key)),
             "apply": Param(
                 False,
                 type="boolean",

@@ -21,7 +21,14 @@ from audience_onboarding.errors import AudienceOnboardingError, AudienceRetiredE
 from audience_onboarding.orchestration.failures import OnboardingRetryPolicy, terminal_errors_fail
 from audience_onboarding.orchestration.forgetting import ERASE_DAG_ID, HASH_FIELDS, REMOVED, UNKNOWN
 from audience_onboarding.orchestration.memory import memory_of
-from audience_onboarding.pipelines.common import PACKAGE_TAG, asset_of, default_args, pool_of, state_of
+from audience_onboarding.pipelines.common import (
+    PACKAGE_TAG,
+    asset_of,
+    choices_of,
+    default_args,
+    pool_of,
+    state_of,
+)
 from audience_onboarding.platforms import part_of
 
 log = logging.getLogger(__name__)
@@ -294,7 +301,6 @@ def _why_not(definition: AudienceDefinition, context: Any) -> str:
 
 def _form(audiences: Audiences) -> dict[str, Param]:
     keys = sorted(audiences.by_key)
-    items: dict[str, Any] = {"type": "string", "enum": keys} if keys else {"type": "string", "maxLength": 0}
     return {
         **{
             name: Param(
@@ -313,7 +319,7 @@ def _form(audiences: Audiences) -> dict[str, Param]:
         "audiences": Param(
             [],
             type="array",
-            items=items,
+            items={"type": "string", **choices_of(keys)},
             examples=keys,
             values_display={key: f"{audiences.by_key[key].name} ({key})" for key in keys},
             title="Audiences",

@@ -20,11 +20,11 @@ from audience_onboarding.digital_audience.operators import (
 )
 from audience_onboarding.digital_audience.targets import TargetAtVendor, target_at_vendor
 from audience_onboarding.errors import ConfigurationError, TerminalError, UpkeepIncompleteError
-from audience_onboarding.orchestration.ensure import remembered_id
+from audience_onboarding.orchestration.ensure import audience_id_of
 from audience_onboarding.orchestration.failures import failure_of, terminal_errors_fail
 from audience_onboarding.orchestration.ids import number_id
 from audience_onboarding.orchestration.load_date import parse_load_date
-from audience_onboarding.orchestration.memory import AUDIENCE_KEY, memory_of
+from audience_onboarding.orchestration.memory import memory_of
 from audience_onboarding.pipelines.common import (
     EXTENSION_DAG_ID,
     EXTENSION_FORM_DAG_ID,
@@ -33,6 +33,7 @@ from audience_onboarding.pipelines.common import (
     choices_of,
     default_args,
     is_retired,
+    one_or_all,
     pool_of,
     table,
 )
@@ -69,13 +70,7 @@ def build_extension_dag(definitions: Sequence[DigitalAudienceDefinition]) -> DAG
         catchup=False,
         max_active_runs=1,
         params={
-            "audience": Param(
-                None,
-                type=["null", "string"],
-                enum=[None, *(item.key for item in kept_alive)],
-                title="Audience",
-                description_md="Only this one. Empty: all.",
-            ),
+            "audience": one_or_all(item.key for item in kept_alive),
             "within_days": Param(
                 None,
                 type=["null", "integer"],
@@ -187,9 +182,12 @@ def _came_of(item: dict[str, Any], moved: dict[str, Any] | None) -> dict[str, An
 
 
 def _audience_id_of(definition: DigitalAudienceDefinition, context: Any) -> int | None:
-    account = DigitalAudienceHook(definition.connection).client.settings.account
-    memory = memory_of(context, asset_of(definition))
-    return definition.id or remembered_id(memory, AUDIENCE_KEY, account=account, read=number_id)
+    return audience_id_of(
+        definition.id,
+        memory_of(context, asset_of(definition)),
+        account=lambda: DigitalAudienceHook(definition.connection).client.settings.account,
+        read=number_id,
+    )
 
 
 def _looked_at(
@@ -265,14 +263,6 @@ def judge(
     if end >= new_end:
         return LEFT_ALONE, None, "it ends later than it would then"
     return EXTEND, new_end, f"it ends within {rule.within_days} days"
-
-
-def to_extend(
-    segments: Iterable[Segment], rule: ExtendEndDates, *, now: datetime, until: datetime | None = None
-) -> list[tuple[Segment, datetime]]:
-    """The segments that end within the window, with their new end; see :func:`judge`."""
-    judged = [(segment, judge(segment, rule, now=now, until=until)[1]) for segment in segments]
-    return [(segment, new_end) for segment, new_end in judged if new_end is not None]
 
 
 def build_extension_form_dag(definitions: Sequence[DigitalAudienceDefinition]) -> DAG:

@@ -29,7 +29,14 @@ from audience_onboarding.orchestration.memory import (
 from audience_onboarding.orchestration.settle import SETTLE_DAG_ID
 from audience_onboarding.orchestration.snapshots import SnapshotBook
 from audience_onboarding.orchestration.watch import rates_key
-from audience_onboarding.pipelines.common import PACKAGE_TAG, asset_of, default_args, pool_of, state_of
+from audience_onboarding.pipelines.common import (
+    PACKAGE_TAG,
+    asset_of,
+    choices_of,
+    default_args,
+    pool_of,
+    state_of,
+)
 from audience_onboarding.platforms import part_of
 
 log = logging.getLogger(__name__)
@@ -310,12 +317,10 @@ def reopened(definition: AudienceDefinition, context: Any, *, is_dry_run: bool) 
 
 
 def _form(by_key: Mapping[str, AudienceDefinition]) -> dict[str, Param]:
-    # JSON Schema has no list of choices without a choice.
-    choices: dict[str, Any] = {"enum": sorted(by_key)} if by_key else {"maxLength": 0}
     return {
         "audience": Param(
             type="string",
-            **choices,
+            **choices_of(by_key),
             values_display={
                 key: f"{item.name} ({key}, {item.platform})" for key, item in sorted(by_key.items())
             },

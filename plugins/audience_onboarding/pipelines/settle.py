@@ -15,7 +15,12 @@ from audience_onboarding.orchestration.failures import terminal_errors_fail
 from audience_onboarding.orchestration.memory import memory_of
 from audience_onboarding.orchestration.pools import CREATE_POOL
 from audience_onboarding.orchestration.settle import OUTCOMES, SETTLE_DAG_ID, Settleable, settle
-from audience_onboarding.pipelines.common import PACKAGE_TAG, asset_of, default_args
+from audience_onboarding.pipelines.common import (
+    PACKAGE_TAG,
+    asset_of,
+    choices_of,
+    default_args,
+)
 from audience_onboarding.platforms import part_of
 
 log = logging.getLogger(__name__)
@@ -124,12 +129,10 @@ def _chosen(audience: _Audience, what: str) -> Settleable:
 def _form(audiences: dict[str, _Audience]) -> dict[str, Param]:
     kinds = {"campaign", "audience"}
     targets = sorted({what for audience in audiences.values() for what in audience.things} - kinds)
-    # JSON Schema has no list of choices without a choice.
-    choices: dict[str, Any] = {"enum": sorted(audiences)} if audiences else {"maxLength": 0}
     return {
         "audience": Param(
             type="string",
-            **choices,
+            **choices_of(audiences),
             values_display={
                 key: f"{audience.definition.name} ({key}, {audience.definition.platform})"
                 for key, audience in sorted(audiences.items())

@@ -17,7 +17,7 @@ from audience_onboarding.digital_audience.settings import DigitalAudienceSetting
 from audience_onboarding.errors import NotFoundError
 from audience_onboarding.orchestration.failures import OnboardingRetryPolicy
 from audience_onboarding.pipelines import build_extension_dag, build_extension_form_dag, extend
-from audience_onboarding.pipelines.extend import judge, to_extend
+from audience_onboarding.pipelines.extend import judge
 from tests.fakes import AssetStores, task_context
 from tests.unit.pipelines.conftest import GOOD, REMOVE, definition, function_of
 
@@ -50,7 +50,8 @@ def test_what_is_extended(ends: datetime | None, rule: dict[str, int], is_extend
     segment = Segment(segment_id=5, end_date=ends)
     days = rule.get("days", 30)
 
-    found = to_extend([segment], ExtendEndDates(**{"within_days": 7, "days": 30, **rule}), now=NOW)
+    _, new_end, _ = judge(segment, ExtendEndDates(**{"within_days": 7, "days": 30, **rule}), now=NOW)
+    found = [(segment, new_end)] if new_end is not None else []
 
     assert found == ([(segment, NOW + days * DAY)] if is_extended else [])
 
