@@ -11,7 +11,7 @@ import os
 import shutil
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
@@ -376,6 +376,30 @@ def _write_definitions(stack: Stack) -> None:
         stack.extract(key, date(2026, 11, 20))
     stack.extract("missing_column", date(2026, 11, 20), header="E-mail,Telephone")
     _break(stack)
+
+
+@contextmanager
+def own_vendor(
+    stack: Stack, folder: Path, conn_ids: Mapping[str, str], **options: str | float
+) -> Iterator[Sandbox]:
+    """A sandbox for one file of tests, so that what is counted there is only what happens there.
+
+    :param folder: for its output.
+    :param conn_ids: ids of the connections to it in Airflow, by what follows ``AIRFLOW_CONN_`` in their usual names.
+    :param options: of the sandbox.
+    """
+    sandbox = Sandbox(folder, processing_delay=0.5, scan_interval=0.2, **options)
+    sandbox.start()
+    try:
+        for name, value in sandbox.connections().items():
+            conn_id = conn_ids.get(name.removeprefix("AIRFLOW_CONN_"))
+            if conn_id:
+                connection = json.loads(value)
+                connection["extra"] = json.dumps(connection.get("extra", {}))
+                stack.airflow.api("connections", method="POST", json={"connection_id": conn_id, **connection})
+        yield sandbox
+    finally:
+        sandbox.stop()
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
@@ -13,11 +12,12 @@ import requests
 
 from scripts.local_stack import Sandbox, wait_for
 from tests.e2e.runs import LOAD_DATE, finish
-from tests.e2e.stack import Stack, vendor_user
+from tests.e2e.stack import Stack, own_vendor, vendor_user
 
 pytestmark = [pytest.mark.e2e, pytest.mark.more, pytest.mark.timeout(900)]
 
 CONNECTION, STORAGE = "digital_audience_activation", "activation_s3"
+CONNECTIONS = {"DIGITAL_AUDIENCE_DEFAULT": CONNECTION, "AUDIENCE_S3": STORAGE}
 APPROVED, KEPT = "approval_list", "kept_list"
 EXTEND, BY_HAND, DRIFT = "extend_segment_end_dates", "extend_segment", "check_drift"
 
@@ -37,60 +37,48 @@ def target(key: str, platform: str, **more: Any) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def vendor(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """A vendor of its own, and two audiences there."""
-    sandbox = Sandbox(
-        tmp_path_factory.mktemp("vendor"),
-        processing_delay=0.5,
-        scan_interval=0.2,
-        activation_delay=0.5,
-        bucket="activation",
-    )
-    sandbox.start()
-    for name, value in sandbox.connections().items():
-        kind = name.removeprefix("AIRFLOW_CONN_")
-        conn_id = {"DIGITAL_AUDIENCE_DEFAULT": CONNECTION, "AUDIENCE_S3": STORAGE}.get(kind)
-        if conn_id:
-            connection = json.loads(value)
-            connection["extra"] = json.dumps(connection.get("extra", {}))
-            stack.airflow.api("connections", method="POST", json={"connection_id": conn_id, **connection})
-    activations: dict[str, dict[str, Any]] = {
-        APPROVED: {
-            "targets": [
-                target("dv360", "DV360", approval=True),
-                target("xandr", "Xandr", approval={"within_hours": 1, "on_timeout": "fail"}),
-            ]
-        },
-        KEPT: {
-            "targets": [
-                target("soon", "DV360", days=3),
-                target("later", "Xandr", days=20),
-                target("past", "DV360", segment_name="Past", until=date(2026, 1, 1)),
-            ],
-            "extend": {"within_days": 7, "days": 30},
-        },
-    }
-    for key, activation in activations.items():
-        stack.define(
-            key,
-            connection=CONNECTION,
-            campaign={"name": f"Campaign of {key}"},
-            upload={"aws_connection": STORAGE},
-            description="As defined",
-            activation=activation,
-        )
-        stack.extract(key, date(2026, 11, 20))
-    # Airflow reads a file again every two minutes here.
-    wanted = [f"{kind}_{key}" for key in activations for kind in ("onboard", "activate")]
-    stack.airflow.wait_for_dags(*wanted, EXTEND, BY_HAND, DRIFT, timeout=240)
-    for key in activations:
-        stack.airflow.unpause(f"activate_{key}")
-    # With this its scheduled run starts, which must not do what the test is about.
-    stack.airflow.unpause(EXTEND)
-    wait_for(lambda: ended(stack, EXTEND), "The scheduled upkeep", timeout=240, interval=1)
-    # The forms have their own file, and know new definitions when that has been read again.
-    for dag_id in (EXTEND, BY_HAND, DRIFT):
-        wait_for(lambda dag_id=dag_id: KEPT in choices(stack, dag_id), f"The form of {dag_id}", timeout=240)
-    yield sandbox
-    sandbox.stop()
+    folder = tmp_path_factory.mktemp("vendor")
+    with own_vendor(stack, folder, CONNECTIONS, activation_delay=0.5, bucket="activation") as sandbox:
+        activations: dict[str, dict[str, Any]] = {
+            APPROVED: {
+                "targets": [
+                    target("dv360", "DV360", approval=True),
+                    target("xandr", "Xandr", approval={"within_hours": 1, "on_timeout": "fail"}),
+                ]
+            },
+            KEPT: {
+                "targets": [
+                    target("soon", "DV360", days=3),
+                    target("later", "Xandr", days=20),
+                    target("past", "DV360", segment_name="Past", until=date(2026, 1, 1)),
+                ],
+                "extend": {"within_days": 7, "days": 30},
+            },
+        }
+        for key, activation in activations.items():
+            stack.define(
+                key,
+                connection=CONNECTION,
+                campaign={"name": f"Campaign of {key}"},
+                upload={"aws_connection": STORAGE},
+                description="As defined",
+                activation=activation,
+            )
+            stack.extract(key, date(2026, 11, 20))
+        # Airflow reads a file again every two minutes here.
+        wanted = [f"{kind}_{key}" for key in activations for kind in ("onboard", "activate")]
+        stack.airflow.wait_for_dags(*wanted, EXTEND, BY_HAND, DRIFT, timeout=240)
+        for key in activations:
+            stack.airflow.unpause(f"activate_{key}")
+        # With this its scheduled run starts, which must not do what the test is about.
+        stack.airflow.unpause(EXTEND)
+        wait_for(lambda: ended(stack, EXTEND), "The scheduled upkeep", timeout=240, interval=1)
+        # The forms have their own file, and know new definitions when that has been read again.
+        for dag_id in (EXTEND, BY_HAND, DRIFT):
+            wait_for(
+                lambda dag_id=dag_id: KEPT in choices(stack, dag_id), f"The form of {dag_id}", timeout=240
+            )
+        yield sandbox
 
 
 def ended(stack: Stack, dag_id: str) -> bool:

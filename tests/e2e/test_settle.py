@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from datetime import date
 from typing import Any
@@ -11,12 +10,13 @@ import pytest
 import requests
 
 from scripts.local_stack import Sandbox, wait_for
-from tests.e2e.conftest import Stack
+from tests.e2e.stack import Stack, own_vendor
 
 # Minutes, on a busy machine: each Airflow task takes seconds.
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 CONNECTION, STORAGE = "digital_audience_settle", "settle_s3"
+CONNECTIONS = {"DIGITAL_AUDIENCE_DEFAULT": CONNECTION, "AUDIENCE_S3": STORAGE}
 CREATE = "/campaign/createcampaign"
 DAG = "settle_create"
 KEYS = ("lost_answer", "lost_request")
@@ -25,36 +25,21 @@ KEYS = ("lost_answer", "lost_request")
 @pytest.fixture(scope="module")
 def vendor(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """A vendor of its own, so that what is counted here is only what happens here."""
-    sandbox = Sandbox(
-        tmp_path_factory.mktemp("vendor"),
-        processing_delay=0.5,
-        scan_interval=0.2,
-        bucket="settle",
-    )
-    sandbox.start()
-    for name, value in sandbox.connections().items():
-        kind = name.removeprefix("AIRFLOW_CONN_")
-        conn_id = {"DIGITAL_AUDIENCE_DEFAULT": CONNECTION, "AUDIENCE_S3": STORAGE}.get(kind)
-        if conn_id:
-            connection = json.loads(value)
-            connection["extra"] = json.dumps(connection.get("extra", {}))
-            body = {"connection_id": conn_id, **connection}
-            stack.airflow.api("connections", method="POST", json=body)
-    for key in KEYS:
-        stack.define(
-            key,
-            connection=CONNECTION,
-            campaign={"name": f"Campaign of {key}"},
-            upload={"aws_connection": STORAGE},
-        )
-        stack.extract(key, date(2026, 11, 20))
-    stack.airflow.wait_for_dags(DAG, *(f"onboard_{key}" for key in KEYS))
-    for dag_id in (DAG, *(f"onboard_{key}" for key in KEYS)):
-        stack.airflow.unpause(dag_id)
-    # The form has its own file, and knows new definitions when that has been read again.
-    wait_for(lambda: set(KEYS) <= set(form(stack)["audience"]["schema"]["enum"]), "The form", timeout=120)
-    yield sandbox
-    sandbox.stop()
+    with own_vendor(stack, tmp_path_factory.mktemp("vendor"), CONNECTIONS, bucket="settle") as sandbox:
+        for key in KEYS:
+            stack.define(
+                key,
+                connection=CONNECTION,
+                campaign={"name": f"Campaign of {key}"},
+                upload={"aws_connection": STORAGE},
+            )
+            stack.extract(key, date(2026, 11, 20))
+        stack.airflow.wait_for_dags(DAG, *(f"onboard_{key}" for key in KEYS))
+        for dag_id in (DAG, *(f"onboard_{key}" for key in KEYS)):
+            stack.airflow.unpause(dag_id)
+        # The form has its own file, and knows new definitions when that has been read again.
+        wait_for(lambda: set(KEYS) <= set(form(stack)["audience"]["schema"]["enum"]), "The form", timeout=120)
+        yield sandbox
 
 
 def form(stack: Stack) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import sqlite3
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta, timezone
@@ -13,7 +12,7 @@ import pytest
 import requests
 
 from scripts.local_stack import Sandbox, wait_for
-from tests.e2e.stack import Stack, vendor_user
+from tests.e2e.stack import Stack, own_vendor, vendor_user
 
 pytestmark = [pytest.mark.e2e, pytest.mark.more, pytest.mark.timeout(900)]
 
@@ -40,49 +39,41 @@ HASHES = [phone_hash(PHONE), hashlib.sha256(b"person10000003@takingplain.example
 @pytest.fixture(scope="module")
 def vendor(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """Vendors of its own, with five audiences that are loaded."""
-    sandbox = Sandbox(
-        tmp_path_factory.mktemp("vendor"), processing_delay=0.5, scan_interval=0.2, bucket="taking"
-    )
-    sandbox.start()
-    for name, value in sandbox.connections().items():
-        conn_id = CONNECTIONS.get(name.removeprefix("AIRFLOW_CONN_"))
-        if conn_id:
-            connection = json.loads(value)
-            connection["extra"] = json.dumps(connection.get("extra", {}))
-            stack.airflow.api("connections", method="POST", json={"connection_id": conn_id, **connection})
-    common: dict[str, Any] = {
-        "connection": "digital_audience_taking",
-        "campaign": {"name": "Campaign to stay"},
-        "upload": {"aws_connection": "taking_s3"},
-    }
-    state = {"path": str(stack.include.parent / "taking_state")}
-    stack.define("takingplain", **common)
-    stack.define("takingkept", **{**common, "state": state, "upload": {**common["upload"], "mode": "mirror"}})
-    stack.define(
-        "takingalerts",
-        platform="commbox",
-        connection="commbox_taking",
-        allow_raw=True,
-        state=state,
-        source={"path": "crm/takingalerts/{load_date}.csv", "columns": {"phone": "Mobile"}},
-    )
-    stack.define(RETIRED, **common)
-    stack.define(STAYS, **common)
-    keys = (*ERASED, RETIRED, STAYS)
-    for key in keys:
-        stack.extract(key, date.fromisoformat(DAY))
-    # A file is read again every two minutes, and later on a busy machine.
-    stack.airflow.wait_for_dags(ERASE, RETIRE, *(f"onboard_{key}" for key in keys), timeout=400)
-    for dag_id in (ERASE, RETIRE, *(f"onboard_{key}" for key in keys)):
-        stack.airflow.unpause(dag_id)
-    # The forms have their own files, and know new definitions when these have been read again.
-    wait_for(lambda: set(keys) <= _choices(stack), "The forms", timeout=400)
-    runs = {key: stack.airflow.trigger(f"onboard_{key}", {"load_date": DAY}) for key in keys}
-    for key, run_id in runs.items():
-        state_of_run = stack.airflow.wait_for_run(f"onboard_{key}", run_id)
-        assert state_of_run == "success", stack.airflow.task_states(f"onboard_{key}", run_id)
-    yield sandbox
-    sandbox.stop()
+    with own_vendor(stack, tmp_path_factory.mktemp("vendor"), CONNECTIONS, bucket="taking") as sandbox:
+        common: dict[str, Any] = {
+            "connection": "digital_audience_taking",
+            "campaign": {"name": "Campaign to stay"},
+            "upload": {"aws_connection": "taking_s3"},
+        }
+        state = {"path": str(stack.include.parent / "taking_state")}
+        stack.define("takingplain", **common)
+        stack.define(
+            "takingkept", **{**common, "state": state, "upload": {**common["upload"], "mode": "mirror"}}
+        )
+        stack.define(
+            "takingalerts",
+            platform="commbox",
+            connection="commbox_taking",
+            allow_raw=True,
+            state=state,
+            source={"path": "crm/takingalerts/{load_date}.csv", "columns": {"phone": "Mobile"}},
+        )
+        stack.define(RETIRED, **common)
+        stack.define(STAYS, **common)
+        keys = (*ERASED, RETIRED, STAYS)
+        for key in keys:
+            stack.extract(key, date.fromisoformat(DAY))
+        # A file is read again every two minutes, and later on a busy machine.
+        stack.airflow.wait_for_dags(ERASE, RETIRE, *(f"onboard_{key}" for key in keys), timeout=400)
+        for dag_id in (ERASE, RETIRE, *(f"onboard_{key}" for key in keys)):
+            stack.airflow.unpause(dag_id)
+        # The forms have their own files, and know new definitions when these have been read again.
+        wait_for(lambda: set(keys) <= _choices(stack), "The forms", timeout=400)
+        runs = {key: stack.airflow.trigger(f"onboard_{key}", {"load_date": DAY}) for key in keys}
+        for key, run_id in runs.items():
+            state_of_run = stack.airflow.wait_for_run(f"onboard_{key}", run_id)
+            assert state_of_run == "success", stack.airflow.task_states(f"onboard_{key}", run_id)
+        yield sandbox
 
 
 def _choices(stack: Stack) -> set[str]:
