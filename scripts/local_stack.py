@@ -211,104 +211,22 @@ class Sandbox:
         }
 
 
-class Airflow:
-    """A standalone Airflow: scheduler, DAG processor, triggerer and API server, on SQLite.
+class AirflowApi:
+    """The REST API of an Airflow.
 
-    :param home: its ``AIRFLOW_HOME``, made anew.
-    :param definitions: the folder of the audience definitions, default the repository's.
-    :param env: additional environment variables, among them the connections.
+    :param url: of its API server.
+    :param token: of a user.
     """
 
-    def __init__(self, home: Path, *, definitions: Path | None = None, env: Mapping[str, str]) -> None:
-        self.home = home
-        self.port, self._worker_log_port, self._trigger_log_port = free_ports(3)
-        self.url = f"http://{LOOPBACK}:{self.port}"
-        self._process: Process | None = None
+    def __init__(self, url: str, token: str | None = None) -> None:
+        self.url = url
         self._session = requests.Session()
-        self.env = {
-            **{name: value for name, value in os.environ.items() if not _is_foreign(name)},
-            **self._settings(),
-            **env,
-        }
-        if definitions is not None:
-            self.env["AUDIENCE_ONBOARDING_DEFINITIONS"] = str(definitions)
+        if token is not None:
+            self.use(token)
 
-    def _settings(self) -> dict[str, str]:
-        return {
-            "AIRFLOW_HOME": str(self.home),
-            "AIRFLOW__CORE__DAGS_FOLDER": str(PROJECT / "dags"),
-            "AIRFLOW__CORE__PLUGINS_FOLDER": str(PROJECT / "plugins"),
-            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
-            "AIRFLOW__CORE__PARALLELISM": "4",
-            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
-            "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
-            # One user without a password: the server is reachable from this machine only.
-            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
-            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
-            "AIRFLOW__CORE__FERNET_KEY": urlsafe_b64encode(secrets.token_bytes(32)).decode(),
-            "AIRFLOW__CORE__SENSITIVE_VAR_CONN_NAMES": "cookie,session,session_id,email,phone",
-            "AIRFLOW__API__HOST": LOOPBACK,
-            "AIRFLOW__API__PORT": str(self.port),
-            "AIRFLOW__API__BASE_URL": self.url,
-            "AIRFLOW__API__SECRET_KEY": secrets.token_urlsafe(48),
-            "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_urlsafe(64),
-            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(self._worker_log_port),
-            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(self._trigger_log_port),
-            # The default is 300 s until a new file is seen.
-            "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
-            "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
-            "PYTHONUNBUFFERED": "1",
-            "PYTHONWARNINGS": "ignore",
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
-        }
-
-    def start(self, *, timeout: float = 180.0) -> None:
-        """Start it and wait until all four components are healthy."""
-        self.home.mkdir(parents=True, exist_ok=True)
-        command = [str(Path(sys.executable).parent / "airflow"), "standalone"]
-        self._process = Process(command, log=self.home / "standalone.log", env=self.env)
-        wait_for(self._is_healthy, "The start of Airflow", timeout=timeout)
-        response = requests.get(f"{self.url}/auth/token", timeout=30)
-        response.raise_for_status()
-        self._session.headers["Authorization"] = f"Bearer {response.json()['access_token']}"
-
-    def _is_healthy(self) -> bool:
-        if self._process is not None:
-            self._process.check()
-        try:
-            health = requests.get(f"{self.url}/api/v2/monitor/health", timeout=5).json()
-        except (requests.RequestException, ValueError):
-            return False
-        parts = ("metadatabase", "scheduler", "triggerer", "dag_processor")
-        return all((health.get(part) or {}).get("status") == "healthy" for part in parts)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """For another process, which may talk to it and cannot end it."""
-        return {**self.__dict__, "_process": None}
-
-    def stop(self, *, timeout: float = 30.0) -> None:
-        """Stop all components.
-
-        :param timeout: seconds that they get to end by themselves.
-        """
-        if self._process:
-            self._process.stop(timeout=timeout)
-
-    def cli(self, *arguments: str) -> str:
-        """Run ``airflow`` with the settings of this instance and return its output."""
-        done = subprocess.run(  # noqa: S603 - our own command
-            [str(Path(sys.executable).parent / "airflow"), *arguments],
-            env=self.env,
-            cwd=self.home,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
-        if done.returncode:
-            raise StackError(f"airflow {' '.join(arguments)} failed:\n{done.stdout}\n{done.stderr}")
-        return done.stdout
+    def use(self, token: str) -> None:
+        """Be another user."""
+        self._session.headers["Authorization"] = f"Bearer {token}"
 
     def api(
         self, path: str, *, method: str = "GET", json: Any = None, headers: Mapping[str, str] | None = None
@@ -389,9 +307,12 @@ class Airflow:
         path = f"dags/{dag_id}/dagRuns/{_quoted(run_id)}/taskInstances/{task_id}/logs/{try_number}"
         return json.dumps(self.api(path, headers={"Accept": "application/json"}))
 
-    def clear(self, dag_id: str, run_id: str) -> None:
-        """Clear all tasks of a run, so that they run again."""
-        body = {"dry_run": False, "dag_run_id": run_id, "only_failed": False, "reset_dag_runs": True}
+    def clear(self, dag_id: str, run_id: str, *, only_failed: bool = False) -> None:
+        """Clear the tasks of a run, so that they run again.
+
+        :param only_failed: only those that have failed, and what did not come about because of them.
+        """
+        body = {"dry_run": False, "dag_run_id": run_id, "only_failed": only_failed, "reset_dag_runs": True}
         self.api(f"dags/{dag_id}/clearTaskInstances", method="POST", json=body)
 
     def asset_id(self, name: str) -> int | None:
@@ -406,6 +327,105 @@ class Airflow:
             return {}
         entries = self.api(f"assets/{asset_id}/state-store?limit=1000")
         return {entry["key"]: entry["value"] for entry in next(iter(_lists(entries)), [])}
+
+
+class Airflow(AirflowApi):
+    """A standalone Airflow: scheduler, DAG processor, triggerer and API server, on SQLite.
+
+    :param home: its ``AIRFLOW_HOME``, made anew.
+    :param definitions: the folder of the audience definitions, default the repository's.
+    :param env: additional environment variables, among them the connections.
+    """
+
+    def __init__(self, home: Path, *, definitions: Path | None = None, env: Mapping[str, str]) -> None:
+        self.home = home
+        self.port, self._worker_log_port, self._trigger_log_port = free_ports(3)
+        super().__init__(f"http://{LOOPBACK}:{self.port}")
+        self._process: Process | None = None
+        self.env = {
+            **{name: value for name, value in os.environ.items() if not _is_foreign(name)},
+            **self._settings(),
+            **env,
+        }
+        if definitions is not None:
+            self.env["AUDIENCE_ONBOARDING_DEFINITIONS"] = str(definitions)
+
+    def _settings(self) -> dict[str, str]:
+        return {
+            "AIRFLOW_HOME": str(self.home),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(PROJECT / "dags"),
+            "AIRFLOW__CORE__PLUGINS_FOLDER": str(PROJECT / "plugins"),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+            "AIRFLOW__CORE__PARALLELISM": "4",
+            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
+            "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+            # One user without a password: the server is reachable from this machine only.
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
+            "AIRFLOW__CORE__FERNET_KEY": urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+            "AIRFLOW__CORE__SENSITIVE_VAR_CONN_NAMES": "cookie,session,session_id,email,phone",
+            "AIRFLOW__API__HOST": LOOPBACK,
+            "AIRFLOW__API__PORT": str(self.port),
+            "AIRFLOW__API__BASE_URL": self.url,
+            "AIRFLOW__API__SECRET_KEY": secrets.token_urlsafe(48),
+            "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_urlsafe(64),
+            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(self._worker_log_port),
+            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(self._trigger_log_port),
+            # The default is 300 s until a new file is seen.
+            "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
+            "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONWARNINGS": "ignore",
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+        }
+
+    def start(self, *, timeout: float = 180.0) -> None:
+        """Start it and wait until all four components are healthy."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        command = [str(Path(sys.executable).parent / "airflow"), "standalone"]
+        self._process = Process(command, log=self.home / "standalone.log", env=self.env)
+        wait_for(self._is_healthy, "The start of Airflow", timeout=timeout)
+        response = requests.get(f"{self.url}/auth/token", timeout=30)
+        response.raise_for_status()
+        self.use(response.json()["access_token"])
+
+    def _is_healthy(self) -> bool:
+        if self._process is not None:
+            self._process.check()
+        try:
+            health = requests.get(f"{self.url}/api/v2/monitor/health", timeout=5).json()
+        except (requests.RequestException, ValueError):
+            return False
+        parts = ("metadatabase", "scheduler", "triggerer", "dag_processor")
+        return all((health.get(part) or {}).get("status") == "healthy" for part in parts)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For another process, which may talk to it and cannot end it."""
+        return {**self.__dict__, "_process": None}
+
+    def stop(self, *, timeout: float = 30.0) -> None:
+        """Stop all components.
+
+        :param timeout: seconds that they get to end by themselves.
+        """
+        if self._process:
+            self._process.stop(timeout=timeout)
+
+    def cli(self, *arguments: str) -> str:
+        """Run ``airflow`` with the settings of this instance and return its output."""
+        done = subprocess.run(  # noqa: S603 - our own command
+            [str(Path(sys.executable).parent / "airflow"), *arguments],
+            env=self.env,
+            cwd=self.home,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        if done.returncode:
+            raise StackError(f"airflow {' '.join(arguments)} failed:\n{done.stdout}\n{done.stderr}")
+        return done.stdout
 
 
 def _is_foreign(variable: str) -> bool:
