@@ -193,6 +193,8 @@ class Sandbox:
         shown = settings.advertise_host or _local(settings.host)
         bucket = self._create_bucket(local, settings.bucket)
         own_bucket = self._create_bucket(local, uploads.bucket)
+        for name in filter(None, map(str.strip, settings.more_buckets.split(","))):
+            self._create_bucket(local, name)
         watchers += [BucketWatcher(bucket), BucketWatcher(own_bucket)]
         self._buckets = {
             settings.bucket: (bucket, watchers[0]),

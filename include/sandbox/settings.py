@@ -45,6 +45,10 @@ class SandboxSettings(FanfareSettings, CommBoxSettings):
     )
     s3_port: int = Field(default=0, ge=0, le=65535, description="port of the S3 endpoint; 0 picks a free one")
     bucket: str = Field(default="audience-onboarding", min_length=3, description="bucket created at start")
+    more_buckets: str = Field(
+        default="",
+        description="names of further buckets, with commas between them, into which no vendor looks",
+    )
     region: str = Field(default="eu-west-1", min_length=1, description="region of the bucket")
     aws_access_key_id: str = Field(
         default="sandbox-access-key", min_length=1, description="the only key S3 accepts"
@@ -133,6 +137,7 @@ START_ONLY: Final = frozenset(
         "admin_port",
         "s3_port",
         "bucket",
+        "more_buckets",
         "region",
         "aws_access_key_id",
         "aws_secret_access_key",
