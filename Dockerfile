@@ -10,12 +10,14 @@ RUN pip install --no-cache-dir --requirement /opt/airflow/requirements.txt --con
 
 COPY --chown=airflow:root pyproject.toml README.md LICENSE /opt/airflow/
 COPY --chown=airflow:root plugins /opt/airflow/plugins
-# Editable, because Airflow needs an installed distribution to learn the connection types, and because a folder
-# mounted at /opt/airflow/plugins is then what really runs: there is no second copy of the package.
+# Editable, because Airflow needs an installed distribution to learn the connection types, and its plugin loader looks
+# into this folder: there is no second copy of the package.
 RUN pip install --no-cache-dir --constraint /opt/airflow/requirements.lock --editable "/opt/airflow[distributed]" \
     && pip check
 
 COPY --chown=airflow:root dags /opt/airflow/dags
+# Each task is a process of its own, which would compile it all anew where the user may not write beside it.
+RUN python -m compileall -q /opt/airflow/plugins /opt/airflow/dags
 COPY --chown=airflow:root include /opt/airflow/include
 
 # The simulated vendors and S3: what they need has no place in the image that runs for real.

@@ -18,7 +18,7 @@ help: ## list the targets
 	@echo "Targets:"
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)$$/\1|\2/p' Makefile \
 		| while IFS='|' read -r name text; do printf '  make %-9s %s\n' "$$name" "$$text"; done
-	@echo "Settings: PYTHON=python3.12 (which Python to use), ARGS=... (handed on), FORCE=1, SANDBOX=1 (env), UPGRADE=1 (lock)"
+	@echo "Settings: PYTHON=python3.12 (which Python to use), ARGS=... (handed on), FORCE=1, SANDBOX=1 and LOCAL=1 (env), UPGRADE=1 (lock)"
 
 .PHONY: venv
 venv: $(READY) ## create or refresh .venv from requirements.lock
@@ -45,6 +45,10 @@ test-more: $(READY) ## the end-to-end tests of activation, alerts, erasure, reti
 .PHONY: test-long
 test-long: $(READY) ## the end-to-end tests that take minutes each: kills, a month of history; writes build/long-report.xml
 	@$(PY) -m pytest tests/e2e -m long --junitxml=build/long-report.xml $(ARGS)
+
+.PHONY: test-distributed
+test-distributed: $(READY) ## the topology of docker-compose.yaml without Docker, and faults in it; as root; writes build/distributed-report.xml
+	@$(PY) -m pytest tests/distributed --junitxml=build/distributed-report.xml $(ARGS)
 
 .PHONY: chaos
 chaos: $(READY) ## every exchange x every fault, kills, random schedules; writes build/chaos.json
@@ -74,8 +78,8 @@ lock: ## resolve requirements.lock anew, keeping pins that still fit (UPGRADE=1:
 	@sh scripts/lock.sh $(if $(UPGRADE),--upgrade)
 
 .PHONY: env
-env: ## write .env with fresh secrets for docker compose (FORCE=1 overwrites, SANDBOX=1 adds the sandbox)
-	@"$(SYSTEM_PYTHON)" scripts/make_env.py $(if $(FORCE),--force) $(if $(SANDBOX),--sandbox)
+env: ## write .env with fresh secrets for docker compose (FORCE=1 overwrites, SANDBOX=1 adds the sandbox, LOCAL=1 does without Celery)
+	@"$(SYSTEM_PYTHON)" scripts/make_env.py $(if $(FORCE),--force) $(if $(SANDBOX),--sandbox) $(if $(LOCAL),--local)
 
 .PHONY: clean
 clean: ## remove .venv, build/ and caches; keeps .env

@@ -14,10 +14,13 @@ import sys
 from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 PROJECT = Path(__file__).resolve().parent.parent
 SANDBOX_USER = "sandbox@example.com"
 SANDBOX_BUCKET = "audience-onboarding"
+SANDBOX_LOGS = "airflow-logs"
+"""A bucket of the sandbox that no vendor looks into."""
 
 
 def fernet_key() -> str:
@@ -25,10 +28,11 @@ def fernet_key() -> str:
     return urlsafe_b64encode(secrets.token_bytes(32)).decode()
 
 
-def settings(*, sandbox: bool) -> dict[str, str]:
+def settings(*, sandbox: bool, local: bool = False) -> dict[str, str]:
     """All variables, by the name that docker-compose.yaml knows them by.
 
-    :param sandbox: also start the sandbox, and point the connections to it.
+    :param sandbox: also start the sandbox, and point the connections, and the logs of tasks, to it.
+    :param local: one host without Celery, see docker-compose.local.yaml.
     """
     # Hexadecimal where the value becomes part of a URL.
     values = {
@@ -44,8 +48,12 @@ def settings(*, sandbox: bool) -> dict[str, str]:
         # Also part of a secret key, which knows letters, digits and underscores only.
         "SANDBOX_PASSWORD": secrets.token_hex(24),
     }
+    if local:
+        values["COMPOSE_FILE"] = "docker-compose.yaml:docker-compose.local.yaml"
     if sandbox:
         values["COMPOSE_PROFILES"] = "sandbox"
+        values["AIRFLOW_REMOTE_LOGGING"] = "true"
+        values["AIRFLOW_REMOTE_LOG_FOLDER"] = f"s3://{SANDBOX_LOGS}/tasks"
         values.update(sandbox_connections(values["SANDBOX_PASSWORD"]))
     return values
 
@@ -58,7 +66,7 @@ def sandbox_connections(password: str) -> dict[str, str]:
         "login": SANDBOX_USER,
         "password": password,
     }
-    s3 = {
+    s3: dict[str, Any] = {
         "conn_type": "aws",
         "login": "sandbox-access-key",
         "password": password,
@@ -69,6 +77,7 @@ def sandbox_connections(password: str) -> dict[str, str]:
             "service_config": {"s3": {"bucket_name": SANDBOX_BUCKET}},
         },
     }
+    logs = {**s3, "extra": {name: value for name, value in s3["extra"].items() if name != "service_config"}}
     fanfare = {
         "conn_type": "fanfare",
         "host": "http://sandbox:8100/fanfare/api",
@@ -78,6 +87,7 @@ def sandbox_connections(password: str) -> dict[str, str]:
     return {
         "AIRFLOW_CONN_DIGITAL_AUDIENCE_DEFAULT": json.dumps(api),
         "AIRFLOW_CONN_AUDIENCE_S3": json.dumps(s3),
+        "AIRFLOW_CONN_AIRFLOW_LOGS": json.dumps(logs),
         "AIRFLOW_CONN_FANFARE_DEFAULT": json.dumps(fanfare),
         "AIRFLOW_CONN_COMMBOX_DEFAULT": json.dumps(commbox),
     }
@@ -115,10 +125,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--force", action="store_true", help="overwrite an existing file and its secrets")
     parser.add_argument("--sandbox", action="store_true", help="start the sandbox too and connect to it")
+    parser.add_argument("--local", action="store_true", help="one host: LocalExecutor, no Redis, no workers")
     options = parser.parse_args(arguments)
     output: Path = options.output
     try:
-        write(output, render(settings(sandbox=options.sandbox)), force=options.force)
+        write(output, render(settings(sandbox=options.sandbox, local=options.local)), force=options.force)
     except FileExistsError:
         print(
             f"{output} exists and stays as it is. FORCE=1 replaces it: Airflow then no longer reads what it has "

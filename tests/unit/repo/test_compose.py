@@ -132,7 +132,7 @@ def test_nothing_runs_as_root(services: dict[str, dict[str, Any]]) -> None:
 def test_mounted_folders_are_read_only(services: dict[str, dict[str, Any]]) -> None:
     volumes = [volume for service in services.values() for volume in service.get("volumes", [])]
     mounted = {volume for volume in volumes if volume.startswith(".")}
-    assert {volume.split(":")[0] for volume in mounted} == {"./dags", "./include", "./plugins"}
+    assert {volume.split(":")[0] for volume in mounted} == {"./include"}
     assert [volume for volume in mounted if not volume.endswith(":ro")] == []
 
 
@@ -152,7 +152,8 @@ def leaves(value: Any, path: str = "") -> list[tuple[str, str]]:
 def test_no_secret_is_written_down(compose: dict[str, Any], root: Path) -> None:
     secret = re.compile(r"(password|passwd|secret|fernet|token|private)(?!s?_?names)", re.IGNORECASE)
     for path, value in leaves(compose):
-        if secret.search(path.rsplit(".", 1)[-1]):
+        # Without a value: handed on from .env.
+        if secret.search(path.rsplit(".", 1)[-1]) and value != "None":
             assert re.fullmatch(r"\$\{\w+:\?run make env\}", value), path
         if secret.search(value) and "=" in value:
             assert VARIABLE.search(value), path
@@ -164,7 +165,7 @@ def test_no_secret_is_written_down(compose: dict[str, Any], root: Path) -> None:
             assert value == "''" or name == "SANDBOX_PASSWORD", name
 
 
-def test_every_variable_is_written_by_make_env_or_has_a_default(text: str) -> None:
+def test_every_variable_is_written_by_make_env_or_has_a_default(text: str, root: Path) -> None:
     written = make_env.settings(sandbox=True).keys()
     used = VARIABLE.findall(
         "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
@@ -174,14 +175,26 @@ def test_every_variable_is_written_by_make_env_or_has_a_default(text: str) -> No
         if operator != ":-":
             assert name in written, name
             assert operator == ":?", name
-    # Handed on as they are: optional connections.
+    # Handed on as they are: optional connections, and a secrets backend of one's own.
     environment = yaml.safe_load(text)["x-airflow-common"]["environment"]
-    assert {name for name, value in environment.items() if value is None} <= written
+    handed_on = {name for name, value in environment.items() if value is None}
+    backend = {name for name in handed_on if name.startswith("AIRFLOW__SECRETS__")}
+    assert backend
+    assert handed_on - backend <= written
+    for name in backend:
+        assert re.search(rf"^#{name}=", (root / ".env.example").read_text(), re.M), name
 
 
 def test_nothing_is_written_by_make_env_in_vain(text: str) -> None:
-    for name in make_env.settings(sandbox=True):
-        assert name == "COMPOSE_PROFILES" or re.search(rf"\b{name}\b", text), name
+    for name in make_env.settings(sandbox=True, local=True):
+        # Two that Compose reads itself.
+        assert name in {"COMPOSE_PROFILES", "COMPOSE_FILE"} or re.search(rf"\b{name}\b", text), name
+
+
+def test_the_files_of_one_host_are_there(root: Path) -> None:
+    named = make_env.settings(sandbox=False, local=True)["COMPOSE_FILE"].split(":")
+    assert [name for name in named if not (root / name).is_file()] == []
+    assert "COMPOSE_FILE" not in make_env.settings(sandbox=False)
 
 
 def test_sandbox_is_where_the_connections_point(services: dict[str, dict[str, Any]]) -> None:
