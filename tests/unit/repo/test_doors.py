@@ -16,6 +16,7 @@ TARGETS = {
     "venv",
     "demo",
     "test",
+    "test-distributed",
     "test-long",
     "test-more",
     "chaos",

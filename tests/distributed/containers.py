@@ -1,0 +1,362 @@
+"""Containers without Docker: bubblewrap for files, users and processes, network namespaces for addresses.
+
+Each container sees the system's programs, the interpreter and its packages, and of this repository only what the
+Compose file mounts, where it mounts it. It has a host name, an address and a network interface of its own, which can
+be cut. Needs Linux, root, ``bwrap`` and ``ip``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.distributed.compose import Health, Volume
+
+ADDRESSES = "10.213"
+"""Where the addresses begin; they exist only inside the namespaces, and on the bridges to them."""
+
+BRIDGE = re.compile(r"aud([0-9a-f]+)")
+"""Names of bridges; the number is that of the process that they are for."""
+
+ENTRYPOINTS = Path(__file__).parent / "entrypoints"
+"""Mounted in every container as ``/entrypoints``."""
+
+FIRST_RESTART_PAUSE = 0.1
+LONG_ENOUGH = 10.0
+"""Seconds after which a container counts as having run, as with Docker."""
+
+
+class ContainerError(Exception):
+    """A container cannot be started, or does not become what it should."""
+
+
+def missing_programs() -> list[str]:
+    """What is needed and not there."""
+    return [name for name in ("bwrap", "ip", "nsenter", "curl") if shutil.which(name) is None]
+
+
+def _run(*command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    if check and done.returncode:
+        raise ContainerError(f"{' '.join(command)}: {done.stderr.strip()}")
+    return done
+
+
+def _remove(bridge: str) -> None:
+    for line in _run("ip", "netns", "list").stdout.splitlines():
+        name = line.split()[0]
+        if name.startswith(f"{bridge}-"):
+            _run("ip", "netns", "delete", name, check=False)
+    _run("ip", "link", "delete", bridge, check=False)
+
+
+class Network:
+    """A bridge with one network namespace for each container."""
+
+    def __init__(self) -> None:
+        self._mark = f"{os.getpid():x}"
+        self.bridge = f"aud{self._mark}"
+        self._prefix = ""
+        self._addresses: dict[str, str] = {}
+
+    def up(self) -> None:
+        """Make the bridge; remove what processes have left that were killed."""
+        for link in json.loads(_run("ip", "-json", "link", "show", "type", "bridge").stdout or "[]"):
+            match = BRIDGE.fullmatch(link.get("ifname", ""))
+            if match and not Path(f"/proc/{int(match[1], 16)}").exists():
+                _remove(link["ifname"])
+        taken = _run("ip", "-oneline", "address").stdout
+        self._prefix = next(
+            prefix for number in range(256) if f" {(prefix := f'{ADDRESSES}.{number}')}." not in taken
+        )
+        _run("ip", "link", "add", self.bridge, "type", "bridge")
+        _run("ip", "address", "add", f"{self._prefix}.1/24", "dev", self.bridge)
+        _run("ip", "link", "set", self.bridge, "up")
+
+    def down(self) -> None:
+        """Remove all of it."""
+        _remove(self.bridge)
+
+    def namespace(self, name: str) -> str:
+        """The namespace of a container."""
+        return f"{self.bridge}-{name}"
+
+    def _interface(self, name: str) -> str:
+        # No longer than the kernel allows.
+        return f"v{self._mark}{self._addresses[name].rpartition('.')[2]}"
+
+    def join(self, name: str) -> str:
+        """Give a container its namespace and address, and return the address."""
+        address = f"{self._prefix}.{len(self._addresses) + 2}"
+        self._addresses[name] = address
+        namespace, outside = self.namespace(name), self._interface(name)
+        _run("ip", "netns", "add", namespace)
+        _run("ip", "link", "add", outside, "type", "veth", "peer", "name", "eth0", "netns", namespace)
+        _run("ip", "link", "set", outside, "master", self.bridge)
+        _run("ip", "link", "set", outside, "up")
+        inside = ("ip", "-n", namespace)
+        _run(*inside, "address", "add", f"{address}/24", "dev", "eth0")
+        for interface in ("lo", "eth0"):
+            _run(*inside, "link", "set", interface, "up")
+        return address
+
+    def cut(self, name: str) -> None:
+        """Pull the cable of a container: nothing comes and goes any more, and nobody is told."""
+        _run("ip", "link", "set", self._interface(name), "nomaster")
+
+    def mend(self, name: str) -> None:
+        """Put it back."""
+        _run("ip", "link", "set", self._interface(name), "master", self.bridge)
+
+
+@dataclass(frozen=True)
+class Image:
+    """What is in a container before the Compose file adds to it.
+
+    :param entrypoint: put before the command; what the image's own does, see :mod:`.images`.
+    :param environment: of the image.
+    :param user: user and group where the Compose file names none.
+    :param folders: empty and writable.
+    :param contents: what was copied into the image: where it is there, and here.
+    """
+
+    entrypoint: tuple[str, ...]
+    environment: Mapping[str, str]
+    user: str
+    folders: tuple[str, ...] = ()
+    contents: Mapping[str, Path] = field(default_factory=dict)
+
+
+@dataclass
+class Container:
+    """One container, started again if it ends as its policy says.
+
+    :param name: also its host name.
+    :param names: what the others call it, for all containers: address to names.
+    """
+
+    name: str
+    image: Image
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+    user: str | None
+    volumes: tuple[Volume, ...]
+    health: Health | None
+    restart: str
+    stop_grace_period: float
+    network: Network
+    state: Path
+    named_volumes: Path
+    hosts: dict[str, list[str]]
+    address: str = ""
+    starts: int = 0
+    _process: subprocess.Popen[bytes] | None = None
+    _keeper: threading.Thread | None = None
+    _is_stopping: threading.Event = field(default_factory=threading.Event)
+    _is_started: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def log(self) -> Path:
+        """What it has written, over all its starts."""
+        return self.state / f"{self.name}.log"
+
+    def start(self) -> None:
+        """Start it, and keep it as its policy says."""
+        self._is_stopping.clear()
+        self._is_started.clear()
+        self._keeper = threading.Thread(target=self._keep, name=f"keep-{self.name}", daemon=True)
+        self._keeper.start()
+        self._is_started.wait()
+
+    def _spawn(self) -> None:
+        self.starts += 1
+        with self.log.open("ab") as output:
+            output.write(f"=== start {self.starts}\n".encode())
+            output.flush()
+            self._process = subprocess.Popen(
+                ["ip", "netns", "exec", self.network.namespace(self.name), *self._wrapped()],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=self._environment(),
+                start_new_session=True,
+                cwd="/",
+            )
+
+    def _keep(self) -> None:
+        # All starts are in this thread: a container ends when the thread ends that has started it.
+        try:
+            self._spawn()
+        finally:
+            self._is_started.set()
+        pause = FIRST_RESTART_PAUSE
+        while True:
+            process = self._process
+            assert process is not None
+            began = time.monotonic()
+            code = process.wait()
+            if self._is_stopping.is_set() or self.restart == "no":
+                return
+            with self.log.open("a") as output:
+                output.write(f"=== ended with {code}\n")
+            pause = FIRST_RESTART_PAUSE if time.monotonic() - began > LONG_ENOUGH else min(2 * pause, 60)
+            if self._is_stopping.wait(pause):
+                return
+            self._spawn()
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
+            "HOME": "/home/container",
+            "LANG": "C.UTF-8",
+            "HOSTNAME": self.name,
+            **self.image.environment,
+            **self.environment,
+        }
+
+    def _wrapped(self) -> list[str]:
+        uid, _, gid = (self.user or self.image.user).partition(":")
+        options = ["--die-with-parent", "--unshare-user", "--unshare-pid", "--unshare-uts", "--unshare-ipc"]
+        options += ["--uid", uid, "--gid", gid or "0", "--hostname", self.name]
+        options += ["--ro-bind", "/usr", "/usr"]
+        for link in ("bin", "sbin", "lib", "lib64"):
+            if Path("/", link).is_symlink():
+                options += ["--symlink", f"usr/{link}", f"/{link}"]
+        options += ["--ro-bind", "/etc", "/etc"]
+        for name, text in self._etc(uid, gid or "0").items():
+            file = self.state / f"{self.name}.{name}"
+            file.write_text(text)
+            options += ["--ro-bind", str(file), f"/etc/{name}"]
+        options += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--dir", "/home/container"]
+        # Where the interpreter and its packages are, wherever that is.
+        for folder in dict.fromkeys([sys.base_prefix, sys.prefix, str(Path(sys.prefix).resolve())]):
+            if not Path(folder).is_relative_to("/usr"):
+                options += ["--ro-bind", folder, folder]
+        for folder in self.image.folders:
+            options += ["--tmpfs", folder]
+        for target, source in self.image.contents.items():
+            options += ["--ro-bind", str(source), target]
+        options += ["--ro-bind", str(ENTRYPOINTS), "/entrypoints"]
+        for volume in self.volumes:
+            source = self.named_volumes / volume.source if volume.is_named else Path(volume.source)
+            if volume.is_named:
+                source.mkdir(parents=True, exist_ok=True)
+            options += ["--ro-bind" if volume.is_read_only else "--bind", str(source), volume.target]
+        options += ["--chdir", self.image.folders[0] if self.image.folders else "/tmp"]
+        return ["bwrap", *options, "--", *self.image.entrypoint, *self.command]
+
+    def _etc(self, uid: str, gid: str) -> dict[str, str]:
+        hosts = ["127.0.0.1 localhost", *(f"{at} {' '.join(names)}" for at, names in self.hosts.items())]
+        user = f"container:x:{uid}:{gid}::/home/container:/bin/sh"
+        return {
+            "hosts": "\n".join(hosts) + "\n",
+            "passwd": f"root:x:0:0::/root:/bin/sh\n{user}\n",
+            "resolv.conf": "",
+        }
+
+    # --- looking at it -------------------------------------------------------------------------------------
+
+    def is_running(self) -> bool:
+        """Whether its main process is there."""
+        return self._process is not None and self._process.poll() is None
+
+    def exit_code(self) -> int | None:
+        """How it has ended, ``None`` while it runs."""
+        return None if self._process is None else self._process.poll()
+
+    def tail(self, lines: int = 30) -> str:
+        """The end of what it has written."""
+        text = self.log.read_text(errors="replace") if self.log.exists() else ""
+        return "\n".join(text.splitlines()[-lines:])
+
+    def _main_pid(self) -> int | None:
+        """The host's number of the process that the command became: below bwrap and its init."""
+        if self._process is None:
+            return None
+        pid = self._process.pid
+        # "ip netns exec" becomes bwrap; its child is the init of the namespace, whose first child is the command.
+        for _ in range(2):
+            children = Path(f"/proc/{pid}/task/{pid}/children")
+            with suppress(OSError):
+                found = children.read_text().split()
+                if not found:
+                    return None
+                pid = int(found[0])
+                continue
+            return None
+        return pid
+
+    def run(
+        self, command: Sequence[str], *, timeout: float = 60.0
+    ) -> subprocess.CompletedProcess[str] | None:
+        """Run a command inside, as ``docker exec`` does; ``None`` where there is no inside."""
+        pid = self._main_pid()
+        if pid is None:
+            return None
+        enter = ["nsenter", "--target", str(pid), "--user", "--mount", "--net", "--pid", "--uts", "--ipc"]
+        # No session leader may be left alone with the terminal, and no hung check may stay.
+        process = subprocess.Popen(
+            [*enter, "--preserve-credentials", "--", *command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=self._environment(),
+            start_new_session=True,
+        )
+        try:
+            output, _ = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+            return None
+        return subprocess.CompletedProcess(list(command), process.returncode, output, "")
+
+    def is_healthy(self) -> bool:
+        """What the health check of the Compose file says now."""
+        if self.health is None:
+            return self.is_running()
+        done = self.run(self.health.test, timeout=self.health.timeout)
+        return done is not None and done.returncode == 0
+
+    # --- ending it -----------------------------------------------------------------------------------------
+
+    def kill(self) -> None:
+        """End it and all in it at once, as a machine that fails; the policy starts it again."""
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                self._process.kill()
+
+    def terminate(self) -> None:
+        """Ask its main process to end, as ``docker stop`` and ``docker restart`` do."""
+        pid = self._main_pid()
+        if pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+
+    def stop(self) -> None:
+        """End it for good."""
+        self._is_stopping.set()
+        self.terminate()
+        if self._process is not None:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(self.stop_grace_period)
+            self.kill()
+            self._process.wait()
+        if self._keeper is not None:
+            self._keeper.join(timeout=10)
+
+    def __repr__(self) -> str:
+        return f"<{self.name} {json.dumps({'running': self.is_running(), 'starts': self.starts})}>"
