@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import requests
@@ -25,6 +25,7 @@ class Topology:
     :param files: Compose files, merged in this order.
     :param variables: what to put into ``.env`` beside what ``make env SANDBOX=1`` writes.
     :param scale: replicas by service, as ``--scale`` gives them.
+    :param only: services to start, as they are named after ``up``; all where none is given.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class Topology:
         files: Sequence[Path] = (PROJECT / "docker-compose.yaml",),
         variables: Mapping[str, str] | None = None,
         scale: Mapping[str, int] | None = None,
+        only: Collection[str] | None = None,
     ) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
@@ -43,6 +45,8 @@ class Topology:
         self.services = read_services(
             files, self.variables, profiles=self.variables.get("COMPOSE_PROFILES", "").split(",")
         )
+        if only is not None:
+            self.services = {name: service for name, service in self.services.items() if name in only}
         self.network = Network()
         self.containers: dict[str, Container] = {}
         self._of: dict[str, list[Container]] = {}
@@ -138,6 +142,15 @@ class Topology:
     def of(self, service: str) -> list[Container]:
         """The containers of a service."""
         return self._of[service]
+
+    def wait_until_healthy(self, service: str, *, timeout: float) -> None:
+        """Wait until all containers of a service are."""
+        wait_for(
+            lambda: all(item.is_healthy() for item in self._of[service]),
+            f"The health of {service}",
+            timeout=timeout,
+            interval=0.5,
+        )
 
     def address(self, service: str) -> str:
         """Where the first container of a service is."""
