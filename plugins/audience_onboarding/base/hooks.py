@@ -13,6 +13,7 @@ from airflow.sdk.log import mask_secret
 
 from audience_onboarding.errors import AudienceOnboardingError
 from audience_onboarding.http import AccountSettings, ApiClient, BearerSettings, shared_client
+from audience_onboarding.orchestration.metrics import ApiMetrics
 
 Client = TypeVar("Client", bound=ApiClient[Any])
 
@@ -24,6 +25,8 @@ class PlatformHook(BaseHook, Generic[Client]):
     the same account.
     """
 
+    conn_type: ClassVar[str]
+    """The connection's type, which is the platform's name in metrics, too."""
     client_type: ClassVar[type[ApiClient[Any]]]
     default_conn_name: ClassVar[str]
     hook_name: ClassVar[str]
@@ -52,7 +55,9 @@ class PlatformHook(BaseHook, Generic[Client]):
         :raises ConfigurationError: the connection lacks something or holds something that cannot be.
         """
         settings = cls.settings_of(connection, host=_address(connection))
-        client: Client = shared_client(cls.client_type, settings, on_secret=mask_secret)  # type: ignore[assignment]
+        client: Client = shared_client(  # type: ignore[assignment]
+            cls.client_type, settings, on_secret=mask_secret, observer=ApiMetrics(cls.conn_type)
+        )
         return client
 
     @cached_property

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, timezone
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
@@ -36,6 +36,7 @@ from audience_onboarding.errors import (
     TransientError,
     UploadConflictError,
 )
+from audience_onboarding.orchestration import events, metrics
 from audience_onboarding.orchestration.ensure import check_not_retired
 from audience_onboarding.orchestration.failures import failure_of
 from audience_onboarding.orchestration.history import history_days, told_days
@@ -159,6 +160,8 @@ class OnboardCrmOperator(TakesItsTurn, PlatformOperator[Hook, Id]):
     """Those of them that need ``state``."""
     profile: FileProfile
     """What the file looks like."""
+    _sends_now = True
+    """Whether this try has sent something, where the result does not tell: an earlier one may have sent it all."""
 
     template_fields: Sequence[str] = (
         "source",
@@ -326,6 +329,7 @@ class OnboardCrmOperator(TakesItsTurn, PlatformOperator[Hook, Id]):
                     **load.report.to_dict(),
                     "ignored_columns": len(load.report.ignored_columns),
                 }
+                self._tell(context, events.READ, result)
                 failures = self.guards.failures(
                     load.report, mode=mode, last_rows=self._last_rows(context, mode, load_date, history_from)
                 )
@@ -342,9 +346,10 @@ class OnboardCrmOperator(TakesItsTurn, PlatformOperator[Hook, Id]):
                 if dry_run:
                     del result["rejects_file"]
                     self._end_dry_run(context, result, comparison)
-                self._let_pass(failures)
+                self._let_pass(failures, mode)
                 sending = Sending(load, mode, load_date, as_bool(self.supersede), comparison, history_from)
-                return {**result, **self.send(context, target, sending), **sending.told}
+                result = {**result, **self.send(context, target, sending), **sending.told}
+                return self._told(context, result)
         except SourceNotFoundError as error:
             # Days of a range that have no source are left out already; what is left is an error.
             if options.if_missing != "skip" or is_under_way or history:
@@ -421,8 +426,35 @@ class OnboardCrmOperator(TakesItsTurn, PlatformOperator[Hook, Id]):
             f"{rate:,.0f}",
         )
 
-    def _let_pass(self, failures: list[Failure]) -> None:
+    def _told(self, context: Context, result: dict[str, Any]) -> dict[str, Any]:
+        """Measure and tell what was sent; the result, with the moment of it."""
+        uploaded = result.get("uploaded") is not False and self._sends_now
+        if uploaded:
+            result["sent_at"] = datetime.now(timezone.utc).isoformat()
+        tags = self._tags(result["mode"])
+        metrics.count(metrics.LOADS, **tags, outcome="sent" if uploaded else "unchanged")
+        if uploaded:
+            metrics.count(metrics.ROWS_READ, result["rows_read"], **tags)
+            metrics.count(metrics.ROWS_SENT, result["rows_sent"], **tags)
+            if result["duplicates"]:
+                metrics.count(metrics.ROWS_DUPLICATE, result["duplicates"], **tags)
+            for reason, rows in result["rejected_by_reason"].items():
+                metrics.count(metrics.ROWS_REJECTED, rows, **tags, reason=reason)
+        self._tell(context, events.SENT, result)
+        return result
+
+    def _tell(self, context: Context, event: str, result: Mapping[str, Any]) -> None:
+        ti = context["ti"]
+        events.tell(event, result, **self._whose(), dag_id=ti.dag_id, run_id=ti.run_id)
+
+    def _tags(self, mode: str) -> dict[str, str]:
+        """The tags of a load's metrics."""
+        return {**self._whose(), "mode": mode}
+
+    def _let_pass(self, failures: list[Failure], mode: str) -> None:
         if failures and not as_bool(self.ignore_guards):
+            for failure in failures:
+                metrics.count(metrics.GUARD_STOPS, **self._tags(mode), guard=failure.setting)
             raise guard_error(failures)
         for failure in failures:
             self.log.warning("Ignored, as the run says 'ignore_guards': %s", failure)

@@ -12,11 +12,12 @@ from airflow.sdk.definitions.context import Context
 
 from audience_onboarding.base.hooks import PlatformHook
 from audience_onboarding.base.templated import as_bool
-from audience_onboarding.errors import ConfigurationError
+from audience_onboarding.errors import AmbiguousCreateError, ConfigurationError
 from audience_onboarding.orchestration.ensure import Creation, check_not_retired, ensure_id, remembered_id
 from audience_onboarding.orchestration.failures import OnboardingRetryPolicy
 from audience_onboarding.orchestration.ids import is_missing
 from audience_onboarding.orchestration.memory import AUDIENCE_KEY, Memory, audience_key_of, memory_of
+from audience_onboarding.orchestration.metrics import AMBIGUOUS_STOPS, count
 from audience_onboarding.orchestration.settle import how_to_settle
 
 Hook = TypeVar("Hook", bound=PlatformHook[Any])
@@ -54,6 +55,11 @@ class PlatformOperator(BaseOperator, Generic[Hook, Id]):
         account: str = self.hook.client.settings.account
         return account
 
+    def _whose(self) -> dict[str, str]:
+        """Platform and audience, as metrics and log lines call them."""
+        key = self.audience_key or audience_key_of(self.asset) or getattr(self, "audience_id", None)
+        return {"platform": self.hook.conn_type, "audience": str(key or "none")}
+
     def _memory(self, context: Context) -> Memory:
         return memory_of(context, self.asset)
 
@@ -69,15 +75,19 @@ class PlatformOperator(BaseOperator, Generic[Hook, Id]):
             would = "would be created" if known is None else f"is there with id {known}"
             self.log.info("Dry run: %s %s", creation.subject, would)
             return known
-        return ensure_id(
-            self._memory(context),
-            key,
-            creation,
-            read=self.read_id,
-            run_id=str(context["run_id"]),
-            settle_hint=self._settle_hint(),
-            settle_by=self._settle_by(key),
-        )
+        try:
+            return ensure_id(
+                self._memory(context),
+                key,
+                creation,
+                read=self.read_id,
+                run_id=str(context["run_id"]),
+                settle_hint=self._settle_hint(),
+                settle_by=self._settle_by(key),
+            )
+        except AmbiguousCreateError:
+            count(AMBIGUOUS_STOPS, **self._whose(), kind=creation.kind)
+            raise
 
     def _creation(
         self,

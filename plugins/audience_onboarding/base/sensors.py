@@ -30,6 +30,13 @@ from audience_onboarding.errors import (
 )
 from audience_onboarding.orchestration.failures import OnboardingRetryPolicy, failure_of, terminal_errors_fail
 from audience_onboarding.orchestration.ids import Id, is_missing
+from audience_onboarding.orchestration.metrics import (
+    CONFIRMATION_TIME,
+    MATCH_RATE,
+    seconds_since,
+    set_to,
+    took,
+)
 
 Hook = TypeVar("Hook", bound=PlatformHook[Any])
 
@@ -61,7 +68,12 @@ class PlatformSensor(BaseSensorOperator, Generic[Hook]):
     :param deferrable: wait in the triggerer (default), or in a worker slot.
     :param poke_interval: seconds between two looks at most; a deferred wait looks more often at first.
     :param timeout: seconds until it fails.
+    :param audience_key: of the definition that the task works for, by which metrics tell the audience; without one,
+        they take the vendor's id of it.
     """
+
+    upload: Any = None
+    """What the sending task has returned, for sensors that wait for a load."""
 
     def __init__(
         self,
@@ -69,11 +81,13 @@ class PlatformSensor(BaseSensorOperator, Generic[Hook]):
         deferrable: bool = True,
         poke_interval: float = 60.0,
         timeout: float = timedelta(days=2).total_seconds(),
+        audience_key: str | None = None,
         **kwargs: Any,
     ) -> None:
         kwargs.setdefault("retry_policy", OnboardingRetryPolicy())
         super().__init__(poke_interval=poke_interval, timeout=timeout, **kwargs)
         self.deferrable = deferrable
+        self.audience_key = audience_key
 
     @property
     @abstractmethod
@@ -146,12 +160,28 @@ class PlatformSensor(BaseSensorOperator, Generic[Hook]):
         if event["status"] == "success":
             result: dict[str, Any] = event["result"]
             self.log.info("%s is done: %s", self.subject, result)
+            self._measure(result)
             return result
         if event["status"] == "timeout":
             self._timed_out(event)
         if event["status"] == "failed":
             raise failure_of(self.failure(event["message"]))
         raise AirflowFailException(f"{event['error']}: {event['message']}")
+
+    def _measure(self, result: Mapping[str, Any]) -> None:
+        """Of a load that is confirmed."""
+        if not self.upload:
+            return
+        whose = {
+            "platform": self.hook.conn_type,
+            "audience": self.audience_key or str(self.upload["audience_id"]),
+        }
+        seconds = seconds_since(self.upload.get("sent_at"))
+        if seconds is not None:
+            took(CONFIRMATION_TIME, seconds, **whose)
+        for identifier, rate in (result.get("match_rates") or {}).items():
+            if rate is not None:
+                set_to(MATCH_RATE, rate, **whose, identifier=identifier)
 
     def _timed_out(self, event: dict[str, Any]) -> NoReturn:
         message = (

@@ -17,6 +17,7 @@ from audience_onboarding.base.hooks import PlatformHook
 from audience_onboarding.errors import TerminalError, TransientError
 from audience_onboarding.http import ApiClient
 from audience_onboarding.orchestration.failures import MAX_PAUSE
+from audience_onboarding.orchestration.metrics import LOOKS, count
 from audience_onboarding.orchestration.polling import growing_pauses
 
 Client = TypeVar("Client", bound=ApiClient[Any])
@@ -110,6 +111,9 @@ class PollingTrigger(BaseTrigger, Generic[Client]):
         await asyncio.sleep(pause)
         return await in_thread(self.look, client)
 
+    def _count(self, result: str) -> None:
+        count(LOOKS, platform=self.hook_class.conn_type, result=result)
+
     async def _events(self) -> AsyncIterator[dict[str, Any]]:
         client: Client = self.hook_class.client_of(await BaseHook.aget_connection(self.conn_id))
         last_state, last_reason, seen_unknown = "unknown", "no look succeeded", set[str]()
@@ -119,6 +123,7 @@ class PollingTrigger(BaseTrigger, Generic[Client]):
             try:
                 seen = await self.next_look(client, pause=min(max(pause, wanted_pause), left))
             except TransientError as error:
+                self._count("error")
                 self.log.warning("Looking again: %s", error)
                 last_reason = str(error)
                 # No jitter here: all waits of a process share one ceiling of requests anyway.
@@ -126,8 +131,10 @@ class PollingTrigger(BaseTrigger, Generic[Client]):
             else:
                 wanted_pause = 0.0
                 if seen.event is not None:
+                    self._count("done" if seen.event["status"] == "success" else "failed")
                     yield seen.event
                     return
+                self._count("pending")
                 if seen.reason != last_reason:
                     self.log.info("Waiting: %s", seen.reason)
                 if not seen.known and seen.state not in seen_unknown:

@@ -35,7 +35,7 @@ class CommBoxClient(BearerClient[CommBoxSettings]):
 
     def list_audiences(self) -> list[Audience]:
         """All audiences; the list has no pages."""
-        answer = self._call("GET", AUDIENCES)
+        answer = self._call("GET", AUDIENCES, operation="list_audiences")
         where = self._transport.where("GET", AUDIENCES)
         items = answer.get("data") if isinstance(answer, Mapping) else None
         if not isinstance(items, list):
@@ -91,6 +91,7 @@ class CommBoxClient(BearerClient[CommBoxSettings]):
         answer = self._call(
             "POST",
             AUDIENCES,
+            operation="create_audience",
             body=body,
             about=f"Audience {name!r}",
             next_step="The file needs a column 'phone1' with country code and digits only",
@@ -106,6 +107,7 @@ class CommBoxClient(BearerClient[CommBoxSettings]):
         answer = self._call(
             "PUT",
             path,
+            operation="replace_audience",
             body=multipart_body({}, {FILE_FIELD: file}),
             about=f"Audience {audience_id}",
             next_step="It has to be a static audience of this account, and the file needs a column 'phone1'",

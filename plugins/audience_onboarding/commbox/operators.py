@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.definitions.context import Context
@@ -22,6 +23,7 @@ from audience_onboarding.http import FileContent
 from audience_onboarding.orchestration.failures import terminal_errors_fail
 from audience_onboarding.orchestration.ids import is_missing, text_id
 from audience_onboarding.orchestration.memory import AUDIENCE_KEY, LAST_LOAD_KEY, Memory
+from audience_onboarding.orchestration.metrics import upload_measured
 
 if TYPE_CHECKING:
     from audience_onboarding.crm.output import CrmFile
@@ -158,9 +160,10 @@ class CommBoxOnboardCrmOperator(CommBoxOperator, OnboardCrmOperator[CommBoxHook,
         memory = self._memory(context)
         sent = _Sent(memory, sending, content)
         created: list[str] = []
+        measured = partial(upload_measured, content.size, **self._tags(sending.mode))
 
         def create() -> str:
-            with sent.noted():
+            with sent.noted(), measured():
                 created.append(client.create_audience(name=self.audience_name, file=file))
             return created[-1]
 
@@ -185,7 +188,7 @@ class CommBoxOnboardCrmOperator(CommBoxOperator, OnboardCrmOperator[CommBoxHook,
             confirmed = self._nothing_to_send(context, audience_id, before, sending, sent)
             if confirmed is not None:
                 return {"audience_id": audience_id, "uploaded": False, "confirmed": confirmed}
-            with sent.noted():
+            with sent.noted(), measured():
                 client.replace_audience(audience_id, file=file)
         self.log.info(
             "%s audience %s with %s customers",

@@ -33,10 +33,11 @@ from audience_onboarding.errors import (
     Outcome,
     PermissionDeniedError,
     RequestRejectedError,
+    TerminalError,
     TransientError,
     UnexpectedResponseError,
 )
-from audience_onboarding.http import ApiClient, error_for_status, json_of
+from audience_onboarding.http import UNOBSERVED, ApiClient, Observer, error_for_status, json_of
 from audience_onboarding.http.redaction import shortened
 
 log = logging.getLogger(__name__)
@@ -81,9 +82,13 @@ class DigitalAudienceClient(ApiClient[DigitalAudienceSettings]):
     hint = "Check host, API prefix and 'paths' of the connection"
 
     def __init__(
-        self, settings: DigitalAudienceSettings, *, on_secret: Callable[[str], None] | None = None
+        self,
+        settings: DigitalAudienceSettings,
+        *,
+        on_secret: Callable[[str], None] | None = None,
+        observer: Observer = UNOBSERVED,
     ) -> None:
-        super().__init__(settings, on_secret=on_secret)
+        super().__init__(settings, on_secret=on_secret, observer=observer)
         self._expired = re.compile(settings.session_expired_pattern)
         self._login_lock = threading.Lock()
         self._cookie: str | None = None
@@ -122,17 +127,23 @@ class DigitalAudienceClient(ApiClient[DigitalAudienceSettings]):
             except AuthenticationError as error:
                 self._failed_login = (time.monotonic(), error)
                 self._cookie = None
+                self.observer.logged_in("refused")
                 raise
             except TransientError as error:
                 self._broken_login = (time.monotonic(), error)
+                self.observer.logged_in("broken")
                 raise
+            except TerminalError:
+                self.observer.logged_in("broken")
+                raise
+            self.observer.logged_in("ok")
             return self._cookie
 
     def _fetch_cookie(self) -> str:
         path = self.settings.path("login")
         where = self._transport.where("POST", path)
         body = {"userName": self.settings.user_name, "password": self.settings.password}
-        response = self._transport.send("POST", path, json=body, changes_something=False)
+        response = self._transport.send("POST", path, operation="login", json=body, changes_something=False)
         envelope = _envelope(response)
         refused = (
             response.status_code in {HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
@@ -189,10 +200,10 @@ class DigitalAudienceClient(ApiClient[DigitalAudienceSettings]):
         path = self.settings.path(operation, **ids)
         where = self._transport.where(method, path)
         cookie = self._session_cookie()
-        response = self._send(method, path, json, cookie)
+        response = self._send(operation, path, json, cookie)
         if self._says_session_is_over(response):
             cookie = self._session_cookie(expired=cookie)
-            response = self._send(method, path, json, cookie)
+            response = self._send(operation, path, json, cookie)
             if response.status_code == HTTPStatus.FORBIDDEN:
                 raise PermissionDeniedError(
                     what=f"The user {self.settings.user_name!r} may not do this",
@@ -221,8 +232,10 @@ class DigitalAudienceClient(ApiClient[DigitalAudienceSettings]):
             )
             raise
 
-    def _send(self, method: str, path: str, json: Any, cookie: str) -> requests.Response:
-        return self._transport.send(method, path, json=json, headers={"Cookie": cookie})
+    def _send(self, operation: str, path: str, json: Any, cookie: str) -> requests.Response:
+        return self._transport.send(
+            _VERBS[operation], path, operation=operation, json=json, headers={"Cookie": cookie}
+        )
 
     def _data_of(self, response: requests.Response, *, where: str, changes_something: bool) -> Any:
         envelope = _envelope(response)

@@ -42,6 +42,7 @@ from audience_onboarding.errors import (
 )
 from audience_onboarding.orchestration.failures import terminal_errors_fail
 from audience_onboarding.orchestration.memory import Memory, days_text
+from audience_onboarding.orchestration.metrics import upload_measured
 
 if TYPE_CHECKING:
     from audience_onboarding.crm.output import CrmFile
@@ -362,28 +363,31 @@ class _Upload:
         token = uuid.uuid4().hex
         ti = self._context["ti"]
         history = {HISTORY_FROM: sending.history_from.isoformat()} if sending.history_from else {}
-        published = publish_object(
-            self._client,
-            bucket=bucket,
-            key=key,
-            chunks=file.chunks,
-            content_id=file.content_id,
-            size=file.size,
-            metadata={
-                LOAD_DATE: sending.load_date.isoformat(),
-                **history,
-                "dag-id": ti.dag_id,
-                "run-id": ti.run_id,
-                "rows": str(file.rows),
-                LIST_ID: sending.load.content_id,
-                TOKEN: token,
-                **baseline_metadata(self._baseline),
-            },
-            supersede=sending.supersede,
-            overwrites=lambda existing: self._is_to_overwrite(existing, file),
-            before_writing=lambda: self._before_writing(mode, file, token),
-            allow_unconditional=operator.allow_unconditional_writes,
-        )
+        with upload_measured(None, **operator._tags(sending.mode)) as measured:
+            published = publish_object(
+                self._client,
+                bucket=bucket,
+                key=key,
+                chunks=file.chunks,
+                content_id=file.content_id,
+                size=file.size,
+                metadata={
+                    LOAD_DATE: sending.load_date.isoformat(),
+                    **history,
+                    "dag-id": ti.dag_id,
+                    "run-id": ti.run_id,
+                    "rows": str(file.rows),
+                    LIST_ID: sending.load.content_id,
+                    TOKEN: token,
+                    **baseline_metadata(self._baseline),
+                },
+                supersede=sending.supersede,
+                overwrites=lambda existing: self._is_to_overwrite(existing, file),
+                before_writing=lambda: self._before_writing(mode, file, token),
+                allow_unconditional=operator.allow_unconditional_writes,
+            )
+            if not published.already_there:
+                measured.size = published.size
         self.puts.went_through(published.metadata.get(TOKEN, ""))
         if published.already_there:
             operator.log.info("s3://%s/%s already has this content: nothing is sent", bucket, key)

@@ -76,7 +76,7 @@ class FanfareClient(BearerClient[FanfareSettings]):
         :raises ConfigurationError: the key belongs to another organization than the connection says.
         """
         seen: set[str] = set()
-        for audience in self._pages("/audiences", Audience):
+        for audience in self._pages("/audiences", Audience, operation="list_audiences"):
             # No parameter of this list is documented: a page may come twice.
             if audience.id not in seen:
                 seen.add(audience.id)
@@ -111,36 +111,53 @@ class FanfareClient(BearerClient[FanfareSettings]):
 
         :raises NotFoundError: there is none of this id in the key's organization.
         """
-        return self._audience("GET", audience_id)
+        return self._audience("GET", audience_id, operation="get_audience")
 
     def create_audience(self, draft: AudienceDraft) -> Audience:
         """Create an audience. Nothing at the vendor keeps a second one of the same name from being created."""
         body = draft.to_json()
         if body["type"] == AudienceType.STATIC_LIST.value:
             body["type"] = self.settings.static_list_type
-        return self._object("POST", "/audiences", Audience, json=body, about=f"Audience {draft.name!r}")
+        return self._object(
+            "POST",
+            "/audiences",
+            Audience,
+            operation="create_audience",
+            json=body,
+            about=f"Audience {draft.name!r}",
+        )
 
     def update_audience(self, audience_id: str, changes: AudienceChanges) -> Audience:
         """Change the given fields of an audience."""
-        return self._audience("PUT", audience_id, json=changes.to_json())
+        return self._audience("PUT", audience_id, operation="update_audience", json=changes.to_json())
 
     def archive_audience(self, audience_id: str) -> Audience:
         """Archive an audience; the vendor's pages say "Delete (archive)"."""
-        return self._audience("DELETE", audience_id)
+        return self._audience("DELETE", audience_id, operation="archive_audience")
 
     def count(self, audience_id: str) -> int:
         """How many members an audience has."""
         return self._object(
-            "GET", _path(audience_id, "/count"), AudienceCount, about=_about(audience_id)
+            "GET",
+            _path(audience_id, "/count"),
+            AudienceCount,
+            operation="count_members",
+            about=_about(audience_id),
         ).count
 
     def status(self, audience_id: str) -> AudienceStatus:
         """Whether an audience is up to date."""
-        return self._object("GET", _path(audience_id, "/status"), AudienceStatus, about=_about(audience_id))
+        return self._object(
+            "GET",
+            _path(audience_id, "/status"),
+            AudienceStatus,
+            operation="get_status",
+            about=_about(audience_id),
+        )
 
     def member_ids(self, audience_id: str) -> Iterator[str]:
         """The consumers of an audience, by id; what else the vendor sends of them is dropped at once."""
-        for member in self._pages(_path(audience_id, "/members"), Member, about=_about(audience_id)):
+        for member in self._members(audience_id, Member):
             yield member.id
 
     def count_members_like(
@@ -154,14 +171,24 @@ class FanfareClient(BearerClient[FanfareSettings]):
         :param phones: SHA-256 of international digits without plus, lower case.
         """
         found = looked_at = 0
-        for member in self._pages(_path(audience_id, "/members"), MemberContact, about=_about(audience_id)):
+        for member in self._members(audience_id, MemberContact):
             looked_at += 1
             found += member.is_one_of(emails, phones)
         return found, looked_at
 
+    def _members(self, audience_id: str, model: type[Model]) -> Iterator[Model]:
+        path = _path(audience_id, "/members")
+        return self._pages(path, model, operation="list_members", about=_about(audience_id))
+
     def list_group(self, group_id: str) -> list[Audience]:
         """The audiences of a group."""
-        return self._list("GET", f"/audiences/groups/{group_id}", Audience, about=f"Group {group_id}")
+        return self._list(
+            "GET",
+            f"/audiences/groups/{group_id}",
+            Audience,
+            operation="list_group",
+            about=f"Group {group_id}",
+        )
 
     def create_loyalty_tiers(
         self, *, group_name: str, tiers: Sequence[LoyaltyTier], attribute: str | None = None
@@ -174,39 +201,62 @@ class FanfareClient(BearerClient[FanfareSettings]):
         if attribute is not None:
             body["attribute"] = attribute
         return self._object(
-            "POST", "/audiences/loyalty-tiers", LoyaltyTiers, json=body, about=f"Group {group_name!r}"
+            "POST",
+            "/audiences/loyalty-tiers",
+            LoyaltyTiers,
+            operation="create_loyalty_tiers",
+            json=body,
+            about=f"Group {group_name!r}",
         )
 
     # --- rules ---------------------------------------------------------------------------------------------
 
     def list_rules(self, audience_id: str) -> list[Rule]:
         """The rules of a dynamic audience."""
-        return self._list("GET", _path(audience_id, "/rules"), Rule, about=_about(audience_id))
+        return self._list(
+            "GET", _path(audience_id, "/rules"), Rule, operation="list_rules", about=_about(audience_id)
+        )
 
     def add_rule(self, audience_id: str, rule: RuleDraft) -> Rule:
         """Add a rule."""
         return self._object(
-            "POST", _path(audience_id, "/rules"), Rule, json=rule.to_json(), about=_about(audience_id)
+            "POST",
+            _path(audience_id, "/rules"),
+            Rule,
+            operation="add_rule",
+            json=rule.to_json(),
+            about=_about(audience_id),
         )
 
     def replace_rules(self, audience_id: str, rules: Sequence[RuleDraft]) -> list[Rule]:
         """Replace all rules."""
         body = {"rules": [rule.to_json() for rule in rules]}
-        return self._list("PUT", _path(audience_id, "/rules"), Rule, json=body, about=_about(audience_id))
+        return self._list(
+            "PUT",
+            _path(audience_id, "/rules"),
+            Rule,
+            operation="replace_rules",
+            json=body,
+            about=_about(audience_id),
+        )
 
     def get_rule(self, audience_id: str, rule_id: str) -> Rule:
         """One rule."""
-        return self._rule("GET", audience_id, rule_id)
+        return self._rule("GET", audience_id, rule_id, operation="get_rule")
 
     def update_rule(self, audience_id: str, rule_id: str, rule: RuleDraft) -> Rule:
         """Change a rule."""
-        return self._rule("PUT", audience_id, rule_id, json=rule.to_json())
+        return self._rule("PUT", audience_id, rule_id, operation="update_rule", json=rule.to_json())
 
     def delete_rule(self, audience_id: str, rule_id: str) -> None:
         """Delete a rule."""
         # No page shows the answer.
         self._call(
-            "DELETE", _path(audience_id, f"/rules/{rule_id}"), about=f"Rule {rule_id}", may_be_empty=True
+            "DELETE",
+            _path(audience_id, f"/rules/{rule_id}"),
+            operation="delete_rule",
+            about=f"Rule {rule_id}",
+            may_be_empty=True,
         )
 
     # --- imports and syncs ---------------------------------------------------------------------------------
@@ -214,7 +264,9 @@ class FanfareClient(BearerClient[FanfareSettings]):
     def start_import(self, audience_id: str) -> ImportStarted:
         """Ask for the address that a list is to be sent to. By itself this changes nothing in the audience."""
         path = _path(audience_id, "/import")
-        started = self._object("POST", path, ImportStarted, about=_about(audience_id))
+        started = self._object(
+            "POST", path, ImportStarted, operation="start_import", about=_about(audience_id)
+        )
         self._on_secret(started.upload_url)
         for parameter in urlsplit(started.upload_url).query.split("&"):
             name, _, value = parameter.partition("=")
@@ -238,10 +290,11 @@ class FanfareClient(BearerClient[FanfareSettings]):
                 next_step="Nothing was sent; check the host of the connection",
             )
         there = replace(self.settings.transport, base_url=f"{parts.scheme}://{parts.netloc}")
-        storage = HttpTransport(there, vendor=STORAGE)
+        storage = HttpTransport(there, vendor=STORAGE, observer=self.observer)
         path = f"{parts.path}?{parts.query}" if parts.query else parts.path
         where = storage.where("PUT", parts.path)
-        response = storage.send("PUT", path, body=Body("text/csv", len(body), lambda: iter((body,))))
+        content = Body("text/csv", len(body), lambda: iter((body,)))
+        response = storage.send("PUT", path, operation="upload", body=content)
         error = error_for_status(response, where=where, changes_something=True)
         if isinstance(error, PermissionDeniedError):
             raise VendorUnavailableError(
@@ -256,7 +309,13 @@ class FanfareClient(BearerClient[FanfareSettings]):
     def get_import(self, audience_id: str) -> Import | None:
         """The import of an audience that the vendor shows, ``None`` if there never was one."""
         try:
-            return self._object("GET", _path(audience_id, "/import"), Import, about=_about(audience_id))
+            return self._object(
+                "GET",
+                _path(audience_id, "/import"),
+                Import,
+                operation="get_import",
+                about=_about(audience_id),
+            )
         except NotFoundError:
             return None
 
@@ -272,7 +331,13 @@ class FanfareClient(BearerClient[FanfareSettings]):
     def sync(self, audience_id: str) -> SyncStarted | None:
         """Start the sync of a synced list; ``None`` if one is under way already."""
         try:
-            return self._object("POST", _path(audience_id, "/sync"), SyncStarted, about=_about(audience_id))
+            return self._object(
+                "POST",
+                _path(audience_id, "/sync"),
+                SyncStarted,
+                operation="start_sync",
+                about=_about(audience_id),
+            )
         except ConflictError:
             return None
 

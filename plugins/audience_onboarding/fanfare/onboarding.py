@@ -37,6 +37,7 @@ from audience_onboarding.http import is_one_of
 from audience_onboarding.orchestration.failures import terminal_errors_fail
 from audience_onboarding.orchestration.ids import text_id
 from audience_onboarding.orchestration.memory import AUDIENCE_KEY, Memory
+from audience_onboarding.orchestration.metrics import upload_measured
 
 if TYPE_CHECKING:
     from audience_onboarding.crm.engine import FilePart, PreparedLoad
@@ -132,6 +133,7 @@ class FanfareOnboardCrmOperator(FanfareOperator, OnboardCrmOperator[FanfareHook,
                 "uploaded": False,
                 "confirmed": {name: confirmed.get(name) for name in CONFIRMED},
             }
+        self._sends_now = False
         progress = _Progress(
             self._memory(context),
             key=f"imports.{sending.days}",
@@ -220,7 +222,9 @@ class FanfareOnboardCrmOperator(FanfareOperator, OnboardCrmOperator[FanfareHook,
             ) from None
         begun = progress.imports.parts[part.number] = Part(started.id, part.rows)
         progress.save()
-        client.upload(started.upload_url, part.body)
+        with upload_measured(len(part.body), **self._tags(self._mode())):
+            client.upload(started.upload_url, part.body)
+        self._sends_now = True
         begun.sent = True
         progress.save()
         self.log.info("Part %s: sent %s rows as import %s", part.number, part.rows, started.id)

@@ -8,11 +8,13 @@ from audience_onboarding.http.api import ApiClient, forget_clients, json_of, sha
 from audience_onboarding.http.bearer import BearerClient
 from audience_onboarding.http.failures import error_for_status, parse_retry_after
 from audience_onboarding.http.multipart import FileContent, multipart_body
+from audience_onboarding.http.observer import UNOBSERVED, Observer
 from audience_onboarding.http.pace import Pace
 from audience_onboarding.http.shared import SharedInstances
 from audience_onboarding.http.transport import Body, HttpTransport, TransportSettings
 
 __all__ = [
+    "UNOBSERVED",
     "AccountSettings",
     "Answer",
     "ApiClient",
@@ -21,6 +23,7 @@ __all__ = [
     "Body",
     "FileContent",
     "HttpTransport",
+    "Observer",
     "Pace",
     "SharedInstances",
     "TransportSettings",

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from audience_onboarding.errors import Outcome, UnexpectedResponseError
 from audience_onboarding.http.account import AccountSettings
+from audience_onboarding.http.observer import UNOBSERVED, Observer
 from audience_onboarding.http.pace import Pace
 from audience_onboarding.http.shared import SharedInstances
 from audience_onboarding.http.transport import HttpTransport
@@ -25,15 +26,26 @@ class ApiClient(Generic[Settings]):
     :param settings: the account.
     :param on_secret: called with every secret that the vendor hands out (session cookies, tokens, presigned URLs),
         so that the caller can mask it in logs.
+    :param observer: told of each request.
     """
 
     hint: str = "Check the host of the connection"
     """What to do when an answer is not what the vendor's pages describe."""
 
-    def __init__(self, settings: Settings, *, on_secret: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        on_secret: Callable[[str], None] | None = None,
+        observer: Observer = UNOBSERVED,
+    ) -> None:
         self.settings: Settings = settings
+        self.observer = observer
         self._transport = HttpTransport(
-            settings.transport, vendor=settings.vendor, pace=Pace(settings.max_requests_per_minute)
+            settings.transport,
+            vendor=settings.vendor,
+            pace=Pace(settings.max_requests_per_minute),
+            observer=observer,
         )
         self._on_secret = on_secret or (lambda _secret: None)
 
@@ -84,7 +96,11 @@ _paces: SharedInstances[Pace] = SharedInstances()
 
 
 def shared_client(
-    client_type: type[Client], settings: AccountSettings, *, on_secret: Callable[[str], None] | None = None
+    client_type: type[Client],
+    settings: AccountSettings,
+    *,
+    on_secret: Callable[[str], None] | None = None,
+    observer: Observer = UNOBSERVED,
 ) -> Client:
     """The client of this process for an account: one connection pool, and one login, for all its threads.
 
@@ -92,7 +108,7 @@ def shared_client(
     """
 
     def make() -> Client:
-        client = client_type(settings, on_secret=on_secret)
+        client = client_type(settings, on_secret=on_secret, observer=observer)
         client.keep_pace(
             _paces.get((settings.vendor, settings.account), lambda: Pace(settings.max_requests_per_minute))
         )

@@ -20,6 +20,7 @@ from audience_onboarding.errors import (
 from audience_onboarding.http.account import BearerSettings
 from audience_onboarding.http.api import ApiClient, json_of
 from audience_onboarding.http.failures import error_for_status
+from audience_onboarding.http.observer import UNOBSERVED, Observer
 from audience_onboarding.http.transport import SAFE_METHODS, Body
 
 Settings = TypeVar("Settings", bound=BearerSettings)
@@ -64,9 +65,10 @@ class RateLimit:
         with self._lock:
             self._remaining, self._reset = remaining, reset
 
-    def wait(self, where: str) -> None:
+    def wait(self, where: str) -> float:
         """Return when the next request may be sent.
 
+        :return: the seconds that it has waited.
         :raises RateLimitedError: that is too long to wait here; nothing was sent.
         """
         with self._lock:
@@ -74,11 +76,11 @@ class RateLimit:
             pause = reset - time.time()
             if self._remaining is None or pause <= 0:
                 self._remaining = None
-                return
+                return 0.0
             if self._remaining > 0:
                 # What is on its way counts, too.
                 self._remaining -= 1
-                return
+                return 0.0
         if pause > LONGEST_PAUSE:
             until = datetime.fromtimestamp(reset, timezone.utc)
             raise RateLimitedError(
@@ -89,6 +91,7 @@ class RateLimit:
                 retry_after=pause,
             )
         self._sleep(pause)
+        return pause
 
 
 class BearerClient(ApiClient[Settings], ABC):
@@ -97,8 +100,14 @@ class BearerClient(ApiClient[Settings], ABC):
     renewal: str = "Put a valid key into the Password of the connection (Admin > Connections)"
     """What a person has to do when the key is not accepted."""
 
-    def __init__(self, settings: Settings, *, on_secret: Callable[[str], None] | None = None) -> None:
-        super().__init__(settings, on_secret=on_secret)
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        on_secret: Callable[[str], None] | None = None,
+        observer: Observer = UNOBSERVED,
+    ) -> None:
+        super().__init__(settings, on_secret=on_secret, observer=observer)
         self._on_secret(settings.key)
         self.rate_limit = RateLimit()
 
@@ -107,6 +116,7 @@ class BearerClient(ApiClient[Settings], ABC):
         method: str,
         path: str,
         *,
+        operation: str = "other",
         query: Mapping[str, Any] | None = None,
         json: Any = None,
         body: Body | None = None,
@@ -117,6 +127,7 @@ class BearerClient(ApiClient[Settings], ABC):
         """Send one request and return the JSON of the answer.
 
         :param path: below the base URL.
+        :param operation: what it is to do, one word of a short list, for who measures.
         :param query: parameters; ``None`` values are left out.
         :param json: body, sent as JSON; or
         :param body: a body that is streamed.
@@ -126,10 +137,12 @@ class BearerClient(ApiClient[Settings], ABC):
         """
         given = urlencode({name: value for name, value in (query or {}).items() if value is not None})
         where = self._transport.where(method, path)
-        self.rate_limit.wait(where)
+        if waited := self.rate_limit.wait(where):
+            self.observer.waited("vendor", waited)
         response = self._transport.send(
             method,
             f"{path}?{given}" if given else path,
+            operation=operation,
             json=json,
             body=body,
             headers={"Authorization": f"Bearer {self.settings.key}"},

@@ -67,10 +67,11 @@ class Pace:
                 self._per_minute = per_minute
                 self._tokens = min(self._tokens, self.burst)
 
-    def wait(self, where: str) -> None:
+    def wait(self, where: str) -> float:
         """Return when the next request may be sent.
 
         :param where: for the error.
+        :return: the seconds that it has waited.
         :raises RateLimitedError: its turn would not come for long; nothing was sent.
         """
         with self._lock:
@@ -92,6 +93,7 @@ class Pace:
             log.info("%s waits %.0f s for its turn (%g requests a minute)", where, pause, self._per_minute)
         if pause > 0:
             self._sleep(pause)
+        return pause
 
     def _refill(self) -> None:
         now = self._clock()

@@ -18,6 +18,7 @@ from urllib3.util.retry import Retry
 
 from audience_onboarding.errors import ConfigurationError
 from audience_onboarding.http.failures import error_for_exception
+from audience_onboarding.http.observer import UNOBSERVED, Observer
 from audience_onboarding.http.pace import Pace
 
 log = logging.getLogger(__name__)
@@ -127,11 +128,20 @@ class HttpTransport:
     something is never repeated here, except where the connection did not even come about.
 
     :param pace: gives each request its turn; ``None``: none waits.
+    :param observer: told of each request.
     """
 
-    def __init__(self, settings: TransportSettings, *, vendor: str, pace: Pace | None = None) -> None:
+    def __init__(
+        self,
+        settings: TransportSettings,
+        *,
+        vendor: str,
+        pace: Pace | None = None,
+        observer: Observer = UNOBSERVED,
+    ) -> None:
         self.settings = settings
         self.pace = pace
+        self.observer = observer
         self._vendor = vendor
         self._session = requests.Session()
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
@@ -171,6 +181,7 @@ class HttpTransport:
         method: str,
         path: str,
         *,
+        operation: str = "other",
         json: Any = None,
         body: Body | None = None,
         headers: Mapping[str, str] | None = None,
@@ -180,6 +191,7 @@ class HttpTransport:
 
         :param method: ``GET``, ``POST``, ``PUT`` or ``DELETE``.
         :param path: below the base URL, with a leading slash; may hold a query.
+        :param operation: what the request is to do, one word of a short list, for who measures.
         :param json: body, sent as JSON; or
         :param body: a body that is streamed.
         :param headers: additional headers, among them the credentials.
@@ -193,12 +205,18 @@ class HttpTransport:
         self._check_ca_file(where)
 
         def turn() -> None:
-            if self.pace is not None:
-                self.pace.wait(where)
+            waited = self.pace.wait(where) if self.pace is not None else 0.0
+            if waited:
+                self.observer.waited("pace", waited)
+
+        def once_more() -> None:
+            self.observer.repeated(operation)
+            turn()
 
         turn()
-        token = _turn.set(turn)
+        token = _turn.set(once_more)
         started = time.monotonic()
+        status: int | None = None
         try:
             response = self._session.request(
                 method,
@@ -210,6 +228,7 @@ class HttpTransport:
                 verify=self.settings.verify_tls,
                 allow_redirects=False,
             )
+            status = response.status_code
         except (requests.RequestException, OSError, ValueError) as error:
             # "from None": the original's text holds the whole URL.
             if changes_something is None:
@@ -217,5 +236,7 @@ class HttpTransport:
             raise error_for_exception(error, where=where, changes_something=changes_something) from None
         finally:
             _turn.reset(token)
-        log.debug("%s: HTTP %s in %.0f ms", where, response.status_code, (time.monotonic() - started) * 1000)
+            seconds = time.monotonic() - started
+            self.observer.answered(operation, status, seconds)
+        log.debug("%s: HTTP %s in %.0f ms", where, status, seconds * 1000)
         return response

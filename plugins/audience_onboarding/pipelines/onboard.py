@@ -17,6 +17,7 @@ from audience_onboarding.base.onboarding import Rejects
 from audience_onboarding.base.turn import WaitForTurnOperator
 from audience_onboarding.crm.guards import WHOLE_LIST
 from audience_onboarding.definitions import AudienceDefinition, Schedule, Source
+from audience_onboarding.orchestration import events
 from audience_onboarding.orchestration.history import MAX_HISTORY_DAYS
 from audience_onboarding.orchestration.load_date import BACKFILL, run_type
 from audience_onboarding.orchestration.memory import (
@@ -125,6 +126,7 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
         ready = steps.wait(
             definition,
             upload=upload.output,
+            audience_key=definition.key,
             poke_interval=definition.wait.poll_seconds,
             timeout=timedelta(hours=definition.wait.timeout_hours).total_seconds(),
         )
@@ -148,6 +150,7 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
             if state is not None:
                 confirm_snapshot(record, state=state, memory=memory)
             log.info("%s", report_of(record, seen))
+            events.tell(events.CONFIRMED, record, audience=definition.key)
             if limits is not None:
                 _tell_watched(definition, record, context)
             return record

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -212,6 +212,7 @@ def test_the_first_load_creates_the_audience_with_its_list(
     found = operator.execute(task_context(stores=stores, run_id="run_1"))
 
     assert len(found.pop("content_id")) == 64
+    assert datetime.fromisoformat(found.pop("sent_at")).tzinfo is not None
     assert found == {
         "load_date": MONDAY,
         "mode": "replace",

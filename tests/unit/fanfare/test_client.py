@@ -1330,7 +1330,7 @@ def test_the_address_takes_the_connections_settings(
     taken: list[TransportSettings] = []
 
     class Transport:
-        def __init__(self, settings: TransportSettings, *, vendor: str) -> None:
+        def __init__(self, settings: TransportSettings, *, vendor: str, **_: Any) -> None:
             taken.append(settings)
             raise InterruptedError
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -227,6 +228,7 @@ def test_a_short_list_is_one_import(vendor: Vendor, stores: JsonStores, upload: 
 
     assert vendor.sent == [LINES]
     assert len(found.pop("content_id")) == 64
+    assert datetime.fromisoformat(found.pop("sent_at")).tzinfo is not None
     assert found == {
         "load_date": DAY,
         "mode": "opt-in",
@@ -741,6 +743,8 @@ def test_a_load_that_is_sent_but_not_confirmed_is_waited_for(
     second = upload().execute(task_context(stores=stores, run_id="run_2"))
 
     assert len(vendor.imports) == 1
+    # The second run has sent nothing, and so tells no moment of it.
+    assert first.pop("sent_at")
     assert second == first
 
 

@@ -1,0 +1,295 @@
+"""What is measured, and how it gets to Airflow's metrics (StatsD, Datadog or OpenTelemetry, as ``[metrics]`` says).
+
+All metrics of the package are in :data:`METRICS`; docs/observability.md has the same list. No tag ever holds a person's
+data: audiences are told by the key of their definition, or by the vendor's id of the audience where an operator is used
+without a definition.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from enum import Enum
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+PREFIX = "audience_onboarding"
+
+LONGEST_TAG = 24
+"""Characters of a tag's value. With InfluxDB's tags, which Airflow puts into the name, a name longer than 250 would be
+dropped."""
+
+LONGEST_AUDIENCE = 100
+"""Characters of an audience's key, the one value that people choose; no key is longer."""
+
+_UNFIT = re.compile(r"[^A-Za-z0-9_/-]")
+"""A dot is the border of two parts of a name in StatsD, and the others would make Airflow drop the whole metric."""
+
+
+class Kind(str, Enum):
+    """What one does with the values of a metric."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    TIMER = "timer"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric.
+
+    :param name: without the prefix.
+    :param unit: of its values.
+    :param tags: names of its tags, in the order of the legacy name.
+    :param when: it is sent.
+    """
+
+    name: str
+    kind: Kind
+    unit: str
+    tags: tuple[str, ...]
+    when: str
+
+    @property
+    def full_name(self) -> str:
+        """As Airflow is told it; Airflow puts its own prefix (``airflow.``) before it."""
+        return f"{PREFIX}.{self.name}"
+
+    def legacy_name(self, tags: Mapping[str, str]) -> str:
+        """The name with the values of the tags in it, for backends without tags."""
+        return ".".join([self.full_name, *(tags[name] for name in self.tags)])
+
+
+_LOAD = ("platform", "audience", "mode")
+
+LOADS = Metric(
+    "loads",
+    Kind.COUNTER,
+    "loads",
+    (*_LOAD, "outcome"),
+    "a task that sends a list has ended well: `outcome` is `sent`, or `unchanged` where there was nothing to send",
+)
+ROWS_READ = Metric("rows_read", Kind.COUNTER, "rows", _LOAD, "with `loads`, of a list that was sent")
+ROWS_SENT = Metric("rows_sent", Kind.COUNTER, "rows", _LOAD, "with `loads`, of a list that was sent")
+ROWS_DUPLICATE = Metric(
+    "rows_duplicate", Kind.COUNTER, "rows", _LOAD, "with `loads`, of a list that was sent; not if 0"
+)
+ROWS_REJECTED = Metric(
+    "rows_rejected",
+    Kind.COUNTER,
+    "rows",
+    (*_LOAD, "reason"),
+    "with `loads`, of a list that was sent; not if 0. `reason` is a code of docs/identifiers.md",
+)
+GUARD_STOPS = Metric(
+    "guard_stops",
+    Kind.COUNTER,
+    "failed guards",
+    (*_LOAD, "guard"),
+    "a guard has stopped a load; one for each guard that says no. Not in a dry run, nor if they are ignored",
+)
+AMBIGUOUS_STOPS = Metric(
+    "ambiguous_stops",
+    Kind.COUNTER,
+    "stops",
+    ("platform", "audience", "kind"),
+    "a task has stopped because nobody knows whether a `campaign`, an `audience` or a `segment` was created",
+)
+UPLOADED_BYTES = Metric(
+    "uploaded_bytes", Kind.COUNTER, "bytes", _LOAD, "a file was put into S3 or sent to the vendor"
+)
+UPLOAD_TIME = Metric(
+    "upload_time", Kind.TIMER, "ms", _LOAD, "with `uploaded_bytes`: how long that took, hashing included"
+)
+CONFIRMATION_TIME = Metric(
+    "confirmation_time",
+    Kind.TIMER,
+    "ms",
+    ("platform", "audience"),
+    "the vendor has confirmed a load that this run has sent: the time since it was sent",
+)
+MATCH_RATE = Metric(
+    "match_rate",
+    Kind.GAUGE,
+    "share, 0 to 1",
+    ("platform", "audience", "identifier"),
+    "the vendor has confirmed a load and says how many of the identifiers it knows",
+)
+LOOKS = Metric(
+    "looks",
+    Kind.COUNTER,
+    "looks",
+    ("platform", "result"),
+    "a deferred wait has looked at the vendor: `pending`, `done`, `failed`, or `error` where the look itself broke. "
+    "Sent by the triggerer",
+)
+API_CALLS = Metric(
+    "api_calls",
+    Kind.COUNTER,
+    "calls",
+    ("platform", "operation", "status"),
+    "a call to the vendor has ended: `status` is `2xx` to `5xx`, or `none` where no complete answer came",
+)
+API_TIME = Metric(
+    "api_time",
+    Kind.TIMER,
+    "ms",
+    ("platform", "operation"),
+    "with `api_calls`: from sending to the answer, repeats included, the wait for the first turn not",
+)
+API_REPEATS = Metric(
+    "api_repeats",
+    Kind.COUNTER,
+    "requests",
+    ("platform", "operation"),
+    "a request is sent once more within the same call, after a network error or a 502, 503 or 504",
+)
+API_WAIT = Metric(
+    "api_wait",
+    Kind.TIMER,
+    "ms",
+    ("platform", "ceiling"),
+    "a request has waited for its turn: at the connection's ceiling (`pace`) or the vendor's (`vendor`); not if 0",
+)
+LOGINS = Metric(
+    "logins",
+    Kind.COUNTER,
+    "logins",
+    ("platform", "outcome"),
+    "a login has ended: `ok`, `refused`, or `broken` where no usable answer came",
+)
+
+METRICS = (
+    LOADS,
+    ROWS_READ,
+    ROWS_SENT,
+    ROWS_DUPLICATE,
+    ROWS_REJECTED,
+    GUARD_STOPS,
+    AMBIGUOUS_STOPS,
+    UPLOADED_BYTES,
+    UPLOAD_TIME,
+    CONFIRMATION_TIME,
+    MATCH_RATE,
+    LOOKS,
+    API_CALLS,
+    API_TIME,
+    API_REPEATS,
+    API_WAIT,
+    LOGINS,
+)
+"""All metrics of the package."""
+
+_said: set[str] = set()
+
+
+def count(metric: Metric, number: int = 1, /, **tags: object) -> None:
+    """Add to a counter."""
+    _send(metric, "incr", number, tags)
+
+
+def set_to(metric: Metric, value: float, /, **tags: object) -> None:
+    """Set a gauge."""
+    _send(metric, "gauge", value, tags)
+
+
+def took(metric: Metric, seconds: float, /, **tags: object) -> None:
+    """Tell a duration."""
+    # A number would be taken for milliseconds.
+    _send(metric, "timing", timedelta(seconds=max(0.0, seconds)), tags)
+
+
+@contextmanager
+def upload_measured(size: int | None, /, **tags: object) -> Iterator[Upload]:
+    """Measure an upload, if it ends well and something was sent.
+
+    :param size: in bytes; ``None`` where only the upload itself tells.
+    """
+    upload = Upload(size)
+    started = time.monotonic()
+    yield upload
+    if upload.size is not None:
+        count(UPLOADED_BYTES, upload.size, **tags)
+        took(UPLOAD_TIME, time.monotonic() - started, **tags)
+
+
+@dataclass
+class Upload:
+    """An upload that is measured.
+
+    :param size: in bytes; ``None``: nothing was sent, or nobody knows how much.
+    """
+
+    size: int | None
+
+
+def seconds_since(moment: object) -> float | None:
+    """Seconds since a moment, ``None`` where it is none.
+
+    :param moment: ISO 8601, with time zone.
+    """
+    try:
+        return (datetime.now(timezone.utc) - datetime.fromisoformat(str(moment))).total_seconds()
+    except (TypeError, ValueError):
+        return None
+
+
+def fit(name: str, value: object) -> str:
+    """A tag's value as every backend takes it."""
+    longest = LONGEST_AUDIENCE if name == "audience" else LONGEST_TAG
+    return _UNFIT.sub("_", str(value))[:longest] or "none"
+
+
+class ApiMetrics:
+    """Measures a client's exchanges: an :class:`~audience_onboarding.http.Observer`.
+
+    :param platform: whose client it is.
+    """
+
+    def __init__(self, platform: str) -> None:
+        self.platform = platform
+
+    def answered(self, operation: str, status: int | None, seconds: float) -> None:
+        """A request has ended."""
+        kind = "none" if status is None else f"{status // 100}xx"
+        count(API_CALLS, platform=self.platform, operation=operation, status=kind)
+        took(API_TIME, seconds, platform=self.platform, operation=operation)
+
+    def repeated(self, operation: str) -> None:
+        """A request is sent once more."""
+        count(API_REPEATS, platform=self.platform, operation=operation)
+
+    def waited(self, ceiling: str, seconds: float) -> None:
+        """A request has waited for its turn."""
+        took(API_WAIT, seconds, platform=self.platform, ceiling=ceiling)
+
+    def logged_in(self, outcome: str) -> None:
+        """A login has ended."""
+        count(LOGINS, platform=self.platform, outcome=outcome)
+
+
+def _send(metric: Metric, how: str, value: Any, tags: Mapping[str, object]) -> None:
+    """Hand it to Airflow. Whatever goes wrong in there, no load fails of it."""
+    try:
+        # Here, as a DAG file has no use for it.
+        from airflow.sdk.configuration import conf
+        from airflow.sdk.observability import stats
+
+        if set(tags) != set(metric.tags):
+            raise ValueError(f"{metric.name} has the tags {', '.join(metric.tags)}")
+        fitting = {name: fit(name, tags[name]) for name in metric.tags}
+        send = getattr(stats, how)
+        send(metric.full_name, value, tags=fitting)
+        # As Airflow does with its own: for StatsD without tags, where a gauge of several audiences says nothing.
+        if conf.getboolean("metrics", "legacy_names_on", fallback=True):
+            send(metric.legacy_name(fitting), value)
+    except Exception as error:
+        if metric.name not in _said:
+            _said.add(metric.name)
+            log.warning("%s is not measured: %s: %s", metric.full_name, type(error).__name__, error)

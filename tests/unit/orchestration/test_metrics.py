@@ -1,0 +1,220 @@
+"""How a value gets to Airflow's metrics, and that no load fails of it."""
+
+from __future__ import annotations
+
+import logging
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from airflow.sdk.observability import stats
+
+from audience_onboarding.orchestration import metrics
+from audience_onboarding.orchestration.metrics import (
+    API_CALLS,
+    API_TIME,
+    LONGEST_AUDIENCE,
+    LONGEST_TAG,
+    METRICS,
+    ROWS_SENT,
+    ApiMetrics,
+    Kind,
+    count,
+    fit,
+    seconds_since,
+    set_to,
+    took,
+    upload_measured,
+)
+from tests.statsd import Packet, statsd
+
+LOAD = {"platform": "digital_audience", "audience": "people", "mode": "opt-in"}
+RATE = {"platform": "digital_audience", "audience": "people", "identifier": "EMAIL"}
+
+
+@pytest.fixture(autouse=True)
+def _nothing_said() -> Iterator[None]:
+    metrics._said.clear()
+    yield
+    metrics._said.clear()
+
+
+def test_a_value_has_its_tags_and_for_backends_without_them_a_name_that_holds_them() -> None:
+    with statsd() as received:
+        count(ROWS_SENT, 3, **LOAD)
+        set_to(metrics.MATCH_RATE, 0.61, **RATE)
+        took(metrics.API_TIME, 1.5, platform="fanfare", operation="get_audience")
+
+        assert received.all() == [
+            Packet("audience_onboarding.rows_sent", tuple(LOAD.items()), 3, "c"),
+            Packet("audience_onboarding.rows_sent.digital_audience.people.opt-in", (), 3, "c"),
+            Packet("audience_onboarding.match_rate", tuple(RATE.items()), 0.61, "g"),
+            Packet("audience_onboarding.match_rate.digital_audience.people.EMAIL", (), 0.61, "g"),
+            Packet(
+                "audience_onboarding.api_time",
+                (("platform", "fanfare"), ("operation", "get_audience")),
+                1500,
+                "ms",
+            ),
+            Packet("audience_onboarding.api_time.fanfare.get_audience", (), 1500, "ms"),
+        ]
+
+
+def test_without_legacy_names_there_are_tags_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__METRICS__LEGACY_NAMES_ON", "False")
+
+    with statsd() as received:
+        count(ROWS_SENT, 3, **LOAD)
+
+        assert [packet.name for packet in received.all()] == ["audience_onboarding.rows_sent"]
+
+
+def test_plain_statsd_has_names_only() -> None:
+    with statsd(tags=False) as received:
+        count(ROWS_SENT, 3, **LOAD)
+
+        assert [(packet.name, packet.tags) for packet in received.all()] == [
+            ("audience_onboarding.rows_sent", ()),
+            ("audience_onboarding.rows_sent.digital_audience.people.opt-in", ()),
+        ]
+
+
+@pytest.mark.parametrize(
+    ("setting", "arrive"),
+    [
+        ({"metrics_allow_list": "audience_onboarding"}, True),
+        ({"metrics_allow_list": "scheduler,executor"}, False),
+        ({"metrics_block_list": "audience_onboarding"}, False),
+        ({"metrics_block_list": "scheduler"}, True),
+    ],
+)
+def test_airflows_lists_of_names_hold(setting: dict[str, str], arrive: bool) -> None:
+    with statsd(**setting) as received:
+        count(ROWS_SENT, 3, **LOAD)
+
+        assert bool(received.ours()) is arrive
+
+
+@pytest.mark.parametrize(
+    ("value", "tag"),
+    [
+        ("people", "people"),
+        ("opt-in", "opt-in"),
+        ("a.b", "a_b"),
+        ("a,b=c:d|e@f#g", "a_b_c_d_e_f_g"),
+        ("Café", "Caf_"),
+        ("", "none"),
+        (31234, "31234"),
+    ],
+)
+def test_a_tag_is_made_to_fit(value: object, tag: str) -> None:
+    assert fit("mode", value) == tag
+
+
+def test_a_tag_is_cut_but_no_key_of_an_audience() -> None:
+    assert fit("mode", "x" * 300) == "x" * LONGEST_TAG
+    assert fit("audience", "x" * LONGEST_AUDIENCE) == "x" * LONGEST_AUDIENCE
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+def test_no_metric_is_dropped_for_its_name_whatever_its_tags_hold(metric: metrics.Metric) -> None:
+    send: Any = {Kind.COUNTER: count, Kind.GAUGE: set_to, Kind.TIMER: took}[metric.kind]
+    with statsd() as received:
+        send(metric, 1, **dict.fromkeys(metric.tags, "ü,=|:.@#" * 100))
+
+        with_tags, without = received.all()
+        assert (with_tags.name, set(dict(with_tags.tags))) == (metric.full_name, set(metric.tags))
+        assert without.name.startswith(f"{metric.full_name}.")
+
+
+def test_every_metric_is_listed_once_and_says_when_it_is_sent() -> None:
+    names = [metric.name for metric in METRICS]
+    assert len(set(names)) == len(names)
+    assert all(re.fullmatch(r"[a-z_]+", name) for name in names)
+    assert all(metric.when and metric.unit and "platform" in metric.tags for metric in METRICS)
+    defined = {value for value in vars(metrics).values() if isinstance(value, metrics.Metric)}
+    assert defined == set(METRICS)
+
+
+def test_a_backend_that_fails_is_told_of_once_and_no_load_fails_of_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise OSError("no route to host")
+
+    for name in ("incr", "gauge", "timing"):
+        monkeypatch.setattr(stats, name, fails)
+
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            count(ROWS_SENT, 3, **LOAD)
+        set_to(metrics.MATCH_RATE, 0.5, **RATE)
+        ApiMetrics("fanfare").answered("get_audience", 200, 0.1)
+
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == len({ROWS_SENT, metrics.MATCH_RATE, API_CALLS, API_TIME})
+    assert said[0] == "audience_onboarding.rows_sent is not measured: OSError: no route to host"
+
+
+def test_wrong_tags_fail_no_load_either(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        count(ROWS_SENT, 3, platform="fanfare")
+
+    assert "has the tags platform, audience, mode" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("status", "tag"), [(200, "2xx"), (204, "2xx"), (302, "3xx"), (404, "4xx"), (503, "5xx"), (None, "none")]
+)
+def test_a_call_is_counted_by_the_class_of_its_status(status: int | None, tag: str) -> None:
+    with statsd() as received:
+        ApiMetrics("fanfare").answered("get_audience", status, 0.25)
+
+        assert received.sums("api_calls") == {("fanfare", "get_audience", tag): 1}
+        assert received.values("api_time") == [(("fanfare", "get_audience"), 250)]
+
+
+def test_an_upload_that_fails_or_sends_nothing_is_not_measured() -> None:
+    with statsd() as received:
+        with pytest.raises(OSError, match="gone"), upload_measured(7, **LOAD):
+            raise OSError("gone")
+        with upload_measured(None, **LOAD):
+            pass
+
+        assert received.ours() == []
+
+        with upload_measured(None, **LOAD) as upload:
+            upload.size = 7
+
+        assert received.sums("uploaded_bytes") == {tuple(LOAD.values()): 7}
+
+
+@pytest.mark.parametrize("moment", [None, "", "yesterday", 7, "2026-11-20T03:00:00"])
+def test_what_is_no_moment_is_no_duration(moment: object) -> None:
+    assert seconds_since(moment) is None
+
+
+def test_a_duration_counts_from_a_moment() -> None:
+    moment = datetime.now(timezone.utc) - timedelta(hours=1)
+
+    seconds = seconds_since(moment.isoformat())
+
+    assert seconds is not None
+    assert 3600 <= seconds < 3700
+
+
+def test_who_parses_a_dag_file_loads_none_of_airflows_backends() -> None:
+    code = (
+        "import sys, audience_onboarding.pipelines, audience_onboarding.platforms as p\n"
+        "[p.part_of(name, 'steps') for name in p.PLATFORMS]\n"
+        "print([name for name in ('statsd', 'datadog', 'opentelemetry.sdk.metrics', 'openlineage.client',\n"
+        "    'airflow.providers.openlineage.extractors') if name in sys.modules])"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.splitlines()[-1] == "[]"
