@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date, datetime, timezone
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
 
 from airflow.sdk.definitions.context import Context
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
@@ -22,6 +22,7 @@ from audience_onboarding.base.comparing import (
     compared,
 )
 from audience_onboarding.base.connections import s3_client
+from audience_onboarding.base.lineage import Lineage, Written, audience_place, facets_of
 from audience_onboarding.base.operators import Hook, Id, PlatformOperator
 from audience_onboarding.base.source_options import SourceOptions, check_days, open_days, open_source
 from audience_onboarding.base.templated import RemoteId, as_bool
@@ -41,7 +42,7 @@ from audience_onboarding.orchestration.ensure import check_not_retired
 from audience_onboarding.orchestration.failures import failure_of
 from audience_onboarding.orchestration.history import history_days, told_days
 from audience_onboarding.orchestration.ids import is_missing
-from audience_onboarding.orchestration.load_date import resolve_history_from
+from audience_onboarding.orchestration.load_date import parse_load_date, resolve_history_from
 from audience_onboarding.orchestration.memory import (
     LAST_LOAD_KEY,
     LAST_OF_A_DAY,
@@ -217,6 +218,7 @@ class OnboardCrmOperator(TakesItsTurn, PlatformOperator[Hook, Id]):
         self.in_order_of = in_order_of
         self.order_timeout = order_timeout
         self.memory_limit_mib = memory_limit_mib
+        self._lineage = Lineage()
 
     # --- what a platform adds
 
@@ -270,6 +272,30 @@ class OnboardCrmOperator(TakesItsTurn, PlatformOperator[Hook, Id]):
         """Whether a file at ``url`` would be taken for one that is meant for the vendor."""
         return False
 
+    # --- what OpenLineage's provider asks, where it is installed
+
+    def get_openlineage_facets_on_start(self) -> Any:
+        """What is known before: the source, where its path needs no load date or the task is given one."""
+        options = SourceOptions.of(self.source)
+        days = (parse_load_date(self.load_date),) if self.load_date else ()
+        return facets_of(Lineage(options, days, self._columns(), self.profile))
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:  # noqa: ARG002
+        """What was read, what was written, and how much of it."""
+        return facets_of(self._lineage)
+
+    def _wrote_audience(
+        self,
+        audience_id: Id,
+        *,
+        rows: int | None,
+        size: int | None,
+        change: Literal["CREATE", "OVERWRITE", "ALTER"],
+    ) -> None:
+        """Note for the lineage what the vendor was sent."""
+        place = audience_place(self.hook.conn_type, self._account, audience_id)
+        self._lineage.written.append(Written(place, rows, size, change))
+
     # --- the same for all
 
     def in_turn(self, context: Context) -> dict[str, Any]:
@@ -290,6 +316,7 @@ class OnboardCrmOperator(TakesItsTurn, PlatformOperator[Hook, Id]):
         history = self._history(context, options)
         history_from = history[0] if history else None
         days = _days(load_date, history_from)
+        self._lineage = Lineage(options, history or (load_date,), columns, self.profile)
         if self.asset is not None:
             # Also where the definition gives the id, and nothing is created.
             check_not_retired(self._memory(context))
@@ -318,7 +345,6 @@ class OnboardCrmOperator(TakesItsTurn, PlatformOperator[Hook, Id]):
                         ),
                     )
                 )
-                self.log.info("%s", summary(load.report))
                 result = {
                     "load_date": load_date.isoformat(),
                     **({"history_from": history_from.isoformat()} if history_from else {}),
@@ -329,7 +355,7 @@ class OnboardCrmOperator(TakesItsTurn, PlatformOperator[Hook, Id]):
                     **load.report.to_dict(),
                     "ignored_columns": len(load.report.ignored_columns),
                 }
-                self._tell(context, events.READ, result)
+                self._note_read(context, load.report, result)
                 failures = self.guards.failures(
                     load.report, mode=mode, last_rows=self._last_rows(context, mode, load_date, history_from)
                 )
@@ -425,6 +451,12 @@ class OnboardCrmOperator(TakesItsTurn, PlatformOperator[Hook, Id]):
             f"{progress.size / _MIB:,.1f}",
             f"{rate:,.0f}",
         )
+
+    def _note_read(self, context: Context, report: LoadReport, result: Mapping[str, Any]) -> None:
+        """Tell what came of reading a list, to people and to machines."""
+        self.log.info("%s", summary(report))
+        self._tell(context, events.READ, result)
+        self._lineage.report = report
 
     def _told(self, context: Context, result: dict[str, Any]) -> dict[str, Any]:
         """Measure and tell what was sent; the result, with the moment of it."""

@@ -190,6 +190,9 @@ class CommBoxOnboardCrmOperator(CommBoxOperator, OnboardCrmOperator[CommBoxHook,
                 return {"audience_id": audience_id, "uploaded": False, "confirmed": confirmed}
             with sent.noted(), measured():
                 client.replace_audience(audience_id, file=file)
+        self._wrote_audience(
+            audience_id, rows=content.rows, size=content.size, change="CREATE" if created else "OVERWRITE"
+        )
         self.log.info(
             "%s audience %s with %s customers",
             "Created" if created else "Replaced the customers of",

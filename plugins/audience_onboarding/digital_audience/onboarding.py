@@ -14,6 +14,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from audience_onboarding.base.comparing import MIRROR, OPT_IN, OPT_OUT, REPLACE
 from audience_onboarding.base.connections import s3_client
+from audience_onboarding.base.lineage import Place, Written
 from audience_onboarding.base.onboarding import OnboardCrmOperator, Sending
 from audience_onboarding.base.sensors import DEFERRAL_GRACE
 from audience_onboarding.base.source_options import SourceOptions
@@ -388,12 +389,21 @@ class _Upload:
             )
             if not published.already_there:
                 measured.size = published.size
+        self._note_lineage(published, file)
         self.puts.went_through(published.metadata.get(TOKEN, ""))
         if published.already_there:
             operator.log.info("s3://%s/%s already has this content: nothing is sent", bucket, key)
         else:
             operator.log.info("Uploaded %s rows to s3://%s/%s", file.rows, bucket, key)
         return published
+
+    def _note_lineage(self, published: PublishResult, file: CrmFile) -> None:
+        place = Place(f"s3://{published.bucket}", published.key)
+        written = Written(place)
+        if not published.already_there:
+            change: Any = "OVERWRITE" if published.superseded else "CREATE"
+            written = Written(place, file.rows, published.size, change)
+        self._operator._lineage.written.append(written)
 
     def has(self, mode: str, file: CrmFile) -> bool:
         """Whether a file of this load surely was put, and nothing else since."""

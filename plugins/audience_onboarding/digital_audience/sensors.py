@@ -9,6 +9,7 @@ from typing import Any
 from airflow.sdk import Asset, XComArg
 from airflow.sdk.definitions.context import Context
 
+from audience_onboarding.base.lineage import Place, audience_place, taken_in
 from audience_onboarding.base.sensors import PlatformSensor, told_id
 from audience_onboarding.base.templated import RemoteId
 from audience_onboarding.digital_audience.connected import DigitalAudienceConnected
@@ -133,6 +134,17 @@ class DigitalAudienceAudienceStateSensor(_DigitalAudienceSensor):
     def show_links(self) -> None:
         """Show the link to the audience in the portal."""
         DigitalAudiencePortalLink.show(self, self.hook.client.settings, audience_id=self._waited_for)
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:  # noqa: ARG002
+        """Where OpenLineage's provider is installed: the objects in S3 have become the audience."""
+        upload = self.upload or {}
+        keys = upload.get("s3_keys") or [upload.get("s3_key")]
+        # Made when the task has begun; this is asked in a process that cannot ask Airflow for a connection.
+        client = vars(self.hook).get("client")
+        if client is None or not all(keys):
+            return None
+        audience = audience_place(self.hook.conn_type, client.settings.account, self._waited_for)
+        return taken_in([Place(f"s3://{upload['bucket']}", key) for key in keys], audience)
 
 
 class DigitalAudienceSegmentStatusSensor(_DigitalAudienceSensor):

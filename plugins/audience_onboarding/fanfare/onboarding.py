@@ -225,6 +225,8 @@ class FanfareOnboardCrmOperator(FanfareOperator, OnboardCrmOperator[FanfareHook,
         with upload_measured(len(part.body), **self._tags(self._mode())):
             client.upload(started.upload_url, part.body)
         self._sends_now = True
+        audience_id = progress.imports.audience_id
+        self._wrote_audience(audience_id, rows=part.rows, size=len(part.body), change="ALTER")
         begun.sent = True
         progress.save()
         self.log.info("Part %s: sent %s rows as import %s", part.number, part.rows, started.id)
