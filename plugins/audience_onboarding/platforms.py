@@ -5,7 +5,7 @@ The folder has these modules, which are looked up by name, so that nothing share
 - ``definition``: ``DEFINITION``, the model of its audience definitions;
 - ``form``: ``connection_type()``, its connection as Airflow wants it described;
 - ``steps``: ``ensure``, ``send`` and ``wait``, the tasks of its onboarding DAG that are its own, and where the vendor
-  tells match rates, ``rates``;
+  tells match rates, ``rates``; ``VENDOR_PAGES``, where the vendor describes it, if anywhere;
 - ``drift``: ``differences``, what at the vendor is not as the definition says;
 - ``settling``: ``settleable``, what of an audience can be created without anybody knowing, and how to ask for it;
 - ``erasing``: ``known_id``, ``begin`` and ``go_on``, how people are taken out of an audience, see :mod:`.base.erasing`;

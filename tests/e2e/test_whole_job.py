@@ -66,15 +66,22 @@ def test_a_manual_run_with_form_values(stack: Stack, manual_run: str) -> None:
     assert remembered["last_load"]["s3_key"] == record["s3_key"]
 
 
-def test_a_task_links_to_the_portal_and_to_the_object(stack: Stack, manual_run: str) -> None:
+def test_tasks_link_to_the_portal_to_the_object_and_to_the_audience(stack: Stack, manual_run: str) -> None:
     record = stack.airflow.xcom("onboard_manual_list", manual_run, "record_load")
     path = f"dags/onboard_manual_list/dagRuns/{quote(manual_run, safe='')}/taskInstances/{{}}/links"
     portal = f"https://portal.example/audiences/{record['audience_id']}"
     upload = stack.airflow.api(path.format("upload"))["extra_links"]
     assert upload["Digital Audience portal"] == portal
     assert upload["S3 object"].endswith(f"/{record['bucket']}/{record['s3_key']}")
+    page = f"{stack.airflow.base_url}/audience-onboarding/#/audiences/manual_list"
+    assert upload["Audience"] == page
     waiting = stack.airflow.api(path.format("wait_until_ready"))["extra_links"]
-    assert waiting == {"Digital Audience portal": portal}
+    assert waiting == {"Digital Audience portal": portal, "Audience": page}
+    # The task of a function, which has taken over what the upload has shown.
+    recorded = stack.airflow.api(path.format("record_load"))["extra_links"]
+    assert {name: link for name, link in recorded.items() if link} == {
+        name: link for name, link in upload.items() if link
+    }
 
 
 def activated(stack: Stack) -> dict[str, Any]:

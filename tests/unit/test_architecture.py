@@ -164,6 +164,9 @@ def network_in_the_engine(code: Code) -> list[str]:
     ]
 
 
+PATHS = f"{PACKAGE}.ui.paths"
+"""Addresses of pages, which tasks link to. It knows nothing itself, so that all may know it."""
+
 LOOSE = ("errors", "forms", "lazy", "platforms", "provider")
 """Modules beside the rooms that all may use."""
 
@@ -193,7 +196,7 @@ def shared_rooms_that_know_a_vendor(code: Code) -> list[str]:
         if room(name) in SHARED_ROOMS - {"pipelines", "ui"}
         or name in {f"{PACKAGE}.{loose}" for loose in LOOSE}
         for item in items
-        if room(item.module) in known | {"pipelines", "ui"}
+        if room(item.module) in known | {"pipelines", "ui"} and not item.module.startswith(f"{PATHS}.")
     ]
 
 
@@ -254,6 +257,11 @@ def test_what_is_shared_knows_no_vendor(plugins: Code) -> None:
     assert {"base", "http", "orchestration"} <= {room(name) for name in plugins.imports}
     assert {f"{PACKAGE}.{name}" for name in LOOSE} <= set(plugins.imports)
     assert shared_rooms_that_know_a_vendor(plugins) == []
+
+
+def test_the_addresses_of_pages_know_nothing(plugins: Code) -> None:
+    assert {top(item.module) for item in plugins.imports[PATHS]} == {"__future__", "urllib"}
+    assert not plugins.imports[f"{PACKAGE}.ui"]
 
 
 def test_every_platform_has_a_room_with_what_is_looked_up_by_name(plugins: Code) -> None:

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date, datetime, timezone
 from fnmatch import fnmatchcase
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
 
 from airflow.sdk.definitions.context import Context
@@ -23,6 +24,7 @@ from audience_onboarding.base.comparing import (
 )
 from audience_onboarding.base.connections import s3_client
 from audience_onboarding.base.lineage import Lineage, Written, audience_place, facets_of
+from audience_onboarding.base.links import RejectsLink
 from audience_onboarding.base.operators import Hook, Id, PlatformOperator
 from audience_onboarding.base.source_options import SourceOptions, check_days, open_days, open_source
 from audience_onboarding.base.templated import RemoteId, as_bool
@@ -579,7 +581,9 @@ class OnboardCrmOperator(TakesItsTurn, PlatformOperator[Hook, Id]):
         if url is None or self.rejects is None or not count:
             return None
         connection = self.rejects.aws_conn_id
-        write_rejects(url, lines, s3_client=lambda: s3_client(connection))
+        client = cache(lambda: s3_client(connection))
+        write_rejects(url, lines, s3_client=client)
+        RejectsLink.show(self, url, client)
         self.log.info("%s rejected rows and fields are listed in %s", f"{count:,}", url)
         return url
 

@@ -13,6 +13,7 @@ from airflow.sdk.definitions.context import Context
 from airflow.sdk.exceptions import AirflowFailException
 
 from audience_onboarding.base.connections import s3_client
+from audience_onboarding.base.links import AudiencePageLink
 from audience_onboarding.base.sensors import DEFERRAL_GRACE
 from audience_onboarding.base.source_options import SourceOptions
 from audience_onboarding.base.source_wait import THERE, TIMEOUT, SourceTrigger
@@ -152,9 +153,11 @@ class WaitForTurnOperator(TakesItsTurn):
     :param is_dry_run: a dry run waits for nothing (templated).
     :param in_order_of: id of the task that ends a load; loads of earlier days that are under way are waited for.
     :param order_timeout: seconds to wait for them at most.
+    :param audience_key: of the definition that the load is about, for the link to its page.
     """
 
     template_fields: Sequence[str] = ("source", "load_date", "history_from", "is_dry_run")
+    operator_extra_links = (AudiencePageLink(),)
 
     def __init__(  # noqa: PLR0913
         self,
@@ -167,9 +170,11 @@ class WaitForTurnOperator(TakesItsTurn):
         is_dry_run: bool | str = False,
         in_order_of: str | None = None,
         order_timeout: float = ORDER_TIMEOUT,
+        audience_key: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.audience_key = audience_key
         self.source = source
         self.aws_conn_id = aws_conn_id
         self.timezone = timezone

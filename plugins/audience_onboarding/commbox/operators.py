@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.definitions.context import Context
 
 from audience_onboarding.base.comparing import MIRROR, OPT_IN, OPT_OUT, REPLACE
+from audience_onboarding.base.links import AudiencePageLink, RejectsLink
 from audience_onboarding.base.onboarding import OnboardCrmOperator, Sending
 from audience_onboarding.base.operators import PlatformOperator
 from audience_onboarding.commbox.connected import CommBoxConnected
@@ -82,7 +83,7 @@ class CommBoxFindAudienceOperator(CommBoxOperator):
     """
 
     template_fields: Sequence[str] = ("audience_name", "commbox_conn_id")
-    operator_extra_links = (CommBoxPortalLink(),)
+    operator_extra_links = (CommBoxPortalLink(), AudiencePageLink())
 
     def __init__(self, *, audience_name: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -125,7 +126,7 @@ class CommBoxOnboardCrmOperator(CommBoxOperator, OnboardCrmOperator[CommBoxHook,
         "audience_name",
         "commbox_conn_id",
     )
-    operator_extra_links = (CommBoxPortalLink(),)
+    operator_extra_links = (CommBoxPortalLink(), RejectsLink(), AudiencePageLink())
     modes = (REPLACE, MIRROR, OPT_IN, OPT_OUT)
     modes_with_state = frozenset({OPT_IN, OPT_OUT})
     profile = COMMBOX_AUDIENCE

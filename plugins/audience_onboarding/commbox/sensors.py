@@ -7,6 +7,7 @@ from typing import Any
 
 from airflow.sdk import XComArg
 
+from audience_onboarding.base.links import AudiencePageLink
 from audience_onboarding.base.sensors import PlatformSensor, told_id
 from audience_onboarding.base.templated import RemoteId
 from audience_onboarding.commbox.connected import CommBoxConnected
@@ -37,7 +38,7 @@ class CommBoxUserCountSensor(CommBoxConnected, PlatformSensor[CommBoxHook]):
     """
 
     template_fields: Sequence[str] = ("upload", "audience_id", "commbox_conn_id")
-    operator_extra_links = (CommBoxPortalLink(),)
+    operator_extra_links = (CommBoxPortalLink(), AudiencePageLink())
 
     def __init__(
         self,

@@ -11,6 +11,9 @@ from audience_onboarding.commbox.operators import CommBoxFindAudienceOperator, C
 from audience_onboarding.commbox.sensors import CommBoxUserCountSensor
 from audience_onboarding.orchestration.pools import connection_pool
 
+VENDOR_PAGES = "https://help.commbox.io/apidocs/get-audiences"
+"""Where the vendor describes what these tasks do."""
+
 RECORDED = ()
 """What the record of a load keeps of the upload, beside what it keeps on every platform."""
 

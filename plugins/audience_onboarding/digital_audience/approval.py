@@ -11,7 +11,9 @@ from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk.definitions.context import Context
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
+from audience_onboarding.base.links import AudiencePageLink
 from audience_onboarding.digital_audience.definition import Approval
+from audience_onboarding.digital_audience.links import DigitalAudiencePortalLink
 from audience_onboarding.digital_audience.operators import SegmentPlan, _SegmentOperator
 from audience_onboarding.orchestration.failures import terminal_errors_fail
 from audience_onboarding.orchestration.memory import LAST_LOAD_KEY, refusal_key
@@ -32,6 +34,7 @@ class DigitalAudienceApproveActivationOperator(_SegmentOperator, ApprovalOperato
     """
 
     template_fields: Sequence[str] = (*_SegmentOperator.template_fields, "subject", "body")
+    operator_extra_links = (DigitalAudiencePortalLink(), AudiencePageLink())
 
     def __init__(self, *, audience_name: str, rule: Approval | None = None, **kwargs: Any) -> None:
         rule = rule or Approval()
@@ -50,6 +53,7 @@ class DigitalAudienceApproveActivationOperator(_SegmentOperator, ApprovalOperato
     def execute(self, context: Context) -> Any:
         """Ask, if there is something to ask."""
         plan = self._plan(context)
+        DigitalAudiencePortalLink.show(self, self.hook.client.settings, audience_id=plan.audience_id)
         segment_id = self._remembered(context, plan.key) or self._existing(plan)
         if segment_id is not None:
             self.log.info("Segment %s is there already: nobody has to approve of it", segment_id)

@@ -15,6 +15,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from audience_onboarding.base.comparing import MIRROR, OPT_IN, OPT_OUT, REPLACE
 from audience_onboarding.base.connections import s3_client
 from audience_onboarding.base.lineage import Place, Written
+from audience_onboarding.base.links import AudiencePageLink, RejectsLink
 from audience_onboarding.base.onboarding import OnboardCrmOperator, Sending
 from audience_onboarding.base.sensors import DEFERRAL_GRACE
 from audience_onboarding.base.source_options import SourceOptions
@@ -96,7 +97,7 @@ class DigitalAudienceOnboardCrmToS3Operator(
         "aws_conn_id",
         "digital_audience_conn_id",
     )
-    operator_extra_links = (DigitalAudiencePortalLink(), S3ObjectLink())
+    operator_extra_links = (DigitalAudiencePortalLink(), S3ObjectLink(), RejectsLink(), AudiencePageLink())
     modes = (*(mode.value for mode in UpdateMode), MIRROR)
     modes_with_state = frozenset({MIRROR})
     profile = DIGITAL_AUDIENCE_S3

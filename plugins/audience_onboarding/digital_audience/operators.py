@@ -11,6 +11,7 @@ from typing import Any
 from airflow.sdk.definitions.context import Context
 from airflow.sdk.exceptions import AirflowSkipException
 
+from audience_onboarding.base.links import AudiencePageLink
 from audience_onboarding.base.operators import PlatformOperator
 from audience_onboarding.base.templated import RemoteId
 from audience_onboarding.digital_audience.client import DigitalAudienceClient
@@ -60,6 +61,7 @@ class DigitalAudienceCreateCampaignOperator(DigitalAudienceOperator):
     """
 
     template_fields: Sequence[str] = ("campaign_name", "is_dry_run", "digital_audience_conn_id")
+    operator_extra_links = (AudiencePageLink(),)
 
     def __init__(self, *, campaign_name: str, is_dry_run: bool | str = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -98,6 +100,7 @@ class DigitalAudienceCreateCrmAudienceOperator(DigitalAudienceOperator):
         "is_dry_run",
         "digital_audience_conn_id",
     )
+    operator_extra_links = (DigitalAudiencePortalLink(), AudiencePageLink())
 
     def __init__(
         self,
@@ -130,7 +133,9 @@ class DigitalAudienceCreateCrmAudienceOperator(DigitalAudienceOperator):
             ),
             sent={"name": self.audience_name, "campaignId": campaign_id or 0},
         )
-        return self._ensure(context, AUDIENCE_KEY, creation, is_dry_run=self.is_dry_run)
+        audience_id = self._ensure(context, AUDIENCE_KEY, creation, is_dry_run=self.is_dry_run)
+        DigitalAudiencePortalLink.show(self, self.hook.client.settings, audience_id=audience_id)
+        return audience_id
 
 
 class DigitalAudienceUpdateAudienceOperator(DigitalAudienceOperator):
@@ -149,7 +154,7 @@ class DigitalAudienceUpdateAudienceOperator(DigitalAudienceOperator):
         "description",
         "digital_audience_conn_id",
     )
-    operator_extra_links = (DigitalAudiencePortalLink(),)
+    operator_extra_links = (DigitalAudiencePortalLink(), AudiencePageLink())
 
     def __init__(
         self, *, audience_id: RemoteId, audience_name: str, description: str | None = None, **kwargs: Any
@@ -297,7 +302,7 @@ class DigitalAudienceActivateAudienceOperator(_SegmentOperator):
     """
 
     template_fields: Sequence[str] = (*_SegmentOperator.template_fields, "approval")
-    operator_extra_links = (DigitalAudiencePortalLink(),)
+    operator_extra_links = (DigitalAudiencePortalLink(), AudiencePageLink())
 
     def __init__(self, *, approval: Any = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -411,6 +416,7 @@ class DigitalAudienceExtendSegmentEndDateOperator(DigitalAudienceOperator):
     :param new_end_date: ISO 8601 with time zone (templated).
     :param segment_name: for messages and the label of a mapped task (templated).
     :param allow_shorten: also move it back; otherwise an end that is later already stays.
+    :param audience_id: whose segment it is, where the portal's link wants it (templated).
     :return: the end date before and after, ISO 8601.
 
     Source: the vendor's "Segment API" page, POST /segment/updateenddate.
@@ -418,10 +424,12 @@ class DigitalAudienceExtendSegmentEndDateOperator(DigitalAudienceOperator):
 
     template_fields: Sequence[str] = (
         "segment_id",
+        "audience_id",
         "new_end_date",
         "segment_name",
         "digital_audience_conn_id",
     )
+    operator_extra_links = (DigitalAudiencePortalLink(), AudiencePageLink())
 
     def __init__(
         self,
@@ -430,9 +438,11 @@ class DigitalAudienceExtendSegmentEndDateOperator(DigitalAudienceOperator):
         new_end_date: str,
         segment_name: str = "",
         allow_shorten: bool = False,
+        audience_id: RemoteId | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.audience_id = audience_id
         self.segment_id = segment_id
         self.new_end_date = new_end_date
         self.segment_name = segment_name
@@ -441,6 +451,12 @@ class DigitalAudienceExtendSegmentEndDateOperator(DigitalAudienceOperator):
     @terminal_errors_fail
     def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002
         """Read the end date, and move it if it is not there yet."""
+        DigitalAudiencePortalLink.show(
+            self,
+            self.hook.client.settings,
+            audience_id=None if is_missing(self.audience_id) else number_id(self.audience_id),
+            segment_id=number_id(self.segment_id),
+        )
         return move_end_date(
             self.hook.client,
             number_id(self.segment_id),

@@ -10,6 +10,7 @@ from airflow.sdk import Asset, XComArg
 from airflow.sdk.definitions.context import Context
 
 from audience_onboarding.base.lineage import Place, audience_place, taken_in
+from audience_onboarding.base.links import AudiencePageLink
 from audience_onboarding.base.sensors import PlatformSensor, told_id
 from audience_onboarding.base.templated import RemoteId
 from audience_onboarding.digital_audience.connected import DigitalAudienceConnected
@@ -49,7 +50,7 @@ def audience_failed(subject: str, message: str) -> AudienceFailedError:
 
 
 class _DigitalAudienceSensor(DigitalAudienceConnected, PlatformSensor[DigitalAudienceHook]):
-    operator_extra_links = (DigitalAudiencePortalLink(),)
+    operator_extra_links = (DigitalAudiencePortalLink(), AudiencePageLink())
 
 
 class DigitalAudienceAudienceStateSensor(_DigitalAudienceSensor):
@@ -204,6 +205,15 @@ class DigitalAudienceSegmentStatusSensor(_DigitalAudienceSensor):
     def subject(self) -> str:
         """What is waited for."""
         return f"Segment {self.segment_id}"
+
+    def show_links(self) -> None:
+        """Show the link to the segment in the portal."""
+        DigitalAudiencePortalLink.show(
+            self,
+            self.hook.client.settings,
+            audience_id=(self.details or {}).get("audience_id"),
+            segment_id=self.segment_id,
+        )
 
     def failure(self, message: str) -> TerminalError:
         """The platform did not take the segment."""

@@ -18,6 +18,9 @@ from audience_onboarding.digital_audience.sensors import DigitalAudienceAudience
 from audience_onboarding.orchestration.memory import campaign_asset
 from audience_onboarding.orchestration.pools import CREATE_POOL, connection_pool
 
+VENDOR_PAGES = "https://doc.digitalaudience.io/product-docs/"
+"""Where the vendor describes what these tasks do."""
+
 RECORDED = ("bucket", "s3_key")
 """What the record of a load keeps of the upload, beside what it keeps on every platform."""
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.definitions.context import Context
 
+from audience_onboarding.base.links import AudiencePageLink, RejectsLink
 from audience_onboarding.base.onboarding import OnboardCrmOperator, Sending
 from audience_onboarding.crm.profiles import FANFARE_IMPORT
 from audience_onboarding.errors import (
@@ -29,6 +30,7 @@ from audience_onboarding.fanfare.imports import (
     outcome,
 )
 from audience_onboarding.fanfare.limits import MAX_BYTES, MAX_ROWS
+from audience_onboarding.fanfare.links import FanfarePortalLink
 from audience_onboarding.fanfare.models import AudienceType
 from audience_onboarding.fanfare.operators import FanfareOperator
 from audience_onboarding.fanfare.sensors import import_failed
@@ -73,6 +75,7 @@ class FanfareOnboardCrmOperator(FanfareOperator, OnboardCrmOperator[FanfareHook,
     """
 
     template_fields: Sequence[str] = (*OnboardCrmOperator.template_fields, "fanfare_conn_id")
+    operator_extra_links = (FanfarePortalLink(), RejectsLink(), AudiencePageLink())
     modes = ("opt-in",)
     profile = FANFARE_IMPORT
 

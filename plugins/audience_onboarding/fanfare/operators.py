@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from airflow.sdk import BaseOperatorLink
 from airflow.sdk.definitions.context import Context
 from pydantic import ValidationError
 
+from audience_onboarding.base.links import AudiencePageLink
 from audience_onboarding.base.operators import PlatformOperator
 from audience_onboarding.base.templated import RemoteId
 from audience_onboarding.errors import ConfigurationError
@@ -26,7 +28,7 @@ class FanfareOperator(FanfareConnected, PlatformOperator[FanfareHook, str]):
     """What all operators for the vendor share: ``fanfare_conn_id`` and ``asset``."""
 
     template_fields: Sequence[str] = ("fanfare_conn_id",)
-    operator_extra_links = (FanfarePortalLink(),)
+    operator_extra_links: Collection[BaseOperatorLink] = (FanfarePortalLink(), AudiencePageLink())
     read_id = staticmethod(text_id)
 
     def _show(self, audience_id: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from airflow.sdk import XComArg
 from airflow.sdk.definitions.context import Context
 
+from audience_onboarding.base.links import AudiencePageLink
 from audience_onboarding.base.sensors import PlatformSensor, told_id
 from audience_onboarding.base.templated import RemoteId
 from audience_onboarding.errors import (
@@ -24,7 +25,7 @@ from audience_onboarding.orchestration.ids import text_id
 
 
 class _FanfareSensor(FanfareConnected, PlatformSensor[FanfareHook]):
-    operator_extra_links = (FanfarePortalLink(),)
+    operator_extra_links = (FanfarePortalLink(), AudiencePageLink())
 
     def __init__(self, *, audience_id: RemoteId | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)

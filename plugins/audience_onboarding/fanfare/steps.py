@@ -13,6 +13,9 @@ from audience_onboarding.fanfare.operators import FanfareCreateAudienceOperator
 from audience_onboarding.fanfare.sensors import FanfareImportSensor
 from audience_onboarding.orchestration.pools import connection_pool
 
+VENDOR_PAGES = "https://docs.fanfare.io/api/admin-api/audiences"
+"""Where the vendor describes what these tasks do."""
+
 RECORDED = ()
 """What the record of a load keeps of the upload, beside what it keeps on every platform."""
 

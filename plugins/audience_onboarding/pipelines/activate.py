@@ -23,6 +23,9 @@ from audience_onboarding.pipelines.common import (
     pool_of,
     tags_of,
 )
+from audience_onboarding.pipelines.page import links_of
+from audience_onboarding.pipelines.task_notes import ACTIVATION as ACTIVATION_NOTES
+from audience_onboarding.pipelines.task_notes import annotate
 
 
 def build_activation_dag(definition: DigitalAudienceDefinition, *, auto_register: bool = True) -> DAG:
@@ -77,10 +80,12 @@ def build_activation_dag(definition: DigitalAudienceDefinition, *, auto_register
                 segment_id=segment.output,
                 asset=segment_asset(definition.platform, definition.key, target.key),
                 details=XComArg(segment, key=ACTIVATION),
+                audience_key=definition.key,
                 poke_interval=target.poll_seconds,
                 timeout=timedelta(hours=target.timeout_hours).total_seconds(),
                 digital_audience_conn_id=definition.connection,
             )
+        annotate(dag, ACTIVATION_NOTES)
     return dag
 
 
@@ -138,6 +143,8 @@ def _form(definition: DigitalAudienceDefinition) -> dict[str, Param]:
 
 def _documentation(definition: DigitalAudienceDefinition) -> str:
     lines = [
+        " · ".join(links_of(definition)),
+        "",
         f"Runs after each load that `{onboarding_dag_id(definition.key)}` publishes. A segment that is on the "
         "audience already, by name and account, is never created again.",
         "",

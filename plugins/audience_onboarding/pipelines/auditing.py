@@ -9,6 +9,7 @@ from typing import Any
 from airflow.sdk import get_current_context, task
 
 from audience_onboarding.base.connections import database
+from audience_onboarding.base.links import AudiencePageLink, linked
 from audience_onboarding.definitions import AudienceDefinition
 from audience_onboarding.errors import ConfigurationError
 from audience_onboarding.orchestration.audit import audit_row, run_record
@@ -66,7 +67,7 @@ def audit_task(definition: AudienceDefinition, *, upload: str, record: str) -> A
         )
         log.info("The run is in %s: %s", wanted.table, row["outcome"])
 
-    return audit().as_teardown()
+    return linked(audit(), AudiencePageLink(), audience_key=definition.key).as_teardown()
 
 
 def _asked_date(context: Any, definition: AudienceDefinition) -> str | None:

@@ -11,6 +11,7 @@ from typing import Any
 from airflow.sdk import Param
 
 from audience_onboarding.base.comparing import StateFolder
+from audience_onboarding.base.links import AudiencePageLink
 from audience_onboarding.definitions import AudienceDefinition
 from audience_onboarding.errors import AudienceRetiredError
 from audience_onboarding.orchestration.ensure import check_not_retired
@@ -85,6 +86,11 @@ def choices_of(keys: Iterable[str]) -> dict[str, Any]:
     # JSON Schema has no list of choices without a choice.
     found = sorted(keys)
     return {"enum": found} if found else {"maxLength": 0}
+
+
+def show_page(context: Any, key: str) -> None:
+    """Let the task of a function link to the page of the audience that its run is about."""
+    AudiencePageLink.show(context.get("task"), key)
 
 
 def table(rows: Sequence[Mapping[str, Any]], *, none: str) -> str:

@@ -11,6 +11,7 @@ import pendulum
 from airflow.sdk import DAG, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException
 
+from audience_onboarding.base.links import AudiencesPageLink, linked
 from audience_onboarding.definitions import AudienceDefinition
 from audience_onboarding.errors import TerminalError, TransientError
 from audience_onboarding.orchestration.drift import Difference
@@ -25,6 +26,8 @@ from audience_onboarding.pipelines.common import (
     pool_of,
     table,
 )
+from audience_onboarding.pipelines.page import all_audiences
+from audience_onboarding.pipelines.task_notes import DRIFT, annotate
 from audience_onboarding.platforms import part_of
 
 log = logging.getLogger(__name__)
@@ -43,7 +46,7 @@ def build_drift_dag(definitions: Sequence[AudienceDefinition]) -> DAG:
         dag_id=DRIFT_DAG_ID,
         dag_display_name="Check for drift",
         description="Compare audiences and segments at the vendors with the definitions",
-        doc_md=_DOCUMENTATION,
+        doc_md=f"{_DOCUMENTATION}\n{all_audiences()}\n",
         tags=[PACKAGE_TAG, "upkeep"],
         default_args=default_args(owner="audience-onboarding", retries=3),
         # After the upkeep: what that does is no drift.
@@ -110,7 +113,8 @@ def build_drift_dag(definitions: Sequence[AudienceDefinition]) -> DAG:
                 raise AirflowFailException(f"{len(open_ones)} differences are left; the log lists them")
             return rows
 
-        compare()
+        linked(compare(), AudiencesPageLink())
+        annotate(dag, DRIFT)
     return dag
 
 

@@ -15,6 +15,7 @@ from airflow.sdk.definitions.context import Context
 from airflow.sdk.exceptions import AirflowFailException
 
 from audience_onboarding.base.erasing import IN_THE_CRM, ErasureJob, Outcome, Waiting
+from audience_onboarding.base.links import AudiencePageLink, AudiencesPageLink, linked
 from audience_onboarding.base.sensors import DEFERRAL_GRACE
 from audience_onboarding.definitions import AudienceDefinition
 from audience_onboarding.errors import AudienceOnboardingError, AudienceRetiredError, ConfigurationError
@@ -29,6 +30,8 @@ from audience_onboarding.pipelines.common import (
     pool_of,
     state_of,
 )
+from audience_onboarding.pipelines.page import all_audiences
+from audience_onboarding.pipelines.task_notes import ERASURE, annotate
 from audience_onboarding.platforms import part_of
 
 log = logging.getLogger(__name__)
@@ -93,11 +96,13 @@ class ErasePersonOperator(BaseOperator):
 
     # Not templated: nothing of it is to be rendered and stored.
     template_fields: Sequence[str] = ()
+    operator_extra_links = (AudiencePageLink(),)
 
     def __init__(self, *, audience: str, audiences: Audiences, **kwargs: Any) -> None:
         kwargs.setdefault("retry_policy", OnboardingRetryPolicy())
         super().__init__(**kwargs)
         self.audience = audience
+        self.audience_key = audience
         self.audiences = audiences
 
     @terminal_errors_fail
@@ -198,7 +203,7 @@ def build_erase_dag(definitions: Sequence[AudienceDefinition], *, base: Path) ->
         dag_id=ERASE_DAG_ID,
         dag_display_name="Erase a person",
         description="Take people out of all audiences, by the hashes of their identifiers",
-        doc_md=_DOCUMENTATION,
+        doc_md=f"{_DOCUMENTATION}\n{all_audiences()}\n",
         tags=[PACKAGE_TAG, "taking-back"],
         default_args=default_args(owner="audience-onboarding", retries=3),
         schedule=None,
@@ -223,7 +228,7 @@ def build_erase_dag(definitions: Sequence[AudienceDefinition], *, base: Path) ->
             context["ti"].xcom_push(key=LEFT_OUT, value=left_out)
             return found
 
-        found: Any = find_audiences()
+        found: Any = linked(find_audiences(), AudiencesPageLink())
         erased = ErasePersonOperator.partial(
             task_id=ERASE_TASK,
             audiences=audiences,
@@ -243,8 +248,9 @@ def build_erase_dag(definitions: Sequence[AudienceDefinition], *, base: Path) ->
             left_out = ti.xcom_pull(task_ids=FIND_TASK, key=LEFT_OUT) or {}
             return judged(keys, outcomes, left_out, is_dry_run=bool(context["params"]["dry_run"]))
 
-        last: Any = report(found)
+        last: Any = linked(report(found), AudiencesPageLink())
         erased >> last
+        annotate(dag, ERASURE)
     return dag
 
 

@@ -11,6 +11,7 @@ import pendulum
 from airflow.sdk import DAG, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException
 
+from audience_onboarding.base.links import AudiencePageLink, AudiencesPageLink, linked
 from audience_onboarding.digital_audience.definition import DigitalAudienceDefinition, ExtendEndDates
 from audience_onboarding.digital_audience.hooks import DigitalAudienceHook
 from audience_onboarding.digital_audience.models import Segment
@@ -35,8 +36,11 @@ from audience_onboarding.pipelines.common import (
     is_retired,
     one_or_all,
     pool_of,
+    show_page,
     table,
 )
+from audience_onboarding.pipelines.page import all_audiences
+from audience_onboarding.pipelines.task_notes import EXTENSION, EXTENSION_FORM, annotate
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +66,8 @@ def build_extension_dag(definitions: Sequence[DigitalAudienceDefinition]) -> DAG
         description="Move the end date of segments that end soon",
         doc_md="For each audience with `activation.extend`: the segments of its targets that end within "
         "`within_days` then end `days` from now, but never after the target's `until`. An end date is never moved "
-        "back. The task `report` lists all segments that were looked at, and what became of each.",
+        "back. The task `report` lists all segments that were looked at, and what became of each.\n\n"
+        f"{all_audiences()}",
         tags=[PACKAGE_TAG, "upkeep"],
         default_args=default_args(owner="audience-onboarding", retries=3),
         schedule="0 6 * * *",
@@ -110,6 +115,7 @@ def build_extension_dag(definitions: Sequence[DigitalAudienceDefinition]) -> DAG
                     "segment_id": item["segment_id"],
                     "segment_name": item["segment"],
                     "new_end_date": item["to"],
+                    "audience_key": item["audience"],
                     "digital_audience_conn_id": connections[item["audience"]],
                 }
                 for item in seen
@@ -159,11 +165,12 @@ def build_extension_dag(definitions: Sequence[DigitalAudienceDefinition]) -> DAG
                 )
             return rows
 
-        found: Any = find_segments()
+        found: Any = linked(find_segments(), AudiencesPageLink())
         extended = DigitalAudienceExtendSegmentEndDateOperator.partial(
             task_id="extend", map_index_template="{{ task.segment_name }}", pool=pool_of(kept_alive)
         ).expand_kwargs(found)
-        [found, extended] >> report()
+        [found, extended] >> linked(report(), AudiencesPageLink())
+        annotate(dag, EXTENSION)
     return dag
 
 
@@ -283,7 +290,7 @@ def build_extension_form_dag(definitions: Sequence[DigitalAudienceDefinition]) -
         dag_display_name="Extend a segment",
         description="Give one segment an end date",
         doc_md="Moves the end date of one segment to a day, by hand only. It is not moved back unless *Allow to "
-        "shorten* is ticked, and never beyond the target's `until`.",
+        f"shorten* is ticked, and never beyond the target's `until`.\n\n{all_audiences()}",
         tags=[PACKAGE_TAG, "upkeep"],
         default_args=default_args(owner="audience-onboarding", retries=3),
         schedule=None,
@@ -346,9 +353,11 @@ def build_extension_form_dag(definitions: Sequence[DigitalAudienceDefinition]) -
             if definition is None:
                 # The form knew it a moment ago.
                 raise _not_there(f"The definition of the audience {params['audience']!r} is gone or broken")
+            show_page(context, definition.key)
             return _extend_by_hand(definition, params, context)
 
-        extend()
+        linked(extend(), AudiencePageLink())
+        annotate(dag, EXTENSION_FORM)
     return dag
 
 

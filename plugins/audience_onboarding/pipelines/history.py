@@ -14,6 +14,7 @@ from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from airflow.utils.helpers import build_airflow_dagrun_url
 from airflow.utils.state import DagRunState
 
+from audience_onboarding.base.links import AudiencePageLink, linked
 from audience_onboarding.base.source_options import SourceOptions, check_days
 from audience_onboarding.crm.guards import WHOLE_LIST
 from audience_onboarding.definitions import AudienceDefinition
@@ -25,7 +26,10 @@ from audience_onboarding.pipelines.common import (
     PACKAGE_TAG,
     default_args,
     onboarding_dag_id,
+    show_page,
 )
+from audience_onboarding.pipelines.page import all_audiences
+from audience_onboarding.pipelines.task_notes import HISTORY, annotate
 
 log = logging.getLogger(__name__)
 
@@ -122,7 +126,7 @@ def build_history_dag(definitions: Sequence[AudienceDefinition]) -> DAG:
         dag_id=HISTORY_DAG_ID,
         dag_display_name="Load history",
         description="Load a range of days of an audience, merged in one load",
-        doc_md=DOCUMENTATION,
+        doc_md=f"{DOCUMENTATION}\n{all_audiences()}\n",
         tags=[PACKAGE_TAG, "history"],
         default_args=default_args(owner="audience-onboarding", retries=3),
         schedule=None,
@@ -134,13 +138,14 @@ def build_history_dag(definitions: Sequence[AudienceDefinition]) -> DAG:
         def check_form() -> dict[str, Any]:
             """What to start: id of the run, and its conf. What cannot be is said here, before anything runs."""
             context: Any = get_current_context()
+            show_page(context, context["params"]["audience"])
             found = planned(by_key, context["params"], run_id=context["run_id"])
             log.info(
                 "To start: run %s of %s", found["run_id"], onboarding_dag_id(context["params"]["audience"])
             )
             return found
 
-        plan: Any = check_form()
+        plan: Any = linked(check_form(), AudiencePageLink())
         LoadRangeOperator(
             task_id="load",
             # No output of a task: what starts which DAG is stored with this one, as text.
@@ -148,6 +153,7 @@ def build_history_dag(definitions: Sequence[AudienceDefinition]) -> DAG:
             trigger_run_id=plan["run_id"],
             conf=plan["conf"],
         )
+        annotate(dag, HISTORY)
     return dag
 
 

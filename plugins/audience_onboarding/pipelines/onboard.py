@@ -13,6 +13,7 @@ from airflow.sdk import DAG, CronPartitionTimetable, Param, get_current_context,
 from airflow.sdk.exceptions import AirflowSkipException
 
 from audience_onboarding.base.comparing import confirm_snapshot
+from audience_onboarding.base.links import AudiencePageLink, ShownLink, linked
 from audience_onboarding.base.onboarding import Rejects
 from audience_onboarding.base.turn import WaitForTurnOperator
 from audience_onboarding.crm.guards import WHOLE_LIST
@@ -42,6 +43,7 @@ from audience_onboarding.pipelines.common import (
 )
 from audience_onboarding.pipelines.page import documentation
 from audience_onboarding.pipelines.recording import last_load, record_of, report_of
+from audience_onboarding.pipelines.task_notes import ONBOARDING, annotate
 from audience_onboarding.platforms import part_of
 
 log = logging.getLogger(__name__)
@@ -97,6 +99,7 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
             history_from=history_from,
             is_dry_run="{{ params.dry_run }}",
             in_order_of=LAST_TASKS[definition.upload.wait_for_earlier_loads],
+            audience_key=definition.key,
         )
         upload = steps.send(
             definition,
@@ -123,6 +126,11 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
             pool=connection_pool(definition.connection),
         )
         turn >> upload
+        upload_links = [
+            link
+            for link in upload.operator_extra_links
+            if isinstance(link, ShownLink) and not isinstance(link, AudiencePageLink)
+        ]
         ready = steps.wait(
             definition,
             upload=upload.output,
@@ -135,6 +143,8 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
         def record_load(load: dict[str, Any], seen: dict[str, Any]) -> dict[str, Any]:
             """Remember the confirmed load, and show what came of it."""
             context = get_current_context()
+            for link in upload_links:
+                link.take_over(context.get("task"), context["ti"], task_id=UPLOAD_TASK)
             memory = memory_of(context, asset)
             before = memory.get(load_key(days_of(load), load["mode"]))
             record = record_of(load, seen, context, definition=definition, before=before, more=steps.RECORDED)
@@ -172,10 +182,13 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
 
         # TaskFlow takes outputs of tasks where the functions name what these will be.
         outputs: Any = (upload.output, ready.output)
-        recorded: Any = record_load(*outputs)
-        published = publish(recorded)
+        recorded: Any = linked(
+            record_load(*outputs), *upload_links, AudiencePageLink(), audience_key=definition.key
+        )
+        published = linked(publish(recorded), AudiencePageLink(), audience_key=definition.key)
         if definition.audit is not None:
             published >> audit_task(definition, upload=UPLOAD_TASK, record=RECORD_TASK)
+        annotate(dag, ONBOARDING)
     return dag
 
 

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from audience_onboarding.base.links import base_url
 from audience_onboarding.definitions import AudienceDefinition
+from audience_onboarding.orchestration.ensure import RETIRE_DAG_ID
+from audience_onboarding.orchestration.forgetting import ERASE_DAG_ID
+from audience_onboarding.orchestration.settle import SETTLE_DAG_ID
+from audience_onboarding.pipelines.common import (
+    DRIFT_DAG_ID,
+    EXTENSION_DAG_ID,
+    HISTORY_DAG_ID,
+    activation_dag_id,
+    onboarding_dag_id,
+)
+from audience_onboarding.platforms import part_of
+from audience_onboarding.ui.paths import audience_page, audiences_page, dag_page
 
 
 def documentation(definition: AudienceDefinition) -> str:
@@ -38,6 +51,8 @@ def documentation(definition: AudienceDefinition) -> str:
 ### {definition.name}
 {definition.description or ""}
 
+{" · ".join(links_of(definition))}
+
 | | |
 |---|---|
 {table}
@@ -57,6 +72,33 @@ Made from `include/audiences/{definition.key}.yaml`.
   with *Ignore guards*.
 {_if_stopped(definition)}* **Failed**: the message of the task says what to do; then clear it. Nothing is sent twice.
 """
+
+
+def links_of(definition: AudienceDefinition) -> Iterator[str]:
+    """Where a reader goes from a DAG of an audience, in Markdown."""
+    base = base_url()
+    yield f"[The audience]({audience_page(definition.key, base_url=base)})"
+    dags = {"load it": onboarding_dag_id(definition.key)}
+    if getattr(definition, "activation", None) is not None:
+        dags["activate it"] = activation_dag_id(definition.key)
+        dags["extend segments"] = EXTENSION_DAG_ID
+    dags |= {
+        "load a range of days": HISTORY_DAG_ID,
+        "settle what is unclear": SETTLE_DAG_ID,
+        "check for drift": DRIFT_DAG_ID,
+        "erase a person": ERASE_DAG_ID,
+        "retire it": RETIRE_DAG_ID,
+    }
+    for label, dag_id in dags.items():
+        yield f"[{label}]({dag_page(dag_id, base_url=base)})"
+    pages = getattr(part_of(definition.platform, "steps"), "VENDOR_PAGES", "")
+    if pages:
+        yield f"[the vendor's pages]({pages})"
+
+
+def all_audiences() -> str:
+    """The link from a DAG that works for all audiences, in Markdown."""
+    return f"[All audiences]({audiences_page(base_url=base_url())})"
 
 
 def _guards(definition: AudienceDefinition) -> str:

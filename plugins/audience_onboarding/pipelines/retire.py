@@ -12,6 +12,7 @@ from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import DAG, AssetAlias, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
+from audience_onboarding.base.links import AudiencePageLink, linked
 from audience_onboarding.base.retiring import Seen
 from audience_onboarding.definitions import AudienceDefinition
 from audience_onboarding.errors import ConfigurationError
@@ -35,8 +36,11 @@ from audience_onboarding.pipelines.common import (
     choices_of,
     default_args,
     pool_of,
+    show_page,
     state_of,
 )
+from audience_onboarding.pipelines.page import all_audiences
+from audience_onboarding.pipelines.task_notes import RETIREMENT, annotate
 from audience_onboarding.platforms import part_of
 
 log = logging.getLogger(__name__)
@@ -86,7 +90,7 @@ def build_retire_dag(definitions: Sequence[AudienceDefinition], *, base: Path) -
         dag_id=RETIRE_DAG_ID,
         dag_display_name="Retire an audience",
         description="Delete an audience and its segments, once a person has approved it",
-        doc_md=_DOCUMENTATION,
+        doc_md=f"{_DOCUMENTATION}\n{all_audiences()}\n",
         tags=[PACKAGE_TAG, "taking-back"],
         default_args=default_args(owner="audience-onboarding", retries=3),
         schedule=None,
@@ -148,16 +152,18 @@ def build_retire_dag(definitions: Sequence[AudienceDefinition], *, base: Path) -
                 raise AirflowSkipException("The audience is to be retired")
             return reopened(_chosen(by_key, context), context, is_dry_run=bool(params["dry_run"]))
 
-        shown: Any = look()
-        gone: Any = delete(shown)
+        shown: Any = linked(look(), AudiencePageLink())
+        gone: Any = linked(delete(shown), AudiencePageLink())
         shown >> approve >> gone
-        close(shown, gone)
-        reopen()
+        linked(close(shown, gone), AudiencePageLink())
+        linked(reopen(), AudiencePageLink())
+        annotate(dag, RETIREMENT)
     return dag
 
 
 def _chosen(by_key: Mapping[str, AudienceDefinition], context: Any) -> AudienceDefinition:
     key = context["params"]["audience"]
+    show_page(context, key)
     if key in by_key:
         return by_key[key]
     # The form knew it a moment ago.

@@ -9,6 +9,7 @@ from typing import Any
 
 from airflow.sdk import DAG, Param, get_current_context, task
 
+from audience_onboarding.base.links import AudiencePageLink, linked
 from audience_onboarding.definitions import AudienceDefinition
 from audience_onboarding.errors import NothingToSettleError
 from audience_onboarding.orchestration.failures import terminal_errors_fail
@@ -20,7 +21,10 @@ from audience_onboarding.pipelines.common import (
     asset_of,
     choices_of,
     default_args,
+    show_page,
 )
+from audience_onboarding.pipelines.page import all_audiences
+from audience_onboarding.pipelines.task_notes import SETTLE, annotate
 from audience_onboarding.platforms import part_of
 
 log = logging.getLogger(__name__)
@@ -50,7 +54,7 @@ def build_settle_dag(definitions: Sequence[AudienceDefinition]) -> DAG:
         dag_id=SETTLE_DAG_ID,
         dag_display_name="Settle an unclear creation",
         description="Say what became of a creation at a vendor that ended without an answer",
-        doc_md=_DOCUMENTATION,
+        doc_md=f"{_DOCUMENTATION}\n{all_audiences()}\n",
         tags=[PACKAGE_TAG, "upkeep"],
         default_args=default_args(owner="audience-onboarding", retries=3),
         schedule=None,
@@ -66,6 +70,7 @@ def build_settle_dag(definitions: Sequence[AudienceDefinition]) -> DAG:
             context: Any = get_current_context()
             params = context["params"]
             audience = _known(audiences, params["audience"])
+            show_page(context, audience.definition.key)
             thing = _chosen(audience, params["what"])
             settled = settle(
                 thing,
@@ -88,7 +93,8 @@ def build_settle_dag(definitions: Sequence[AudienceDefinition]) -> DAG:
             )
             return record
 
-        settle_it()
+        linked(settle_it(), AudiencePageLink())
+        annotate(dag, SETTLE)
     return dag
 
 

@@ -7,6 +7,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
@@ -42,6 +43,7 @@ class FakeS3:
     """Takes files."""
 
     written: ClassVar[list[tuple[str, str, bytes]]] = []
+    meta = SimpleNamespace(region_name="eu-west-1", endpoint_url="https://s3.eu-west-1.amazonaws.com")
 
     def upload_fileobj(self, stream: Any, bucket: str, key: str, **more: Any) -> None:
         self.written.append((bucket, key, stream.read()))

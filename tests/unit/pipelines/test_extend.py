@@ -100,6 +100,7 @@ def test_our_segments_that_end_soon_become_arguments_of_the_operator(
             "segment_id": 1,
             "segment_name": "Newsletter",
             "new_end_date": (NOW + 30 * DAY).isoformat(),
+            "audience_key": "newsletter",
             "digital_audience_conn_id": "a_connection",
         }
     ]

@@ -1,0 +1,239 @@
+"""What a reader finds at a task and at a DAG: links, and what to do. As Airflow's API server has them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG
+from airflow.serialization.serialized_objects import DagSerialization
+
+from audience_onboarding.base.links import (
+    AudiencePageLink,
+    AudiencesPageLink,
+    RejectsLink,
+    ShownLink,
+    linked,
+    object_page,
+)
+from audience_onboarding.pipelines import dags as built
+from audience_onboarding.ui.paths import audience_page, audiences_page, dag_page
+
+PROJECT = Path(__file__).resolve().parents[3]
+BASE = "https://airflow.example/team"
+
+
+@pytest.fixture(scope="module")
+def all_dags() -> dict[str, DAG]:
+    """The DAGs of the project's own definitions."""
+    found = {**built.audience_dags(PROJECT), **built.upkeep_dags(PROJECT)}
+    for dag in (
+        built.settle_dag(PROJECT),
+        built.erase_dag(PROJECT),
+        built.retire_dag(PROJECT),
+        built.history_dag(PROJECT),
+    ):
+        found[dag.dag_id] = dag
+    return found
+
+
+def tasks(dags: dict[str, DAG]) -> Iterator[tuple[str, Any]]:
+    for dag_id, dag in dags.items():
+        # As the API server reads it from the database.
+        there = DagSerialization.from_dict(DagSerialization.to_dict(dag))
+        for task in there.tasks:
+            yield f"{dag_id}.{task.task_id}", task
+
+
+def test_every_task_says_what_it_does_what_to_do_and_whether_to_clear_it(all_dags: dict[str, DAG]) -> None:
+    assert len(all_dags) > 8
+    for name, task in tasks(all_dags):
+        text = task.doc_md or ""
+        assert "**If it fails:**" in text, name
+        assert "**Clear it?**" in text, name
+        assert len(text) < 1_000, name
+        assert "{" not in text, name
+
+
+def test_every_task_leads_to_the_page_of_its_audience_or_of_all(all_dags: dict[str, DAG]) -> None:
+    without = [
+        name
+        for name, task in tasks(all_dags)
+        if not {"Audience", "Audiences"} & {link.name for link in task.operator_extra_links}
+    ]
+
+    # Airflow's own operators: their link leads to the run, or there is a question to answer.
+    assert without == ["retire_audience.approve", "load_history.load"]
+
+
+PORTALS = {
+    "digital_audience": "Digital Audience portal",
+    "fanfare": "Fanfare dashboard",
+    "commbox": "CommBox console",
+}
+
+
+@pytest.mark.parametrize("platform", sorted(PORTALS))
+def test_where_the_vendor_is_asked_there_is_a_link_to_its_portal(
+    platform: str, all_dags: dict[str, DAG]
+) -> None:
+    dag = next(dag for key, dag in all_dags.items() if key.startswith("onboard_") and platform in dag.tags)
+    links = {
+        task.task_id: [link.name for link in task.operator_extra_links]
+        for _, task in tasks({dag.dag_id: dag})
+    }
+    asking = [name for name in links if name.startswith(("ensure_audience", "find_", "upload", "wait_until"))]
+
+    assert len(asking) == 3
+    for name in (*asking, "record_load"):
+        assert PORTALS[platform] in links[name], name
+    for name in ("upload", "record_load"):
+        assert "Rejects" in links[name]
+        assert ("S3 object" in links[name]) is (platform == "digital_audience")
+
+
+def test_links_of_one_task_do_not_share_a_name_or_a_key(all_dags: dict[str, DAG]) -> None:
+    for name, task in tasks(all_dags):
+        links = list(task.operator_extra_links)
+        assert len({link.name for link in links}) == len(links), name
+        assert len({link.xcom_key for link in links}) == len(links), name
+
+
+def test_the_dag_of_an_audience_leads_to_its_page_and_its_other_dags(
+    all_dags: dict[str, DAG], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", f"{BASE}/")
+    dags = built.audience_dags(PROJECT)
+
+    assert any(dag_id.startswith("activate_") for dag_id in dags)
+    for dag_id, dag in dags.items():
+        _, _, key = dag_id.partition("_")
+        targets = re.findall(r"\]\((.*?)\)", dag.doc_md or "")
+        assert f"{BASE}/audience-onboarding/#/audiences/{key}" in targets
+        linked_dags = [target.removeprefix(f"{BASE}/dags/") for target in targets if "/dags/" in target]
+        assert set(linked_dags) >= {f"onboard_{key}", "settle_create", "erase_person", "retire_audience"}
+        assert set(linked_dags) <= set(all_dags)
+        assert (f"activate_{key}" in linked_dags) is (f"activate_{key}" in dags)
+        assert any(target.startswith("https://") and BASE not in target for target in targets)
+
+
+def test_the_dags_of_all_audiences_lead_to_the_page(all_dags: dict[str, DAG]) -> None:
+    shared = [dag for key, dag in all_dags.items() if not key.startswith(("onboard_", "activate_"))]
+
+    assert len(shared) == 7
+    assert all("[All audiences](" in (dag.doc_md or "") for dag in shared)
+
+
+# --- addresses ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("base", "audience"),
+    [
+        ("", "/audience-onboarding/#/audiences/people"),
+        ("http://localhost:8080", "http://localhost:8080/audience-onboarding/#/audiences/people"),
+        ("https://a.example/team/", "https://a.example/team/audience-onboarding/#/audiences/people"),
+    ],
+)
+def test_the_page_lies_below_airflows_own_address(base: str, audience: str) -> None:
+    assert audience_page("people", base_url=base) == audience
+    assert audiences_page(base_url=base) == audience.partition("#")[0]
+
+
+def test_a_key_cannot_break_out_of_an_address() -> None:
+    assert audience_page("a/../b?c#d") == "/audience-onboarding/#/audiences/a%2F..%2Fb%3Fc%23d"
+    assert dag_page("a b") == "/dags/a%20b"
+
+
+class Task:
+    """As far as links look at one."""
+
+    def __init__(self, **attributes: Any) -> None:
+        self.inlets: list[Any] = []
+        self.outlets: list[Any] = []
+        self.__dict__.update(attributes)
+
+
+def shown(link: ShownLink, task: Any) -> str:
+    return link.get_link(task, ti_key=None)
+
+
+def test_a_task_for_one_audience_shows_its_page_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    from audience_onboarding.orchestration.memory import audience_asset, campaign_asset
+
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", BASE)
+    people, others = (audience_asset("fanfare", key) for key in ("people", "others"))
+    campaign = campaign_asset("digital_audience", "c", "Campaign")
+    page = f"{BASE}/audience-onboarding/#/audiences/people"
+
+    assert shown(AudiencePageLink(), Task(audience_key="people")) == page
+    assert shown(AudiencePageLink(), Task(asset=people)) == page
+    assert shown(AudiencePageLink(), Task(asset=campaign, audience_key="people")) == page
+    assert shown(AudiencePageLink(), Task(inlets=[people], outlets=[people, campaign])) == page
+    assert shown(AudiencePageLink(), Task(inlets=[people, others])) == ""
+    assert shown(AudiencePageLink(), Task()) == ""
+    task = Task(inlets=[people, others])
+    AudiencePageLink.show(task, "others")
+    assert shown(AudiencePageLink(), task).endswith("/others")
+    assert shown(AudiencesPageLink(), task) == f"{BASE}/audience-onboarding/"
+
+
+def test_a_function_that_is_called_by_itself_shows_nothing() -> None:
+    AudiencePageLink.show(None, "people")
+    RejectsLink().take_over(None, None, task_id="upload")
+
+
+class Ti:
+    """Has what a task has shown."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def xcom_pull(self, *, task_ids: str, key: str) -> Any:
+        assert (task_ids, key) == ("upload", "_link_RejectsLink")
+        if isinstance(self.value, Exception):
+            raise self.value
+        return self.value
+
+
+@pytest.mark.parametrize(
+    ("value", "link"),
+    [("https://s3/x", "https://s3/x"), ("", ""), (None, ""), (7, ""), (RuntimeError("no server"), "")],
+)
+def test_a_link_of_an_earlier_task_is_taken_over_where_there_is_one(value: Any, link: str) -> None:
+    task = Task()
+
+    RejectsLink().take_over(task, Ti(value), task_id="upload")
+
+    assert shown(RejectsLink(), task) == link
+
+
+def test_rejects_on_a_workers_disk_have_no_address() -> None:
+    task = Task()
+
+    RejectsLink.show(task, "/data/rejects/x.csv", lambda: pytest.fail("no S3 is asked"))
+
+    assert shown(RejectsLink(), task) == ""
+
+
+def test_an_objects_address_holds_its_key_safely() -> None:
+    page = object_page("b", "rejects/a b&c=1.csv", region="eu-west-1", endpoint=None)
+
+    assert (
+        page
+        == "https://s3.console.aws.amazon.com/s3/object/b?prefix=rejects/a%20b%26c=1.csv&region=eu-west-1"
+    )
+    assert object_page("b", "a b", region=None, endpoint="http://minio:9000/") == "http://minio:9000/b/a%20b"
+
+
+def test_a_function_gets_links_and_stays_what_it_was() -> None:
+    class Output:
+        operator = Task()
+
+    output = Output()
+
+    assert linked(output, AudiencePageLink(), audience_key="people") is output
+    assert [link.name for link in output.operator.operator_extra_links] == ["Audience"]
