@@ -44,20 +44,31 @@ def connection_form(  # noqa: PLR0913
         "hook-name": name,
         "ui-field-behaviour": {
             "hidden-fields": ["schema", "extra", *hidden],
-            "relabeling": {"host": "API address", "port": "Port (if not in the address)", **relabeling},
+            "relabeling": {
+                "host": "Host (API address)",
+                "port": "Port (only if not in the host)",
+                **relabeling,
+            },
             "placeholders": dict(placeholders),
         },
         "conn-fields": {
             **(fields or {}),
             "verify_tls": form_field(
                 "Verify TLS",
-                description="true, false, or the path of a CA bundle on the workers. Empty: true.",
+                description="true, or the path of a CA file on every worker, as behind a proxy with a certificate of "
+                "its own; false only to try something. Empty: true.",
             ),
             "connect_timeout": form_field(
-                "Connect time-out (s)", kind="number", minimum=0.1, description="Empty: 10."
+                "Connect time-out (s)",
+                kind="number",
+                minimum=0.1,
+                description="Until the vendor's host has to take a connection. Empty: 10.",
             ),
             "read_timeout": form_field(
-                "Read time-out (s)", kind="number", minimum=0.1, description="Empty: 60."
+                "Read time-out (s)",
+                kind="number",
+                minimum=0.1,
+                description="That the vendor may stay silent. Empty: 60.",
             ),
             "max_requests_per_minute": form_field(
                 "Requests per minute",
@@ -68,8 +79,8 @@ def connection_form(  # noqa: PLR0913
             ),
             "portal_url": form_field(
                 "Portal link",
-                description=f"Address of an audience in the vendor's portal, with {portal_ids}. "
-                "Empty: tasks show no link.",
+                description="Open an audience in the vendor's portal, copy the address, and put "
+                f"{portal_ids} in the place of its id. Tasks and the Audiences page link to it. Empty: no link.",
             ),
         },
     }

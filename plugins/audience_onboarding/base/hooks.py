@@ -11,8 +11,18 @@ from airflow.sdk import BaseHook
 from airflow.sdk.definitions.connection import Connection
 from airflow.sdk.log import mask_secret
 
-from audience_onboarding.errors import AudienceOnboardingError
+from audience_onboarding.errors import (
+    AudienceOnboardingError,
+    AuthenticationError,
+    ConfigurationError,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitedError,
+    RequestRejectedError,
+    VendorUnavailableError,
+)
 from audience_onboarding.http import AccountSettings, ApiClient, BearerSettings, shared_client
+from audience_onboarding.http.failures import UNTRUSTED
 from audience_onboarding.orchestration.metrics import ApiMetrics
 
 Client = TypeVar("Client", bound=ApiClient[Any])
@@ -70,11 +80,30 @@ class PlatformHook(BaseHook, Generic[Client]):
         return self.client
 
     def test_connection(self) -> tuple[bool, str]:
-        """Whether the vendor takes the connection; changes nothing there."""
+        """Whether the vendor takes the connection; changes nothing there.
+
+        :return: and in words, what was seen or what has failed: name and address of the host, TLS, credentials,
+            permission, path, answer, rate limit, or a field of the form. No secret is in them.
+        """
         try:
-            return True, self.greeting()
+            # A client of its own: nothing is repeated, as somebody waits for the answer.
+            connection = self.get_connection(self.conn_id)
+            settings = self.settings_of(connection, host=_address(connection))
+            client: Client = self.client_type(  # type: ignore[assignment]
+                settings, on_secret=mask_secret, observer=ApiMetrics(self.conn_type)
+            )
+            client.ask_once()
+            self.__dict__["client"] = client
+            return True, f"{self.greeting()} [{settings.base_url}]"
         except AudienceOnboardingError as error:
-            return False, str(error)
+            if isinstance(error, NotFoundError):
+                # Nothing is asked for by its id here: what is not known is the path.
+                error.concerning("", next_step=self.client_type.hint)
+            elif isinstance(error, VendorUnavailableError):
+                # Nobody tries this again by himself.
+                error.next_step = _TO_DO.get(subject_of(error), "")
+                error.concerning("")
+            return False, f"{subject_of(error)}: {error}"
 
 
 class BearerHook(PlatformHook[Client]):
@@ -89,6 +118,36 @@ class BearerHook(PlatformHook[Client]):
             host=host, key=connection.password or "", options=connection.extra_dejson
         )
         return settings
+
+
+def counted(number: int, thing: str) -> str:
+    """``1 audience``, ``2 audiences``."""
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
+
+
+def subject_of(error: AudienceOnboardingError) -> str:
+    """What has failed, in a word or two, for the first words of a message."""
+    if isinstance(error, ConfigurationError):
+        return "TLS" if error.what == UNTRUSTED else "Settings"
+    if isinstance(error, VendorUnavailableError) and error.status is None:
+        return "Rate limit" if isinstance(error, RateLimitedError) else "Host"
+    return next((subject for kind, subject in _SUBJECTS if isinstance(error, kind)), "Answer")
+
+
+_TO_DO = {
+    "Host": "Check host and port of the connection, and whether a proxy or firewall is in between",
+    "Vendor": "The connection may be right: try again later",
+    "Rate limit": "The connection may be right: try again in a minute",
+}
+
+_SUBJECTS: tuple[tuple[type[AudienceOnboardingError], str], ...] = (
+    (AuthenticationError, "Credentials"),
+    (PermissionDeniedError, "Permission"),
+    (NotFoundError, "Path"),
+    (RateLimitedError, "Rate limit"),
+    (VendorUnavailableError, "Vendor"),
+    (RequestRejectedError, "Request"),
+)
 
 
 def _address(connection: Connection) -> str:

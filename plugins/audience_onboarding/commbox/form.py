@@ -15,7 +15,7 @@ def connection_type() -> dict[str, Any]:
         hook="audience_onboarding.commbox.hooks.CommBoxHook",
         name="CommBox",
         hidden=("login",),
-        relabeling={"password": "API key"},
+        relabeling={"password": "Password (API key)"},
         usual_requests=CommBoxSettings.usual_requests_per_minute,
         placeholders={
             "host": f"empty: {PRODUCTION}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from audience_onboarding.base.hooks import BearerHook
+from audience_onboarding.base.hooks import BearerHook, counted
 from audience_onboarding.commbox.client import CommBoxClient
 from audience_onboarding.commbox.settings import CommBoxSettings
 
@@ -27,4 +27,6 @@ class CommBoxHook(BearerHook[CommBoxClient]):
 
     def greeting(self) -> str:
         """List the audiences."""
-        return f"The key is accepted; the account has {len(self.client.list_audiences())} audiences"
+        return "The key is accepted; the account has " + counted(
+            len(self.client.list_audiences()), "audience"
+        )

@@ -37,7 +37,7 @@ from audience_onboarding.errors import (
     TransientError,
     UnexpectedResponseError,
 )
-from audience_onboarding.http import UNOBSERVED, ApiClient, Observer, error_for_status, json_of
+from audience_onboarding.http import UNOBSERVED, ApiClient, Observer, error_for_status, json_of, no_json
 from audience_onboarding.http.redaction import shortened
 
 log = logging.getLogger(__name__)
@@ -161,6 +161,7 @@ class DigitalAudienceClient(ApiClient[DigitalAudienceSettings]):
         if error := error_for_status(
             response, where=where, changes_something=False, message=_message(envelope)
         ):
+            error.concerning("", next_step=self.hint)
             raise error
         cookies = {cookie.name: cookie.value for cookie in response.cookies if cookie.value}
         if envelope is None or not cookies:
@@ -168,6 +169,7 @@ class DigitalAudienceClient(ApiClient[DigitalAudienceSettings]):
                 what="The login was answered without "
                 + ("a session cookie" if envelope is not None else "the documented JSON"),
                 where=where,
+                why="" if envelope is not None else no_json(response),
                 next_step="Check host and API prefix of the connection: this may not be the API",
                 status=response.status_code,
             )
@@ -246,7 +248,7 @@ class DigitalAudienceClient(ApiClient[DigitalAudienceSettings]):
         if envelope is None:
             raise self._unreadable(
                 where,
-                "it is not the documented JSON",
+                no_json(response),
                 changes_something=changes_something,
                 status=response.status_code,
             )

@@ -18,28 +18,31 @@ def connection_type() -> dict[str, Any]:
         conn_type="digital_audience",
         hook="audience_onboarding.digital_audience.hooks.DigitalAudienceHook",
         name="Digital Audience",
-        relabeling={"login": "User name", "password": "Password"},
+        relabeling={"login": "Login (user name)", "password": "Password"},
         placeholders={
             "host": "https://host, as the vendor gave it to you",
-            "login": "the e-mail address you log in to the portal with",
+            "login": "the e-mail address that you log in to the portal with",
+            "password": "the one that you log in to the portal with",
         },
         usual_requests=DigitalAudienceSettings.usual_requests_per_minute,
         portal_ids="{audience_id} and, where wanted, {segment_id}",
         fields={
             "api_prefix": form_field(
                 "API prefix",
-                description="Put before every path. Some of the vendor's examples show /api. Empty: none.",
+                description="Put before every path, for example /api, which some of the vendor's examples show. If the "
+                "test says 'Path', try that. Empty: none.",
             ),
             "paths": form_field(
                 "Paths",
                 format="multiline",
-                description="JSON object that overrides paths by operation, as the vendor's pages spell some of "
-                f"them in two ways. Operations: {', '.join(sorted(DEFAULT_PATHS))}.",
+                description="Rarely needed: the vendor's pages spell some paths in two ways. A JSON object of those "
+                'that differ, for example {"create_campaign": "/campaign/create"}. Empty: none differs. '
+                f"Operations: {', '.join(sorted(DEFAULT_PATHS))}.",
             ),
             "session_expired_pattern": form_field(
                 "Session expired pattern",
-                description="A refusal with HTTP 200 whose message matches this regular expression means an "
-                f"expired session. Empty: {DEFAULT_SESSION_EXPIRED_PATTERN}",
+                description="Rarely needed: a refusal with HTTP 200 whose message matches this regular expression "
+                f"means an expired session. Empty: {DEFAULT_SESSION_EXPIRED_PATTERN}",
             ),
         },
     )

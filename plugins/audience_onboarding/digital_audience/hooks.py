@@ -6,7 +6,7 @@ from typing import Any
 
 from airflow.sdk.definitions.connection import Connection
 
-from audience_onboarding.base.hooks import PlatformHook
+from audience_onboarding.base.hooks import PlatformHook, counted
 from audience_onboarding.digital_audience.client import DigitalAudienceClient
 from audience_onboarding.digital_audience.settings import DigitalAudienceSettings
 
@@ -43,4 +43,4 @@ class DigitalAudienceHook(PlatformHook[DigitalAudienceClient]):
         self.client.login()
         accounts = self.client.load_platform_accounts()
         user = self.client.settings.user_name
-        return f"Logged in as {user}; the organisation has {len(accounts)} platform accounts"
+        return f"Logged in as {user}; the organisation has " + counted(len(accounts), "platform account")

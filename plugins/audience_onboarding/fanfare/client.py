@@ -82,6 +82,15 @@ class FanfareClient(BearerClient[FanfareSettings]):
                 seen.add(audience.id)
                 yield self._ours(audience)
 
+    def first_audiences(self) -> list[Audience]:
+        """The first page of the list of audiences, with one request.
+
+        :raises ConfigurationError: the key belongs to another organization than the connection says.
+        """
+        query = {"first": PAGE_SIZE}
+        found = self._list("GET", "/audiences", Audience, operation="list_audiences", query=query)
+        return [self._ours(audience) for audience in found]
+
     def find_audience(self, name: str, audience_type: AudienceType) -> Audience | None:
         """The audience of this name that is not archived, ``None`` if there is none.
 

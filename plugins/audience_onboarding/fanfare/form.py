@@ -15,7 +15,7 @@ def connection_type() -> dict[str, Any]:
         hook="audience_onboarding.fanfare.hooks.FanfareHook",
         name="Fanfare",
         hidden=("login",),
-        relabeling={"password": "Secret key"},
+        relabeling={"password": "Password (secret key)"},
         usual_requests=FanfareSettings.usual_requests_per_minute,
         placeholders={"host": f"empty: {PRODUCTION}", "password": "sk_live_... or sk_test_..."},
         fields={

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from audience_onboarding.base.hooks import BearerHook
+from audience_onboarding.base.hooks import BearerHook, counted
 from audience_onboarding.fanfare.client import FanfareClient
 from audience_onboarding.fanfare.settings import FanfareSettings
 
@@ -26,8 +26,11 @@ class FanfareHook(BearerHook[FanfareClient]):
         super().__init__(fanfare_conn_id, **kwargs)
 
     def greeting(self) -> str:
-        """Ask for the first audience."""
-        audience = next(self.client.list_audiences(), None)
-        if audience is None or not audience.organization_id:
+        """Ask for the first audiences."""
+        found = self.client.first_audiences()
+        if not found:
             return "The key is accepted; its organization has no audiences yet"
-        return f"The key is accepted; it belongs to organization {audience.organization_id}"
+        whose = found[0].organization_id
+        belongs = f"it belongs to organization {whose}, which" if whose else "its organization"
+        some = counted(len(found), "audience")
+        return f"The key is accepted; {belongs} has {some} on the first page of its list"

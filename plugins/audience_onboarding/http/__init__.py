@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from audience_onboarding.http.account import AccountSettings, BearerSettings
 from audience_onboarding.http.answers import Answer, UtcDateTime, is_one_of, iso_moment, word
-from audience_onboarding.http.api import ApiClient, forget_clients, json_of, shared_client
+from audience_onboarding.http.api import ApiClient, forget_clients, json_of, no_json, shared_client
 from audience_onboarding.http.bearer import BearerClient
 from audience_onboarding.http.failures import error_for_status, parse_retry_after
 from audience_onboarding.http.multipart import FileContent, multipart_body
@@ -34,6 +34,7 @@ __all__ = [
     "iso_moment",
     "json_of",
     "multipart_body",
+    "no_json",
     "parse_retry_after",
     "shared_client",
     "word",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
 import requests
@@ -49,6 +50,15 @@ class ApiClient(Generic[Settings]):
         )
         self._on_secret = on_secret or (lambda _secret: None)
 
+    def ask_once(self) -> None:
+        """Repeat nothing from now on: somebody waits for the answer, be it a failure."""
+        self._transport = HttpTransport(
+            replace(self.settings.transport, safe_retries=0),
+            vendor=self.settings.vendor,
+            pace=self._transport.pace,
+            observer=self.observer,
+        )
+
     def keep_pace(self, pace: Pace) -> None:
         """Share the turns of requests with other clients of the account."""
         pace.limit_to(self.settings.max_requests_per_minute)
@@ -89,6 +99,13 @@ def json_of(response: requests.Response) -> Any:
         return response.json()
     except ValueError:
         return None
+
+
+def no_json(response: requests.Response) -> str:
+    """What is wrong with an answer that holds no JSON."""
+    if "html" in response.headers.get("Content-Type", "").lower():
+        return "it is a web page (HTML), not the documented JSON"
+    return "it is not the documented JSON"
 
 
 _clients: SharedInstances[Any] = SharedInstances()

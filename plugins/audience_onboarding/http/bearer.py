@@ -14,11 +14,12 @@ from audience_onboarding.errors import (
     AuthenticationError,
     ConfigurationError,
     NotFoundError,
+    PermissionDeniedError,
     RateLimitedError,
     RequestRejectedError,
 )
 from audience_onboarding.http.account import BearerSettings
-from audience_onboarding.http.api import ApiClient, json_of
+from audience_onboarding.http.api import ApiClient, json_of, no_json
 from audience_onboarding.http.failures import error_for_status
 from audience_onboarding.http.observer import UNOBSERVED, Observer
 from audience_onboarding.http.transport import SAFE_METHODS, Body
@@ -99,6 +100,8 @@ class BearerClient(ApiClient[Settings], ABC):
 
     renewal: str = "Put a valid key into the Password of the connection (Admin > Connections)"
     """What a person has to do when the key is not accepted."""
+    more_rights: str = "The key is known, but may not do this: ask for one that may read and change audiences"
+    """What a person has to do when the key may not do something."""
 
     def __init__(
         self,
@@ -159,6 +162,8 @@ class BearerClient(ApiClient[Settings], ABC):
         )
         if isinstance(error, AuthenticationError):
             error.concerning("", next_step=self.renewal)
+        elif isinstance(error, PermissionDeniedError):
+            error.concerning("", next_step=self.more_rights)
         elif isinstance(error, (NotFoundError, RequestRejectedError)):
             error.concerning(about, next_step=next_step)
         if error:
@@ -166,7 +171,7 @@ class BearerClient(ApiClient[Settings], ABC):
         if answer is None and not (may_be_empty and not response.content):
             raise self._unreadable(
                 where,
-                "it is not the documented JSON",
+                no_json(response),
                 changes_something=changes_something,
                 status=response.status_code,
             )

@@ -15,6 +15,7 @@ from urllib3.exceptions import (
     NameResolutionError,
     NewConnectionError,
     ProxyError,
+    ReadTimeoutError,
 )
 
 from audience_onboarding.errors import (
@@ -36,6 +37,12 @@ from audience_onboarding.http.answers import iso_moment
 from audience_onboarding.http.redaction import shortened
 
 REQUEST_ID_HEADER = "X-Request-Id"
+
+UNTRUSTED = "The TLS certificate of the host is not trusted"
+"""What is said of a host whose certificate does not hold, whatever the reason."""
+
+_EXPIRED, _NOT_YET_VALID, _OTHER_NAMES = 10, 9, frozenset({62, 64})
+"""Codes of OpenSSL, see ``X509_verify_cert_error_string``."""
 
 _NEVER_SENT = (ConnectTimeoutError, NewConnectionError, NameResolutionError, ProxyError)
 
@@ -151,14 +158,17 @@ def error_for_status(
     return kind(what=what, where=where, why=why, status=status, request_id=request_id)
 
 
-def error_for_exception(error: Exception, *, where: str, changes_something: bool) -> AudienceOnboardingError:
-    """The error that a failed exchange stands for; the original's text is not kept, as it may hold the URL's query."""
-    if _is_untrusted_certificate(error):
-        return ConfigurationError(
-            what="The TLS certificate of the host is not trusted",
-            where=where,
-            next_step="Check the host, or give the CA file of your proxy in the connection's 'verify_tls'",
-        )
+def error_for_exception(
+    error: Exception, *, where: str, changes_something: bool, address: str = ""
+) -> AudienceOnboardingError:
+    """The error that a failed exchange stands for; the original's text is not kept, as it may hold the URL's query.
+
+    :param address: of the host, as ``host:port``.
+    """
+    certificate = _untrusted_certificate(error)
+    if certificate is not None:
+        why, next_step = _about_certificate(certificate, address or "the host")
+        return ConfigurationError(what=UNTRUSTED, where=where, why=why, next_step=next_step)
     if isinstance(
         error,
         (
@@ -174,14 +184,19 @@ def error_for_exception(error: Exception, *, where: str, changes_something: bool
         )
     never_sent = isinstance(error, requests.exceptions.ConnectTimeout) or _was_never_sent(error)
     unknown = changes_something and not never_sent
-    if isinstance(error, requests.exceptions.Timeout):
-        why = "no connection in time" if never_sent else "no answer in time"
-    else:
+    address = address or "the host"
+    if isinstance(error, requests.exceptions.Timeout) or isinstance(_cause_of(error), ReadTimeoutError):
         why = (
-            "no connection could be made"
+            f"no connection in time: {address} does not answer, as behind a firewall"
             if never_sent
-            else "the connection broke before the answer was complete"
+            else f"no answer in time from {address}"
         )
+    elif never_sent:
+        why = f"no connection could be made: {_obstacle(error, address)}"
+    elif isinstance(error, requests.exceptions.SSLError):
+        why = f"{address} does not speak TLS as it should, as where it wants http and not https"
+    else:
+        why = f"the connection to {address} broke before the answer was complete"
     return VendorUnavailableError(
         what="The vendor cannot be reached",
         where=where,
@@ -201,9 +216,44 @@ def _was_never_sent(error: Exception) -> bool:
     return isinstance(cause, HTTPError) and isinstance(cause, _NEVER_SENT)
 
 
-def _is_untrusted_certificate(error: Exception) -> bool:
-    """Whether the handshake ended at the certificate; other TLS failures can come at any time."""
+def _obstacle(error: Exception, address: str) -> str:
+    """What kept a connection from coming about."""
     cause = _cause_of(error)
-    return isinstance(cause, HTTPError) and any(
-        isinstance(item, ssl.SSLCertVerificationError) for item in cause.args
+    if isinstance(cause, ProxyError):
+        return f"the proxy of this machine (HTTPS_PROXY, HTTP_PROXY) does not lead to {address}"
+    if isinstance(cause, NameResolutionError):
+        return f"the name of {address} is not known here (DNS)"
+    below = getattr(cause, "__cause__", None)
+    if isinstance(below, ConnectionRefusedError):
+        return f"{address} refuses it, as where nothing listens"
+    if isinstance(below, OSError) and below.strerror:
+        return f"{address}: {below.strerror}"
+    return f"{address} is not there"
+
+
+def _untrusted_certificate(error: Exception) -> ssl.SSLCertVerificationError | None:
+    """Why the handshake ended at the certificate, ``None`` if it did not; other TLS failures can come at any time."""
+    cause = _cause_of(error)
+    if not isinstance(cause, HTTPError):
+        return None
+    return next((item for item in cause.args if isinstance(item, ssl.SSLCertVerificationError)), None)
+
+
+def _about_certificate(error: ssl.SSLCertVerificationError, address: str) -> tuple[str, str]:
+    """What is wrong with a certificate, and what to do."""
+    if error.verify_code in _OTHER_NAMES:
+        return (
+            f"it is not made out for {address}",
+            "Check the host of the connection: give the name that the vendor gave you, not another one or a number",
+        )
+    if error.verify_code == _EXPIRED:
+        return (
+            f"that of {address} has expired",
+            "Its owner has to renew it: the vendor, or who runs a proxy in between. Check the clock of this machine",
+        )
+    if error.verify_code == _NOT_YET_VALID:
+        return f"that of {address} is not valid yet", "Check the clock of this machine"
+    return (
+        f"whoever has issued that of {address} is not known here, as with a self-signed one or that of a proxy",
+        "Check the host, or give the CA file of your proxy in the connection's 'verify_tls'",
     )

@@ -66,6 +66,12 @@ class TransportSettings:
                 next_step="Put them into the Login and Password fields",
             )
 
+    @property
+    def address(self) -> str:
+        """Host and port, as messages give them."""
+        parts = urlsplit(self.base_url)
+        return f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
+
 
 @dataclass(frozen=True)
 class Body:
@@ -233,7 +239,9 @@ class HttpTransport:
             # "from None": the original's text holds the whole URL.
             if changes_something is None:
                 changes_something = method not in SAFE_METHODS
-            raise error_for_exception(error, where=where, changes_something=changes_something) from None
+            raise error_for_exception(
+                error, where=where, changes_something=changes_something, address=self.settings.address
+            ) from None
         finally:
             _turn.reset(token)
             seconds = time.monotonic() - started

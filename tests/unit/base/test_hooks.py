@@ -130,7 +130,7 @@ def vendor() -> Iterator[Loopback]:
 def test_the_test_of_a_connection_asks_the_vendor(vendor: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_PLAIN_DEFAULT", connection(host=vendor.url).as_json())
 
-    assert PlainHook().test_connection() == (True, "The first thing is ready")
+    assert PlainHook().test_connection() == (True, f"The first thing is ready [{vendor.url}]")
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,7 @@ def test_the_test_of_a_connection_logs_in_and_changes_nothing(
 
     assert DigitalAudienceHook("da").test_connection() == (
         True,
-        "Logged in as crm@example.com; the organisation has 1 platform accounts",
+        f"Logged in as crm@example.com; the organisation has 1 platform account [{vendor.server.url}]",
     )
     assert [seen.method for seen in vendor.calls] == ["GET"]
 

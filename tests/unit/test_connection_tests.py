@@ -1,0 +1,311 @@
+"""The Test button of a connection, over real sockets: what it says has to name what is wrong, and no secret."""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
+from importlib import import_module
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from audience_onboarding.http import forget_clients
+from audience_onboarding.platforms import PLATFORMS, part_of
+from tests.unit.http.loopback import Action, Hang, Loopback, Reply, Reset, Seen, closed_port
+
+SECRET = "hunter22-secret"
+FIRST_CALL = {"commbox": "/audiences", "digital_audience": "/account/login", "fanfare": "/audiences"}
+PAGE = "<!DOCTYPE html><title>Welcome</title>"
+
+Tested = Callable[..., tuple[bool, str]]
+
+
+@pytest.fixture(autouse=True)
+def _fresh() -> Iterator[None]:
+    forget_clients()
+    yield
+    forget_clients()
+
+
+@pytest.fixture(params=PLATFORMS)
+def platform(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def tested(platform: str, monkeypatch: pytest.MonkeyPatch) -> Tested:
+    """Presses the button."""
+
+    def press(host: str, **extra: Any) -> tuple[bool, str]:
+        given = {
+            "conn_type": platform,
+            "host": host,
+            "login": "crm@example.com",
+            "password": SECRET,
+            "extra": {"connect_timeout": 2, "read_timeout": 2, **extra},
+        }
+        monkeypatch.setenv("AIRFLOW_CONN_C", json.dumps(given))
+        module, _, name = part_of(platform, "form").connection_type()["hook-class-name"].rpartition(".")
+        good, message = getattr(import_module(module), name)("c").test_connection()
+        assert SECRET not in message
+        assert "\n" not in message
+        assert len(message) < 600
+        return good, message
+
+    return press
+
+
+def answering(platform: str, reply: Action, *, after_login: bool = False) -> Callable[[Seen], Action]:
+    """A vendor that answers so; at Digital Audience perhaps only once one is logged in."""
+
+    def answer(seen: Seen) -> Action:
+        if after_login and platform == "digital_audience" and seen.path == "/account/login":
+            body = {"success": True, "status": {"statusCode": 0}, "data": True}
+            return Reply(200, body, {"Set-Cookie": "session=abcdef; Path=/"})
+        return reply
+
+    return answer
+
+
+def test_a_host_that_nobody_knows(tested: Tested) -> None:
+    good, message = tested("https://nobody.invalid")
+
+    assert not good
+    assert message.startswith("Host: ")
+    assert "the name of nobody.invalid:443 is not known here (DNS)" in message
+
+
+def test_a_port_at_which_nobody_listens(tested: Tested) -> None:
+    port = closed_port()
+    good, message = tested(f"http://127.0.0.1:{port}")
+
+    assert not good
+    assert message.startswith("Host: ")
+    assert f"127.0.0.1:{port} refuses it" in message
+    assert "Check host and port of the connection" in message
+    assert "tried again by itself" not in message
+
+
+def test_a_host_that_takes_no_connection(tested: Tested) -> None:
+    with socket.socket() as full:
+        # A queue that is full: the kernel lets others wait, and nobody takes them.
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        port = full.getsockname()[1]
+        waiting = []
+        for _ in range(4):
+            client = socket.socket()
+            client.setblocking(False)
+            client.connect_ex(("127.0.0.1", port))
+            waiting.append(client)
+        good, message = tested(f"http://127.0.0.1:{port}", connect_timeout=0.3)
+        for client in waiting:
+            client.close()
+
+    assert not good
+    assert message.startswith("Host: ")
+    assert f"no connection in time: 127.0.0.1:{port} does not answer" in message
+
+
+def test_a_host_that_says_nothing(platform: str, tested: Tested) -> None:
+    with Loopback(answering(platform, Hang())) as server:
+        good, message = tested(server.url, read_timeout=0.3)
+        asked = len(server.seen)
+
+    assert not good
+    assert message.startswith("Host: ")
+    assert f"no answer in time from {server.url.partition('://')[2]}" in message
+    # Somebody waits: it is not tried again and again.
+    assert asked == 1
+
+
+def test_a_connection_that_breaks(platform: str, tested: Tested) -> None:
+    with Loopback(answering(platform, Reset())) as server:
+        good, message = tested(server.url)
+
+    assert not good
+    assert message.startswith("Host: ")
+    assert "broke before the answer was complete" in message
+
+
+def test_https_where_http_is_spoken(platform: str, tested: Tested) -> None:
+    with Loopback(answering(platform, Reply(200))) as server:
+        good, message = tested(server.url.replace("http://", "https://"))
+
+    assert not good
+    assert "does not speak TLS as it should, as where it wants http" in message
+
+
+# --- TLS ----------------------------------------------------------------------------------------------------
+
+
+def certificate(folder: Path, *, names: list[x509.GeneralName], hours: tuple[int, int] = (-1, 1)) -> Path:
+    """A certificate that nobody trusts by himself, with its key in the same file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
+    now = datetime.now(timezone.utc)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now + timedelta(hours=hours[0]))
+        .not_valid_after(now + timedelta(hours=hours[1]))
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    path = folder / "certificate.pem"
+    path.write_bytes(
+        made.public_bytes(serialization.Encoding.PEM)
+        + key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    return path
+
+
+HERE: list[x509.GeneralName] = [x509.IPAddress(ip_address("127.0.0.1"))]
+ELSEWHERE: list[x509.GeneralName] = [x509.DNSName("other.example")]
+
+
+@pytest.mark.parametrize(
+    ("names", "hours", "is_known", "said"),
+    [
+        (
+            HERE,
+            (-1, 1),
+            False,
+            "is not known here, as with a self-signed one or that of a proxy. Check the host, or",
+        ),
+        (ELSEWHERE, (-1, 1), True, "it is not made out for 127.0.0.1:"),
+        (HERE, (-3, -1), True, "has expired"),
+        (HERE, (1, 3), True, "is not valid yet. Check the clock"),
+    ],
+    ids=["unknown issuer", "other name", "expired", "not yet valid"],
+)
+def test_a_certificate_that_does_not_hold(
+    names: list[x509.GeneralName],
+    hours: tuple[int, int],
+    is_known: bool,
+    said: str,
+    platform: str,
+    tested: Tested,
+    tmp_path: Path,
+) -> None:
+    path = certificate(tmp_path, names=names, hours=hours)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path)
+    with Loopback(answering(platform, Reply(200)), tls=context) as server:
+        good, message = tested(server.url, **({"verify_tls": str(path)} if is_known else {}))
+
+    assert not good
+    assert message.startswith("TLS: The TLS certificate of the host is not trusted")
+    assert said in message
+
+
+def test_a_ca_file_that_is_not_there(tested: Tested) -> None:
+    good, message = tested("https://127.0.0.1:9", verify_tls="/nowhere/ca.pem")
+
+    assert not good
+    assert message.startswith("Settings: The CA file '/nowhere/ca.pem' is not there")
+    assert "'verify_tls'" in message
+
+
+# --- what the vendor answers --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("reply", "subject", "said"),
+    [
+        (Reply(401, {"error": "no"}), "Credentials", "Password"),
+        (Reply(404, PAGE, {"Content-Type": "text/html"}), "Path", "Check"),
+        (Reply(405), "Path", "Check"),
+        (Reply(200, PAGE, {"Content-Type": "text/html; charset=utf-8"}), "Answer", "it is a web page (HTML)"),
+        (Reply(200, "[", {"Content-Type": "application/json"}), "Answer", "not the documented JSON"),
+        (
+            Reply(302, headers={"Location": f"https://x/?key={SECRET}"}),
+            "Answer",
+            "redirect, which is not followed",
+        ),
+        (Reply(429, headers={"Retry-After": "30"}), "Rate limit", "The rate limit is reached"),
+        (Reply(503), "Vendor", "server error"),
+    ],
+)
+def test_what_the_first_answer_means(
+    reply: Reply, subject: str, said: str, platform: str, tested: Tested
+) -> None:
+    with Loopback(answering(platform, reply)) as server:
+        good, message = tested(server.url)
+        asked = [seen.path.partition("?")[0] for seen in server.seen]
+
+    assert not good
+    assert message.startswith(f"{subject}: ")
+    assert said in message
+    assert FIRST_CALL[platform] in message
+    assert asked == [FIRST_CALL[platform]]
+
+
+def test_credentials_that_may_not_do_it(platform: str, tested: Tested) -> None:
+    with Loopback(answering(platform, Reply(403, {"error": "no"}), after_login=True)) as server:
+        good, message = tested(server.url)
+
+    assert not good
+    assert message.startswith("Permission: ")
+    assert "Ask" in message or "ask" in message
+
+
+@pytest.mark.parametrize(
+    ("extra", "said"),
+    [
+        ({"typo": 1}, "unknown options: typo"),
+        ({"portal_url": "https://p/{nobody}"}, "'portal_url'"),
+        ({"read_timeout": "soon"}, "'read_timeout'"),
+    ],
+)
+def test_a_field_that_cannot_be(extra: dict[str, Any], said: str, tested: Tested) -> None:
+    good, message = tested("https://vendor.example", **extra)
+
+    assert not good
+    assert message.startswith("Settings: ")
+    assert said in message
+
+
+SEEN = {
+    "commbox": ({"data": []}, "The key is accepted; the account has 0 audiences"),
+    "digital_audience": (
+        {"success": True, "status": {"statusCode": 0}, "data": [{"id": 1}, {"id": 2}]},
+        "Logged in as crm@example.com; the organisation has 2 platform accounts",
+    ),
+    "fanfare": ({"data": []}, "The key is accepted; its organization has no audiences yet"),
+}
+
+
+def test_a_success_says_what_was_seen_and_where(platform: str, tested: Tested) -> None:
+    body, said = SEEN[platform]
+    with Loopback(answering(platform, Reply(200, body), after_login=True)) as server:
+        good, message = tested(server.url)
+
+    assert good, message
+    assert message == f"{said} [{server.url}]"
+
+
+def test_the_words_of_the_messages_are_those_of_the_form(platform: str) -> None:
+    form = part_of(platform, "form").connection_type()
+    labels = form["ui-field-behaviour"]["relabeling"]
+
+    assert labels["host"].startswith("Host")
+    assert labels["password"].startswith("Password")
+    assert labels.get("login", "Login").startswith("Login")
+    assert {"Verify TLS", "Requests per minute"} <= {field["label"] for field in form["conn-fields"].values()}
