@@ -99,6 +99,9 @@ def test_all_pages_of_the_list_are_read(client: FanfareClient) -> None:
 
     assert sorted(item.id for item in client.list_audiences()) == sorted(ids)
     assert client.find_audience("Fans 204", AudienceType.STATIC_LIST) is not None
+    first = [item.id for item in client.first_audiences()]
+    assert len(first) == 100
+    assert set(first) < set(ids)
 
 
 def test_the_rules_of_a_dynamic_audience(client: FanfareClient) -> None:

@@ -422,7 +422,7 @@ def test_every_method_of_the_client_is_among_the_operations() -> None:
     public = {name for name in vars(FanfareClient) if not name.startswith("_")}
     covered = {name for param in OPERATIONS for name in param.values[0].__code__.co_names}
 
-    others = {"hint", "renewal", "check_type", "find_audience", "find_import", "upload"}
+    others = {"hint", "renewal", "check_type", "find_audience", "find_import", "first_audiences", "upload"}
     assert public - covered == others
 
 
