@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from audience_onboarding.base.links import PortalLink, ShownLink
+from audience_onboarding.storage.s3_links import s3_object_url
 
 
 class DigitalAudiencePortalLink(PortalLink):
@@ -21,8 +22,4 @@ class S3ObjectLink(ShownLink):
     @classmethod
     def show(cls, operator: Any, *, bucket: str, key: str, region: str | None, endpoint: str | None) -> None:
         """Show the link."""
-        if endpoint and "amazonaws.com" not in endpoint:
-            cls._show(operator, f"{endpoint.rstrip('/')}/{bucket}/{key}")
-            return
-        at = f"&region={region}" if region else ""
-        cls._show(operator, f"https://s3.console.aws.amazon.com/s3/object/{bucket}?prefix={key}{at}")
+        cls._show(operator, s3_object_url(bucket=bucket, key=key, region=region, endpoint=endpoint))
