@@ -14,6 +14,17 @@ class DigitalAudiencePortalLink(PortalLink):
     name = "Digital Audience portal"
 
 
+def storage_of(endpoint: str | None, region: str | None) -> dict[str, str]:
+    """What the record of a load keeps of its storage, so that it can be linked to where the connection is not known.
+
+    :param endpoint: of the client; kept where it is not AWS's own, without a login that it may hold.
+    """
+    if endpoint and "amazonaws.com" not in endpoint:
+        scheme, _, rest = endpoint.partition("://")
+        return {"s3_endpoint": f"{scheme}://{rest.rpartition('@')[2]}"}
+    return {"s3_region": region} if region else {}
+
+
 class S3ObjectLink(ShownLink):
     """The uploaded object in the AWS console, or at the endpoint of another S3 storage."""
 

@@ -159,7 +159,7 @@ data = APIRouter(prefix="/api", dependencies=[Depends(requires_access_dag("GET")
 
 
 @data.get("/audiences")
-def list_audiences(  # noqa: PLR0913
+def list_audiences(  # noqa: PLR0913, PLR0917
     reader: ReaderDep,
     session: SessionDep,
     search: Annotated[str, Query(max_length=200)] = "",

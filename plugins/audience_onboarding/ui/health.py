@@ -1,7 +1,7 @@
 """How an audience is doing, in one word and one sentence. Pure: no I/O, no Airflow.
 
-The rules are judged in the order of urgency, and the first that holds is what is said. docs/audiences-page.md tells them
-to people.
+The rules are judged in the order of urgency, and the first that holds is what is said. docs/audiences-page.md tells
+them to people.
 """
 
 from __future__ import annotations
@@ -92,41 +92,36 @@ class Facts:
 
 def judge(facts: Facts) -> tuple[Health, str]:
     """What is to be said of an audience first, and why, in one sentence."""
-    if facts.waiting:
-        more = len(facts.waiting) - 1
-        and_more = f" ({more} more)" if more else ""
-        return Health.NEEDS_YOU, f"{facts.waiting[0]}{and_more}."
-    if facts.is_retired:
-        when = f" on {facts.retired_at:%Y-%m-%d}" if facts.retired_at else ""
-        return Health.RETIRED, f"It was retired{when}; remove its definition, or open it again with the form."
-    if facts.is_gone:
-        return Health.NEEDS_YOU, (
-            "Its DAG is gone, so nothing is loaded any more; mend or put back its definition, or retire the audience."
-        )
-    failed = _failed(facts)
-    if failed is not None:
-        return failed
-    late = _late(facts)
-    if late is not None:
-        return Health.LATE, late
-    if facts.ends is not None and _days(facts, facts.ends[0]) <= ENDING_DAYS:
-        return Health.ENDING, _ending(facts, facts.ends)
-    if facts.is_running:
-        since = f" since {_moment(facts.running_since)}" if facts.running_since else ""
-        return Health.RUNNING, f"A load is under way{since}; nothing is to be done."
-    if facts.load_date is None and facts.confirmed_at is None:
-        return Health.NEVER_LOADED, _never(facts)
-    last = (
-        f"The load of {facts.load_date} is confirmed" if facts.load_date else "The newest load is confirmed"
+    rules = (_needs_you, _retired, _gone, _failed, _late, _ending, _running, _never)
+    return next((found for rule in rules if (found := rule(facts)) is not None), None) or _well(facts)
+
+
+Found = tuple[Health, str] | None
+
+
+def _needs_you(facts: Facts) -> Found:
+    if not facts.waiting:
+        return None
+    more = len(facts.waiting) - 1
+    return Health.NEEDS_YOU, f"{facts.waiting[0]}{f' ({more} more)' if more else ''}."
+
+
+def _retired(facts: Facts) -> Found:
+    if not facts.is_retired:
+        return None
+    when = f" on {facts.retired_at:%Y-%m-%d}" if facts.retired_at else ""
+    return Health.RETIRED, f"It was retired{when}; remove its definition, or open it again with the form."
+
+
+def _gone(facts: Facts) -> Found:
+    if not facts.is_gone:
+        return None
+    return Health.NEEDS_YOU, (
+        "Its DAG is gone, so nothing is loaded any more; mend or put back its definition, or retire the audience."
     )
-    if facts.is_paused:
-        return Health.PAUSED, f"{last}, and its DAG is paused; unpause it to have the next one loaded."
-    if facts.next_run is None:
-        return Health.OK, f"{last}; the next one is started by hand."
-    return Health.OK, f"{last}; the next one is due {_moment(facts.next_run)}."
 
 
-def _failed(facts: Facts) -> tuple[Health, str] | None:
+def _failed(facts: Facts) -> Found:
     """Whether the newest load failed: nothing of its day or a later one was confirmed after it."""
     run = facts.failed
     if run is None:
@@ -151,36 +146,68 @@ def _failed(facts: Facts) -> tuple[Health, str] | None:
     return Health.FAILED, f"{what} failed{when}{error}{where}{again}; read the log, then clear the task."
 
 
-def _late(facts: Facts) -> str | None:
+def _late(facts: Facts) -> Found:
     """Whether a load that was due is not confirmed. Without a schedule, and while the DAG is paused, nothing is due."""
     if facts.is_paused or facts.next_run is None:
         return None
     run = facts.scheduled
     if run is not None and run.day is not None and (facts.load_date is None or facts.load_date < run.day):
         if run.state == "success":
-            return f"The run of {run.day} ended without a load; its log says why it was skipped."
+            return Health.LATE, f"The run of {run.day} ended without a load; its log says why it was skipped."
         if run.state == "failed":
-            return f"The load of {run.day} failed and is not confirmed; clear its failed task."
+            return Health.LATE, f"The load of {run.day} failed and is not confirmed; clear its failed task."
         if facts.now - run.due > CONFIRM_GRACE:
-            return f"The load of {run.day} was due {_moment(run.due)} and is not confirmed yet; look where its run waits."
+            due = _moment(run.due)
+            return (
+                Health.LATE,
+                f"The load of {run.day} was due {due} and is not confirmed; look where its run waits.",
+            )
     if facts.now - facts.next_run > START_GRACE:
-        return f"The run that was due {_moment(facts.next_run)} was not started; look whether the scheduler is running."
+        due = _moment(facts.next_run)
+        return (
+            Health.LATE,
+            f"The run that was due {due} was not started; look whether the scheduler is running.",
+        )
     return None
 
 
-def _ending(facts: Facts, ends: tuple[date, str]) -> str:
-    last, name = ends
+def _ending(facts: Facts) -> Found:
+    if facts.ends is None or _days(facts, facts.ends[0]) > ENDING_DAYS:
+        return None
+    last, name = facts.ends
     days = _days(facts, last)
     when = {0: "today", 1: "tomorrow"}.get(days, f"in {days} days")
-    return f"The segment {name} ends {when}, on {last}; extend it if it is to go on."
+    return Health.ENDING, f"The segment {name} ends {when}, on {last}; extend it if it is to go on."
 
 
-def _never(facts: Facts) -> str:
+def _running(facts: Facts) -> Found:
+    if not facts.is_running:
+        return None
+    since = f" since {_moment(facts.running_since)}" if facts.running_since else ""
+    return Health.RUNNING, f"A load is under way{since}; nothing is to be done."
+
+
+def _never(facts: Facts) -> Found:
+    if facts.load_date is not None or facts.confirmed_at is not None:
+        return None
     if facts.is_paused:
-        return "Nothing was loaded yet, and its DAG is paused; unpause it, or start a load by hand."
+        then = "and its DAG is paused; unpause it, or start a load by hand"
+    elif facts.next_run is None:
+        then = "and there is no schedule; start a load by hand"
+    else:
+        then = f"and the first load is due {_moment(facts.next_run)}; nothing is to be done"
+    return Health.NEVER_LOADED, f"Nothing was loaded yet, {then}."
+
+
+def _well(facts: Facts) -> tuple[Health, str]:
+    last = (
+        f"The load of {facts.load_date} is confirmed" if facts.load_date else "The newest load is confirmed"
+    )
+    if facts.is_paused:
+        return Health.PAUSED, f"{last}, and its DAG is paused; unpause it to have the next one loaded."
     if facts.next_run is None:
-        return "Nothing was loaded yet; start a load by hand."
-    return f"Nothing was loaded yet; the first load is due {_moment(facts.next_run)}."
+        return Health.OK, f"{last}; the next one is started by hand."
+    return Health.OK, f"{last}; the next one is due {_moment(facts.next_run)}."
 
 
 def _days(facts: Facts, last: date) -> int:

@@ -1,16 +1,16 @@
 """What the page asks of Airflow's metadata database.
 
 Each function is one statement, whatever the number of audiences, and each is written so that SQLite, PostgreSQL and
-MySQL answer it from indexes that Airflow has: no functions of one database, no window over whole tables. Where the newest
-row of each is wanted, it is looked up one by one inside the statement, which an index answers at once.
+MySQL answer it from indexes that Airflow has: no functions of one database, no window over whole tables. Where the
+newest row of each is wanted, it is looked up one by one inside the statement, which an index answers at once.
 
-Bounds of names are ranges, not prefixes: an index answers them in each collation, and what else lies between them is sorted
-out by whoever reads the rows.
+Bounds of names are ranges, not prefixes: an index answers them in each collation, and what else lies between them is
+sorted out by whoever reads the rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from functools import cache
 from typing import Any
 
 from airflow.models.asset import (
@@ -26,9 +26,8 @@ from airflow.models.dagrun import DagRun
 from airflow.models.hitl import HITLDetail
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
-from sqlalchemy import ColumnElement, Select, and_, func, literal, select, union_all
+from sqlalchemy import ColumnElement, Executable, Select, and_, bindparam, func, literal, select, union_all
 from sqlalchemy.orm import aliased
-from sqlalchemy.sql.expression import CompoundSelect
 
 from audience_onboarding.orchestration.dag_ids import EXTENSION_DAG_ID, EXTENSION_REPORT
 from audience_onboarding.orchestration.memory import (
@@ -53,6 +52,9 @@ REPORTS = 3
 SPARK_LOADS = 30
 """Loads of the small curve."""
 
+SEGMENT_EVENTS = 60
+"""Events of each segment's asset that the page of one audience is put together from."""
+
 WAITING_STATES = ("awaiting_input", "deferred")
 """States of a task that waits for a person."""
 
@@ -60,18 +62,40 @@ FAILED, RUNNING, QUEUED, SCHEDULED, ACTIVATED = "failed", "running", "queued", "
 """Kinds of newest runs, see :func:`newest_runs`."""
 
 Bounds = tuple[str, str]
+Statement = Executable
+
+# To put a statement together costs more than to run it, so each is put together once. What differs from one time to
+# the next is a parameter of this name.
+KEY, ASSET_ID, ASSET_IDS, RUN_IDS, LIMIT = "key_", "asset_id_", "asset_ids", "run_ids", "limit_"
+DAG_ID, DAG_IDS, ACTIVATION_ID, NAME, PREFIX, KEYS = (
+    "dag_id_",
+    "dag_ids",
+    "activation_id",
+    "name_",
+    "prefix_",
+    "keys_",
+)
 
 
 def _between(column: Any, bounds: Bounds) -> ColumnElement[bool]:
     return and_(column >= bounds[0], column < bounds[1])
 
 
-def audiences(name: str | None = None) -> Select[Any]:
+def _one_or(column: Any, name: str, bounds: Bounds, *, one: bool) -> ColumnElement[bool]:
+    return column == bindparam(name) if one else _between(column, bounds)
+
+
+def _any_of(column: Any, name: str) -> ColumnElement[bool]:
+    is_any: ColumnElement[bool] = column.in_(bindparam(name, expanding=True))
+    return is_any
+
+
+@cache
+def audiences(*, one: bool = False) -> Statement:
     """The assets of audiences with the DAGs that publish them: one row for each pair.
 
-    :param name: of the asset; without it, all.
+    :param one: only the one whose :data:`NAME` is given.
     """
-    wanted = AssetModel.name == name if name else _between(AssetModel.name, AUDIENCE_NAMES)
     return (
         select(
             AssetModel.id,
@@ -89,25 +113,32 @@ def audiences(name: str | None = None) -> Select[Any]:
         .outerjoin(AssetActive, and_(AssetActive.name == AssetModel.name, AssetActive.uri == AssetModel.uri))
         .outerjoin(TaskOutletAssetReference, TaskOutletAssetReference.asset_id == AssetModel.id)
         .outerjoin(DagModel, DagModel.dag_id == TaskOutletAssetReference.dag_id)
-        .where(wanted, AssetModel.group == "audience")
+        .where(_one_or(AssetModel.name, NAME, AUDIENCE_NAMES, one=one), AssetModel.group == "audience")
     )
 
 
-def memory(asset_id: int | None = None) -> Select[Any]:
-    """What the state stores of audiences hold, without loads and segments."""
-    keys = State.key.in_((AUDIENCE_KEY, LAST_LOAD_KEY, RETIRED_KEY))
-    return _states(keys, asset_id)
+@cache
+def memory(*, one: bool = False) -> Statement:
+    """What the state stores of audiences hold, without loads and segments.
+
+    :param one: only that of :data:`ASSET_ID`.
+    """
+    return _states(State.key.in_((AUDIENCE_KEY, LAST_LOAD_KEY, RETIRED_KEY)), one=one)
 
 
-def segments(asset_id: int | None = None) -> Select[Any]:
-    """What the state stores of audiences hold of segments, intents included."""
-    return _states(_between(State.key, SEGMENTS), asset_id)
+@cache
+def segments(*, one: bool = False) -> Statement:
+    """What the state stores of audiences hold of segments, intents included.
+
+    :param one: only that of :data:`ASSET_ID`.
+    """
+    return _states(_between(State.key, SEGMENTS), one=one)
 
 
-def _states(keys: ColumnElement[bool], asset_id: int | None) -> Select[Any]:
+def _states(keys: ColumnElement[bool], *, one: bool) -> Statement:
     found = select(State.asset_id, State.key, State.value)
-    if asset_id is not None:
-        return found.where(State.asset_id == asset_id, keys)
+    if one:
+        return found.where(State.asset_id == bindparam(ASSET_ID), keys)
     return (
         found.select_from(AssetModel)
         .join(State, and_(State.asset_id == AssetModel.id, keys))
@@ -115,31 +146,31 @@ def _states(keys: ColumnElement[bool], asset_id: int | None) -> Select[Any]:
     )
 
 
-def campaigns(dag_id: str | None = None) -> Select[Any]:
-    """What is remembered of the campaigns that onboarding DAGs ensure."""
-    wanted = (
-        TaskInletAssetReference.dag_id == dag_id
-        if dag_id
-        else _between(TaskInletAssetReference.dag_id, ONBOARDING_DAGS)
-    )
+@cache
+def campaigns(*, one: bool = False) -> Statement:
+    """What is remembered of the campaigns that onboarding DAGs ensure.
+
+    :param one: only that of :data:`DAG_ID`.
+    """
+    dags = _one_or(TaskInletAssetReference.dag_id, DAG_ID, ONBOARDING_DAGS, one=one)
     return (
         select(TaskInletAssetReference.dag_id, AssetModel.name, State.value)
         .select_from(AssetModel)
         .join(TaskInletAssetReference, TaskInletAssetReference.asset_id == AssetModel.id)
         .outerjoin(State, and_(State.asset_id == AssetModel.id, State.key == CAMPAIGN_KEY))
-        .where(_between(AssetModel.name, CAMPAIGN_NAMES), AssetModel.group == "campaign", wanted)
+        .where(_between(AssetModel.name, CAMPAIGN_NAMES), AssetModel.group == "campaign", dags)
     )
 
 
-def newest_runs(onboarding: str | None = None, activation: str | None = None) -> CompoundSelect[Any]:
+@cache
+def newest_runs(*, one: bool = False) -> Statement:
     """Of each onboarding DAG the newest run that has failed, is running, is queued, and that was scheduled; of each
     activation DAG the newest one that a load has started. One row for each that there is.
 
-    :param onboarding: id of the one DAG that is asked for; without it, all.
-    :param activation: likewise.
+    :param one: only those of :data:`DAG_ID` and :data:`ACTIVATION_ID`.
     """
-    loads = DagModel.dag_id == onboarding if onboarding else _between(DagModel.dag_id, ONBOARDING_DAGS)
-    activations = DagModel.dag_id == activation if activation else _between(DagModel.dag_id, ACTIVATION_DAGS)
+    loads = _one_or(DagModel.dag_id, DAG_ID, ONBOARDING_DAGS, one=one)
+    activations = _one_or(DagModel.dag_id, ACTIVATION_ID, ACTIVATION_DAGS, one=one)
     return union_all(
         *(_newest_in_state(state, loads) for state in (FAILED, RUNNING, QUEUED)),
         _newest_of_type(SCHEDULED, ("scheduled", "schedulee"), loads),
@@ -162,53 +193,41 @@ def _run(kind: str) -> Select[Any]:
     ).select_from(DagModel)
 
 
-def _newest_id(state: str) -> Any:
+def _newest_in_state(state: str, dags: ColumnElement[bool]) -> Select[Any]:
     other = aliased(DagRun)
-    return (
+    newest = (
         select(func.max(other.id))
         .where(other.dag_id == DagModel.dag_id, other._state == state)
         .correlate(DagModel)
         .scalar_subquery()
     )
-
-
-def _newest_in_state(state: str, dags: ColumnElement[bool]) -> Select[Any]:
-    return _run(state).join(DagRun, DagRun.id == _newest_id(state)).where(dags)
+    return _run(state).join(DagRun, DagRun.id == newest).where(dags)
 
 
 def _newest_of_type(kind: str, run_ids: Bounds, dags: ColumnElement[bool]) -> Select[Any]:
     # The ids of runs of one type begin alike and go on with their moment, and there is an index with them.
     other = aliased(DagRun)
     newest = (
-        select(func.max(other.run_id))
+        select(other.id)
         .where(other.dag_id == DagModel.dag_id, _between(other.run_id, run_ids))
+        .order_by(other.run_id.desc())
+        .limit(1)
         .correlate(DagModel)
         .scalar_subquery()
     )
-    return (
-        _run(kind).join(DagRun, and_(DagRun.dag_id == DagModel.dag_id, DagRun.run_id == newest)).where(dags)
-    )
+    return _run(kind).join(DagRun, DagRun.id == newest).where(dags)
 
 
-def stops_of_newest(dag_id: str | None = None) -> Select[Any]:
-    """What the failed tasks of the newest failed run of each onboarding DAG have noted."""
-    dags = DagModel.dag_id == dag_id if dag_id else _between(DagModel.dag_id, ONBOARDING_DAGS)
-    return (
-        select(XComModel.dag_run_id, XComModel.task_id, XComModel.value)
-        .select_from(DagModel)
-        .join(XComModel, and_(XComModel.dag_run_id == _newest_id(FAILED), XComModel.key == STOP_KEY))
-        .where(dags)
-    )
-
-
-def stops_of(run_ids: Collection[int]) -> Select[Any]:
-    """What the failed tasks of some runs have noted."""
+@cache
+def stops() -> Statement:
+    """What the failed tasks of :data:`RUN_IDS` have noted."""
     return select(XComModel.dag_run_id, XComModel.task_id, XComModel.value).where(
-        XComModel.dag_run_id.in_(run_ids), XComModel.key == STOP_KEY
+        _any_of(XComModel.dag_run_id, RUN_IDS), XComModel.key == STOP_KEY
     )
 
 
-def approvals() -> Select[Any]:
+@cache
+def approvals() -> Statement:
     """Tasks that wait for a person to approve of something."""
     return (
         select(
@@ -225,7 +244,8 @@ def approvals() -> Select[Any]:
     )
 
 
-def segment_news() -> Select[Any]:
+@cache
+def segment_news() -> Statement:
     """The newest event of each segment's asset."""
     other = aliased(AssetEvent)
     newest = (
@@ -244,23 +264,45 @@ def segment_news() -> Select[Any]:
     )
 
 
-def segment_history(key: str, limit: int) -> Select[Any]:
-    """The newest events of the segments' assets of one audience, newest first.
+_ESCAPE = "!"
 
-    :param key: of the audience.
-    :param limit: how many; a target with a load date in its name has a new segment each period.
-    """
-    prefix = f"segment/{key}/"
+
+def like(prefix: str) -> str:
+    """The pattern of what begins with ``prefix``. Some databases take upper and lower case for the same."""
+    for character in (_ESCAPE, "%", "_"):
+        prefix = prefix.replace(character, _ESCAPE + character)
+    return f"{prefix}%"
+
+
+@cache
+def segment_history() -> Statement:
+    """The newest events of each segment's asset whose name is like :data:`PREFIX`, see :func:`like`, oldest first: a
+    target with a load date in its name has a new segment each period."""
+    other = aliased(AssetEvent)
+    since = (
+        select(other.id)
+        .where(other.asset_id == AssetModel.id)
+        .order_by(other.timestamp.desc(), other.id.desc())
+        .limit(1)
+        .offset(SEGMENT_EVENTS - 1)
+        .correlate(AssetModel)
+        .scalar_subquery()
+    )
+    # An outer join, so that the few assets are looked for first, and not the many events.
     return (
         select(AssetModel.name, AssetEvent.extra)
-        .join(AssetEvent, AssetEvent.asset_id == AssetModel.id)
-        .where(AssetModel.name.startswith(prefix, autoescape=True), AssetModel.group == "segment")
-        .order_by(AssetEvent.timestamp.desc(), AssetEvent.id.desc())
-        .limit(limit)
+        .select_from(AssetModel)
+        .outerjoin(
+            AssetEvent,
+            and_(AssetEvent.asset_id == AssetModel.id, AssetEvent.id >= func.coalesce(since, 0)),
+        )
+        .where(AssetModel.name.like(bindparam(PREFIX), escape=_ESCAPE), AssetModel.group == "segment")
+        .order_by(AssetEvent.id)
     )
 
 
-def extension_reports() -> Select[Any]:
+@cache
+def extension_reports() -> Statement:
     """The newest reports of the DAG that extends end dates, newest first."""
     task, key = EXTENSION_REPORT
     runs = (
@@ -278,8 +320,9 @@ def extension_reports() -> Select[Any]:
     )
 
 
-def last_loads(asset_ids: Collection[int]) -> Select[Any]:
-    """The newest loads of some audiences, by their keys."""
+@cache
+def last_loads() -> Statement:
+    """The newest loads of :data:`ASSET_IDS`, by their keys."""
     other = aliased(State)
     since = (
         select(other.key)
@@ -301,24 +344,27 @@ def last_loads(asset_ids: Collection[int]) -> Select[Any]:
                 State.key < LOADS[1],
             ),
         )
-        .where(AssetModel.id.in_(asset_ids))
+        .where(_any_of(AssetModel.id, ASSET_IDS))
     )
 
 
-def load_keys(asset_id: int) -> Select[Any]:
-    """The keys of all loads of an audience."""
-    return select(State.key).where(State.asset_id == asset_id, _between(State.key, LOADS))
+@cache
+def load_keys() -> Statement:
+    """The keys of all loads of :data:`ASSET_ID`."""
+    return select(State.key).where(State.asset_id == bindparam(ASSET_ID), _between(State.key, LOADS))
 
 
-def loads(asset_id: int, keys: Collection[str]) -> Select[Any]:
-    """The records of some loads of an audience."""
+@cache
+def loads() -> Statement:
+    """The records of the loads :data:`KEYS` of :data:`ASSET_ID`."""
     return select(State.key, State.value, State.updated_at).where(
-        State.asset_id == asset_id, State.key.in_(keys)
+        State.asset_id == bindparam(ASSET_ID), _any_of(State.key, KEYS)
     )
 
 
-def recent_runs(dag_id: str, limit: int) -> Select[Any]:
-    """The newest runs of a DAG."""
+@cache
+def recent_runs() -> Statement:
+    """The newest :data:`LIMIT` runs of :data:`DAG_ID`."""
     return (
         select(
             DagRun.id,
@@ -329,12 +375,13 @@ def recent_runs(dag_id: str, limit: int) -> Select[Any]:
             DagRun.partition_key,
             DagRun.conf,
         )
-        .where(DagRun.dag_id == dag_id)
+        .where(DagRun.dag_id == bindparam(DAG_ID))
         .order_by(DagRun.id.desc())
-        .limit(limit)
+        .limit(bindparam(LIMIT))
     )
 
 
-def dags(dag_ids: Collection[str]) -> Select[Any]:
-    """Which of these DAGs there are."""
-    return select(DagModel.dag_id).where(DagModel.dag_id.in_(dag_ids), DagModel.is_stale.is_(False))
+@cache
+def dags() -> Statement:
+    """Which of :data:`DAG_IDS` there are."""
+    return select(DagModel.dag_id).where(_any_of(DagModel.dag_id, DAG_IDS), DagModel.is_stale.is_(False))

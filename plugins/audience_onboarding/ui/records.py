@@ -11,7 +11,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timezone
-from typing import Any
+from typing import Any, TypeVar
+
+import msgspec
 
 from audience_onboarding.orchestration.ensure import ENDED, open_intent
 from audience_onboarding.orchestration.memory import AUDIENCE_KEY, LAST_LOAD_KEY, RETIRED_KEY, segment_key
@@ -21,8 +23,8 @@ MAX_TEXT = 500
 """Characters of a text that are shown."""
 
 LOADS = ("load.0", "load.9999")
-"""From where to where the keys of loads lie. Not a prefix: databases may sort without regard to punctuation, and in each
-order the digits of a year lie between these two."""
+"""From where to where the keys of loads lie. Not a prefix: databases may sort without regard to punctuation, and in
+each order the digits of a year lie between these two."""
 
 SEGMENTS = ("segment", "segmenu")
 """Likewise for the keys of segments, some others among them."""
@@ -128,63 +130,141 @@ class LoadKey:
         return self.last, self.first, self.mode
 
 
+class _Rates(msgspec.Struct, gc=False):
+    """Of the record of a load, what the small curve shows. Fields that are not named are not even read."""
+
+    match_rates: Any = None
+
+
+class _Brief(_Rates, gc=False):
+    """Of the record of a load, what the table shows."""
+
+    load_date: Any = None
+    mode: Any = None
+    ended_at: Any = None
+    audience_id: Any = None
+    audience_state: Any = None
+    import_status: Any = None
+    rows_sent: Any = None
+    run_id: Any = None
+
+
+class _Record(_Brief, gc=False):
+    """Of the record of a load, what its history shows."""
+
+    outcome: Any = None
+    rows_read: Any = None
+    duplicates: Any = None
+    rejected: Any = None
+    rejected_by_reason: Any = None
+    bucket: Any = None
+    s3_key: Any = None
+    s3_keys: Any = None
+    s3_endpoint: Any = None
+    s3_region: Any = None
+    rejects_file: Any = None
+
+
+_Fields = TypeVar("_Fields", bound=msgspec.Struct)
+_RATES = msgspec.json.Decoder(_Rates)
+_BRIEF = msgspec.json.Decoder(_Brief)
+_RECORD = msgspec.json.Decoder(_Record)
+
+
+def _decoded(decoder: msgspec.json.Decoder[_Fields], text: Any) -> _Fields | None:
+    try:
+        return decoder.decode(text) if isinstance(text, str | bytes) else None
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        return None
+
+
+def best_rate_in(text: Any) -> float | None:
+    """The highest match rate that is known of a load.
+
+    :param text: its record, as it is stored.
+    """
+    found = _decoded(_RATES, text)
+    return best_of(rates_of(found.match_rates)) if found else None
+
+
 @dataclass(frozen=True)
-class Load:
-    """A confirmed load, as far as its record tells."""
+class Brief:
+    """A confirmed load, as far as its record tells, for the table."""
 
     load_date: date | None
     mode: str | None
-    outcome: str
     confirmed_at: datetime | None
     audience_id: str | None
     state: str | None
-    rows_read: int | None
     rows_sent: int | None
-    duplicates: int | None
-    rejected: int | None
-    rejected_by_reason: dict[str, int]
     match_rates: dict[str, float | None]
-    bucket: str | None
-    s3_keys: list[str]
-    s3_endpoint: str | None
-    s3_region: str | None
-    rejects_file: str | None
     run_id: str | None
-    connection: str | None
 
     @classmethod
-    def read(cls, record: Any) -> Load | None:
-        """Read a record; ``None`` where there is none."""
-        if not isinstance(record, dict) or not record:
+    def read(cls, text: Any) -> Brief | None:
+        """Read a record as it is stored; ``None`` where there is none."""
+        found = _decoded(_BRIEF, text)
+        if found is None:
             return None
-        reasons = mapping(record.get("rejected_by_reason"))
-        keys = record.get("s3_keys")
-        several = [text for item in keys if (text := text_of(item))] if isinstance(keys, list) else []
-        one = text_of(record.get("s3_key"))
         return cls(
-            load_date=day_of(record.get("load_date")),
-            mode=text_of(record.get("mode")),
-            outcome=text_of(record.get("outcome")) or "confirmed",
-            confirmed_at=moment_of(record.get("ended_at")),
-            audience_id=text_of(record.get("audience_id")),
-            state=text_of(record.get("audience_state")) or text_of(record.get("import_status")),
-            rows_read=count_of(record.get("rows_read")),
-            rows_sent=count_of(record.get("rows_sent")),
-            duplicates=count_of(record.get("duplicates")),
-            rejected=count_of(record.get("rejected")),
+            load_date=day_of(found.load_date),
+            mode=text_of(found.mode),
+            confirmed_at=moment_of(found.ended_at),
+            audience_id=text_of(found.audience_id),
+            state=text_of(found.audience_state) or text_of(found.import_status),
+            rows_sent=count_of(found.rows_sent),
+            match_rates=rates_of(found.match_rates),
+            run_id=text_of(found.run_id),
+        )
+
+
+@dataclass(frozen=True)
+class Load:
+    """A confirmed load, as far as its record tells, for its history."""
+
+    outcome: str = "confirmed"
+    confirmed_at: datetime | None = None
+    rows_read: int = 0
+    rows_sent: int = 0
+    duplicates: int = 0
+    rejected: int = 0
+    rejected_by_reason: Mapping[str, int] = field(default_factory=dict)
+    match_rates: Mapping[str, float | None] = field(default_factory=dict)
+    bucket: str | None = None
+    s3_keys: tuple[str, ...] = ()
+    s3_endpoint: str | None = None
+    s3_region: str | None = None
+    rejects_file: str | None = None
+    run_id: str | None = None
+
+    @classmethod
+    def read(cls, text: Any) -> Load:
+        """Read a record as it is stored."""
+        found = _decoded(_RECORD, text)
+        if found is None:
+            return cls()
+        keys = found.s3_keys if isinstance(found.s3_keys, list) else []
+        several = tuple(name for item in keys if (name := text_of(item)))
+        one = text_of(found.s3_key)
+        return cls(
+            outcome=text_of(found.outcome) or "confirmed",
+            confirmed_at=moment_of(found.ended_at),
+            rows_read=count_of(found.rows_read) or 0,
+            rows_sent=count_of(found.rows_sent) or 0,
+            duplicates=count_of(found.duplicates) or 0,
+            rejected=count_of(found.rejected) or 0,
             rejected_by_reason={
                 str(reason)[:80]: number
-                for reason, rows in sorted(reasons.items())
+                for reason, rows in sorted(mapping(found.rejected_by_reason).items())
                 if (number := count_of(rows)) is not None
             },
-            match_rates=rates_of(record.get("match_rates")),
-            bucket=text_of(record.get("bucket")),
-            s3_keys=several or ([one] if one else []),
-            s3_endpoint=text_of(record.get("s3_endpoint")),
-            s3_region=text_of(record.get("s3_region")),
-            rejects_file=text_of(record.get("rejects_file")),
-            run_id=text_of(record.get("run_id")),
-            connection=text_of(record.get("connection")),
+            match_rates=rates_of(found.match_rates),
+            bucket=text_of(found.bucket),
+            s3_keys=several or ((one,) if one else ()),
+            s3_endpoint=text_of(found.s3_endpoint),
+            s3_region=text_of(found.s3_region),
+            rejects_file=text_of(found.rejects_file),
+            run_id=text_of(found.run_id),
         )
 
 
@@ -304,7 +384,7 @@ class Remembered:
 
     audience_id: str | None = None
     name: str | None = None
-    last: Load | None = None
+    last: Brief | None = None
     retired: Retirement | None = None
     segments: dict[str, SegmentFacts] = field(default_factory=dict)
     """By key of the state store."""
@@ -318,7 +398,7 @@ class Remembered:
             self.audience_id, self.name = text_of(told.get("id")), text_of(told.get("name"))
             self._take_intent(key, record)
         elif key == LAST_LOAD_KEY:
-            self.last = Load.read(parsed(text))
+            self.last = Brief.read(text)
         elif key == RETIRED_KEY:
             self.retired = Retirement.read(parsed(text))
         elif key.startswith(_SEGMENT):

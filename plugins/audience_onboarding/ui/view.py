@@ -40,6 +40,7 @@ from audience_onboarding.ui.models import (
     SparkPoint,
 )
 from audience_onboarding.ui.records import (
+    Brief,
     Extended,
     Intent,
     Load,
@@ -48,6 +49,7 @@ from audience_onboarding.ui.records import (
     SegmentFacts,
     SegmentNews,
     best_of,
+    best_rate_in,
     day_of,
     extended_of,
     intent_of,
@@ -67,9 +69,6 @@ MAX_RECENT = 10
 
 LOOKED_AT_RUNS = 30
 """Runs among which these are looked for."""
-
-SEGMENT_EVENTS = 100
-"""Events of segments that the page of one audience is put together from."""
 
 _URGENCY = {health: number for number, health in enumerate(Health)}
 _AUDIENCE = "audience/"
@@ -168,7 +167,7 @@ class Audience:
         return self.memory.name or (self.memory.retired and self.memory.retired.name) or self.key
 
     @property
-    def last(self) -> Load | None:
+    def last(self) -> Brief | None:
         """Its last confirmed load."""
         return self.memory.last
 
@@ -194,15 +193,20 @@ class Gathering:
         self._session = session
         self._key = key
 
+    def _ask(self, statement: Callable[..., queries.Statement], given: dict[str, Any]) -> Any:
+        """Ask for all audiences, or for the one that is ``given``."""
+        one = self._key is not None
+        return self._session.execute(statement(one=one), given if one else None)
+
     def audiences(self) -> list[Audience]:
         """All that are known, in no order."""
         found = self.assets()
-        asset_id = next(iter(found.values())).asset_id if self._key and found else None
-        if self._key and asset_id is None:
+        if not found:
             return []
         by_asset = {item.asset_id: item for item in found.values()}
-        for statement in (queries.memory(asset_id), queries.segments(asset_id)):
-            for owner, key, value in self._session.execute(statement):
+        given = {queries.ASSET_ID: next(iter(by_asset))}
+        for statement in (queries.memory, queries.segments):
+            for owner, key, value in self._ask(statement, given):
                 if owner in by_asset:
                     by_asset[owner].memory.take(key, value)
         by_dag = {item.dag_id: item for item in found.values()}
@@ -214,9 +218,9 @@ class Gathering:
 
     def assets(self) -> dict[str, Audience]:
         """The audiences by key, as far as assets and DAGs tell."""
-        name = f"{_AUDIENCE}{self._key}" if self._key else None
+        given = {queries.NAME: f"{_AUDIENCE}{self._key}"}
         found: dict[str, Audience] = {}
-        for row in self._session.execute(queries.audiences(name)):
+        for row in self._ask(queries.audiences, given):
             key = row.name.removeprefix(_AUDIENCE)
             if not key or key == row.name:
                 continue
@@ -242,8 +246,8 @@ class Gathering:
         return found
 
     def _campaigns(self, by_dag: Mapping[str, Audience]) -> None:
-        one = next(iter(by_dag)) if self._key else None
-        for dag_id, name, value in self._session.execute(queries.campaigns(one)):
+        given = {queries.DAG_ID: next(iter(by_dag))}
+        for dag_id, name, value in self._ask(queries.campaigns, given):
             if dag_id not in by_dag:
                 continue
             by_dag[dag_id].campaign = campaign_name_of(name)
@@ -252,18 +256,18 @@ class Gathering:
                 by_dag[dag_id].memory.intents.insert(0, intent)
 
     def _runs(self, found: Mapping[str, Audience], by_dag: Mapping[str, Audience]) -> None:
-        one = next(iter(by_dag)) if self._key else None
-        activation = activation_dag_id(self._key) if self._key else None
         activations = {activation_dag_id(key): item for key, item in found.items()}
+        given = {queries.DAG_ID: next(iter(by_dag)), queries.ACTIVATION_ID: next(iter(activations))}
         failed: dict[int, Audience] = {}
-        for row in self._session.execute(queries.newest_runs(one, activation)):
+        for row in self._ask(queries.newest_runs, given):
             item = (activations if row.kind == queries.ACTIVATED else by_dag).get(row.dag_id)
             if item is None:
                 continue
             item.runs[row.kind] = _run_of(row)
             if row.kind == queries.FAILED:
                 failed[row.id] = item
-        for dag_run_id, task_id, value in self._session.execute(queries.stops_of_newest(one)):
+        stops = self._session.execute(queries.stops(), {queries.RUN_IDS: list(failed)})
+        for dag_run_id, task_id, value in stops:
             if dag_run_id in failed:
                 failed[dag_run_id].stops.append(_stop_of(task_id, value))
 
@@ -278,13 +282,15 @@ class Gathering:
                 item.approvals.append(Approval(row.dag_id, row.run_id, row.task_id, row.created_at))
 
     def _segments(self, found: Mapping[str, Audience]) -> None:
-        statement = (
-            queries.segment_history(self._key, SEGMENT_EVENTS) if self._key else queries.segment_news()
-        )
-        for name, extra in self._session.execute(statement):
+        if self._key:
+            prefix = queries.like(f"{_SEGMENT}{self._key}/")
+            told = self._session.execute(queries.segment_history(), {queries.PREFIX: prefix})
+        else:
+            told = self._session.execute(queries.segment_news())
+        for name, extra in told:
             key, _, target = name.removeprefix(_SEGMENT).rpartition("/")
             if key in found:
-                found[key].news.insert(0, SegmentNews.of_event(target, extra))
+                found[key].news.append(SegmentNews.of_event(target, extra))
         reports = [value for (value,) in self._session.execute(queries.extension_reports())]
         for value in reversed(reports):
             for seen in extended_of(parsed(value)):
@@ -381,7 +387,8 @@ def _unclear(item: Audience, now: datetime) -> Iterable[str]:
         if _is_unclear(intent, now):
             at = f" {intent.at:%Y-%m-%d %H:%M} UTC" if intent.at else ""
             yield (
-                f"It is unclear whether the {intent.what} was created{at}; look into the vendor's portal, then settle it"
+                f"It is unclear whether the {intent.what} was created{at}; "
+                "look into the vendor's portal, then settle it"
             )
 
 
@@ -485,13 +492,12 @@ def in_order(items: Sequence[Audience], sort: str) -> list[Audience]:
 
 def _trends(session: Session, asset_ids: Collection[int]) -> dict[int, list[SparkPoint]]:
     found: dict[int, list[tuple[LoadKey, SparkPoint]]] = defaultdict(list)
-    for asset_id, key, value in session.execute(queries.last_loads(asset_ids)):
+    for asset_id, key, value in session.execute(queries.last_loads(), {queries.ASSET_IDS: list(asset_ids)}):
         read = LoadKey.read(key)
         if read is None:
             continue
-        load = Load.read(parsed(value))
-        share = best_of(load.match_rates) if load else None
-        found[asset_id].append((read, SparkPoint.model_construct(load_date=read.last, share=share)))
+        point = SparkPoint.model_construct(load_date=read.last, share=best_rate_in(value))
+        found[asset_id].append((read, point))
     return {
         asset_id: [point for _, point in sorted(points, key=lambda pair: pair[0].order)]
         for asset_id, points in found.items()
@@ -560,18 +566,17 @@ def audience_detail(
     """
     finish(item, now)
     named = {dag_of(item.key) for _, dag_of, _ in FORMS} | {item.dag_id}
-    there = {dag_id for (dag_id,) in session.execute(queries.dags(named))}
+    there = {dag_id for (dag_id,) in session.execute(queries.dags(), {queries.DAG_IDS: sorted(named)})}
     allowed = reader.triggerable(there)
     today = now.date()
     trend = _trends(session, [item.asset_id]).get(item.asset_id, [])
-    runs = [_run_row(row) for row in session.execute(queries.recent_runs(item.dag_id, LOOKED_AT_RUNS))]
-    days = {
-        read.days
-        for (key,) in session.execute(queries.load_keys(item.asset_id))
-        if (read := LoadKey.read(key))
-    }
+    newest = {queries.DAG_ID: item.dag_id, queries.LIMIT: LOOKED_AT_RUNS}
+    runs = [_run_row(row) for row in session.execute(queries.recent_runs(), newest)]
+    days = {read.days for read in _load_keys(session, item).values()}
     stops: dict[int, list[Stop]] = defaultdict(list)
-    for dag_run_id, task_id, value in session.execute(queries.stops_of([run.id for run in runs])):
+    for dag_run_id, task_id, value in session.execute(
+        queries.stops(), {queries.RUN_IDS: [run.id for run in runs]}
+    ):
         stops[dag_run_id].append(_stop_of(task_id, value))
     links = [Link(label="Onboarding DAG", href=hrefs.dag(item.dag_id))] if item.dag_id in there else []
     activation = activation_dag_id(item.key)
@@ -617,8 +622,8 @@ def _actions(item: Audience, hrefs: Hrefs, now: datetime) -> Iterable[Action]:
         yield Action(
             label=f"Settle the {intent.what}",
             href=hrefs.dag(SETTLE_DAG_ID),
-            why=f"The request that was to create the {intent.what}{name}{at} ended without an answer. Look for it in the "
-            f"vendor's portal; then trigger this DAG with the audience {item.key!r}, what {intent.what!r}, and the "
+            why=f"The request that was to create the {intent.what}{name}{at} ended without an answer. Look for it in "
+            f"the vendor's portal; then trigger this DAG with the audience {item.key!r}, what {intent.what!r}, and the "
             "outcome that you saw.",
         )
     for approval in item.approvals:
@@ -690,16 +695,12 @@ def _without_load(
 
 def load_list(session: Session, item: Audience, *, hrefs: Hrefs, limit: int, offset: int) -> LoadList:
     """A page of the history of loads, newest load date first."""
-    keys = {
-        key: read
-        for (key,) in session.execute(queries.load_keys(item.asset_id))
-        if (read := LoadKey.read(key)) is not None
-    }
+    keys = _load_keys(session, item)
     ordered = sorted(keys, key=lambda key: keys[key].order, reverse=True)
     page = ordered[offset : offset + limit]
+    wanted = {queries.ASSET_ID: item.asset_id, queries.KEYS: page}
     records = {
-        key: (value, updated_at)
-        for key, value, updated_at in session.execute(queries.loads(item.asset_id, page))
+        key: (value, updated_at) for key, value, updated_at in session.execute(queries.loads(), wanted)
     }
     return LoadList(
         total=len(ordered),
@@ -709,22 +710,27 @@ def load_list(session: Session, item: Audience, *, hrefs: Hrefs, limit: int, off
     )
 
 
+def _load_keys(session: Session, item: Audience) -> dict[str, LoadKey]:
+    found = session.execute(queries.load_keys(), {queries.ASSET_ID: item.asset_id})
+    return {key: read for (key,) in found if (read := LoadKey.read(key)) is not None}
+
+
 def _load(key: LoadKey, value: Any, updated_at: datetime | None, dag_id: str, hrefs: Hrefs) -> LoadRow:
-    load = Load.read(parsed(value))
-    run = load.run_id if load else None
+    load = Load.read(value)
+    run = load.run_id
     return LoadRow.model_construct(
         days=key.days,
         load_date=key.last,
         mode=key.mode,
-        outcome=load.outcome if load else "confirmed",
-        confirmed_at=(load.confirmed_at if load else None) or updated_at,
-        rows_read=(load and load.rows_read) or 0,
-        rows_sent=(load and load.rows_sent) or 0,
-        duplicates=(load and load.duplicates) or 0,
-        rejected=(load and load.rejected) or 0,
-        rejected_by_reason=load.rejected_by_reason if load else {},
-        match_rates=_rates(load.match_rates) if load else [],
-        s3_keys=objects_of(load) if load else [],
-        rejects=rejects_of(load) if load else None,
+        outcome=load.outcome,
+        confirmed_at=load.confirmed_at or updated_at,
+        rows_read=load.rows_read,
+        rows_sent=load.rows_sent,
+        duplicates=load.duplicates,
+        rejected=load.rejected,
+        rejected_by_reason=dict(load.rejected_by_reason),
+        match_rates=_rates(load.match_rates),
+        s3_keys=objects_of(load),
+        rejects=rejects_of(load),
         run=Link(label=run, href=hrefs.run(dag_id, run)) if run else None,
     )
