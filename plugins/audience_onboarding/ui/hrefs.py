@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-from audience_onboarding.storage.s3_links import s3_object_url
+from audience_onboarding.base.links import s3_object_url
 from audience_onboarding.storage.sources import split_url
 from audience_onboarding.ui.models import Link
 from audience_onboarding.ui.records import Load

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
+from audience_onboarding.base.links import s3_object_url
 from audience_onboarding.digital_audience.links import storage_of
-from audience_onboarding.storage.s3_links import s3_object_url
 from audience_onboarding.ui.hrefs import Hrefs, objects_of, rejects_of
 from audience_onboarding.ui.records import Load
 
