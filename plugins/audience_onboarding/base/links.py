@@ -114,15 +114,22 @@ class RejectsLink(ShownLink):
         if url.startswith("s3://"):
             bucket, _, key = url.removeprefix("s3://").partition("/")
             meta = client().meta
-            cls._show(operator, object_page(bucket, key, region=meta.region_name, endpoint=meta.endpoint_url))
+            cls._show(
+                operator,
+                s3_object_url(bucket=bucket, key=key, region=meta.region_name, endpoint=meta.endpoint_url),
+            )
 
 
-def object_page(bucket: str, key: str, *, region: str | None, endpoint: str | None) -> str:
-    """The address of an object in the AWS console, or at the endpoint of another S3 storage."""
+def s3_object_url(*, bucket: str, key: str, region: str | None = None, endpoint: str | None = None) -> str:
+    """The object in the AWS console, or at the endpoint of another S3 storage.
+
+    :param region: where the console looks; empty: it finds out.
+    :param endpoint: of the storage; empty: AWS.
+    """
     if endpoint and "amazonaws.com" not in endpoint:
-        return f"{endpoint.rstrip('/')}/{bucket}/{quote(key, safe='/=')}"
-    at = f"&region={region}" if region else ""
-    return f"https://s3.console.aws.amazon.com/s3/object/{bucket}?prefix={quote(key, safe='/=')}{at}"
+        return f"{endpoint.rstrip('/')}/{quote(bucket)}/{quote(key, safe='/=')}"
+    at = f"&region={quote(region)}" if region else ""
+    return f"https://s3.console.aws.amazon.com/s3/object/{quote(bucket)}?prefix={quote(key, safe='/=')}{at}"
 
 
 def base_url() -> str:

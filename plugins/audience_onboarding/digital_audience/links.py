@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from audience_onboarding.base.links import PortalLink, ShownLink, object_page
+from audience_onboarding.base.links import PortalLink, ShownLink, s3_object_url
 
 
 class DigitalAudiencePortalLink(PortalLink):
     """The audience or segment in the vendor's portal; needs ``portal_url`` in the connection."""
 
     name = "Digital Audience portal"
+
+
+def storage_of(endpoint: str | None, region: str | None) -> dict[str, str]:
+    """What the record of a load keeps of its storage, so that it can be linked to where the connection is not known.
+
+    :param endpoint: of the client; kept where it is not AWS's own, without a login that it may hold.
+    """
+    if endpoint and "amazonaws.com" not in endpoint:
+        scheme, _, rest = endpoint.partition("://")
+        return {"s3_endpoint": f"{scheme}://{rest.rpartition('@')[2]}"}
+    return {"s3_region": region} if region else {}
 
 
 class S3ObjectLink(ShownLink):
@@ -21,4 +32,4 @@ class S3ObjectLink(ShownLink):
     @classmethod
     def show(cls, operator: Any, *, bucket: str, key: str, region: str | None, endpoint: str | None) -> None:
         """Show the link."""
-        cls._show(operator, object_page(bucket, key, region=region, endpoint=endpoint))
+        cls._show(operator, s3_object_url(bucket=bucket, key=key, region=region, endpoint=endpoint))

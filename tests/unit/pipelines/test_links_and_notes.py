@@ -17,7 +17,7 @@ from audience_onboarding.base.links import (
     RejectsLink,
     ShownLink,
     linked,
-    object_page,
+    s3_object_url,
 )
 from audience_onboarding.pipelines import dags as built
 from audience_onboarding.ui.paths import audience_page, audiences_page, dag_page
@@ -220,13 +220,16 @@ def test_rejects_on_a_workers_disk_have_no_address() -> None:
 
 
 def test_an_objects_address_holds_its_key_safely() -> None:
-    page = object_page("b", "rejects/a b&c=1.csv", region="eu-west-1", endpoint=None)
+    page = s3_object_url(bucket="b", key="rejects/a b&c=1.csv", region="eu-west-1", endpoint=None)
 
     assert (
         page
         == "https://s3.console.aws.amazon.com/s3/object/b?prefix=rejects/a%20b%26c=1.csv&region=eu-west-1"
     )
-    assert object_page("b", "a b", region=None, endpoint="http://minio:9000/") == "http://minio:9000/b/a%20b"
+    assert (
+        s3_object_url(bucket="b", key="a b", region=None, endpoint="http://minio:9000/")
+        == "http://minio:9000/b/a%20b"
+    )
 
 
 def test_a_function_gets_links_and_stays_what_it_was() -> None:
