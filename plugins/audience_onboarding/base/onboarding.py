@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from airflow.sdk.definitions.context import Context
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowSkipException
 
 from audience_onboarding.base.comparing import (
     MIRROR,
@@ -37,7 +37,7 @@ from audience_onboarding.errors import (
     UploadConflictError,
 )
 from audience_onboarding.orchestration.ensure import check_not_retired
-from audience_onboarding.orchestration.failures import failure_of
+from audience_onboarding.orchestration.failures import failure_of, failure_told
 from audience_onboarding.orchestration.history import history_days, told_days
 from audience_onboarding.orchestration.ids import is_missing
 from audience_onboarding.orchestration.load_date import resolve_history_from
@@ -254,7 +254,7 @@ class OnboardCrmOperator(TakesItsTurn, PlatformOperator[Hook, Id]):
         if event["status"] == "failed":
             raise failure_of(failed(event["message"]))
         if event["status"] == "error":
-            raise AirflowFailException(f"{event['error']}: {event['message']}")
+            raise failure_told(event)
         if event["status"] == "timeout":
             raise TransientError(
                 what=late,

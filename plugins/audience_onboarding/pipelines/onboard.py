@@ -17,6 +17,7 @@ from audience_onboarding.base.onboarding import Rejects
 from audience_onboarding.base.turn import WaitForTurnOperator
 from audience_onboarding.crm.guards import WHOLE_LIST
 from audience_onboarding.definitions import AudienceDefinition, Schedule, Source
+from audience_onboarding.orchestration.failures import terminal_errors_fail
 from audience_onboarding.orchestration.history import MAX_HISTORY_DAYS
 from audience_onboarding.orchestration.load_date import BACKFILL, run_type
 from audience_onboarding.orchestration.memory import (
@@ -130,6 +131,7 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
         )
 
         @task(task_id=RECORD_TASK, inlets=[asset], max_active_tis_per_dag=1, multiple_outputs=False)
+        @terminal_errors_fail
         def record_load(load: dict[str, Any], seen: dict[str, Any]) -> dict[str, Any]:
             """Remember the confirmed load, and show what came of it."""
             context = get_current_context()
@@ -153,6 +155,7 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
             return record
 
         @task(task_id="publish", outlets=[asset])
+        @terminal_errors_fail
         def publish(record: dict[str, Any]) -> None:
             """Publish the load as an event of the audience's asset, which starts the activation."""
             context: Any = get_current_context()
