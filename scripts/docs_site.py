@@ -198,6 +198,8 @@ def reference_pages(package: Path) -> Iterator[tuple[str, str]]:
             "The pydantic models behind the YAML files. What the fields are for, with examples: "
             "[Definitions](../definitions.md).",
             models,
+            # Of a field, name, type and default are worth showing, also where they say it all.
+            options={"show_if_no_docstring": "true"},
         ),
     )
     names = _classes(package / "errors.py")
@@ -229,11 +231,16 @@ def _classes(path: Path) -> list[str]:
     ]
 
 
-def _page(title: str, intro: str, groups: dict[str, list[str]]) -> str:
+def _page(
+    title: str, intro: str, groups: dict[str, list[str]], *, options: dict[str, str] | None = None
+) -> str:
     lines = [f"# {title}", "", intro, ""]
     for heading, names in groups.items():
         if names:
             lines += [f"## {heading}", ""]
             for name in names:
-                lines += [f"::: {name}", ""]
+                lines.append(f"::: {name}")
+                if options:
+                    lines += ["    options:", *(f"      {key}: {value}" for key, value in options.items())]
+                lines.append("")
     return "\n".join(lines)
