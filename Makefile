@@ -8,6 +8,8 @@ MAKEFLAGS += --no-print-directory
 VENV := .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
+# The variable quiets a notice of mkdocs-material about another version of mkdocs than the one that is locked.
+MKDOCS := NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs
 # Further arguments for the program behind a target: make test ARGS="-k upload -x"
 ARGS ?=
 SYSTEM_PYTHON := $(if $(PYTHON),$(PYTHON),python3)
@@ -17,7 +19,7 @@ export PYTHON
 help: ## list the targets
 	@echo "Targets:"
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)$$/\1|\2/p' Makefile \
-		| while IFS='|' read -r name text; do printf '  make %-9s %s\n' "$$name" "$$text"; done
+		| while IFS='|' read -r name text; do printf '  make %-16s %s\n' "$$name" "$$text"; done
 	@echo "Settings: PYTHON=python3.12 (which Python to use), ARGS=... (handed on), FORCE=1, SANDBOX=1 and LOCAL=1 (env), UPGRADE=1 (lock)"
 
 .PHONY: venv
@@ -72,6 +74,14 @@ schema: $(READY) ## write the JSON schemas of the definitions anew, after a chan
 .PHONY: bench
 bench: $(READY) ## the benchmarks
 	@$(PY) -m benchmarks $(ARGS)
+
+.PHONY: docs
+docs: $(READY) ## the pages as a site in build/site; a broken link or anchor is an error
+	@$(MKDOCS) build --strict $(ARGS)
+
+.PHONY: docs-serve
+docs-serve: $(READY) ## the same on http://127.0.0.1:8000, built anew with each change
+	@$(MKDOCS) serve $(ARGS)
 
 .PHONY: lock
 lock: ## resolve requirements.lock anew, keeping pins that still fit (UPGRADE=1: take the newest)

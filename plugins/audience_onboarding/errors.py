@@ -9,9 +9,34 @@ None ever carries a request or response body, a row of a source file, a credenti
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from enum import Enum
 from typing import Any, ClassVar
+
+DOCS_VARIABLE = "AUDIENCE_ONBOARDING_DOCS"
+"""The environment variable with the address of a site that was built from ``docs/``, where there is one."""
+
+
+def help_for(name: str) -> str:
+    """Where it is written what an error means and what to do: on the site, or in the repository's ``docs/``.
+
+    :param name: of the class, such as ``GuardError``.
+    """
+    site = os.environ.get(DOCS_VARIABLE, "").strip().rstrip("/")
+    page = f"{site}/troubleshooting/" if site else "docs/troubleshooting.md"
+    return f"{page}#{name.lower()}"
+
+
+def with_help(name: str, message: str) -> str:
+    """A message as a person gets to read it: with where to read more at its end.
+
+    :param name: of the error's class.
+    """
+    # Nothing follows the address: a full stop would become part of it where it is clicked or copied. And an error
+    # that already says so is not told twice.
+    see = f"See {help_for(name)}"
+    return message if message.endswith(see) else f"{message}{chr(10) if chr(10) in message else ' '}{see}"
 
 
 class Outcome(str, Enum):
@@ -64,6 +89,18 @@ class AudienceOnboardingError(Exception):
         """Add to the next step."""
         self.next_step = f"{self.next_step.rstrip('.')}. {more}" if self.next_step else more
         self.args = (self._message(),)
+
+    def told(self) -> str:
+        """The message with where to read more. Only what a person reads has it: messages are put into others."""
+        return with_help(type(self).__name__, self._message())
+
+    def tell(self) -> None:
+        """Make :meth:`told` the message itself, where the error ends up in front of a person."""
+        self.args = (self.told(),)
+
+    def named(self) -> str:
+        """As :meth:`told`, after the name of the class: how tasks fail and how it stands among other problems."""
+        return f"{type(self).__name__}: {self.told()}"
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Exceptions are pickled by positional args by default, which keyword-only constructors refuse.

@@ -129,3 +129,60 @@ def test_an_error_that_leaves_the_reader_alone_is_noticed(source: str, is_good: 
     (made,) = errors_made_in(source, "new.py")
 
     assert speechless(made) is not is_good
+
+
+# --- where a person meets them ----------------------------------------------------------------------------------
+
+AIRFLOWS_OWN = {
+    ("pipelines/history.py", "LoadRangeOperator.execute"): "it starts a run, and raises no error of ours",
+    (
+        "pipelines/retire.py",
+        "RetirementApprovalOperator.execute",
+    ): "it asks a person, and raises no error of ours",
+}
+"""Tasks that nothing of the package's errors can come out of."""
+
+
+def tasks_in(source: str, file: str) -> Iterator[tuple[str, str, bool]]:
+    """File and name of everything that Airflow runs as a task, and whether its errors say where to read more."""
+
+    def walk(node: ast.AST, inside: str) -> Iterator[tuple[str, str, bool]]:
+        for child in ast.iter_child_nodes(node):
+            name = inside
+            if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+                name = f"{inside}.{child.name}" if inside else child.name
+            if isinstance(child, ast.FunctionDef):
+                marks = [ast.unparse(mark) for mark in child.decorator_list]
+                is_task = any(mark == "task" or mark.startswith("task(") for mark in marks)
+                if is_task or (child.name == "execute" and isinstance(node, ast.ClassDef)):
+                    yield file, name, "terminal_errors_fail" in marks
+            yield from walk(child, name)
+
+    yield from walk(ast.parse(source), "")
+
+
+TASKS = [
+    found
+    for path in sorted(PACKAGE.rglob("*.py"))
+    for found in tasks_in(path.read_text(encoding="utf-8"), path.relative_to(PACKAGE).as_posix())
+]
+
+
+def test_whatever_fails_in_a_task_says_where_to_read_more() -> None:
+    assert len(TASKS) > 25
+    bare = {(file, name) for file, name, says in TASKS if not says}
+    assert bare == set(AIRFLOWS_OWN)
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ("@task\ndef f(): pass", False),
+        ("@task(pool='x')\ndef f(): pass", False),
+        ("@task\n@terminal_errors_fail\ndef f(): pass", True),
+        ("class A:\n def execute(self): pass", False),
+        ("class A:\n @terminal_errors_fail\n def execute(self): pass", True),
+    ],
+)
+def test_a_task_that_does_not_say_so_is_noticed(source: str, says: bool) -> None:
+    assert [found for *_, found in tasks_in(source, "new.py")] == [says]

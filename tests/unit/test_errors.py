@@ -152,3 +152,32 @@ def test_not_done_is_the_default_outcome_and_status_is_unknown() -> None:
 def test_no_error_can_be_given_a_body_or_credentials(cls: type[AudienceOnboardingError], name: str) -> None:
     with pytest.raises(TypeError):
         cls(what="It broke", **{name: "secret"})
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_what_a_person_reads_ends_with_where_to_read_more(cls: type[AudienceOnboardingError]) -> None:
+    error = full(cls)
+    message = str(error)
+
+    assert error.told() == f"{message} See docs/troubleshooting.md#{cls.__name__.lower()}"
+    assert error.named() == f"{cls.__name__}: {error.told()}"
+    # It is put into other messages, which say so once.
+    assert str(error) == message
+    assert errors.with_help(cls.__name__, error.told()) == error.told()
+
+
+def test_below_a_list_it_stands_in_a_line_of_its_own() -> None:
+    error = errors.DefinitionError(what="2 are broken", next_step="Mend them", problems=["a.yaml:1: x"])
+
+    error.tell()
+
+    assert str(error) == (
+        "2 are broken. Mend them.\n  a.yaml:1: x\nSee docs/troubleshooting.md#definitionerror"
+    )
+
+
+@pytest.mark.parametrize("site", ["https://docs.example/audiences", "https://docs.example/audiences/ "])
+def test_the_site_may_be_somewhere(site: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(errors.DOCS_VARIABLE, site)
+
+    assert errors.help_for("GuardError") == "https://docs.example/audiences/troubleshooting/#guarderror"

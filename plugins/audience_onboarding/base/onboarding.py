@@ -12,7 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
 
 from airflow.sdk.definitions.context import Context
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowSkipException
 
 from audience_onboarding.base.comparing import (
     MIRROR,
@@ -41,7 +41,7 @@ from audience_onboarding.errors import (
 )
 from audience_onboarding.orchestration import events, metrics
 from audience_onboarding.orchestration.ensure import check_not_retired
-from audience_onboarding.orchestration.failures import failure_of
+from audience_onboarding.orchestration.failures import failure_of, failure_told
 from audience_onboarding.orchestration.history import history_days, told_days
 from audience_onboarding.orchestration.ids import is_missing
 from audience_onboarding.orchestration.load_date import parse_load_date, resolve_history_from
@@ -261,7 +261,7 @@ class OnboardCrmOperator(TakesItsTurn, PlatformOperator[Hook, Id]):
         if event["status"] == "failed":
             raise failure_of(failed(event["message"]))
         if event["status"] == "error":
-            raise AirflowFailException(f"{event['error']}: {event['message']}")
+            raise failure_told(event)
         if event["status"] == "timeout":
             raise TransientError(
                 what=late,

@@ -14,7 +14,6 @@ from airflow.sdk.bases.sensor import PokeReturnValue
 from airflow.sdk.definitions.context import Context
 from airflow.sdk.exceptions import (
     AirflowException,
-    AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
 )
@@ -28,7 +27,12 @@ from audience_onboarding.errors import (
     TerminalError,
     TransientError,
 )
-from audience_onboarding.orchestration.failures import OnboardingRetryPolicy, failure_of, terminal_errors_fail
+from audience_onboarding.orchestration.failures import (
+    OnboardingRetryPolicy,
+    failure_of,
+    failure_told,
+    terminal_errors_fail,
+)
 from audience_onboarding.orchestration.ids import Id, is_missing
 from audience_onboarding.orchestration.metrics import (
     CONFIRMATION_TIME,
@@ -166,7 +170,7 @@ class PlatformSensor(BaseSensorOperator, Generic[Hook]):
             self._timed_out(event)
         if event["status"] == "failed":
             raise failure_of(self.failure(event["message"]))
-        raise AirflowFailException(f"{event['error']}: {event['message']}")
+        raise failure_told(event)
 
     def _measure(self, result: Mapping[str, Any]) -> None:
         """Of a load that is confirmed."""

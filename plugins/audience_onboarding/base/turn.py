@@ -10,7 +10,6 @@ from typing import Any
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.definitions.context import Context
-from airflow.sdk.exceptions import AirflowFailException
 
 from audience_onboarding.base.connections import s3_client
 from audience_onboarding.base.links import AudiencePageLink
@@ -19,7 +18,7 @@ from audience_onboarding.base.source_options import SourceOptions
 from audience_onboarding.base.source_wait import THERE, TIMEOUT, SourceTrigger
 from audience_onboarding.base.templated import as_bool
 from audience_onboarding.errors import SourceNotFoundError, TransientError
-from audience_onboarding.orchestration.failures import failure_of, terminal_errors_fail
+from audience_onboarding.orchestration.failures import failure_of, failure_told, terminal_errors_fail
 from audience_onboarding.orchestration.load_date import (
     parse_load_date,
     resolve_history_from,
@@ -75,7 +74,7 @@ class TakesItsTurn(BaseOperator):
                 )
             )
         if event["status"] != THERE:
-            raise AirflowFailException(f"{event['error']}: {event['message']}")
+            raise failure_told(event)
         return self._after_earlier_loads(context)
 
     @terminal_errors_fail

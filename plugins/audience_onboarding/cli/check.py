@@ -6,6 +6,7 @@ from pathlib import Path
 
 from audience_onboarding.cli.common import GOOD, WRONG_DEFINITIONS, counted, files_in, print_json
 from audience_onboarding.definitions.files import check_folder, chosen_environment
+from audience_onboarding.errors import DefinitionError, help_for
 
 
 def run(folder: Path, *, environment: str | None, as_json: bool) -> int:
@@ -24,7 +25,8 @@ def run(folder: Path, *, environment: str | None, as_json: bool) -> int:
         if problems:
             print(
                 f"{counted(len(problems), 'problem')} in {counted(files_in(problems), 'file')} of {folder}; "
-                f"{len(checked.definitions)} of {counted(len(checked.keys), 'definition')} good"
+                f"{len(checked.definitions)} of {counted(len(checked.keys), 'definition')} good\n"
+                f"See {help_for(DefinitionError.__name__)}"
             )
         else:
             print(f"{counted(len(checked.keys), 'definition')} in {folder}, no problems")

@@ -10,7 +10,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.sdk.definitions.context import Context
-from airflow.sdk.exceptions import AirflowFailException
 
 from audience_onboarding.base.comparing import MIRROR, OPT_IN, OPT_OUT, REPLACE
 from audience_onboarding.base.connections import s3_client
@@ -42,7 +41,7 @@ from audience_onboarding.errors import (
     SecondFileError,
     UploadConflictError,
 )
-from audience_onboarding.orchestration.failures import terminal_errors_fail
+from audience_onboarding.orchestration.failures import failure_told, terminal_errors_fail
 from audience_onboarding.orchestration.memory import Memory, days_text
 from audience_onboarding.orchestration.metrics import upload_measured
 
@@ -301,7 +300,7 @@ class DigitalAudienceOnboardCrmToS3Operator(
         :raises AirflowFailException: the vendor refuses to be asked.
         """
         if event["status"] == "error":
-            raise AirflowFailException(f"{event['error']}: {event['message']}")
+            raise failure_told(event)
         self._begun_content = content_id
         return self._onboard(context)
 

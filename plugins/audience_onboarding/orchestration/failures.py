@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -12,7 +12,7 @@ from airflow.sdk.definitions.context import Context
 from airflow.sdk.definitions.retry_policy import RetryDecision, RetryPolicy
 from airflow.sdk.exceptions import AirflowFailException
 
-from audience_onboarding.errors import TerminalError, TransientError
+from audience_onboarding.errors import TerminalError, TransientError, with_help
 
 MAX_PAUSE = timedelta(hours=1)
 """The longest pause before a retry, also where a vendor's ``Retry-After`` asks for more."""
@@ -31,11 +31,20 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 def failure_of(error: TerminalError) -> AirflowFailException:
     """The exception that makes Airflow fail a task without another try, named after the error."""
-    return AirflowFailException(f"{type(error).__name__}: {error}")
+    return AirflowFailException(error.named())
+
+
+def failure_told(event: Mapping[str, Any]) -> AirflowFailException:
+    """The same for an error that a trigger tells of.
+
+    :param event: ``error``, the name of its class, and ``message``.
+    """
+    return AirflowFailException(f"{event['error']}: {with_help(event['error'], event['message'])}")
 
 
 def terminal_errors_fail(method: Method) -> Method:
-    """Decorate an operator's ``execute``: a terminal error fails the task at once, with one clear message."""
+    """Decorate an operator's ``execute`` or a task's function: a terminal error fails the task at once, with one clear
+    message. One that may go away is raised as it is, and says where to read more, too."""
 
     @functools.wraps(method)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -44,13 +53,15 @@ def terminal_errors_fail(method: Method) -> Method:
         except TerminalError as error:
             # "from None": the message says it all, and a second traceback only hides it.
             raise failure_of(error) from None
+        except TransientError as error:
+            error.tell()
+            raise
 
     return wrapper  # type: ignore[return-value]
 
 
 class OnboardingRetryPolicy(RetryPolicy):
-    """Retries of the package's tasks, by what is known of the error. For tasks that are plain functions, too: they
-    need no decorator then.
+    """Retries of the package's tasks, by what is known of the error. For tasks that are plain functions, too.
 
     - A terminal error, an unclear creation among them: never.
     - An error that names a pause (a vendor's ``Retry-After``): not before it, and up to :data:`MAX_PAUSE`.

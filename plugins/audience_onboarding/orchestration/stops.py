@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from audience_onboarding import errors
-from audience_onboarding.errors import AudienceOnboardingError
+from audience_onboarding.errors import AudienceOnboardingError, with_help
 
 STOP_KEY = "stopped"
 """The XCom of a task that has failed: ``error``, the class, and ``message``."""
@@ -25,11 +25,19 @@ def stop_of(error: BaseException) -> dict[str, str]:
     class, see :func:`.failures.failure_of`.
     """
     if isinstance(error, AudienceOnboardingError):
-        return {"error": type(error).__name__, "message": str(error)[:MAX_MESSAGE]}
+        return {"error": type(error).__name__, "message": _short(type(error).__name__, error.told())}
     named = _NAMED.fullmatch(str(error))
     if named is not None and _is_ours(named[1]):
-        return {"error": named[1], "message": named[2][:MAX_MESSAGE]}
+        return {"error": named[1], "message": _short(named[1], named[2])}
     return {"error": type(error).__name__, "message": ""}
+
+
+def _short(name: str, message: str) -> str:
+    """A message of :data:`MAX_MESSAGE` characters at most that still says where to read more."""
+    if len(message) <= MAX_MESSAGE:
+        return message
+    end = with_help(name, "...")
+    return f"{message[: MAX_MESSAGE - len(end)]}{end}"
 
 
 def _is_ours(name: str) -> bool:

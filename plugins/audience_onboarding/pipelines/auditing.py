@@ -13,6 +13,7 @@ from audience_onboarding.base.links import AudiencePageLink, linked
 from audience_onboarding.definitions import AudienceDefinition
 from audience_onboarding.errors import ConfigurationError
 from audience_onboarding.orchestration.audit import audit_row, run_record
+from audience_onboarding.orchestration.failures import terminal_errors_fail
 from audience_onboarding.orchestration.load_date import resolve_load_date
 from audience_onboarding.orchestration.stops import note_stop, stops_of
 from audience_onboarding.pipelines.alerts import AUDIT_TASK, about_of, alerts_of, tell_audit
@@ -37,6 +38,7 @@ def audit_task(definition: AudienceDefinition, *, upload: str, record: str) -> A
     tell = partial(tell_audit, alerts=alerts_of(definition), about=about_of(definition))
 
     @task(task_id=AUDIT_TASK, on_failure_callback=[note_stop, tell])
+    @terminal_errors_fail
     def audit() -> None:
         """Write the row of this run."""
         from audience_onboarding.storage.audit_table import write_row

@@ -111,12 +111,14 @@ def check_definitions(project: Path) -> None:
                 Problem(f"{item.key}.yaml", None, None, "", message=f"{type(error).__name__}: {error}")
             )
     if broken:
-        raise DefinitionError(
+        told = DefinitionError(
             what="1 audience definition is broken; its DAGs are missing"
             if len(broken) == 1
             else f"{len(broken)} audience definitions are broken; their DAGs are missing",
             problems=in_order(problems),
         )
+        told.tell()
+        raise told
 
 
 def _good(folder: Path, *, only: str | None = None) -> list[AudienceDefinition]:

@@ -15,6 +15,7 @@ from audience_onboarding.base.links import AudiencesPageLink, linked
 from audience_onboarding.definitions import AudienceDefinition
 from audience_onboarding.errors import TerminalError, TransientError
 from audience_onboarding.orchestration.drift import Difference
+from audience_onboarding.orchestration.failures import terminal_errors_fail
 from audience_onboarding.orchestration.memory import memory_of
 from audience_onboarding.pipelines.common import (
     DRIFT_DAG_ID,
@@ -74,6 +75,7 @@ def build_drift_dag(definitions: Sequence[AudienceDefinition]) -> DAG:
     ) as dag:
 
         @task(inlets=[asset_of(item) for item in by_key.values()], pool=pool_of(by_key.values()))
+        @terminal_errors_fail
         def compare() -> list[dict[str, Any]]:
             """Compare all, mend what can be if told to, and return the differences there were."""
             context: Any = get_current_context()
@@ -86,7 +88,7 @@ def build_drift_dag(definitions: Sequence[AudienceDefinition]) -> DAG:
                     try:
                         found = _differences(definition, context)
                     except TerminalError as error:
-                        problems.append(f"{definition.key}: {type(error).__name__}: {error}")
+                        problems.append(f"{definition.key}: {error.named()}")
                         continue
                     except TransientError as error:
                         # The others are compared all the same; all of it is tried again.
@@ -137,7 +139,7 @@ def _mend(found: Sequence[Difference]) -> dict[Any, str]:
         try:
             apply()
         except TerminalError as error:
-            wrong[apply] = f"{what}: {type(error).__name__}: {error}"
+            wrong[apply] = f"{what}: {error.named()}"
     return wrong
 
 

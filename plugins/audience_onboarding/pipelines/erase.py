@@ -238,6 +238,7 @@ def build_erase_dag(definitions: Sequence[AudienceDefinition], *, base: Path) ->
         ).expand(audience=found)
 
         @task(task_id=REPORT_TASK, trigger_rule=TriggerRule.ALL_DONE, multiple_outputs=False)
+        @terminal_errors_fail
         def report(keys: list[str] | None) -> dict[str, Any]:
             """Say what each has done, and fail if one needs a person."""
             context: Any = get_current_context()

@@ -97,6 +97,7 @@ def build_extension_dag(definitions: Sequence[DigitalAudienceDefinition]) -> DAG
     ) as dag:
 
         @task(inlets=[asset_of(item) for item in kept_alive], pool=pool_of(kept_alive))
+        @terminal_errors_fail
         def find_segments() -> list[dict[str, Any]]:
             """The segments to extend, as arguments of the operator."""
             context: Any = get_current_context()
@@ -108,7 +109,7 @@ def build_extension_dag(definitions: Sequence[DigitalAudienceDefinition]) -> DAG
                     try:
                         seen += _looked_at(definition, context, problems)
                     except TerminalError as error:
-                        problems.append(f"{definition.key}: {type(error).__name__}: {error}")
+                        problems.append(f"{definition.key}: {error.named()}")
             connections = {item.key: item.connection for item in kept_alive}
             found = [
                 {
@@ -128,6 +129,7 @@ def build_extension_dag(definitions: Sequence[DigitalAudienceDefinition]) -> DAG
 
         # It runs whatever became of the others, and so has to fail where they have: the last task decides about a run.
         @task(trigger_rule="all_done")
+        @terminal_errors_fail
         def report() -> list[dict[str, Any]]:
             """Show what became of each segment. Fail if something could not be looked at or extended: all others are
             extended all the same."""
@@ -155,7 +157,9 @@ def build_extension_dag(definitions: Sequence[DigitalAudienceDefinition]) -> DAG
             ti.xcom_push(key="report", value=rows)
             if problems:
                 # The task that looks has succeeded, for the sake of all others: it is that one that looks again.
-                raise AirflowFailException(f"{' | '.join(problems)} Once that is mended, clear find_segments")
+                raise AirflowFailException(
+                    f"{' | '.join(problems)} | Once that is mended, clear find_segments"
+                )
             if failed := [row["segment"] for row in rows if row["outcome"] == "failed"]:
                 raise failure_of(
                     UpkeepIncompleteError(
@@ -222,7 +226,7 @@ def _looked_at(
         try:
             there = target_at_vendor(definition, target, accounts)
         except ConfigurationError as error:
-            problems.append(f"{definition.key}, target {target.key}: {type(error).__name__}: {error}")
+            problems.append(f"{definition.key}, target {target.key}: {error.named()}")
             continue
         for segment in there.of(segments):
             outcome, new_end, why = judge(segment, rule, now=now, until=there.until)

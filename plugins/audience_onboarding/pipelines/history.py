@@ -19,6 +19,7 @@ from audience_onboarding.base.source_options import SourceOptions, check_days
 from audience_onboarding.crm.guards import WHOLE_LIST
 from audience_onboarding.definitions import AudienceDefinition
 from audience_onboarding.errors import ConfigurationError
+from audience_onboarding.orchestration.failures import terminal_errors_fail
 from audience_onboarding.orchestration.history import MAX_HISTORY_DAYS, history_days
 from audience_onboarding.orchestration.load_date import parse_load_date
 from audience_onboarding.pipelines.common import (
@@ -135,6 +136,7 @@ def build_history_dag(definitions: Sequence[AudienceDefinition]) -> DAG:
     ) as dag:
 
         @task(multiple_outputs=True)
+        @terminal_errors_fail
         def check_form() -> dict[str, Any]:
             """What to start: id of the run, and its conf. What cannot be is said here, before anything runs."""
             context: Any = get_current_context()

@@ -20,6 +20,7 @@ from audience_onboarding.crm.guards import WHOLE_LIST
 from audience_onboarding.definitions import AudienceDefinition, Schedule, Source
 from audience_onboarding.orchestration import events
 from audience_onboarding.orchestration.dag_ids import ONBOARDING_NAME
+from audience_onboarding.orchestration.failures import terminal_errors_fail
 from audience_onboarding.orchestration.history import MAX_HISTORY_DAYS
 from audience_onboarding.orchestration.load_date import BACKFILL, run_type
 from audience_onboarding.orchestration.memory import (
@@ -141,6 +142,7 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
         )
 
         @task(task_id=RECORD_TASK, inlets=[asset], max_active_tis_per_dag=1, multiple_outputs=False)
+        @terminal_errors_fail
         def record_load(load: dict[str, Any], seen: dict[str, Any]) -> dict[str, Any]:
             """Remember the confirmed load, and show what came of it."""
             context = get_current_context()
@@ -167,6 +169,7 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
             return record
 
         @task(task_id="publish", outlets=[asset])
+        @terminal_errors_fail
         def publish(record: dict[str, Any]) -> None:
             """Publish the load as an event of the audience's asset, which starts the activation."""
             context: Any = get_current_context()

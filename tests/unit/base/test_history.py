@@ -227,7 +227,7 @@ def test_it_is_refused_before_anything_is_asked(
     with pytest.raises(AirflowFailException) as caught:
         upload(**arguments).execute(task_context(stores=stores))
 
-    assert str(caught.value) == message
+    assert str(caught.value) == f"{message} See docs/troubleshooting.md#configurationerror"
     assert client.method_calls == []
 
 
@@ -269,7 +269,8 @@ def test_days_without_a_source_are_all_named(
 
     assert str(caught.value) == (
         f"SourceNotFoundError: 2 of 5 days have no source: 2026-11-17, 2026-11-19 ({lists.path}, {RANGE}). Bring "
-        "them. To leave such days out, let 'source.if_missing' be 'skip'."
+        "them. To leave such days out, let 'source.if_missing' be 'skip'. "
+        "See docs/troubleshooting.md#sourcenotfounderror"
     )
     assert not client.send_list.called
 
@@ -306,7 +307,8 @@ def test_a_range_without_any_source_fails(client: Any, stores: AssetStores, if_m
 
     assert str(caught.value) == (
         "SourceNotFoundError: None of the 5 days has a source (/nowhere/{load_date}.csv, "
-        f"{RANGE}). Check the path in the definition, and the range."
+        f"{RANGE}). Check the path in the definition, and the range. "
+        "See docs/troubleshooting.md#sourcenotfounderror"
     )
 
 

@@ -79,6 +79,7 @@ def test_wrong_ones_are_counted(folder: Path, capsys: pytest.CaptureFixture[str]
         "wrong.yaml:2: name: must not be empty",
         "wrong.yaml:5: retries: must be at least 0",
         f"2 problems in 1 file of {folder}; 2 of 3 definitions good",
+        "See docs/troubleshooting.md#definitionerror",
     ]
 
 

@@ -97,12 +97,14 @@ def check(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
 def test_check_finds_all_of_them_in_one_pass(folder: Path) -> None:
     done = check(folder)
 
-    *lines, summary = done.stdout.splitlines()
+    *lines, summary, see = done.stdout.splitlines()
     assert Counter(lines) == Counter(line for wrong in ALL for line in wrong.said)
     assert done.returncode == 1, done.stderr
     assert done.stderr == ""
     files = sum(len(wrong.files) for wrong in ALL)
     assert summary.startswith(f"{len(lines)} problems in {files} files of ")
+    # Once, not once a problem.
+    assert see == "See docs/troubleshooting.md#definitionerror"
 
 
 def test_check_gives_them_as_json(folder: Path) -> None:

@@ -23,6 +23,7 @@ from audience_onboarding.orchestration.failures import (
     MAX_PAUSE,
     OnboardingRetryPolicy,
     failure_of,
+    failure_told,
     terminal_errors_fail,
 )
 
@@ -64,7 +65,28 @@ def test_a_decorated_method_keeps_result_name_and_docstring() -> None:
 
 
 def test_the_message_is_the_errors_own() -> None:
-    assert str(failure_of(TerminalError(what="It broke"))) == "TerminalError: It broke."
+    assert str(failure_of(TerminalError(what="It broke"))) == (
+        "TerminalError: It broke. See docs/troubleshooting.md#terminalerror"
+    )
+
+
+def test_what_a_trigger_tells_ends_with_where_to_read_more_too() -> None:
+    told = failure_told({"status": "error", "error": "NotFoundError", "message": "It is gone."})
+
+    assert str(told) == "NotFoundError: It is gone. See docs/troubleshooting.md#notfounderror"
+
+
+def test_an_error_that_is_tried_again_says_where_to_read_more_once() -> None:
+    error = RateLimitedError(what="Too many requests", status=429)
+
+    for _ in range(2):
+        with pytest.raises(RateLimitedError) as caught:
+            Operator().execute(error)
+
+    assert caught.value is error
+    assert str(error) == (
+        "Too many requests. It is tried again by itself. [HTTP 429] See docs/troubleshooting.md#ratelimitederror"
+    )
 
 
 @pytest.mark.parametrize("error", [TerminalError(what="x"), AuthenticationError(what="x")])

@@ -18,9 +18,12 @@ GUARD = GuardError(what="A guard stops this load", why="guards.min_rows: 3 rows"
 @pytest.mark.parametrize(
     ("error", "told"),
     [
-        (GUARD, {"error": "GuardError", "message": str(GUARD)}),
-        (failure_of(GUARD), {"error": "GuardError", "message": str(GUARD)}),
-        (MatchRateError(what="Too few"), {"error": "MatchRateError", "message": "Too few."}),
+        (GUARD, {"error": "GuardError", "message": GUARD.told()}),
+        (failure_of(GUARD), {"error": "GuardError", "message": GUARD.told()}),
+        (
+            MatchRateError(what="Too few"),
+            {"error": "MatchRateError", "message": "Too few. See docs/troubleshooting.md#matchrateerror"},
+        ),
         # Whatever else is raised may quote what it has read.
         (ValueError("jane@example.com is no date"), {"error": "ValueError", "message": ""}),
         (AirflowSensorTimeout("jane@example.com"), {"error": "AirflowSensorTimeout", "message": ""}),
@@ -35,9 +38,13 @@ def test_only_our_own_messages_are_told(error: BaseException, told: dict[str, st
     assert stop_of(error) == told
 
 
-def test_a_message_is_cut() -> None:
-    assert len(stop_of(GuardError(what="x" * 5000))["message"]) == MAX_MESSAGE
-    assert len(stop_of(failure_of(GuardError(what="x" * 5000)))["message"]) == MAX_MESSAGE
+def test_a_message_is_cut_but_for_where_to_read_more() -> None:
+    long = GuardError(what="x" * 5000)
+
+    for error in (long, failure_of(long)):
+        message = stop_of(error)["message"]
+        assert len(message) == MAX_MESSAGE
+        assert message.endswith("xxx... See docs/troubleshooting.md#guarderror")
 
 
 def test_a_failed_task_notes_why() -> None:

@@ -366,7 +366,7 @@ def test_a_problem_with_one_audience_is_reported_after_the_extensions(
     pulled = Pulled([seen(1, "extend")], ["one: NotFoundError: Audience 1 is gone."], {0: moved(1)})
 
     with pytest.raises(
-        AirflowFailException, match=r"Audience 1 is gone\. Once that is mended, clear find_segments"
+        AirflowFailException, match=r"Audience 1 is gone\. \| Once that is mended, clear find_segments"
     ):
         report(monkeypatch, pulled)
 

@@ -16,7 +16,6 @@ from airflow.sdk.exceptions import (
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
 from audience_onboarding.commbox.definition import CommBoxDefinition
-from audience_onboarding.errors import ConfigurationError
 from audience_onboarding.fanfare.definition import FanfareDefinition
 from audience_onboarding.orchestration.failures import OnboardingRetryPolicy
 from audience_onboarding.orchestration.ordering import earlier_unfinished
@@ -96,7 +95,7 @@ def test_without_any_audience_there_is_a_dag_all_the_same(monkeypatch: pytest.Mo
     assert "enum" not in dag.params.get_param("audience").schema
     context = task_context(**FORM)
     monkeypatch.setattr(history, "get_current_context", lambda: context)
-    with pytest.raises(ConfigurationError, match="There are: none"):
+    with pytest.raises(AirflowFailException, match=r"^ConfigurationError: .*There are: none"):
         function_of(dag, "check_form")()
 
 
@@ -211,11 +210,12 @@ def test_the_run_has_the_same_name_in_each_try_and_another_in_each_run(
 def test_what_cannot_be_is_said_at_the_first_try(
     monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(ConfigurationError) as caught:
+    with pytest.raises(AirflowFailException) as caught:
         plan(monkeypatch, **changes)
 
-    assert str(caught.value) == message
-    assert OnboardingRetryPolicy().evaluate(caught.value, 1, 3).action.value == "fail"
+    assert str(caught.value) == (
+        f"ConfigurationError: {message} See docs/troubleshooting.md#configurationerror"
+    )
 
 
 # --- starting it, once --------------------------------------------------------------------------------------

@@ -19,6 +19,8 @@ EXPECTED_FAILURE = (
 MAKEFILE = """\
 lint:
 	@{lint}
+docs:
+	@{docs}
 demo:
 	@mkdir -p build; cp demo.json build/demo.json; {demo}
 test:
@@ -44,12 +46,13 @@ def run(
     cases: str = PASSED,
     result: str = '{"rows_sent": 2, "match_rates": {"DV360": 0.5}}',
     lint: str = "true",
+    docs: str = "true",
     demo: str = "true",
     test: str = "true",
     more: str = "true",
     report: int = 0,
 ) -> subprocess.CompletedProcess[str]:
-    text = MAKEFILE.format(lint=lint, demo=demo, test=test, more=more, closing_line=CLOSING_LINE)
+    text = MAKEFILE.format(lint=lint, docs=docs, demo=demo, test=test, more=more, closing_line=CLOSING_LINE)
     (checkout / "Makefile").write_text(text)
     (checkout / "demo.json").write_text(result)
     for number in range(REPORTS):
@@ -112,7 +115,7 @@ def test_demo_without_a_result_fails_the_run(checkout: Path) -> None:
     assert run(checkout, demo="rm build/demo.json").returncode != 0
 
 
-@pytest.mark.parametrize("target", ["lint", "demo", "test", "more"])
+@pytest.mark.parametrize("target", ["lint", "docs", "demo", "test", "more"])
 def test_failing_target_fails_the_run(checkout: Path, target: str) -> None:
     settings: dict[str, str] = {target: "exit 1"}
     assert run(checkout, **settings).returncode != 0

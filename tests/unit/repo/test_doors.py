@@ -15,6 +15,8 @@ TARGETS = {
     "help",
     "venv",
     "demo",
+    "docs",
+    "docs-serve",
     "test",
     "test-distributed",
     "test-long",
