@@ -91,14 +91,14 @@ class Pages:
         folder.mkdir(parents=True, exist_ok=True)
         kept = []
         for number, page in enumerate(self.console):
-            stem = folder / f"{file_name(name)}-{number}"
-            kept.append(stem.with_suffix(".log"))
+            stem = f"{file_name(name)}-{number}"
+            kept.append(folder / f"{stem}.log")
             kept[-1].write_text("\n".join([page.url, *self.console[page], ""]), encoding="utf-8")
             # One that is closed, or has crashed, has no more to show.
             with suppress(Exception):
-                kept.append(stem.with_suffix(".html"))
+                kept.append(folder / f"{stem}.html")
                 kept[-1].write_text(page.content(), encoding="utf-8")
-                kept.append(stem.with_suffix(".png"))
+                kept.append(folder / f"{stem}.png")
                 page.screenshot(path=kept[-1], timeout=5000)
         return [path for path in kept if path.exists()]
 

@@ -14,6 +14,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.browser.browsing import PATIENCE_MS, Camera, Pages, chromium_path, empty_folder
+from tests.browser.people import Site, running_site
 from tests.e2e.shared import one_stack
 from tests.e2e.shown import show
 from tests.e2e.stack import Stack
@@ -50,6 +51,13 @@ def pages(chromium: Browser) -> Iterator[Pages]:
 def page(pages: Pages, stack: Stack) -> Page:
     """A window on the shared Airflow."""
     return pages.open(stack.airflow.url)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """An Airflow with users that log in; its parts are in people.py."""
+    with running_site(tmp_path_factory.mktemp("site")) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")
