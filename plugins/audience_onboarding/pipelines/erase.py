@@ -52,8 +52,8 @@ _IN_WORDS = {
 
 
 _HOW = (
-    "**Never the value itself**: Airflow stores what is typed here. *python -m audience_onboarding hash* makes the "
-    "hashes on your own machine."
+    "**Never the value itself**: Airflow stores what is typed here. On your own machine, the command "
+    "'python -m audience_onboarding hash' makes the hashes."
 )
 
 
