@@ -99,3 +99,6 @@ def pick_moment(form: Locator, name: str, day: date, time: str) -> None:
     picker.get_by_placeholder("YYYY/MM/DD").fill(day.strftime("%Y/%m/%d"))
     picker.get_by_placeholder("HH:mm").fill(time)
     picker.get_by_placeholder("HH:mm").press("Enter")
+    picker.get_by_placeholder("HH:mm").press("Escape")
+    # Else the next one is not alone.
+    expect(picker).to_be_hidden()

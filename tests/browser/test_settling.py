@@ -61,7 +61,7 @@ def test_from_the_message_to_the_load_that_goes_on(
     choose(form, "What", "campaign")
     choose(form, "Outcome", "Found at the vendor, with the id below")
     field(form, "id").fill(str(campaign["id"]))
-    camera(page, "settle-form", in_docs=True)
+    camera(form, "settle-form", in_docs=True)
     settled = send(form)
     assert stack.airflow.wait_for_run(SETTLE, settled) == "success"
     page.goto(f"/dags/{SETTLE}/runs/{settled}/tasks/settle")

@@ -42,7 +42,7 @@ def test_what_is_typed_to_erase_a_person_is_not_seen_again(page: Page, stack: St
     expect(form.get_by_text("Never the value itself")).to_have_count(3)
     expect(form.get_by_text("Erase the person in the CRM first")).to_be_visible()
     field(form, "email_sha256").fill(EMAIL)
-    camera(page, "erase-form", in_docs=True)
+    camera(form, "erase-form", in_docs=True)
     # Airflow gives a list of several choices no name.
     section(form, "Where").get_by_role("combobox").click()
     page.get_by_role("option", name=re.compile(KEPT)).click()
@@ -86,7 +86,7 @@ def test_an_audience_is_retired_when_it_is_approved(page: Page, stack: Stack, ca
         form.get_by_text("What would be deleted is shown, and asked about, before anything is.")
     ).to_be_visible()
     choose(form, "Audience", f"{OLD_NAME} ({OLD}, digital_audience)")
-    camera(page, "retire-form", in_docs=True)
+    camera(form, "retire-form", in_docs=True)
     run_id = send(form)
     wait_for(
         lambda: f"dag_id={RETIRE}, task_id=approve, run_id={run_id}, " in awaiting(stack),
