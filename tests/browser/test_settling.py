@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 import pytest
@@ -52,7 +51,7 @@ def test_from_the_message_to_the_load_that_goes_on(
     page.goto(f"/dags/{DAG}/runs/{run_id}/tasks/ensure_campaign")
     expect(page.get_by_text(f"It is not clear whether campaign '{NAME}'").first).to_be_visible()
     camera(page, "unclear-creation", in_docs=True)
-    way = page.get_by_role("link", name=re.compile(f"/dags/{SETTLE}")).first.get_attribute("href")
+    way = page.locator(f'a[href*="/dags/{SETTLE}"]').first.get_attribute("href")
     assert way == f"{stack.airflow.base_url}/dags/{SETTLE}"
     page.goto(way)
     form = opened_form(page)
@@ -69,7 +68,7 @@ def test_from_the_message_to_the_load_that_goes_on(
     camera(page, "settled")
 
     page.goto(f"/dags/{DAG}/runs/{run_id}")
-    page.get_by_role("button", name="Clear Dag Run").click()
+    page.get_by_role("button", name="Press shift+c to clear").click()
     page.get_by_role("dialog").get_by_role("button", name="Confirm").click()
     wait_for(
         lambda: stack.airflow.run(DAG, run_id)["state"] != "failed",

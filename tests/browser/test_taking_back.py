@@ -51,7 +51,7 @@ def test_what_is_typed_to_erase_a_person_is_not_seen_again(page: Page, stack: St
 
     for path, shown in (
         (f"/dags/{ERASE}/runs/{run_id}/details", "removed"),
-        (f"/dags/{ERASE}/runs/{run_id}/events", "trigger_dag_run"),
+        (f"/dags/{ERASE}/runs/{run_id}/events", "running"),
         (f"/dags/{ERASE}/events", "trigger_dag_run"),
         (f"/dags/{ERASE}/runs/{run_id}/tasks/report", "erased"),
     ):
