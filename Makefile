@@ -44,6 +44,14 @@ test: $(READY) ## unit and integration tests, and the end-to-end ones of loads; 
 test-more: $(READY) ## the end-to-end tests of activation, alerts, erasure, retirement; writes build/more-report.xml
 	@$(PY) -m pytest tests/e2e -m "more or last" -n 10 --dist loadfile --junitxml=build/more-report.xml $(ARGS)
 
+.PHONY: test-browser
+test-browser: $(READY) ## Airflow's pages and forms in a real Chromium; writes build/browser-report.xml and build/screenshots
+	@$(PY) -m pytest tests/browser -n 4 --dist loadfile --junitxml=build/browser-report.xml $(ARGS)
+
+.PHONY: screenshots
+screenshots: $(READY) ## the same, and renew the pictures in docs/images
+	@SCREENSHOTS=1 $(PY) -m pytest tests/browser -n 4 --dist loadfile --junitxml=build/browser-report.xml $(ARGS)
+
 .PHONY: test-long
 test-long: $(READY) ## the end-to-end tests that take minutes each: kills, a month of history; writes build/long-report.xml
 	@$(PY) -m pytest tests/e2e -m long --junitxml=build/long-report.xml $(ARGS)
