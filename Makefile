@@ -17,7 +17,7 @@ export PYTHON
 help: ## list the targets
 	@echo "Targets:"
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)$$/\1|\2/p' Makefile \
-		| while IFS='|' read -r name text; do printf '  make %-9s %s\n' "$$name" "$$text"; done
+		| while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
 	@echo "Settings: PYTHON=python3.12 (which Python to use), ARGS=... (handed on), FORCE=1, SANDBOX=1 (env), UPGRADE=1 (lock)"
 
 .PHONY: venv
@@ -41,6 +41,14 @@ test: $(READY) ## unit and integration tests, and the end-to-end ones of loads; 
 .PHONY: test-more
 test-more: $(READY) ## the end-to-end tests of activation, alerts, erasure, retirement; writes build/more-report.xml
 	@$(PY) -m pytest tests/e2e -m "more or last" -n 10 --dist loadfile --junitxml=build/more-report.xml $(ARGS)
+
+.PHONY: test-browser
+test-browser: $(READY) ## Airflow's pages and forms in a real Chromium; writes build/browser-report.xml and build/screenshots
+	@$(PY) -m pytest tests/browser -n 4 --dist loadfile --junitxml=build/browser-report.xml $(ARGS)
+
+.PHONY: screenshots
+screenshots: $(READY) ## the same, and renew the pictures in docs/images
+	@SCREENSHOTS=1 $(PY) -m pytest tests/browser -n 4 --dist loadfile --junitxml=build/browser-report.xml $(ARGS)
 
 .PHONY: test-long
 test-long: $(READY) ## the end-to-end tests that take minutes each: kills, a month of history; writes build/long-report.xml

@@ -39,14 +39,15 @@ _not_started = [True]
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_node_collection_finished(node: Any, ids: Sequence[str]) -> None:
     """In the process that hands out the tests: start the Airflow of the end-to-end tests once, if there are any."""
-    if _not_started and any(node_id.startswith("tests/e2e/") for node_id in ids):
+    folders = {node_id.split("/")[1] for node_id in ids} & {"e2e", "browser"}
+    if _not_started and folders:
         # The other tests need none of its imports.
         from tests.e2e.shared import start_for_all
 
         _not_started.clear()
         # Else xdist puts the largest group first, and the tests that look back on all others somewhere in between.
         node.config.option.loadscopereorder = False
-        _for_all.enter_context(start_for_all(node.workerinput["testrunuid"]))
+        _for_all.enter_context(start_for_all(node.workerinput["testrunuid"], folders))
 
 
 def pytest_collection_finish() -> None:

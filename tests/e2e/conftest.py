@@ -6,29 +6,21 @@ tests/conftest.py. Tests with the mark ``last`` run when all others are through.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Generator, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from scripts.local_stack import wait_for
-from tests.e2e.shared import finished_in, finished_tests, shared_folder, stack_of
-from tests.e2e.stack import Stack, running_stack
-
-UNFINISHED = {"failed", "up_for_retry", "running", "queued", "deferred"}
+from tests.e2e.shared import finished_in, finished_tests, one_stack, shared_folder
+from tests.e2e.shown import show
+from tests.e2e.stack import Stack
 
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Stack]:
     """The running stack."""
-    folder = shared_folder(request.config)
-    if folder is None:
-        with running_stack(tmp_path_factory.mktemp("e2e")) as running:
-            yield running
-    else:
-        yield stack_of(folder)
+    yield from one_stack(request.config, tmp_path_factory, "e2e")
 
 
 @pytest.fixture(scope="session")
@@ -68,42 +60,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     report = yield
     stack = getattr(item, "funcargs", {}).get("stack")
     if report.failed and isinstance(stack, Stack):
-        for title, show in (("Airflow", _runs), ("sandbox", _journal)):
-            # Whatever goes wrong here, the failure itself has to be shown.
-            try:
-                text = show(stack)
-            except Exception as error:
-                text = f"cannot be shown: {error!r}"
-            report.sections.append((title, text))
+        show(report, stack)
     if call.when == "teardown" and isinstance(stack, Stack):
         stack.airflow.asked.clear()
     return report
-
-
-def _runs(stack: Stack) -> str:
-    lines = []
-    for dag_id, run_id in list(stack.airflow.asked):
-        lines.append(f"{dag_id} {run_id}: {stack.airflow.run(dag_id, run_id)['state']}")
-        for task in stack.airflow.tasks(dag_id, run_id):
-            lines.append(
-                f"  {task['task_id']}[{task['map_index']}] {task['state']} (try {task['try_number']})"
-            )
-            if task["state"] in UNFINISHED and task["try_number"] and task["map_index"] < 1:
-                lines += _end_of_log(stack.airflow.home / "logs", dag_id, run_id, task)
-    return "\n".join(lines)
-
-
-def _end_of_log(logs: Path, dag_id: str, run_id: str, task: dict[str, Any]) -> list[str]:
-    folder = logs / f"dag_id={dag_id}" / f"run_id={run_id}" / f"task_id={task['task_id']}"
-    if task["map_index"] >= 0:
-        folder /= f"map_index={task['map_index']}"
-    return [
-        f"    {line}"
-        for path in sorted(folder.glob(f"attempt={task['try_number']}.log*"))
-        for line in path.read_text(errors="replace").splitlines()[-15:]
-    ]
-
-
-def _journal(stack: Stack) -> str:
-    entries = stack.sandbox.admin("journal")["entries"][-40:]
-    return "\n".join(json.dumps(entry) for entry in entries)

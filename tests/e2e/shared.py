@@ -10,13 +10,15 @@ import hashlib
 import pickle
 import shutil
 import tempfile
-from contextlib import ExitStack
+from collections.abc import Collection, Iterator
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 import pytest
 
 from scripts.local_stack import StackError, wait_for
-from tests.e2e.stack import Stack, running_stack
+from tests.browser import world
+from tests.e2e.stack import Stack, running_stack, write_definitions
 
 STARTED = "stack.pickle"
 BROKEN = "broken.txt"
@@ -33,9 +35,38 @@ def shared_folder(config: pytest.Config) -> Path | None:
     return folder_of(given["testrunuid"]) if given else None
 
 
-def start_for_all(run_id: str) -> ExitStack:
+def stack_for(folder: Path, folders: Collection[str]) -> AbstractContextManager[Stack]:
+    """A stack with what these tests define.
+
+    :param folder: for what it writes.
+    :param folders: of ``tests``: ``e2e``, ``browser``.
+    """
+    writers = {"e2e": write_definitions, "browser": world.write}
+
+    def write(stack: Stack) -> None:
+        for name in sorted(folders):
+            writers[name](stack)
+
+    return running_stack(folder, write=write, logs=f"{max(folders)}-logs")
+
+
+def one_stack(config: pytest.Config, factory: pytest.TempPathFactory, folder: str) -> Iterator[Stack]:
+    """The stack of this process: its own, or the one that was started for all.
+
+    :param folder: of ``tests``: ``e2e``, ``browser``.
+    """
+    shared = shared_folder(config)
+    if shared is not None:
+        yield stack_of(shared)
+        return
+    with stack_for(factory.mktemp(folder), {folder}) as running:
+        yield running
+
+
+def start_for_all(run_id: str, folders: Collection[str]) -> ExitStack:
     """Start the stack, and tell the others where it is, or why it did not start.
 
+    :param folders: of ``tests``, whose tests will want it: ``e2e``, ``browser``.
     :return: ends it when it is closed.
     """
     folder = folder_of(run_id)
@@ -44,7 +75,7 @@ def start_for_all(run_id: str) -> ExitStack:
     running.callback(shutil.rmtree, folder, ignore_errors=True)
     # Whatever it is, each test says it.
     try:
-        stack = running.enter_context(running_stack(folder))
+        stack = running.enter_context(stack_for(folder, folders))
     except Exception as error:
         (folder / BROKEN).write_text(str(error) or repr(error))
         return running

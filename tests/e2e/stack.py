@@ -320,7 +320,8 @@ def _write_what_tells(stack: Stack) -> None:
     define("unpunctual_list", alert={"late_after_hours": 8 / 3600}, audit="no_such_database")
 
 
-def _write_definitions(stack: Stack) -> None:
+def write_definitions(stack: Stack) -> None:
+    """What the end-to-end tests define."""
     today = datetime.now(timezone.utc).date()
     stack.define("dry_list", activation=target(), campaign={"name": "Dry campaign"})
     stack.extract("dry_list", date(2026, 11, 20))
@@ -404,7 +405,7 @@ def own_vendor(
 
 @contextmanager
 def running_stack(
-    folder: Path, *, write: Callable[[Stack], None] = _write_definitions, logs: str = "e2e-logs"
+    folder: Path, *, write: Callable[[Stack], None] = write_definitions, logs: str = "e2e-logs"
 ) -> Iterator[Stack]:
     """Start all of it, and end it.
 

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,8 +26,10 @@ test:
 	@cp report-0.xml build/test-report.xml; cp report-1.xml build/e2e-report.xml; echo "{closing_line}"; {test}
 test-more:
 	@cp report-2.xml build/more-report.xml; echo "{closing_line}"; {more}
+test-browser:
+	@cp report-3.xml build/browser-report.xml; echo "{closing_line}"; {browser}
 """
-REPORTS = 3
+REPORTS = 4
 
 
 @pytest.fixture
@@ -47,9 +50,13 @@ def run(
     demo: str = "true",
     test: str = "true",
     more: str = "true",
+    browser: str = "true",
     report: int = 0,
+    **env: str,
 ) -> subprocess.CompletedProcess[str]:
-    text = MAKEFILE.format(lint=lint, demo=demo, test=test, more=more, closing_line=CLOSING_LINE)
+    text = MAKEFILE.format(
+        lint=lint, demo=demo, test=test, more=more, browser=browser, closing_line=CLOSING_LINE
+    )
     (checkout / "Makefile").write_text(text)
     (checkout / "demo.json").write_text(result)
     for number in range(REPORTS):
@@ -61,7 +68,12 @@ def run(
         done = subprocess.run(
             [str(checkout / ".ci" / "run")],
             cwd=checkout.parent,
-            env={k: v for k, v in os.environ.items() if not k.startswith("MAKE")},
+            env={
+                **{k: v for k, v in os.environ.items() if not k.startswith("MAKE")},
+                # Nothing is to be installed here, whatever this machine has.
+                "CHROMIUM": "/bin/true",
+                **env,
+            },
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
@@ -112,10 +124,28 @@ def test_demo_without_a_result_fails_the_run(checkout: Path) -> None:
     assert run(checkout, demo="rm build/demo.json").returncode != 0
 
 
-@pytest.mark.parametrize("target", ["lint", "demo", "test", "more"])
+@pytest.mark.parametrize("target", ["lint", "demo", "test", "more", "browser"])
 def test_failing_target_fails_the_run(checkout: Path, target: str) -> None:
-    settings: dict[str, str] = {target: "exit 1"}
+    settings: dict[str, Any] = {target: "exit 1"}
     assert run(checkout, **settings).returncode != 0
+
+
+def test_a_missing_browser_is_installed(checkout: Path, tmp_path: Path) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for folder in reversed(os.environ["PATH"].split(os.pathsep)):
+        for program in Path(folder).glob("*"):
+            (programs / program.name).unlink(missing_ok=True)
+            (programs / program.name).symlink_to(program)
+    for name in ("chromium", "chromium-browser", "google-chrome", "apt-get"):
+        (programs / name).unlink(missing_ok=True)
+    (programs / "apt-get").write_text('#!/bin/sh\necho "apt-get $*"\n')
+    (programs / "apt-get").chmod(0o755)
+
+    done = run(checkout, PATH=str(programs), CHROMIUM="")
+
+    assert done.returncode == 0, done.stdout
+    assert "apt-get install -y -qq --no-install-recommends chromium\n" in done.stdout
 
 
 def test_process_left_behind_is_ended_and_fails_the_run(checkout: Path) -> None:
