@@ -26,6 +26,7 @@ from audience_onboarding.orchestration.pools import (
     description_of,
     slots_of,
 )
+from audience_onboarding.ui.mount import external_view, fastapi_app
 
 log = logging.getLogger(__name__)
 
@@ -206,10 +207,13 @@ def mask_hash_fields() -> None:
 
 
 class AudienceOnboardingPlugin(AirflowPlugin):
-    """Listens for the start of Airflow's components and of runs, and for the end of ``erase_person``."""
+    """Listens for the start of Airflow's components and of runs, and for the end of ``erase_person``; brings the
+    Audiences page along."""
 
     name = "audience_onboarding"
     listeners = [sys.modules[__name__]]  # noqa: RUF012 - as Airflow declares it
+    fastapi_apps = [fastapi_app()]  # noqa: RUF012
+    external_views = [external_view()]  # noqa: RUF012
 
     @classmethod
     def on_load(cls, *_: Any, **__: Any) -> None:

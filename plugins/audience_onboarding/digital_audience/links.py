@@ -5,12 +5,24 @@ from __future__ import annotations
 from typing import Any
 
 from audience_onboarding.base.links import PortalLink, ShownLink
+from audience_onboarding.storage.s3_links import s3_object_url
 
 
 class DigitalAudiencePortalLink(PortalLink):
     """The audience or segment in the vendor's portal; needs ``portal_url`` in the connection."""
 
     name = "Digital Audience portal"
+
+
+def storage_of(endpoint: str | None, region: str | None) -> dict[str, str]:
+    """What the record of a load keeps of its storage, so that it can be linked to where the connection is not known.
+
+    :param endpoint: of the client; kept where it is not AWS's own, without a login that it may hold.
+    """
+    if endpoint and "amazonaws.com" not in endpoint:
+        scheme, _, rest = endpoint.partition("://")
+        return {"s3_endpoint": f"{scheme}://{rest.rpartition('@')[2]}"}
+    return {"s3_region": region} if region else {}
 
 
 class S3ObjectLink(ShownLink):
@@ -21,8 +33,4 @@ class S3ObjectLink(ShownLink):
     @classmethod
     def show(cls, operator: Any, *, bucket: str, key: str, region: str | None, endpoint: str | None) -> None:
         """Show the link."""
-        if endpoint and "amazonaws.com" not in endpoint:
-            cls._show(operator, f"{endpoint.rstrip('/')}/{bucket}/{key}")
-            return
-        at = f"&region={region}" if region else ""
-        cls._show(operator, f"https://s3.console.aws.amazon.com/s3/object/{bucket}?prefix={key}{at}")
+        cls._show(operator, s3_object_url(bucket=bucket, key=key, region=region, endpoint=endpoint))

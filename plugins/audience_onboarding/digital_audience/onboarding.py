@@ -21,7 +21,7 @@ from audience_onboarding.crm.guards import WHOLE_LIST
 from audience_onboarding.crm.profiles import DIGITAL_AUDIENCE_S3
 from audience_onboarding.digital_audience.definition import is_read_by_the_vendor, object_key
 from audience_onboarding.digital_audience.hooks import DigitalAudienceHook
-from audience_onboarding.digital_audience.links import DigitalAudiencePortalLink, S3ObjectLink
+from audience_onboarding.digital_audience.links import DigitalAudiencePortalLink, S3ObjectLink, storage_of
 from audience_onboarding.digital_audience.models import Audience, UpdateMode
 from audience_onboarding.digital_audience.operators import DigitalAudienceOperator
 from audience_onboarding.digital_audience.puts import LIST_ID, TOKEN, Put, Puts, confirmed_since
@@ -414,6 +414,7 @@ class _Upload:
             "audience_id": self.audience.id,
             "bucket": published.bucket,
             "s3_key": published.key,
+            **storage_of(client.meta.endpoint_url, client.meta.region_name),
             "uploaded": uploaded,
             "baseline": self.baseline_of(published).to_dict(),
             **({"same_day_files": same_day} if same_day else {}),

@@ -125,6 +125,11 @@ def campaign_asset(platform: str, connection: str, name: str) -> Asset:
     )
 
 
+def campaign_name_of(asset_name: str) -> str:
+    """The name of the campaign that an asset of this name stands for."""
+    return asset_name.split("/", 2)[-1]
+
+
 def memory_of(context: Any, asset: Asset | None) -> Memory:
     """The memory of ``asset``, or of the task itself where there is no asset.
 

@@ -13,6 +13,14 @@ from airflow.sdk import Param
 from audience_onboarding.base.comparing import StateFolder
 from audience_onboarding.definitions import AudienceDefinition
 from audience_onboarding.errors import AudienceRetiredError
+from audience_onboarding.orchestration.dag_ids import (
+    DRIFT_DAG_ID,
+    EXTENSION_DAG_ID,
+    EXTENSION_FORM_DAG_ID,
+    HISTORY_DAG_ID,
+    activation_dag_id,
+    onboarding_dag_id,
+)
 from audience_onboarding.orchestration.ensure import check_not_retired
 from audience_onboarding.orchestration.failures import OnboardingRetryPolicy
 from audience_onboarding.orchestration.memory import audience_asset, memory_of
@@ -20,30 +28,16 @@ from audience_onboarding.orchestration.pools import AIRFLOWS_POOL, connection_po
 
 log = logging.getLogger(__name__)
 
+__all__ = [
+    "DRIFT_DAG_ID",
+    "EXTENSION_DAG_ID",
+    "EXTENSION_FORM_DAG_ID",
+    "HISTORY_DAG_ID",
+    "activation_dag_id",
+    "onboarding_dag_id",
+]
+
 PACKAGE_TAG = "audience-onboarding"
-
-
-def onboarding_dag_id(key: str) -> str:
-    """The DAG that loads an audience."""
-    return f"onboard_{key}"
-
-
-def activation_dag_id(key: str) -> str:
-    """The DAG that activates an audience."""
-    return f"activate_{key}"
-
-
-HISTORY_DAG_ID = "load_history"
-"""The DAG that loads a range of days of any audience."""
-
-EXTENSION_DAG_ID = "extend_segment_end_dates"
-"""The DAG that keeps the segments of all audiences alive."""
-
-EXTENSION_FORM_DAG_ID = "extend_segment"
-"""The DAG with which a person gives one segment an end date."""
-
-DRIFT_DAG_ID = "check_drift"
-"""The DAG that compares what is at the vendors with the definitions."""
 
 
 def asset_of(definition: AudienceDefinition) -> Any:

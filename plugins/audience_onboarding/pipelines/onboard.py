@@ -17,6 +17,7 @@ from audience_onboarding.base.onboarding import Rejects
 from audience_onboarding.base.turn import WaitForTurnOperator
 from audience_onboarding.crm.guards import WHOLE_LIST
 from audience_onboarding.definitions import AudienceDefinition, Schedule, Source
+from audience_onboarding.orchestration.dag_ids import ONBOARDING_NAME
 from audience_onboarding.orchestration.history import MAX_HISTORY_DAYS
 from audience_onboarding.orchestration.load_date import BACKFILL, run_type
 from audience_onboarding.orchestration.memory import (
@@ -67,7 +68,7 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
     with DAG(
         dag_id=onboarding_dag_id(definition.key),
         auto_register=auto_register,
-        dag_display_name=f"Onboard: {definition.name}",
+        dag_display_name=f"{ONBOARDING_NAME}{definition.name}",
         description=f"Load the CRM extract of {definition.name!r} into its audience",
         doc_md=documentation(definition),
         tags=tags_of(definition, "onboarding"),

@@ -22,6 +22,8 @@ KEPT_IF_KNOWN = (
     "members",
     "snapshot",
     "s3_keys",
+    "s3_endpoint",
+    "s3_region",
     "same_day_files",
 )
 """What the record of a load keeps as well; a task that ran before an update may not have said it."""

@@ -49,7 +49,8 @@ class Link(BaseModel):
     """Somewhere to go.
 
     :param label: what the reader gets there, a few words.
-    :param href: a path of this Airflow, or an address elsewhere (an S3 console, the vendor's portal).
+    :param href: a path of this Airflow, or an address elsewhere (an S3 console, the vendor's portal). Empty where there
+        is nowhere to go, as with a file on a worker: then the label says it all.
     """
 
     label: str
@@ -196,7 +197,11 @@ class LoadList(BaseModel):
 
 
 class RunRow(BaseModel):
-    """A run of the onboarding DAG that has no confirmed load (yet): under way, failed, stopped, skipped."""
+    """A run of the onboarding DAG that has no confirmed load (yet).
+
+    :param state: ``queued``, ``running``, ``failed``, ``stopped`` (by a guard or a match rate), ``skipped`` (it ended
+        well without a load, as dry runs do).
+    """
 
     run_id: str
     days: str | None

@@ -11,7 +11,7 @@ import mimetypes
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -161,8 +161,19 @@ def some() -> list[AudienceRow]:
         ),
         row("newsletter_nl", title="Newsletter subscribers NL", health=Health.OK),
         row("newsletter_be", title="Newsletter subscribers BE", rows_sent=63_118, days_to_end=90, segments=1),
-        row("abandoned_carts", title="Abandoned carts", health=Health.RUNNING, reason="The load of today is under way."),
-        row("new_list", **nothing, title="New list", health=Health.NEVER_LOADED, reason="Nothing was loaded yet."),
+        row(
+            "abandoned_carts",
+            title="Abandoned carts",
+            health=Health.RUNNING,
+            reason="The load of today is under way.",
+        ),
+        row(
+            "new_list",
+            **nothing,
+            title="New list",
+            health=Health.NEVER_LOADED,
+            reason="Nothing was loaded yet.",
+        ),
         row(
             "winter_sale",
             title="Winter sale",
@@ -172,7 +183,13 @@ def some() -> list[AudienceRow]:
             is_paused=True,
             rows_sent=990,
         ),
-        row("old_list", title="Old list", health=Health.RETIRED, reason="It was retired on 2026-10-01.", next_run=None),
+        row(
+            "old_list",
+            title="Old list",
+            health=Health.RETIRED,
+            reason="It was retired on 2026-10-01.",
+            next_run=None,
+        ),
     ]
 
 
@@ -196,14 +213,26 @@ def loads_of(key: str, days: int = 120) -> list[LoadRow]:
                 rows_sent=read - rejected - duplicates,
                 duplicates=duplicates,
                 rejected=rejected,
-                rejected_by_reason={"email_invalid": rejected - 300, "phone_invalid": 280, "no_identifier": 20},
+                rejected_by_reason={
+                    "email_invalid": rejected - 300,
+                    "phone_invalid": 280,
+                    "no_identifier": 20,
+                },
                 match_rates=[
                     Rate(identifier="email", share=rate),
                     Rate(identifier="phone", share=rate and round(rate * 0.54, 4)),
                 ],
-                s3_keys=[Link(label=object_key, href=f"https://console.aws.amazon.com/s3/object/da?prefix={object_key}")],
-                rejects=Link(label="Rejects", href=f"https://console.aws.amazon.com/s3/object/own?prefix=r/{day}"),
-                run=Link(label="Run", href=f"{BASE}/dags/onboard_{key}/runs/scheduled__{day}"),
+                s3_keys=[
+                    Link(
+                        label=object_key,
+                        href=f"https://console.aws.amazon.com/s3/object/da?prefix={object_key}",
+                    )
+                ],
+                rejects=Link(
+                    label=f"s3://own/rejects/{key}_{day}.csv",
+                    href=f"https://console.aws.amazon.com/s3/object/own?prefix=rejects/{key}_{day}.csv",
+                ),
+                run=Link(label=f"scheduled__{day}", href=f"{BASE}/dags/onboard_{key}/runs/scheduled__{day}"),
             )
         )
     return found
@@ -361,6 +390,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._say(200, AROUND.encode(), "text/html", policy=None)
         elif path == PAGE:
             self._say(200, (STATIC / "index.html").read_bytes(), "text/html")
+        elif path == f"{PAGE}icon.svg":
+            self._say(200, (STATIC.parent / "icon.svg").read_bytes(), "image/svg+xml")
         elif path.startswith(f"{PAGE}static/"):
             self._file(path.removeprefix(f"{PAGE}static/"))
         elif path.startswith(f"{PAGE}api/"):
@@ -378,7 +409,9 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.answers.detail_of(rest[0]) is not None:
             loads = self.answers.loads_for(rest[0])
             offset, limit = int(query["offset"][0]), int(query["limit"][0])
-            found = LoadList(total=len(loads), offset=offset, limit=limit, loads=loads[offset : offset + limit])
+            found = LoadList(
+                total=len(loads), offset=offset, limit=limit, loads=loads[offset : offset + limit]
+            )
         if found is None:
             self._say(404, json.dumps({"detail": "no such audience"}).encode(), "application/json")
         else:
@@ -398,8 +431,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("X-Content-Type-Options", "nosniff")
         if policy:
             self.send_header("Content-Security-Policy", policy)
-        self.end_headers()
-        self.wfile.write(body)
+        # A page that has gone on does not wait for its answers.
+        with suppress(ConnectionError):
+            self.end_headers()
+            self.wfile.write(body)
 
 
 @contextmanager

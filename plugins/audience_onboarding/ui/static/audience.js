@@ -307,7 +307,7 @@ export function audienceView(main, go, key, tableHash) {
         "div",
         { class: "over" },
         h("h2", { id: "charts-title" }, "Over time"),
-        h("label", { class: "end", for: "show" }, "Loads", many),
+        h("span", { class: "end" }, h("label", { for: "show" }, "Loads"), many),
       ),
       h("div", { class: "charts" }, charts.rows.figure, charts.rates.figure, charts.segments.figure),
     ),
@@ -355,7 +355,9 @@ export function audienceView(main, go, key, tableHash) {
       number(load.rejected),
       hiddenText(" rejected rows by reason"),
     );
-    return h("div", {}, opener, list);
+    // A file on a worker: there is no link, only its path.
+    const path = load.rejects && !load.rejects.href && h("p", { class: "second code" }, breakable(load.rejects.label));
+    return h("div", {}, opener, list, path);
   }
 
   function loadRow(load, index) {
@@ -372,7 +374,7 @@ export function audienceView(main, go, key, tableHash) {
       amount("Read", number(load.rows_read)),
       amount("Sent", number(load.rows_sent)),
       amount("Duplicates", number(load.duplicates)),
-      amount("Rejected", rejects(load, index)),
+      cell("Rejected", rejects(load, index), { class: "number rejects" }),
       cell(
         "Match rate",
         load.match_rates.length
@@ -401,7 +403,9 @@ export function audienceView(main, go, key, tableHash) {
         h(
           "span",
           { class: "row-of links" },
-          [load.run, load.rejects].filter(Boolean).map((link) => out(link, { "data-focus": `of:${mark}:${link.label}` })),
+          load.run && out({ ...load.run, label: "Run" }, { title: load.run.label, "data-focus": `run:${mark}` }),
+          load.rejects?.href &&
+            out({ ...load.rejects, label: "Rejects" }, { title: load.rejects.label, "data-focus": `list:${mark}` }),
         ),
       ),
     );

@@ -4,11 +4,12 @@ import { count, dateInMs, inDays, isoDate, number, percent } from "./format.js";
 
 const DAY_MS = 86_400_000;
 const STEPS = [1, 2, 7, 14, 28, 61, 91, 182, 365, 730];
-const MOST_TICKS = 7;
+const TICK_PIXELS = 100;
 const SOON_DAYS = 7;
 const DASHES = [[], [6, 3], [2, 2], [8, 3, 2, 3]];
 const POINTS = ["circle", "rect", "triangle", "rectRot"];
-const NAME_LETTERS = 26;
+const NAME_LETTERS = 28;
+const NARROW_PIXELS = 480;
 
 let loading = null;
 
@@ -261,9 +262,10 @@ function leftOf({ end, days_left: days }) {
   return days < 0 ? `ended ${inDays(days)}` : `ends ${inDays(days)}`;
 }
 
-/** Points in time for the axis: every so many days, at most seven. */
-function ticksBetween(from, to) {
-  const step = (STEPS.find((days) => (to - from) / (days * DAY_MS) <= MOST_TICKS) ?? STEPS[STEPS.length - 1]) * DAY_MS;
+/** Points in time for the axis: every so many days, as many as there is room for. */
+function ticksBetween(from, to, width) {
+  const most = Math.max(1, Math.floor(width / TICK_PIXELS));
+  const step = (STEPS.find((days) => (to - from) / (days * DAY_MS) <= most) ?? STEPS[STEPS.length - 1]) * DAY_MS;
   const ticks = [];
   for (let at = Math.ceil(from / DAY_MS) * DAY_MS; at <= to; at += step) ticks.push({ value: at });
   return ticks;
@@ -276,8 +278,6 @@ export function segmentsChart(segments, now) {
   const dates = segments.flatMap(({ start, end }) => [start, end]).filter(Boolean).map(dateInMs);
   const from = Math.min(today - 7 * DAY_MS, ...dates);
   const until = Math.max(today + 14 * DAY_MS, ...dates);
-  // Room for the words behind the bars.
-  const to = until + (until - from) * 0.2;
   const spans = segments.map(({ start, end }) => [start ? dateInMs(start) : from, end ? dateInMs(end) + DAY_MS : until]);
   const running = segments.filter(({ end, days_left: days }) => end !== null && days !== null && days >= 0);
   const first = running.reduce((one, other) => (one && one.days_left <= other.days_left ? one : other), null);
@@ -309,29 +309,41 @@ export function segmentsChart(segments, now) {
         if (days !== null && days < 0) return hatched(colour.of("chart-duplicates"), colour.panel);
         return days !== null && days <= SOON_DAYS ? colour.of("chart-rejected") : colour.of("chart-sent");
       };
-      const short = (text) => (text.length > NAME_LETTERS ? `${text.slice(0, NAME_LETTERS - 1)}…` : text);
+      const short = (text, letters) => (text.length > letters ? `${text.slice(0, letters - 1)}…` : text);
       return {
         type: "bar",
         data: {
-          labels: segments.map((segment) => [short(nameOf(segment)), ...(segment.platform ? [short(segment.platform)] : [])]),
+          labels: segments.map(nameOf),
           datasets: [{ label: "Runs", data: spans, backgroundColor: segments.map(fill), maxBarThickness: 16, minBarLength: 3 }],
         },
         options: {
           ...base,
           indexAxis: "y",
-          layout: { padding: { top: 16 } },
+          // Room for "today", and for the words behind the bars.
+          layout: { padding: { top: 16, right: 12 + widest(segments.map(leftOf), font) } },
           interaction: { mode: "nearest", axis: "y", intersect: false },
           scales: {
             x: axis(colour, font, {
               type: "linear",
               min: from,
-              max: to,
+              max: until,
               afterBuildTicks: (scale) => {
-                scale.ticks = ticksBetween(from, until);
+                scale.ticks = ticksBetween(from, until, scale.width);
               },
               ticks: { callback: isoDate, autoSkip: true },
             }),
-            y: axis(colour, font, { grid: { display: false }, ticks: { color: colour.text, autoSkip: false } }),
+            y: axis(colour, font, {
+              grid: { display: false },
+              ticks: {
+                color: colour.text,
+                autoSkip: false,
+                callback(index) {
+                  const { platform } = segments[index];
+                  const letters = this.chart.width < NARROW_PIXELS ? NAME_LETTERS / 2 : NAME_LETTERS;
+                  return [nameOf(segments[index]), platform].filter(Boolean).map((text) => short(text, letters));
+                },
+              },
+            }),
           },
           plugins: {
             ...base.plugins,
@@ -353,6 +365,13 @@ export function segmentsChart(segments, now) {
       };
     },
   };
+}
+
+/** Of the longest of some texts, in pixels. */
+function widest(texts, font) {
+  const pen = document.createElement("canvas").getContext("2d");
+  pen.font = `${font.size}px ${font.family}`;
+  return Math.max(...texts.map((text) => pen.measureText(text).width));
 }
 
 /** A line at today, and behind each bar how long it still runs. */

@@ -16,8 +16,9 @@ export const host = (() => {
   }
 })();
 
-/** An address that may be followed, null for all others (javascript:, data: and the like). */
+/** An address that may be followed, null for none, and for all others (javascript:, data: and the like). */
 export function safeHref(href) {
+  if (!href) return null;
   try {
     const url = new URL(href, document.baseURI);
     return ["http:", "https:"].includes(url.protocol) ? url : null;
@@ -29,7 +30,7 @@ export function safeHref(href) {
 /** A link out of this page: to Airflow in the top window, to anything else in a new tab. Text, if it is no address. */
 export function out({ label, href }, attributes = {}) {
   const url = safeHref(href);
-  if (url === null) return h("span", {}, label);
+  if (url === null) return h("span", { title: attributes.title }, label);
   const elsewhere = url.origin !== window.location.origin;
   return h(
     "a",

@@ -31,12 +31,12 @@ export function pager({ name, total, offset, limit, go, sizes = null, resize = n
     button("Next", offset + limit, offset + limit < total),
     sizes &&
       h(
-        "label",
+        "span",
         { class: "end" },
-        "Per page",
+        h("label", { for: `${name}-size` }, "Per page"),
         h(
           "select",
-          { "data-focus": `${name}:size`, change: (event) => resize(Number(event.target.value)) },
+          { id: `${name}-size`, "data-focus": `${name}:size`, change: (event) => resize(Number(event.target.value)) },
           sizes.map((size) => h("option", { value: size, selected: size === limit }, size)),
         ),
       ),

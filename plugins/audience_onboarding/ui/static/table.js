@@ -58,16 +58,14 @@ function hashFor(wanted) {
 
 export const audienceHash = (key) => `#/audiences/${encodeURIComponent(key)}`;
 
-function loadCell(row, now) {
+function loadCell(row) {
   if (row.last_load_date === null) return unknown();
   return [
     h("span", { class: "nowrap" }, row.last_load_date),
     h(
       "span",
       { class: "second", title: row.last_confirmed_at && `Confirmed ${exact(row.last_confirmed_at)}` },
-      row.last_load_mode && h("span", { class: "nowrap" }, row.last_load_mode),
-      row.last_load_mode && row.last_confirmed_at && " · ",
-      row.last_confirmed_at && h("span", { class: "nowrap" }, fromNow(row.last_confirmed_at, now)),
+      row.last_load_mode,
     ),
   ];
 }
@@ -117,7 +115,7 @@ function rowOf(row, now) {
     ),
     cell("Platform", h("span", {}, h("span", { class: "nowrap" }, named(row.platform)), row.owner && h("span", { class: "second" }, row.owner))),
     cell("Vendor state", row.state ?? unknown(), { empty: row.state === null }),
-    cell("Last load", h("span", {}, loadCell(row, now)), { empty: row.last_load_date === null }),
+    cell("Last load", h("span", {}, loadCell(row)), { empty: row.last_load_date === null }),
     cell("Rows", row.rows_sent === null ? unknown() : number(row.rows_sent), { numeric: true, empty: row.rows_sent === null }),
     cell("Match rate", rateCell(row), { numeric: true, empty: best(row.match_rates) === null && trendText(row.trend) === null }),
     cell("Segments", number(row.segments), { numeric: true, empty: row.segments === 0 }),
@@ -218,7 +216,7 @@ export function tableView(main, go, back) {
     ]),
   );
   const field = (label, control, extra = "") =>
-    h("label", { class: `field ${extra}`.trim(), for: control.id }, h("span", { class: "label" }, label), control);
+    h("div", { class: `field ${extra}`.trim() }, h("label", { for: control.id }, label), control);
   const tools = h(
     "div",
     { class: "tools", role: "search", "aria-label": "Audiences" },

@@ -1,0 +1,387 @@
+"""What the page asks of Airflow's metadata database.
+
+Each function is one statement, whatever the number of audiences, and each is written so that SQLite, PostgreSQL and
+MySQL answer it from indexes that Airflow has: no functions of one database, no window over whole tables. Where the
+newest row of each is wanted, it is looked up one by one inside the statement, which an index answers at once.
+
+Bounds of names are ranges, not prefixes: an index answers them in each collation, and what else lies between them is
+sorted out by whoever reads the rows.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from airflow.models.asset import (
+    AssetActive,
+    AssetEvent,
+    AssetModel,
+    TaskInletAssetReference,
+    TaskOutletAssetReference,
+)
+from airflow.models.asset_state_store import AssetStateStoreModel as State
+from airflow.models.dag import DagModel
+from airflow.models.dagrun import DagRun
+from airflow.models.hitl import HITLDetail
+from airflow.models.taskinstance import TaskInstance
+from airflow.models.xcom import XComModel
+from sqlalchemy import ColumnElement, Executable, Select, and_, bindparam, func, literal, select, union_all
+from sqlalchemy.orm import aliased
+
+from audience_onboarding.orchestration.dag_ids import EXTENSION_DAG_ID, EXTENSION_REPORT
+from audience_onboarding.orchestration.memory import (
+    AUDIENCE_KEY,
+    CAMPAIGN_KEY,
+    LAST_LOAD_KEY,
+    RETIRED_KEY,
+)
+from audience_onboarding.orchestration.stops import STOP_KEY
+from audience_onboarding.ui.records import LOADS, SEGMENTS
+
+AUDIENCE_NAMES = ("audience", "audiencf")
+SEGMENT_NAMES = ("segment", "segmenu")
+CAMPAIGN_NAMES = ("campaign", "campaigo")
+ONBOARDING_DAGS = ("onboard", "onboare")
+ACTIVATION_DAGS = ("activate", "activatf")
+"""Between which names the assets and DAGs of a kind lie."""
+
+REPORTS = 3
+"""Reports of the DAG that extends end dates that are read: the newest may be of one audience."""
+
+SPARK_LOADS = 30
+"""Loads of the small curve."""
+
+SEGMENT_EVENTS = 60
+"""Events of each segment's asset that the page of one audience is put together from."""
+
+WAITING_STATES = ("awaiting_input", "deferred")
+"""States of a task that waits for a person."""
+
+FAILED, RUNNING, QUEUED, SCHEDULED, ACTIVATED = "failed", "running", "queued", "scheduled", "activated"
+"""Kinds of newest runs, see :func:`newest_runs`."""
+
+Bounds = tuple[str, str]
+Statement = Executable
+
+# To put a statement together costs more than to run it, so each is put together once. What differs from one time to
+# the next is a parameter of this name.
+KEY, ASSET_ID, ASSET_IDS, RUN_IDS, LIMIT = "key_", "asset_id_", "asset_ids", "run_ids", "limit_"
+DAG_ID, DAG_IDS, ACTIVATION_ID, NAME, PREFIX, KEYS = (
+    "dag_id_",
+    "dag_ids",
+    "activation_id",
+    "name_",
+    "prefix_",
+    "keys_",
+)
+
+
+def _between(column: Any, bounds: Bounds) -> ColumnElement[bool]:
+    return and_(column >= bounds[0], column < bounds[1])
+
+
+def _one_or(column: Any, name: str, bounds: Bounds, *, one: bool) -> ColumnElement[bool]:
+    return column == bindparam(name) if one else _between(column, bounds)
+
+
+def _any_of(column: Any, name: str) -> ColumnElement[bool]:
+    is_any: ColumnElement[bool] = column.in_(bindparam(name, expanding=True))
+    return is_any
+
+
+@cache
+def audiences(*, one: bool = False) -> Statement:
+    """The assets of audiences with the DAGs that publish them: one row for each pair.
+
+    :param one: only the one whose :data:`NAME` is given.
+    """
+    return (
+        select(
+            AssetModel.id,
+            AssetModel.name,
+            AssetModel.uri,
+            AssetActive.name.is_not(None).label("is_active"),
+            DagModel.dag_id,
+            DagModel.is_paused,
+            DagModel.is_stale,
+            DagModel.owners,
+            DagModel._dag_display_property_value.label("display_name"),
+            DagModel.description,
+            DagModel.next_dagrun_create_after,
+        )
+        .outerjoin(AssetActive, and_(AssetActive.name == AssetModel.name, AssetActive.uri == AssetModel.uri))
+        .outerjoin(TaskOutletAssetReference, TaskOutletAssetReference.asset_id == AssetModel.id)
+        .outerjoin(DagModel, DagModel.dag_id == TaskOutletAssetReference.dag_id)
+        .where(_one_or(AssetModel.name, NAME, AUDIENCE_NAMES, one=one), AssetModel.group == "audience")
+    )
+
+
+@cache
+def memory(*, one: bool = False) -> Statement:
+    """What the state stores of audiences hold, without loads and segments.
+
+    :param one: only that of :data:`ASSET_ID`.
+    """
+    return _states(State.key.in_((AUDIENCE_KEY, LAST_LOAD_KEY, RETIRED_KEY)), one=one)
+
+
+@cache
+def segments(*, one: bool = False) -> Statement:
+    """What the state stores of audiences hold of segments, intents included.
+
+    :param one: only that of :data:`ASSET_ID`.
+    """
+    return _states(_between(State.key, SEGMENTS), one=one)
+
+
+def _states(keys: ColumnElement[bool], *, one: bool) -> Statement:
+    found = select(State.asset_id, State.key, State.value)
+    if one:
+        return found.where(State.asset_id == bindparam(ASSET_ID), keys)
+    return (
+        found.select_from(AssetModel)
+        .join(State, and_(State.asset_id == AssetModel.id, keys))
+        .where(_between(AssetModel.name, AUDIENCE_NAMES))
+    )
+
+
+@cache
+def campaigns(*, one: bool = False) -> Statement:
+    """What is remembered of the campaigns that onboarding DAGs ensure.
+
+    :param one: only that of :data:`DAG_ID`.
+    """
+    dags = _one_or(TaskInletAssetReference.dag_id, DAG_ID, ONBOARDING_DAGS, one=one)
+    return (
+        select(TaskInletAssetReference.dag_id, AssetModel.name, State.value)
+        .select_from(AssetModel)
+        .join(TaskInletAssetReference, TaskInletAssetReference.asset_id == AssetModel.id)
+        .outerjoin(State, and_(State.asset_id == AssetModel.id, State.key == CAMPAIGN_KEY))
+        .where(_between(AssetModel.name, CAMPAIGN_NAMES), AssetModel.group == "campaign", dags)
+    )
+
+
+@cache
+def newest_runs(*, one: bool = False) -> Statement:
+    """Of each onboarding DAG the newest run that has failed, is running, is queued, and that was scheduled; of each
+    activation DAG the newest one that a load has started. One row for each that there is.
+
+    :param one: only those of :data:`DAG_ID` and :data:`ACTIVATION_ID`.
+    """
+    loads = _one_or(DagModel.dag_id, DAG_ID, ONBOARDING_DAGS, one=one)
+    activations = _one_or(DagModel.dag_id, ACTIVATION_ID, ACTIVATION_DAGS, one=one)
+    return union_all(
+        *(_newest_in_state(state, loads) for state in (FAILED, RUNNING, QUEUED)),
+        _newest_of_type(SCHEDULED, ("scheduled", "schedulee"), loads),
+        _newest_of_type(ACTIVATED, ("asset_triggered", "asset_triggeree"), activations),
+    )
+
+
+def _run(kind: str) -> Select[Any]:
+    return select(
+        literal(kind).label("kind"),
+        DagRun.dag_id,
+        DagRun.id,
+        DagRun.run_id,
+        DagRun._state.label("state"),
+        DagRun.run_after,
+        DagRun.start_date,
+        DagRun.end_date,
+        DagRun.partition_key,
+        DagRun.conf,
+    ).select_from(DagModel)
+
+
+def _newest_in_state(state: str, dags: ColumnElement[bool]) -> Select[Any]:
+    other = aliased(DagRun)
+    newest = (
+        select(func.max(other.id))
+        .where(other.dag_id == DagModel.dag_id, other._state == state)
+        .correlate(DagModel)
+        .scalar_subquery()
+    )
+    return _run(state).join(DagRun, DagRun.id == newest).where(dags)
+
+
+def _newest_of_type(kind: str, run_ids: Bounds, dags: ColumnElement[bool]) -> Select[Any]:
+    # The ids of runs of one type begin alike and go on with their moment, and there is an index with them.
+    other = aliased(DagRun)
+    newest = (
+        select(other.id)
+        .where(other.dag_id == DagModel.dag_id, _between(other.run_id, run_ids))
+        .order_by(other.run_id.desc())
+        .limit(1)
+        .correlate(DagModel)
+        .scalar_subquery()
+    )
+    return _run(kind).join(DagRun, DagRun.id == newest).where(dags)
+
+
+@cache
+def stops() -> Statement:
+    """What the failed tasks of :data:`RUN_IDS` have noted."""
+    return select(XComModel.dag_run_id, XComModel.task_id, XComModel.value).where(
+        _any_of(XComModel.dag_run_id, RUN_IDS), XComModel.key == STOP_KEY
+    )
+
+
+@cache
+def approvals() -> Statement:
+    """Tasks that wait for a person to approve of something."""
+    return (
+        select(
+            TaskInstance.dag_id,
+            TaskInstance.run_id,
+            TaskInstance.task_id,
+            HITLDetail.created_at,
+            DagRun.conf,
+        )
+        .select_from(TaskInstance)
+        .join(HITLDetail, HITLDetail.ti_id == TaskInstance.id)
+        .join(DagRun, and_(DagRun.dag_id == TaskInstance.dag_id, DagRun.run_id == TaskInstance.run_id))
+        .where(TaskInstance.state.in_(WAITING_STATES), HITLDetail.responded_at.is_(None))
+    )
+
+
+@cache
+def segment_news() -> Statement:
+    """The newest event of each segment's asset."""
+    other = aliased(AssetEvent)
+    newest = (
+        select(other.id)
+        .where(other.asset_id == AssetModel.id)
+        .order_by(other.timestamp.desc(), other.id.desc())
+        .limit(1)
+        .correlate(AssetModel)
+        .scalar_subquery()
+    )
+    return (
+        select(AssetModel.name, AssetEvent.extra)
+        .select_from(AssetModel)
+        .join(AssetEvent, AssetEvent.id == newest)
+        .where(_between(AssetModel.name, SEGMENT_NAMES), AssetModel.group == "segment")
+    )
+
+
+_ESCAPE = "!"
+
+
+def like(prefix: str) -> str:
+    """The pattern of what begins with ``prefix``. Some databases take upper and lower case for the same."""
+    for character in (_ESCAPE, "%", "_"):
+        prefix = prefix.replace(character, _ESCAPE + character)
+    return f"{prefix}%"
+
+
+@cache
+def segment_history() -> Statement:
+    """The newest events of each segment's asset whose name is like :data:`PREFIX`, see :func:`like`, oldest first: a
+    target with a load date in its name has a new segment each period."""
+    other = aliased(AssetEvent)
+    since = (
+        select(other.id)
+        .where(other.asset_id == AssetModel.id)
+        .order_by(other.timestamp.desc(), other.id.desc())
+        .limit(1)
+        .offset(SEGMENT_EVENTS - 1)
+        .correlate(AssetModel)
+        .scalar_subquery()
+    )
+    # An outer join, so that the few assets are looked for first, and not the many events.
+    return (
+        select(AssetModel.name, AssetEvent.extra)
+        .select_from(AssetModel)
+        .outerjoin(
+            AssetEvent,
+            and_(AssetEvent.asset_id == AssetModel.id, AssetEvent.id >= func.coalesce(since, 0)),
+        )
+        .where(AssetModel.name.like(bindparam(PREFIX), escape=_ESCAPE), AssetModel.group == "segment")
+        .order_by(AssetEvent.id)
+    )
+
+
+@cache
+def extension_reports() -> Statement:
+    """The newest reports of the DAG that extends end dates, newest first."""
+    task, key = EXTENSION_REPORT
+    runs = (
+        select(DagRun.id)
+        .where(DagRun.dag_id == EXTENSION_DAG_ID)
+        .order_by(DagRun.id.desc())
+        .limit(REPORTS)
+        .subquery()
+    )
+    return (
+        select(XComModel.value)
+        .join(runs, runs.c.id == XComModel.dag_run_id)
+        .where(XComModel.task_id == task, XComModel.key == key)
+        .order_by(XComModel.dag_run_id.desc())
+    )
+
+
+@cache
+def last_loads() -> Statement:
+    """The newest loads of :data:`ASSET_IDS`, by their keys."""
+    other = aliased(State)
+    since = (
+        select(other.key)
+        .where(other.asset_id == AssetModel.id, _between(other.key, LOADS))
+        .order_by(other.key.desc())
+        .limit(1)
+        .offset(SPARK_LOADS - 1)
+        .correlate(AssetModel)
+        .scalar_subquery()
+    )
+    return (
+        select(State.asset_id, State.key, State.value)
+        .select_from(AssetModel)
+        .join(
+            State,
+            and_(
+                State.asset_id == AssetModel.id,
+                State.key >= func.coalesce(since, LOADS[0]),
+                State.key < LOADS[1],
+            ),
+        )
+        .where(_any_of(AssetModel.id, ASSET_IDS))
+    )
+
+
+@cache
+def load_keys() -> Statement:
+    """The keys of all loads of :data:`ASSET_ID`."""
+    return select(State.key).where(State.asset_id == bindparam(ASSET_ID), _between(State.key, LOADS))
+
+
+@cache
+def loads() -> Statement:
+    """The records of the loads :data:`KEYS` of :data:`ASSET_ID`."""
+    return select(State.key, State.value, State.updated_at).where(
+        State.asset_id == bindparam(ASSET_ID), _any_of(State.key, KEYS)
+    )
+
+
+@cache
+def recent_runs() -> Statement:
+    """The newest :data:`LIMIT` runs of :data:`DAG_ID`."""
+    return (
+        select(
+            DagRun.id,
+            DagRun.run_id,
+            DagRun._state.label("state"),
+            DagRun.start_date,
+            DagRun.end_date,
+            DagRun.partition_key,
+            DagRun.conf,
+        )
+        .where(DagRun.dag_id == bindparam(DAG_ID))
+        .order_by(DagRun.id.desc())
+        .limit(bindparam(LIMIT))
+    )
+
+
+@cache
+def dags() -> Statement:
+    """Which of :data:`DAG_IDS` there are."""
+    return select(DagModel.dag_id).where(_any_of(DagModel.dag_id, DAG_IDS), DagModel.is_stale.is_(False))
