@@ -326,8 +326,8 @@ class Answers:
         settle = Action(
             label="Settle the creation",
             href=f"{BASE}/dags/settle_create",
-            why="The request that creates the audience 'Spring campaign' ended without an answer at 03:02. Look for it in "
-            "the vendor's portal, then say whether it is there.",
+            why="The request that creates the audience 'Spring campaign' ended without an answer at 03:02. Look for it "
+            "in the vendor's portal, then say whether it is there.",
         )
         failed = found.health in {Health.FAILED, Health.STOPPED, Health.NEEDS_YOU}
         given: dict[str, Any] = {

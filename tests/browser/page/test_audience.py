@@ -176,7 +176,7 @@ def test_without_the_chart_library_there_are_the_tables(open_page: Open, answers
 def test_history(open_page: Open, answers: Answers) -> None:
     page = open_page(LOYALTY)
     history = page.get_by_role("region", name="Load history")
-    expect(history.get_by_role("status")).to_have_text("1–25 of 120 loads")
+    expect(history.get_by_role("status")).to_have_text("1\N{EN DASH}25 of 120 loads")
     first = history.locator("tbody tr").first
     for text in (
         "2026-11-21",
@@ -205,11 +205,11 @@ def test_history(open_page: Open, answers: Answers) -> None:
     # Beyond what the charts show, the history is asked for page by page.
     for _ in range(4):
         history.get_by_role("button", name="Next").click()
-    expect(history.get_by_role("status")).to_have_text("101–120 of 120 loads")
+    expect(history.get_by_role("status")).to_have_text("101\N{EN DASH}120 of 120 loads")
     expect(history.locator("tbody tr").first).to_contain_text(str(day(100)))
     assert page.url.endswith("?offset=100")
     page.reload()
-    expect(history.get_by_role("status")).to_have_text("101–120 of 120 loads")
+    expect(history.get_by_role("status")).to_have_text("101\N{EN DASH}120 of 120 loads")
 
 
 def test_what_is_open_stays_open_when_a_load_comes_in(open_page: Open, answers: Answers) -> None:

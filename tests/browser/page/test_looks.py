@@ -175,7 +175,9 @@ def test_a_thousand_audiences_are_drawn_in_a_moment(open_page: Open, answers: An
         location.hash = "#/?limit=200&offset=200";
         await new Promise(done => {
             const watch = new MutationObserver(() => {
-                if (document.querySelector("tbody th a")?.textContent === "Audience 0200") { watch.disconnect(); done(); }
+                if (document.querySelector("tbody th a")?.textContent !== "Audience 0200") return;
+                watch.disconnect();
+                done();
             });
             watch.observe(document.getElementById("audiences"), { childList: true, subtree: true });
         });

@@ -159,20 +159,20 @@ def test_pages_of_a_thousand(open_page: Open, answers: Answers) -> None:
     answers.audiences = many(1000)  # type: ignore[assignment]
     page = open_page("#/?sort=rows_sent")
     status, table = page.get_by_role("status"), page.locator("tbody")
-    expect(status).to_have_text("1–50 of 1,000 audiences")
+    expect(status).to_have_text("1\N{EN DASH}50 of 1,000 audiences")
     pager = page.get_by_role("navigation", name="Pages of audiences")
     expect(pager).to_contain_text("Page 1 of 20")
     pager.get_by_role("button", name="Previous").click(force=True)
     pager.get_by_role("button", name="Next").click()
-    expect(status).to_have_text("51–100 of 1,000 audiences")
+    expect(status).to_have_text("51\N{EN DASH}100 of 1,000 audiences")
     expect(pager.get_by_role("button", name="Next")).to_be_focused()
     expect(table.locator("th a").first).to_have_text("Audience 0050")
     page.get_by_label("Per page").select_option("200")
-    expect(status).to_have_text("1–200 of 1,000 audiences")
+    expect(status).to_have_text("1\N{EN DASH}200 of 1,000 audiences")
     expect(table.locator("tr")).to_have_count(200)
     # An address from a time with more audiences leads to the last page there is.
     page.goto(f"{answers.url}#/?offset=5000")
-    expect(status).to_have_text("951–1,000 of 1,000 audiences")
+    expect(status).to_have_text("951\N{EN DASH}1,000 of 1,000 audiences")
 
 
 def test_reload_and_back_keep_what_was_chosen(open_page: Open) -> None:
