@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from airflow.providers.standard.exceptions import HITLTimeoutError
@@ -132,11 +132,15 @@ class DigitalAudienceApproveActivationOperator(_SegmentOperator, ApprovalOperato
             "Match rates": ", ".join(shown_rates) or "unknown",
             "Account": f"{plan.account.name} on {plan.account.platform} ({plan.account.id})",
             "Segment": plan.name,
-            "From": plan.start.isoformat(),
-            "To": plan.end.isoformat(),
+            "From": _moment(plan.start),
+            "To": _moment(plan.end),
         }
         lines = [f"| {name} | {_cell(value)} |" for name, value in rows.items()]
         return "\n".join(["| | |", "|---|---|", *lines])
+
+
+def _moment(moment: datetime) -> str:
+    return f"{moment.astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC"
 
 
 def _cell(value: Any) -> str:

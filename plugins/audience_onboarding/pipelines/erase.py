@@ -42,10 +42,16 @@ MAX_HASHES = 1000
 """Of each kind in one run."""
 
 _IN_WORDS = {
-    "email_sha256": ("E-mail addresses", "the normalised address: lower case, no spaces"),
-    "phone_sha256": ("Phone numbers", "the international digits without plus, such as those of 31612345678"),
-    "personal_id_sha256": ("Personal ids", "the twelve digits of a Swedish personal identity number"),
+    "email_sha256": ("Hashes of e-mail addresses", "normalised addresses: lower case, no spaces"),
+    "phone_sha256": ("Hashes of phone numbers", "international digits without plus, such as 31612345678"),
+    "personal_id_sha256": ("Hashes of personal ids", "the twelve digits of Swedish personal identity numbers"),
 }
+
+
+_HOW = (
+    "**Never the value itself**: Airflow stores what is typed here. *python -m audience_onboarding hash* makes the "
+    "hashes on your own machine."
+)
 
 
 @dataclass(frozen=True)
@@ -310,9 +316,7 @@ def _form(audiences: Audiences) -> dict[str, Param]:
                 items={"type": "string", "pattern": "^[0-9a-fA-F]{64}$", "maxLength": 64},
                 maxItems=MAX_HASHES,
                 title=title,
-                description_md=f"SHA-256 of {what}, 64 hexadecimal digits, one a line. **Never the value itself**: "
-                "what is typed here is stored by Airflow. `python -m audience_onboarding hash` makes the hashes on "
-                "your own machine.",
+                description_md=f"SHA-256 of {what}; one a line, 64 hexadecimal digits each. May be empty. {_HOW}",
             )
             for name, (title, what) in _IN_WORDS.items()
         },
@@ -337,7 +341,7 @@ def _form(audiences: Audiences) -> dict[str, Param]:
             False,
             type="boolean",
             title="Dry run",
-            description_md=f"Only say what would be done. **{IN_THE_CRM}.**",
+            description_md=f"Only say what would be done. Before the real run: **{IN_THE_CRM}.**",
         ),
     }
 

@@ -84,7 +84,7 @@ def build_extension_dag(definitions: Sequence[DigitalAudienceDefinition]) -> DAG
                 type=["null", "integer"],
                 minimum=1,
                 title="Days",
-                description_md="So many days from now it ends then, but not after the target's `until`. Empty: the "
+                description_md="So many days from now it ends then, but not after the target's *until*. Empty: the "
                 "definition's.",
                 section="Instead of what the definition says",
             ),
@@ -283,7 +283,7 @@ def build_extension_form_dag(definitions: Sequence[DigitalAudienceDefinition]) -
         dag_display_name="Extend a segment",
         description="Give one segment an end date",
         doc_md="Moves the end date of one segment to a day, by hand only. It is not moved back unless *Allow to "
-        "shorten* is ticked, and never beyond the target's `until`.",
+        "shorten* is ticked, and never beyond the target's *until*.",
         tags=[PACKAGE_TAG, "upkeep"],
         default_args=default_args(owner="audience-onboarding", retries=3),
         schedule=None,
@@ -294,6 +294,7 @@ def build_extension_form_dag(definitions: Sequence[DigitalAudienceDefinition]) -
                 **choices_of(activated),
                 values_display={key: f"{item.name} ({key})" for key, item in sorted(activated.items())},
                 title="Audience",
+                description_md="Whose segment it is. Those with targets can be chosen.",
             ),
             "segment": Param(
                 type="string",

@@ -218,12 +218,13 @@ def _form(by_key: dict[str, AudienceDefinition]) -> dict[str, Param]:
             enum=list(MODES),
             values_display={"opt-in": "opt-in: add the people", "opt-out": "opt-out: take the people out"},
             title="Mode",
+            description_md="What becomes of the people in the range.",
         ),
         "dry_run": Param(
             False,
             type="boolean",
             title="Dry run",
-            description_md="Do everything but create, send and write: the log of `upload` of the run that is started "
+            description_md="Do everything but create, send and write: the log of *upload* of the run that is started "
             "shows the counts.",
         ),
         "supersede": Param(

@@ -294,19 +294,21 @@ def _form(definition: AudienceDefinition) -> dict[str, Param]:
             enum=list(definition.allowed_modes),
             values_display=definition.allowed_modes,
             title="Mode",
+            description_md="What becomes of the audience's members. Another one than the definition's is for this "
+            "run alone.",
         ),
         "source": Param(
             None,
             type=["null", "string"],
             title="Source",
-            description_md="Another file or `s3://` URL for this run, read as the definition says. `{load_date}` "
+            description_md="Another file or *s3://* URL for this run, read as the definition says. *{load_date}* "
             "stands for the load date. Empty: the definition's.",
         ),
         "dry_run": Param(
             False,
             type="boolean",
             title="Dry run",
-            description_md="Do everything but create, send and write: the log of `upload` shows the counts, and which "
+            description_md="Do everything but create, send and write: the log of *upload* shows the counts, and which "
             "guards would stop the load.",
         ),
         "ignore_guards": Param(

@@ -336,6 +336,7 @@ def _form(by_key: Mapping[str, AudienceDefinition]) -> dict[str, Param]:
                 REOPEN: "Reopen: let the next load create it anew",
             },
             title="Action",
+            description_md="What is retired is not loaded any more, until it is reopened.",
         ),
         "approve_within_hours": Param(
             USUAL_HOURS,

@@ -129,8 +129,8 @@ def test_a_person_is_shown_what_will_be_created(
         "| Match rates | EMAIL 50.0%, PHONE unknown |",
         "| Account | Example \\| NL on DV360 (8) |",
         "| Segment | Segment |",
-        "| From | 2026-11-20T03:00:00+00:00 |",
-        "| To | 2026-11-30T03:00:00+00:00 |",
+        "| From | 2026-11-20 03:00 UTC |",
+        "| To | 2026-11-30 03:00 UTC |",
     ):
         assert line in question["body"]
     assert waiting.value.timeout == timedelta(hours=24)
