@@ -7,7 +7,8 @@ import json
 import os
 import re
 import shutil
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,9 @@ PATIENCE_MS = 30_000
 
 SIZE = (1440, 900)
 PHONE_SIZE = (390, 844)
+
+MARGIN = 200
+"""Pixels around a dialog, above and below together."""
 
 
 def chromium_path() -> str:
@@ -130,11 +134,26 @@ class Camera:
         :param options: of Playwright's ``screenshot``, such as ``full_page=True``.
         """
         path = self.folder / f"{name}.png"
-        what.screenshot(path=path, animations="disabled", caret="hide", **options)
+        with _fitting(what):
+            what.screenshot(path=path, animations="disabled", caret="hide", **options)
         if in_docs and self.renews_docs:
             IN_DOCS.mkdir(exist_ok=True)
             shutil.copyfile(path, IN_DOCS / path.name)
         return path
+
+
+@contextmanager
+def _fitting(what: Page | Locator) -> Iterator[None]:
+    """A window that is high enough: of what is below its end, a picture has nothing."""
+    box = what.bounding_box() if isinstance(what, Locator) else None
+    page = what.page if isinstance(what, Locator) else what
+    size = page.viewport_size
+    if box is None or size is None or box["height"] + MARGIN < size["height"]:
+        yield
+        return
+    page.set_viewport_size({"width": size["width"], "height": int(box["height"]) + MARGIN})
+    yield
+    page.set_viewport_size(size)
 
 
 def empty_folder(run_id: str) -> Path:

@@ -6,24 +6,78 @@ A definition that comes later is seen only when Airflow reads the file again, tw
 from __future__ import annotations
 
 from datetime import date
+from typing import Any
 
-from tests.e2e.stack import Stack
+from tests.e2e.stack import Stack, schedule
 
 LOAD_DATE = date(2026, 11, 20)
+HISTORY = [date(2026, 11, day) for day in range(10, 13)]
+
+SETTLE_CONNECTION, SETTLE_STORAGE = "digital_audience_settle", "settle_s3"
 
 
 def write(stack: Stack) -> None:
     """Write all of it; each file of tests has audiences of its own."""
     _audience_page(stack)
+    _own_pages(stack)
 
 
 def _audience_page(stack: Stack) -> None:
     """For the Audiences page."""
-    stack.define(
+
+
+def _own_pages(stack: Stack) -> None:
+    """For Airflow's own pages."""
+    _define(
+        stack,
         "loyalty_members",
-        name="Loyalty members",
-        owner="crm-team",
+        "Loyalty members",
         description="Members of the loyalty programme who opted in.",
-        campaign={"name": "Loyalty"},
     )
-    stack.extract("loyalty_members", LOAD_DATE)
+    _define(
+        stack,
+        "web_orders",
+        "Web orders",
+        # It is over, so that nothing runs but what a person asks for.
+        schedule={**schedule("0 3 * * *", date(2026, 1, 1)), "end": date(2026, 11, 15)},
+    )
+    for day in HISTORY:
+        stack.extract("web_orders", day)
+    _define(
+        stack,
+        "spring_campaign",
+        "Spring campaign",
+        activation={"targets": [_target("DV360", approval=True), _target("Xandr", approval=True)]},
+    )
+    _define(stack, "shop_visitors", "Shop visitors", activation={"targets": [_target("DV360")]})
+    _define(
+        stack,
+        "newsletter",
+        "Newsletter readers",
+        connection=SETTLE_CONNECTION,
+        upload={"aws_connection": SETTLE_STORAGE},
+    )
+    _define(stack, "club_members", "Club members")
+    _define(stack, "old_promotion", "Promotion of 2024")
+    (stack.include / "audiences" / "broken.yaml").write_text(
+        "platform: digital_audience\nname: Broken\nowner: crm-team\ncampaign: {id: 1}\nsource:\n"
+        "  path: crm/{load_date}.csv\n  columns:\n    emial: E-mail\n",
+        encoding="utf-8",
+    )
+
+
+def _target(platform: str, **more: Any) -> dict[str, Any]:
+    return {
+        "key": platform.lower(),
+        "account": {"platform": platform, "name": "Example NL"},
+        "segment_name": "{audience} on {platform}",
+        "description": "People who may hear of our offers",
+        "days": 30,
+        "poll_seconds": 2,
+        **more,
+    }
+
+
+def _define(stack: Stack, key: str, name: str, **changes: Any) -> None:
+    stack.define(key, name=name, owner="crm-team", tags=["nl"], campaign={"name": name}, **changes)
+    stack.extract(key, LOAD_DATE)

@@ -81,7 +81,7 @@ def test_every_dag_can_be_started_without_filling_in_its_form(bag: DagBag) -> No
 
 def test_every_field_of_a_form_has_a_title_and_help_that_can_be_read(bag: DagBag) -> None:
     for dag in all_dags(bag):
-        for name, param in dag.params.items():
+        for name in dag.params:
             schema = dag.params.get_param(name).schema
             assert schema.get("title"), (dag.dag_id, name)
             told = schema.get("description_md")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import logging
 import random
+import textwrap
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -13,6 +15,8 @@ from airflow.sdk.definitions.retry_policy import RetryDecision, RetryPolicy
 from airflow.sdk.exceptions import AirflowFailException
 
 from audience_onboarding.errors import TerminalError, TransientError
+
+log = logging.getLogger(__name__)
 
 MAX_PAUSE = timedelta(hours=1)
 """The longest pause before a retry, also where a vendor's ``Retry-After`` asks for more."""
@@ -25,6 +29,9 @@ RETRY_BACKOFF = 2.0
 
 SHORTEST_PAUSE = 1.0
 """Seconds; a random part of a pause can be next to nothing."""
+
+_LINE = 100
+"""Characters that fit beside the rest of the page."""
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -42,10 +49,19 @@ def terminal_errors_fail(method: Method) -> Method:
         try:
             return method(*args, **kwargs)
         except TerminalError as error:
+            log.error("%s", _in_lines(str(error)))
             # "from None": the message says it all, and a second traceback only hides it.
             raise failure_of(error) from None
 
     return wrapper  # type: ignore[return-value]
+
+
+def _in_lines(text: str) -> str:
+    """Text as it can be read in Airflow's log, which shows the message of an exception in one line, cut off where the
+    page ends, and no link in it."""
+    return "\n".join(
+        textwrap.wrap(text, _LINE, break_long_words=False, break_on_hyphens=False, drop_whitespace=True)
+    )
 
 
 class OnboardingRetryPolicy(RetryPolicy):

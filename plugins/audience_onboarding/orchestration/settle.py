@@ -94,7 +94,8 @@ def how_to_settle(audience_key: str, key: str, *, base_url: str) -> str:
     :param base_url: of the Airflow UI; empty: not known.
     """
     what = what_of(key)
-    page = f" ({base_url.rstrip('/')}/dags/{quote(SETTLE_DAG_ID)})" if base_url else ""
+    # Airflow's log makes a link of it, up to the next space.
+    page = f" at {base_url.rstrip('/')}/dags/{quote(SETTLE_DAG_ID)}" if base_url else ""
     form = f'"audience": "{audience_key}", "what": "{what}"'
     return (
         f"trigger the DAG {SETTLE_DAG_ID!r}{page} with the conf "

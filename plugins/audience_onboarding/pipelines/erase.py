@@ -44,13 +44,16 @@ MAX_HASHES = 1000
 _IN_WORDS = {
     "email_sha256": ("Hashes of e-mail addresses", "normalised addresses: lower case, no spaces"),
     "phone_sha256": ("Hashes of phone numbers", "international digits without plus, such as 31612345678"),
-    "personal_id_sha256": ("Hashes of personal ids", "the twelve digits of Swedish personal identity numbers"),
+    "personal_id_sha256": (
+        "Hashes of personal ids",
+        "the twelve digits of Swedish personal identity numbers",
+    ),
 }
 
 
 _HOW = (
-    "**Never the value itself**: Airflow stores what is typed here. *python -m audience_onboarding hash* makes the "
-    "hashes on your own machine."
+    "**Never the value itself**: Airflow stores what is typed here. On your own machine, the command "
+    "'python -m audience_onboarding hash' makes the hashes."
 )
 
 

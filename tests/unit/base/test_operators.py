@@ -81,7 +81,7 @@ def test_what_is_not_clear_names_the_dag_that_settles_it_and_its_page(
         ensure(asset=asset, audience_key=audience_key).execute(task_context())
 
     message = str(caught.value)
-    assert ("https://airflow.example/dags/settle_create)" in message) is (named is not None)
+    assert ("https://airflow.example/dags/settle_create " in message) is (named is not None)
     assert (f'"audience": "{named}", "what": "audience"' in message) is (named is not None)
 
 

@@ -50,6 +50,18 @@ def test_a_terminal_error_fails_the_task_at_once_and_is_named(kind: type[Termina
     assert caught.value.__suppress_context__
 
 
+def test_what_to_do_is_in_the_log_in_lines_that_fit(caplog: pytest.LogCaptureFixture) -> None:
+    address = f"https://airflow.example/{'way/' * 30}settle_create"
+    with pytest.raises(AirflowFailException):
+        Operator().execute(AmbiguousCreateError(what="It broke " * 20, next_step=f"Mend it at {address}"))
+
+    told = "\n".join(record.getMessage() for record in caplog.records if record.levelname == "ERROR")
+    lines = told.splitlines()
+    assert len(lines) == 3
+    assert f"{address}." in lines
+    assert all(len(line) <= 100 for line in lines if not line.startswith(address))
+
+
 @pytest.mark.parametrize("error", [TransientError(what="Later"), ValueError("a bug")])
 def test_other_errors_pass_as_they_are(error: Exception) -> None:
     with pytest.raises(type(error)) as caught:

@@ -320,7 +320,7 @@ def test_the_message_names_the_dag_its_page_and_the_values_of_the_form(memory: D
         ensure(memory, lambda: 5)
 
     message = str(caught.value)
-    assert "the DAG 'settle_create' (https://airflow.example/dags/settle_create)" in message
+    assert "the DAG 'settle_create' at https://airflow.example/dags/settle_create with" in message
     found, absent = (json.loads(text) for text in re.findall(r'\{"audience".*?\}', message))
     assert found == {
         "audience": "newsletter",
