@@ -1,4 +1,5 @@
-"""``make bench``: how fast the engine is and how much memory it takes, beside what else does such work.
+"""``make bench``: how fast the engine is and how much memory it takes, beside what else does such work; and how fast
+the Audiences page answers.
 
 Writes ``build/bench.json``, a list of figures: name, value, unit, baseline (name, value), ratio (value / baseline). Of
 figures with nothing to compare them with, baseline and ratio are null.
@@ -9,6 +10,8 @@ Machines differ and are noisy: only the ratios of one run mean something. docs/b
     python -m benchmarks [--only NAME ...] [--out FILE] [--folder FOLDER]
 
 With ``--only`` nothing is compared: each named contender's rate and memory, in ``build/bench-only.json``.
+``--only page`` is the page alone; ``AUDIENCES`` (1,000), ``LOADS`` (365) and ``REQUESTS`` (100) are in the environment
+as well.
 """
 
 from __future__ import annotations
@@ -27,6 +30,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks import page
+
 # Names only: this process stays small, imports nothing heavy and does no work beside the measured one.
 NAMES = {
     "engine": "CRM engine, all rules, chunks consumed",
@@ -36,6 +41,9 @@ NAMES = {
     "pandas_apply": "pandas apply with phonenumbers, a slice",
     "scan_and_hash": "Polars, bare scan and hash, no rules",
 }
+PAGE = "page"
+"""The part that is no contender: it has a module of its own, and needs 1.5 GB of disk for the while."""
+
 MEMORY_LIMIT_MIB = 1.2 * 1024
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -215,27 +223,44 @@ def measure(bench: Bench, names: Sequence[str], rounds: int) -> None:
                 )
 
 
+def _of_the_engine(
+    folder: Path, names: Sequence[str], rows: int, rounds: int, *, is_alone: bool
+) -> Iterator[tuple[Figure, str]]:
+    bench = Bench(folder, rows)
+    size = bench.write_extract()
+    print(
+        f"{rows:,} rows, {size / 1e6:,.0f} MB, generated and the same each time; {rounds} round(s);"
+        f" {len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()} cores,"
+        f" Python {platform.python_version()}, {platform.system()} {platform.machine()}"
+    )
+    measure(bench, names, rounds)
+    yield from alone(bench, names) if is_alone else rates(bench)
+    yield from memory(bench, names)
+
+
 def main() -> int:
     """Measure, print and write the figures."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Benchmarks of the CRM engine")
-    parser.add_argument("--only", action="append", choices=list(NAMES), help="run this one only (repeatable)")
+    parser.add_argument(
+        "--only", action="append", choices=[*NAMES, PAGE], help="run this one only (repeatable)"
+    )
     parser.add_argument("--out", type=Path, help="file to write")
     parser.add_argument("--folder", type=Path, help="where to put the extract (60 bytes a row) for the while")
     arguments = parser.parse_args()
     rows, rounds = int(os.environ.get("ROWS", "5000000")), int(os.environ.get("ROUNDS", "3"))
-    names = arguments.only or list(NAMES)
+    names = [name for name in arguments.only or NAMES if name != PAGE]
+    has_page = not arguments.only or PAGE in arguments.only
     report: Path = arguments.out or ROOT / "build" / ("bench-only.json" if arguments.only else "bench.json")
+    figures: list[tuple[Figure, str]] = []
     with tempfile.TemporaryDirectory(prefix="bench-", dir=arguments.folder) as folder:
-        bench = Bench(Path(folder), rows)
-        size = bench.write_extract()
-        print(
-            f"{rows:,} rows, {size / 1e6:,.0f} MB, generated and the same each time; {rounds} round(s);"
-            f" {len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()} cores,"
-            f" Python {platform.python_version()}, {platform.system()} {platform.machine()}"
-        )
-        measure(bench, names, rounds)
-    figures = list(alone(bench, names) if arguments.only else rates(bench))
-    figures += memory(bench, names)
+        if names:
+            figures += _of_the_engine(Path(folder), names, rows, rounds, is_alone=bool(arguments.only))
+        if has_page:
+            print(
+                "The Audiences page: a year of Airflow is written first, which takes a minute or two",
+                flush=True,
+            )
+            figures += page.figures(Path(folder), os.environ)
     print()
     for entry, wanted in figures:
         print(told(entry, wanted))

@@ -121,9 +121,13 @@ class Metadata:
         self._last: dict[str, int] = {}
         self._rows("dag_bundle", [{"name": "dags-folder", "active": 1}], "INSERT OR IGNORE")
 
+    def save(self) -> None:
+        """Let others see what is written so far."""
+        self._connection.commit()
+
     def close(self) -> None:
         """Write all of it."""
-        self._connection.commit()
+        self.save()
         self._connection.close()
 
     def _id(self, table: str) -> int:
@@ -176,6 +180,11 @@ class Metadata:
         if is_active:
             self._rows("asset_active", [{"name": name, "uri": uri}], "INSERT OR REPLACE")
         return asset_id
+
+    def asset_id(self, name: str) -> int:
+        """The id of an asset."""
+        found = self._connection.execute("SELECT id FROM asset WHERE name = ?", [name]).fetchone()
+        return int(found[0])
 
     def reference(self, kind: str, asset_id: int, dag_id: str, task_id: str) -> None:
         """A DAG's task names an asset.

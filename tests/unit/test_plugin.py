@@ -318,3 +318,36 @@ def test_an_airflow_without_such_a_masker_still_starts(monkeypatch: pytest.Monke
     monkeypatch.setitem(sys.modules, "airflow._shared.secrets_masker", None)
 
     AudienceOnboardingPlugin.on_load()
+
+
+LOOK_AT_THE_PAGE = """
+import sys
+from audience_onboarding import plugin
+
+(app,) = plugin.AudienceOnboardingPlugin.fastapi_apps
+(view,) = plugin.AudienceOnboardingPlugin.external_views
+print(app["url_prefix"], view["href"], view["url_route"], view["destination"])
+print(sorted({"audience_onboarding.ui.app", "audience_onboarding.ui.view", "fastapi"} & set(sys.modules)))
+"""
+
+
+def test_the_plugin_brings_the_page_and_imports_none_of_it(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", LOOK_AT_THE_PAGE],
+        env={**os.environ, "AIRFLOW_HOME": str(tmp_path), "PYTHONPATH": str(PROJECT / "plugins")},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+    assert done.stdout.splitlines()[-2:] == [
+        "/audience-onboarding audience-onboarding/ audiences nav",
+        "[]",
+    ], done.stdout + done.stderr
+
+
+def test_an_address_of_the_page_counts_from_where_airflow_is_served() -> None:
+    (view,) = AudienceOnboardingPlugin.external_views
+
+    assert not any(view[name].startswith(("/", "http")) for name in ("href", "icon", "icon_dark_mode"))

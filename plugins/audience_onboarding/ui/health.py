@@ -151,7 +151,7 @@ def _late(facts: Facts) -> Found:
     if facts.is_paused or facts.next_run is None:
         return None
     run = facts.scheduled
-    if run is not None and run.day is not None and (facts.load_date is None or facts.load_date < run.day):
+    if run is not None and run.day is not None and not _is_loaded(facts, run):
         if run.state == "success":
             return Health.LATE, f"The run of {run.day} ended without a load; its log says why it was skipped."
         if run.state == "failed":
@@ -169,6 +169,13 @@ def _late(facts: Facts) -> Found:
             f"The run that was due {due} was not started; look whether the scheduler is running.",
         )
     return None
+
+
+def _is_loaded(facts: Facts, run: Scheduled) -> bool:
+    if facts.load_date is not None and run.day is not None:
+        return facts.load_date >= run.day
+    # A record that does not tell its day.
+    return facts.confirmed_at is not None and facts.confirmed_at >= run.due
 
 
 def _ending(facts: Facts) -> Found:

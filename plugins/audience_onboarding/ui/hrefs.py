@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-from audience_onboarding.storage.s3_links import s3_object_url
+from audience_onboarding.base.links import s3_object_url
 from audience_onboarding.storage.sources import split_url
 from audience_onboarding.ui.models import Link
 from audience_onboarding.ui.records import Load
@@ -59,6 +59,8 @@ def rejects_of(load: Load) -> Link | None:
 
 
 def _object(load: Load, bucket: str | None, key: str) -> str:
-    if bucket is None:
+    # Whoever edits the state store must not be able to put a script behind a link.
+    is_web = load.s3_endpoint is None or load.s3_endpoint.startswith(("https://", "http://"))
+    if bucket is None or not is_web:
         return ""
     return s3_object_url(bucket=bucket, key=key, region=load.s3_region, endpoint=load.s3_endpoint)

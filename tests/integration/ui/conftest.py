@@ -1,0 +1,119 @@
+"""The Audiences page on a real metadata database, behind Airflow's real login."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+
+from benchmarks.page_data import Metadata, migrate
+
+Ask = Callable[..., Any]
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database that Airflow has migrated; it takes seconds, so that there is one for all."""
+    return migrate(tmp_path_factory.mktemp("airflow"))
+
+
+@contextmanager
+def airflow_on(database: Path) -> Iterator[None]:
+    """Have the Airflow of this process work with a database."""
+    from airflow import settings
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", f"sqlite:///{database}")
+        settings.dispose_orm(do_log=False)
+        settings.configure_vars()
+        settings.configure_orm()
+        yield
+        settings.dispose_orm(do_log=False)
+    settings.configure_vars()
+    settings.configure_orm()
+
+
+class Server:
+    """The page below something that is mounted as Airflow mounts it.
+
+    :ivar client: talks to it; follows no redirect.
+    :ivar hidden: DAGs that nobody but an admin may read.
+    :ivar untouchable: DAGs that nobody may trigger.
+    """
+
+    def __init__(self, database: Path, root_path: str = "") -> None:
+        from airflow.api_fastapi.app import _AuthManagerState
+        from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
+
+        from audience_onboarding.ui.mount import URL_PREFIX, LazyApp
+
+        server = self
+
+        class PerDag(SimpleAuthManager):
+            """Airflow's simple one knows roles only; others, as FAB's, know single DAGs."""
+
+            def is_authorized_dag(self, *, details: Any = None, method: Any, user: Any, **more: Any) -> bool:
+                dag_id = details.id if details else None
+                if dag_id in server.hidden and user.role != "admin":
+                    return False
+                if dag_id in server.untouchable and method == "POST":
+                    return False
+                return super().is_authorized_dag(method=method, user=user, details=details, **more)
+
+        self.hidden: set[str] = set()
+        self.untouchable: set[str] = set()
+        self.database = database
+        _AuthManagerState.instance = PerDag()
+        self.app = FastAPI(root_path=root_path)
+        self.app.mount(URL_PREFIX, LazyApp())
+        self.client = TestClient(self.app, follow_redirects=False)
+        # As a proxy in front of Airflow has to hand it on: with the path that it is served at.
+        self.prefix = root_path + URL_PREFIX
+
+    def token(self, role: str) -> str:
+        from airflow.api_fastapi.app import get_auth_manager
+        from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+
+        return get_auth_manager().generate_jwt(SimpleAuthManagerUser(username="somebody", role=role or None))
+
+    def get(self, path: str, *, role: str | None = "admin", **query: Any) -> Any:
+        """The answer to a request.
+
+        :param path: below the page's own address.
+        :param role: of Airflow's simple auth manager; empty: one without any; ``None``: nobody is logged in.
+        """
+        headers = {} if role is None else {"Authorization": f"Bearer {self.token(role)}"}
+        return self.client.get(f"{self.prefix}{path}", params=query, headers=headers)
+
+    def told(self, path: str, **query: Any) -> Any:
+        """What is told to an admin."""
+        answer = self.get(path, **query)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def keys(self, **query: Any) -> list[str]:
+        """The keys of a page of the table."""
+        return [row["key"] for row in self.told("/api/audiences", **query)["audiences"]]
+
+
+@pytest.fixture
+def server(empty_database: Path, tmp_path: Path) -> Iterator[Server]:
+    """A server on a database of its own, which is empty."""
+    database = tmp_path / "airflow.db"
+    shutil.copy(empty_database, database)
+    with airflow_on(database):
+        yield Server(database)
+
+
+@pytest.fixture
+def data(server: Server) -> Iterator[Metadata]:
+    """Writes into the server's database; what is written is there after :meth:`Metadata.save`."""
+    metadata = Metadata(server.database)
+    yield metadata
+    metadata.close()
