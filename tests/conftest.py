@@ -39,7 +39,9 @@ _not_started = [True]
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_node_collection_finished(node: Any, ids: Sequence[str]) -> None:
     """In the process that hands out the tests: start the Airflow of the end-to-end tests once, if there are any."""
-    folders = {node_id.split("/")[1] for node_id in ids} & {"e2e", "browser"}
+    # The page by itself asks no Airflow.
+    asking = (node_id for node_id in ids if not node_id.startswith("tests/browser/page/"))
+    folders = {node_id.split("/")[1] for node_id in asking} & {"e2e", "browser"}
     if _not_started and folders:
         # The other tests need none of its imports.
         from tests.e2e.shared import start_for_all

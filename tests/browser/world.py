@@ -11,6 +11,8 @@ from typing import Any
 from tests.e2e.stack import Stack, schedule
 
 LOAD_DATE = date(2026, 11, 20)
+PAGE_DAYS = [date(2026, 11, day) for day in range(17, 21)]
+"""The loads that the Audiences page shows."""
 HISTORY = [date(2026, 11, day) for day in range(10, 13)]
 
 SETTLE_CONNECTION, SETTLE_STORAGE = "digital_audience_settle", "settle_s3"
@@ -24,6 +26,16 @@ def write(stack: Stack) -> None:
 
 def _audience_page(stack: Stack) -> None:
     """For the Audiences page."""
+    stack.define(
+        "subscribers",
+        name="Newsletter subscribers",
+        owner="crm-team",
+        activation={"targets": [_target("DV360")]},
+    )
+    for number, day in enumerate(PAGE_DAYS):
+        stack.extract("subscribers", day, rows=200 + 15 * number)
+    stack.define("lookalikes", name="Spring campaign look-alikes", owner="brand-team")
+    stack.extract("lookalikes", LOAD_DATE)
 
 
 def _own_pages(stack: Stack) -> None:

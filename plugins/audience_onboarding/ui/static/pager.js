@@ -1,0 +1,44 @@
+/* Back, forth, and how many at a time. */
+
+import { h } from "./dom.js";
+
+/**
+ * @param go called with the new offset
+ * @param sizes pages of how many; null for no choice
+ * @param resize called with another size
+ */
+export function pager({ name, total, offset, limit, go, sizes = null, resize = null }) {
+  const pages = Math.max(1, Math.ceil(total / limit));
+  const page = Math.min(pages, Math.floor(offset / limit) + 1);
+  const button = (label, target, possible) =>
+    h(
+      "button",
+      {
+        type: "button",
+        class: "button",
+        "data-focus": `${name}:${label}`,
+        // Not "disabled": that would take the focus away from who has just pressed it.
+        "aria-disabled": possible ? null : "true",
+        click: () => possible && go(target),
+      },
+      label,
+    );
+  return h(
+    "nav",
+    { class: "pager", "aria-label": `Pages of ${name}` },
+    button("Previous", Math.max(0, offset - limit), offset > 0),
+    h("span", {}, `Page ${page} of ${pages}`),
+    button("Next", offset + limit, offset + limit < total),
+    sizes &&
+      h(
+        "span",
+        { class: "end" },
+        h("label", { for: `${name}-size` }, "Per page"),
+        h(
+          "select",
+          { id: `${name}-size`, "data-focus": `${name}:size`, change: (event) => resize(Number(event.target.value)) },
+          sizes.map((size) => h("option", { value: size, selected: size === limit }, size)),
+        ),
+      ),
+  );
+}

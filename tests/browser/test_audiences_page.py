@@ -1,0 +1,193 @@
+"""The Audiences page in the real Airflow: through its navigation, on runs that took place."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from playwright.sync_api import FrameLocator, Page, expect
+
+from tests.browser.browsing import PHONE_SIZE, Camera, Pages, violations
+from tests.browser.world import LOAD_DATE, PAGE_DAYS
+from tests.e2e.stack import Stack
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
+
+KEY, DAG = "subscribers", "onboard_subscribers"
+UNCLEAR = "lookalikes"
+OWN = "/audience-onboarding/"
+
+
+@pytest.fixture(scope="module")
+def loaded(stack: Stack) -> None:
+    """An audience with some loads and a segment, and one whose creation is unclear."""
+    unclear = f"onboard_{UNCLEAR}"
+    stack.airflow.wait_for_dags(DAG, f"activate_{KEY}", unclear, "settle_create")
+    for dag_id in (DAG, f"activate_{KEY}", unclear):
+        stack.airflow.unpause(dag_id)
+    # What a worker leaves behind that dies right after it has sent the request.
+    intent = {"name": "Audience lookalikes", "at": "2026-11-20T03:00:00+00:00", "run_id": "manual__before"}
+    asset = stack.airflow.asset_id(f"audience/{UNCLEAR}")
+    stack.airflow.api(
+        f"assets/{asset}/state-store/audience", method="PUT", json={"value": {"intent": intent}}
+    )
+    failing = stack.airflow.trigger(unclear, {"load_date": str(LOAD_DATE)})
+    for day in PAGE_DAYS:
+        run_id = stack.airflow.trigger(DAG, {"load_date": str(day)})
+        assert stack.airflow.wait_for_run(DAG, run_id) == "success"
+    assert stack.airflow.wait_for_run(unclear, failing) == "failed"
+
+
+def through_the_navigation(page: Page) -> FrameLocator:
+    """The page as one comes to it."""
+    page.goto("/")
+    page.get_by_role("link", name="Audiences").click()
+    return page.frame_locator("iframe[title=Audiences]")
+
+
+def asked(page: Page, path: str) -> Any:
+    """What the API tells the one who is logged in in this window."""
+    answer = page.request.get(f"{OWN}api/{path}")
+    assert answer.ok, answer.status
+    return answer.json()
+
+
+def test_through_the_navigation_to_an_audience_and_back(
+    loaded: None, page: Page, pages: Pages, camera: Camera
+) -> None:
+    frame = through_the_navigation(page)
+    expect(frame.get_by_role("heading", level=1)).to_have_text("Audiences")
+    rows = frame.locator("tbody tr")
+    # What waits for a person comes first.
+    expect(rows.first).to_contain_text("Needs you")
+    expect(rows.filter(has_text=UNCLEAR)).to_contain_text(
+        "Needs you: It is unclear whether the audience was created"
+    )
+    line = rows.filter(has_text="Newsletter subscribers")
+    expect(line).to_contain_text(str(LOAD_DATE))
+    camera(page, "audiences-page", in_docs=True)
+
+    frame.get_by_role("columnheader", name="Rows").get_by_role("button").click()
+    frame.get_by_role("columnheader", name="Rows").get_by_role("button").click()
+    expect(rows.first).to_contain_text("Newsletter subscribers")
+    # The address around says the same, so that it can be kept and sent.
+    expect(page).to_have_url(re.compile(r"/plugin/audiences/audience-onboarding/#/\?sort=-rows_sent$"))
+    frame.get_by_label("Owner").select_option("brand-team")
+    expect(rows).to_have_count(1)
+    frame.get_by_label("Owner").select_option("")
+    frame.get_by_role("searchbox", name="Search").fill("subscrib")
+    expect(frame.get_by_role("status")).to_have_text("1 audience")
+
+    frame.get_by_role("link", name="Newsletter subscribers").click()
+    expect(frame.get_by_role("heading", level=1)).to_have_text("Newsletter subscribers")
+    expect(page).to_have_url(re.compile(f"#/audiences/{KEY}$"))
+    page.go_back()
+    expect(frame.get_by_role("status")).to_have_text("1 audience")
+    page.reload()
+    expect(frame.get_by_role("status")).to_have_text("1 audience")
+    # Airflow's navigation leads to the table, wherever one is.
+    frame.get_by_role("link", name="Newsletter subscribers").click()
+    expect(frame.get_by_role("heading", level=1)).to_have_text("Newsletter subscribers")
+    page.get_by_role("link", name="Audiences").first.click()
+    expect(frame.get_by_role("heading", level=1)).to_have_text("Audiences")
+    assert [line for line in pages.errors(page) if "audience-onboarding" in line] == []
+
+
+def test_the_charts_show_what_the_runs_have_done(
+    loaded: None, page: Page, stack: Stack, camera: Camera
+) -> None:
+    page.goto(f"/plugin/audiences{OWN}#/audiences/{KEY}")
+    frame = page.frame_locator("iframe[title=Audiences]")
+    expect(frame.locator("#history-title")).to_be_visible()
+    loads = asked(page, f"audiences/{KEY}/loads?limit=90")["loads"][::-1]
+    assert [load["load_date"] for load in loads] == [str(day) for day in PAGE_DAYS]
+    assert [load["rows_sent"] for load in loads] == sorted({load["rows_sent"] for load in loads})
+
+    inside = next(one for one in page.frames if OWN in one.url and one.parent_frame)
+    for name in ("rows", "rates"):
+        inside.wait_for_function("id => window.Chart?.getChart(id)?.ctx", arg=f"{name}-canvas")
+
+    def held(name: str) -> dict[str, list[Any]]:
+        found: dict[str, list[Any]] = inside.evaluate(
+            "id => Object.fromEntries(Chart.getChart(id).data.datasets.map(one => [one.label, one.data]))",
+            f"{name}-canvas",
+        )
+        return found
+
+    assert held("rows") == {
+        "Sent": [load["rows_sent"] for load in loads],
+        "Duplicates": [load["duplicates"] for load in loads],
+        "Rejected": [load["rejected"] for load in loads],
+    }
+    for identifier, shares in held("rates").items():
+        told = [{rate["identifier"]: rate["share"] for rate in load["match_rates"]} for load in loads]
+        assert shares == [one.get(identifier) for one in told]
+    for name in ("rows", "rates"):
+        filled = inside.evaluate(
+            """id => {
+                const canvas = document.getElementById(id);
+                const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+                return data.some((value, at) => at % 4 === 3 && value > 0);
+            }""",
+            f"{name}-canvas",
+        )
+        assert filled, name
+    camera(page, "audience-page", in_docs=True)
+
+
+def test_the_action_leads_to_the_form_that_settles(loaded: None, page: Page) -> None:
+    frame = through_the_navigation(page)
+    frame.get_by_role("link", name="Spring campaign look-alikes").click()
+    waiting = frame.get_by_role("list", name="Waits for a person")
+    expect(waiting.get_by_role("listitem").first).to_be_visible()
+    expect(frame.get_by_role("heading", name="Runs without a confirmed load")).to_be_visible()
+    waiting.get_by_role("link").first.click()
+    expect(page).to_have_url(re.compile(r"/dags/settle_create"))
+    expect(page.locator("iframe")).to_have_count(0)
+    expect(page.get_by_role("button", name=re.compile("^Trigger")).first).to_be_visible()
+
+
+def test_the_form_button_leads_to_the_dag(loaded: None, page: Page) -> None:
+    page.goto(f"/plugin/audiences{OWN}#/audiences/{KEY}")
+    frame = page.frame_locator("iframe[title=Audiences]")
+    frame.get_by_role("group", name="Forms").get_by_role("link", name="Start a load").click()
+    expect(page).to_have_url(re.compile(f"/dags/{DAG}"))
+
+
+def test_it_is_as_light_or_dark_as_airflow(loaded: None, pages: Pages, stack: Stack, camera: Camera) -> None:
+    page = pages.open(stack.airflow.url, color_scheme="light")
+    page.goto("/")
+    page.evaluate("localStorage.setItem('theme', 'dark')")
+    frame = through_the_navigation(page)
+    expect(page.locator("html")).to_have_class(re.compile(r"\bdark\b"))
+    expect(frame.locator("html")).to_have_attribute("data-theme", "dark")
+    expect(frame.locator("tbody tr").first).to_be_visible()
+    camera(page, "audiences-page-dark")
+    frame.get_by_role("link", name="Newsletter subscribers").click()
+    expect(frame.locator("#history-title")).to_be_visible()
+    inside = next(one for one in page.frames if OWN in one.url and one.parent_frame)
+    inside.wait_for_function("() => window.Chart?.getChart('segments-canvas')?.ctx")
+    camera(page, "audience-page-dark")
+    # Changed in another tab, as Airflow's own pages hear of it.
+    other = page.context.new_page()
+    other.goto("/")
+    other.evaluate("localStorage.setItem('theme', 'light')")
+    expect(frame.locator("html")).to_have_attribute("data-theme", "light")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("hash_", ["#/", f"#/audiences/{KEY}", f"#/audiences/{UNCLEAR}"])
+def test_axe_finds_nothing_on_a_phone_or_a_desk(
+    loaded: None, pages: Pages, stack: Stack, camera: Camera, hash_: str, scheme: str
+) -> None:
+    for size in ((1300, 900), PHONE_SIZE):
+        page = pages.open(stack.airflow.url, color_scheme=scheme, size=size)
+        page.goto("/")
+        page.goto(f"{OWN}{hash_}")
+        expect(page.locator("tbody tr").first).to_be_visible()
+        assert violations(page, impacts=("minor", "moderate", "serious", "critical")) == []
+        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+        assert pages.errors(page) == []
+        if size == PHONE_SIZE and scheme == "light":
+            camera(page, "audiences-phone" if hash_ == "#/" else f"audience-phone-{hash_.rsplit('/', 1)[1]}")
