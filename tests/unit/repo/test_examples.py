@@ -9,6 +9,7 @@ import re
 import shlex
 import sqlite3
 from collections.abc import Callable, Iterator
+from configparser import ConfigParser
 from contextlib import closing
 from functools import cache
 from pathlib import Path
@@ -26,7 +27,7 @@ BLOCKS = list(blocks())
 PLATFORM_OF = {"docs/commbox.md": "commbox", "docs/fanfare.md": "fanfare"}
 """Of which platform the parts of definitions on a page are; Digital Audience where nothing is said."""
 
-LANGUAGES = {"console", "json", "python", "sh", "sql", "text", "yaml"}
+LANGUAGES = {"console", "ini", "json", "python", "sh", "sql", "text", "yaml"}
 
 
 def of(*languages: str) -> list[Block]:
@@ -38,6 +39,24 @@ def test_there_are_examples_and_each_says_what_it_is() -> None:
     assert [f"{block}: {block.language!r}" for block in BLOCKS if block.language not in LANGUAGES] == []
 
 
+# --- Airflow's configuration ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("block", of("ini"), ids=str)
+def test_options_of_airflow_are_known(block: Block) -> None:
+    from airflow.configuration import retrieve_configuration_description
+
+    known = retrieve_configuration_description()
+    # A section per provider is not in the description of Airflow itself.
+    known |= retrieve_configuration_description(selected_provider="apache-airflow-providers-openlineage")
+    parser = ConfigParser(interpolation=None)
+    parser.read_string(block.text)
+    assert parser.sections()
+    for section in parser.sections():
+        unknown = set(parser[section]) - set(known.get(section, {}).get("options", {}))
+        assert not unknown, f"[{section}] {', '.join(sorted(unknown))}"
+
+
 # --- YAML -----------------------------------------------------------------------------------------------------
 
 
@@ -45,7 +64,12 @@ HAS_TESTS = "docs/definitions.md"
 """Its examples are marked, and tried field by field, in ``test_definition_options.py``."""
 
 
-@pytest.mark.parametrize("block", [block for block in of("yaml") if block.page != HAS_TESTS], ids=str)
+def _is_definition(block: Block) -> bool:
+    # Alert rules of Prometheus are held against the metrics in test_observability_page.py.
+    return block.page != HAS_TESTS and not block.text.startswith("groups:")
+
+
+@pytest.mark.parametrize("block", [block for block in of("yaml") if _is_definition(block)], ids=str)
 def test_definitions_are_good(block: Block, tmp_path: Path) -> None:
     content = yaml.safe_load(block.text)
     platform = content.get("platform", PLATFORM_OF.get(block.page, "digital_audience"))
