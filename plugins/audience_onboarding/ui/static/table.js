@@ -193,7 +193,7 @@ export function tableView(main, go, back) {
   const search = h("input", {
     type: "search",
     id: "search",
-    placeholder: "Title or key",
+    placeholder: "Title, key or id",
     autocomplete: "off",
     spellcheck: "false",
     "aria-controls": "audiences",
