@@ -236,11 +236,13 @@ class Environment:
         :raises StepError: that failed.
         """
         pip = [self.uv, "pip", "install", "--quiet", "--python", self.python]
+        # A lower bound that has no wheel for this Python would be compiled, for half an hour or in vain.
+        wheels = [part for name in self.result.versions for part in ("--only-binary", name)]
         self.step(
             "install",
             [self.uv, "venv", "--quiet", "--clear", "--no-python-downloads", "--python", self.base_python,
              str(self.folder)],
-            [*pip, "--requirement", str(resolved)],
+            [*pip, *wheels, "--requirement", str(resolved)],
             # uv would take the wheel that it built of another state of this folder.
             [*pip, "--no-deps", "--no-build-isolation", "--refresh-package", "airflow-audience-onboarding", "."],
             [self.uv, "pip", "check", "--python", self.python],
