@@ -64,6 +64,10 @@ test-distributed: $(READY) ## the topology of docker-compose.yaml without Docker
 chaos: $(READY) ## every exchange x every fault, kills, random schedules; writes build/chaos.json
 	@$(PY) -m tests.chaos.sweep $(ARGS)
 
+.PHONY: compat
+compat: $(READY) ## every supported Python x oldest and newest dependencies (STRICT=1: all must be there); writes build/compat.json
+	@$(PY) scripts/compat.py $(if $(STRICT),--strict) $(ARGS)
+
 .PHONY: lint
 lint: $(READY) ## ruff (rules and format) and mypy
 	@$(PY) -m ruff check .

@@ -23,6 +23,7 @@ TARGETS = {
     "test-long",
     "test-more",
     "chaos",
+    "compat",
     "lint",
     "format",
     "schema",
