@@ -49,7 +49,8 @@ def connection_form(  # noqa: PLR0913
                 "port": "Port (only if not in the host)",
                 **relabeling,
             },
-            "placeholders": dict(placeholders),
+            # Airflow (3.3.2) takes an empty port for port 0 when it tests, and then asks for the password again.
+            "placeholders": {"port": "443; Test asks for it", **placeholders},
         },
         "conn-fields": {
             **(fields or {}),
