@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,7 @@ from audience_onboarding.digital_audience.definition import DigitalAudienceDefin
 from audience_onboarding.orchestration.pools import CREATE_POOL, connection_pool, slots_of
 from audience_onboarding.pipelines import build_onboarding_dag
 from scripts.local_stack import Sandbox
-from tests.fakes import AssetStores, task_context
-from tests.integration.faults import fault
+from tests.fakes import AssetStores, DictStore, task_context
 
 pytestmark = pytest.mark.usefixtures("connections")
 
@@ -93,24 +93,27 @@ def dags(folder: Path, *, first: int = 0) -> list[DAG]:
     ]
 
 
-@pytest.fixture
-def slow_vendor(sandbox: Sandbox) -> None:
-    """Who does not wait for the first one to have its answer has asked already."""
-    fault(
-        sandbox,
-        "digital_audience",
-        "POST",
-        "/campaign/createcampaign",
-        action="delay",
-        when="after",
-        seconds=1,
-        times=1,
-    )
+class Racing(AssetStores):
+    """Stores in which nobody writes of the campaign before all have read, as far as the pools let them."""
+
+    def __getitem__(self, asset: Any) -> DictStore:
+        return self.stores.setdefault(asset.name, RacingStore(asset.name.startswith("campaign/")))
 
 
-@pytest.mark.usefixtures("slow_vendor")
+class RacingStore(DictStore):
+    def __init__(self, is_raced_for: bool) -> None:
+        super().__init__()
+        self._all_have_read = threading.Barrier(AUDIENCES if is_raced_for else 1)
+
+    def set(self, key: str, value: Any, *, retention: Any = None) -> None:
+        # Once it is broken, it lets everybody through.
+        with suppress(threading.BrokenBarrierError):
+            self._all_have_read.wait(timeout=1)
+        super().set(key, value, retention=retention)
+
+
 def test_new_audiences_that_start_together_share_one_campaign(sandbox: Sandbox, tmp_path: Path) -> None:
-    ids = Airflow(AssetStores()).load_all(dags(tmp_path))
+    ids = Airflow(Racing()).load_all(dags(tmp_path))
 
     (campaign,) = sandbox.admin("campaigns")
     found = {item["id"]: item["campaign_id"] for item in sandbox.admin("audiences")}
@@ -118,15 +121,14 @@ def test_new_audiences_that_start_together_share_one_campaign(sandbox: Sandbox, 
     assert len(found) == AUDIENCES
 
 
-@pytest.mark.usefixtures("slow_vendor")
 def test_it_is_the_one_slot_that_keeps_them_from_creating_several(
     sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(steps, "CREATE_POOL", OURS)
 
-    Airflow(AssetStores()).load_all(dags(tmp_path))
+    Airflow(Racing()).load_all(dags(tmp_path))
 
-    assert len(sandbox.admin("campaigns")) > 1
+    assert len(sandbox.admin("campaigns")) == AUDIENCES
 
 
 def test_who_knows_the_audience_or_its_campaign_does_not_go_through_the_one_slot(
