@@ -15,7 +15,7 @@ import json
 import os
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
@@ -28,12 +28,14 @@ import time_machine
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from airflow.sdk import DAG
 from airflow.sdk.bases.operator import ExecutorSafeguard
+from airflow.sdk.bases.skipmixin import XCOM_SKIPMIXIN_KEY, XCOM_SKIPMIXIN_SKIPPED
 from airflow.sdk.definitions.mappedoperator import MappedOperator
 from airflow.sdk.definitions.retry_policy import RetryAction
 from airflow.sdk.exceptions import (
     AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
+    DownstreamTasksSkipped,
     TaskDeferred,
 )
 from airflow.sdk.execution_time.context import OutletEventAccessors, set_current_context
@@ -295,16 +297,43 @@ class Run:
             if task_id in self.states:
                 continue
             task: Any = self.dag.get_task(task_id)
-            upstream = {self.states.get(name, "none") for name in task.upstream_task_ids}
-            # A teardown runs whatever became of the others.
-            runs_in_any_case = task.is_teardown or task.trigger_rule == "all_done"
-            if upstream - {"success"} and not runs_in_any_case:
-                self.states[task_id] = "skipped" if "skipped" in upstream else "upstream_failed"
+            without_running = self._state_without_running(task)
+            if without_running in {"skipped", "upstream_failed"}:
+                self.states[task_id] = without_running
                 continue
-            self.states[task_id] = self._task(task)
+            self.states[task_id] = without_running or self._task(task)
             if self.states[task_id] in {"success", "skipped"}:
                 self.world.told(self, "ended", task_id, self.states[task_id])
         return self
+
+    def _state_without_running(self, task: Any) -> str | None:
+        """What the scheduler makes of a task by itself; ``None`` where it is to be run."""
+        upstream = [self.states.get(name, "none") for name in sorted(task.upstream_task_ids)]
+        # A teardown runs whatever became of the others.
+        rule = "all_done" if task.is_teardown else task.trigger_rule
+        state = _RULES[rule](upstream)
+        if state is not None:
+            return state
+        if any(self._has_skipped(name, task.task_id) for name in task.upstream_task_ids):
+            return "skipped"
+        return "success" if task.inherits_from_empty_operator else None
+
+    def _has_skipped(self, upstream: str, task_id: str) -> bool:
+        """Whether a task has skipped another one: that holds, too, where only the other one is cleared."""
+        text = self.xcoms.get((upstream, XCOM_SKIPMIXIN_KEY))
+        return (
+            text is not None
+            and self.dag.get_task(upstream).inherits_from_skipmixin
+            and task_id in json.loads(text).get(XCOM_SKIPMIXIN_SKIPPED, ())
+        )
+
+    def _skip(self, tasks: Iterable[str | tuple[str, int]]) -> None:
+        """What a task asks for when it ends: not of those that have run already."""
+        for item in tasks:
+            task_id = item if isinstance(item, str) else item[0]
+            if self.states.get(task_id) not in {"success", "failed"}:
+                self.states[task_id] = "skipped"
+                self.world.told(self, "ended", task_id, "skipped")
 
     def _task(self, task: Any) -> str:
         if not isinstance(task, MappedOperator):
@@ -335,6 +364,9 @@ class Run:
             except AirflowSkipException as skip:
                 self.skipped[task.task_id] = str(skip)
                 return "skipped"
+            except DownstreamTasksSkipped as skip:
+                self._skip(skip.tasks)
+                result = None
             except HangError:
                 raise
             except Exception as error:  # whatever a task raises, Airflow lives on
@@ -405,6 +437,26 @@ def _as_the_task_runner(operator: Any) -> Iterator[None]:
 
 def _values(params: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value.value if hasattr(value, "value") else value for name, value in params.items()}
+
+
+def _all_success(upstream: list[str]) -> str | None:
+    if not set(upstream) - {"success"}:
+        return None
+    return "skipped" if not set(upstream) - {"success", "skipped"} else "upstream_failed"
+
+
+def _none_failed_min_one_success(upstream: list[str]) -> str | None:
+    if {"failed", "upstream_failed"} & set(upstream):
+        return "upstream_failed"
+    return None if "success" in upstream else "skipped"
+
+
+_RULES: Mapping[str, Callable[[list[str]], str | None]] = {
+    "all_success": _all_success,
+    "all_done": lambda _: None,
+    "none_failed_min_one_success": _none_failed_min_one_success,
+}
+"""Trigger rules: the state that the states of the upstream tasks give a task, ``None`` where it is to be run."""
 
 
 def _in_order(dag: DAG) -> list[str]:

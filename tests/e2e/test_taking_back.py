@@ -269,7 +269,7 @@ def test_an_audience_is_retired_only_when_approved_and_stays_so_until_it_is_open
     dag_id = f"onboard_{RETIRED}"
     load = stack.airflow.trigger(dag_id, {"load_date": DAY})
     assert stack.airflow.wait_for_run(dag_id, load) == "failed"
-    log = log_of(stack, dag_id, load, "ensure_audience")
+    log = log_of(stack, dag_id, load, "recall_audience")
     assert "AudienceRetiredError" in log
     assert audiences(vendor, RETIRED) == []
 

@@ -139,3 +139,28 @@ def test_clear_and_rerun_does_nothing_twice(stack: Stack, manual_run: str) -> No
     assert audiences(stack, "Audience manual_list") == [audience_id]
     assert len(campaigns(stack, CAMPAIGN)) == 1
     assert uploads(stack, audience_id) == objects
+
+
+LOADING = {"wait_for_turn", "upload", "wait_until_ready", "record_load", "publish"}
+
+
+def executed(stack: Stack, dag_id: str, run_id: str) -> set[str]:
+    """The tasks that a worker has had."""
+    folder = stack.airflow.home / "logs" / f"dag_id={dag_id}" / f"run_id={run_id}"
+    return {path.name.removeprefix("task_id=") for path in folder.iterdir() if any(path.rglob("*.log"))}
+
+
+def test_of_all_loads_only_the_first_goes_through_the_creations(stack: Stack, manual_run: str) -> None:
+    dag_id, creations = "onboard_manual_list", {"ensure_campaign", "ensure_audience"}
+    # Another list may have brought the campaign.
+    first = executed(stack, dag_id, manual_run) - {"ensure_campaign"}
+    assert first == LOADING | {"recall_audience", "ensure_audience"}
+
+    again = finish(stack, dag_id, {"load_date": LOAD_DATE, "mode": "replace"})
+
+    assert executed(stack, dag_id, again) == LOADING | {"recall_audience"}
+    states = stack.airflow.task_states(dag_id, again)
+    assert states == {**dict.fromkeys(states, "success"), **dict.fromkeys(creations, "skipped")}
+    assert set(states) == LOADING | creations | {"recall_audience", "have_audience"}
+    audience_id = stack.airflow.xcom(dag_id, manual_run, "record_load")["audience_id"]
+    assert stack.airflow.xcom(dag_id, again, "record_load")["audience_id"] == audience_id

@@ -6,6 +6,7 @@ from typing import Any
 
 from airflow.sdk import Asset
 
+from audience_onboarding.base.ensured import Ensured
 from audience_onboarding.commbox.definition import CommBoxDefinition
 from audience_onboarding.commbox.operators import CommBoxFindAudienceOperator, CommBoxOnboardCrmOperator
 from audience_onboarding.commbox.sensors import CommBoxUserCountSensor
@@ -18,17 +19,18 @@ RECORDED = ()
 """What the record of a load keeps of the upload, beside what it keeps on every platform."""
 
 
-def ensure(definition: CommBoxDefinition, asset: Asset) -> Any:
+def ensure(definition: CommBoxDefinition, asset: Asset) -> Ensured:
     """The task that looks for the audience, which is created with its first list."""
     if definition.id is not None:
-        return definition.id
-    return CommBoxFindAudienceOperator(
+        return Ensured(definition.id)
+    task = CommBoxFindAudienceOperator(
         task_id="find_audience",
         audience_name=definition.name,
         commbox_conn_id=definition.connection,
         asset=asset,
         pool=connection_pool(definition.connection),
-    ).output
+    )
+    return Ensured(task.output)
 
 
 def send(definition: CommBoxDefinition, **common: Any) -> CommBoxOnboardCrmOperator:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         DigitalAudienceListSegmentsOperator,
         DigitalAudienceUpdateAudienceOperator,
     )
+    from audience_onboarding.digital_audience.recalling import DigitalAudienceRecallAudienceOperator
     from audience_onboarding.digital_audience.sensors import (
         DigitalAudienceAudienceStateSensor,
         DigitalAudienceSegmentStatusSensor,
@@ -42,6 +43,7 @@ _MODULES = {
     "DigitalAudienceListPlatformAccountsOperator": "operators",
     "DigitalAudienceListSegmentsOperator": "operators",
     "DigitalAudienceOnboardCrmToS3Operator": "onboarding",
+    "DigitalAudienceRecallAudienceOperator": "recalling",
     "DigitalAudienceUpdateAudienceOperator": "operators",
     "DigitalAudienceAudienceStateSensor": "sensors",
     "DigitalAudienceSegmentStatusSensor": "sensors",
@@ -61,6 +63,7 @@ __all__ = [
     "DigitalAudienceListPlatformAccountsOperator",
     "DigitalAudienceListSegmentsOperator",
     "DigitalAudienceOnboardCrmToS3Operator",
+    "DigitalAudienceRecallAudienceOperator",
     "DigitalAudienceSegmentStatusSensor",
     "DigitalAudienceSettings",
     "DigitalAudienceUpdateAudienceOperator",

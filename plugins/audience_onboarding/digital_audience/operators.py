@@ -84,7 +84,7 @@ class DigitalAudienceCreateCrmAudienceOperator(DigitalAudienceOperator):
     """Create an audience for CRM data in a campaign, unless it has been created before.
 
     :param audience_name: sent as ``name`` (templated).
-    :param campaign_id: the campaign it belongs to (templated).
+    :param campaign_id: the campaign it belongs to (templated); ``None`` only for an audience that is there already.
     :param description: optional (templated).
     :param is_dry_run: only say what would be done (templated).
     :return: the audience's id, ``None`` in a dry run that would create it.
@@ -106,7 +106,7 @@ class DigitalAudienceCreateCrmAudienceOperator(DigitalAudienceOperator):
         self,
         *,
         audience_name: str,
-        campaign_id: RemoteId,
+        campaign_id: RemoteId | None,
         description: str | None = None,
         is_dry_run: bool | str = False,
         **kwargs: Any,

@@ -7,6 +7,7 @@ from typing import Any
 
 from airflow.sdk import Asset
 
+from audience_onboarding.base.ensured import Ensured
 from audience_onboarding.fanfare.definition import FanfareDefinition
 from audience_onboarding.fanfare.onboarding import FanfareOnboardCrmOperator
 from audience_onboarding.fanfare.operators import FanfareCreateAudienceOperator
@@ -20,11 +21,11 @@ RECORDED = ()
 """What the record of a load keeps of the upload, beside what it keeps on every platform."""
 
 
-def ensure(definition: FanfareDefinition, asset: Asset) -> Any:
-    """The task that sees to the audience; returns its id, or the output that will be it."""
+def ensure(definition: FanfareDefinition, asset: Asset) -> Ensured:
+    """The task that sees to the audience."""
     if definition.id is not None:
-        return definition.id
-    return FanfareCreateAudienceOperator(
+        return Ensured(definition.id)
+    task = FanfareCreateAudienceOperator(
         task_id="ensure_audience",
         audience_name=definition.name,
         description=definition.description,
@@ -33,7 +34,8 @@ def ensure(definition: FanfareDefinition, asset: Asset) -> Any:
         is_dry_run="{{ params.dry_run }}",
         max_active_tis_per_dag=1,
         pool=connection_pool(definition.connection),
-    ).output
+    )
+    return Ensured(task.output)
 
 
 def send(definition: FanfareDefinition, **common: Any) -> FanfareOnboardCrmOperator:

@@ -20,7 +20,8 @@ OUR_POOLS = "audience_onboarding_"
 
 CREATE_POOL = f"{OUR_POOLS}create"
 """One slot: what several audiences share (a campaign) is created by one task at a time, over all DAGs. The state
-store has no compare-and-set, so nothing less would keep two DAGs from creating the same campaign."""
+store has no compare-and-set, so nothing less would keep two DAGs from creating the same campaign. Only what may have to
+create something goes here: it is one queue for all audiences."""
 
 CREATE_POOL_DESCRIPTION = "One slot, never more: creates what several audiences share, one at a time."
 

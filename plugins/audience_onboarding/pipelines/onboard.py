@@ -103,6 +103,7 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
             in_order_of=LAST_TASKS[definition.upload.wait_for_earlier_loads],
             audience_key=definition.key,
         )
+        ensured = steps.ensure(definition, asset)
         upload = steps.send(
             definition,
             task_id=UPLOAD_TASK,
@@ -112,7 +113,7 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
             guards=definition.guards.guards(),
             rejects=_rejects(definition, base),
             state=state,
-            audience_id=steps.ensure(definition, asset),
+            audience_id=ensured.audience_id,
             mode="{{ params.mode }}",
             allow_raw=definition.allow_raw,
             memory_limit_mib=definition.upload.memory_limit_mib,
@@ -127,7 +128,7 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
             max_active_tis_per_dag=1,
             pool=connection_pool(definition.connection),
         )
-        turn >> upload
+        [turn, *ensured.by] >> upload
         upload_links = [
             link
             for link in upload.operator_extra_links

@@ -73,10 +73,21 @@ _ENSURE = Note(
 )
 
 ONBOARDING = {
+    "recall_audience": Note(
+        does="Looks whether the audience and its campaign are known, and skips the tasks that would "
+        "create what is known: of all loads but the first, this is all that is done. Asks nobody but Airflow.",
+        if_failed="Nothing was changed; the last line of its log says what and where, and what to do next.",
+        cleared="Yes: it only looks. Clear it with what comes after it.",
+    ),
+    "have_audience": Note(
+        does="Goes on once the audience is there, whoever has created it. Takes no worker.",
+        if_failed="It cannot fail by itself: look at the tasks before it.",
+        cleared="Yes: it does nothing.",
+    ),
     "ensure_campaign": Note(
         does="Finds the campaign that the audience belongs to, or creates it: once, also where "
         "several audiences share "
-        "it.",
+        "it. So it does this for one audience at a time, and is skipped where audience or campaign are known.",
         if_failed=f"{_TRIED_AGAIN} {_UNCLEAR}",
         cleared="Yes: what is there already is found, never created again.",
     ),

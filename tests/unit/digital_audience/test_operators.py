@@ -36,6 +36,7 @@ from audience_onboarding.digital_audience.operators import (
     DigitalAudienceListSegmentsOperator,
     DigitalAudienceUpdateAudienceOperator,
 )
+from audience_onboarding.digital_audience.recalling import DigitalAudienceRecallAudienceOperator
 from audience_onboarding.digital_audience.segment_names import SegmentName
 from audience_onboarding.digital_audience.settings import DigitalAudienceSettings
 from audience_onboarding.errors import (
@@ -83,6 +84,19 @@ def campaign(**changes: Any) -> DigitalAudienceCreateCampaignOperator:
 def audience(**changes: Any) -> DigitalAudienceCreateCrmAudienceOperator:
     return DigitalAudienceCreateCrmAudienceOperator(
         **{"task_id": "t", "audience_name": "List", "campaign_id": "11", "asset": ASSET, **changes}
+    )
+
+
+def recall(**changes: Any) -> DigitalAudienceRecallAudienceOperator:
+    return DigitalAudienceRecallAudienceOperator(
+        **{
+            "task_id": "t",
+            "asset": ASSET,
+            "campaign_asset": ASSET,
+            "campaign_task_id": "campaign",
+            "audience_task_id": "audience",
+            **changes,
+        }
     )
 
 
@@ -665,6 +679,7 @@ def test_the_load_date_of_the_run_is_refused_in_a_backfill_with_a_date(client: A
 OPERATORS = [
     campaign(),
     audience(),
+    recall(),
     activate(),
     DigitalAudienceApproveActivationOperator(
         task_id="t", audience_name="List", segment_name="Segment", description="d"
@@ -695,7 +710,7 @@ class TestEveryOperator:
         assert isinstance(operator.retry_policy, OnboardingRetryPolicy)
 
     def test_its_asset_is_an_inlet_and_no_outlet(self, operator: Any) -> None:
-        assert operator.inlets == ([ASSET] if operator.asset else [])
+        assert {*operator.inlets} == ({ASSET} if operator.asset else set())
         assert operator.outlets == []
 
     def test_a_connection_that_cannot_be_used_fails_at_once(

@@ -51,7 +51,7 @@ def chain_of(dag: DAG) -> list[str]:
 @pytest.mark.parametrize(
     ("changes", "creating"),
     [
-        ({}, ["ensure_campaign", "ensure_audience"]),
+        ({}, ["recall_audience", "ensure_campaign", "ensure_audience", "have_audience"]),
         ({"campaign": {"id": 5}}, ["ensure_audience"]),
         ({"campaign": REMOVE, "id": 7}, []),
         ({"id": 7}, []),
@@ -75,14 +75,54 @@ def test_each_task_follows_the_one_before() -> None:
     dag = build()
 
     assert {task.task_id: task.upstream_task_ids for task in dag.tasks} == {
-        "ensure_campaign": set(),
-        "ensure_audience": {"ensure_campaign"},
+        "recall_audience": set(),
+        "ensure_campaign": {"recall_audience"},
+        "ensure_audience": {"recall_audience", "ensure_campaign"},
+        "have_audience": {"recall_audience", "ensure_audience"},
         "wait_for_turn": set(),
-        "upload": {"ensure_audience", "wait_for_turn"},
+        "upload": {"have_audience", "wait_for_turn"},
         "wait_until_ready": {"upload"},
         "record_load": {"upload", "wait_until_ready"},
         "publish": {"record_load"},
     }
+
+
+def test_what_is_skipped_as_known_is_passed_over_and_nothing_else_is() -> None:
+    rules = {task.task_id: task.trigger_rule for task in build().tasks}
+
+    passing = {name for name, rule in rules.items() if rule == "none_failed_min_one_success"}
+    assert passing == {"ensure_audience", "have_audience"}
+    # A load whose turn is skipped is not sent.
+    assert {rule for name, rule in rules.items() if name not in passing} == {"all_success"}
+
+
+def test_no_load_but_one_that_creates_something_goes_through_a_creation() -> None:
+    recall: Any = build().get_task("recall_audience")
+
+    assert (recall.campaign_task_id, recall.audience_task_id) == ("ensure_campaign", "ensure_audience")
+    assert build().get_task("have_audience").inherits_from_empty_operator
+
+
+@pytest.mark.parametrize(
+    ("task_id", "field", "pushed", "given"),
+    [
+        ("ensure_audience", "campaign_id", {("recall_audience", "campaign_id"): 5}, "5"),
+        ("ensure_audience", "campaign_id", {("ensure_campaign", "return_value"): 6}, "6"),
+        ("ensure_audience", "campaign_id", {}, ""),
+        ("upload", "audience_id", {("recall_audience", "return_value"): 7}, "7"),
+        ("upload", "audience_id", {("ensure_audience", "return_value"): 8}, "8"),
+        ("upload", "audience_id", {}, ""),
+    ],
+)
+@pytest.mark.parametrize("missing", [None, []], ids=["nothing", "empty list"])
+def test_an_id_comes_from_whoever_has_it(
+    task_id: str, field: str, pushed: dict[tuple[str, str], int], given: str, missing: Any
+) -> None:
+    template = getattr(build().get_task(task_id), field)
+    # Airflow 3.3 gives an empty list for what was never pushed.
+    ti = SimpleNamespace(xcom_pull=lambda *, task_ids, key: pushed.get((task_ids, key), missing))
+
+    assert jinja2.Template(template).render(ti=ti) == given
 
 
 def test_pinned_ids_reach_the_tasks() -> None:
@@ -97,6 +137,8 @@ def test_what_several_audiences_share_is_created_by_one_task_at_a_time() -> None
         assert dag.get_task("ensure_campaign").pool == CREATE_POOL
     shared = [dag.get_task("ensure_campaign").asset.name for dag in (first, second)]  # type: ignore[attr-defined]
     assert len(set(shared)) == 1
+    recalled = [dag.get_task("recall_audience").campaign_asset.name for dag in (first, second)]  # type: ignore[attr-defined]
+    assert recalled == shared
     own = [dag.get_task("ensure_audience").asset.name for dag in (first, second)]  # type: ignore[attr-defined]
     assert len(set(own)) == 2
 
@@ -119,6 +161,7 @@ def test_only_publish_makes_an_event_of_the_audience() -> None:
         "publish": ["audience/newsletter"]
     }
     assert {task.task_id for task in dag.tasks if task.inlets} == {
+        "recall_audience",
         "ensure_campaign",
         "ensure_audience",
         "upload",
@@ -186,7 +229,13 @@ def test_the_definition_reaches_the_tasks() -> None:
     assert (upload.memory_limit_mib, upload.timezone) == (256, "Europe/Amsterdam")
     assert (wait.success_states, wait.failure_states, wait.pending_states) == (("DONE",), ("BAD",), ("BUSY",))
     assert (wait.confirm_by, wait.poke_interval, wait.timeout) == ("history", 5, 5400)
-    for task_id in ("ensure_campaign", "ensure_audience", "upload", "wait_until_ready"):
+    for task_id in (
+        "recall_audience",
+        "ensure_campaign",
+        "ensure_audience",
+        "upload",
+        "wait_until_ready",
+    ):
         assert dag.get_task(task_id).digital_audience_conn_id == "a_connection"  # type: ignore[attr-defined]
 
 

@@ -23,11 +23,15 @@ def pools(dag: DAG) -> dict[str, str]:
 
 def test_a_load_on_digital_audience() -> None:
     assert pools(build_onboarding_dag(definition(), base=Path("/x"))) == {
+        # Every load goes through the first of these, and only the first load of all through the next.
+        "recall_audience": OURS,
         "ensure_campaign": CREATE_POOL,
         "ensure_audience": OURS,
         "upload": OURS,
         # These wait in the triggerer, and call nobody from their worker.
         "wait_for_turn": AIRFLOWS,
+        # The scheduler itself is through with it.
+        "have_audience": AIRFLOWS,
         "wait_until_ready": AIRFLOWS,
         "record_load": AIRFLOWS,
         "publish": AIRFLOWS,
