@@ -45,13 +45,12 @@ class DigitalAudienceRecallAudienceOperator(DigitalAudienceOperator, SkipMixin):
     def __init__(
         self,
         *,
-        asset: Asset,
         campaign_asset: Asset,
         campaign_task_id: str,
         audience_task_id: str,
         **kwargs: Any,
     ) -> None:
-        super().__init__(asset=asset, **kwargs)
+        super().__init__(**kwargs)
         self.campaign_asset = campaign_asset
         self.campaign_task_id = campaign_task_id
         self.audience_task_id = audience_task_id
