@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from audience_onboarding.crm.profiles import COMMBOX_AUDIENCE
+from audience_onboarding.crm.profiles import COMMBOX_AUDIENCE, FileProfile
 from audience_onboarding.definitions.models import AudienceDefinition, RemoteId, Text, Wait
 
 
@@ -21,7 +22,7 @@ class CommBoxDefinition(AudienceDefinition):
     """A static audience on CommBox. What is sent replaces its customers, whatever the mode: to add to them or take some
     out, the list that results is made here."""
 
-    modes: ClassVar = {
+    modes: ClassVar[Mapping[str, str]] = {
         "replace": "replace: replace all customers of the audience",
         "mirror": "mirror: the same, but nothing is sent where nothing has changed",
         "opt-in": "opt-in: add the customers",
@@ -29,7 +30,7 @@ class CommBoxDefinition(AudienceDefinition):
     }
     modes_with_state: ClassVar[frozenset[str]] = frozenset({"opt-in", "opt-out"})
     found_by_name: ClassVar[bool] = True
-    profile: ClassVar = COMMBOX_AUDIENCE
+    profile: ClassVar[FileProfile] = COMMBOX_AUDIENCE
 
     platform: Literal["commbox"]
     connection: Text = "commbox_default"

@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal, get_args
 import pendulum
 from pydantic import Field, field_validator, model_validator
 
-from audience_onboarding.crm.profiles import DIGITAL_AUDIENCE_S3
+from audience_onboarding.crm.profiles import DIGITAL_AUDIENCE_S3, FileProfile
 from audience_onboarding.definitions.models import (
     AudienceDefinition,
     Hours,
@@ -235,14 +235,14 @@ class MatchRates(Model):
 class DigitalAudienceDefinition(AudienceDefinition):
     """An audience on Digital Audience."""
 
-    modes: ClassVar = {
+    modes: ClassVar[Mapping[str, str]] = {
         "opt-in": "opt-in: add the records",
         "opt-out": "opt-out: remove the matching records",
         "replace": "replace: replace the entire record set",
         "mirror": "mirror: add and remove what has changed since the last confirmed load",
     }
     modes_with_state: ClassVar[frozenset[str]] = frozenset({"mirror"})
-    profile: ClassVar = DIGITAL_AUDIENCE_S3
+    profile: ClassVar[FileProfile] = DIGITAL_AUDIENCE_S3
     compressions: ClassVar[tuple[str, ...]] = ("none", "gzip")
 
     platform: Literal["digital_audience"]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from audience_onboarding.crm.profiles import FANFARE_IMPORT
+from audience_onboarding.crm.profiles import FANFARE_IMPORT, FileProfile
 from audience_onboarding.definitions.models import AudienceDefinition, RemoteId, Text, Upload
 from audience_onboarding.fanfare.limits import MAX_ROWS
 
@@ -21,12 +22,12 @@ class ImportUpload(Upload):
 class FanfareDefinition(AudienceDefinition):
     """A static list on Fanfare; each load adds its consumers."""
 
-    modes: ClassVar = {"opt-in": "opt-in: add the consumers"}
+    modes: ClassVar[Mapping[str, str]] = {"opt-in": "opt-in: add the consumers"}
     why_not: ClassVar[str] = (
         "its API has no operation that takes people out of a list, an import only adds them"
     )
     found_by_name: ClassVar[bool] = True
-    profile: ClassVar = FANFARE_IMPORT
+    profile: ClassVar[FileProfile] = FANFARE_IMPORT
 
     platform: Literal["fanfare"]
     connection: Text = "fanfare_default"

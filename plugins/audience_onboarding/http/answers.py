@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import datetime, timezone
 from enum import Enum
@@ -34,6 +35,8 @@ def iso_moment(text: str) -> datetime:
 
     :raises ValueError: it is none.
     """
+    # Python 3.10 reads fractions of three or six digits only, and .NET writes seven.
+    text = re.sub(r"\.(\d+)", lambda found: f".{found[1][:6]:0<6}", text, count=1)
     return datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 

@@ -51,6 +51,8 @@ class TransportSettings:
         try:
             parts = urlsplit(self.base_url)
             good = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+            # urllib3 before 2.8 would look such a name up.
+            good = good and not any(character.isspace() for character in parts.netloc)
         except ValueError:
             parts, good = urlsplit(""), False
         if not good:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any, ClassVar
@@ -555,15 +555,17 @@ def test_the_audiences_own_folder_counts_as_well(write: Write) -> None:
 class HashedDefinition(AudienceDefinition):
     """A platform that gets hashes only."""
 
-    modes: ClassVar = {"add": "add the records", "remove": "remove them"}
-    profile: ClassVar = FileProfile("hashed", (ProfileColumn(Identifier.EMAIL, "email", "sha256"),))
+    modes: ClassVar[Mapping[str, str]] = {"add": "add the records", "remove": "remove them"}
+    profile: ClassVar[FileProfile] = FileProfile(
+        "hashed", (ProfileColumn(Identifier.EMAIL, "email", "sha256"),)
+    )
     connection: str = "hashed_default"
 
 
 class RawDefinition(HashedDefinition):
     """A platform that takes values as they are."""
 
-    profile: ClassVar = FANFARE_IMPORT
+    profile: ClassVar[FileProfile] = FANFARE_IMPORT
 
 
 def least(model: type[AudienceDefinition], **more: Any) -> AudienceDefinition:
