@@ -58,8 +58,9 @@ def test_what_to_do_is_in_the_log_in_lines_that_fit(caplog: pytest.LogCaptureFix
 
     told = "\n".join(record.getMessage() for record in caplog.records if record.levelname == "ERROR")
     lines = told.splitlines()
-    assert len(lines) == 3
+    assert len(lines) == 4
     assert f"{address}." in lines
+    assert lines[-1] == "See docs/troubleshooting.md#ambiguouscreateerror"
     assert all(len(line) <= 100 for line in lines if not line.startswith(address))
 
 
