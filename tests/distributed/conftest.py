@@ -37,7 +37,7 @@ def project(folder: Path) -> Path:
 def burst(tmp_path_factory: pytest.TempPathFactory) -> Burst:
     """Audiences that are all due at once, written but not started."""
     folder = project(tmp_path_factory.mktemp("distributed") / "project")
-    return write_definitions(folder, int(os.environ.get("BURST") or 24))
+    return write_definitions(folder, int(os.environ.get("BURST") or 16))
 
 
 @pytest.fixture(scope="session")
