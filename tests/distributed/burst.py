@@ -179,7 +179,8 @@ def problems(burst: Burst, vendors: Vendors) -> list[str]:
         ]
     found += [
         f"{item['key']} was written {item['times']} times"
-        for item in state["written"]  # Airflow writes the log of a task anew each time that it goes on.
+        for item in state["written"]
+        # Airflow writes the log of a task anew each time that it goes on.
         if item["times"] != 1 and item["bucket"] != LOGS
     ]
     for audience in burst.audiences:
