@@ -155,7 +155,7 @@ class Vendors:
 def wanted(audience: Audience) -> list[str]:
     """Who has to be in an audience, as :meth:`Vendors.members` has them."""
     if audience.platform == "commbox":
-        return sorted(f"+31{phone[1:]}" for phone in audience.phones)
+        return sorted(f"31{phone[1:]}" for phone in audience.phones)
     if audience.platform == "fanfare":
         return sorted(audience.emails)
     return sorted(sha256(email.encode()).hexdigest() for email in audience.emails)

@@ -27,6 +27,9 @@ ENDED = {"success", "failed"}
 CUT_SECONDS = 20.0
 """How long a worker is without the network: longer than its requests wait."""
 
+SECONDS_BETWEEN = 5.0
+"""Between the mending of a fault and the next one."""
+
 ROUNDS = 6
 """How often somebody looks after the runs that have failed."""
 
@@ -115,12 +118,6 @@ def all_ended(burst: Burst, api: AirflowApi) -> dict[str, str]:
     return wait_for(ended, "The end of all runs", timeout=600 + 40 * len(burst.audiences), interval=5)
 
 
-def share_through(burst: Burst, api: AirflowApi) -> float:
-    """How many of the runs have ended, from 0 to 1."""
-    states = burst.states(api)
-    return sum(state in ENDED for state in states.values()) / len(states)
-
-
 def fail_everything(
     topology: Topology, burst: Burst, api: AirflowApi, is_over: threading.Event, done: list[str]
 ) -> None:
@@ -150,17 +147,23 @@ def fail_everything(
         ("kill -9 of PostgreSQL", topology.of("postgres")[0], killed),
         ("kill -9 of the API server", topology.of("airflow-apiserver")[0], killed),
     ]
-    for number, (name, container, way) in enumerate(faults):
-        # Spread over the burst: each hits something else.
-        goal = 0.9 * (number + 1) / (len(faults) + 1)
-        while share_through(burst, api) < goal and not is_over.wait(1):
-            pass
-        if is_over.is_set():
+    # All within the time that the loads take, and none together with the one before.
+    wait_for(lambda: is_over.is_set() or under_way(burst, api), "The first loads", timeout=300, interval=1)
+    for name, container, way in faults:
+        if is_over.wait(SECONDS_BETWEEN):
             return
+        starts = container.starts
         way(container)()
         done.append(name)
-        while not container.is_healthy() and not is_over.wait(1):
-            pass
+        if way is not cut:
+            wait_for(
+                lambda old=starts, one=container: one.starts > old, f"The restart after {name}", timeout=60
+            )
+
+
+def under_way(burst: Burst, api: AirflowApi) -> bool:
+    """Whether tasks of some audiences are at work."""
+    return sum(state == "running" for state in burst.states(api).values()) > len(burst.audiences) / 3
 
 
 def look_after(burst: Burst, api: AirflowApi, vendors: Vendors, outcome: Outcome) -> bool:

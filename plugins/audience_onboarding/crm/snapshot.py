@@ -153,13 +153,16 @@ def _write(rows: Callable[[], Iterator[pl.DataFrame]], info: SnapshotInfo, path:
     problem = ""
     try:
         with _new_file(path) as unfinished:
-            register_io_source(frames, schema=schema).sink_parquet(
-                unfinished,
-                compression="zstd",
-                row_group_size=_ROWS_AT_ONCE,
-                statistics=False,
-                metadata={_METADATA: _description(info)},
-            )
+            # Opened here: where the rows fail at once, Polars' own threads were seen to open the name later, when the
+            # file was removed already.
+            with unfinished.open("wb") as opened:
+                register_io_source(frames, schema=schema).sink_parquet(
+                    opened,
+                    compression="zstd",
+                    row_group_size=_ROWS_AT_ONCE,
+                    statistics=False,
+                    metadata={_METADATA: _description(info)},
+                )
             height = _height(unfinished)
             if height != info.rows:
                 raise AccountingError(
