@@ -34,11 +34,12 @@ def vendor(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
                 upload={"aws_connection": STORAGE},
             )
             stack.extract(key, date(2026, 11, 20))
-        stack.airflow.wait_for_dags(DAG, *(f"onboard_{key}" for key in KEYS))
+        # Airflow reads a file again every two minutes here.
+        stack.airflow.wait_for_dags(DAG, *(f"onboard_{key}" for key in KEYS), timeout=240)
         for dag_id in (DAG, *(f"onboard_{key}" for key in KEYS)):
             stack.airflow.unpause(dag_id)
         # The form has its own file, and knows new definitions when that has been read again.
-        wait_for(lambda: set(KEYS) <= set(form(stack)["audience"]["schema"]["enum"]), "The form", timeout=120)
+        wait_for(lambda: set(KEYS) <= set(form(stack)["audience"]["schema"]["enum"]), "The form", timeout=240)
         yield sandbox
 
 
