@@ -65,7 +65,7 @@ def test_a_dry_run_and_then_a_load_do_what_the_form_says(page: Page, stack: Stac
     assert stack.airflow.run(DAG, run_id)["conf"]["mode"] == "replace"
     assert len(audiences(stack, NAME)) == 1
     page.goto(f"/dags/{DAG}/runs/{run_id}")
-    expect(page.get_by_role("heading", name="7 Task Instances")).to_be_visible()
+    expect(page.get_by_role("heading", name="9 Task Instances")).to_be_visible()
     expect(page.get_by_role("table").get_by_text("Success")).to_have_count(7)
     camera(page, "onboarding-run", in_docs=True)
 
