@@ -66,7 +66,7 @@ def test_a_dry_run_and_then_a_load_do_what_the_form_says(page: Page, stack: Stac
     assert len(audiences(stack, NAME)) == 1
     page.goto(f"/dags/{DAG}/runs/{run_id}")
     expect(page.get_by_role("heading", name="9 Task Instances")).to_be_visible()
-    expect(page.get_by_role("table").get_by_text("Success")).to_have_count(7)
+    expect(page.get_by_role("table").get_by_text("Success")).to_have_count(9)
     camera(page, "onboarding-run", in_docs=True)
 
 
