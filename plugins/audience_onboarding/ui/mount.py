@@ -6,6 +6,7 @@ here.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -31,6 +32,10 @@ class LazyApp:
             from audience_onboarding.ui.app import build_app
 
             self._app = build_app()
+            # The API server holds a million objects as long as it runs. A table of a thousand audiences is made of so
+            # many that about one in fifteen sets off a collection, which looks through all of them.
+            gc.collect()
+            gc.freeze()
         await self._app(scope, receive, send)
 
 
