@@ -1,4 +1,4 @@
-"""The topology of docker-compose.yaml, started once for all tests of this folder."""
+"""The topology of docker-compose.yaml, started once for all tests of a module."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def project(folder: Path) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def burst(tmp_path_factory: pytest.TempPathFactory) -> Burst:
     """Audiences that are all due at once, written but not started."""
     folder = project(tmp_path_factory.mktemp("distributed") / "project")
     return write_definitions(folder, int(os.environ.get("BURST") or 16))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def topology(burst: Burst, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Topology]:
     """All services, two workers among them."""
     running = Topology(

@@ -7,6 +7,7 @@ be cut. Needs Linux, root, ``bwrap`` and ``ip``.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -26,8 +27,8 @@ from tests.distributed.compose import Health, Volume
 ADDRESSES = "10.213"
 """Where the addresses begin; they exist only inside the namespaces, and on the bridges to them."""
 
-BRIDGE = re.compile(r"aud([0-9a-f]+)")
-"""Names of bridges; the number is that of the process that they are for."""
+BRIDGE = re.compile(r"aud([0-9a-f]+)x[0-9]+")
+"""Names of bridges; the first number is that of the process that they are for."""
 
 ENTRYPOINTS = Path(__file__).parent / "entrypoints"
 """Mounted in every container as ``/entrypoints``."""
@@ -62,10 +63,12 @@ def _remove(bridge: str) -> None:
 
 
 class Network:
-    """A bridge with one network namespace for each container."""
+    """A bridge with one network namespace for each container; several may be there at once."""
+
+    _numbers = itertools.count()
 
     def __init__(self) -> None:
-        self._mark = f"{os.getpid():x}"
+        self._mark = f"{os.getpid():x}x{next(self._numbers)}"
         self.bridge = f"aud{self._mark}"
         self._prefix = ""
         self._addresses: dict[str, str] = {}
@@ -93,8 +96,8 @@ class Network:
         return f"{self.bridge}-{name}"
 
     def _interface(self, name: str) -> str:
-        # No longer than the kernel allows.
-        return f"v{self._mark}{self._addresses[name].rpartition('.')[2]}"
+        # No longer than the kernel allows: 15 characters.
+        return f"v{self._mark}x{self._addresses[name].rpartition('.')[2]}"
 
     def join(self, name: str) -> str:
         """Give a container its namespace and address, and return the address."""

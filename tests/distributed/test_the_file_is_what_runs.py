@@ -91,6 +91,15 @@ def test_a_container_sees_what_is_mounted_and_is_nobody_special(tmp_path: Path) 
         assert "No such file" in output("ls", str(tmp_path))
 
 
+def test_two_can_be_up_at_once(tmp_path: Path) -> None:
+    with started(tmp_path / "one", "redis") as one, started(tmp_path / "other", "redis") as other:
+        assert one.address("redis") != other.address("redis")
+        for topology in (one, other):
+            done = topology.of("redis")[0].run(["redis-cli", "ping"])
+            assert done is not None
+            assert done.stdout.split() == ["PONG"]
+
+
 def appended(folder: Path) -> bytes:
     """What Redis has on the disk of the last seconds."""
     files = (folder / "run" / "volumes" / "redis-data").rglob("*.incr.aof")
