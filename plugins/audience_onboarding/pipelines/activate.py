@@ -19,6 +19,7 @@ from audience_onboarding.pipelines.common import (
     activation_dag_id,
     asset_of,
     default_args,
+    give_form,
     onboarding_dag_id,
     pool_of,
     tags_of,
@@ -51,7 +52,6 @@ def build_activation_dag(definition: DigitalAudienceDefinition, *, auto_register
         ),
         schedule=PartitionedAssetTimetable(assets=asset),
         catchup=False,
-        params=_form(definition),
     ) as dag:
         for target in definition.activation.targets:
             wanted = _wanted(definition, target, asset)
@@ -86,6 +86,7 @@ def build_activation_dag(definition: DigitalAudienceDefinition, *, auto_register
                 digital_audience_conn_id=definition.connection,
             )
         annotate(dag, ACTIVATION_NOTES)
+    give_form(dag, _form(definition))
     return dag
 
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from airflow.sdk import Param
+from airflow.sdk import DAG, Param
 
 from audience_onboarding.base.comparing import StateFolder
 from audience_onboarding.base.links import AudiencePageLink
@@ -62,6 +62,16 @@ def pool_of(definitions: Iterable[AudienceDefinition]) -> str:
     task has one pool."""
     connections = {definition.connection for definition in definitions}
     return connection_pool(connections.pop()) if len(connections) == 1 else AIRFLOWS_POOL
+
+
+def give_form(dag: DAG, fields: Mapping[str, Param]) -> None:
+    """Give a DAG its trigger form, when its tasks are there.
+
+    Airflow copies what a DAG has as ``params`` into each task that is added, and validates it with each several times
+    when the DAG is parsed: with a form of nine fields that is most of the time which a DAG file takes. Where it runs, a
+    task has the DAG's all the same. The defaults are not validated here.
+    """
+    dag.params.update(fields)
 
 
 def one_or_all(keys: Iterable[str]) -> Param:

@@ -39,6 +39,7 @@ from audience_onboarding.pipelines.auditing import audit_task
 from audience_onboarding.pipelines.common import (
     asset_of,
     default_args,
+    give_form,
     onboarding_dag_id,
     state_of,
     tags_of,
@@ -85,7 +86,6 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
             "on_failure_callback": note_stop,
         },
         catchup=False,
-        params=_form(definition),
         schedule=_timetable(definition.schedule),
         start_date=_first_moment(definition.schedule),
         end_date=_last_moment(definition.schedule),
@@ -194,6 +194,7 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
         if definition.audit is not None:
             published >> audit_task(definition, upload=UPLOAD_TASK, record=RECORD_TASK)
         annotate(dag, ONBOARDING)
+    give_form(dag, _form(definition))
     return dag
 
 

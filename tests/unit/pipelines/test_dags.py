@@ -43,6 +43,13 @@ def test_a_task_builds_the_dags_of_its_own_definition_only(
         assert dag_id in found or not built
 
 
+def test_the_forms_are_good_and_no_task_holds_a_copy(folder: Path) -> None:
+    # Airflow would validate each copy, several times, whenever it parses the file.
+    for dag in audience_dags(PROJECT).values():
+        assert dag.params.validate()
+        assert {task.task_id: dict(task.params) for task in dag.tasks if task.params} == {}
+
+
 def test_a_dag_of_another_kind_builds_all(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     parsing_for(monkeypatch, "extend_segment_end_dates")
 
