@@ -114,7 +114,8 @@ CRON_PRESETS = ("@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@year
 class Model(BaseModel):
     """The base of all parts of a definition: no unknown fields, no changes."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+    # Built when it is first used: a part of a definition never is on its own, and building takes time.
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True, defer_build=True)
 
     null_is_a_value: ClassVar[bool] = False
     """Whether ``null`` means something of its own in its fields, and does not only take a default away."""

@@ -91,10 +91,13 @@ def refusal_key(target: str) -> str:
 
 _AUDIENCE = "audience/"
 
+# The URIs below have no scheme: with one, Airflow loads every provider that knows URIs, boto3 among them, in each
+# process that makes an asset, which is the start of every task.
+
 
 def audience_asset(platform: str, key: str) -> Asset:
     """The asset that stands for an audience."""
-    return Asset(name=f"{_AUDIENCE}{key}", uri=f"audience://{platform}/{key}", group="audience")
+    return Asset(name=f"{_AUDIENCE}{key}", uri=f"audience/{platform}/{key}", group="audience")
 
 
 def segment_asset(platform: str, key: str, target: str) -> Asset:
@@ -103,7 +106,7 @@ def segment_asset(platform: str, key: str, target: str) -> Asset:
     :param key: of the audience.
     :param target: key of the target.
     """
-    return Asset(name=f"segment/{key}/{target}", uri=f"segment://{platform}/{key}/{target}", group="segment")
+    return Asset(name=f"segment/{key}/{target}", uri=f"segment/{platform}/{key}/{target}", group="segment")
 
 
 def audience_key_of(asset: Asset | None) -> str | None:
@@ -113,6 +116,11 @@ def audience_key_of(asset: Asset | None) -> str | None:
     return asset.name.removeprefix(_AUDIENCE)
 
 
+def platform_of(uri: str) -> str:
+    """The platform that an asset of the package is on, by its URI."""
+    return uri.split("/", 2)[1]
+
+
 def campaign_asset(platform: str, connection: str, name: str) -> Asset:
     """The asset that stands for a campaign, which several audiences may share.
 
@@ -120,7 +128,7 @@ def campaign_asset(platform: str, connection: str, name: str) -> Asset:
     """
     return Asset(
         name=f"campaign/{connection}/{name}",
-        uri=f"campaign://{platform}/{connection}/{quote(name, safe='')}",
+        uri=f"campaign/{platform}/{connection}/{quote(name, safe='')}",
         group="campaign",
     )
 

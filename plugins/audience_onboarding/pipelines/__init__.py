@@ -1,25 +1,52 @@
 """DAG builders: one onboarding and one activation DAG per definition; upkeep, history, erasure and retirement over all
-of them."""
+of them.
+
+Each is imported when it is asked for: a file under ``dags/`` is parsed again and again, and loads only what its own
+DAGs are made of.
+"""
 
 from __future__ import annotations
 
-from audience_onboarding.pipelines.activate import build_activation_dag
-from audience_onboarding.pipelines.dags import (
-    audience_dags,
-    check_definitions,
-    erase_dag,
-    history_dag,
-    retire_dag,
-    settle_dag,
-    upkeep_dags,
-)
-from audience_onboarding.pipelines.drift import build_drift_dag
-from audience_onboarding.pipelines.erase import build_erase_dag
-from audience_onboarding.pipelines.extend import build_extension_dag, build_extension_form_dag
-from audience_onboarding.pipelines.history import build_history_dag
-from audience_onboarding.pipelines.onboard import build_onboarding_dag
-from audience_onboarding.pipelines.retire import build_retire_dag
-from audience_onboarding.pipelines.settle import build_settle_dag
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from audience_onboarding.pipelines.activate import build_activation_dag
+    from audience_onboarding.pipelines.dags import (
+        audience_dags,
+        check_definitions,
+        erase_dag,
+        history_dag,
+        retire_dag,
+        settle_dag,
+        upkeep_dags,
+    )
+    from audience_onboarding.pipelines.drift import build_drift_dag
+    from audience_onboarding.pipelines.erase import build_erase_dag
+    from audience_onboarding.pipelines.extend import build_extension_dag, build_extension_form_dag
+    from audience_onboarding.pipelines.history import build_history_dag
+    from audience_onboarding.pipelines.onboard import build_onboarding_dag
+    from audience_onboarding.pipelines.retire import build_retire_dag
+    from audience_onboarding.pipelines.settle import build_settle_dag
+
+_MODULES = {
+    "audience_dags": "dags",
+    "build_activation_dag": "activate",
+    "build_drift_dag": "drift",
+    "build_erase_dag": "erase",
+    "build_extension_dag": "extend",
+    "build_extension_form_dag": "extend",
+    "build_history_dag": "history",
+    "build_onboarding_dag": "onboard",
+    "build_retire_dag": "retire",
+    "build_settle_dag": "settle",
+    "check_definitions": "dags",
+    "erase_dag": "dags",
+    "history_dag": "dags",
+    "retire_dag": "dags",
+    "settle_dag": "dags",
+    "upkeep_dags": "dags",
+}
 
 __all__ = [
     "audience_dags",
@@ -39,3 +66,9 @@ __all__ = [
     "settle_dag",
     "upkeep_dags",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -64,7 +64,7 @@ def pool_of(definitions: Iterable[AudienceDefinition]) -> str:
     return connection_pool(connections.pop()) if len(connections) == 1 else AIRFLOWS_POOL
 
 
-def give_form(dag: DAG, fields: Mapping[str, Param]) -> None:
+def with_form(dag: DAG, fields: Mapping[str, Param]) -> DAG:
     """Give a DAG its trigger form, when its tasks are there.
 
     Airflow copies what a DAG has as ``params`` into each task that is added, and validates it with each several times
@@ -72,6 +72,7 @@ def give_form(dag: DAG, fields: Mapping[str, Param]) -> None:
     task has the DAG's all the same. The defaults are not validated here.
     """
     dag.params.update(fields)
+    return dag
 
 
 def one_or_all(keys: Iterable[str]) -> Param:

@@ -1,4 +1,8 @@
-"""All DAGs of a folder of definitions: what the files under ``dags/`` call."""
+"""All DAGs of a folder of definitions: what the files under ``dags/`` call.
+
+Each function imports its own builders: what a retirement needs, such as Airflow's approvals, takes longer to load than
+all of an onboarding, and nobody else needs it.
+"""
 
 from __future__ import annotations
 
@@ -18,15 +22,7 @@ from audience_onboarding.definitions import (
 from audience_onboarding.definitions.problems import in_order
 from audience_onboarding.digital_audience.definition import DigitalAudienceDefinition
 from audience_onboarding.errors import DefinitionError
-from audience_onboarding.pipelines.activate import build_activation_dag
 from audience_onboarding.pipelines.common import activation_dag_id, onboarding_dag_id
-from audience_onboarding.pipelines.drift import build_drift_dag
-from audience_onboarding.pipelines.erase import build_erase_dag
-from audience_onboarding.pipelines.extend import build_extension_dag, build_extension_form_dag
-from audience_onboarding.pipelines.history import build_history_dag
-from audience_onboarding.pipelines.onboard import build_onboarding_dag
-from audience_onboarding.pipelines.retire import build_retire_dag
-from audience_onboarding.pipelines.settle import build_settle_dag
 
 log = logging.getLogger(__name__)
 
@@ -51,14 +47,21 @@ def audience_dags(project: Path) -> dict[str, DAG]:
 
 
 def _dags_of(definition: AudienceDefinition, folder: Path, *, auto_register: bool = True) -> dict[str, DAG]:
+    from audience_onboarding.pipelines.onboard import build_onboarding_dag
+
     built = [build_onboarding_dag(definition, base=folder.parent, auto_register=auto_register)]
     if isinstance(definition, DigitalAudienceDefinition) and definition.activation is not None:
+        from audience_onboarding.pipelines.activate import build_activation_dag
+
         built.append(build_activation_dag(definition, auto_register=auto_register))
     return {dag.dag_id: dag for dag in built}
 
 
 def upkeep_dags(project: Path) -> dict[str, DAG]:
     """The DAGs that extend end dates, by schedule and by hand, and the one that looks for drift, by id."""
+    from audience_onboarding.pipelines.drift import build_drift_dag
+    from audience_onboarding.pipelines.extend import build_extension_dag, build_extension_form_dag
+
     definitions = _good(definitions_folder(project))
     with_segments = [item for item in definitions if isinstance(item, DigitalAudienceDefinition)]
     built = (
@@ -71,23 +74,31 @@ def upkeep_dags(project: Path) -> dict[str, DAG]:
 
 def settle_dag(project: Path) -> DAG:
     """The DAG that settles unclear creations, of all definitions that are good."""
+    from audience_onboarding.pipelines.settle import build_settle_dag
+
     return build_settle_dag(_good(definitions_folder(project)))
 
 
 def erase_dag(project: Path) -> DAG:
     """The DAG that takes people out of all audiences."""
+    from audience_onboarding.pipelines.erase import build_erase_dag
+
     folder = definitions_folder(project)
     return build_erase_dag(_good(folder), base=folder.parent)
 
 
 def retire_dag(project: Path) -> DAG:
     """The DAG that retires an audience."""
+    from audience_onboarding.pipelines.retire import build_retire_dag
+
     folder = definitions_folder(project)
     return build_retire_dag(_good(folder), base=folder.parent)
 
 
 def history_dag(project: Path) -> DAG:
     """The DAG that loads a range of days of any audience."""
+    from audience_onboarding.pipelines.history import build_history_dag
+
     return build_history_dag(_good(definitions_folder(project)))
 
 

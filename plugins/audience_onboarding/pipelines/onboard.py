@@ -39,10 +39,10 @@ from audience_onboarding.pipelines.auditing import audit_task
 from audience_onboarding.pipelines.common import (
     asset_of,
     default_args,
-    give_form,
     onboarding_dag_id,
     state_of,
     tags_of,
+    with_form,
 )
 from audience_onboarding.pipelines.page import documentation
 from audience_onboarding.pipelines.recording import last_load, record_of, report_of
@@ -194,8 +194,7 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
         if definition.audit is not None:
             published >> audit_task(definition, upload=UPLOAD_TASK, record=RECORD_TASK)
         annotate(dag, ONBOARDING)
-    give_form(dag, _form(definition))
-    return dag
+    return with_form(dag, _form(definition))
 
 
 def source_of(source: Source, base: Path) -> dict[str, Any]:

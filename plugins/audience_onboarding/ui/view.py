@@ -21,7 +21,7 @@ from audience_onboarding.orchestration.dag_ids import (
     onboarding_dag_id,
 )
 from audience_onboarding.orchestration.ensure import SETTLE_AFTER
-from audience_onboarding.orchestration.memory import CAMPAIGN_KEY, campaign_name_of
+from audience_onboarding.orchestration.memory import CAMPAIGN_KEY, campaign_name_of, platform_of
 from audience_onboarding.ui import queries
 from audience_onboarding.ui.health import STOPPING_ERRORS, Ended, Facts, Scheduled, judge
 from audience_onboarding.ui.hrefs import Hrefs, objects_of, rejects_of
@@ -228,7 +228,7 @@ class Gathering:
             item = Audience(
                 asset_id=row.id,
                 key=key,
-                platform=_platform_of(row.uri),
+                platform=platform_of(row.uri),
                 dag_id=row.dag_id or onboarding_dag_id(key),
                 is_gone=is_gone,
                 has_dag_row=row.dag_id is not None,
@@ -296,10 +296,6 @@ class Gathering:
             for seen in extended_of(parsed(value)):
                 if seen.audience in found:
                     found[seen.audience].extended.append(seen)
-
-
-def _platform_of(uri: str) -> str:
-    return uri.partition("://")[2].partition("/")[0]
 
 
 def _precedence(item: Audience) -> tuple[bool, bool, int]:

@@ -36,7 +36,7 @@ def audience(
     dag_id = f"onboard_{key}"
     schedule = {"next_dagrun_create_after": moment(due_tomorrow(TODAY))}
     data.dag(dag_id, **{"dag_display_name": f"Onboard: {key.title()}", **schedule, **dag})
-    asset = data.asset(f"audience/{key}", f"audience://{platform}/{key}", "audience")
+    asset = data.asset(f"audience/{key}", f"audience/{platform}/{key}", "audience")
     data.reference("outlet", asset, dag_id, "publish")
     days = [TODAY - timedelta(days=back) for back in range(loads)]
     records = {day: load_record(key, platform, day, 1) for day in days}
@@ -287,7 +287,7 @@ def test_the_number_of_statements_does_not_grow(empty_database: Path, tmp_path: 
 def test_what_waits_for_a_person(server: Server, data: Metadata) -> None:
     intent = {"name": "VIP", "at": (NOW - timedelta(hours=2)).isoformat(), "run_id": "r", "who": CANARY}
     audience(data, "vip", loads=1, memory={"audience": {"intent": intent}})
-    campaign = data.asset("campaign/conn/Big", "campaign://digital_audience/conn/Big", "campaign")
+    campaign = data.asset("campaign/conn/Big", "campaign/digital_audience/conn/Big", "campaign")
     data.remember(campaign, {"campaign": {"intent": {**intent, "ended": NOW.isoformat()}}})
     data.reference("inlet", campaign, "onboard_vip", "ensure_campaign")
     data.dag("activate_vip")
@@ -337,13 +337,13 @@ def test_segments_are_put_together_from_all_that_is_known(server: Server, data: 
     data.dag("activate_vip_1")
     for target, number, days in (("facebook", 5, 2), ("tiktok", 6, -3)):
         name = f"segment/vip_1/{target}"
-        asset = data.asset(name, f"segment://digital_audience/vip_1/{target}", "segment")
+        asset = data.asset(name, f"segment/digital_audience/vip_1/{target}", "segment")
         told = {"segment_id": number, "ad_platform": target, "status": "Active", "who": CANARY}
         old = {**told, "end_date": f"{TODAY - timedelta(days=40)}T00:00:00Z", "status": "New"}
         new = {**told, "start_date": f"{YESTERDAY}T00:00:00Z"}
         new["end_date"] = f"{TODAY + timedelta(days=days)}T23:59:59Z"
         data.events(asset, "activate_vip_1", [(at(YESTERDAY), "r1", old), (at(TODAY), "r2", new)])
-    other = data.asset("segment/vipx1/facebook", "segment://digital_audience/vipx1/facebook", "segment")
+    other = data.asset("segment/vipx1/facebook", "segment/digital_audience/vipx1/facebook", "segment")
     data.events(other, "activate_vipx1", [(at(TODAY), "r3", {"segment_id": 9, "status": "Active"})])
     data.save()
 
@@ -520,10 +520,10 @@ def test_what_a_definition_has_left_behind(server: Server, data: Metadata) -> No
     audience(data, "forgotten", is_stale=1)
     retired = {"at": "2026-03-01T10:00:00+00:00", "audience_id": 9, "name": "Old"}
     audience(data, "retired", is_stale=1, memory={"retired": retired})
-    gone = data.asset("audience/gone", "audience://fanfare/gone", "audience", is_active=False)
+    gone = data.asset("audience/gone", "audience/fanfare/gone", "audience", is_active=False)
     data.remember(gone, {"audience": {"id": "abc", "name": "Gone one"}})
     # A definition that has moved from one platform to another.
-    data.asset("audience/moved", "audience://commbox/moved", "audience", is_active=False)
+    data.asset("audience/moved", "audience/commbox/moved", "audience", is_active=False)
     audience(data, "moved", platform="fanfare")
     data.save()
 

@@ -16,8 +16,8 @@ from audience_onboarding.digital_audience import (
 )
 from tests.fakes import AssetStores, task_context
 
-AUDIENCE = Asset(name="audience/list", uri="audience://digital_audience/list")
-CAMPAIGN = Asset(name="campaign/c/Always-on", uri="campaign://digital_audience/c/Always-on")
+AUDIENCE = Asset(name="audience/list", uri="audience/digital_audience/list")
+CAMPAIGN = Asset(name="campaign/c/Always-on", uri="campaign/digital_audience/c/Always-on")
 HOST = "https://vendor.example"
 OF_ANOTHER = {"id": 7, "account": "https://another.example as u"}
 RETIRED = {"run_id": "manual__r", "audience_id": 7, "at": "2026-11-20T03:00:00+00:00"}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+from airflow.sdk import Asset
 from airflow.sdk.execution_time.context import NEVER_EXPIRE
 
 from audience_onboarding.orchestration.memory import (
@@ -12,6 +14,8 @@ from audience_onboarding.orchestration.memory import (
     campaign_asset,
     load_key,
     memory_of,
+    platform_of,
+    segment_asset,
     segment_key,
 )
 from tests.fakes import AssetStores, DictStore, task_context
@@ -49,7 +53,22 @@ def test_loads_and_segments_have_keys_of_their_own() -> None:
 def test_the_asset_of_an_audience_is_told_by_its_key() -> None:
     asset = audience_asset("digital_audience", "newsletter_nl")
 
-    assert (asset.name, asset.uri) == ("audience/newsletter_nl", "audience://digital_audience/newsletter_nl")
+    assert (asset.name, asset.uri) == ("audience/newsletter_nl", "audience/digital_audience/newsletter_nl")
+    assert platform_of(asset.uri) == "digital_audience"
+
+
+@pytest.mark.parametrize(
+    "asset",
+    [
+        audience_asset("fanfare", "vip"),
+        segment_asset("digital_audience", "vip", "dv360"),
+        campaign_asset("digital_audience", "conn", "https://x"),
+    ],
+    ids=lambda asset: asset.group,
+)
+def test_no_asset_makes_airflow_load_the_providers(asset: Asset) -> None:
+    # It does for any scheme, in each process that makes such an asset.
+    assert urlsplit(asset.uri).scheme == ""
 
 
 @pytest.mark.parametrize(

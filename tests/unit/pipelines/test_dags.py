@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +13,7 @@ import yaml
 
 from audience_onboarding.definitions import AudienceDefinition
 from audience_onboarding.errors import DefinitionError
-from audience_onboarding.pipelines import audience_dags, check_definitions, dags, upkeep_dags
+from audience_onboarding.pipelines import audience_dags, check_definitions, dags, onboard, upkeep_dags
 from tests.unit.pipelines.conftest import changed
 
 PROJECT = Path("/project")
@@ -48,6 +50,31 @@ def test_the_forms_are_good_and_no_task_holds_a_copy(folder: Path) -> None:
     for dag in audience_dags(PROJECT).values():
         assert dag.params.validate()
         assert {task.task_id: dict(task.params) for task in dag.tasks if task.params} == {}
+
+
+WHAT_LOADING_THEM_LOADS = """
+import sys
+from pathlib import Path
+from audience_onboarding.pipelines import audience_dags
+
+assert len(audience_dags(Path(sys.argv[1]))) == 3
+print(*sys.modules)
+"""
+
+
+def test_nothing_is_loaded_that_these_dags_do_not_need(folder: Path) -> None:
+    # All of it takes long to load, and every task begins with this.
+    done = subprocess.run(
+        [sys.executable, "-c", WHAT_LOADING_THEM_LOADS, str(folder.parents[1])],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    loaded = set(done.stdout.split())
+
+    assert "audience_onboarding.digital_audience.operators" in loaded
+    for name in ("boto3", "polars", "phonenumbers", "airflow.models", "airflow.models.dagrun"):
+        assert name not in loaded
 
 
 def test_a_dag_of_another_kind_builds_all(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,14 +262,14 @@ def test_a_builder_that_fails_takes_only_its_own_dags_and_is_shown(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (folder / "broken.yaml").unlink()
-    build = dags.build_onboarding_dag
+    build = onboard.build_onboarding_dag
 
     def fails_for_one(definition: AudienceDefinition, **options: Any) -> Any:
         if definition.key == "newsletter":
             raise RuntimeError("Airflow does not like it")
         return build(definition, **options)
 
-    monkeypatch.setattr(dags, "build_onboarding_dag", fails_for_one)
+    monkeypatch.setattr(onboard, "build_onboarding_dag", fails_for_one)
 
     assert set(audience_dags(PROJECT)) == {"onboard_quiet"}
     with pytest.raises(DefinitionError, match=r"newsletter\.yaml: RuntimeError: Airflow does not like it"):

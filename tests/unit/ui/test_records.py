@@ -142,4 +142,4 @@ def test_what_an_extension_has_seen() -> None:
 @pytest.mark.parametrize("name", ["Always-on", "a/b/c", ""])
 def test_the_name_of_a_campaign(name: str) -> None:
     assert campaign_name_of(campaign_asset("digital_audience", "conn", name).name) == name
-    assert audience_asset("fanfare", "a.b").uri == "audience://fanfare/a.b"
+    assert audience_asset("fanfare", "a.b").uri == "audience/fanfare/a.b"
