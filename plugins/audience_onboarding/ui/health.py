@@ -6,7 +6,7 @@ them to people.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from audience_onboarding.ui.models import Health
@@ -87,7 +87,7 @@ class Facts:
     scheduled: Scheduled | None = None
     is_running: bool = False
     running_since: datetime | None = None
-    ends: tuple[date, str] | None = field(default=None)
+    ends: tuple[date, str] | None = None
 
 
 def judge(facts: Facts) -> tuple[Health, str]:
