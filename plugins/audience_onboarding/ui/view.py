@@ -21,7 +21,12 @@ from audience_onboarding.orchestration.dag_ids import (
     onboarding_dag_id,
 )
 from audience_onboarding.orchestration.ensure import SETTLE_AFTER
-from audience_onboarding.orchestration.memory import CAMPAIGN_KEY, campaign_name_of
+from audience_onboarding.orchestration.memory import (
+    AUDIENCE_PREFIX,
+    CAMPAIGN_KEY,
+    SEGMENT_PREFIX,
+    campaign_name_of,
+)
 from audience_onboarding.orchestration.moments import moment_text
 from audience_onboarding.ui import queries
 from audience_onboarding.ui.health import STOPPING_ERRORS, Ended, Facts, Scheduled, judge
@@ -72,8 +77,6 @@ LOOKED_AT_RUNS = 30
 """Runs among which these are looked for."""
 
 _URGENCY = {health: number for number, health in enumerate(Health)}
-_AUDIENCE = "audience/"
-_SEGMENT = "segment/"
 
 
 class Reader(Protocol):
@@ -219,10 +222,10 @@ class Gathering:
 
     def assets(self) -> dict[str, Audience]:
         """The audiences by key, as far as assets and DAGs tell."""
-        given = {queries.NAME: f"{_AUDIENCE}{self._key}"}
+        given = {queries.NAME: f"{AUDIENCE_PREFIX}{self._key}"}
         found: dict[str, Audience] = {}
         for row in self._ask(queries.audiences, given):
-            key = row.name.removeprefix(_AUDIENCE)
+            key = row.name.removeprefix(AUDIENCE_PREFIX)
             if not key or key == row.name:
                 continue
             is_gone = row.dag_id is None or bool(row.is_stale)
@@ -284,12 +287,12 @@ class Gathering:
 
     def _segments(self, found: Mapping[str, Audience]) -> None:
         if self._key:
-            prefix = queries.like(f"{_SEGMENT}{self._key}/")
+            prefix = queries.like(f"{SEGMENT_PREFIX}{self._key}/")
             told = self._session.execute(queries.segment_history(), {queries.PREFIX: prefix})
         else:
             told = self._session.execute(queries.segment_news())
         for name, extra in told:
-            key, _, target = name.removeprefix(_SEGMENT).rpartition("/")
+            key, _, target = name.removeprefix(SEGMENT_PREFIX).rpartition("/")
             if key in found:
                 found[key].news.append(SegmentNews.of_event(target, extra))
         reports = [value for (value,) in self._session.execute(queries.extension_reports())]
