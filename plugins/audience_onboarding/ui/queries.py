@@ -43,8 +43,8 @@ AUDIENCE_NAMES = ("audience", "audiencf")
 SEGMENT_NAMES = ("segment", "segmenu")
 CAMPAIGN_NAMES = ("campaign", "campaigo")
 ONBOARDING_DAGS = ("onboard", "onboare")
-ACTIVATION_DAGS = ("activate", "activatf")
-"""Between which names the assets and DAGs of a kind lie."""
+SCHEDULED_RUNS = ("scheduled", "schedulee")
+"""Between which names the assets, DAGs and runs of a kind lie."""
 
 REPORTS = 3
 """Reports of the DAG that extends end dates that are read: the newest may be of one audience."""
@@ -58,7 +58,7 @@ SEGMENT_EVENTS = 60
 WAITING_STATES = ("awaiting_input", "deferred")
 """States of a task that waits for a person."""
 
-FAILED, RUNNING, QUEUED, SCHEDULED, ACTIVATED = "failed", "running", "queued", "scheduled", "activated"
+FAILED, RUNNING, QUEUED, SCHEDULED = "failed", "running", "queued", "scheduled"
 """Kinds of newest runs, see :func:`newest_runs`."""
 
 Bounds = tuple[str, str]
@@ -67,14 +67,7 @@ Statement = Executable
 # To put a statement together costs more than to run it, so each is put together once. What differs from one time to
 # the next is a parameter of this name.
 KEY, ASSET_ID, ASSET_IDS, RUN_IDS, LIMIT = "key_", "asset_id_", "asset_ids", "run_ids", "limit_"
-DAG_ID, DAG_IDS, ACTIVATION_ID, NAME, PREFIX, KEYS = (
-    "dag_id_",
-    "dag_ids",
-    "activation_id",
-    "name_",
-    "prefix_",
-    "keys_",
-)
+DAG_ID, DAG_IDS, NAME, PREFIX, KEYS = "dag_id_", "dag_ids", "name_", "prefix_", "keys_"
 
 
 def _between(column: Any, bounds: Bounds) -> ColumnElement[bool]:
@@ -164,17 +157,14 @@ def campaigns(*, one: bool = False) -> Statement:
 
 @cache
 def newest_runs(*, one: bool = False) -> Statement:
-    """Of each onboarding DAG the newest run that has failed, is running, is queued, and that was scheduled; of each
-    activation DAG the newest one that a load has started. One row for each that there is.
+    """Of each onboarding DAG the newest run that has failed, is running, is queued, and that was scheduled. One row for
+    each that there is.
 
-    :param one: only those of :data:`DAG_ID` and :data:`ACTIVATION_ID`.
+    :param one: only those of :data:`DAG_ID`.
     """
-    loads = _one_or(DagModel.dag_id, DAG_ID, ONBOARDING_DAGS, one=one)
-    activations = _one_or(DagModel.dag_id, ACTIVATION_ID, ACTIVATION_DAGS, one=one)
+    dags = _one_or(DagModel.dag_id, DAG_ID, ONBOARDING_DAGS, one=one)
     return union_all(
-        *(_newest_in_state(state, loads) for state in (FAILED, RUNNING, QUEUED)),
-        _newest_of_type(SCHEDULED, ("scheduled", "schedulee"), loads),
-        _newest_of_type(ACTIVATED, ("asset_triggered", "asset_triggeree"), activations),
+        *(_newest_in_state(state, dags) for state in (FAILED, RUNNING, QUEUED)), _newest_scheduled(dags)
     )
 
 
@@ -204,18 +194,18 @@ def _newest_in_state(state: str, dags: ColumnElement[bool]) -> Select[Any]:
     return _run(state).join(DagRun, DagRun.id == newest).where(dags)
 
 
-def _newest_of_type(kind: str, run_ids: Bounds, dags: ColumnElement[bool]) -> Select[Any]:
+def _newest_scheduled(dags: ColumnElement[bool]) -> Select[Any]:
     # The ids of runs of one type begin alike and go on with their moment, and there is an index with them.
     other = aliased(DagRun)
     newest = (
         select(other.id)
-        .where(other.dag_id == DagModel.dag_id, _between(other.run_id, run_ids))
+        .where(other.dag_id == DagModel.dag_id, _between(other.run_id, SCHEDULED_RUNS))
         .order_by(other.run_id.desc())
         .limit(1)
         .correlate(DagModel)
         .scalar_subquery()
     )
-    return _run(kind).join(DagRun, DagRun.id == newest).where(dags)
+    return _run(SCHEDULED).join(DagRun, DagRun.id == newest).where(dags)
 
 
 @cache

@@ -215,7 +215,7 @@ class Gathering:
                     by_asset[owner].memory.take(key, value)
         by_dag = {item.dag_id: item for item in found.values()}
         self._campaigns(by_dag)
-        self._runs(found, by_dag)
+        self._runs(by_dag)
         self._approvals(found)
         self._segments(found)
         return [item for item in found.values() if item.is_known]
@@ -259,12 +259,11 @@ class Gathering:
             if intent is not None:
                 by_dag[dag_id].memory.intents.insert(0, intent)
 
-    def _runs(self, found: Mapping[str, Audience], by_dag: Mapping[str, Audience]) -> None:
-        activations = {activation_dag_id(key): item for key, item in found.items()}
-        given = {queries.DAG_ID: next(iter(by_dag)), queries.ACTIVATION_ID: next(iter(activations))}
+    def _runs(self, by_dag: Mapping[str, Audience]) -> None:
+        given = {queries.DAG_ID: next(iter(by_dag))}
         failed: dict[int, Audience] = {}
         for row in self._ask(queries.newest_runs, given):
-            item = (activations if row.kind == queries.ACTIVATED else by_dag).get(row.dag_id)
+            item = by_dag.get(row.dag_id)
             if item is None:
                 continue
             item.runs[row.kind] = _run_of(row)
