@@ -269,10 +269,8 @@ class Gathering:
             item.runs[row.kind] = _run_of(row)
             if row.kind == queries.FAILED:
                 failed[row.id] = item
-        stops = self._session.execute(queries.stops(), {queries.RUN_IDS: list(failed)})
-        for dag_run_id, task_id, value in stops:
-            if dag_run_id in failed:
-                failed[dag_run_id].stops.append(_stop_of(task_id, value))
+        for dag_run_id, stops in _stops_of(self._session, failed).items():
+            failed[dag_run_id].stops = stops
 
     def _approvals(self, found: Mapping[str, Audience]) -> None:
         activations = {activation_dag_id(key): item for key, item in found.items()}
@@ -322,8 +320,13 @@ def _run_of(row: Any) -> Run:
     )
 
 
-def _stop_of(task_id: str, value: Any) -> Stop:
-    return Stop(task_id, text_of(mapping(parsed(value)).get("error")) or "")
+def _stops_of(session: Session, run_ids: Iterable[int]) -> dict[int, list[Stop]]:
+    """What the failed tasks of runs have noted, by the run's number."""
+    found: dict[int, list[Stop]] = defaultdict(list)
+    for run_id, task_id, value in session.execute(queries.stops(), {queries.RUN_IDS: list(run_ids)}):
+        error = text_of(mapping(parsed(value)).get("error"))
+        found[run_id].append(Stop(task_id, error or ""))
+    return found
 
 
 def _telling(stops: Sequence[Stop]) -> Stop:
@@ -576,11 +579,7 @@ def audience_detail(
     newest = {queries.DAG_ID: item.dag_id, queries.LIMIT: LOOKED_AT_RUNS}
     runs = [_run_row(row) for row in session.execute(queries.recent_runs(), newest)]
     days = {read.days for read in _load_keys(session, item).values()}
-    stops: dict[int, list[Stop]] = defaultdict(list)
-    for dag_run_id, task_id, value in session.execute(
-        queries.stops(), {queries.RUN_IDS: [run.id for run in runs]}
-    ):
-        stops[dag_run_id].append(_stop_of(task_id, value))
+    stops = _stops_of(session, [run.id for run in runs])
     links = [Link(label="Onboarding DAG", href=hrefs.dag(item.dag_id))] if item.dag_id in there else []
     activation = activation_dag_id(item.key)
     if activation in there:
