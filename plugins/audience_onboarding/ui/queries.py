@@ -168,19 +168,20 @@ def newest_runs(*, one: bool = False) -> Statement:
     )
 
 
+_RUN = (
+    DagRun.id,
+    DagRun.run_id,
+    DagRun._state.label("state"),
+    DagRun.run_after,
+    DagRun.start_date,
+    DagRun.end_date,
+    DagRun.partition_key,
+    DagRun.conf,
+)
+
+
 def _run(kind: str) -> Select[Any]:
-    return select(
-        literal(kind).label("kind"),
-        DagRun.dag_id,
-        DagRun.id,
-        DagRun.run_id,
-        DagRun._state.label("state"),
-        DagRun.run_after,
-        DagRun.start_date,
-        DagRun.end_date,
-        DagRun.partition_key,
-        DagRun.conf,
-    ).select_from(DagModel)
+    return select(literal(kind).label("kind"), DagRun.dag_id, *_RUN).select_from(DagModel)
 
 
 def _newest_in_state(state: str, dags: ColumnElement[bool]) -> Select[Any]:
@@ -356,15 +357,7 @@ def loads() -> Statement:
 def recent_runs() -> Statement:
     """The newest :data:`LIMIT` runs of :data:`DAG_ID`."""
     return (
-        select(
-            DagRun.id,
-            DagRun.run_id,
-            DagRun._state.label("state"),
-            DagRun.start_date,
-            DagRun.end_date,
-            DagRun.partition_key,
-            DagRun.conf,
-        )
+        select(*_RUN)
         .where(DagRun.dag_id == bindparam(DAG_ID))
         .order_by(DagRun.id.desc())
         .limit(bindparam(LIMIT))

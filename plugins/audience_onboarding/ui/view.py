@@ -26,6 +26,7 @@ from audience_onboarding.orchestration.memory import (
     CAMPAIGN_KEY,
     SEGMENT_PREFIX,
     campaign_name_of,
+    days_text,
 )
 from audience_onboarding.orchestration.moments import moment_text
 from audience_onboarding.ui import queries
@@ -106,9 +107,19 @@ class Run:
     conf: Mapping[str, Any]
 
     @property
-    def day(self) -> date | None:
+    def _given_day(self) -> date | None:
+        return day_of(self.conf.get("load_date")) or day_of(self.partition_key)
+
+    @property
+    def day(self) -> date:
         """Its load date, as far as that can be known before it is confirmed."""
-        return day_of(self.conf.get("load_date")) or day_of(self.partition_key) or self.run_after.date()
+        return self._given_day or self.run_after.date()
+
+    @property
+    def days(self) -> str | None:
+        """Its load date or range of days, as the key of its load has it; ``None`` where it was given none."""
+        last, first = self._given_day, day_of(self.conf.get("history_from"))
+        return days_text(str(last), str(first) if first else None) if last else None
 
     @property
     def is_dry(self) -> bool:
@@ -577,7 +588,7 @@ def audience_detail(
     today = now.date()
     trend = _trends(session, [item.asset_id]).get(item.asset_id, [])
     newest = {queries.DAG_ID: item.dag_id, queries.LIMIT: LOOKED_AT_RUNS}
-    runs = [_run_row(row) for row in session.execute(queries.recent_runs(), newest)]
+    runs = [_run_of(row) for row in session.execute(queries.recent_runs(), newest)]
     days = {read.days for read in _load_keys(session, item).values()}
     stops = _stops_of(session, [run.id for run in runs])
     links = [Link(label="Onboarding DAG", href=hrefs.dag(item.dag_id))] if item.dag_id in there else []
@@ -644,28 +655,8 @@ def _actions(item: Audience, hrefs: Hrefs, now: datetime) -> Iterable[Action]:
         yield Action(label=label, href=href, why=item.reason)
 
 
-@dataclass(frozen=True)
-class _Seen:
-    """One of the last runs."""
-
-    id: int
-    run_id: str
-    state: str
-    days: str | None
-    started_at: datetime | None
-    ended_at: datetime | None
-
-
-def _run_row(row: Any) -> _Seen:
-    conf = mapping(row.conf)
-    last = day_of(conf.get("load_date")) or day_of(row.partition_key)
-    first = day_of(conf.get("history_from"))
-    days = None if last is None else (f"{first}..{last}" if first else str(last))
-    return _Seen(row.id, row.run_id, str(row.state or ""), days, row.start_date, row.end_date)
-
-
 def _without_load(
-    item: Audience, runs: Iterable[_Seen], days: set[str], stops: Mapping[int, Sequence[Stop]], hrefs: Hrefs
+    item: Audience, runs: Iterable[Run], days: set[str], stops: Mapping[int, Sequence[Stop]], hrefs: Hrefs
 ) -> list[RunRow]:
     """Those of the last runs that have no confirmed load.
 
@@ -684,8 +675,8 @@ def _without_load(
                 run_id=run.run_id,
                 days=run.days,
                 state=state,
-                started_at=run.started_at,
-                ended_at=run.ended_at,
+                started_at=run.start_date,
+                ended_at=run.end_date,
                 link=Link(label=run.run_id, href=hrefs.run(item.dag_id, run.run_id)),
             )
         )
