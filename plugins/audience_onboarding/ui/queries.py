@@ -26,7 +26,18 @@ from airflow.models.dagrun import DagRun
 from airflow.models.hitl import HITLDetail
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
-from sqlalchemy import ColumnElement, Executable, Select, and_, bindparam, func, literal, select, union_all
+from sqlalchemy import (
+    ColumnElement,
+    Executable,
+    ScalarSelect,
+    Select,
+    and_,
+    bindparam,
+    func,
+    literal,
+    select,
+    union_all,
+)
 from sqlalchemy.orm import aliased
 
 from audience_onboarding.orchestration.dag_ids import EXTENSION_DAG_ID, EXTENSION_REPORT
@@ -81,6 +92,23 @@ def _one_or(column: Any, name: str, bounds: Bounds, *, one: bool) -> ColumnEleme
 def _any_of(column: Any, name: str) -> ColumnElement[bool]:
     is_any: ColumnElement[bool] = column.in_(bindparam(name, expanding=True))
     return is_any
+
+
+def _nth_of_each(owner: Any, ordered: Select[Any], number: int = 1) -> ScalarSelect[Any]:
+    """Looked up for each ``owner`` of a statement: what stands at place ``number`` of ``ordered``, NULL where there are
+    not so many."""
+    found = ordered.limit(1) if number == 1 else ordered.limit(1).offset(number - 1)
+    return found.correlate(owner).scalar_subquery()
+
+
+def _events() -> Select[Any]:
+    """The events of each asset, newest first."""
+    other = aliased(AssetEvent)
+    return (
+        select(other.id)
+        .where(other.asset_id == AssetModel.id)
+        .order_by(other.timestamp.desc(), other.id.desc())
+    )
 
 
 @cache
@@ -198,14 +226,8 @@ def _newest_in_state(state: str, dags: ColumnElement[bool]) -> Select[Any]:
 def _newest_scheduled(dags: ColumnElement[bool]) -> Select[Any]:
     # The ids of runs of one type begin alike and go on with their moment, and there is an index with them.
     other = aliased(DagRun)
-    newest = (
-        select(other.id)
-        .where(other.dag_id == DagModel.dag_id, _between(other.run_id, SCHEDULED_RUNS))
-        .order_by(other.run_id.desc())
-        .limit(1)
-        .correlate(DagModel)
-        .scalar_subquery()
-    )
+    own = select(other.id).where(other.dag_id == DagModel.dag_id, _between(other.run_id, SCHEDULED_RUNS))
+    newest = _nth_of_each(DagModel, own.order_by(other.run_id.desc()))
     return _run(SCHEDULED).join(DagRun, DagRun.id == newest).where(dags)
 
 
@@ -238,19 +260,10 @@ def approvals() -> Statement:
 @cache
 def segment_news() -> Statement:
     """The newest event of each segment's asset."""
-    other = aliased(AssetEvent)
-    newest = (
-        select(other.id)
-        .where(other.asset_id == AssetModel.id)
-        .order_by(other.timestamp.desc(), other.id.desc())
-        .limit(1)
-        .correlate(AssetModel)
-        .scalar_subquery()
-    )
     return (
         select(AssetModel.name, AssetEvent.extra)
         .select_from(AssetModel)
-        .join(AssetEvent, AssetEvent.id == newest)
+        .join(AssetEvent, AssetEvent.id == _nth_of_each(AssetModel, _events()))
         .where(_between(AssetModel.name, SEGMENT_NAMES), AssetModel.group == "segment")
     )
 
@@ -269,16 +282,7 @@ def like(prefix: str) -> str:
 def segment_history() -> Statement:
     """The newest events of each segment's asset whose name is like :data:`PREFIX`, see :func:`like`, oldest first: a
     target with a load date in its name has a new segment each period."""
-    other = aliased(AssetEvent)
-    since = (
-        select(other.id)
-        .where(other.asset_id == AssetModel.id)
-        .order_by(other.timestamp.desc(), other.id.desc())
-        .limit(1)
-        .offset(SEGMENT_EVENTS - 1)
-        .correlate(AssetModel)
-        .scalar_subquery()
-    )
+    since = _nth_of_each(AssetModel, _events(), SEGMENT_EVENTS)
     # An outer join, so that the few assets are looked for first, and not the many events.
     return (
         select(AssetModel.name, AssetEvent.extra)
@@ -315,15 +319,8 @@ def extension_reports() -> Statement:
 def last_loads() -> Statement:
     """The newest loads of :data:`ASSET_IDS`, by their keys."""
     other = aliased(State)
-    since = (
-        select(other.key)
-        .where(other.asset_id == AssetModel.id, _between(other.key, LOADS))
-        .order_by(other.key.desc())
-        .limit(1)
-        .offset(SPARK_LOADS - 1)
-        .correlate(AssetModel)
-        .scalar_subquery()
-    )
+    own = select(other.key).where(other.asset_id == AssetModel.id, _between(other.key, LOADS))
+    since = _nth_of_each(AssetModel, own.order_by(other.key.desc()), SPARK_LOADS)
     return (
         select(State.asset_id, State.key, State.value)
         .select_from(AssetModel)
