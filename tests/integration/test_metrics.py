@@ -70,19 +70,33 @@ def defined(platform: str, folder: Path, **more: Any) -> AudienceDefinition:
     return model.model_validate(values)
 
 
-def loaded(definition: AudienceDefinition, folder: Path, world: World, run_id: str = "manual__1") -> Run:
+def run_of(
+    platform: str, folder: Path, *, world: World | None = None, run_id: str = "manual__1", **more: Any
+) -> Run:
+    """A load.
+
+    :param more: of the definition.
+    """
     (folder / f"{DAY}.csv").write_text(EXTRACT, encoding="utf-8")
-    dag = build_onboarding_dag(definition, base=folder, auto_register=False)
-    return Run(dag, world, run_id=run_id, params={"load_date": DAY}).execute()
+    dag = build_onboarding_dag(defined(platform, folder, **more), base=folder, auto_register=False)
+    return Run(dag, world or World(), run_id=run_id, params={"load_date": DAY}).execute()
 
 
-@pytest.mark.parametrize("platform", PLATFORMS)
+def loads_well(platform: str, folder: Path, **more: Any) -> None:
+    run = run_of(platform, folder, **more)
+    assert run.is_successful, run.failures
+
+
+@pytest.fixture(params=PLATFORMS)
+def platform(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 def test_a_load_is_counted_to_the_row(
     platform: str, tmp_path: Path, sandbox: Sandbox, received: Received
 ) -> None:
-    run = loaded(defined(platform, tmp_path), tmp_path, World())
+    loads_well(platform, tmp_path)
 
-    assert run.is_successful, run.failures
     load = (platform, "people", MODES[platform])
     assert received.sums("loads") == {(*load, "sent"): 1}
     assert received.sums("rows_read") == {load: 6}
@@ -94,13 +108,11 @@ def test_a_load_is_counted_to_the_row(
     assert {key[3]: rows for key, rows in rejected.items()} == {"no_identifier": 1, wrong: 1}
 
 
-@pytest.mark.parametrize("platform", PLATFORMS)
 def test_uploads_and_waits_are_measured(
     platform: str, tmp_path: Path, sandbox: Sandbox, received: Received
 ) -> None:
-    run = loaded(defined(platform, tmp_path), tmp_path, World())
+    loads_well(platform, tmp_path)
 
-    assert run.is_successful, run.failures
     load = (platform, "people", MODES[platform])
     (sent,) = received.sums("uploaded_bytes").items()
     assert sent[0] == load
@@ -126,13 +138,11 @@ def test_uploads_and_waits_are_measured(
         assert not rates
 
 
-@pytest.mark.parametrize("platform", PLATFORMS)
 def test_calls_are_counted_as_the_vendor_counts_them(
     platform: str, tmp_path: Path, sandbox: Sandbox, received: Received
 ) -> None:
-    run = loaded(defined(platform, tmp_path), tmp_path, World())
+    loads_well(platform, tmp_path)
 
-    assert run.is_successful, run.failures
     calls = received.sums("api_calls")
     assert {(key[0], key[2]) for key in calls} == {(platform, "2xx")}
     assert all(key[1] != "other" for key in calls)
@@ -147,12 +157,10 @@ def test_calls_are_counted_as_the_vendor_counts_them(
 
 def test_a_load_that_changes_nothing_has_no_rows(tmp_path: Path, sandbox: Sandbox) -> None:
     world = World()
-    definition = defined("digital_audience", tmp_path)
-    loaded(definition, tmp_path, world)
+    loads_well("digital_audience", tmp_path, world=world)
     with statsd() as received:
-        run = loaded(definition, tmp_path, world, "manual__2")
+        loads_well("digital_audience", tmp_path, world=world, run_id="manual__2")
 
-        assert run.is_successful, run.failures
         assert received.sums("loads") == {("digital_audience", "people", "opt-in", "unchanged"): 1}
         assert not received.sums("rows_sent")
         assert not received.sums("uploaded_bytes")
@@ -160,7 +168,7 @@ def test_a_load_that_changes_nothing_has_no_rows(tmp_path: Path, sandbox: Sandbo
 
 
 def test_stops_are_counted(tmp_path: Path, sandbox: Sandbox, received: Received) -> None:
-    run = loaded(defined("fanfare", tmp_path, guards={"min_rows": 10}), tmp_path, World())
+    run = run_of("fanfare", tmp_path, guards={"min_rows": 10})
 
     assert not run.is_successful
     assert received.sums("guard_stops") == {("fanfare", "people", "opt-in", "min_rows"): 1}
@@ -169,7 +177,7 @@ def test_stops_are_counted(tmp_path: Path, sandbox: Sandbox, received: Received)
 
 def test_an_unclear_creation_is_counted(tmp_path: Path, sandbox: Sandbox, received: Received) -> None:
     fault(sandbox, "digital_audience", "POST", ".*campaign.*", action="drop", when="after")
-    run = loaded(defined("digital_audience", tmp_path), tmp_path, World())
+    run = run_of("digital_audience", tmp_path)
 
     assert not run.is_successful
     assert received.sums("ambiguous_stops") == {("digital_audience", "people", "campaign"): 1}
@@ -179,7 +187,7 @@ def test_an_unclear_creation_is_counted(tmp_path: Path, sandbox: Sandbox, receiv
 def test_nobodys_data_are_in_any_of_it(tmp_path: Path, sandbox: Sandbox, received: Received) -> None:
     for platform in PLATFORMS:
         forget_clients()
-        loaded(defined(platform, tmp_path), tmp_path, World(), f"manual__{platform}")
+        run_of(platform, tmp_path, run_id=f"manual__{platform}")
 
     known = {f"{PREFIX}.{metric.name}": set(metric.tags) for metric in METRICS}
     packets = received.ours()

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import json
 import socket
-import ssl
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta, timezone
 from importlib import import_module
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from audience_onboarding.http import forget_clients
 from audience_onboarding.platforms import PLATFORMS, part_of
 from tests.unit.http.loopback import Action, Hang, Loopback, Reply, Reset, Seen, closed_port
+from tests.unit.http.tls import HERE, make_certificate, tls_with
 
 SECRET = "hunter22-secret"
 FIRST_CALL = {"commbox": "/audiences", "digital_audience": "/account/login", "fanfare": "/audiences"}
@@ -148,35 +143,6 @@ def test_https_where_http_is_spoken(platform: str, tested: Tested) -> None:
 # --- TLS ----------------------------------------------------------------------------------------------------
 
 
-def certificate(folder: Path, *, names: list[x509.GeneralName], hours: tuple[int, int] = (-1, 1)) -> Path:
-    """A certificate that nobody trusts by himself, with its key in the same file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
-    now = datetime.now(timezone.utc)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now + timedelta(hours=hours[0]))
-        .not_valid_after(now + timedelta(hours=hours[1]))
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    path = folder / "certificate.pem"
-    path.write_bytes(
-        made.public_bytes(serialization.Encoding.PEM)
-        + key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-    )
-    return path
-
-
-HERE: list[x509.GeneralName] = [x509.IPAddress(ip_address("127.0.0.1"))]
 ELSEWHERE: list[x509.GeneralName] = [x509.DNSName("other.example")]
 
 
@@ -204,10 +170,8 @@ def test_a_certificate_that_does_not_hold(
     tested: Tested,
     tmp_path: Path,
 ) -> None:
-    path = certificate(tmp_path, names=names, hours=hours)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(path)
-    with Loopback(answering(platform, Reply(200)), tls=context) as server:
+    path = make_certificate(tmp_path, names=names, hours=hours)
+    with Loopback(answering(platform, Reply(200)), tls=tls_with(path)) as server:
         good, message = tested(server.url, **({"verify_tls": str(path)} if is_known else {}))
 
     assert not good

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from typing import Any
 
 from airflow.providers.standard.exceptions import HITLTimeoutError
@@ -17,6 +17,7 @@ from audience_onboarding.digital_audience.links import DigitalAudiencePortalLink
 from audience_onboarding.digital_audience.operators import SegmentPlan, _SegmentOperator
 from audience_onboarding.orchestration.failures import terminal_errors_fail
 from audience_onboarding.orchestration.memory import LAST_LOAD_KEY, refusal_key
+from audience_onboarding.orchestration.moments import moment_text
 
 _QUESTION = "question"
 
@@ -136,15 +137,11 @@ class DigitalAudienceApproveActivationOperator(_SegmentOperator, ApprovalOperato
             "Match rates": ", ".join(shown_rates) or "unknown",
             "Account": f"{plan.account.name} on {plan.account.platform} ({plan.account.id})",
             "Segment": plan.name,
-            "From": _moment(plan.start),
-            "To": _moment(plan.end),
+            "From": moment_text(plan.start),
+            "To": moment_text(plan.end),
         }
         lines = [f"| {name} | {_cell(value)} |" for name, value in rows.items()]
         return "\n".join(["| | |", "|---|---|", *lines])
-
-
-def _moment(moment: datetime) -> str:
-    return f"{moment.astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC"
 
 
 def _cell(value: Any) -> str:

@@ -146,23 +146,11 @@ class FanfareClient(BearerClient[FanfareSettings]):
 
     def count(self, audience_id: str) -> int:
         """How many members an audience has."""
-        return self._object(
-            "GET",
-            _path(audience_id, "/count"),
-            AudienceCount,
-            operation="count_members",
-            about=_about(audience_id),
-        ).count
+        return self._part("GET", audience_id, "/count", AudienceCount, operation="count_members").count
 
     def status(self, audience_id: str) -> AudienceStatus:
         """Whether an audience is up to date."""
-        return self._object(
-            "GET",
-            _path(audience_id, "/status"),
-            AudienceStatus,
-            operation="get_status",
-            about=_about(audience_id),
-        )
+        return self._part("GET", audience_id, "/status", AudienceStatus, operation="get_status")
 
     def member_ids(self, audience_id: str) -> Iterator[str]:
         """The consumers of an audience, by id; what else the vendor sends of them is dropped at once."""
@@ -228,14 +216,7 @@ class FanfareClient(BearerClient[FanfareSettings]):
 
     def add_rule(self, audience_id: str, rule: RuleDraft) -> Rule:
         """Add a rule."""
-        return self._object(
-            "POST",
-            _path(audience_id, "/rules"),
-            Rule,
-            operation="add_rule",
-            json=rule.to_json(),
-            about=_about(audience_id),
-        )
+        return self._part("POST", audience_id, "/rules", Rule, operation="add_rule", json=rule.to_json())
 
     def replace_rules(self, audience_id: str, rules: Sequence[RuleDraft]) -> list[Rule]:
         """Replace all rules."""
@@ -272,10 +253,7 @@ class FanfareClient(BearerClient[FanfareSettings]):
 
     def start_import(self, audience_id: str) -> ImportStarted:
         """Ask for the address that a list is to be sent to. By itself this changes nothing in the audience."""
-        path = _path(audience_id, "/import")
-        started = self._object(
-            "POST", path, ImportStarted, operation="start_import", about=_about(audience_id)
-        )
+        started = self._part("POST", audience_id, "/import", ImportStarted, operation="start_import")
         self._on_secret(started.upload_url)
         for parameter in urlsplit(started.upload_url).query.split("&"):
             name, _, value = parameter.partition("=")
@@ -318,13 +296,7 @@ class FanfareClient(BearerClient[FanfareSettings]):
     def get_import(self, audience_id: str) -> Import | None:
         """The import of an audience that the vendor shows, ``None`` if there never was one."""
         try:
-            return self._object(
-                "GET",
-                _path(audience_id, "/import"),
-                Import,
-                operation="get_import",
-                about=_about(audience_id),
-            )
+            return self._part("GET", audience_id, "/import", Import, operation="get_import")
         except NotFoundError:
             return None
 
@@ -340,13 +312,7 @@ class FanfareClient(BearerClient[FanfareSettings]):
     def sync(self, audience_id: str) -> SyncStarted | None:
         """Start the sync of a synced list; ``None`` if one is under way already."""
         try:
-            return self._object(
-                "POST",
-                _path(audience_id, "/sync"),
-                SyncStarted,
-                operation="start_sync",
-                about=_about(audience_id),
-            )
+            return self._part("POST", audience_id, "/sync", SyncStarted, operation="start_sync")
         except ConflictError:
             return None
 
@@ -397,12 +363,16 @@ class FanfareClient(BearerClient[FanfareSettings]):
                 return
             seen.add(after)
 
+    def _part(self, method: str, audience_id: str, rest: str, model: type[Model], **call: Any) -> Model:
+        """What lies at ``rest`` below the path of an audience."""
+        return self._object(method, _path(audience_id, rest), model, about=_about(audience_id), **call)
+
     def _audience(self, method: str, audience_id: str, **call: Any) -> Audience:
-        return self._object(
+        return self._part(
             method,
-            _path(audience_id),
+            audience_id,
+            "",
             Audience,
-            about=_about(audience_id),
             next_step="Check that it exists in Fanfare, in the organization of the key",
             **call,
         )

@@ -26,6 +26,12 @@ ERASURE_PUTS_KEY = "erasure_puts"
 """Files of erasures that were put of late; those of loads have a key of their own, as each key has one writer."""
 RETIRED_KEY = "retired"
 """The record of a retirement; as long as it is there, the audience is retired."""
+LOAD_PREFIX = "load."
+"""How the keys of confirmed loads begin, see :func:`load_key`."""
+
+AUDIENCE_PREFIX = "audience/"
+SEGMENT_PREFIX = "segment/"
+"""How the names of assets begin that stand for audiences, and for segments."""
 
 
 class Memory(Protocol):
@@ -60,7 +66,7 @@ def load_key(days: str, mode: str) -> str:
 
     :param days: as :func:`days_text` gives it.
     """
-    return f"load.{days}.{mode}"
+    return f"{LOAD_PREFIX}{days}.{mode}"
 
 
 def load_identity(days: str, mode: str, content_id: str) -> str:
@@ -89,15 +95,13 @@ def refusal_key(target: str) -> str:
     return f"refused.{target}"
 
 
-_AUDIENCE = "audience/"
-
 # The URIs below have no scheme: with one, Airflow loads every provider that knows URIs, boto3 among them, in each
 # process that makes an asset, which is the start of every task.
 
 
 def audience_asset(platform: str, key: str) -> Asset:
     """The asset that stands for an audience."""
-    return Asset(name=f"{_AUDIENCE}{key}", uri=f"audience/{platform}/{key}", group="audience")
+    return Asset(name=f"{AUDIENCE_PREFIX}{key}", uri=f"audience/{platform}/{key}", group="audience")
 
 
 def segment_asset(platform: str, key: str, target: str) -> Asset:
@@ -106,14 +110,16 @@ def segment_asset(platform: str, key: str, target: str) -> Asset:
     :param key: of the audience.
     :param target: key of the target.
     """
-    return Asset(name=f"segment/{key}/{target}", uri=f"segment/{platform}/{key}/{target}", group="segment")
+    return Asset(
+        name=f"{SEGMENT_PREFIX}{key}/{target}", uri=f"segment/{platform}/{key}/{target}", group="segment"
+    )
 
 
 def audience_key_of(asset: Asset | None) -> str | None:
     """The key of the audience that an asset stands for, ``None`` for any other asset."""
-    if asset is None or not asset.name.startswith(_AUDIENCE):
+    if asset is None or not asset.name.startswith(AUDIENCE_PREFIX):
         return None
-    return asset.name.removeprefix(_AUDIENCE)
+    return asset.name.removeprefix(AUDIENCE_PREFIX)
 
 
 def platform_of(uri: str) -> str:

@@ -49,34 +49,33 @@ def annotate(dag: DAG, notes: Mapping[str, Note]) -> None:
 
 
 _READ_THE_MESSAGE = "the last line of its log says what and where, and what to do next."
+_READ_THE_MESSAGE_FIRST = _READ_THE_MESSAGE[0].upper() + _READ_THE_MESSAGE[1:]
+"""The same, where a text begins with it."""
 _TRIED_AGAIN = "What may go away by itself is tried again first."
 _UNCLEAR = (
-    "`AmbiguousCreateError` means that nobody knows whether it was created: look in the vendor's "
-    "portal, then trigger "
-    "`settle_create` as the message says, and clear this task."
+    "`AmbiguousCreateError` means that nobody knows whether it was created: look in the vendor's portal, "
+    "then trigger `settle_create` as the message says, and clear this task."
 )
 _WAIT = Note(
-    does="Waits, in the triggerer and without a worker, until the vendor has taken in what `upload` "
-    "has sent. What was "
-    "there before is never taken for it.",
-    if_failed="A time-out says the last state seen: look at the audience in the vendor's portal (link"
-    " above). A failure "
-    "that the vendor reports has its words in the log: mend the list, then run the day with *Supersede*.",
+    does="Waits, in the triggerer and without a worker, until the vendor has taken in what `upload` has "
+    "sent. What was there before is never taken for it.",
+    if_failed="A time-out says the last state seen: look at the audience in the vendor's portal (link "
+    "above). A failure that the vendor reports has its words in the log: mend the list, then run the day "
+    "with *Supersede*.",
     cleared="Yes, at any time: it waits on, and nothing is sent again.",
 )
 _ENSURE = Note(
-    does="Finds the audience at the vendor, or creates it: once, over all runs, retries and clears. "
-    "Its id is remembered "
-    "with the audience's asset.",
+    does="Finds the audience at the vendor, or creates it: once, over all runs, retries and clears. Its id "
+    "is remembered with the audience's asset.",
     if_failed=f"{_TRIED_AGAIN} {_UNCLEAR}",
     cleared="Yes: what is there already is found, never created again.",
 )
 
 ONBOARDING = {
     "recall_audience": Note(
-        does="Looks whether the audience and its campaign are known, and skips the tasks that would "
-        "create what is known: of all loads but the first, this is all that is done. Asks nobody but Airflow.",
-        if_failed="Nothing was changed; the last line of its log says what and where, and what to do next.",
+        does="Looks whether the audience and its campaign are known, and skips the tasks that would create "
+        "what is known: of all loads but the first, this is all that is done. Asks nobody but Airflow.",
+        if_failed=f"Nothing was changed; {_READ_THE_MESSAGE}",
         cleared="Yes: it only looks. Clear it with what comes after it.",
     ),
     "have_audience": Note(
@@ -85,66 +84,56 @@ ONBOARDING = {
         cleared="Yes: it does nothing.",
     ),
     "ensure_campaign": Note(
-        does="Finds the campaign that the audience belongs to, or creates it: once, also where "
-        "several audiences share "
-        "it. So it does this for one audience at a time, and is skipped where audience or campaign are known.",
+        does="Finds the campaign that the audience belongs to, or creates it: once, also where several "
+        "audiences share it. So it does this for one audience at a time, and is skipped where audience or "
+        "campaign are known.",
         if_failed=f"{_TRIED_AGAIN} {_UNCLEAR}",
         cleared="Yes: what is there already is found, never created again.",
     ),
     "ensure_audience": _ENSURE,
     "find_audience": Note(
-        does="Looks whether the audience is there. This vendor creates one together with its first "
-        "list, which `upload` "
-        "does.",
+        does="Looks whether the audience is there. This vendor creates one together with its first list, "
+        "which `upload` does.",
         if_failed=f"Nothing was changed; {_READ_THE_MESSAGE}",
         cleared="Yes: it only reads.",
     ),
     "wait_for_turn": Note(
-        does="Waits, in the triggerer and without a worker, for the source where the definition says "
-        "so, and until no "
-        "load of an earlier day is under way.",
-        if_failed="The source did not come in time, or an earlier load hangs: the log names it. "
-        "Finish that run, or mark "
-        "it failed to let this one go ahead.",
+        does="Waits, in the triggerer and without a worker, for the source where the definition says so, "
+        "and until no load of an earlier day is under way.",
+        if_failed="The source did not come in time, or an earlier load hangs: the log names it. Finish that "
+        "run, or mark it failed to let this one go ahead.",
         cleared="Yes: it waits on.",
     ),
     "upload": Note(
-        does="Reads the list, normalises and hashes it as the platform wants it, checks the guards, "
-        "and sends it once. "
-        "The log shows how many rows were read, sent, left out and why; *Rejects* lists them where "
-        "they are kept in S3.",
-        if_failed=f"{_READ_THE_MESSAGE[0].upper()}{_READ_THE_MESSAGE[1:]} `GuardError`: nothing was "
-        f"sent; if the list is "
-        "right, run the day with *Ignore guards*. `UploadConflictError`: this day was sent with other"
-        " content; if the "
-        "new one is right, run it with *Supersede*.",
+        does="Reads the list, normalises and hashes it as the platform wants it, checks the guards, and "
+        "sends it once. The log shows how many rows were read, sent, left out and why; *Rejects* lists them "
+        "where they are kept in S3.",
+        if_failed=f"{_READ_THE_MESSAGE_FIRST} `GuardError`: nothing was sent; if the list is right, run the "
+        "day with *Ignore guards*. `UploadConflictError`: this day was sent with other content; if the new "
+        "one is right, run it with *Supersede*.",
         cleared="Yes: the same list is not sent twice. It is read anew.",
     ),
     "wait_until_ready": _WAIT,
     "wait_until_imported": _WAIT,
     "wait_until_counted": _WAIT,
     "record_load": Note(
-        does="Remembers the confirmed load with the audience, and shows what came of it: counts, "
-        "match rates, where the "
-        "rejects are.",
-        if_failed="The load is at the vendor, only its record is missing. Clear this task once the "
-        "cause is gone.",
+        does="Remembers the confirmed load with the audience, and shows what came of it: counts, match "
+        "rates, where the rejects are.",
+        if_failed="The load is at the vendor, only its record is missing. Clear this task once the cause is "
+        "gone.",
         cleared="Yes: it writes the same record again.",
     ),
     "publish": Note(
         does="Tells Airflow that the audience was loaded (an event of its asset), which starts the "
-        "activation. Skipped "
-        "for loads of the past, unless the form says otherwise.",
-        if_failed="`MatchRateError`: the load is at the vendor, but not activated. Look into the "
-        "source; if it is right, "
-        "run the day again with *Ignore match rates*.",
-        cleared="Yes, but each success is one more event, and so one more run of the activation; that"
-        " finds its segments "
-        "and creates none again.",
+        "activation. Skipped for loads of the past, unless the form says otherwise.",
+        if_failed="`MatchRateError`: the load is at the vendor, but not activated. Look into the source; if "
+        "it is right, run the day again with *Ignore match rates*.",
+        cleared="Yes, but each success is one more event, and so one more run of the activation; that finds "
+        "its segments and creates none again.",
     ),
     "audit": Note(
-        does="Writes one row about this run into the table that the definition names, however the run"
-        " has ended.",
+        does="Writes one row about this run into the table that the definition names, however the run has "
+        "ended.",
         if_failed="The load itself is not touched. Mend the connection or the table, then clear this task.",
         cleared="Yes: a run has one row, which is written anew.",
     ),
@@ -152,14 +141,14 @@ ONBOARDING = {
 
 ACTIVATION = {
     "approve_*": Note(
-        does="Asks a person whether the segment may be created (*Required actions*). Skipped where it"
-        " is there already.",
+        does="Asks a person whether the segment may be created (*Required actions*). Skipped where it is "
+        "there already.",
         if_failed="Nobody has answered in time. Clear it to ask again.",
         cleared="Yes: it asks again, also after a refusal.",
     ),
     "activate_*": Note(
-        does="Finds the segment on the platform account, by name, or creates it. One that is over is "
-        "left alone.",
+        does="Finds the segment on the platform account, by name, or creates it. One that is over is left "
+        "alone.",
         if_failed=f"{_TRIED_AGAIN} `ConfigurationError` lists the accounts there are. {_UNCLEAR}",
         cleared="Yes: a segment that is there is found, never created again.",
     ),
@@ -199,8 +188,8 @@ EXTENSION_FORM = {
 DRIFT = {
     "compare": Note(
         does="Compares what is at the vendors with the definitions. Changes something only with *Apply*.",
-        if_failed=f"What could be compared was; {_READ_THE_MESSAGE} Also fails on differences, with "
-        f"*Fail on drift*.",
+        if_failed=f"What could be compared was; {_READ_THE_MESSAGE} Also fails on differences, with *Fail "
+        "on drift*.",
         cleared="Yes: it compares again.",
     ),
 }
@@ -221,8 +210,8 @@ HISTORY = {
         cleared="Yes: it changes nothing.",
     ),
     "load": Note(
-        does="Starts a run of the audience's own DAG and waits for its end, in the triggerer and "
-        "without a worker.",
+        does="Starts a run of the audience's own DAG and waits for its end, in the triggerer and without a "
+        "worker.",
         if_failed="Follow the link *Triggered DAG*, clear what failed there, then clear this task.",
         cleared="Yes: it waits for the same run, and starts no other.",
     ),
@@ -235,8 +224,8 @@ ERASURE = {
         cleared="Yes: it only reads. Once a run has succeeded its hashes are gone, and a new run is needed.",
     ),
     "erase": Note(
-        does="Takes the people out of one audience, as far as its platform allows, and waits until "
-        "the vendor has done it.",
+        does="Takes the people out of one audience, as far as its platform allows, and waits until the "
+        "vendor has done it.",
         if_failed=f"The other audiences are looked into all the same. {_TRIED_AGAIN}",
         cleared="Yes: it goes on where it was, and takes nobody else out.",
     ),
@@ -250,7 +239,7 @@ ERASURE = {
 RETIREMENT = {
     "look": Note(
         does="Shows what would be deleted: audience, members, segments. Changes nothing.",
-        if_failed=_READ_THE_MESSAGE[0].upper() + _READ_THE_MESSAGE[1:],
+        if_failed=_READ_THE_MESSAGE_FIRST,
         cleared="Yes: it looks again, and what comes after it asks again.",
     ),
     "approve": Note(
@@ -260,9 +249,8 @@ RETIREMENT = {
     ),
     "delete": Note(
         does="Deletes exactly what was approved, segments first. There is no way back.",
-        if_failed="Something else is there than was approved, or the vendor refuses. Clear `look`, so"
-        " that a person "
-        "approves of what is there now.",
+        if_failed="Something else is there than was approved, or the vendor refuses. Clear `look`, so that "
+        "a person approves of what is there now.",
         cleared="Yes: what is gone already stays gone, and nothing beyond what was approved is deleted.",
     ),
     "close": Note(

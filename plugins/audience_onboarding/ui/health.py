@@ -6,9 +6,10 @@ them to people.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
+from audience_onboarding.orchestration.moments import moment_text
 from audience_onboarding.ui.models import Health
 
 ENDING_DAYS = 7
@@ -87,7 +88,7 @@ class Facts:
     scheduled: Scheduled | None = None
     is_running: bool = False
     running_since: datetime | None = None
-    ends: tuple[date, str] | None = field(default=None)
+    ends: tuple[date, str] | None = None
 
 
 def judge(facts: Facts) -> tuple[Health, str]:
@@ -133,7 +134,7 @@ def _failed(facts: Facts) -> Found:
     if is_confirmed_after and is_day_reached:
         return None
     what = f"The load of {run.day}" if run.day else f"The run {run.run_id}"
-    when = f" {_moment(run.at)}" if run.at else ""
+    when = f" {moment_text(run.at)}" if run.at else ""
     again = "; another run is under way" if facts.is_running else ""
     where = f" in {run.task}" if run.task else ""
     if run.was_stopped:
@@ -157,13 +158,13 @@ def _late(facts: Facts) -> Found:
         if run.state == "failed":
             return Health.LATE, f"The load of {run.day} failed and is not confirmed; clear its failed task."
         if facts.now - run.due > CONFIRM_GRACE:
-            due = _moment(run.due)
+            due = moment_text(run.due)
             return (
                 Health.LATE,
                 f"The load of {run.day} was due {due} and is not confirmed; look where its run waits.",
             )
     if facts.now - facts.next_run > START_GRACE:
-        due = _moment(facts.next_run)
+        due = moment_text(facts.next_run)
         return (
             Health.LATE,
             f"The run that was due {due} was not started; look whether the scheduler is running.",
@@ -190,7 +191,7 @@ def _ending(facts: Facts) -> Found:
 def _running(facts: Facts) -> Found:
     if not facts.is_running:
         return None
-    since = f" since {_moment(facts.running_since)}" if facts.running_since else ""
+    since = f" since {moment_text(facts.running_since)}" if facts.running_since else ""
     return Health.RUNNING, f"A load is under way{since}; nothing is to be done."
 
 
@@ -202,7 +203,7 @@ def _never(facts: Facts) -> Found:
     elif facts.next_run is None:
         then = "and there is no schedule; start a load by hand"
     else:
-        then = f"and the first load is due {_moment(facts.next_run)}; nothing is to be done"
+        then = f"and the first load is due {moment_text(facts.next_run)}; nothing is to be done"
     return Health.NEVER_LOADED, f"Nothing was loaded yet, {then}."
 
 
@@ -214,12 +215,8 @@ def _well(facts: Facts) -> tuple[Health, str]:
         return Health.PAUSED, f"{last}, and its DAG is paused; unpause it to have the next one loaded."
     if facts.next_run is None:
         return Health.OK, f"{last}; the next one is started by hand."
-    return Health.OK, f"{last}; the next one is due {_moment(facts.next_run)}."
+    return Health.OK, f"{last}; the next one is due {moment_text(facts.next_run)}."
 
 
 def _days(facts: Facts, last: date) -> int:
     return (last - facts.now.date()).days
-
-
-def _moment(moment: datetime | None) -> str:
-    return f"{moment:%Y-%m-%d %H:%M} UTC" if moment else ""

@@ -26,7 +26,18 @@ from airflow.models.dagrun import DagRun
 from airflow.models.hitl import HITLDetail
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
-from sqlalchemy import ColumnElement, Executable, Select, and_, bindparam, func, literal, select, union_all
+from sqlalchemy import (
+    ColumnElement,
+    Executable,
+    ScalarSelect,
+    Select,
+    and_,
+    bindparam,
+    func,
+    literal,
+    select,
+    union_all,
+)
 from sqlalchemy.orm import aliased
 
 from audience_onboarding.orchestration.dag_ids import EXTENSION_DAG_ID, EXTENSION_REPORT
@@ -43,8 +54,8 @@ AUDIENCE_NAMES = ("audience", "audiencf")
 SEGMENT_NAMES = ("segment", "segmenu")
 CAMPAIGN_NAMES = ("campaign", "campaigo")
 ONBOARDING_DAGS = ("onboard", "onboare")
-ACTIVATION_DAGS = ("activate", "activatf")
-"""Between which names the assets and DAGs of a kind lie."""
+SCHEDULED_RUNS = ("scheduled", "schedulee")
+"""Between which names the assets, DAGs and runs of a kind lie."""
 
 REPORTS = 3
 """Reports of the DAG that extends end dates that are read: the newest may be of one audience."""
@@ -58,7 +69,7 @@ SEGMENT_EVENTS = 60
 WAITING_STATES = ("awaiting_input", "deferred")
 """States of a task that waits for a person."""
 
-FAILED, RUNNING, QUEUED, SCHEDULED, ACTIVATED = "failed", "running", "queued", "scheduled", "activated"
+FAILED, RUNNING, QUEUED, SCHEDULED = "failed", "running", "queued", "scheduled"
 """Kinds of newest runs, see :func:`newest_runs`."""
 
 Bounds = tuple[str, str]
@@ -67,14 +78,7 @@ Statement = Executable
 # To put a statement together costs more than to run it, so each is put together once. What differs from one time to
 # the next is a parameter of this name.
 KEY, ASSET_ID, ASSET_IDS, RUN_IDS, LIMIT = "key_", "asset_id_", "asset_ids", "run_ids", "limit_"
-DAG_ID, DAG_IDS, ACTIVATION_ID, NAME, PREFIX, KEYS = (
-    "dag_id_",
-    "dag_ids",
-    "activation_id",
-    "name_",
-    "prefix_",
-    "keys_",
-)
+DAG_ID, DAG_IDS, NAME, PREFIX, KEYS = "dag_id_", "dag_ids", "name_", "prefix_", "keys_"
 
 
 def _between(column: Any, bounds: Bounds) -> ColumnElement[bool]:
@@ -88,6 +92,23 @@ def _one_or(column: Any, name: str, bounds: Bounds, *, one: bool) -> ColumnEleme
 def _any_of(column: Any, name: str) -> ColumnElement[bool]:
     is_any: ColumnElement[bool] = column.in_(bindparam(name, expanding=True))
     return is_any
+
+
+def _nth_of_each(owner: Any, ordered: Select[Any], number: int = 1) -> ScalarSelect[Any]:
+    """Looked up for each ``owner`` of a statement: what stands at place ``number`` of ``ordered``, NULL where there are
+    not so many."""
+    found = ordered.limit(1) if number == 1 else ordered.limit(1).offset(number - 1)
+    return found.correlate(owner).scalar_subquery()
+
+
+def _events() -> Select[Any]:
+    """The events of each asset, newest first."""
+    other = aliased(AssetEvent)
+    return (
+        select(other.id)
+        .where(other.asset_id == AssetModel.id)
+        .order_by(other.timestamp.desc(), other.id.desc())
+    )
 
 
 @cache
@@ -164,33 +185,31 @@ def campaigns(*, one: bool = False) -> Statement:
 
 @cache
 def newest_runs(*, one: bool = False) -> Statement:
-    """Of each onboarding DAG the newest run that has failed, is running, is queued, and that was scheduled; of each
-    activation DAG the newest one that a load has started. One row for each that there is.
+    """Of each onboarding DAG the newest run that has failed, is running, is queued, and that was scheduled. One row for
+    each that there is.
 
-    :param one: only those of :data:`DAG_ID` and :data:`ACTIVATION_ID`.
+    :param one: only those of :data:`DAG_ID`.
     """
-    loads = _one_or(DagModel.dag_id, DAG_ID, ONBOARDING_DAGS, one=one)
-    activations = _one_or(DagModel.dag_id, ACTIVATION_ID, ACTIVATION_DAGS, one=one)
+    dags = _one_or(DagModel.dag_id, DAG_ID, ONBOARDING_DAGS, one=one)
     return union_all(
-        *(_newest_in_state(state, loads) for state in (FAILED, RUNNING, QUEUED)),
-        _newest_of_type(SCHEDULED, ("scheduled", "schedulee"), loads),
-        _newest_of_type(ACTIVATED, ("asset_triggered", "asset_triggeree"), activations),
+        *(_newest_in_state(state, dags) for state in (FAILED, RUNNING, QUEUED)), _newest_scheduled(dags)
     )
 
 
+_RUN = (
+    DagRun.id,
+    DagRun.run_id,
+    DagRun._state.label("state"),
+    DagRun.run_after,
+    DagRun.start_date,
+    DagRun.end_date,
+    DagRun.partition_key,
+    DagRun.conf,
+)
+
+
 def _run(kind: str) -> Select[Any]:
-    return select(
-        literal(kind).label("kind"),
-        DagRun.dag_id,
-        DagRun.id,
-        DagRun.run_id,
-        DagRun._state.label("state"),
-        DagRun.run_after,
-        DagRun.start_date,
-        DagRun.end_date,
-        DagRun.partition_key,
-        DagRun.conf,
-    ).select_from(DagModel)
+    return select(literal(kind).label("kind"), DagRun.dag_id, *_RUN).select_from(DagModel)
 
 
 def _newest_in_state(state: str, dags: ColumnElement[bool]) -> Select[Any]:
@@ -204,18 +223,12 @@ def _newest_in_state(state: str, dags: ColumnElement[bool]) -> Select[Any]:
     return _run(state).join(DagRun, DagRun.id == newest).where(dags)
 
 
-def _newest_of_type(kind: str, run_ids: Bounds, dags: ColumnElement[bool]) -> Select[Any]:
+def _newest_scheduled(dags: ColumnElement[bool]) -> Select[Any]:
     # The ids of runs of one type begin alike and go on with their moment, and there is an index with them.
     other = aliased(DagRun)
-    newest = (
-        select(other.id)
-        .where(other.dag_id == DagModel.dag_id, _between(other.run_id, run_ids))
-        .order_by(other.run_id.desc())
-        .limit(1)
-        .correlate(DagModel)
-        .scalar_subquery()
-    )
-    return _run(kind).join(DagRun, DagRun.id == newest).where(dags)
+    own = select(other.id).where(other.dag_id == DagModel.dag_id, _between(other.run_id, SCHEDULED_RUNS))
+    newest = _nth_of_each(DagModel, own.order_by(other.run_id.desc()))
+    return _run(SCHEDULED).join(DagRun, DagRun.id == newest).where(dags)
 
 
 @cache
@@ -247,19 +260,10 @@ def approvals() -> Statement:
 @cache
 def segment_news() -> Statement:
     """The newest event of each segment's asset."""
-    other = aliased(AssetEvent)
-    newest = (
-        select(other.id)
-        .where(other.asset_id == AssetModel.id)
-        .order_by(other.timestamp.desc(), other.id.desc())
-        .limit(1)
-        .correlate(AssetModel)
-        .scalar_subquery()
-    )
     return (
         select(AssetModel.name, AssetEvent.extra)
         .select_from(AssetModel)
-        .join(AssetEvent, AssetEvent.id == newest)
+        .join(AssetEvent, AssetEvent.id == _nth_of_each(AssetModel, _events()))
         .where(_between(AssetModel.name, SEGMENT_NAMES), AssetModel.group == "segment")
     )
 
@@ -278,16 +282,7 @@ def like(prefix: str) -> str:
 def segment_history() -> Statement:
     """The newest events of each segment's asset whose name is like :data:`PREFIX`, see :func:`like`, oldest first: a
     target with a load date in its name has a new segment each period."""
-    other = aliased(AssetEvent)
-    since = (
-        select(other.id)
-        .where(other.asset_id == AssetModel.id)
-        .order_by(other.timestamp.desc(), other.id.desc())
-        .limit(1)
-        .offset(SEGMENT_EVENTS - 1)
-        .correlate(AssetModel)
-        .scalar_subquery()
-    )
+    since = _nth_of_each(AssetModel, _events(), SEGMENT_EVENTS)
     # An outer join, so that the few assets are looked for first, and not the many events.
     return (
         select(AssetModel.name, AssetEvent.extra)
@@ -324,15 +319,8 @@ def extension_reports() -> Statement:
 def last_loads() -> Statement:
     """The newest loads of :data:`ASSET_IDS`, by their keys."""
     other = aliased(State)
-    since = (
-        select(other.key)
-        .where(other.asset_id == AssetModel.id, _between(other.key, LOADS))
-        .order_by(other.key.desc())
-        .limit(1)
-        .offset(SPARK_LOADS - 1)
-        .correlate(AssetModel)
-        .scalar_subquery()
-    )
+    own = select(other.key).where(other.asset_id == AssetModel.id, _between(other.key, LOADS))
+    since = _nth_of_each(AssetModel, own.order_by(other.key.desc()), SPARK_LOADS)
     return (
         select(State.asset_id, State.key, State.value)
         .select_from(AssetModel)
@@ -366,15 +354,7 @@ def loads() -> Statement:
 def recent_runs() -> Statement:
     """The newest :data:`LIMIT` runs of :data:`DAG_ID`."""
     return (
-        select(
-            DagRun.id,
-            DagRun.run_id,
-            DagRun._state.label("state"),
-            DagRun.start_date,
-            DagRun.end_date,
-            DagRun.partition_key,
-            DagRun.conf,
-        )
+        select(*_RUN)
         .where(DagRun.dag_id == bindparam(DAG_ID))
         .order_by(DagRun.id.desc())
         .limit(bindparam(LIMIT))

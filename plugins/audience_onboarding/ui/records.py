@@ -16,20 +16,25 @@ from typing import Any, TypeVar
 import msgspec
 
 from audience_onboarding.orchestration.ensure import ENDED, open_intent
-from audience_onboarding.orchestration.memory import AUDIENCE_KEY, LAST_LOAD_KEY, RETIRED_KEY, segment_key
+from audience_onboarding.orchestration.memory import (
+    AUDIENCE_KEY,
+    LAST_LOAD_KEY,
+    LOAD_PREFIX,
+    RETIRED_KEY,
+    segment_key,
+)
 from audience_onboarding.orchestration.settle import what_of
 
 MAX_TEXT = 500
 """Characters of a text that are shown."""
 
-LOADS = ("load.0", "load.9999")
+LOADS = (f"{LOAD_PREFIX}0", f"{LOAD_PREFIX}9999")
 """From where to where the keys of loads lie. Not a prefix: databases may sort without regard to punctuation, and in
 each order the digits of a year lie between these two."""
 
 SEGMENTS = ("segment", "segmenu")
 """Likewise for the keys of segments, some others among them."""
 
-_LOAD = "load."
 _SEGMENT = segment_key("")
 
 
@@ -115,9 +120,9 @@ class LoadKey:
     @classmethod
     def read(cls, key: str) -> LoadKey | None:
         """Take a key apart; ``None`` if it is that of something else."""
-        if not key.startswith(_LOAD):
+        if not key.startswith(LOAD_PREFIX):
             return None
-        days, _, mode = key.removeprefix(_LOAD).rpartition(".")
+        days, _, mode = key.removeprefix(LOAD_PREFIX).rpartition(".")
         first, _, last = days.partition("..")
         start, end = day_of(first), day_of(last or first)
         if start is None or end is None or len(first) != len("2026-11-20") or not mode:

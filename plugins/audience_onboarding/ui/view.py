@@ -21,7 +21,15 @@ from audience_onboarding.orchestration.dag_ids import (
     onboarding_dag_id,
 )
 from audience_onboarding.orchestration.ensure import SETTLE_AFTER
-from audience_onboarding.orchestration.memory import CAMPAIGN_KEY, campaign_name_of, platform_of
+from audience_onboarding.orchestration.memory import (
+    AUDIENCE_PREFIX,
+    CAMPAIGN_KEY,
+    SEGMENT_PREFIX,
+    campaign_name_of,
+    days_text,
+    platform_of,
+)
+from audience_onboarding.orchestration.moments import moment_text
 from audience_onboarding.ui import queries
 from audience_onboarding.ui.health import STOPPING_ERRORS, Ended, Facts, Scheduled, judge
 from audience_onboarding.ui.hrefs import Hrefs, objects_of, rejects_of
@@ -71,8 +79,6 @@ LOOKED_AT_RUNS = 30
 """Runs among which these are looked for."""
 
 _URGENCY = {health: number for number, health in enumerate(Health)}
-_AUDIENCE = "audience/"
-_SEGMENT = "segment/"
 
 
 class Reader(Protocol):
@@ -102,9 +108,19 @@ class Run:
     conf: Mapping[str, Any]
 
     @property
-    def day(self) -> date | None:
+    def _given_day(self) -> date | None:
+        return day_of(self.conf.get("load_date")) or day_of(self.partition_key)
+
+    @property
+    def day(self) -> date:
         """Its load date, as far as that can be known before it is confirmed."""
-        return day_of(self.conf.get("load_date")) or day_of(self.partition_key) or self.run_after.date()
+        return self._given_day or self.run_after.date()
+
+    @property
+    def days(self) -> str | None:
+        """Its load date or range of days, as the key of its load has it; ``None`` where it was given none."""
+        last, first = self._given_day, day_of(self.conf.get("history_from"))
+        return days_text(str(last), str(first) if first else None) if last else None
 
     @property
     def is_dry(self) -> bool:
@@ -211,17 +227,17 @@ class Gathering:
                     by_asset[owner].memory.take(key, value)
         by_dag = {item.dag_id: item for item in found.values()}
         self._campaigns(by_dag)
-        self._runs(found, by_dag)
+        self._runs(by_dag)
         self._approvals(found)
         self._segments(found)
         return [item for item in found.values() if item.is_known]
 
     def assets(self) -> dict[str, Audience]:
         """The audiences by key, as far as assets and DAGs tell."""
-        given = {queries.NAME: f"{_AUDIENCE}{self._key}"}
+        given = {queries.NAME: f"{AUDIENCE_PREFIX}{self._key}"}
         found: dict[str, Audience] = {}
         for row in self._ask(queries.audiences, given):
-            key = row.name.removeprefix(_AUDIENCE)
+            key = row.name.removeprefix(AUDIENCE_PREFIX)
             if not key or key == row.name:
                 continue
             is_gone = row.dag_id is None or bool(row.is_stale)
@@ -255,21 +271,18 @@ class Gathering:
             if intent is not None:
                 by_dag[dag_id].memory.intents.insert(0, intent)
 
-    def _runs(self, found: Mapping[str, Audience], by_dag: Mapping[str, Audience]) -> None:
-        activations = {activation_dag_id(key): item for key, item in found.items()}
-        given = {queries.DAG_ID: next(iter(by_dag)), queries.ACTIVATION_ID: next(iter(activations))}
+    def _runs(self, by_dag: Mapping[str, Audience]) -> None:
+        given = {queries.DAG_ID: next(iter(by_dag))}
         failed: dict[int, Audience] = {}
         for row in self._ask(queries.newest_runs, given):
-            item = (activations if row.kind == queries.ACTIVATED else by_dag).get(row.dag_id)
+            item = by_dag.get(row.dag_id)
             if item is None:
                 continue
             item.runs[row.kind] = _run_of(row)
             if row.kind == queries.FAILED:
                 failed[row.id] = item
-        stops = self._session.execute(queries.stops(), {queries.RUN_IDS: list(failed)})
-        for dag_run_id, task_id, value in stops:
-            if dag_run_id in failed:
-                failed[dag_run_id].stops.append(_stop_of(task_id, value))
+        for dag_run_id, stops in _stops_of(self._session, failed).items():
+            failed[dag_run_id].stops = stops
 
     def _approvals(self, found: Mapping[str, Audience]) -> None:
         activations = {activation_dag_id(key): item for key, item in found.items()}
@@ -283,12 +296,12 @@ class Gathering:
 
     def _segments(self, found: Mapping[str, Audience]) -> None:
         if self._key:
-            prefix = queries.like(f"{_SEGMENT}{self._key}/")
+            prefix = queries.like(f"{SEGMENT_PREFIX}{self._key}/")
             told = self._session.execute(queries.segment_history(), {queries.PREFIX: prefix})
         else:
             told = self._session.execute(queries.segment_news())
         for name, extra in told:
-            key, _, target = name.removeprefix(_SEGMENT).rpartition("/")
+            key, _, target = name.removeprefix(SEGMENT_PREFIX).rpartition("/")
             if key in found:
                 found[key].news.append(SegmentNews.of_event(target, extra))
         reports = [value for (value,) in self._session.execute(queries.extension_reports())]
@@ -315,8 +328,13 @@ def _run_of(row: Any) -> Run:
     )
 
 
-def _stop_of(task_id: str, value: Any) -> Stop:
-    return Stop(task_id, text_of(mapping(parsed(value)).get("error")) or "")
+def _stops_of(session: Session, run_ids: Iterable[int]) -> dict[int, list[Stop]]:
+    """What the failed tasks of runs have noted, by the run's number."""
+    found: dict[int, list[Stop]] = defaultdict(list)
+    for run_id, task_id, value in session.execute(queries.stops(), {queries.RUN_IDS: list(run_ids)}):
+        error = text_of(mapping(parsed(value)).get("error"))
+        found[run_id].append(Stop(task_id, error or ""))
+    return found
 
 
 def _telling(stops: Sequence[Stop]) -> Stop:
@@ -381,7 +399,7 @@ def _is_unclear(intent: Intent, now: datetime) -> bool:
 def _unclear(item: Audience, now: datetime) -> Iterable[str]:
     for intent in item.memory.intents:
         if _is_unclear(intent, now):
-            at = f" {intent.at:%Y-%m-%d %H:%M} UTC" if intent.at else ""
+            at = f" {moment_text(intent.at)}" if intent.at else ""
             yield (
                 f"It is unclear whether the {intent.what} was created{at}; "
                 "look into the vendor's portal, then settle it"
@@ -389,7 +407,7 @@ def _unclear(item: Audience, now: datetime) -> Iterable[str]:
 
 
 def _awaited(approval: Approval) -> str:
-    since = f" since {approval.since:%Y-%m-%d %H:%M} UTC" if approval.since else ""
+    since = f" since {moment_text(approval.since)}" if approval.since else ""
     what = "The retirement" if approval.dag_id == RETIRE_DAG_ID else "An activation"
     return f"{what} waits for an approval{since}; approve or reject it"
 
@@ -567,13 +585,9 @@ def audience_detail(
     today = now.date()
     trend = _trends(session, [item.asset_id]).get(item.asset_id, [])
     newest = {queries.DAG_ID: item.dag_id, queries.LIMIT: LOOKED_AT_RUNS}
-    runs = [_run_row(row) for row in session.execute(queries.recent_runs(), newest)]
+    runs = [_run_of(row) for row in session.execute(queries.recent_runs(), newest)]
     days = {read.days for read in _load_keys(session, item).values()}
-    stops: dict[int, list[Stop]] = defaultdict(list)
-    for dag_run_id, task_id, value in session.execute(
-        queries.stops(), {queries.RUN_IDS: [run.id for run in runs]}
-    ):
-        stops[dag_run_id].append(_stop_of(task_id, value))
+    stops = _stops_of(session, [run.id for run in runs])
     links = [Link(label="Onboarding DAG", href=hrefs.dag(item.dag_id))] if item.dag_id in there else []
     activation = activation_dag_id(item.key)
     if activation in there:
@@ -614,7 +628,7 @@ def _actions(item: Audience, hrefs: Hrefs, now: datetime) -> Iterable[Action]:
         if not _is_unclear(intent, now):
             continue
         name = f" {intent.name!r}" if intent.name else ""
-        at = f" {intent.at:%Y-%m-%d %H:%M} UTC" if intent.at else ""
+        at = f" {moment_text(intent.at)}" if intent.at else ""
         yield Action(
             label=f"Settle the {intent.what}",
             href=hrefs.dag(SETTLE_DAG_ID),
@@ -638,28 +652,8 @@ def _actions(item: Audience, hrefs: Hrefs, now: datetime) -> Iterable[Action]:
         yield Action(label=label, href=href, why=item.reason)
 
 
-@dataclass(frozen=True)
-class _Seen:
-    """One of the last runs."""
-
-    id: int
-    run_id: str
-    state: str
-    days: str | None
-    started_at: datetime | None
-    ended_at: datetime | None
-
-
-def _run_row(row: Any) -> _Seen:
-    conf = mapping(row.conf)
-    last = day_of(conf.get("load_date")) or day_of(row.partition_key)
-    first = day_of(conf.get("history_from"))
-    days = None if last is None else (f"{first}..{last}" if first else str(last))
-    return _Seen(row.id, row.run_id, str(row.state or ""), days, row.start_date, row.end_date)
-
-
 def _without_load(
-    item: Audience, runs: Iterable[_Seen], days: set[str], stops: Mapping[int, Sequence[Stop]], hrefs: Hrefs
+    item: Audience, runs: Iterable[Run], days: set[str], stops: Mapping[int, Sequence[Stop]], hrefs: Hrefs
 ) -> list[RunRow]:
     """Those of the last runs that have no confirmed load.
 
@@ -678,8 +672,8 @@ def _without_load(
                 run_id=run.run_id,
                 days=run.days,
                 state=state,
-                started_at=run.started_at,
-                ended_at=run.ended_at,
+                started_at=run.start_date,
+                ended_at=run.end_date,
                 link=Link(label=run.run_id, href=hrefs.run(item.dag_id, run.run_id)),
             )
         )

@@ -62,6 +62,11 @@ AROUND = f"""<!doctype html>
 """
 
 
+def day(back: int) -> date:
+    """So many days ago."""
+    return TODAY - timedelta(days=back)
+
+
 def row(key: str, **given: Any) -> AudienceRow:
     """An audience in good health; ``given`` says what is different."""
     values: dict[str, Any] = {
@@ -80,8 +85,8 @@ def row(key: str, **given: Any) -> AudienceRow:
         "rows_sent": 148_230,
         "match_rates": [Rate(identifier="email", share=0.621), Rate(identifier="phone", share=0.334)],
         "trend": [
-            SparkPoint(load_date=TODAY - timedelta(days=29 - day), share=0.6 + 0.03 * math.sin(day / 3))
-            for day in range(30)
+            SparkPoint(load_date=day(29 - number), share=0.6 + 0.03 * math.sin(number / 3))
+            for number in range(30)
         ],
         "segments": 2,
         "days_to_end": 23,
@@ -93,7 +98,9 @@ def row(key: str, **given: Any) -> AudienceRow:
 
 def some() -> list[AudienceRow]:
     """One audience of each health."""
+    no_segments: dict[str, Any] = {"segments": 0, "days_to_end": None}
     nothing: dict[str, Any] = {
+        **no_segments,
         "audience_id": None,
         "state": None,
         "last_load_date": None,
@@ -102,8 +109,6 @@ def some() -> list[AudienceRow]:
         "rows_sent": None,
         "match_rates": [],
         "trend": [],
-        "segments": 0,
-        "days_to_end": None,
     }
     return [
         row(
@@ -115,68 +120,59 @@ def some() -> list[AudienceRow]:
         ),
         row(
             "presale_fans",
-            title="Presale fans",
             platform="fanfare",
             owner="events",
             health=Health.FAILED,
             reason="The run of 2026-11-21 failed in the task upload.",
             state="active",
             rows_sent=8_412,
-            last_load_date=TODAY - timedelta(days=1),
+            last_load_date=day(1),
             match_rates=[Rate(identifier="contacts", share=0.413)],
-            segments=0,
-            days_to_end=None,
+            **no_segments,
         ),
         row(
             "lapsed_buyers",
-            title="Lapsed buyers",
             health=Health.STOPPED,
             reason="A guard stopped the load of 2026-11-21: 52 % fewer rows than the load before.",
-            last_load_date=TODAY - timedelta(days=1),
+            last_load_date=day(1),
             rows_sent=41_902,
         ),
         row(
             "service_alerts",
-            title="Service alerts",
             platform="commbox",
             owner="service",
             health=Health.LATE,
             reason="The load of 2026-11-21 was due at 03:00 and is not confirmed.",
             state="ready",
             rows_sent=1_204,
-            last_load_date=TODAY - timedelta(days=1),
+            last_load_date=day(1),
             match_rates=[Rate(identifier="phone1", share=None)],
             trend=[],
-            segments=0,
-            days_to_end=None,
+            **no_segments,
         ),
         row(
             "loyalty_members",
-            title="Loyalty members",
             health=Health.ENDING,
             reason="The segment Loyalty NL ends in 3 days.",
             days_to_end=3,
             segments=3,
             rows_sent=1_204_551,
         ),
-        row("newsletter_nl", title="Newsletter subscribers NL", health=Health.OK),
+        row("newsletter_nl", title="Newsletter subscribers NL"),
         row("newsletter_be", title="Newsletter subscribers BE", rows_sent=63_118, days_to_end=90, segments=1),
         row(
             "abandoned_carts",
-            title="Abandoned carts",
             health=Health.RUNNING,
             reason="The load of today is under way.",
         ),
         row(
             "new_list",
             **nothing,
-            title="New list",
             health=Health.NEVER_LOADED,
             reason="Nothing was loaded yet.",
         ),
         row(
             "winter_sale",
-            title="Winter sale",
             health=Health.PAUSED,
             reason="Its DAG is paused.",
             next_run=None,
@@ -185,7 +181,6 @@ def some() -> list[AudienceRow]:
         ),
         row(
             "old_list",
-            title="Old list",
             health=Health.RETIRED,
             reason="It was retired on 2026-10-01.",
             next_run=None,
@@ -197,18 +192,18 @@ def loads_of(key: str, days: int = 120) -> list[LoadRow]:
     """A load a day, newest first; each seventh day has no match rate."""
     found = []
     for back in range(days):
-        day = TODAY - timedelta(days=back)
+        loaded = day(back)
         read = 150_000 + round(6_000 * math.sin(back / 9)) - back * 40
         rejected, duplicates = 900 + back % 13 * 40, 2_600 + back % 7 * 90
         rate = None if back % 7 == 3 else round(0.62 + 0.03 * math.sin(back / 11), 4)
-        object_key = f"audiences/4711/optin/{key}_{day}.csv"
+        object_key = f"audiences/4711/optin/{key}_{loaded}.csv"
         found.append(
             LoadRow(
-                days=str(day),
-                load_date=day,
+                days=str(loaded),
+                load_date=loaded,
                 mode="opt-out" if back % 30 == 12 else "replace",
                 outcome="confirmed",
-                confirmed_at=datetime(day.year, day.month, day.day, 4, 2, tzinfo=timezone.utc),
+                confirmed_at=datetime(loaded.year, loaded.month, loaded.day, 4, 2, tzinfo=timezone.utc),
                 rows_read=read,
                 rows_sent=read - rejected - duplicates,
                 duplicates=duplicates,
@@ -229,10 +224,12 @@ def loads_of(key: str, days: int = 120) -> list[LoadRow]:
                     )
                 ],
                 rejects=Link(
-                    label=f"s3://own/rejects/{key}_{day}.csv",
-                    href=f"https://console.aws.amazon.com/s3/object/own?prefix=rejects/{key}_{day}.csv",
+                    label=f"s3://own/rejects/{key}_{loaded}.csv",
+                    href=f"https://console.aws.amazon.com/s3/object/own?prefix=rejects/{key}_{loaded}.csv",
                 ),
-                run=Link(label=f"scheduled__{day}", href=f"{BASE}/dags/onboard_{key}/runs/scheduled__{day}"),
+                run=Link(
+                    label=f"scheduled__{loaded}", href=f"{BASE}/dags/onboard_{key}/runs/scheduled__{loaded}"
+                ),
             )
         )
     return found
@@ -247,8 +244,8 @@ def segments() -> list[Segment]:
             name=name,
             platform="meta" if target.endswith("meta") else "google_ads",
             segment_id=str(9000 + len(target)),
-            start=None if start is None else TODAY + timedelta(days=start),
-            end=None if end is None else TODAY + timedelta(days=end),
+            start=None if start is None else day(-start),
+            end=None if end is None else day(-end),
             days_left=end,
             state=state,
         )
@@ -313,14 +310,18 @@ class Answers:
             now=self.now,
         )
 
+    def audience(self, key: str) -> AudienceRow | None:
+        """One audience, as the table has it."""
+        return next((one for one in self.audiences if one.key == key), None)
+
     def loads_for(self, key: str) -> list[LoadRow]:
         """All loads of an audience."""
-        one = next(one for one in self.audiences if one.key == key)
-        return self.loads.setdefault(key, loads_of(key) if one.last_load_date else [])
+        one = self.audience(key)
+        return self.loads.setdefault(key, loads_of(key) if one and one.last_load_date else [])
 
     def detail_of(self, key: str) -> AudienceDetail | None:
         """The page of one audience."""
-        found = next((one for one in self.audiences if one.key == key), None)
+        found = self.audience(key)
         if found is None:
             return None
         settle = Action(
@@ -406,7 +407,7 @@ class _Handler(BaseHTTPRequestHandler):
             found = self.answers.list_of(query)
         elif len(rest) == 1:
             found = self.answers.detail_of(rest[0])
-        elif self.answers.detail_of(rest[0]) is not None:
+        elif self.answers.audience(rest[0]) is not None:
             loads = self.answers.loads_for(rest[0])
             offset, limit = int(query["offset"][0]), int(query["limit"][0])
             found = LoadList(
@@ -452,8 +453,3 @@ def running() -> Iterator[Answers]:
         finally:
             server.shutdown()
             thread.join(timeout=10)
-
-
-def day(back: int) -> date:
-    """So many days ago."""
-    return TODAY - timedelta(days=back)

@@ -1,6 +1,7 @@
 /* The page of one audience: what waits for a person, what may be started, charts, and its history. */
 
 import { getAudience, listLoads } from "./api.js";
+import { asker } from "./asking.js";
 import { chartLibrary, ratesChart, rowsChart, segmentsChart } from "./charts.js";
 import { h, hiddenText, keepingFocus, refill, table, unknown } from "./dom.js";
 import { count, exact, fromNow, inDays, named, number, percent } from "./format.js";
@@ -265,8 +266,7 @@ function chartBox(id, title, { wide = false } = {}) {
 export function audienceView(main, go, key, tableHash) {
   let wanted = null;
   let shown = null;
-  let asking = null;
-  let closed = false;
+  const asking = asker();
   const opened = new Set();
 
   const here = `#/audiences/${encodeURIComponent(key)}`;
@@ -445,7 +445,12 @@ export function audienceView(main, go, key, tableHash) {
     ]);
   }
 
-  function show(detail, loads, page) {
+  function show({ detail, loads, page }) {
+    const { offset } = wanted;
+    if (offset > 0 && page.total <= offset) {
+      change({ offset: Math.max(0, Math.floor((page.total - 1) / PAGE) * PAGE) });
+      return;
+    }
     shown = detail;
     waiting.remove();
     trouble.replaceChildren();
@@ -481,32 +486,17 @@ export function audienceView(main, go, key, tableHash) {
     trouble.replaceChildren(blankFor(error, ask));
   }
 
-  async function ask({ quiet = false } = {}) {
-    asking?.abort();
-    asking = new AbortController();
-    const mine = asking;
-    try {
-      const [detail, loads] = await Promise.all([
-        getAudience(key, mine.signal),
-        listLoads(key, wanted.show, 0, mine.signal),
-      ]);
-      const { offset } = wanted;
-      const beyond = offset + PAGE > loads.loads.length && loads.total > loads.loads.length;
-      const page = beyond
-        ? await listLoads(key, PAGE, offset, mine.signal)
-        : { total: loads.total, loads: loads.loads.slice(offset, offset + PAGE) };
-      if (mine !== asking || closed) return;
-      if (offset > 0 && page.total <= offset) {
-        change({ offset: Math.max(0, Math.floor((page.total - 1) / PAGE) * PAGE) });
-        return;
-      }
-      show(detail, loads, page);
-    } catch (error) {
-      if (error.name === "AbortError" || mine !== asking || closed) return;
-      if (error.name !== "ApiError") throw error;
-      fail(error, quiet === true);
-    }
+  async function listAll(signal) {
+    const [detail, loads] = await Promise.all([getAudience(key, signal), listLoads(key, wanted.show, 0, signal)]);
+    const { offset } = wanted;
+    const beyond = offset + PAGE > loads.loads.length && loads.total > loads.loads.length;
+    const page = beyond
+      ? await listLoads(key, PAGE, offset, signal)
+      : { total: loads.total, loads: loads.loads.slice(offset, offset + PAGE) };
+    return { detail, loads, page };
   }
+
+  const ask = ({ quiet = false } = {}) => asking.ask(listAll, show, (error) => fail(error, quiet === true));
 
   return {
     heading,
@@ -519,8 +509,7 @@ export function audienceView(main, go, key, tableHash) {
       for (const chart of Object.values(charts)) chart.recolour();
     },
     close() {
-      closed = true;
-      asking?.abort();
+      asking.close();
       for (const chart of Object.values(charts)) chart.close();
     },
   };

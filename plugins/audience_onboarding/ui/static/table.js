@@ -1,6 +1,7 @@
 /* The table of all audiences. What is searched, filtered, sorted and turned to lies in the address, nowhere else. */
 
 import { listAudiences } from "./api.js";
+import { asker } from "./asking.js";
 import { h, hiddenText, keepingFocus, refill, table, unknown } from "./dom.js";
 import { best, count, exact, fromNow, inDays, named, number, percent, timeZone } from "./format.js";
 import { HEALTHS, badge, isTrouble, told } from "./health.js";
@@ -174,9 +175,8 @@ const noMatch = (clear) =>
 export function tableView(main, go, back) {
   let wanted = null;
   let shown = null;
-  let asking = null;
   let typing = null;
-  let closed = false;
+  const asking = asker();
 
   const change = (changes, { replace = false } = {}) => go(hashFor({ ...wanted, offset: 0, ...changes }), replace);
   const clear = () => {
@@ -367,19 +367,13 @@ export function tableView(main, go, back) {
     keepingFocus(body, () => body.replaceChildren(blankFor(error, ask)));
   }
 
-  async function ask({ quiet = false } = {}) {
-    asking?.abort();
-    asking = new AbortController();
-    const mine = asking;
+  function ask({ quiet = false } = {}) {
     if (!quiet) body.setAttribute("aria-busy", "true");
-    try {
-      const data = await listAudiences(wanted, mine.signal);
-      if (mine === asking && !closed) show(data);
-    } catch (error) {
-      if (error.name === "AbortError" || mine !== asking || closed) return;
-      if (error.name !== "ApiError") throw error;
-      fail(error, quiet === true);
-    }
+    return asking.ask(
+      (signal) => listAudiences(wanted, signal),
+      show,
+      (error) => fail(error, quiet === true),
+    );
   }
 
   return {
@@ -395,9 +389,8 @@ export function tableView(main, go, back) {
     /** Airflow's colours need nothing here: the style sheet does it all. */
     recolour() {},
     close() {
-      closed = true;
       clearTimeout(typing);
-      asking?.abort();
+      asking.close();
     },
   };
 }
