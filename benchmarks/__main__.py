@@ -1,17 +1,14 @@
-"""``make bench``: how fast the engine is and how much memory it takes, beside what else does such work; and how fast
-the Audiences page answers.
+"""``make bench``: what the package costs, each figure beside a baseline of the same run.
 
 Writes ``build/bench.json``, a list of figures: name, value, unit, baseline (name, value), ratio (value / baseline). Of
 figures with nothing to compare them with, baseline and ratio are null.
-Machines differ and are noisy: only the ratios of one run mean something. docs/benchmarks.md tells what is compared.
-
-``ROWS`` (5,000,000) and ``ROUNDS`` (3) in the environment, and::
+Machines differ and are noisy: only the ratios of one run mean something. docs/benchmarks.md tells what is compared, and
+which settings each part takes from the environment::
 
     python -m benchmarks [--only NAME ...] [--out FILE] [--folder FOLDER]
 
-With ``--only`` nothing is compared: each named contender's rate and memory, in ``build/bench-only.json``.
-``--only page`` is the page alone; ``AUDIENCES`` (1,000), ``LOADS`` (365) and ``REQUESTS`` (100) are in the environment
-as well.
+A name is that of a part, or of a contender of the engine: each named contender's rate and memory are then measured
+alone. With ``--only`` the figures go to ``build/bench-only.json``.
 """
 
 from __future__ import annotations
@@ -19,253 +16,53 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
-import statistics
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
-from benchmarks import page
+from benchmarks import burst, crm, page, parsing, runs, waiting
+from benchmarks.figures import ROOT, Entry, told
 
-# Names only: this process stays small, imports nothing heavy and does no work beside the measured one.
-NAMES = {
-    "engine": "CRM engine, all rules, chunks consumed",
-    "engine_to_file": "CRM engine, all rules, to a file",
-    "engine_to_s3": "CRM engine, all rules, uploaded to an S3 endpoint that swallows bytes",
-    "row_by_row": "csv and hashlib row by row, no rules",
-    "pandas_apply": "pandas apply with phonenumbers, a slice",
-    "scan_and_hash": "Polars, bare scan and hash, no rules",
+PARTS: Mapping[str, Callable[[Path, Mapping[str, str]], Iterator[Entry]]] = {
+    "crm": crm.figures,
+    "page": page.figures,
+    "parsing": parsing.figures,
+    "waiting": waiting.figures,
+    "runs": runs.figures,
+    "burst": burst.figures,
 }
-PAGE = "page"
-"""The part that is no contender: it has a module of its own, and needs 1.5 GB of disk for the while."""
-
-MEMORY_LIMIT_MIB = 1.2 * 1024
-ROOT = Path(__file__).resolve().parent.parent
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """One figure: ``what`` over ``baseline``, both in rows per second.
-
-    :param wanted: the ratio that the project wants. Printed, never asserted: a benchmark that fails is one that
-        people stop running.
-    """
-
-    what: str
-    baseline: str
-    wanted: float
-
-
-COMPARISONS = (
-    Comparison("engine_to_file", "row_by_row", 8),
-    Comparison("engine_to_file", "pandas_apply", 18),
-    Comparison("engine_to_file", "scan_and_hash", 0.5),
-    Comparison("engine_to_s3", "engine", 0.85),
-)
-
-
-class Bench:
-    """The rounds of one run.
-
-    :param folder: for the extract and what the contenders write.
-    """
-
-    def __init__(self, folder: Path, rows: int) -> None:
-        self._source = folder / "extract.csv"
-        self._target = folder / "out" / "out.csv"
-        self._rows = rows
-        self.results: dict[str, list[dict[str, Any]]] = {}
-
-    def write_extract(self) -> int:
-        """Generate the input; gives its bytes."""
-        _python("benchmarks.extract", str(self._source), str(self._rows))
-        # Leaves the file in the page cache and lets its writing end before anything is measured.
-        with self._source.open("rb") as file:
-            os.fsync(file.fileno())
-        return self._source.stat().st_size
-
-    def run(self, name: str, port: int) -> dict[str, Any]:
-        """Run one contender once."""
-        self._target.parent.mkdir()
-        try:
-            answer = _python(
-                "benchmarks.contenders",
-                name,
-                str(self._source),
-                str(self._target),
-                str(self._rows),
-                str(port),
-            )
-        finally:
-            # Deleted before the kernel writes it to the disk, which would slow down the next one.
-            self._target.unlink(missing_ok=True)
-            self._target.parent.rmdir()  # fails where the engine left something behind
-        result: dict[str, Any] = json.loads(answer)
-        self.results.setdefault(name, []).append(result)
-        return result
-
-    def rate(self, name: str) -> float:
-        """Rows per second: the median of the rounds."""
-        return statistics.median(float(result["rows"] / result["seconds"]) for result in self.results[name])
-
-    def peak(self, name: str) -> float:
-        """Memory in MiB: the most of all rounds."""
-        return float(max(result["peak_mib"] for result in self.results[name]))
-
-    def rows(self, name: str) -> int:
-        """Rows that a contender read."""
-        return int(self.results[name][0]["rows"])
-
-
-def _environment() -> dict[str, str]:
-    path = os.pathsep.join([str(ROOT / "plugins"), str(ROOT)])
-    return {**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": "0", "NO_PROXY": "127.0.0.1"}
-
-
-def _python(module: str, *arguments: str) -> str:
-    done = subprocess.run(  # noqa: S603 (our own modules)
-        [sys.executable, "-m", module, *arguments],
-        cwd=ROOT,
-        env=_environment(),
-        stdout=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise SystemExit(f"{module} {' '.join(arguments)} ended with {done.returncode}")
-    return done.stdout
-
-
-@contextmanager
-def sink() -> Iterator[int]:
-    """The endpoint that swallows bytes, in a process of its own; gives its port."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.sink"],
-        cwd=ROOT,
-        env=_environment(),
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        yield int(process.stdout.readline())
-    finally:
-        process.kill()
-        process.communicate()
-
-
-Figure = dict[str, Any]
-
-
-def figure(name: str, value: float, unit: str, baseline: tuple[str, float] | None) -> Figure:
-    """One entry of the report."""
-    return {
-        "name": name,
-        "value": round(value),
-        "unit": unit,
-        "baseline": {"name": baseline[0], "value": round(baseline[1])} if baseline else None,
-        "ratio": round(value / baseline[1], 3) if baseline else None,
-    }
-
-
-def rates(bench: Bench) -> Iterator[tuple[Figure, str]]:
-    """Each comparison, and what is wanted of it."""
-    for each in COMPARISONS:
-        name, baseline = (
-            f"{NAMES[contender]}, {bench.rows(contender):,} rows" for contender in (each.what, each.baseline)
-        )
-        value = figure(name, bench.rate(each.what), "rows/s", (baseline, bench.rate(each.baseline)))
-        yield value, f"wanted: at least {each.wanted:g}"
-
-
-def memory(bench: Bench, names: Iterable[str]) -> Iterator[tuple[Figure, str]]:
-    """Peak memory of each process, the engine's beside the limit that the project sets itself."""
-    for name in names:
-        ours = name.startswith("engine")
-        limit = ("the limit that the project sets itself", MEMORY_LIMIT_MIB) if ours else None
-        yield (
-            figure(f"Peak memory: {NAMES[name]}, {bench.rows(name):,} rows", bench.peak(name), "MiB", limit),
-            f"wanted: less than {MEMORY_LIMIT_MIB:,.0f} MiB" if ours else "",
-        )
-
-
-def alone(bench: Bench, names: Iterable[str]) -> Iterator[tuple[Figure, str]]:
-    """Rates without anything to compare them with."""
-    for name in names:
-        yield figure(f"{NAMES[name]}, {bench.rows(name):,} rows", bench.rate(name), "rows/s", None), ""
-
-
-def told(entry: Figure, wanted: str) -> str:
-    """One line of text."""
-    parts = [f"{entry['name']}: {entry['value']:,} {entry['unit']}"]
-    if entry["baseline"]:
-        parts.append(f"{entry['ratio']:.2f} x {entry['baseline']['name']} ({entry['baseline']['value']:,})")
-    return "; ".join([*parts, wanted] if wanted else parts)
-
-
-def measure(bench: Bench, names: Sequence[str], rounds: int) -> None:
-    """Run everything, interleaved, so that a slow moment of the machine hits all; each round begins elsewhere."""
-    with sink() as port:
-        for number in range(rounds):
-            start = number % len(names)
-            for name in (*names[start:], *names[:start]):
-                result = bench.run(name, port)
-                rate = result["rows"] / result["seconds"]
-                print(
-                    f"  round {number + 1}  {name:<15} {result['seconds']:8.2f} s {rate:12,.0f} rows/s"
-                    f" {result['peak_mib']:8.0f} MiB",
-                    flush=True,
-                )
-
-
-def _of_the_engine(
-    folder: Path, names: Sequence[str], rows: int, rounds: int, *, is_alone: bool
-) -> Iterator[tuple[Figure, str]]:
-    bench = Bench(folder, rows)
-    size = bench.write_extract()
-    print(
-        f"{rows:,} rows, {size / 1e6:,.0f} MB, generated and the same each time; {rounds} round(s);"
-        f" {len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()} cores,"
-        f" Python {platform.python_version()}, {platform.system()} {platform.machine()}"
-    )
-    measure(bench, names, rounds)
-    yield from alone(bench, names) if is_alone else rates(bench)
-    yield from memory(bench, names)
 
 
 def main() -> int:
     """Measure, print and write the figures."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Benchmarks of the CRM engine")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="What the package costs")
     parser.add_argument(
-        "--only", action="append", choices=[*NAMES, PAGE], help="run this one only (repeatable)"
+        "--only",
+        action="append",
+        choices=[*PARTS, *crm.NAMES],
+        default=[],
+        help="run this one only (repeatable)",
     )
     parser.add_argument("--out", type=Path, help="file to write")
-    parser.add_argument("--folder", type=Path, help="where to put the extract (60 bytes a row) for the while")
+    parser.add_argument("--folder", type=Path, help="where to put what is needed for the while")
     arguments = parser.parse_args()
-    rows, rounds = int(os.environ.get("ROWS", "5000000")), int(os.environ.get("ROUNDS", "3"))
-    names = [name for name in arguments.only or NAMES if name != PAGE]
-    has_page = not arguments.only or PAGE in arguments.only
     report: Path = arguments.out or ROOT / "build" / ("bench-only.json" if arguments.only else "bench.json")
-    figures: list[tuple[Figure, str]] = []
-    with tempfile.TemporaryDirectory(prefix="bench-", dir=arguments.folder) as folder:
-        if names:
-            figures += _of_the_engine(Path(folder), names, rows, rounds, is_alone=bool(arguments.only))
-        if has_page:
-            print(
-                "The Audiences page: a year of Airflow is written first, which takes a minute or two",
-                flush=True,
-            )
-            figures += page.figures(Path(folder), os.environ)
+    alone = [name for name in arguments.only if name in crm.NAMES]
+    entries: list[Entry] = []
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=arguments.folder) as name:
+        folder = Path(name)
+        if alone:
+            entries += crm.figures(folder, os.environ, only=alone)
+        for part, figures in PARTS.items():
+            if part in arguments.only or not arguments.only:
+                print(f"== {part}", flush=True)
+                entries += figures(folder, os.environ)
     print()
-    for entry, wanted in figures:
+    for entry, wanted in entries:
         print(told(entry, wanted))
     report.parent.mkdir(parents=True, exist_ok=True)
-    report.write_text(json.dumps([entry for entry, _ in figures], indent=2) + "\n")
+    report.write_text(json.dumps([entry for entry, _ in entries], indent=2) + "\n")
     print(f"Written to {report}")
     return 0
 

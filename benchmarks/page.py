@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from benchmarks.figures import ROOT, Entry, figure
 from benchmarks.page_data import environment, fill, migrate
 
-ROOT = Path(__file__).resolve().parent.parent
 FEW = 10
 GOAL = 300
 """Milliseconds, at the 95th percentile."""
@@ -95,30 +95,21 @@ def measure(folder: Path, *, audiences: int, loads: int, rounds: int) -> Iterato
         yield {"name": name, "seconds": seconds, "statements": statements[name]}
 
 
-def figures(folder: Path, settings: Mapping[str, str]) -> Iterator[tuple[dict[str, Any], str]]:
+def figures(folder: Path, settings: Mapping[str, str]) -> Iterator[Entry]:
     """The entries of the report, and what is wanted of each.
 
     :param settings: ``AUDIENCES``, ``LOADS`` and ``REQUESTS``.
     """
     audiences = int(settings.get("AUDIENCES", "1000"))
     loads, rounds = int(settings.get("LOADS", "365")), int(settings.get("REQUESTS", "100"))
+    print("A year of Airflow is written first, which takes a minute or two", flush=True)
     of = f"{audiences:,} audiences x {loads:,} loads"
     for found in measure(folder, audiences=audiences, loads=loads, rounds=rounds):
         milliseconds = [1000 * seconds for seconds in found["seconds"]]
         p95 = milliseconds[min(len(milliseconds) - 1, int(0.95 * len(milliseconds)))]
         name = f"Audiences page, {found['name']}, {of}"
-        yield _entry(f"{name}: median", statistics.median(milliseconds), "ms", None), ""
+        yield figure(f"{name}: median", statistics.median(milliseconds), "ms", digits=1), ""
         goal = ("what the project wants at most", float(GOAL))
-        yield _entry(f"{name}: 95th percentile", p95, "ms", goal), f"wanted: less than {GOAL} ms"
+        yield figure(f"{name}: 95th percentile", p95, "ms", goal, digits=1), f"wanted: less than {GOAL} ms"
         few = (f"with {FEW} audiences", float(found["statements"][FEW]))
-        yield _entry(f"{name}: statements", found["statements"][audiences], "", few), "wanted: as many"
-
-
-def _entry(name: str, value: float, unit: str, baseline: tuple[str, float] | None) -> dict[str, Any]:
-    return {
-        "name": name,
-        "value": round(value, 1),
-        "unit": unit,
-        "baseline": {"name": baseline[0], "value": baseline[1]} if baseline else None,
-        "ratio": round(value / baseline[1], 3) if baseline else None,
-    }
+        yield figure(f"{name}: statements", found["statements"][audiences], "", few), "wanted: as many"

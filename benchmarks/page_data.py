@@ -298,7 +298,7 @@ def fill(path: Path, *, audiences: int, loads: int, today: date) -> None:
         data.dag(dag_id)
     data.dag("extend_segment_end_dates")
     campaign = data.asset(
-        "campaign/digital_audience_default/Always-on", "campaign://digital_audience/x/Always-on", "campaign"
+        "campaign/digital_audience_default/Always-on", "campaign/digital_audience/x/Always-on", "campaign"
     )
     data.remember(campaign, {"campaign": {"id": 7, "name": "Always-on", "account": "https://vendor me"}})
     report: list[dict[str, Any]] = []
@@ -327,7 +327,7 @@ def _audience(
         description=f"Load the CRM extract of 'List number {number}' into its audience",
         next_dagrun_create_after=moment(due_tomorrow(today)),
     )
-    asset = data.asset(f"audience/{key}", f"audience://{platform}/{key}", "audience")
+    asset = data.asset(f"audience/{key}", f"audience/{platform}/{key}", "audience")
     data.reference("outlet", asset, dag_id, "publish")
     days = [today - timedelta(days=back) for back in range(loads - 1, -1, -1)]
     records = {day: load_record(key, platform, day, number) for day in days}
@@ -352,7 +352,7 @@ def _audience(
     if platform == "digital_audience":
         data.reference("inlet", campaign, dag_id, "ensure_campaign")
         data.dag(activation, owners=f"team-{number % 9}")
-        segment = data.asset(f"segment/{key}/facebook", f"segment://{platform}/{key}/facebook", "segment")
+        segment = data.asset(f"segment/{key}/facebook", f"segment/{platform}/{key}/facebook", "segment")
         data.runs(activation, [_run(day, "asset_triggered") for day in kept])
         start, end = days[0], today + timedelta(days=3 + number % 60)
         told = {"segment_id": 5000 + number, "segment_name": f"List {number} on Facebook", "status": "Active"}
