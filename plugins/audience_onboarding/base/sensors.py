@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any, Generic, NoReturn, TypeVar
+from typing import Any, ClassVar, Generic, NoReturn, TypeVar
 
 from airflow.sdk import BaseSensorOperator
 from airflow.sdk.bases.sensor import PokeReturnValue
@@ -76,6 +76,10 @@ class PlatformSensor(BaseSensorOperator, Generic[Hook]):
         they take the vendor's id of it.
     """
 
+    looks_first: ClassVar[bool] = True
+    """Whether a deferrable sensor looks once from the worker. Not where a look takes a login: each worker process would
+    need its own, where the triggerer's waits share one."""
+
     upload: Any = None
     """What the sending task has returned, for sensors that wait for a load."""
 
@@ -122,7 +126,7 @@ class PlatformSensor(BaseSensorOperator, Generic[Hook]):
 
     @terminal_errors_fail
     def execute(self, context: Context) -> Any:
-        """Wait in the triggerer; or poke, if not ``deferrable``."""
+        """Look, then wait in the triggerer; or poke, if not ``deferrable``."""
         self.show_links()
         known = self.known_result()
         if known is not None:
@@ -130,8 +134,11 @@ class PlatformSensor(BaseSensorOperator, Generic[Hook]):
             return known
         if not self.deferrable:
             return super().execute(context)
+        # A vendor that is done by now saves the way to the triggerer and a second start of this task.
+        found = self.poke(context) if self.looks_first else False
+        if isinstance(found, PokeReturnValue):
+            return found.xcom_value
         seconds = self._seconds()
-        # No look from here: it would be a login in each worker process, where the triggerer shares one.
         self.log.info("Waiting for %s in the triggerer", self.subject)
         self.defer(
             trigger=self.trigger(deadline=time.time() + seconds),

@@ -343,15 +343,17 @@ def _wrong_values(given: Given, model: type[AudienceDefinition]) -> Iterator[Pro
         if (item := given.get(field)) is not None:
             yield problem_at(item.place, "cannot be inherited: it tells one audience from another")
     given = given.without(*OF_ONE_AUDIENCE)
-    is_for_all = model is AudienceDefinition
-    elsewhere = (
-        dict.fromkeys(_elsewhere(model), "on all platforms; put it under 'platforms'")
-        if is_for_all
-        else _elsewhere(model)
-    )
-    fields = Fields((ENVIRONMENTS, _PLATFORMS) if is_for_all else (), OF_ONE_AUDIENCE, elsewhere)
+    if not given.value:
+        return
     try:
         # It lacks the name, which nobody can inherit, so it is never whole.
         model.model_validate(given.plain())
     except ValidationError as error:
+        is_for_all = model is AudienceDefinition
+        elsewhere = (
+            dict.fromkeys(_elsewhere(model), "on all platforms; put it under 'platforms'")
+            if is_for_all
+            else _elsewhere(model)
+        )
+        fields = Fields((ENVIRONMENTS, _PLATFORMS) if is_for_all else (), OF_ONE_AUDIENCE, elsewhere)
         yield from problems_in(error, model, given, fields=fields, only_given=True)

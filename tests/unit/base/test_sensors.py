@@ -47,7 +47,14 @@ def deferral_of(waiting: PlainSensor) -> TaskDeferred:
 # --- deferring ----------------------------------------------------------------------------------------------
 
 
-def test_it_defers_by_default_without_asking_the_vendor(client: Any) -> None:
+@pytest.fixture
+def busy(client: Any) -> Any:
+    """A vendor that is not done yet."""
+    client.state_of.return_value = "busy"
+    return client
+
+
+def test_it_looks_once_and_then_defers(busy: Any) -> None:
     deferral = deferral_of(sensor(poke_interval=30, timeout=3600, plain_conn_id="a_connection"))
 
     assert isinstance(deferral.trigger, PlainTrigger)
@@ -58,11 +65,38 @@ def test_it_defers_by_default_without_asking_the_vendor(client: Any) -> None:
         "deadline": NOW + 3600,
     }
     assert deferral.method_name == "execute_complete"
+    busy.state_of.assert_called_once()
+
+
+def test_what_is_done_by_now_needs_no_triggerer(client: Any) -> None:
+    assert sensor().execute(task_context()) == {"thing_id": "t-7", "state": "ready"}
+
+
+def test_a_failure_is_told_without_the_triggerer(client: Any) -> None:
+    client.state_of.return_value = "broken"
+
+    with pytest.raises(AirflowFailException, match="the thing is broken"):
+        sensor().execute(task_context())
+
+
+def test_a_first_look_that_fails_for_now_is_left_to_the_triggerer(client: Any) -> None:
+    client.state_of.side_effect = VendorUnavailableError(what="Down")
+
+    deferral_of(sensor())
+
+
+def test_where_a_look_takes_a_login_the_triggerer_looks_first(
+    client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PlainSensor, "looks_first", False)
+
+    deferral_of(sensor())
+
     assert not client.state_of.called
 
 
 @pytest.mark.parametrize("timeout", [3600, 3600.0, timedelta(hours=1)])
-def test_airflows_own_time_out_comes_after_the_triggers(client: Any, timeout: Any) -> None:
+def test_airflows_own_time_out_comes_after_the_triggers(busy: Any, timeout: Any) -> None:
     deferral = deferral_of(sensor(timeout=timeout))
 
     assert isinstance(deferral.trigger, PlainTrigger)
@@ -72,7 +106,7 @@ def test_airflows_own_time_out_comes_after_the_triggers(client: Any, timeout: An
     assert timedelta(seconds=15) < DEFERRAL_GRACE
 
 
-def test_how_long_it_waits_without_being_told(client: Any) -> None:
+def test_how_long_it_waits_without_being_told(busy: Any) -> None:
     assert deferral_of(sensor()).timeout == timedelta(days=2) + DEFERRAL_GRACE
 
 
@@ -90,7 +124,7 @@ def test_a_sensor_without_a_thing_fails_at_once(client: Any, thing_id: Any) -> N
         sensor(thing_id=thing_id).execute(task_context())
 
 
-def test_the_link_to_the_portal_is_there_while_it_waits(client: Any) -> None:
+def test_the_link_to_the_portal_is_there_while_it_waits(busy: Any) -> None:
     deferring, resumed = sensor(), sensor()
 
     deferral_of(deferring)

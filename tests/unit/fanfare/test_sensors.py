@@ -87,6 +87,7 @@ def deferral_of(sensor: Any) -> TaskDeferred:
 
 
 def test_it_defers_by_default_with_all_that_it_was_told(client: Any) -> None:
+    client.find_import.return_value = an_import("PROCESSING")
     sensor = import_sensor(poke_interval=30, timeout=3600, fanfare_conn_id="a_connection")
 
     deferral = deferral_of(sensor)
@@ -101,10 +102,17 @@ def test_it_defers_by_default_with_all_that_it_was_told(client: Any) -> None:
     }
     assert deferral.timeout == timedelta(hours=1) + DEFERRAL_GRACE
     assert FanfarePortalLink().get_link(sensor, ti_key=None) == "https://portal/aud_1"
-    assert client.method_calls == []
+    client.find_import.assert_called_once_with("aud_1", "imp_3")
+
+
+def test_an_import_that_is_through_by_now_needs_no_triggerer(client: Any) -> None:
+    client.find_import.return_value = an_import("COMPLETED")
+
+    assert import_sensor().execute(task_context())["members"] == 7
 
 
 def test_without_an_upload_audience_and_import_are_given(client: Any) -> None:
+    client.find_import.return_value = an_import("PROCESSING")
     deferral = deferral_of(import_sensor(upload=None, audience_id="aud_2", import_id="imp_9"))
 
     assert isinstance(deferral.trigger, FanfareImportTrigger)
