@@ -178,13 +178,14 @@ class DigitalAudienceClient(ApiClient[DigitalAudienceSettings]):
         log.info("Logged in to %s as %s", self.settings.base_url, self.settings.user_name)
         return "; ".join(f"{name}={value}" for name, value in cookies.items())
 
-    def _says_session_is_over(self, response: requests.Response) -> bool:
+    def _says_session_is_over(
+        self, response: requests.Response, envelope: Mapping[str, Any] | None
+    ) -> bool:
         if response.status_code in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
             return True
         if response.is_redirect:
             return "login" in response.headers.get("Location", "").lower()
-        envelope = _envelope(response) if response.ok else None
-        if envelope is None or _is_success(envelope):
+        if not response.ok or envelope is None or _is_success(envelope):
             return False
         return bool(self._expired.search(_message(envelope) or ""))
 
@@ -202,28 +203,28 @@ class DigitalAudienceClient(ApiClient[DigitalAudienceSettings]):
         path = self.settings.path(operation, **ids)
         where = self._transport.where(method, path)
         cookie = self._session_cookie()
-        response = self._send(operation, path, json, cookie)
-        if self._says_session_is_over(response):
+        response, envelope = self._send(operation, path, json, cookie)
+        if self._says_session_is_over(response, envelope):
             cookie = self._session_cookie(expired=cookie)
-            response = self._send(operation, path, json, cookie)
+            response, envelope = self._send(operation, path, json, cookie)
             if response.status_code == HTTPStatus.FORBIDDEN:
                 raise PermissionDeniedError(
                     what=f"The user {self.settings.user_name!r} may not do this",
                     where=where,
-                    why=_message(_envelope(response)) or "",
+                    why=_message(envelope) or "",
                     next_step="Ask the vendor for the permission, or use another connection",
                     status=response.status_code,
                 )
-            if self._says_session_is_over(response):
+            if self._says_session_is_over(response, envelope):
                 raise AuthenticationError(
                     what="The vendor refuses the session right after a successful login",
                     where=where,
-                    why=_message(_envelope(response)) or "",
+                    why=_message(envelope) or "",
                     next_step="Check host and API prefix of the connection, and whether a proxy drops cookies",
                     status=response.status_code,
                 )
         try:
-            return self._data_of(response, where=where, changes_something=method != "GET")
+            return self._data_of(response, envelope, where=where, changes_something=method != "GET")
         except (NotFoundError, RequestRejectedError) as error:
             about = about or ", ".join(
                 f"{name.removesuffix('_id').capitalize()} {value}" for name, value in ids.items()
@@ -234,13 +235,23 @@ class DigitalAudienceClient(ApiClient[DigitalAudienceSettings]):
             )
             raise
 
-    def _send(self, operation: str, path: str, json: Any, cookie: str) -> requests.Response:
-        return self._transport.send(
+    def _send(
+        self, operation: str, path: str, json: Any, cookie: str
+    ) -> tuple[requests.Response, dict[str, Any] | None]:
+        """The answer, and its envelope: an audience's history can be long, and is read once only."""
+        response = self._transport.send(
             _VERBS[operation], path, operation=operation, json=json, headers={"Cookie": cookie}
         )
+        return response, _envelope(response)
 
-    def _data_of(self, response: requests.Response, *, where: str, changes_something: bool) -> Any:
-        envelope = _envelope(response)
+    def _data_of(
+        self,
+        response: requests.Response,
+        envelope: Mapping[str, Any] | None,
+        *,
+        where: str,
+        changes_something: bool,
+    ) -> Any:
         if error := error_for_status(
             response, where=where, changes_something=changes_something, message=_message(envelope)
         ):

@@ -195,6 +195,29 @@ def test_a_connection_that_cannot_be_used_is_reported(
     assert event_of(trigger())["error"] == "ConfigurationError"
 
 
+def test_waits_that_start_together_ask_for_the_connection_once(
+    vendor: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    async def aget_connection(conn_id: str) -> str:
+        asked.append(conn_id)
+        await asyncio.sleep(0)
+        return conn_id
+
+    monkeypatch.setattr(triggers.BaseHook, "aget_connection", aget_connection)
+    vendor.shows = ["ready"]
+
+    async def first_event(waiting: PlainTrigger) -> Any:
+        return [event.payload["status"] async for event in waiting.run()]
+
+    async def all_events() -> Any:
+        return await asyncio.gather(*(first_event(trigger()) for _ in range(5)))
+
+    assert asyncio.run(all_events()) == [["success"]] * 5
+    assert asked == ["a_connection"]
+
+
 def test_looks_block_a_thread_and_not_the_triggerer(vendor: Scripted) -> None:
     vendor.shows = ["busy", "ready"]
 

@@ -16,6 +16,7 @@ from audience_onboarding.orchestration import polling
 from audience_onboarding.orchestration.polling import (
     FIRST_PAUSE,
     SharedLooks,
+    asked_together,
     growing_pauses,
     shared_looks,
 )
@@ -326,3 +327,116 @@ def test_a_loop_that_is_gone_is_forgotten() -> None:
     gc.collect()
 
     assert len(polling._shared) <= before
+
+
+# --- one question for all -------------------------------------------------------------------------------------
+
+
+class Office:
+    """Answers one question at a time, with its number, as soon as it is open."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.open = asyncio.Event()
+        self.fails_with: Exception | None = None
+
+    async def answer(self, about: str) -> str:
+        self.asked.append(about)
+        number = len(self.asked)
+        await self.open.wait()
+        if self.fails_with:
+            raise self.fails_with
+        return f"{about} {number}"
+
+    def task(self, about: str = "x") -> asyncio.Task[str]:
+        return asyncio.create_task(asked_together(about, lambda: self.answer(about)))
+
+
+async def _all_have_asked() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def test_who_asks_while_another_does_gets_the_same_answer() -> None:
+    async def check() -> None:
+        office = Office()
+        waiting = [office.task(), office.task("y"), office.task(), office.task()]
+        await _all_have_asked()
+        office.open.set()
+
+        assert await asyncio.gather(*waiting) == ["x 1", "y 2", "x 1", "x 1"]
+        assert office.asked == ["x", "y"]
+
+    asyncio.run(check())
+
+
+def test_who_asks_later_asks_anew() -> None:
+    async def check() -> None:
+        office = Office()
+        office.open.set()
+
+        assert [await office.task(), await office.task()] == ["x 1", "x 2"]
+
+    asyncio.run(check())
+
+
+def test_an_error_is_everybodys_and_the_next_one_asks_anew() -> None:
+    async def check() -> None:
+        office = Office()
+        office.fails_with = KeyError("x")
+        waiting = [office.task(), office.task()]
+        await _all_have_asked()
+        office.open.set()
+
+        assert await asyncio.gather(*waiting, return_exceptions=True) == [office.fails_with] * 2
+        assert office.asked == ["x"]
+        office.fails_with = None
+        assert await office.task() == "x 2"
+
+    asyncio.run(check())
+
+
+def test_an_error_that_nobody_else_waits_for_is_no_error_of_the_loop() -> None:
+    async def check() -> list[Any]:
+        told: list[Any] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+        office = Office()
+        office.open.set()
+        office.fails_with = KeyError("x")
+        with pytest.raises(KeyError):
+            await office.task()
+        gc.collect()
+        await asyncio.sleep(0)
+        return told
+
+    assert asyncio.run(check()) == []
+
+
+def test_where_the_one_who_asks_is_cancelled_another_asks() -> None:
+    async def check() -> None:
+        office = Office()
+        first, *others = office.task(), office.task(), office.task()
+        await _all_have_asked()
+        first.cancel()
+        await _all_have_asked()
+        office.open.set()
+
+        assert await asyncio.gather(*others) == ["x 2", "x 2"]
+        assert first.cancelled()
+
+    asyncio.run(check())
+
+
+def test_who_is_cancelled_leaves_the_answer_to_the_others() -> None:
+    async def check() -> None:
+        office = Office()
+        first, second, third = office.task(), office.task(), office.task()
+        await _all_have_asked()
+        second.cancel()
+        await _all_have_asked()
+        office.open.set()
+
+        assert await asyncio.gather(first, third) == ["x 1", "x 1"]
+        assert second.cancelled()
+
+    asyncio.run(check())
