@@ -19,7 +19,7 @@ from audience_onboarding.errors import TerminalError, TransientError
 from audience_onboarding.http import ApiClient
 from audience_onboarding.orchestration.failures import MAX_PAUSE
 from audience_onboarding.orchestration.metrics import LOOKS, count
-from audience_onboarding.orchestration.polling import asked_together, growing_pauses
+from audience_onboarding.orchestration.polling import asked_together, growing_pauses, in_step
 
 Client = TypeVar("Client", bound=ApiClient[Any])
 T = TypeVar("T")
@@ -121,6 +121,10 @@ class PollingTrigger(BaseTrigger, Generic[Client]):
         await asyncio.sleep(pause)
         return await in_thread(self.look, client)
 
+    def rhythm(self, pause: float) -> float:
+        """The pause before a look, so that waits of a process look together."""
+        return in_step(pause)
+
     def _count(self, result: str) -> None:
         count(LOOKS, platform=self.hook_class.conn_type, result=result)
 
@@ -131,7 +135,9 @@ class PollingTrigger(BaseTrigger, Generic[Client]):
         for pause in growing_pauses(self.poll_interval):
             left = max(0.0, self.deadline - time.time())
             try:
-                seen = await self.next_look(client, pause=min(max(pause, wanted_pause), left))
+                # What the vendor asks for is kept to the full.
+                paused = min(max(self.rhythm(pause), wanted_pause), left)
+                seen = await self.next_look(client, pause=paused)
             except TransientError as error:
                 self._count("error")
                 self.log.warning("Looking again: %s", error)

@@ -179,9 +179,7 @@ class DigitalAudienceClient(ApiClient[DigitalAudienceSettings]):
         log.info("Logged in to %s as %s", self.settings.base_url, self.settings.user_name)
         return "; ".join(f"{name}={value}" for name, value in cookies.items())
 
-    def _says_session_is_over(
-        self, response: requests.Response, envelope: Mapping[str, Any] | None
-    ) -> bool:
+    def _says_session_is_over(self, response: requests.Response, envelope: Mapping[str, Any] | None) -> bool:
         if response.status_code in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
             return True
         if response.is_redirect:

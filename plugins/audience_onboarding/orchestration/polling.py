@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 import weakref
 from collections.abc import Awaitable, Callable, Hashable, Iterator
@@ -25,6 +26,24 @@ def growing_pauses(longest: float) -> Iterator[float]:
     while True:
         yield pause
         pause = min(pause * 2, longest)
+
+
+STEPS = 60
+"""How many moments a pause has in which the waits of a process wake up."""
+
+
+def in_step(pause: float) -> float:
+    """A pause, up to a 60th shorter, that ends when those of other waits end.
+
+    To wake a process up for one look takes it longer than the look: 2,000 waits that look once a minute, each in a
+    moment of its own, would do so 33 times a second.
+    """
+    step = pause / STEPS
+    if not step:
+        return pause
+    now = asyncio.get_running_loop().time()
+    # Downwards: what the last look took is no longer than a step, mostly, and is made up for.
+    return math.floor((now + pause) / step) * step - now
 
 
 class SharedLooks(Generic[Snapshot]):

@@ -63,6 +63,7 @@ def vendor(monkeypatch: pytest.MonkeyPatch) -> Scripted:
     monkeypatch.setattr(triggers.BaseHook, "aget_connection", aget_connection)
     monkeypatch.setattr(PlainHook, "client_of", staticmethod(client_of))
     monkeypatch.setattr(triggers, "time", SimpleNamespace(time=lambda: script.now))
+    monkeypatch.setattr(triggers, "in_step", lambda pause: pause)
     monkeypatch.setattr(
         triggers,
         "asyncio",
@@ -269,6 +270,16 @@ def test_a_pause_that_was_asked_for_is_made_once(vendor: Scripted) -> None:
     event_of(trigger())
 
     assert vendor.pauses == [5.0, 300.0, 20.0, 40.0]
+
+
+def test_looks_are_in_step_but_never_before_the_vendor_allows(
+    vendor: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(triggers, "in_step", lambda pause: pause - 0.5)
+    vendor.shows = ["busy", RateLimitedError(what="Slow down", retry_after=20.0), "ready"]
+
+    assert event_of(trigger())["status"] == "success"
+    assert vendor.pauses == [4.5, 9.5, 20.0]
 
 
 @pytest.mark.parametrize("asked_for", [3601.0, 86400.0, float("inf")])

@@ -70,6 +70,7 @@ def vendor(monkeypatch: pytest.MonkeyPatch) -> Scripted:
     monkeypatch.setattr(triggers.BaseHook, "aget_connection", aget_connection)
     monkeypatch.setattr(DigitalAudienceHook, "client_of", staticmethod(client_of))
     monkeypatch.setattr(triggers, "time", SimpleNamespace(time=lambda: script.now))
+    monkeypatch.setattr(triggers, "in_step", lambda pause: pause)
     monkeypatch.setattr(
         triggers,
         "asyncio",

@@ -18,6 +18,7 @@ from audience_onboarding.orchestration.polling import (
     SharedLooks,
     asked_together,
     growing_pauses,
+    in_step,
     shared_looks,
 )
 
@@ -33,6 +34,39 @@ from audience_onboarding.orchestration.polling import (
 )
 def test_pauses_double_up_to_the_longest(longest: float, pauses: list[float]) -> None:
     assert list(islice(growing_pauses(longest), len(pauses))) == pauses
+
+
+# --- waking up together ---------------------------------------------------------------------------------------
+
+
+def _in_step(now: float, pause: float, monkeypatch: pytest.MonkeyPatch) -> float:
+    loop = SimpleNamespace(time=lambda: now)
+    monkeypatch.setattr(polling, "asyncio", SimpleNamespace(get_running_loop=lambda: loop))
+    return in_step(pause)
+
+
+@pytest.mark.parametrize("pause", [0.25, 5.0, 40.0, 60.0, 3600.0])
+@pytest.mark.parametrize("now", [0.0, 12.3, 12.9, 4711.49, 123456.789])
+def test_a_pause_is_hardly_shorter_and_ends_on_a_step(
+    pause: float, now: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paused = _in_step(now, pause, monkeypatch)
+
+    assert pause * 59 / 60 - 1e-6 <= paused <= pause + 1e-6
+    steps = (now + paused) / (pause / 60)
+    assert steps == pytest.approx(round(steps), abs=1e-4)
+
+
+def test_what_a_look_takes_does_not_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    for _ in range(50):
+        now += _in_step(now, 60.0, monkeypatch) + 0.3
+
+    assert now == pytest.approx(100 + 50 * 60 + 0.3)
+
+
+def test_no_pause_is_no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _in_step(12.3, 0.0, monkeypatch) == 0
 
 
 # --- one look for all ---------------------------------------------------------------------------------------
