@@ -107,7 +107,9 @@ class Postgres:
         return f"postgresql+psycopg2://airflow@/{name}?host={self._folder}"
 
     def _sql(self, statement: str) -> None:
-        self._run("psql", "--host", str(self._folder), "--username", "airflow", "--command", statement, "postgres")
+        self._run(
+            "psql", "--host", str(self._folder), "--username", "airflow", "--command", statement, "postgres"
+        )
 
     def _run(self, program: str, *arguments: str) -> None:
         subprocess.run(  # noqa: S603 (a program of the server, with our own arguments)

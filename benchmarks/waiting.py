@@ -161,8 +161,10 @@ def _triggerer(home: Path, address: str, capacity: int) -> Iterator[Triggerer]:
     log = home / "triggerer.log"
     with log.open("wb") as out:
         process = subprocess.Popen(  # noqa: S603 (Airflow's own command)
-            [sys.executable, "-W", "ignore", "-m", "airflow", "triggerer", "--skip-serve-logs"]
-            + ["--capacity", str(capacity)],
+            [
+                *(sys.executable, "-W", "ignore", "-m", "airflow", "triggerer"),
+                *("--skip-serve-logs", "--capacity", str(capacity)),
+            ],
             cwd=ROOT,
             env=_environment(home, address),
             stdout=out,
@@ -275,7 +277,9 @@ def figures(folder: Path, settings: Mapping[str, str]) -> Iterator[tuple[dict[st
         measured = {kind: run(kind, folder, databases, wanted) for kind in NAMES}
     ours, bare = measured["ours"], measured["bare"]
     for kind, each in measured.items():
-        yield from _lateness(f"{NAMES[kind].capitalize()}, {of}", each, wanted.poll_interval, is_ours=kind == "ours")
+        yield from _lateness(
+            f"{NAMES[kind].capitalize()}, {of}", each, wanted.poll_interval, is_ours=kind == "ours"
+        )
     name = f"{NAMES['ours'].capitalize()}, {of}"
     yield (
         _entry(f"{name}: processor time per interval", ours.processor, "s", (NAMES["bare"], bare.processor)),

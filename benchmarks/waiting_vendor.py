@@ -126,7 +126,9 @@ class Connection(asyncio.Protocol):
 
 
 def _json(data: Any, *, success: bool = True) -> bytes:
-    status = {"statusCode": 0, "message": None} if success else {"statusCode": 1, "message": "Session expired"}
+    status = (
+        {"statusCode": 0, "message": None} if success else {"statusCode": 1, "message": "Session expired"}
+    )
     return json.dumps({"data": data, "status": status, "success": success}).encode()
 
 
