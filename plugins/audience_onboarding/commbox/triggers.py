@@ -51,6 +51,10 @@ class CommBoxUserCountTrigger(PollingTrigger[CommBoxClient]):
         """Ask for the list, for this wait alone."""
         return self.judge(audiences_by_id(client))
 
+    def rhythm(self, pause: float) -> float:
+        """As it is: the look is everybody's, and comes in its own time."""
+        return pause
+
     async def next_look(self, client: CommBoxClient, *, pause: float) -> Look:
         """The shared look at the list; ``pause`` counts where the vendor asked for more than the interval.
 

@@ -6,6 +6,7 @@ Pages: "Create CRM audience" (login, campaign, audience), "Audience API", "Segme
 from __future__ import annotations
 
 import copy
+import hashlib
 import logging
 import re
 import threading
@@ -178,13 +179,12 @@ class DigitalAudienceClient(ApiClient[DigitalAudienceSettings]):
         log.info("Logged in to %s as %s", self.settings.base_url, self.settings.user_name)
         return "; ".join(f"{name}={value}" for name, value in cookies.items())
 
-    def _says_session_is_over(self, response: requests.Response) -> bool:
+    def _says_session_is_over(self, response: requests.Response, envelope: Mapping[str, Any] | None) -> bool:
         if response.status_code in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
             return True
         if response.is_redirect:
             return "login" in response.headers.get("Location", "").lower()
-        envelope = _envelope(response) if response.ok else None
-        if envelope is None or _is_success(envelope):
+        if not response.ok or envelope is None or _is_success(envelope):
             return False
         return bool(self._expired.search(_message(envelope) or ""))
 
@@ -197,33 +197,53 @@ class DigitalAudienceClient(ApiClient[DigitalAudienceSettings]):
 
         :param about: which object it is about, for messages; the ids of the path by default.
         """
+        return self._exchange(operation, ids, json=json, about=about)[1]
+
+    def _exchange(
+        self,
+        operation: str,
+        ids: Mapping[str, int] | None = None,
+        *,
+        json: Any = None,
+        about: str = "",
+        known: bytes | None = None,
+    ) -> tuple[bytes, Any]:
+        """Do one operation and return the fingerprint of the answer, and ``data`` of the envelope.
+
+        :param known: the fingerprint of an answer that was a good one: one that is the same is not read again, and
+            ``None`` is returned for its data.
+        """
         method = _VERBS[operation]
         ids = ids or {}
         path = self.settings.path(operation, **ids)
         where = self._transport.where(method, path)
         cookie = self._session_cookie()
         response = self._send(operation, path, json, cookie)
-        if self._says_session_is_over(response):
+        if response.ok and _fingerprint(response) == known:
+            return known, None
+        envelope = _envelope(response)
+        if self._says_session_is_over(response, envelope):
             cookie = self._session_cookie(expired=cookie)
             response = self._send(operation, path, json, cookie)
+            envelope = _envelope(response)
             if response.status_code == HTTPStatus.FORBIDDEN:
                 raise PermissionDeniedError(
                     what=f"The user {self.settings.user_name!r} may not do this",
                     where=where,
-                    why=_message(_envelope(response)) or "",
+                    why=_message(envelope) or "",
                     next_step="Ask the vendor for the permission, or use another connection",
                     status=response.status_code,
                 )
-            if self._says_session_is_over(response):
+            if self._says_session_is_over(response, envelope):
                 raise AuthenticationError(
                     what="The vendor refuses the session right after a successful login",
                     where=where,
-                    why=_message(_envelope(response)) or "",
+                    why=_message(envelope) or "",
                     next_step="Check host and API prefix of the connection, and whether a proxy drops cookies",
                     status=response.status_code,
                 )
         try:
-            return self._data_of(response, where=where, changes_something=method != "GET")
+            data = self._data_of(response, envelope, where=where, changes_something=method != "GET")
         except (NotFoundError, RequestRejectedError) as error:
             about = about or ", ".join(
                 f"{name.removesuffix('_id').capitalize()} {value}" for name, value in ids.items()
@@ -233,14 +253,21 @@ class DigitalAudienceClient(ApiClient[DigitalAudienceSettings]):
                 next_step="Check that it exists in the vendor's portal and belongs to the user of the connection",
             )
             raise
+        return _fingerprint(response), data
 
     def _send(self, operation: str, path: str, json: Any, cookie: str) -> requests.Response:
         return self._transport.send(
             _VERBS[operation], path, operation=operation, json=json, headers={"Cookie": cookie}
         )
 
-    def _data_of(self, response: requests.Response, *, where: str, changes_something: bool) -> Any:
-        envelope = _envelope(response)
+    def _data_of(
+        self,
+        response: requests.Response,
+        envelope: Mapping[str, Any] | None,
+        *,
+        where: str,
+        changes_something: bool,
+    ) -> Any:
         if error := error_for_status(
             response, where=where, changes_something=changes_something, message=_message(envelope)
         ):
@@ -308,6 +335,22 @@ class DigitalAudienceClient(ApiClient[DigitalAudienceSettings]):
         """
         ids = {"audience_id": audience_id}
         return self._parse(Audience, self._call("load_audience", ids), operation="load_audience", **ids)
+
+    def load_changed_audience(
+        self, audience_id: int, *, known: bytes | None = None
+    ) -> tuple[bytes, Audience] | None:
+        """Load an audience, for who asks again and again: with its history, an answer takes longer to read than to get.
+
+        :param known: the fingerprint that came with the last one.
+        :return: the fingerprint of the answer, and the audience; ``None`` where the answer is the known one, byte for
+            byte.
+        :raises NotFoundError: there is none of this id, or it belongs to somebody else.
+        """
+        ids = {"audience_id": audience_id}
+        fingerprint, data = self._exchange("load_audience", ids, known=known)
+        if fingerprint == known:
+            return None
+        return fingerprint, self._parse(Audience, data, operation="load_audience", **ids)
 
     def activate_audience(
         self,
@@ -449,6 +492,10 @@ def iso_utc(moment: datetime) -> str:
     if moment.tzinfo is None:
         raise ValueError("a moment needs a time zone")
     return moment.astimezone(timezone.utc).isoformat().replace("+00:00", "Z")
+
+
+def _fingerprint(response: requests.Response) -> bytes:
+    return hashlib.sha256(response.content).digest()
 
 
 def _envelope(response: requests.Response) -> dict[str, Any] | None:

@@ -7,6 +7,7 @@ from typing import Any
 from audience_onboarding.base.triggers import Look, PollingTrigger
 from audience_onboarding.digital_audience.client import DigitalAudienceClient
 from audience_onboarding.digital_audience.hooks import DigitalAudienceHook
+from audience_onboarding.digital_audience.models import Audience
 from audience_onboarding.digital_audience.readiness import (
     DEFAULT_FAILURE_STATES,
     DEFAULT_PENDING_STATES,
@@ -21,9 +22,8 @@ from audience_onboarding.digital_audience.readiness import (
 from audience_onboarding.http import is_one_of
 
 
-def look_at_audience(client: DigitalAudienceClient, audience_id: int, expectation: Expectation) -> Look:
-    """Load an audience and judge it."""
-    audience = client.load_audience(audience_id)
+def judge_audience(audience: Audience, expectation: Expectation) -> Look:
+    """Judge an audience as just loaded."""
     judgement = judge(audience, expectation)
     state = audience.audience_state or "unknown"
     if judgement.verdict is Verdict.READY:
@@ -109,10 +109,16 @@ class DigitalAudienceAudienceStateTrigger(_DigitalAudienceTrigger):
             pending_states=tuple(pending_states),
             confirm_by=confirm_by,
         )
+        self._fingerprint: bytes | None = None
+        self._seen = Look("unknown", "nothing was seen yet")
 
     def look(self, client: DigitalAudienceClient) -> Look:
-        """Load the audience and judge it."""
-        return look_at_audience(client, self.audience_id, self.expectation)
+        """Load the audience and judge it. The same answer as last time means the same: the judgement knows no clock."""
+        changed = client.load_changed_audience(self.audience_id, known=self._fingerprint)
+        if changed is not None:
+            self._fingerprint, audience = changed
+            self._seen = judge_audience(audience, self.expectation)
+        return self._seen
 
     def arguments(self) -> dict[str, Any]:
         """The arguments beside those of every wait."""

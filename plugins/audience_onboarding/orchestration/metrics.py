@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from enum import Enum
+from functools import cache
 from typing import Any
 
 log = logging.getLogger(__name__)
@@ -274,11 +275,18 @@ class ApiMetrics:
         count(LOGINS, platform=self.platform, outcome=outcome)
 
 
+@cache
+def _has_legacy_names() -> bool:
+    """Read once for a process, as Airflow does for its own: it takes longer than to send a value."""
+    from airflow.sdk.configuration import conf
+
+    return bool(conf.getboolean("metrics", "legacy_names_on", fallback=True))
+
+
 def _send(metric: Metric, how: str, value: Any, tags: Mapping[str, object]) -> None:
     """Hand it to Airflow. Whatever goes wrong in there, no load fails of it."""
     try:
         # Here, as a DAG file has no use for it.
-        from airflow.sdk.configuration import conf
         from airflow.sdk.observability import stats
 
         if set(tags) != set(metric.tags):
@@ -287,7 +295,7 @@ def _send(metric: Metric, how: str, value: Any, tags: Mapping[str, object]) -> N
         send = getattr(stats, how)
         send(metric.full_name, value, tags=fitting)
         # As Airflow does with its own: for StatsD without tags, where a gauge of several audiences says nothing.
-        if conf.getboolean("metrics", "legacy_names_on", fallback=True):
+        if _has_legacy_names():
             send(metric.legacy_name(fitting), value)
     except Exception as error:
         if metric.name not in _said:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 import weakref
 from collections.abc import Awaitable, Callable, Hashable, Iterator
 from typing import Any, Generic, TypeVar
 
 Snapshot = TypeVar("Snapshot")
+Answer = TypeVar("Answer")
 
 FIRST_PAUSE = 5.0
 """Also before the first look: a trigger that fires in the moment in which its task has deferred lets Airflow (3.3.2)
@@ -24,6 +26,24 @@ def growing_pauses(longest: float) -> Iterator[float]:
     while True:
         yield pause
         pause = min(pause * 2, longest)
+
+
+STEPS = 60
+"""How many moments a pause has in which the waits of a process wake up."""
+
+
+def in_step(pause: float) -> float:
+    """A pause, up to a 60th shorter, that ends when those of other waits end.
+
+    To wake a process up for one look takes it longer than the look: 2,000 waits that look once a minute, each in a
+    moment of its own, would do so 33 times a second.
+    """
+    step = pause / STEPS
+    if not step:
+        return pause
+    now = asyncio.get_running_loop().time()
+    # Downwards: what the last look took is no longer than a step, mostly, and is made up for.
+    return math.floor((now + pause) / step) * step - now
 
 
 class SharedLooks(Generic[Snapshot]):
@@ -81,3 +101,40 @@ def shared_looks(
     """
     of_loop = _shared.setdefault(asyncio.get_running_loop(), {})
     return of_loop.setdefault((key, interval), SharedLooks(look, interval=interval))
+
+
+_asking: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, asyncio.Future[Any]]] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+async def asked_together(key: Hashable, ask: Callable[[], Awaitable[Answer]]) -> Answer:
+    """The answer to a question which others of this event loop may be asking just now: one asks for all.
+
+    Nothing is kept: who asks after the answer has come asks anew.
+
+    :param ask: gives an answer that is not ``None``; an error is everybody's.
+    """
+    loop = asyncio.get_running_loop()
+    asking = _asking.setdefault(loop, {})
+    while key in asking:
+        # Shielded: who is cancelled leaves the answer to the others. There is none where that was the one who asked.
+        found: Answer | None = await asyncio.shield(asking[key])
+        if found is not None:
+            return found
+    # Asked right here and not in a task of its own, to which Airflow (3.3.2) would not let a question through that is
+    # not asynchronous.
+    answer = asking[key] = loop.create_future()
+    found = None
+    try:
+        found = await ask()
+        return found
+    except Exception as error:
+        answer.set_exception(error)
+        # Looked at here: where nobody else has asked, the loop would log it as an error of ours.
+        answer.exception()
+        raise
+    finally:
+        del asking[key]
+        if not answer.done():
+            answer.set_result(found)

@@ -63,6 +63,7 @@ def vendor(monkeypatch: pytest.MonkeyPatch) -> Scripted:
     monkeypatch.setattr(triggers.BaseHook, "aget_connection", aget_connection)
     monkeypatch.setattr(PlainHook, "client_of", staticmethod(client_of))
     monkeypatch.setattr(triggers, "time", SimpleNamespace(time=lambda: script.now))
+    monkeypatch.setattr(triggers, "in_step", lambda pause: pause)
     monkeypatch.setattr(
         triggers,
         "asyncio",
@@ -195,6 +196,29 @@ def test_a_connection_that_cannot_be_used_is_reported(
     assert event_of(trigger())["error"] == "ConfigurationError"
 
 
+def test_waits_that_start_together_ask_for_the_connection_once(
+    vendor: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    async def aget_connection(conn_id: str) -> str:
+        asked.append(conn_id)
+        await asyncio.sleep(0)
+        return conn_id
+
+    monkeypatch.setattr(triggers.BaseHook, "aget_connection", aget_connection)
+    vendor.shows = ["ready"]
+
+    async def first_event(waiting: PlainTrigger) -> Any:
+        return [event.payload["status"] async for event in waiting.run()]
+
+    async def all_events() -> Any:
+        return await asyncio.gather(*(first_event(trigger()) for _ in range(5)))
+
+    assert asyncio.run(all_events()) == [["success"]] * 5
+    assert asked == ["a_connection"]
+
+
 def test_looks_block_a_thread_and_not_the_triggerer(vendor: Scripted) -> None:
     vendor.shows = ["busy", "ready"]
 
@@ -246,6 +270,16 @@ def test_a_pause_that_was_asked_for_is_made_once(vendor: Scripted) -> None:
     event_of(trigger())
 
     assert vendor.pauses == [5.0, 300.0, 20.0, 40.0]
+
+
+def test_looks_are_in_step_but_never_before_the_vendor_allows(
+    vendor: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(triggers, "in_step", lambda pause: pause - 0.5)
+    vendor.shows = ["busy", RateLimitedError(what="Slow down", retry_after=20.0), "ready"]
+
+    assert event_of(trigger())["status"] == "success"
+    assert vendor.pauses == [4.5, 9.5, 20.0]
 
 
 @pytest.mark.parametrize("asked_for", [3601.0, 86400.0, float("inf")])

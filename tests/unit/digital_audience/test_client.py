@@ -917,3 +917,51 @@ def test_errors_of_the_client_tell_whether_to_try_again(
     assert isinstance(error_of(lambda: client.load_audience(7)), TransientError)
     vendor.answers[LOAD] = Reply(400, "")
     assert not isinstance(error_of(lambda: client.load_audience(7)), TransientError)
+
+
+# --- asked again and again ------------------------------------------------------------------------------------
+
+
+def test_an_audience_is_handed_out_when_the_answer_is_another_one(
+    client: DigitalAudienceClient, vendor: Vendor
+) -> None:
+    def show(state: str) -> None:
+        vendor.answers[LOAD] = Reply(200, envelope({"id": 7, "audienceState": state}))
+
+    show("PROCESSING")
+    first = client.load_changed_audience(7)
+    assert first is not None
+    fingerprint, audience = first
+    assert audience.audience_state == "PROCESSING"
+    assert client.load_changed_audience(7, known=fingerprint) is None
+
+    show("READY")
+    second = client.load_changed_audience(7, known=fingerprint)
+    assert second is not None
+    assert second[1].audience_state == "READY"
+    assert second[0] != fingerprint
+    assert client.load_changed_audience(7, known=second[0]) is None
+    assert len(vendor.calls) == 4
+
+
+def test_a_session_that_ends_between_two_looks_is_no_change(
+    client: DigitalAudienceClient, vendor: Vendor
+) -> None:
+    vendor.answers[LOAD] = Reply(200, envelope({"id": 7}))
+    first = client.load_changed_audience(7)
+    assert first is not None
+    vendor.end_sessions()
+
+    assert client.load_changed_audience(7, known=first[0]) is None
+    assert vendor.logins == 2
+
+
+def test_an_error_is_an_error_each_time_it_is_answered(client: DigitalAudienceClient, vendor: Vendor) -> None:
+    vendor.answers[LOAD] = Reply(200, envelope({"id": 7}))
+    first = client.load_changed_audience(7)
+    assert first is not None
+    vendor.answers[LOAD] = Reply(200, envelope(success=False, code=5, message="Not now"))
+
+    for _ in range(2):
+        with pytest.raises(RequestRejectedError):
+            client.load_changed_audience(7, known=first[0])

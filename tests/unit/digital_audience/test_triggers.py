@@ -12,8 +12,11 @@ from typing import Any
 import pytest
 
 from audience_onboarding.base import triggers
+from audience_onboarding.base.triggers import Look
+from audience_onboarding.digital_audience import triggers as digital_audience_triggers
 from audience_onboarding.digital_audience.hooks import DigitalAudienceHook
 from audience_onboarding.digital_audience.models import Audience, Segment
+from audience_onboarding.digital_audience.readiness import Expectation
 from audience_onboarding.digital_audience.triggers import (
     DigitalAudienceAudienceStateTrigger,
     DigitalAudienceSegmentStatusTrigger,
@@ -39,7 +42,14 @@ class Scripted:
             raise found
         return found
 
-    load_audience = load_segment = show
+    load_segment = show
+
+    def load_changed_audience(
+        self, audience_id: int, *, known: bytes | None = None
+    ) -> tuple[bytes, Audience] | None:
+        found = self.show(audience_id)
+        fingerprint = found.model_dump_json().encode()
+        return None if fingerprint == known else (fingerprint, found)
 
     async def sleep(self, seconds: float) -> None:
         self.pauses.append(seconds)
@@ -60,6 +70,7 @@ def vendor(monkeypatch: pytest.MonkeyPatch) -> Scripted:
     monkeypatch.setattr(triggers.BaseHook, "aget_connection", aget_connection)
     monkeypatch.setattr(DigitalAudienceHook, "client_of", staticmethod(client_of))
     monkeypatch.setattr(triggers, "time", SimpleNamespace(time=lambda: script.now))
+    monkeypatch.setattr(triggers, "in_step", lambda pause: pause)
     monkeypatch.setattr(
         triggers,
         "asyncio",
@@ -156,6 +167,25 @@ def test_success_is_reported_with_what_was_seen(vendor: Scripted) -> None:
     assert event["status"] == "success"
     assert (event["result"]["audience_id"], event["result"]["audience_state"]) == (7, "READY")
     assert vendor.asked == [7, 7, 7]
+
+
+def test_an_answer_that_is_the_same_as_before_is_judged_once(
+    vendor: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged = []
+    judge = digital_audience_triggers.judge_audience
+
+    def noted(seen: Audience, expectation: Expectation) -> Look:
+        judged.append(seen.audience_state)
+        return judge(seen, expectation)
+
+    monkeypatch.setattr(digital_audience_triggers, "judge_audience", noted)
+    processing = audience("PROCESSING")
+    vendor.shows = [processing, processing, audience("NODATA"), processing, processing, audience("READY")]
+
+    assert event_of(audience_trigger())["status"] == "success"
+    assert len(vendor.asked) == 6
+    assert judged == ["PROCESSING", "NODATA", "PROCESSING", "READY"]
 
 
 def test_what_is_left_over_is_waited_out(vendor: Scripted) -> None:

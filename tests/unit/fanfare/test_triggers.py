@@ -78,6 +78,7 @@ def vendor(monkeypatch: pytest.MonkeyPatch) -> Scripted:
     monkeypatch.setattr(triggers.BaseHook, "aget_connection", aget_connection)
     monkeypatch.setattr(FanfareHook, "client_of", staticmethod(client_of))
     monkeypatch.setattr(triggers, "time", SimpleNamespace(time=lambda: script.now))
+    monkeypatch.setattr(triggers, "in_step", lambda pause: pause)
     monkeypatch.setattr(
         triggers,
         "asyncio",

@@ -76,6 +76,59 @@ def test_without_json_there_is_no_body(method: str) -> None:
     assert server.seen[0].body == b""
 
 
+def test_nothing_of_a_request_is_in_the_next_one() -> None:
+    with Loopback(lambda seen: Reply()) as server:
+        sender = transport(server.url)
+        sender.send("POST", "/x?a=1", json={"b": 2}, headers={"Cookie": "session=1"})
+        sender.send("PUT", "/y", body=Body("text/csv", 3, lambda: iter([b"a,b"])))
+        sender.send("GET", "/z")
+        sender.send("DELETE", "/z")
+
+    seen = server.seen
+    assert [(one.method, one.path, one.body) for one in seen] == [
+        ("POST", "/x?a=1", b'{"b": 2}'),
+        ("PUT", "/y", b"a,b"),
+        ("GET", "/z", b""),
+        ("DELETE", "/z", b""),
+    ]
+    assert [one.headers.get("Cookie") for one in seen] == ["session=1", None, None, None]
+    assert [one.headers.get("Content-Type") for one in seen] == ["application/json", "text/csv", None, None]
+    assert [one.headers.get("Content-Length") for one in seen] == ["8", "3", None, "0"]
+    assert not any("Transfer-Encoding" in one.headers for one in seen)
+
+
+def test_a_body_of_no_bytes_is_sent_with_its_length() -> None:
+    with Loopback(lambda seen: Reply()) as server:
+        transport(server.url).send("PUT", "/x", body=Body("text/csv", 0, lambda: iter(())))
+
+    (seen,) = server.seen
+    assert (seen.body, seen.headers["Content-Length"]) == (b"", "0")
+    assert "Transfer-Encoding" not in seen.headers
+
+
+def test_a_host_in_letters_of_its_own_and_a_path_with_a_space_travel_encoded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with Loopback(lambda seen: Reply()) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        transport("http://münchen.invalid/Ä/").send("GET", "/x y?a=ü")
+
+    assert [seen.path for seen in proxy.seen] == [
+        "http://xn--mnchen-3ya.invalid/%C3%84/x%20y?a=%C3%BC",
+    ]
+
+
+def test_the_environment_is_looked_through_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Loopback(lambda seen: Reply()) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        sender = transport("http://vendor.invalid")
+        sender.send("GET", "/x")
+        monkeypatch.delenv("http_proxy")
+        sender.send("GET", "/y")
+
+    assert [seen.path for seen in proxy.seen] == ["http://vendor.invalid/x", "http://vendor.invalid/y"]
+
+
 @pytest.mark.parametrize("status", [200, 400, 401, 404, 418, 429, 500, 599])
 def test_whatever_the_vendor_answers_is_handed_back(status: int) -> None:
     with Loopback(lambda seen: Reply(status, "text")) as server:

@@ -38,9 +38,13 @@ RATE = {"platform": "digital_audience", "audience": "people", "identifier": "EMA
 
 @pytest.fixture(autouse=True)
 def _nothing_said() -> Iterator[None]:
-    metrics._said.clear()
+    def start_anew() -> None:
+        metrics._said.clear()
+        metrics._has_legacy_names.cache_clear()
+
+    start_anew()
     yield
-    metrics._said.clear()
+    start_anew()
 
 
 def test_a_value_has_its_tags_and_for_backends_without_them_a_name_that_holds_them() -> None:

@@ -16,7 +16,9 @@ from audience_onboarding.orchestration import polling
 from audience_onboarding.orchestration.polling import (
     FIRST_PAUSE,
     SharedLooks,
+    asked_together,
     growing_pauses,
+    in_step,
     shared_looks,
 )
 
@@ -32,6 +34,39 @@ from audience_onboarding.orchestration.polling import (
 )
 def test_pauses_double_up_to_the_longest(longest: float, pauses: list[float]) -> None:
     assert list(islice(growing_pauses(longest), len(pauses))) == pauses
+
+
+# --- waking up together ---------------------------------------------------------------------------------------
+
+
+def _in_step(now: float, pause: float, monkeypatch: pytest.MonkeyPatch) -> float:
+    loop = SimpleNamespace(time=lambda: now)
+    monkeypatch.setattr(polling, "asyncio", SimpleNamespace(get_running_loop=lambda: loop))
+    return in_step(pause)
+
+
+@pytest.mark.parametrize("pause", [0.25, 5.0, 40.0, 60.0, 3600.0])
+@pytest.mark.parametrize("now", [0.0, 12.3, 12.9, 4711.49, 123456.789])
+def test_a_pause_is_hardly_shorter_and_ends_on_a_step(
+    pause: float, now: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paused = _in_step(now, pause, monkeypatch)
+
+    assert pause * 59 / 60 - 1e-6 <= paused <= pause + 1e-6
+    steps = (now + paused) / (pause / 60)
+    assert steps == pytest.approx(round(steps), abs=1e-4)
+
+
+def test_what_a_look_takes_does_not_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    for _ in range(50):
+        now += _in_step(now, 60.0, monkeypatch) + 0.3
+
+    assert now == pytest.approx(100 + 50 * 60 + 0.3)
+
+
+def test_no_pause_is_no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _in_step(12.3, 0.0, monkeypatch) == 0
 
 
 # --- one look for all ---------------------------------------------------------------------------------------
@@ -326,3 +361,116 @@ def test_a_loop_that_is_gone_is_forgotten() -> None:
     gc.collect()
 
     assert len(polling._shared) <= before
+
+
+# --- one question for all -------------------------------------------------------------------------------------
+
+
+class Office:
+    """Answers one question at a time, with its number, as soon as it is open."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.open = asyncio.Event()
+        self.fails_with: Exception | None = None
+
+    async def answer(self, about: str) -> str:
+        self.asked.append(about)
+        number = len(self.asked)
+        await self.open.wait()
+        if self.fails_with:
+            raise self.fails_with
+        return f"{about} {number}"
+
+    def task(self, about: str = "x") -> asyncio.Task[str]:
+        return asyncio.create_task(asked_together(about, lambda: self.answer(about)))
+
+
+async def _all_have_asked() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def test_who_asks_while_another_does_gets_the_same_answer() -> None:
+    async def check() -> None:
+        office = Office()
+        waiting = [office.task(), office.task("y"), office.task(), office.task()]
+        await _all_have_asked()
+        office.open.set()
+
+        assert await asyncio.gather(*waiting) == ["x 1", "y 2", "x 1", "x 1"]
+        assert office.asked == ["x", "y"]
+
+    asyncio.run(check())
+
+
+def test_who_asks_later_asks_anew() -> None:
+    async def check() -> None:
+        office = Office()
+        office.open.set()
+
+        assert [await office.task(), await office.task()] == ["x 1", "x 2"]
+
+    asyncio.run(check())
+
+
+def test_an_error_is_everybodys_and_the_next_one_asks_anew() -> None:
+    async def check() -> None:
+        office = Office()
+        office.fails_with = KeyError("x")
+        waiting = [office.task(), office.task()]
+        await _all_have_asked()
+        office.open.set()
+
+        assert await asyncio.gather(*waiting, return_exceptions=True) == [office.fails_with] * 2
+        assert office.asked == ["x"]
+        office.fails_with = None
+        assert await office.task() == "x 2"
+
+    asyncio.run(check())
+
+
+def test_an_error_that_nobody_else_waits_for_is_no_error_of_the_loop() -> None:
+    async def check() -> list[Any]:
+        told: list[Any] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+        office = Office()
+        office.open.set()
+        office.fails_with = KeyError("x")
+        with pytest.raises(KeyError):
+            await office.task()
+        gc.collect()
+        await asyncio.sleep(0)
+        return told
+
+    assert asyncio.run(check()) == []
+
+
+def test_where_the_one_who_asks_is_cancelled_another_asks() -> None:
+    async def check() -> None:
+        office = Office()
+        first, *others = office.task(), office.task(), office.task()
+        await _all_have_asked()
+        first.cancel()
+        await _all_have_asked()
+        office.open.set()
+
+        assert await asyncio.gather(*others) == ["x 2", "x 2"]
+        assert first.cancelled()
+
+    asyncio.run(check())
+
+
+def test_who_is_cancelled_leaves_the_answer_to_the_others() -> None:
+    async def check() -> None:
+        office = Office()
+        first, second, third = office.task(), office.task(), office.task()
+        await _all_have_asked()
+        second.cancel()
+        await _all_have_asked()
+        office.open.set()
+
+        assert await asyncio.gather(first, third) == ["x 1", "x 1"]
+        assert second.cancelled()
+
+    asyncio.run(check())

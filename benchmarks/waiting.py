@@ -1,0 +1,328 @@
+"""What it costs to wait: audiences deferred on one triggerer, beside a trigger that only sleeps and GETs.
+
+    python -m benchmarks.waiting
+
+measures this alone and prints the figures.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from benchmarks.databases import Database, database
+from benchmarks.page_data import environment
+
+ROOT = Path(__file__).resolve().parent.parent
+NAMES = {"bare": "trigger that only sleeps and GETs", "ours": "waiting"}
+LATE = 0.1
+"""The part of an interval that 99 of 100 looks may come late at most."""
+TIMES = 1.5
+"""How much processor time a wait may take, beside the bare trigger's."""
+START = 120.0
+"""Seconds that the triggerer may take until the first look, beside what it takes to hand out the triggers."""
+HANDED_OUT = 10
+"""Triggers a second that a triggerer takes on at least; 50 in each of its rounds of a second or so."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is measured.
+
+    :param audiences: how many wait.
+    :param poll_interval: seconds between two looks at one of them.
+    :param intervals: how many of these are measured.
+    :param database: ``sqlite``, or empty: PostgreSQL where it is there.
+    """
+
+    audiences: int
+    poll_interval: float
+    intervals: int
+    database: str
+
+
+@dataclass
+class Measured:
+    """What one kind of trigger has taken.
+
+    :ivar late: how much later than an interval after the one before each look came, in seconds; sorted.
+    :ivar processor: seconds of one core, for each interval, all processes of the triggerer together.
+    :ivar memory: the most of them together, in MiB; pages that they share count once.
+    :ivar looks: for each interval.
+    :ivar logins: from the start on.
+    :ivar first: seconds from the start of the triggerer until each audience has been looked at once.
+    """
+
+    late: list[float] = field(default_factory=list)
+    processor: float = 0.0
+    memory: float = 0.0
+    looks: float = 0.0
+    logins: int = 0
+    first: float = 0.0
+
+    def percentile(self, part: float) -> float:
+        """Of the lateness, in milliseconds."""
+        return 1000 * self.late[min(len(self.late) - 1, int(part * len(self.late)))]
+
+
+class Vendor:
+    """The other side: :mod:`.waiting_vendor` in a process of its own."""
+
+    def __init__(self, port: int) -> None:
+        self.address = f"http://127.0.0.1:{port}"
+        self._port = port
+        self.looks: list[tuple[int, float]] = []
+        self.logins = 0
+        self.first: dict[int, float] = {}
+        self.counts: dict[int, int] = defaultdict(int)
+
+    def ask(self) -> None:
+        """Have it tell what it has seen."""
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
+        connection.request("GET", f"/seen/{len(self.looks)}")
+        told = json.loads(connection.getresponse().read())
+        connection.close()
+        self.logins = told["logins"]
+        for number, moment in told["looks"]:
+            self.looks.append((number, moment))
+            self.first.setdefault(number, moment)
+            self.counts[number] += 1
+
+    def late(self, begin: float, end: float, interval: float) -> list[float]:
+        """How late each look between two moments came, sorted."""
+        last: dict[int, float] = {}
+        late = []
+        for number, moment in self.looks:
+            if number in last and begin <= moment < end:
+                late.append(moment - last[number] - interval)
+            last[number] = moment
+        return sorted(late)
+
+
+@contextmanager
+def _vendor() -> Iterator[Vendor]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.waiting_vendor"], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout
+        yield Vendor(int(process.stdout.readline()))
+    finally:
+        process.kill()
+        process.wait()
+
+
+class Triggerer:
+    """Airflow's own, with as much room as is needed."""
+
+    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
+        self._process = process
+        self._log = log
+
+    def check(self) -> None:
+        """End the benchmark if it has ended."""
+        if self._process.poll() is not None:
+            raise SystemExit(f"The triggerer has ended:\n{self._log.read_text(errors='replace')[-4000:]}")
+
+    def _processes(self) -> list[psutil.Process]:
+        process = psutil.Process(self._process.pid)
+        return [process, *process.children(recursive=True)]
+
+    def processor(self) -> float:
+        """Seconds of one core so far."""
+        return sum(sum(process.cpu_times()[:2]) for process in self._processes())
+
+    def memory(self) -> float:
+        """In MiB; what several processes share is counted once."""
+        return sum(_own_share(process.pid) for process in self._processes()) / 2**20
+
+
+def _own_share(pid: int) -> int:
+    if sys.platform == "linux":
+        return int(psutil.Process(pid).memory_full_info().pss)
+    return int(psutil.Process(pid).memory_info().rss)
+
+
+@contextmanager
+def _triggerer(home: Path, address: str, capacity: int) -> Iterator[Triggerer]:
+    log = home / "triggerer.log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(  # noqa: S603 (Airflow's own command)
+            [
+                *(sys.executable, "-W", "ignore", "-m", "airflow", "triggerer"),
+                *("--skip-serve-logs", "--capacity", str(capacity)),
+            ],
+            cwd=ROOT,
+            env=_environment(home, address),
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        yield Triggerer(process, log)
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            for child in psutil.Process(process.pid).children(recursive=True):
+                child.kill()
+            process.kill()
+            process.wait()
+
+
+def _environment(home: Path, address: str) -> dict[str, str]:
+    return environment(
+        home,
+        PYTHONPATH=os.pathsep.join([str(ROOT / "plugins"), str(ROOT)]),
+        AIRFLOW__CORE__PLUGINS_FOLDER=str(ROOT / "plugins"),
+        AIRFLOW__CORE__DAGS_FOLDER=str(home / "dags"),
+        AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=address,
+        # One for all processes: the password of the connection is stored with it.
+        AIRFLOW__CORE__FERNET_KEY="YmVuY2htYXJrYmVuY2htYXJrYmVuY2htYXJrYmVuY2g=",
+        AIRFLOW__API_AUTH__JWT_SECRET="benchmark" * 8,
+    )
+
+
+def _looks_before(kind: str, interval: float) -> int:
+    """How many looks at an audience come before they are an interval apart, one of these among them."""
+    pause, looks = 5.0, 2
+    while kind == "ours" and pause < interval:
+        pause, looks = pause * 2, looks + 1
+    return looks
+
+
+def _until(vendor: Vendor, triggerer: Triggerer, settings: Settings, looks: int) -> None:
+    """Wait until each audience was looked at so often."""
+    allowed = START + settings.audiences / HANDED_OUT + 2 * looks * settings.poll_interval
+    deadline = time.monotonic() + allowed
+    while len(vendor.counts) < settings.audiences or min(vendor.counts.values()) < looks:
+        triggerer.check()
+        if time.monotonic() > deadline:
+            behind = settings.audiences - sum(1 for count in vendor.counts.values() if count >= looks)
+            raise SystemExit(f"{behind} audiences were not looked at {looks} times within {allowed:.0f} s")
+        time.sleep(0.5)
+        vendor.ask()
+
+
+def run(kind: str, folder: Path, databases: Database, settings: Settings) -> Measured:
+    """Measure one kind of trigger.
+
+    :param kind: ``ours`` or ``bare``.
+    """
+    home = folder / f"waiting-{kind}"
+    home.mkdir()
+    address = databases.copy(f"waiting_{kind}")
+    with _vendor() as vendor:
+        values = [kind, str(settings.audiences), str(settings.poll_interval), vendor.address]
+        _fill(home, address, values)
+        began = time.monotonic()
+        with _triggerer(home, address, settings.audiences) as triggerer:
+            _until(vendor, triggerer, settings, _looks_before(kind, settings.poll_interval))
+            measured = Measured(first=max(vendor.first.values()) - began)
+            before, begin = triggerer.processor(), time.monotonic()
+            for number in range(settings.intervals):
+                time.sleep(max(0.0, begin + (number + 1) * settings.poll_interval - time.monotonic()))
+                triggerer.check()
+                measured.memory = max(measured.memory, triggerer.memory())
+            took, end = triggerer.processor() - before, time.monotonic()
+            vendor.ask()
+    intervals = (end - begin) / settings.poll_interval
+    measured.late = vendor.late(begin, end, settings.poll_interval)
+    measured.processor = took / intervals
+    measured.looks = len(measured.late) / intervals
+    measured.logins = vendor.logins
+    return measured
+
+
+def _fill(home: Path, address: str, values: list[str]) -> None:
+    done = subprocess.run(  # noqa: S603 (our own module)
+        [sys.executable, "-W", "ignore", "-m", "benchmarks.waiting_rows", *values],
+        cwd=ROOT,
+        env=_environment(home, address),
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        raise SystemExit(f"The rows of the benchmark could not be written:\n{done.stderr[-4000:]}")
+
+
+def figures(folder: Path, settings: Mapping[str, str]) -> Iterator[tuple[dict[str, Any], str]]:
+    """The entries of the report, and what is wanted of each.
+
+    :param settings: ``AUDIENCES_WAITING``, ``POLL_SECONDS``, ``INTERVALS``, and ``WAITING_DATABASE`` (``sqlite``, or
+        nothing: PostgreSQL where this machine has a server).
+    """
+    wanted = Settings(
+        audiences=int(settings.get("AUDIENCES_WAITING", "2000")),
+        poll_interval=float(settings.get("POLL_SECONDS", "60")),
+        intervals=int(settings.get("INTERVALS", "3")),
+        database=settings.get("WAITING_DATABASE", ""),
+    )
+    with database(folder / "waiting-database", wanted.database) as databases:
+        of = f"{wanted.audiences:,} audiences, every {wanted.poll_interval:g} s, {databases.name}"
+        measured = {kind: run(kind, folder, databases, wanted) for kind in NAMES}
+    ours, bare = measured["ours"], measured["bare"]
+    for kind, each in measured.items():
+        yield from _lateness(
+            f"{NAMES[kind].capitalize()}, {of}", each, wanted.poll_interval, is_ours=kind == "ours"
+        )
+    name = f"{NAMES['ours'].capitalize()}, {of}"
+    yield (
+        _entry(f"{name}: processor time per interval", ours.processor, "s", (NAMES["bare"], bare.processor)),
+        f"wanted: at most {TIMES:g}",
+    )
+    share, its_share = (100 * each.processor / wanted.poll_interval for each in (ours, bare))
+    yield _entry(f"{name}: part of one core", share, "%", (NAMES["bare"], its_share)), ""
+    yield _entry(f"{name}: memory", ours.memory, "MiB", (NAMES["bare"], bare.memory)), ""
+    yield _entry(f"{name}: requests per interval", ours.looks, "", (NAMES["bare"], bare.looks)), ""
+    yield _entry(f"{name}: logins in all", ours.logins, "", ("the accounts", 1.0)), "wanted: 1"
+    yield _entry(f"{name}: until all were looked at once", ours.first, "s", (NAMES["bare"], bare.first)), ""
+
+
+def _lateness(
+    name: str, measured: Measured, interval: float, *, is_ours: bool
+) -> Iterator[tuple[dict[str, Any], str]]:
+    baseline = ("the interval", 1000 * interval)
+    yield _entry(f"{name}: a look's lateness, median", measured.percentile(0.5), "ms", baseline), ""
+    wanted = f"wanted: less than {LATE:g}" if is_ours else ""
+    yield (
+        _entry(f"{name}: a look's lateness, 99th percentile", measured.percentile(0.99), "ms", baseline),
+        wanted,
+    )
+
+
+def _entry(name: str, value: float, unit: str, baseline: tuple[str, float]) -> dict[str, Any]:
+    return {
+        "name": name,
+        "value": round(value, 2),
+        "unit": unit,
+        "baseline": {"name": baseline[0], "value": round(baseline[1], 2)},
+        "ratio": round(value / baseline[1], 4) if baseline[1] else None,
+    }
+
+
+def main() -> None:
+    """Measure and print."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        for entry, wanted in figures(Path(folder), os.environ):
+            beside = f"{entry['ratio']} x {entry['baseline']['name']} ({entry['baseline']['value']:,})"
+            told = f"{entry['name']}: {entry['value']:,} {entry['unit']}; {beside}"
+            print("; ".join([told, wanted] if wanted else [told]), flush=True)
+
+
+if __name__ == "__main__":
+    main()

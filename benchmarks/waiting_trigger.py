@@ -1,0 +1,46 @@
+"""The least that a trigger can do: sleep, and GET. What waiting is compared with."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+_sessions: list[aiohttp.ClientSession] = []
+
+
+def _session() -> aiohttp.ClientSession:
+    """One for the process, so that connections are kept."""
+    if not _sessions:
+        _sessions.append(aiohttp.ClientSession())
+    return _sessions[0]
+
+
+class BareTrigger(BaseTrigger):
+    """Asks for an address, again and again. It knows no login, looks at no answer and lives through nothing.
+
+    :param url: what to GET.
+    :param poll_interval: seconds.
+    """
+
+    def __init__(self, *, url: str, poll_interval: float) -> None:
+        super().__init__()
+        self.url = url
+        self.poll_interval = poll_interval
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """As Airflow stores it."""
+        return f"{__name__}.BareTrigger", {"url": self.url, "poll_interval": self.poll_interval}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Never fires while the vendor answers."""
+        while True:
+            await asyncio.sleep(self.poll_interval)
+            async with _session().get(self.url) as answer:
+                await answer.read()
+                if answer.status != 200:
+                    break
+        yield TriggerEvent(answer.status)

@@ -1,0 +1,35 @@
+"""The benchmark of waiting, with few audiences: a real triggerer waits for all of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks.waiting import figures
+
+
+def test_all_audiences_are_looked_at_in_time_with_one_login(tmp_path: Path) -> None:
+    entries = list(
+        figures(
+            tmp_path,
+            {
+                "AUDIENCES_WAITING": "20",
+                "POLL_SECONDS": "2",
+                "INTERVALS": "2",
+                "WAITING_DATABASE": "sqlite",
+            },
+        )
+    )
+
+    values = {entry["name"].rpartition(": ")[2]: entry["value"] for entry, _ in entries}
+    wanted = {entry["name"].rpartition(": ")[2]: told for entry, told in entries if told}
+    assert values["logins in all"] == 1
+    # A busy machine may be late.
+    assert 10 <= values["requests per interval"] <= 22
+    assert values["processor time per interval"] > 0
+    assert values["memory"] > 50
+    assert all(entry["ratio"] is not None and entry["baseline"] for entry, _ in entries)
+    assert set(wanted) == {
+        "a look's lateness, 99th percentile",
+        "processor time per interval",
+        "logins in all",
+    }
