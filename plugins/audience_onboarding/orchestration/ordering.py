@@ -17,9 +17,12 @@ from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
 
-from audience_onboarding.orchestration.polling import growing_pauses
+from audience_onboarding.orchestration.polling import FIRST_PAUSE
 
 _RUN_ID = re.compile(r"(?P<kind>scheduled|backfill)__.+__(?P<load_date>\d{4}-\d{2}-\d{2})__[^_]+")
+PAUSE_PER_LOAD = 2.0
+"""Seconds between two looks, for each load that comes before."""
+
 _FINISHED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 
 
@@ -60,7 +63,8 @@ class EarlierLoadsTrigger(BaseTrigger):
     :param awaited_task_id: the task that ends a load; a run in which it is finished is through. (``task_id`` is
         Airflow's name for the task that waits.)
     :param run_id: the run that waits.
-    :param poll_interval: seconds between two looks at most; the first ones come quicker.
+    :param poll_interval: seconds between two looks at most. Who comes soon looks more often: a backfill goes on as
+        soon as a load is through, and all of its runs that wait together look little more than once a second.
     :param deadline: Unix time at which it gives up.
     """
 
@@ -89,11 +93,13 @@ class EarlierLoadsTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look until there is nothing to wait for."""
-        for pause in growing_pauses(self.poll_interval):
-            await asyncio.sleep(pause)
+        pause = FIRST_PAUSE
+        while True:
+            await asyncio.sleep(min(pause, self.poll_interval))
             left = await sync_to_async(ask_airflow)(
                 dag_id=self.dag_id, task_id=self.awaited_task_id, run_id=self.run_id
             )
             if not left or time.time() >= self.deadline:
                 yield TriggerEvent({"waiting_for": left})
                 return
+            pause = PAUSE_PER_LOAD * len(left)

@@ -145,6 +145,22 @@ def test_it_fires_once_nobody_is_left(answers: list[list[str]]) -> None:
     assert events_of(trigger()) == [{"waiting_for": []}]
 
 
+def test_who_comes_soon_looks_more_often(answers: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    answers += [["a", "b", "c", "d", "e", "f"], ["a", "b"], ["b"], []]
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    monkeypatch.setattr(ordering.asyncio, "sleep", sleep)
+    waiting = trigger()
+    waiting.poll_interval = 10
+
+    events_of(waiting)
+
+    assert pauses == [5, 10, 4, 2]
+
+
 def test_it_gives_up_at_the_deadline_and_names_who_is_left(answers: list[list[str]]) -> None:
     answers += [["a"]]
 
