@@ -1,9 +1,4 @@
-"""What it costs to wait: audiences deferred on one triggerer, beside a trigger that only sleeps and GETs.
-
-    python -m benchmarks.waiting
-
-measures this alone and prints the figures.
-"""
+"""What it costs to wait: audiences deferred on one triggerer, beside a trigger that only sleeps and GETs."""
 
 from __future__ import annotations
 
@@ -12,21 +7,19 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import psutil
 
 from benchmarks.databases import Database, database
+from benchmarks.figures import ROOT, Entry, figure
 from benchmarks.page_data import environment
 
-ROOT = Path(__file__).resolve().parent.parent
 NAMES = {"bare": "trigger that only sleeps and GETs", "ours": "waiting"}
 LATE = 0.1
 """The part of an interval that 99 of 100 looks may come late at most."""
@@ -260,7 +253,7 @@ def _fill(home: Path, address: str, values: list[str]) -> None:
         raise SystemExit(f"The rows of the benchmark could not be written:\n{done.stderr[-4000:]}")
 
 
-def figures(folder: Path, settings: Mapping[str, str]) -> Iterator[tuple[dict[str, Any], str]]:
+def figures(folder: Path, settings: Mapping[str, str]) -> Iterator[Entry]:
     """The entries of the report, and what is wanted of each.
 
     :param settings: ``AUDIENCES_WAITING``, ``POLL_SECONDS``, ``INTERVALS``, and ``WAITING_DATABASE`` (``sqlite``, or
@@ -282,47 +275,35 @@ def figures(folder: Path, settings: Mapping[str, str]) -> Iterator[tuple[dict[st
         )
     name = f"{NAMES['ours'].capitalize()}, {of}"
     yield (
-        _entry(f"{name}: processor time per interval", ours.processor, "s", (NAMES["bare"], bare.processor)),
+        figure(
+            f"{name}: processor time per interval",
+            ours.processor,
+            "s",
+            (NAMES["bare"], bare.processor),
+            digits=2,
+        ),
         f"wanted: at most {TIMES:g}",
     )
     share, its_share = (100 * each.processor / wanted.poll_interval for each in (ours, bare))
-    yield _entry(f"{name}: part of one core", share, "%", (NAMES["bare"], its_share)), ""
-    yield _entry(f"{name}: memory", ours.memory, "MiB", (NAMES["bare"], bare.memory)), ""
-    yield _entry(f"{name}: requests per interval", ours.looks, "", (NAMES["bare"], bare.looks)), ""
-    yield _entry(f"{name}: logins in all", ours.logins, "", ("the accounts", 1.0)), "wanted: 1"
-    yield _entry(f"{name}: until all were looked at once", ours.first, "s", (NAMES["bare"], bare.first)), ""
-
-
-def _lateness(
-    name: str, measured: Measured, interval: float, *, is_ours: bool
-) -> Iterator[tuple[dict[str, Any], str]]:
-    baseline = ("the interval", 1000 * interval)
-    yield _entry(f"{name}: a look's lateness, median", measured.percentile(0.5), "ms", baseline), ""
-    wanted = f"wanted: less than {LATE:g}" if is_ours else ""
+    yield figure(f"{name}: part of one core", share, "%", (NAMES["bare"], its_share), digits=2), ""
+    yield figure(f"{name}: memory", ours.memory, "MiB", (NAMES["bare"], bare.memory), digits=2), ""
+    yield figure(f"{name}: requests per interval", ours.looks, "", (NAMES["bare"], bare.looks), digits=2), ""
+    yield figure(f"{name}: logins in all", ours.logins, "", ("the accounts", 1.0), digits=2), "wanted: 1"
     yield (
-        _entry(f"{name}: a look's lateness, 99th percentile", measured.percentile(0.99), "ms", baseline),
-        wanted,
+        figure(
+            f"{name}: until all were looked at once", ours.first, "s", (NAMES["bare"], bare.first), digits=2
+        ),
+        "",
     )
 
 
-def _entry(name: str, value: float, unit: str, baseline: tuple[str, float]) -> dict[str, Any]:
-    return {
-        "name": name,
-        "value": round(value, 2),
-        "unit": unit,
-        "baseline": {"name": baseline[0], "value": round(baseline[1], 2)},
-        "ratio": round(value / baseline[1], 4) if baseline[1] else None,
-    }
-
-
-def main() -> None:
-    """Measure and print."""
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        for entry, wanted in figures(Path(folder), os.environ):
-            beside = f"{entry['ratio']} x {entry['baseline']['name']} ({entry['baseline']['value']:,})"
-            told = f"{entry['name']}: {entry['value']:,} {entry['unit']}; {beside}"
-            print("; ".join([told, wanted] if wanted else [told]), flush=True)
-
-
-if __name__ == "__main__":
-    main()
+def _lateness(name: str, measured: Measured, interval: float, *, is_ours: bool) -> Iterator[Entry]:
+    baseline = ("the interval", 1000 * interval)
+    yield figure(f"{name}: a look's lateness, median", measured.percentile(0.5), "ms", baseline, digits=2), ""
+    wanted = f"wanted: less than {LATE:g}" if is_ours else ""
+    yield (
+        figure(
+            f"{name}: a look's lateness, 99th percentile", measured.percentile(0.99), "ms", baseline, digits=2
+        ),
+        wanted,
+    )

@@ -1,15 +1,26 @@
-"""The benchmark of waiting, with few audiences: a real triggerer waits for all of them."""
+"""The benchmarks that need Airflow, as small as they can be: they measure nothing here, but they go through."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.waiting import figures
+import pytest
+
+from benchmarks import parsing, waiting
+
+pytestmark = [pytest.mark.e2e, pytest.mark.more, pytest.mark.timeout(600)]
+
+
+def test_both_kinds_of_dags_are_parsed(tmp_path: Path) -> None:
+    entries = [entry for entry, _ in parsing.figures(tmp_path, {"DEFINITIONS": "1 2", "ROUNDS": "1"})]
+
+    assert [entry["name"].partition(",")[0] for entry in entries].count("Parse and serialize") == 4
+    assert all(entry["value"] > 0 for entry in entries)
 
 
 def test_all_audiences_are_looked_at_in_time_with_one_login(tmp_path: Path) -> None:
     entries = list(
-        figures(
+        waiting.figures(
             tmp_path,
             {
                 "AUDIENCES_WAITING": "20",

@@ -1,0 +1,229 @@
+"""What a whole load costs of Airflow's time, and a backfill of a year of them, beside a DAG of as many tasks that do
+nothing: a real Airflow with all its components, on SQLite, and vendors that answer at once."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterator, Mapping
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+import yaml
+
+from benchmarks.definitions import project
+from benchmarks.figures import Entry, figure
+from scripts.local_stack import Airflow, Sandbox, wait_for
+
+WANTED = 1.25
+"""Times the DAG that does nothing."""
+
+AUDIENCE = "list_00000"
+OURS = f"onboard_{AUDIENCE}"
+NO_OP = "no_op"
+LAST = date(2026, 11, 20)
+PEOPLE = 100
+ENDED = ("success", "failed")
+ACTIVE_RUNS = 10
+"""Of a backfill, at once; what Airflow's dialog proposes."""
+
+NO_OP_DAG = """\
+from datetime import datetime
+
+from airflow.sdk import DAG, task
+
+with DAG(
+    "no_op", schedule="0 6 * * *", start_date=datetime(2025, 1, 1), catchup=False, default_args={{"retries": 3}}
+):
+    last = None
+    for number in range({tasks}):
+
+        @task(task_id=f"task_{{number}}")
+        def nothing(last=None):
+            pass
+
+        last = nothing(last)
+"""
+
+
+class Runs:
+    """An Airflow with both DAGs.
+
+    :param days: for which there are extracts.
+    """
+
+    def __init__(self, folder: Path, *, days: int) -> None:
+        self._project = folder / "project"
+        dags = project(self._project, 1)
+        self._dags = dags.parent
+        self._write(days)
+        self._sandbox = Sandbox(folder, fanfare_pending_delay=0, fanfare_import_delay=0)
+        self._home = folder / "airflow"
+        self.airflow: Airflow
+
+    def _write(self, days: int) -> None:
+        include = self._project / "include"
+        file = include / "audiences" / f"{AUDIENCE}.yaml"
+        definition = yaml.safe_load(file.read_text())
+        # The vendor that can answer at once: Digital Audience takes in a file by the next day.
+        del definition["activation"], definition["campaign"]
+        definition |= {"platform": "fanfare", "allow_raw": True}
+        definition["schedule"] |= {"cron": "0 6 * * *", "start": LAST - timedelta(days=days)}
+        file.write_text(yaml.safe_dump(definition))
+        crm = include / "crm" / AUDIENCE
+        crm.mkdir(parents=True)
+        for number in range(-days, days):
+            rows = [
+                f"person{row}.{number + days}@example.com,0612{row:03}{number + days:03}"
+                for row in range(PEOPLE)
+            ]
+            (crm / f"{LAST + timedelta(days=number)}.csv").write_text(
+                "\n".join(["E-mail,Mobile", *rows]) + "\n"
+            )
+
+    def start(self) -> int:
+        """Start all, and load twice: to create the audience, and to see how many tasks a load runs then.
+
+        :return: that number.
+        """
+        self._sandbox.start()
+        self.airflow = Airflow(
+            self._home,
+            definitions=self._project / "include" / "audiences",
+            env={**self._sandbox.connections(), "AIRFLOW__CORE__DAGS_FOLDER": str(self._dags)},
+        )
+        self.airflow.start()
+        self.airflow.wait_for_dags(OURS)
+        self.airflow.unpause(OURS)
+        self.run(OURS, {"load_date": LAST.isoformat()})
+        run_id = self.run(OURS, {"load_date": (LAST + timedelta(days=1)).isoformat()})
+        # What is skipped without ever running has no host.
+        executed = [task["task_id"] for task in self.airflow.tasks(OURS, run_id) if task["hostname"]]
+        (self._dags / "no_op.py").write_text(NO_OP_DAG.format(tasks=len(executed)))
+        self.airflow.wait_for_dags(NO_OP)
+        self.airflow.unpause(NO_OP)
+        self.run(NO_OP, {})
+        return len(executed)
+
+    def run(self, dag_id: str, conf: Mapping[str, str]) -> str:
+        """One run by hand, to its end; gives its id."""
+        run_id = self.airflow.trigger(dag_id, conf)
+        state = self.airflow.wait_for_run(dag_id, run_id)
+        if state != "success":
+            raise SystemExit(f"{dag_id}: {self.airflow.task_states(dag_id, run_id)}, see {self._home}")
+        return run_id
+
+    def seconds(self, dag_id: str, conf: Mapping[str, str]) -> float:
+        """How long a run takes, by Airflow's own clock."""
+        run = self.airflow.run(dag_id, self.run(dag_id, conf))
+        return (_moment(run["end_date"]) - _moment(run["start_date"])).total_seconds()
+
+    def backfill(self, dag_id: str, first: date, last: date, *, at_once: int = ACTIVE_RUNS) -> float:
+        """Backfill a range of days; gives the seconds per run."""
+        days = (last - first).days + 1
+        body = {
+            "dag_id": dag_id,
+            "from_date": f"{first}T00:00:00Z",
+            "to_date": f"{last}T23:59:00Z",
+            "max_active_runs": at_once,
+        }
+
+        def count(*states: str) -> int:
+            asked = "&".join(f"state={state}" for state in states)
+            found = self.airflow.api(f"dags/{dag_id}/dagRuns?run_type=backfill&limit=1&{asked}")
+            return int(found["total_entries"])
+
+        before = count(*ENDED)
+        began = time.monotonic()
+        self.airflow.api("backfills", method="POST", json=body)
+
+        wait_for(
+            lambda: count(*ENDED) >= before + days,
+            f"The backfill of {dag_id}",
+            timeout=120 + 60 * days,
+            interval=1,
+        )
+        seconds = time.monotonic() - began
+        # Airflow has one backfill of a DAG at a time, and notices late that one is through.
+        wait_for(
+            lambda: all(
+                item["completed_at"] for item in self.airflow.api(f"backfills?dag_id={dag_id}")["backfills"]
+            ),
+            "The end of the backfill",
+            timeout=300,
+            interval=2,
+        )
+        if count("success") != before + days:
+            raise SystemExit(f"{dag_id}: not all runs of the backfill have succeeded, see {self._home}")
+        return seconds / days
+
+    def stop(self) -> None:
+        """End all."""
+        if hasattr(self, "airflow"):
+            self.airflow.stop()
+        self._sandbox.stop()
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+
+def figures(folder: Path, settings: Mapping[str, str]) -> Iterator[Entry]:
+    """The entries of the report, and what is wanted of each.
+
+    :param settings: ``RUNS`` (10) and ``BACKFILL_DAYS`` (365).
+    """
+    count, days = int(settings.get("RUNS", "10")), int(settings.get("BACKFILL_DAYS", "365"))
+    runs = Runs(folder / "runs", days=days + count + 2)
+    try:
+        tasks = runs.start()
+        name = f"of {tasks} tasks"
+        seconds: dict[str, list[float]] = {OURS: [], NO_OP: []}
+        for number in range(count):
+            conf = {"load_date": (LAST + timedelta(days=2 + number)).isoformat()}
+            for dag_id in (OURS, NO_OP) if number % 2 else (NO_OP, OURS):
+                seconds[dag_id].append(runs.seconds(dag_id, conf if dag_id == OURS else {}))
+            print(
+                f"  run {number + 1}  ours {seconds[OURS][-1]:.1f} s  no-op {seconds[NO_OP][-1]:.1f} s",
+                flush=True,
+            )
+        ours, no_op = (statistics.median(seconds[dag_id]) for dag_id in (OURS, NO_OP))
+        yield (
+            figure(f"A whole load, {name}", ours, "s", (f"a DAG {name} that do nothing", no_op), digits=2),
+            f"wanted: at most {WANTED:g}",
+        )
+        first, last = LAST - timedelta(days=days), LAST - timedelta(days=1)
+        each = {
+            "ours": runs.backfill(OURS, first, last),
+            "no-op": runs.backfill(NO_OP, first, last),
+            # As many days again, before those: Airflow backfills no day twice unless it is told to.
+            "no-op, in order": runs.backfill(
+                NO_OP, first - timedelta(days=days), first - timedelta(days=1), at_once=1
+            ),
+        }
+        print(f"  backfill of {days} days, seconds a run: {each}", flush=True)
+        for baseline, text, wanted in (
+            (
+                "no-op",
+                f"the DAG {name} that do nothing, {ACTIVE_RUNS} runs at once",
+                f"wanted: at most {WANTED:g}",
+            ),
+            (
+                "no-op, in order",
+                "the same DAG, one run after another, as the loads of an audience go out",
+                "",
+            ),
+        ):
+            yield (
+                figure(
+                    f"Backfill of {days} days of small loads, {name} each",
+                    each["ours"],
+                    "s a run",
+                    (text, each[baseline]),
+                    digits=2,
+                ),
+                wanted,
+            )
+        yield figure("The same backfill", 60 / each["ours"], "runs a minute", digits=1), ""
+    finally:
+        runs.stop()
