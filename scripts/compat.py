@@ -11,8 +11,8 @@ printed is in ``build/compat/<python>-<which>.log``.
   installed, because another dependency wants more, is one that nobody has tried. What those bring along, and the tools
   of the tests, are as new as they may be with that.
 
-Left out of the unit tests: the long corpora of the data engine, which call none of the dependencies in ways that other
-tests do not, and those about the files of the repository, which are the same on every Python.
+Left out of the unit tests: the long corpora of telephone numbers, which call none of the dependencies in ways that
+other tests do not, and those about the files of the repository, which are the same on every Python.
 """
 
 from __future__ import annotations
@@ -38,7 +38,6 @@ PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 WHICH = ("oldest", "newest")
 EXTRAS = ("test", "sandbox")
 LEFT_OUT = (
-    "tests/unit/crm/test_malformed.py",
     "tests/unit/crm/test_phone_corpus.py",
     "tests/unit/crm/test_phone_of_any_country.py",
     "tests/unit/repo",
