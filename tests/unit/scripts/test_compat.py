@@ -25,16 +25,15 @@ def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def fake_uv(folder: Path) -> str:
-    """Resolves to the lower bounds for --resolution lowest-direct, else to versions that stand for the newest."""
+    """Resolves to the constraints, if there are some, else to versions that stand for the newest."""
     script = folder / "uv"
     script.write_text(
         f"#!{sys.executable}\n"
         "import pathlib, re, sys\n"
         "arguments = sys.argv[1:]\n"
         "output = pathlib.Path(arguments[arguments.index('--output-file') + 1])\n"
-        "names = re.findall(r'^([a-z0-9-]+)>=([\\d.]+)', pathlib.Path('requirements.txt').read_text(), re.M)\n"
-        "low = '--resolution' in arguments\n"
-        "lines = [f'{name}=={bound if low else 999}' for name, bound in names] + ['something-else==5']\n"
+        "names = re.findall(r'^([a-z0-9-]+)>=', pathlib.Path('requirements.txt').read_text(), re.M)\n"
+        "lines = [f'{name}==999' for name in names] + ['something-else==5']\n"
         "if '--constraint' in arguments:\n"
         "    constraints = pathlib.Path(arguments[arguments.index('--constraint') + 1]).read_text()\n"
         "    lines = constraints.splitlines() + ['something-else==5']\n"
@@ -64,7 +63,13 @@ def test_oldest_is_the_lower_bound_of_each_direct_dependency(tmp_path: Path) -> 
     tried.resolve()
     assert tried.result.versions["apache-airflow"] == "3.3.0"
     assert "something-else" not in tried.result.versions
-    assert [step.name for step in tried.result.steps] == ["bounds", "resolve"]
+    assert [step.name for step in tried.result.steps] == ["resolve"]
+
+
+def test_every_direct_dependency_has_a_lower_bound() -> None:
+    requirements = (compat.PROJECT / "requirements.txt").read_text()
+    assert compat.lower_bounds_of(requirements).keys() == compat.names_of(requirements)
+    assert compat.lower_bounds_of("# a>=1\nb-c>=2.0.1,<3\nd>=4 # why\n") == {"b-c": "2.0.1", "d": "4"}
 
 
 def test_newest_is_not_held_by_bounds_or_lock(tmp_path: Path) -> None:
