@@ -18,11 +18,11 @@ from audience_onboarding.orchestration.memory import segment_asset
 from audience_onboarding.pipelines.common import (
     activation_dag_id,
     asset_of,
+    completed,
     default_args,
     onboarding_dag_id,
     pool_of,
     tags_of,
-    with_form,
 )
 from audience_onboarding.pipelines.page import links_of
 from audience_onboarding.pipelines.task_notes import ACTIVATION as ACTIVATION_NOTES
@@ -86,7 +86,7 @@ def build_activation_dag(definition: DigitalAudienceDefinition, *, auto_register
                 digital_audience_conn_id=definition.connection,
             )
         annotate(dag, ACTIVATION_NOTES)
-    return with_form(dag, _form(definition))
+    return completed(dag, _form(definition))
 
 
 def _wanted(definition: DigitalAudienceDefinition, target: ActivationTarget, asset: Any) -> dict[str, Any]:

@@ -64,14 +64,20 @@ def pool_of(definitions: Iterable[AudienceDefinition]) -> str:
     return connection_pool(connections.pop()) if len(connections) == 1 else AIRFLOWS_POOL
 
 
-def with_form(dag: DAG, fields: Mapping[str, Param]) -> DAG:
-    """Give a DAG its trigger form, when its tasks are there.
+def completed(dag: DAG, fields: Mapping[str, Param]) -> DAG:
+    """A DAG of an audience, of which there may be thousands, when its tasks are there.
 
-    Airflow copies what a DAG has as ``params`` into each task that is added, and validates it with each several times
-    when the DAG is parsed: with a form of nine fields that is most of the time which a DAG file takes. Where it runs, a
-    task has the DAG's all the same. The defaults are not validated here.
+    Gives it its trigger form. Airflow copies what a DAG has as ``params`` into each task that is added, and validates
+    it with each several times when the DAG is parsed: with a form of nine fields that is most of the time which a DAG
+    file takes. Where it runs, a task has the DAG's all the same. The defaults are not validated here.
+
+    And lets no task render what is not there: each templated field costs something at each parsing and each run.
     """
     dag.params.update(fields)
+    for task in dag.tasks:
+        task.template_fields = tuple(
+            name for name in task.template_fields if getattr(task, name, None) not in (None, {}, (), "")
+        )
     return dag
 
 

@@ -38,11 +38,11 @@ from audience_onboarding.pipelines.alerts import dag_arguments, tell_match_rates
 from audience_onboarding.pipelines.auditing import audit_task
 from audience_onboarding.pipelines.common import (
     asset_of,
+    completed,
     default_args,
     onboarding_dag_id,
     state_of,
     tags_of,
-    with_form,
 )
 from audience_onboarding.pipelines.page import documentation
 from audience_onboarding.pipelines.recording import last_load, record_of, report_of
@@ -194,7 +194,7 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
         if definition.audit is not None:
             published >> audit_task(definition, upload=UPLOAD_TASK, record=RECORD_TASK)
         annotate(dag, ONBOARDING)
-    return with_form(dag, _form(definition))
+    return completed(dag, _form(definition))
 
 
 def source_of(source: Source, base: Path) -> dict[str, Any]:

@@ -52,6 +52,17 @@ def test_the_forms_are_good_and_no_task_holds_a_copy(folder: Path) -> None:
         assert {task.task_id: dict(task.params) for task in dag.tasks if task.params} == {}
 
 
+def test_no_task_renders_what_is_not_there(folder: Path) -> None:
+    for dag in audience_dags(PROJECT).values():
+        for task in dag.tasks:
+            assert {
+                name: getattr(task, name) for name in task.template_fields if not getattr(task, name)
+            } == {}
+    rendered = audience_dags(PROJECT)["onboard_newsletter"].get_task("upload").template_fields
+    assert {"source", "mode", "is_dry_run"} <= set(rendered)
+    assert "bucket" not in rendered
+
+
 WHAT_LOADING_THEM_LOADS = """
 import sys
 from pathlib import Path
