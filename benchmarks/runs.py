@@ -35,14 +35,17 @@ from airflow.sdk import DAG, task
 with DAG(
     "no_op", schedule="0 6 * * *", start_date=datetime(2025, 1, 1), catchup=False, default_args={{"retries": 3}}
 ):
-    last = None
-    for number in range({tasks}):
 
-        @task(task_id=f"task_{{number}}")
-        def nothing(last=None):
-            pass
+    def nothing():
+        pass
 
-        last = nothing(last)
+    names = [f"task_{{number}}" for number in range({tasks})]
+    first, second, *others = [task(task_id=name)(nothing)() for name in names]
+    # As in an onboarding DAG: the first two beside each other, then one after the other.
+    last = [first, second]
+    for other in others:
+        last >> other
+        last = other
 """
 
 
