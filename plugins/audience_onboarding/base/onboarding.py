@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -686,7 +687,10 @@ def _days(load_date: date, history_from: date | None) -> str:
 
 def _is_one_of(url: str, source: str) -> bool:
     """Whether a file is one of those that a folder or a pattern names."""
-    parts, patterns = url.split("/"), (f"{source}*" if source.endswith("/") else source).split("/")
+    parts, patterns = (
+        (place if "://" in place else os.path.normpath(place)).split("/")
+        for place in (url, f"{source}*" if source.endswith("/") else source)
+    )
     return len(parts) == len(patterns) and all(map(fnmatchcase, parts, patterns))
 
 

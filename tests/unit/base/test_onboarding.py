@@ -606,7 +606,7 @@ def test_no_list_of_rejects_lies_where_the_vendor_reads(
     assert client.method_calls == []
 
 
-@pytest.mark.parametrize("path", ["{}/", "{}/*.csv"])
+@pytest.mark.parametrize("path", ["{}/", "{}/*.csv", "{}/../*/*.csv", "{}/deeper/../"])
 def test_no_list_of_rejects_becomes_a_source(
     client: Any, stores: AssetStores, extract: Path, path: str
 ) -> None:
