@@ -33,6 +33,7 @@ from audience_onboarding.base.turn import ORDER_TIMEOUT, TakesItsTurn
 from audience_onboarding.crm.guards import WHOLE_LIST, Failure, Guards, guard_error
 from audience_onboarding.crm.profiles import FileProfile, Identifier, SourceColumn
 from audience_onboarding.errors import (
+    WITH_SUPERSEDE,
     ConfigurationError,
     EmptySourceError,
     SourceNotFoundError,
@@ -616,7 +617,7 @@ class OnboardCrmOperator(TakesItsTurn, PlatformOperator[Hook, Id]):
         raise UploadConflictError(
             what=f"The load of {days} ({sending.mode}) was sent before, with other content",
             where=f"audience {audience_id}, by run {record.get('run_id')}",
-            next_step="If the new content is right, run it with 'supersede'",
+            next_step=f"If the new content is right, trigger it again {WITH_SUPERSEDE}",
         )
 
     def _check_raw(self) -> None:
@@ -653,8 +654,8 @@ class OnboardCrmOperator(TakesItsTurn, PlatformOperator[Hook, Id]):
         if load_date.isoformat() < newest:
             raise AirflowSkipException(
                 f"Superseded: the load of {newest} is {'confirmed' if newest == confirmed else 'sent'}, and replacing "
-                f"the record set by the older one of {load_date} would undo it. To do so all the same, run it with "
-                "'supersede'"
+                f"the record set by the older one of {load_date} would undo it. To do so all the same, trigger "
+                f"it {WITH_SUPERSEDE}"
             )
 
     def _mode(self) -> str:
