@@ -21,7 +21,13 @@ from audience_onboarding.definitions.files import check_folder, chosen_environme
 from audience_onboarding.definitions.problems import nearest
 from audience_onboarding.errors import AudienceOnboardingError, MissingColumnError
 from audience_onboarding.platforms import part_of
-from audience_onboarding.storage.sources import SourceSpec, find_source, source_is_there, split_url
+from audience_onboarding.storage.sources import (
+    SourceSpec,
+    files_beside,
+    find_source,
+    source_is_there,
+    split_url,
+)
 
 BY_HAND = "by hand only"
 OVER = "over"
@@ -187,7 +193,9 @@ def _source(source: Source, base: Path, load_date: date | None) -> tuple[str, bo
         "skip": "the load would be skipped",
         "wait": "the load would wait",
     }
-    return place, False, f"not there now; if it is not when it is due, {missing[source.if_missing]}"
+    beside = files_beside(place)
+    told = f"not there now{f' ({beside})' if beside else ''}; if it is not when it is due, {missing[source.if_missing]}"
+    return place, False, told
 
 
 def _header(source: Source, place: str) -> tuple[bool | None, str]:

@@ -235,7 +235,9 @@ def test_a_plan_as_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> Non
 
     assert (plan["load_date"], plan["due"]) == ("2026-11-18", "2026-11-18T03:00:00+01:00")
     assert plan["source_is_there"] is False
-    assert plan["source_told"] == "not there now; if it is not when it is due, the load would fail"
+    assert plan["source_told"] == (
+        "not there now (its folder is not there either); if it is not when it is due, the load would fail"
+    )
     assert (plan["sent_hashed"], plan["sent_as_they_are"]) == (["email"], [])
 
 
