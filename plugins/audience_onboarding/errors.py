@@ -17,6 +17,9 @@ from typing import Any, ClassVar
 DOCS_VARIABLE = "AUDIENCE_ONBOARDING_DOCS"
 """The environment variable with the address of a site that was built from ``docs/``, where there is one."""
 
+WITH_SUPERSEDE = "with 'Supersede', which is under 'Exceptions' in its form"
+"""How a run is told that other content is right. A message says it as the form does, where that section is closed."""
+
 
 def help_for(name: str) -> str:
     """Where it is written what an error means and what to do: on the site, or in the repository's ``docs/``.

@@ -362,7 +362,7 @@ def test_commbox_a_load_at_the_same_moment_is_noticed(world: World, monkeypatch:
 
     monkeypatch.setattr(CommBoxClient, "replace_audience", meanwhile)
 
-    with pytest.raises(AirflowFailException, match=r"ConflictError: alerts: .*supersede"):
+    with pytest.raises(AirflowFailException, match=r"ConflictError: alerts: .*Supersede"):
         world.erase("alerts", "ben")
 
 

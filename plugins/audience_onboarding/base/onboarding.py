@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -32,6 +33,7 @@ from audience_onboarding.base.turn import ORDER_TIMEOUT, TakesItsTurn
 from audience_onboarding.crm.guards import WHOLE_LIST, Failure, Guards, guard_error
 from audience_onboarding.crm.profiles import FileProfile, Identifier, SourceColumn
 from audience_onboarding.errors import (
+    WITH_SUPERSEDE,
     ConfigurationError,
     EmptySourceError,
     SourceNotFoundError,
@@ -615,7 +617,7 @@ class OnboardCrmOperator(TakesItsTurn, PlatformOperator[Hook, Id]):
         raise UploadConflictError(
             what=f"The load of {days} ({sending.mode}) was sent before, with other content",
             where=f"audience {audience_id}, by run {record.get('run_id')}",
-            next_step="If the new content is right, run it with 'supersede'",
+            next_step=f"If the new content is right, trigger it again {WITH_SUPERSEDE}",
         )
 
     def _check_raw(self) -> None:
@@ -652,8 +654,8 @@ class OnboardCrmOperator(TakesItsTurn, PlatformOperator[Hook, Id]):
         if load_date.isoformat() < newest:
             raise AirflowSkipException(
                 f"Superseded: the load of {newest} is {'confirmed' if newest == confirmed else 'sent'}, and replacing "
-                f"the record set by the older one of {load_date} would undo it. To do so all the same, run it with "
-                "'supersede'"
+                f"the record set by the older one of {load_date} would undo it. To do so all the same, trigger "
+                f"it {WITH_SUPERSEDE}"
             )
 
     def _mode(self) -> str:
@@ -686,7 +688,10 @@ def _days(load_date: date, history_from: date | None) -> str:
 
 def _is_one_of(url: str, source: str) -> bool:
     """Whether a file is one of those that a folder or a pattern names."""
-    parts, patterns = url.split("/"), (f"{source}*" if source.endswith("/") else source).split("/")
+    parts, patterns = (
+        (place if "://" in place else os.path.normpath(place)).split("/")
+        for place in (url, f"{source}*" if source.endswith("/") else source)
+    )
     return len(parts) == len(patterns) and all(map(fnmatchcase, parts, patterns))
 
 

@@ -1,8 +1,12 @@
-"""``plan``: what each audience would do next. From the files alone: no vendor, no storage and no database is asked."""
+"""``plan``: what each audience would do next. From the files alone: no vendor, no storage and no database is asked.
+
+Of a source that is a file here, the header is read: for nothing else is the engine (Polars) loaded.
+"""
 
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timezone
@@ -15,9 +19,15 @@ from audience_onboarding.definitions import AudienceDefinition, Source
 from audience_onboarding.definitions.due import next_load
 from audience_onboarding.definitions.files import check_folder, chosen_environment
 from audience_onboarding.definitions.problems import nearest
-from audience_onboarding.errors import AudienceOnboardingError
+from audience_onboarding.errors import AudienceOnboardingError, MissingColumnError
 from audience_onboarding.platforms import part_of
-from audience_onboarding.storage.sources import source_is_there, split_url
+from audience_onboarding.storage.sources import (
+    SourceSpec,
+    files_beside,
+    find_source,
+    source_is_there,
+    split_url,
+)
 
 BY_HAND = "by hand only"
 OVER = "over"
@@ -32,7 +42,9 @@ class Plan:
     :param due: the moment as ISO 8601, empty where there is none.
     :param source: the file or query of that day.
     :param source_is_there: whether the file is there now; ``None`` where that cannot be told from here.
-    :param source_told: the same in words.
+    :param columns_are_there: whether the file, or the first of several, has the columns of the definition; ``None``
+        where that cannot be told.
+    :param source_told: both in words.
     :param audience: which one is loaded, and whether it may be created.
     :param sent_hashed: identifiers that leave hashed.
     :param sent_as_they_are: identifiers that leave as they are.
@@ -50,6 +62,7 @@ class Plan:
     timezone: str
     source: str
     source_is_there: bool | None
+    columns_are_there: bool | None
     source_told: str
     mode: str
     audience: str
@@ -104,7 +117,9 @@ def run(
     if as_json:
         print_json([asdict(plan) for plan in plans])
     else:
-        print("\n\n".join(map(str, plans)) or "No audience to plan for")
+        broken = [key for key in keys if key not in known]
+        told = [*map(str, plans), *(f"{key}: not planned, as its definition is broken" for key in broken)]
+        print("\n\n".join(told) or "No audience to plan for")
     for problem in checked.problems:
         print(problem, file=sys.stderr)
     return WRONG_DEFINITIONS if checked.problems else GOOD
@@ -119,6 +134,9 @@ def plan_of(definition: AudienceDefinition, *, base: Path, environment: str | No
     when, due, load_date = _when(definition, now)
     platform = part_of(definition.platform, "plan")
     place, is_there, told = _source(definition.source, base, load_date)
+    have_columns = None
+    if is_there:
+        have_columns, told = _header(definition.source, place)
     mapped = definition.source.columns.by_identifier()
     sent = {column.identifier.value: column.transform for column in definition.file_profile.columns}
     return Plan(
@@ -133,6 +151,7 @@ def plan_of(definition: AudienceDefinition, *, base: Path, environment: str | No
         timezone=definition.timezone,
         source=place,
         source_is_there=is_there,
+        columns_are_there=have_columns,
         source_told=told,
         mode=definition.mode,
         audience=platform.audience(definition),
@@ -174,4 +193,28 @@ def _source(source: Source, base: Path, load_date: date | None) -> tuple[str, bo
         "skip": "the load would be skipped",
         "wait": "the load would wait",
     }
-    return place, False, f"not there now; if it is not when it is due, {missing[source.if_missing]}"
+    beside = files_beside(place)
+    told = f"not there now{f' ({beside})' if beside else ''}; if it is not when it is due, {missing[source.if_missing]}"
+    return place, False, told
+
+
+def _header(source: Source, place: str) -> tuple[bool | None, str]:
+    """Whether the first file has the columns, by the code that loads it, and that in words. No row is looked at."""
+    columns = source.columns.by_identifier().values()
+    wanted = [column if isinstance(column, str) else column.name for column in columns]
+    spec = SourceSpec(source.format, source.delimiter, source.encoding, source.quote, source.sheet)
+    of_several = ""
+    try:
+        from audience_onboarding.crm.many_sources import ManySources
+
+        file = find_source(place, spec=spec)
+        if isinstance(file, ManySources):
+            file = file.sources[0]
+            of_several = f" ({Path(file.name).name}, the first of several)"
+        with tempfile.TemporaryDirectory() as folder, file.open(wanted, Path(folder)):
+            return True, "there"
+    except ImportError as error:
+        return None, f"there; its header was not looked at, as {error.name} is not installed here"
+    except AudienceOnboardingError as error:
+        has_columns = False if isinstance(error, MissingColumnError) else None
+        return has_columns, f"there, but {error.what}{of_several}" + (f"; {error.why}" if error.why else "")

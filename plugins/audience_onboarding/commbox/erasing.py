@@ -24,7 +24,7 @@ from audience_onboarding.commbox.operators import LAST_SENT_KEY
 from audience_onboarding.commbox.triggers import CommBoxUserCountTrigger
 from audience_onboarding.crm.layout import Layout
 from audience_onboarding.crm.people import People
-from audience_onboarding.errors import ConflictError, TerminalError, TransientError
+from audience_onboarding.errors import WITH_SUPERSEDE, ConflictError, TerminalError, TransientError
 from audience_onboarding.http import FileContent
 from audience_onboarding.orchestration.ensure import audience_id_of, check_not_retired
 from audience_onboarding.orchestration.ids import text_id
@@ -194,7 +194,7 @@ def _replace(job: ErasureJob, held: HeldPeople, state: StateFolder, confirmed: K
         raise ConflictError(
             what="A load was begun while the list without the people was sent, and it is not known which one came last",
             where=f"audience {audience_id} of {definition.key}",
-            next_step="Run that load again with 'supersede', then clear this task",
+            next_step=f"Trigger that load again {WITH_SUPERSEDE}, then clear this task",
         )
     return held.take_out()
 

@@ -19,7 +19,7 @@ from audience_onboarding.commbox.links import CommBoxPortalLink
 from audience_onboarding.commbox.models import Audience
 from audience_onboarding.crm.guards import WHOLE_LIST
 from audience_onboarding.crm.profiles import COMMBOX_AUDIENCE
-from audience_onboarding.errors import ConfigurationError, NotFoundError, UploadConflictError
+from audience_onboarding.errors import WITH_SUPERSEDE, ConfigurationError, NotFoundError, UploadConflictError
 from audience_onboarding.http import FileContent
 from audience_onboarding.orchestration.failures import terminal_errors_fail
 from audience_onboarding.orchestration.ids import is_missing, text_id
@@ -229,7 +229,7 @@ class CommBoxOnboardCrmOperator(CommBoxOperator, OnboardCrmOperator[CommBoxHook,
                 "known who is in the audience",
                 where=where,
                 next_step="Run that load again, then clear this task. To build on the last confirmed load instead, "
-                "run this one with 'supersede': what the other one has changed is undone then",
+                f"trigger this one {WITH_SUPERSEDE}: what the other one has changed is undone then",
             )
 
     def _content(self, before: Audience | None, sending: Sending) -> CrmFile:

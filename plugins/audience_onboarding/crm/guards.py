@@ -181,8 +181,8 @@ def guard_error(failures: list[Failure]) -> GuardError:
         if len(failures) > 1
         else "A guard stops this load, nothing is sent",
         why="; ".join(map(str, failures)),
-        next_step="Look into the source. If it is right as it is, change the setting in the definition, or run "
-        "this load with 'ignore_guards'",
+        next_step="Look into the source. If it is right as it is, change the setting in the definition, or "
+        "trigger this load again with 'Ignore guards', which is under 'Exceptions' in its form",
     )
 
 

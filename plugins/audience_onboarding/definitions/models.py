@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import string
 from collections.abc import Iterable, Mapping
@@ -412,6 +413,11 @@ class OwnFolder(Model):
 class Rejects(OwnFolder):
     """Where the list of rejected rows and fields of each load goes; it holds masked samples only. The file is
     ``<path>/<audience key>/<load date>-<run>.csv``."""
+
+    def folder(self, base: Path, key: str) -> str:
+        """As any folder of the owner's; one that is here without ``..``, as people read and copy it."""
+        folder = super().folder(base, key)
+        return folder if "://" in folder else os.path.normpath(folder)
 
 
 class State(OwnFolder):

@@ -37,6 +37,7 @@ from audience_onboarding.digital_audience.readiness import (
 from audience_onboarding.digital_audience.sensors import audience_failed
 from audience_onboarding.digital_audience.triggers import DigitalAudienceAudienceStateTrigger
 from audience_onboarding.errors import (
+    WITH_SUPERSEDE,
     ConfigurationError,
     SecondFileError,
     UploadConflictError,
@@ -147,7 +148,7 @@ class DigitalAudienceOnboardCrmToS3Operator(
             raise UploadConflictError(
                 what="The source has changed while its load was under way",
                 where=f"audience {target.id}",
-                next_step="Run it with 'supersede' to send the new content. If the source is a query, give it an "
+                next_step=f"To send the new content, trigger it {WITH_SUPERSEDE}. If the source is a query, give it an "
                 "ORDER BY, so that it has the same rows in the same order each time",
             )
         if sending.mode == MIRROR:
@@ -203,7 +204,7 @@ class DigitalAudienceOnboardCrmToS3Operator(
         raise UploadConflictError(
             what=f"The load of {day} ({MIRROR}) was begun before, with other content",
             where=f"audience {audience.id}",
-            next_step="If the new content is right, run it with 'supersede'",
+            next_step=f"If the new content is right, trigger it again {WITH_SUPERSEDE}",
         )
 
     def _is_through(self, upload: _Upload, opt_out: PublishResult, sending: Sending) -> bool:
@@ -506,8 +507,8 @@ class _Upload:
             what=f"The load of {its_days} is there, which ends on the same day as {sending.days} and so has the same "
             "key, with other content",
             where=f"s3://{self._operator._bucket()}/{existing.key}",
-            next_step="Load what is missing as a range that ends on another day. To put this one in its place, run it "
-            "with 'supersede'",
+            next_step="Load what is missing as a range that ends on another day. To put this one in its place, "
+            f"trigger it again {WITH_SUPERSEDE}",
         )
 
     def _other_since(self, existing: ExistingObject, file: CrmFile) -> str | None:

@@ -27,6 +27,7 @@ from audience_onboarding.digital_audience.triggers import (
     DigitalAudienceSegmentStatusTrigger,
 )
 from audience_onboarding.errors import (
+    WITH_SUPERSEDE,
     AudienceFailedError,
     SegmentFailedError,
     TerminalError,
@@ -44,8 +45,8 @@ def audience_failed(subject: str, message: str) -> AudienceFailedError:
         what=f"{subject} has failed",
         where="Digital Audience",
         why=message,
-        next_step="The vendor's portal shows the reason in the audience's log; mend the file, then run the "
-        "load with 'supersede'",
+        next_step="The vendor's portal shows the reason in the audience's log; mend the file, then trigger "
+        f"the load again {WITH_SUPERSEDE}",
     )
 
 

@@ -60,7 +60,7 @@ def documentation(definition: AudienceDefinition) -> str:
 Made from `include/audiences/{definition.key}.yaml`.
 
 * **Again**: a re-run of a day sends nothing if the extract is unchanged, and stops with `UploadConflictError` if it is
-  not, unless *Supersede* is ticked.
+  not, unless *Supersede* is ticked (in the form, under *Exceptions*).
 * **By hand**: *Trigger* opens a form; *Load date* says which day's extract it is, *First day of a range* merges
   several.
 * **Dry run**: does everything but create, send and write; the log of `upload` shows the counts and which guards would
@@ -68,8 +68,8 @@ Made from `include/audiences/{definition.key}.yaml`.
 * **Backfill**: *Trigger*, then *Backfill*, with a range of dates and an empty *Load date*; or
   `airflow backfill create --dag-id onboard_{definition.key} --from-date ... --to-date ...T23:59`. It activates nothing
   unless *Activate on a historical load* is ticked.
-* **Stopped by a guard** (`GuardError` in `upload`): nothing was sent. Look into the source; if it is right, run the day
-  with *Ignore guards*.
+* **Stopped by a guard** (`GuardError` in `upload`): nothing was sent. Look into the source; if it is right, trigger
+  the day with *Ignore guards*, under *Exceptions* in the form.
 {_if_stopped(definition)}* **Failed**: the message of the task says what to do; then clear it. Nothing is sent twice.
 """
 

@@ -60,8 +60,8 @@ _WAIT = Note(
     does="Waits, in the triggerer and without a worker, until the vendor has taken in what `upload` has "
     "sent. What was there before is never taken for it.",
     if_failed="A time-out says the last state seen: look at the audience in the vendor's portal (link "
-    "above). A failure that the vendor reports has its words in the log: mend the list, then run the day "
-    "with *Supersede*.",
+    "above). A failure that the vendor reports has its words in the log: mend the list, then trigger the "
+    "day with *Supersede*, under *Exceptions* in the form.",
     cleared="Yes, at any time: it waits on, and nothing is sent again.",
 )
 _ENSURE = Note(
@@ -108,9 +108,9 @@ ONBOARDING = {
         does="Reads the list, normalises and hashes it as the platform wants it, checks the guards, and "
         "sends it once. The log shows how many rows were read, sent, left out and why; *Rejects* lists them "
         "where they are kept in S3.",
-        if_failed=f"{_READ_THE_MESSAGE_FIRST} `GuardError`: nothing was sent; if the list is right, run the "
-        "day with *Ignore guards*. `UploadConflictError`: this day was sent with other content; if the new "
-        "one is right, run it with *Supersede*.",
+        if_failed=f"{_READ_THE_MESSAGE_FIRST} `GuardError`: nothing was sent; if the list is right, trigger "
+        "the day with *Ignore guards*. `UploadConflictError`: this day was sent with other content; if the new "
+        "one is right, trigger it with *Supersede*. Both are under *Exceptions* in the form.",
         cleared="Yes: the same list is not sent twice. It is read anew.",
     ),
     "wait_until_ready": _WAIT,

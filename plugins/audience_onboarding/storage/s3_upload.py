@@ -21,6 +21,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from audience_onboarding.errors import (
+    WITH_SUPERSEDE,
     AccountingError,
     AudienceOnboardingError,
     ConditionalWriteUnsupportedError,
@@ -537,5 +538,6 @@ class _Target:
             what="the key is taken by other content",
             where=f"s3://{self.bucket}/{self.key}",
             why=f"there is {found}; ours is {self.content_id}",
-            next_step="Find out which is right. To overwrite it, run the same load again with supersede",
+            next_step="Find out which is right. To overwrite it, trigger the same load again "
+            f"{WITH_SUPERSEDE}",
         )

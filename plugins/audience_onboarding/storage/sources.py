@@ -30,6 +30,7 @@ _MIB = 1024 * 1024
 _FORMATS: dict[str, Format] = {".parquet": "parquet", ".xlsx": "xlsx", ".xlsm": "xlsx", ".xls": "xlsx"}
 _WILD = frozenset("*?[")
 _HIDDEN = (".", "_")
+_NAMES_SHOWN = 5
 _CHECK = "Check the path in the definition and that the export of this date has run"
 
 
@@ -90,6 +91,7 @@ def find_source(url: str, *, s3_client: ClientMaker | None = None, spec: SourceS
         raise SourceNotFoundError(
             what="the CRM file does not exist" if place.is_single else "no CRM file is there",
             where=url,
+            why=files_beside(url),
             next_step=_CHECK,
         )
     if len(sources) == 1:
@@ -113,6 +115,33 @@ def source_is_there(url: str, s3_client: ClientMaker | None = None) -> bool:
     :raises ConfigurationError: another kind of URL, or no client for ``s3://``.
     """
     return _place(url, s3_client).is_there()
+
+
+def files_beside(url: str) -> str:
+    """What lies where a single file here is not: names of up to five files with the same ending, the last ones.
+
+    :return: a few words; empty for anything but a single file here that has an ending.
+    """
+    scheme, path = split_url(url)
+    folder, name = os.path.split(path)
+    ending = os.path.splitext(name)[1]
+    if scheme != "file" or not ending or _is_wild(path):
+        return ""
+    try:
+        with os.scandir(folder or ".") as entries:
+            found = sorted(
+                entry.name for entry in entries if _fits(entry.name, f"*{ending}") and entry.is_file()
+            )
+    except FileNotFoundError:
+        return "its folder is not there either"
+    except OSError:
+        return ""
+    if not found:
+        return f"its folder holds no {ending} file"
+    shown = ", ".join(found[-_NAMES_SHOWN:])
+    return f"its folder holds {shown}" + (
+        f" and {len(found) - _NAMES_SHOWN:,} more before" if len(found) > _NAMES_SHOWN else ""
+    )
 
 
 def split_url(url: str) -> tuple[str, str]:

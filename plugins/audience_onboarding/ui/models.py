@@ -199,8 +199,8 @@ class LoadList(BaseModel):
 class RunRow(BaseModel):
     """A run of the onboarding DAG that has no confirmed load (yet).
 
-    :param state: ``queued``, ``running``, ``failed``, ``stopped`` (by a guard or a match rate), ``skipped`` (it ended
-        well without a load, as dry runs do).
+    :param state: ``queued``, ``running``, ``failed``, ``stopped`` (by a guard or a match rate), ``dry_run`` (it ended
+        well, and was to send nothing), ``skipped`` (it ended well without a load).
     """
 
     run_id: str

@@ -664,7 +664,9 @@ def _without_load(
     for run in runs:
         if run.state == "success" and (run.run_id == last_run or run.days in days):
             continue
-        state = {"success": "skipped"}.get(run.state, run.state)
+        state = run.state
+        if state == "success":
+            state = "dry_run" if run.is_dry else "skipped"
         if run.state == "failed" and _telling(stops.get(run.id, ())).error in STOPPING_ERRORS:
             state = "stopped"
         found.append(

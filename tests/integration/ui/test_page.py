@@ -417,6 +417,7 @@ def test_runs_without_a_load(server: Server, data: Metadata) -> None:
                 conf={"load_date": str(TODAY), "history_from": str(YESTERDAY)},
             ),
             run(YESTERDAY, "manual", conf={"load_date": str(TODAY - timedelta(days=3)), "dry_run": True}),
+            run(TODAY - timedelta(days=2), "manual", conf={"load_date": str(TODAY - timedelta(days=4))}),
         ],
     )
     data.save()
@@ -424,7 +425,9 @@ def test_runs_without_a_load(server: Server, data: Metadata) -> None:
     shown = server.told("/api/audiences/vip")["recent_runs"]
 
     assert [(item["state"], item["days"]) for item in shown] == [
-        ("skipped", str(TODAY - timedelta(days=3))), ("running", f"{YESTERDAY}..{TODAY}"),
+        ("skipped", str(TODAY - timedelta(days=4))),
+        ("dry_run", str(TODAY - timedelta(days=3))),
+        ("running", f"{YESTERDAY}..{TODAY}"),
     ]  # fmt: skip
     data.runs("onboard_vip", [run(TODAY - timedelta(days=50 + back), state="failed") for back in range(15)])
     data.save()

@@ -606,7 +606,7 @@ def test_no_list_of_rejects_lies_where_the_vendor_reads(
     assert client.method_calls == []
 
 
-@pytest.mark.parametrize("path", ["{}/", "{}/*.csv"])
+@pytest.mark.parametrize("path", ["{}/", "{}/*.csv", "{}/../*/*.csv", "{}/deeper/../"])
 def test_no_list_of_rejects_becomes_a_source(
     client: Any, stores: AssetStores, extract: Path, path: str
 ) -> None:
@@ -734,7 +734,7 @@ def test_other_content_for_a_confirmed_day_needs_a_word(
 ) -> None:
     confirmed(stores, content_id="other")
 
-    with pytest.raises(AirflowFailException, match=r"UploadConflictError.*an_earlier_run.*supersede"):
+    with pytest.raises(AirflowFailException, match=r"UploadConflictError.*an_earlier_run.*Supersede"):
         upload(source).execute(task_context(stores=stores))
     assert not client.send_list.called
 
@@ -789,7 +789,7 @@ def test_an_older_list_never_takes_the_place_of_a_newer_one(
     operator = upload(source, mode=mode)
 
     if is_skipped:
-        with pytest.raises(AirflowSkipException, match=f"load of {last} is confirmed.*supersede"):
+        with pytest.raises(AirflowSkipException, match=f"load of {last} is confirmed.*Supersede"):
             operator.execute(task_context(stores=stores))
         upload(source, mode=mode, supersede=True).execute(task_context(stores=stores))
     else:

@@ -235,7 +235,9 @@ def test_a_plan_as_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> Non
 
     assert (plan["load_date"], plan["due"]) == ("2026-11-18", "2026-11-18T03:00:00+01:00")
     assert plan["source_is_there"] is False
-    assert plan["source_told"] == "not there now; if it is not when it is due, the load would fail"
+    assert plan["source_told"] == (
+        "not there now (its folder is not there either); if it is not when it is due, the load would fail"
+    )
     assert (plan["sent_hashed"], plan["sent_as_they_are"]) == (["email"], [])
 
 
@@ -249,6 +251,79 @@ def test_what_is_not_looked_at_is_not_said_to_be_missing(
 
     assert plans["alerts"]["source_is_there"] is plans["asked"]["source_is_there"] is None
     assert plans["asked"]["source"] == "query on connection crm_db"
+
+
+SECRET = "jane.doe@example.com"
+ROW = f"{SECRET},1001\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "path", "fits", "told"),
+    [
+        ({"2026-11-18.csv": f"e-MAIL,Lid nummer\n{ROW}"}, None, True, "there"),
+        (
+            {"2026-11-18.csv": f"Mailadres,Lid nummer\n{ROW}"},
+            None,
+            False,
+            "there, but the CRM file has no column 'E-mail'; it has 2 column(s): 'Mailadres', 'Lid nummer'",
+        ),
+        (
+            {"2026-11-18.csv": ROW + ROW},
+            None,
+            False,
+            "there, but the CRM file has no column 'E-mail'; the first line looks like data, not like column names; "
+            "does the export write a header row?",
+        ),
+        (
+            {"2026-11-18/b.csv": f"E-mail\n{SECRET}\n", "2026-11-18/a.csv": f"Mail\n{SECRET}\n"},
+            "crm/{load_date}/",
+            False,
+            "there, but the CRM file has no column 'E-mail' (a.csv, the first of several); it has 1 column(s): 'Mail'",
+        ),
+        ({"2026-11-18.csv": ""}, None, None, "there, but the CRM file holds nothing to send; it has no line"),
+        (
+            {"2026-11-18.parquet": "PAR1"},
+            "crm/{load_date}.parquet",
+            None,
+            "there, but the CRM file cannot be read as Parquet; it is damaged, cut off, encrypted, or no Parquet file",
+        ),
+    ],
+    ids=["fits", "another name", "no header", "first of several", "empty", "damaged"],
+)
+def test_the_header_of_a_file_here_is_looked_at(
+    files: dict[str, str],
+    path: str | None,
+    fits: bool | None,
+    told: str,
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    if path is not None:
+        write(folder, newsletter=changed(source={**GOOD["source"], "path": path}))
+    for name, text in files.items():
+        file = folder.parent / "crm" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+
+    plan = planned(capsys, folder, "newsletter")["newsletter"]
+
+    assert (plan["source_is_there"], plan["columns_are_there"], plan["source_told"]) == (True, fits, told)
+    assert SECRET not in json.dumps(plan)
+
+
+def test_where_the_engine_is_not_installed_the_header_is_not_looked_at(folder: Path, tmp_path: Path) -> None:
+    (folder.parent / "crm").mkdir()
+    (folder.parent / "crm" / f"{datetime.now(timezone.utc):%F}.csv").write_text("E-mail\n")
+    here = {**ALERTS, "source": {**ALERTS["source"], "path": "crm/{load_date}.csv"}}
+    write(folder, alerts=here)
+    (tmp_path / "first").mkdir()
+    (tmp_path / "first" / "polars.py").write_text("raise ModuleNotFoundError('none here', name='polars')")
+    path = f"{tmp_path / 'first'}{os.pathsep}{PROJECT / 'plugins'}"
+
+    done = run("-m", "audience_onboarding", "plan", "alerts", cwd=folder, PYTHONPATH=path)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert ": there; its header was not looked at, as polars is not installed here" in done.stdout
 
 
 def test_what_exists_is_used_and_a_mirror_sends_two_files(
@@ -299,6 +374,17 @@ def test_the_good_ones_are_planned_all_the_same(folder: Path, capsys: pytest.Cap
     assert main(["plan", "--folder", str(folder)], now=NOW) == 1
     said = capsys.readouterr()
     assert said.out.count("\n  next load") == 2
+    assert "wrong.yaml:5: retries: must be at least 0" in said.err
+
+
+def test_of_a_key_with_a_broken_definition_that_is_said(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(folder, wrong={**ALERTS, "retries": -1})
+
+    assert main(["plan", "--folder", str(folder), "wrong"], now=NOW) == 1
+    said = capsys.readouterr()
+    assert said.out == "wrong: not planned, as its definition is broken\n"
     assert "wrong.yaml:5: retries: must be at least 0" in said.err
 
 

@@ -497,7 +497,7 @@ def test_other_content_of_a_confirmed_day_needs_a_word(
     confirm(stores, load(), vendor)
     write(folder, MONDAY, 2)
 
-    with pytest.raises(AirflowFailException, match=r"UploadConflictError.*2026-11-16.*run_0.*supersede"):
+    with pytest.raises(AirflowFailException, match=r"UploadConflictError.*2026-11-16.*run_0.*Supersede"):
         load()
     assert vendor.files == {"31234": csv_of(MONDAY)}
 

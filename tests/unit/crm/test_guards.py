@@ -91,7 +91,8 @@ def test_all_guards_that_are_broken_are_told_at_once_with_their_numbers_and_sett
         "guards.max_invalid_share: 390 of 500 values of phone are invalid (78%), at most 50% may be; invalid_phone 390",
         "guards.min_filled_share: the column of custom is filled in 1 of 995 rows (0.101%), at least 1% have to be",
         "guards.max_hash_mismatch_share: 100 of 1,496 values (6.68%) are hashes in a column of plain values",
-        "change the setting in the definition, or run this load with 'ignore_guards'",
+        "change the setting in the definition, or trigger this load again with 'Ignore guards', which is under "
+        "'Exceptions' in its form",
     ):
         assert part in text
 

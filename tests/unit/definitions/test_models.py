@@ -493,8 +493,10 @@ def test_null_is_off_and_left_out_is_not() -> None:
         ("rejects", "/project/include/rejects/x"),
         ("rejects/", "/project/include/rejects/x"),
         ("/var/rejects", "/var/rejects/x"),
+        ("../build/rejects", "/project/build/rejects/x"),
         ("s3://ours/rejects/", "s3://ours/rejects/x"),
         ("s3://ours", "s3://ours/x"),
+        ("s3://ours/a/../b", "s3://ours/a/../b/x"),
     ],
 )
 def test_each_audience_has_a_folder_of_rejects(path: str, folder: str) -> None:

@@ -377,7 +377,7 @@ def test_other_content_of_a_day_needs_a_word_whatever_of_it_would_be_sent(world:
     world.run(TUESDAY, "abcd")
     world.write(TUESDAY, "bcd")
 
-    with pytest.raises(AirflowFailException, match=r"UploadConflictError.*2026-11-17 \(mirror\).*supersede"):
+    with pytest.raises(AirflowFailException, match=r"UploadConflictError.*2026-11-17 \(mirror\).*Supersede"):
         world.send(TUESDAY)
     assert world.vendor.people == ["a", "b", "c", "d"]
 

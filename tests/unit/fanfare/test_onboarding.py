@@ -726,7 +726,7 @@ def test_other_content_of_a_confirmed_day_needs_a_word(
     confirm(stores, load, seen_by_the_sensor(vendor, load))
     source.write_text(f"E-mail,Phone\n{PEOPLE[0]}\n")
 
-    with pytest.raises(AirflowFailException, match=r"UploadConflictError.*2026-11-20.*run_0.*supersede"):
+    with pytest.raises(AirflowFailException, match=r"UploadConflictError.*2026-11-20.*run_0.*Supersede"):
         upload().execute(task_context(stores=stores))
     assert len(vendor.imports) == 1
 

@@ -104,6 +104,41 @@ def test_one_file_of_a_pattern_is_that_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("there", "said"),
+    [
+        (None, "its folder is not there either"),
+        (["notes.txt", "_SUCCESS.csv"], "its folder holds no .csv file"),
+        (["b.csv", "a.csv", "notes.txt"], "its folder holds a.csv, b.csv"),
+        (
+            [f"{n}.csv" for n in range(8)],
+            "its folder holds 3.csv, 4.csv, 5.csv, 6.csv, 7.csv and 3 more before",
+        ),
+    ],
+)
+def test_of_a_file_that_is_missing_it_is_said_what_is_there(
+    there: list[str] | None, said: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "crm"
+    if there is not None:
+        folder.mkdir()
+        for name in there:
+            (folder / name).touch()
+
+    with pytest.raises(SourceNotFoundError) as caught:
+        find_source(str(folder / "2026-11-17.csv"))
+
+    assert caught.value.why == said
+
+
+@pytest.mark.parametrize("name", ["crm/", "crm/*.csv", "passwd"])
+def test_nothing_is_listed_but_for_a_single_file_with_an_ending(name: str, tmp_path: Path) -> None:
+    with pytest.raises(SourceNotFoundError) as caught:
+        find_source(f"{tmp_path}/{name}")
+
+    assert caught.value.why == ""
+
+
+@pytest.mark.parametrize(
     "place", ["x.csv", "*.csv", "nowhere/", "nowhere/*/x.csv", "folder.csv/*", "[ab].csv"]
 )
 def test_what_is_not_there(tmp_path: Path, place: str) -> None:

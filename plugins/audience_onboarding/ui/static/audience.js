@@ -117,6 +117,7 @@ const RUN_SIGNS = {
   running: ["turning", "busy"],
   queued: ["dashed", "quiet"],
   skipped: ["right", "quiet"],
+  dry_run: ["right", "quiet"],
   stopped: ["octagon", "warn"],
 };
 
