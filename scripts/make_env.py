@@ -34,12 +34,13 @@ def settings(*, sandbox: bool, local: bool = False) -> dict[str, str]:
     :param sandbox: also start the sandbox, and point the connections, and the logs of tasks, to it.
     :param local: one host without Celery, see docker-compose.local.yaml.
     """
-    # Hexadecimal where the value becomes part of a URL.
+    # Hexadecimal where the value becomes part of a URL, or of a command: Airflow's image hands the password to
+    # "airflow users create", which takes one that begins with a dash for an option, and there is no user then.
     values = {
         "AIRFLOW_UID": "50000",
         "AIRFLOW_PORT": "8080",
         "AIRFLOW_ADMIN_USERNAME": "admin",
-        "AIRFLOW_ADMIN_PASSWORD": secrets.token_urlsafe(24),
+        "AIRFLOW_ADMIN_PASSWORD": secrets.token_hex(24),
         "AIRFLOW_FERNET_KEY": fernet_key(),
         "AIRFLOW_JWT_SECRET": secrets.token_urlsafe(64),
         "AIRFLOW_API_SECRET_KEY": secrets.token_urlsafe(48),

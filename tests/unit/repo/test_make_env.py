@@ -62,6 +62,12 @@ def test_passwords_within_urls_need_no_quoting(target: Path) -> None:
     assert values["REDIS_PASSWORD"].isalnum()
 
 
+def test_the_password_is_no_option_of_the_command_that_takes_it(target: Path) -> None:
+    # Airflow's image: airflow users create --password "..."; one that begins with a dash is taken for an option.
+    run(target)
+    assert read(target)["AIRFLOW_ADMIN_PASSWORD"].isalnum()
+
+
 def test_two_runs_share_no_secret(tmp_path: Path) -> None:
     first, second = tmp_path / "1", tmp_path / "2"
     run(first)
