@@ -107,7 +107,7 @@ def test_it_defers_by_default_with_all_that_it_was_told(client: Any) -> None:
         "confirm_by": "history",
     }
     assert deferral.method_name == "execute_complete"
-    assert not client.load_audience.called
+    assert client.method_calls == []
 
 
 def test_without_an_upload_any_data_is_waited_for(client: Any) -> None:
@@ -178,20 +178,20 @@ def test_a_failure_is_not_tried_again(make: Any, kind: str) -> None:
 
 
 def test_it_can_wait_in_a_worker_slot(client: Any) -> None:
-    client.load_audience.side_effect = [
-        audience("PROCESSING"),
+    client.load_changed_audience.side_effect = [
+        (b"1", audience("PROCESSING")),
         VendorUnavailableError(what="Down"),
-        audience("READY"),
+        (b"2", audience("READY")),
     ]
 
     found = audience_sensor(deferrable=False).execute(task_context())
 
     assert found["audience_state"] == "READY"
-    assert client.load_audience.call_count == 3
+    assert client.load_changed_audience.call_count == 3
 
 
 def test_a_poke_ends_with_a_failure(client: Any) -> None:
-    client.load_audience.return_value = audience("FAILED")
+    client.load_changed_audience.return_value = (b"1", audience("FAILED"))
 
     with pytest.raises(AirflowFailException, match="AudienceFailedError"):
         audience_sensor(deferrable=False).execute(task_context())
