@@ -245,9 +245,22 @@ class AirflowApi:
             )
         return response.json() if response.content else None
 
+    def all(self, path: str, key: str) -> list[dict[str, Any]]:
+        """All items of a list, of which Airflow gives a hundred at a time.
+
+        :param path: below ``/api/v2/``, without ``limit`` and ``offset``.
+        :param key: under which the answer has them.
+        """
+        found: list[dict[str, Any]] = []
+        while True:
+            page = self.api(f"{path}{'&' if '?' in path else '?'}limit=100&offset={len(found)}")
+            found += page[key]
+            if not page[key] or len(found) >= page["total_entries"]:
+                return found
+
     def dag_ids(self) -> set[str]:
         """The DAGs that Airflow knows by now."""
-        return {dag["dag_id"] for dag in self.api("dags?limit=1000")["dags"]}
+        return {dag["dag_id"] for dag in self.all("dags", "dags")}
 
     def wait_for_dags(self, *dag_ids: str, timeout: float = 120.0) -> None:
         """Wait until Airflow knows these DAGs."""
@@ -266,8 +279,7 @@ class AirflowApi:
 
     def runs(self, dag_id: str) -> list[dict[str, Any]]:
         """All runs of a DAG."""
-        found: list[dict[str, Any]] = self.api(f"dags/{dag_id}/dagRuns?limit=1000")["dag_runs"]
-        return found
+        return self.all(f"dags/{dag_id}/dagRuns", "dag_runs")
 
     def run(self, dag_id: str, run_id: str) -> dict[str, Any]:
         """One run."""
@@ -276,9 +288,7 @@ class AirflowApi:
 
     def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         """The task instances of a run."""
-        path = f"dags/{dag_id}/dagRuns/{_quoted(run_id)}/taskInstances?limit=1000"
-        found: list[dict[str, Any]] = self.api(path)["task_instances"]
-        return found
+        return self.all(f"dags/{dag_id}/dagRuns/{_quoted(run_id)}/taskInstances", "task_instances")
 
     def task_states(self, dag_id: str, run_id: str) -> dict[str, str | None]:
         """The state of each task of a run; of mapped ones the last."""
@@ -317,7 +327,7 @@ class AirflowApi:
 
     def asset_id(self, name: str) -> int | None:
         """Airflow's id of an asset, ``None`` if it does not know it."""
-        assets = self.api(f"assets?name_pattern={_quoted(name)}&limit=1000")["assets"]
+        assets = self.all(f"assets?name_pattern={_quoted(name)}", "assets")
         return next((asset["id"] for asset in assets if asset["name"] == name), None)
 
     def asset_state(self, name: str) -> dict[str, Any]:

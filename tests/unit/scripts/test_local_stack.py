@@ -9,11 +9,12 @@ import signal
 import socket
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from scripts import local_stack
-from scripts.local_stack import Airflow, Process, Sandbox, StackError, free_ports, wait_for
+from scripts.local_stack import Airflow, AirflowApi, Process, Sandbox, StackError, free_ports, wait_for
 
 
 def test_free_ports_are_different_and_free() -> None:
@@ -53,6 +54,22 @@ def test_a_failure_ends_the_wait() -> None:
 
     with pytest.raises(StackError, match="It has ended"):
         wait_for(fail, "It", timeout=10)
+
+
+# --- Airflow's lists ----------------------------------------------------------------------------------------
+
+
+class ManyDags(AirflowApi):
+    """Gives a hundred at a time, whatever it is asked for, as Airflow does."""
+
+    def api(self, path: str, **options: Any) -> Any:
+        offset = int(path.rpartition("offset=")[2])
+        ids = [f"dag_{number}" for number in range(250)]
+        return {"dags": [{"dag_id": name} for name in ids[offset : offset + 100]], "total_entries": 250}
+
+
+def test_lists_are_read_to_their_end() -> None:
+    assert len(ManyDags("http://localhost").dag_ids()) == 250
 
 
 # --- processes ----------------------------------------------------------------------------------------------
