@@ -168,7 +168,8 @@ def under_way(burst: Burst, api: AirflowApi) -> bool:
 
 def look_after(burst: Burst, api: AirflowApi, vendors: Vendors, outcome: Outcome) -> bool:
     """Do what the messages of failed runs ask for; returns whether there was anything to do."""
-    failed = [item for item in burst.audiences if burst.states(api)[item.key] == "failed"]
+    states = burst.states(api)
+    failed = [item for item in burst.audiences if states[item.key] == "failed"]
     for audience in failed:
         run_id = burst.run(audience)
         for task in api.tasks(audience.dag_id, run_id):
