@@ -77,8 +77,8 @@ class PlatformSensor(BaseSensorOperator, Generic[Hook]):
     """
 
     looks_first: ClassVar[bool] = True
-    """Whether a deferrable sensor looks once from the worker. Not where a look takes a login: each worker process would
-    need its own, where the triggerer's waits share one."""
+    """Whether a deferrable sensor looks once from the worker. Not where a look takes a login, which each worker process
+    would need for itself; and not where so early a look could take what was there before for what was sent."""
 
     upload: Any = None
     """What the sending task has returned, for sensors that wait for a load."""
