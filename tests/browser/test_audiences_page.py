@@ -54,12 +54,13 @@ def asked(page: Page, path: str) -> Any:
     return answer.json()
 
 
-def is_found(frame: FrameLocator, text: str) -> bool:
-    """Search, and say whether one audience is left. Airflow's window puts its address into the frame by itself; on a
-    busy machine it was seen to come in between, and what had just been typed was gone."""
+def is_found(page: Page, frame: FrameLocator, text: str) -> bool:
+    """Search, and say whether one audience is left and the address says so. Airflow's window puts its address into the
+    frame by itself; on a busy machine it was seen to come in between, and what had just been typed was gone."""
     frame.get_by_role("searchbox", name="Search").fill(text)
     try:
         expect(frame.get_by_role("status")).to_have_text("1 audience", timeout=15_000)
+        expect(page).to_have_url(re.compile(f"search={text}"), timeout=5_000)
     except AssertionError:
         return False
     return True
@@ -88,7 +89,7 @@ def test_through_the_navigation_to_an_audience_and_back(
     frame.get_by_label("Owner").select_option("brand-team")
     expect(rows).to_have_count(1)
     frame.get_by_label("Owner").select_option("")
-    wait_for(lambda: is_found(frame, "subscrib"), "One audience that is found", timeout=90)
+    wait_for(lambda: is_found(page, frame, "subscrib"), "One audience that is found", timeout=90)
 
     frame.get_by_role("link", name="Newsletter subscribers").click()
     expect(frame.get_by_role("heading", level=1)).to_have_text("Newsletter subscribers")
