@@ -207,8 +207,8 @@ class DigitalAudienceClient(ApiClient[DigitalAudienceSettings]):
         json: Any = None,
         about: str = "",
         known: bytes | None = None,
-    ) -> tuple[bytes, Any]:
-        """Do one operation and return the fingerprint of the answer, and ``data`` of the envelope.
+    ) -> tuple[requests.Response, Any]:
+        """Do one operation and return the answer, and ``data`` of the envelope.
 
         :param known: the fingerprint of an answer that was a good one: one that is the same is not read again, and
             ``None`` is returned for its data.
@@ -219,8 +219,8 @@ class DigitalAudienceClient(ApiClient[DigitalAudienceSettings]):
         where = self._transport.where(method, path)
         cookie = self._session_cookie()
         response = self._send(operation, path, json, cookie)
-        if response.ok and _fingerprint(response) == known:
-            return known, None
+        if known is not None and response.ok and _fingerprint(response) == known:
+            return response, None
         envelope = _envelope(response)
         if self._says_session_is_over(response, envelope):
             cookie = self._session_cookie(expired=cookie)
@@ -253,7 +253,7 @@ class DigitalAudienceClient(ApiClient[DigitalAudienceSettings]):
                 next_step="Check that it exists in the vendor's portal and belongs to the user of the connection",
             )
             raise
-        return _fingerprint(response), data
+        return response, data
 
     def _send(self, operation: str, path: str, json: Any, cookie: str) -> requests.Response:
         return self._transport.send(
@@ -347,7 +347,8 @@ class DigitalAudienceClient(ApiClient[DigitalAudienceSettings]):
         :raises NotFoundError: there is none of this id, or it belongs to somebody else.
         """
         ids = {"audience_id": audience_id}
-        fingerprint, data = self._exchange("load_audience", ids, known=known)
+        response, data = self._exchange("load_audience", ids, known=known)
+        fingerprint = _fingerprint(response)
         if fingerprint == known:
             return None
         return fingerprint, self._parse(Audience, data, operation="load_audience", **ids)
