@@ -76,9 +76,9 @@ class PlatformSensor(BaseSensorOperator, Generic[Hook]):
         they take the vendor's id of it.
     """
 
-    looks_first: ClassVar[bool] = True
-    """Whether a deferrable sensor looks once from the worker. Not where a look takes a login, which each worker process
-    would need for itself; and not where so early a look could take what was there before for what was sent."""
+    looks_first: ClassVar[bool] = False
+    """Whether a deferrable sensor looks once from the worker. Only where a look takes no login, which each worker would
+    need for itself, and where so early a look cannot take what was there before for what was sent."""
 
     upload: Any = None
     """What the sending task has returned, for sensors that wait for a load."""

@@ -39,8 +39,6 @@ class CommBoxUserCountSensor(CommBoxConnected, PlatformSensor[CommBoxHook]):
 
     template_fields: Sequence[str] = ("upload", "audience_id", "commbox_conn_id")
     operator_extra_links = (CommBoxPortalLink(), AudiencePageLink())
-    # So soon after the list was sent, the count may still be that of the list before, which may be as long.
-    looks_first = False
 
     def __init__(
         self,

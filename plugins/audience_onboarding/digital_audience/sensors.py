@@ -52,8 +52,6 @@ def audience_failed(subject: str, message: str) -> AudienceFailedError:
 
 class _DigitalAudienceSensor(DigitalAudienceConnected, PlatformSensor[DigitalAudienceHook]):
     operator_extra_links = (DigitalAudiencePortalLink(), AudiencePageLink())
-    # A look takes a login, and the vendor speaks of the next day.
-    looks_first = False
 
 
 class DigitalAudienceAudienceStateSensor(_DigitalAudienceSensor):

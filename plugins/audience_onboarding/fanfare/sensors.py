@@ -26,6 +26,7 @@ from audience_onboarding.orchestration.ids import text_id
 
 class _FanfareSensor(FanfareConnected, PlatformSensor[FanfareHook]):
     operator_extra_links = (FanfarePortalLink(), AudiencePageLink())
+    looks_first = True
 
     def __init__(self, *, audience_id: RemoteId | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)

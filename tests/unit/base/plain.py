@@ -117,6 +117,7 @@ class PlainSensor(PlainConnected, PlatformSensor[PlainHook]):
 
     template_fields: Sequence[str] = ("thing_id", "plain_conn_id")
     operator_extra_links = (PlainPortalLink(),)
+    looks_first = True
 
     def __init__(self, *, thing_id: str = "t-7", known: dict[str, Any] | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
