@@ -123,8 +123,8 @@ def audience_key_of(asset: Asset | None) -> str | None:
 
 
 def platform_of(uri: str) -> str:
-    """The platform that an asset of the package is on, by its URI."""
-    return uri.split("/", 2)[1]
+    """The platform that an asset of the package is on, by its URI; empty for the URI of another asset."""
+    return uri.partition("/")[2].partition("/")[0]
 
 
 def campaign_asset(platform: str, connection: str, name: str) -> Asset:
