@@ -1,8 +1,8 @@
 """DAG builders: one onboarding and one activation DAG per definition; upkeep, history, erasure and retirement over all
 of them.
 
-Each is imported when it is asked for: a file under ``dags/`` is parsed again and again, and loads only what its own
-DAGs are made of.
+Each builder is imported when it is asked for: a file under ``dags/`` is parsed again and again, and loads only what its
+own DAGs are made of.
 """
 
 from __future__ import annotations
@@ -10,17 +10,18 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from audience_onboarding.pipelines.dags import (
+    audience_dags,
+    check_definitions,
+    erase_dag,
+    history_dag,
+    retire_dag,
+    settle_dag,
+    upkeep_dags,
+)
+
 if TYPE_CHECKING:
     from audience_onboarding.pipelines.activate import build_activation_dag
-    from audience_onboarding.pipelines.dags import (
-        audience_dags,
-        check_definitions,
-        erase_dag,
-        history_dag,
-        retire_dag,
-        settle_dag,
-        upkeep_dags,
-    )
     from audience_onboarding.pipelines.drift import build_drift_dag
     from audience_onboarding.pipelines.erase import build_erase_dag
     from audience_onboarding.pipelines.extend import build_extension_dag, build_extension_form_dag
@@ -29,8 +30,7 @@ if TYPE_CHECKING:
     from audience_onboarding.pipelines.retire import build_retire_dag
     from audience_onboarding.pipelines.settle import build_settle_dag
 
-_MODULES = {
-    "audience_dags": "dags",
+_BUILDERS = {
     "build_activation_dag": "activate",
     "build_drift_dag": "drift",
     "build_erase_dag": "erase",
@@ -40,13 +40,8 @@ _MODULES = {
     "build_onboarding_dag": "onboard",
     "build_retire_dag": "retire",
     "build_settle_dag": "settle",
-    "check_definitions": "dags",
-    "erase_dag": "dags",
-    "history_dag": "dags",
-    "retire_dag": "dags",
-    "settle_dag": "dags",
-    "upkeep_dags": "dags",
 }
+"""The module of each."""
 
 __all__ = [
     "audience_dags",
@@ -69,6 +64,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
+    if name not in _BUILDERS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_BUILDERS[name]}"), name)
