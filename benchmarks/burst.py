@@ -11,13 +11,12 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from benchmarks.figures import ROOT, Entry, figure
+from benchmarks.figures import ROOT, Entry, figure, moment_of
 from benchmarks.runs import NO_OP, NO_OP_DAG
 from scripts.local_stack import AirflowApi, wait_for
 from tests.distributed.burst import Burst, Vendors, problems, write_definitions
@@ -63,10 +62,6 @@ def _with_no_op(folder: Path, tasks: int) -> Path:
     return file
 
 
-def _moment(text: str) -> datetime:
-    return datetime.fromisoformat(text.replace("Z", "+00:00"))
-
-
 def _burst(burst: Burst, api: AirflowApi) -> dict[str, float]:
     """All audiences; gives seconds until all are uploaded and until all are confirmed, and tasks that have run."""
     api.wait_for_dags(*(audience.dag_id for audience in burst.audiences), timeout=600)
@@ -88,7 +83,7 @@ def _burst(burst: Burst, api: AirflowApi) -> dict[str, float]:
             if not task["hostname"]:
                 continue
             tasks += 1
-            end = _moment(task["end_date"]).timestamp()
+            end = moment_of(task["end_date"]).timestamp()
             ended = max(ended, end)
             if task["task_id"] == "upload":
                 uploaded = max(uploaded, end)
@@ -110,7 +105,7 @@ def _no_op(api: AirflowApi, runs: int) -> float:
         lambda: count("success") > len(asked), "The end of all runs", timeout=600 + 40 * runs, interval=5
     )
     last = api.api(f"dags/{NO_OP}/dagRuns?limit=1&order_by=-end_date")["dag_runs"][0]
-    return _moment(last["end_date"]).timestamp() - began
+    return moment_of(last["end_date"]).timestamp() - began
 
 
 def _most_in_a_minute(vendors: Vendors) -> dict[str, int]:
@@ -118,7 +113,7 @@ def _most_in_a_minute(vendors: Vendors) -> dict[str, int]:
     entries: list[dict[str, Any]] = vendors.ask("journal?kind=api")["entries"]
     most: dict[str, int] = {}
     for vendor in CEILINGS:
-        times = sorted(_moment(item["time"]).timestamp() for item in entries if item["vendor"] == vendor)
+        times = sorted(moment_of(item["time"]).timestamp() for item in entries if item["vendor"] == vendor)
         first = 0
         for number, at in enumerate(times):
             while times[first] <= at - 60:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.figures import ROOT, Entry, child_environment, figure
+from benchmarks.figures import PYTHON_PATH, ROOT, Entry, figure
 
 # Names only: this process stays small, imports nothing heavy and does no work beside the measured one.
 NAMES = {
@@ -102,11 +102,15 @@ class Bench:
         return int(self.results[name][0]["rows"])
 
 
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": PYTHON_PATH, "PYTHONHASHSEED": "0", "NO_PROXY": "127.0.0.1"}
+
+
 def _python(module: str, *arguments: str) -> str:
     done = subprocess.run(  # noqa: S603 (our own modules)
         [sys.executable, "-m", module, *arguments],
         cwd=ROOT,
-        env=child_environment(),
+        env=_environment(),
         stdout=subprocess.PIPE,
         text=True,
         check=False,
@@ -122,7 +126,7 @@ def sink() -> Iterator[int]:
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.sink"],
         cwd=ROOT,
-        env=child_environment(),
+        env=_environment(),
         stdout=subprocess.PIPE,
         text=True,
     )

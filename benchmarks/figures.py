@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+
+PYTHON_PATH = os.pathsep.join([str(ROOT / "plugins"), str(ROOT)])
+"""Where a child process finds this package and the project's."""
 
 Figure = dict[str, Any]
 Entry = tuple[Figure, str]
@@ -44,7 +48,6 @@ def told(entry: Figure, wanted: str) -> str:
     return "; ".join([*parts, wanted] if wanted else parts)
 
 
-def child_environment(**more: str) -> dict[str, str]:
-    """The environment of a child process that imports this package and the project's."""
-    path = os.pathsep.join([str(ROOT / "plugins"), str(ROOT)])
-    return {**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": "0", "NO_PROXY": "127.0.0.1", **more}
+def moment_of(text: str) -> datetime:
+    """A moment as Airflow's API and the sandbox write it."""
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from benchmarks.figures import ROOT, Entry, figure
+from benchmarks.figures import PYTHON_PATH, ROOT, Entry, figure
 from benchmarks.page_data import environment, fill, migrate
 
 FEW = 10
@@ -36,11 +36,10 @@ VIEWS = {
 def _server(home: Path) -> Iterator[tuple[int, str]]:
     """Airflow's API server with the plugin; gives port and token."""
     reading, writing = os.pipe()
-    path = os.pathsep.join([str(ROOT / "plugins"), str(ROOT)])
     process = subprocess.Popen(  # noqa: S603 (our own module)
         [sys.executable, "-W", "ignore", "-c", _START.format(writing=writing)],
         cwd=ROOT,
-        env=environment(home, PYTHONPATH=path, AIRFLOW__CORE__PLUGINS_FOLDER=str(ROOT / "plugins")),
+        env=environment(home, PYTHONPATH=PYTHON_PATH, AIRFLOW__CORE__PLUGINS_FOLDER=str(ROOT / "plugins")),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         pass_fds=(writing,),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.definitions import in_a_loop, project, written_by_hand
-from benchmarks.figures import ROOT, Entry, child_environment, figure
+from benchmarks.figures import PYTHON_PATH, ROOT, Entry, figure
 from benchmarks.page_data import environment, migrate
 
 WANTED = 1.5
@@ -25,8 +25,10 @@ def _parse(home: Path, bundle: Path, files: Sequence[Path | str]) -> dict[str, A
     done = subprocess.run(  # noqa: S603 (our own module)
         [sys.executable, "-W", "ignore", "-m", "benchmarks.parse_once", str(bundle), *map(str, files)],
         cwd=ROOT,
-        env=child_environment(
-            **environment(home, AIRFLOW__LOGGING__LOGGING_LEVEL="CRITICAL"),
+        env=environment(
+            home,
+            PYTHONPATH=PYTHON_PATH,
+            AIRFLOW__LOGGING__LOGGING_LEVEL="CRITICAL",
             # However busy the machine is.
             AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT="600",
         ),

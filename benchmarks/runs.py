@@ -6,13 +6,13 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Iterator, Mapping
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import yaml
 
 from benchmarks.definitions import project
-from benchmarks.figures import Entry, figure
+from benchmarks.figures import Entry, figure, moment_of
 from scripts.local_stack import Airflow, Sandbox, wait_for
 
 WANTED = 1.25
@@ -119,7 +119,7 @@ class Runs:
     def seconds(self, dag_id: str, conf: Mapping[str, str]) -> float:
         """How long a run takes, by Airflow's own clock."""
         run = self.airflow.run(dag_id, self.run(dag_id, conf))
-        return (_moment(run["end_date"]) - _moment(run["start_date"])).total_seconds()
+        return (moment_of(run["end_date"]) - moment_of(run["start_date"])).total_seconds()
 
     def backfill(self, dag_id: str, first: date, last: date, *, at_once: int = ACTIVE_RUNS) -> float:
         """Backfill a range of days; gives the seconds per run."""
@@ -147,15 +147,7 @@ class Runs:
             interval=1,
         )
         seconds = time.monotonic() - began
-        # Airflow has one backfill of a DAG at a time, and notices late that one is through.
-        wait_for(
-            lambda: all(
-                item["completed_at"] for item in self.airflow.api(f"backfills?dag_id={dag_id}")["backfills"]
-            ),
-            "The end of the backfill",
-            timeout=300,
-            interval=2,
-        )
+        self.airflow.wait_for_backfills(dag_id)
         if count("success") != before + days:
             raise SystemExit(f"{dag_id}: not all runs of the backfill have succeeded, see {self._home}")
         return seconds / days
@@ -165,10 +157,6 @@ class Runs:
         if hasattr(self, "airflow"):
             self.airflow.stop()
         self._sandbox.stop()
-
-
-def _moment(text: str) -> datetime:
-    return datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 
 def figures(folder: Path, settings: Mapping[str, str]) -> Iterator[Entry]:

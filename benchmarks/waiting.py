@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import subprocess
 import sys
 import time
@@ -17,7 +16,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.databases import Database, database
-from benchmarks.figures import ROOT, Entry, figure
+from benchmarks.figures import PYTHON_PATH, ROOT, Entry, figure
 from benchmarks.page_data import environment
 
 NAMES = {"bare": "trigger that only sleeps and GETs", "ours": "waiting"}
@@ -179,7 +178,7 @@ def _triggerer(home: Path, address: str, capacity: int) -> Iterator[Triggerer]:
 def _environment(home: Path, address: str) -> dict[str, str]:
     return environment(
         home,
-        PYTHONPATH=os.pathsep.join([str(ROOT / "plugins"), str(ROOT)]),
+        PYTHONPATH=PYTHON_PATH,
         AIRFLOW__CORE__PLUGINS_FOLDER=str(ROOT / "plugins"),
         AIRFLOW__CORE__DAGS_FOLDER=str(home / "dags"),
         AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=address,

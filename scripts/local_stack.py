@@ -307,6 +307,19 @@ class AirflowApi:
 
         return wait_for(ended, f"The end of run {run_id} of {dag_id}", timeout=timeout, interval=interval)
 
+    def wait_for_backfills(self, dag_id: str, *, timeout: float = 300.0) -> None:
+        """Wait until all backfills of a DAG have ended. Airflow has one of a DAG at a time, and notices late that it is
+        through.
+
+        :param timeout: in seconds.
+        """
+        wait_for(
+            lambda: all(item["completed_at"] for item in self.all(f"backfills?dag_id={dag_id}", "backfills")),
+            f"The end of the backfills of {dag_id}",
+            timeout=timeout,
+            interval=1,
+        )
+
     def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value") -> Any:
         """What a task has returned."""
         path = f"dags/{dag_id}/dagRuns/{_quoted(run_id)}/taskInstances/{task_id}/xcomEntries/{key}?deserialize=true"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from scripts.local_stack import wait_for
 from tests.e2e.runs import LOAD_DATE, ended_backfills, uploads
 from tests.e2e.stack import Stack
 
@@ -20,15 +19,7 @@ def test_a_day_that_is_backfilled_again_sends_nothing(stack: Stack) -> None:
     stack.airflow.cli("backfill", "create", "--dag-id", DAG, *DAY)
     stack.airflow.unpause(DAG)
     (first,) = ended_backfills(stack, DAG, 1, timeout=300)
-    # Airflow has one backfill of a DAG at a time, and notices late that one is through.
-    wait_for(
-        lambda: all(
-            item["completed_at"] for item in stack.airflow.api(f"backfills?dag_id={DAG}")["backfills"]
-        ),
-        "The end of the backfill",
-        timeout=300,
-        interval=1,
-    )
+    stack.airflow.wait_for_backfills(DAG)
     stack.airflow.cli("backfill", "create", "--dag-id", DAG, *DAY, "--reprocess-behavior", "completed")
     runs = ended_backfills(stack, DAG, 2, timeout=300)
     stack.airflow.unpause(DAG, paused=True)
