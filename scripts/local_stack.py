@@ -228,6 +228,17 @@ class AirflowApi:
         """Be another user."""
         self._session.headers["Authorization"] = f"Bearer {token}"
 
+    def ask(
+        self, path: str, *, method: str = "GET", json: Any = None, headers: Mapping[str, str] | None = None
+    ) -> requests.Response:
+        """What the server answers, an error included.
+
+        :param path: of the server, with its first slash.
+        """
+        return self._session.request(
+            method, f"{self.url}{path}", json=json, headers=dict(headers or {}), timeout=60
+        )
+
     def api(
         self, path: str, *, method: str = "GET", json: Any = None, headers: Mapping[str, str] | None = None
     ) -> Any:
@@ -236,9 +247,7 @@ class AirflowApi:
         :param path: below ``/api/v2/``.
         :raises StackError: the answer is an error.
         """
-        response = self._session.request(
-            method, f"{self.url}/api/v2/{path}", json=json, headers=dict(headers or {}), timeout=60
-        )
+        response = self.ask(f"/api/v2/{path}", method=method, json=json, headers=headers)
         if not response.ok:
             raise StackError(
                 f"{method} {path} was answered with {response.status_code}: {response.text[:500]}"
@@ -271,6 +280,11 @@ class AirflowApi:
     def unpause(self, dag_id: str, *, paused: bool = False) -> None:
         """Let the scheduler take a DAG's runs."""
         self.api(f"dags/{dag_id}", method="PATCH", json={"is_paused": paused})
+
+    def submit(self, dag_id: str, conf: Mapping[str, Any]) -> int:
+        """The status with which a form is answered, right or wrong."""
+        body = {"logical_date": None, "conf": dict(conf)}
+        return self.ask(f"/api/v2/dags/{dag_id}/dagRuns", method="POST", json=body).status_code
 
     def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None) -> str:
         """Start a run by hand, as the form in the UI does, and return its id."""

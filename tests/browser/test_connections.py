@@ -67,8 +67,7 @@ def test_every_field_is_named_and_explained(
 
 def hook_meta(stack: Stack) -> list[dict[str, Any]]:
     """What Airflow draws the forms from."""
-    session = stack.airflow._session
-    answer = session.get(f"{stack.airflow.url}/ui/connections/hook_meta", timeout=30)
+    answer = stack.airflow.ask("/ui/connections/hook_meta")
     answer.raise_for_status()
     found: list[dict[str, Any]] = answer.json()
     return found

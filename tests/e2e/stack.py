@@ -57,6 +57,8 @@ QUICK = {
     "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "120",
     "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "60",
     "AIRFLOW__CORE__PARALLELISM": "6",
+    # Of a server that crashes: what it was doing, in its log.
+    "PYTHONFAULTHANDLER": "1",
 }
 
 
@@ -130,27 +132,27 @@ class WatchedAirflow(Airflow):
             self._front.stop(timeout=timeout)
         super().stop(timeout=timeout)
 
-    def api(self, path: str, **options: Any) -> Any:
+    def ask(self, path: str, **options: Any) -> requests.Response:
         """As it is; one change at a time, and again if SQLite had another writer all the same."""
 
         is_change = options.get("method", "GET") != "GET"
 
-        def answer() -> tuple[Any] | None:
+        def answer() -> tuple[requests.Response] | None:
             try:
                 with (self.home / "changes.lock").open("a") as lock:
                     if is_change:
                         fcntl.flock(lock, fcntl.LOCK_EX)
-                    return (super(WatchedAirflow, self).api(path, **options),)
-            except StackError as error:
-                # Airflow has rolled it back.
-                if '"reason":"Database error"' in str(error):
-                    return None
-                raise
+                    response = super(WatchedAirflow, self).ask(path, **options)
             except requests.ConnectionError as error:
                 # The server is being started again. What may have been carried out is not asked for twice.
                 if is_change and "NewConnectionError" not in str(error):
                     raise
                 return None
+            if not response.ok and '"reason":"Database error"' in response.text:
+                # Airflow has rolled it back.
+                return None
+            # In a tuple, as an answer of an error is false.
+            return (response,)
 
         return wait_for(answer, f"An answer to {path}", timeout=60, interval=0.1)[0]
 

@@ -9,7 +9,6 @@ from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-import requests
 
 from scripts.local_stack import Sandbox, wait_for
 from tests.e2e.stack import Stack, own_vendor, vendor_user
@@ -97,15 +96,6 @@ def audiences(vendor: Sandbox, key: str) -> list[int]:
     return [item["id"] for item in vendor.admin("audiences") if item["name"] == f"Audience {key}"]
 
 
-def posted(stack: Stack, conf: dict[str, Any]) -> requests.Response:
-    return requests.post(
-        f"{stack.airflow.url}/api/v2/dags/{ERASE}/dagRuns",
-        json={"logical_date": None, "conf": conf},
-        headers=dict(stack.airflow._session.headers),
-        timeout=60,
-    )
-
-
 def database(stack: Stack) -> str:
     """All rows of Airflow's database."""
     connection = sqlite3.connect(stack.airflow.home / "airflow.db")
@@ -130,7 +120,7 @@ def test_a_raw_address_is_refused_and_stored_nowhere(stack: Stack, vendor: Sandb
         {"phone_sha256": "raw.person@refused.example"},
         {"personal_id_sha256": [HASHES[0] + "raw.person"]},
     ):
-        assert posted(stack, conf).status_code in {400, 422}
+        assert stack.airflow.submit(ERASE, conf) in {400, 422}
 
     assert len(stack.airflow.runs(ERASE)) == runs
     assert "raw.person" not in database(stack).lower()

@@ -14,8 +14,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 def test_the_connection_type_is_listed_with_its_form_and_its_test_button(stack: Stack) -> None:
     assert "digital_audience" in stack.airflow.cli("providers", "hooks")
-    headers = dict(stack.airflow._session.headers)
-    metas = requests.get(f"{stack.airflow.url}/ui/connections/hook_meta", headers=headers, timeout=60).json()
+    metas = stack.airflow.ask("/ui/connections/hook_meta").json()
     (meta,) = [item for item in metas if item["connection_type"] == "digital_audience"]
     assert {"api_prefix", "paths", "portal_url", "verify_tls"} <= set(meta["extra_fields"])
     connection = {
@@ -43,8 +42,7 @@ def test_the_connection_type_is_listed_with_its_form_and_its_test_button(stack: 
 def test_the_connection_types_have_forms_and_test_buttons(
     stack: Stack, conn_type: str, url: str, key: str, right_words: str, wrong_words: str
 ) -> None:
-    headers = dict(stack.airflow._session.headers)
-    metas = requests.get(f"{stack.airflow.url}/ui/connections/hook_meta", headers=headers, timeout=60).json()
+    metas = stack.airflow.ask("/ui/connections/hook_meta").json()
     assert conn_type in {item["connection_type"] for item in metas}
     # Alone there: a creation at the others' Fanfare would take the fault that another test has ordered.
     info = stack.quiet_sandbox.info
@@ -80,10 +78,4 @@ def test_the_pool_of_the_shared_campaign_was_created_by_the_plugin(stack: Stack)
 
 @pytest.mark.parametrize("conf", [{"load_date": "20/11/2026"}, {"mode": "append"}, {"dry_run": "maybe"}])
 def test_wrong_input_in_the_form_is_refused_before_the_run(stack: Stack, conf: dict[str, Any]) -> None:
-    response = requests.post(
-        f"{stack.airflow.url}/api/v2/dags/onboard_manual_list/dagRuns",
-        json={"logical_date": None, "conf": conf},
-        headers=dict(stack.airflow._session.headers),
-        timeout=30,
-    )
-    assert response.status_code in {400, 422}
+    assert stack.airflow.submit("onboard_manual_list", conf) in {400, 422}
