@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
-from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,6 +15,7 @@ from urllib.parse import urlsplit
 import requests
 from requests.adapters import HTTPAdapter
 from requests.utils import requote_uri
+from urllib3.connectionpool import ConnectionPool
 from urllib3.util.retry import Retry
 
 from audience_onboarding.errors import ConfigurationError
@@ -130,12 +130,25 @@ for _name in ("urllib3.connectionpool", "urllib3.util.retry"):
     logging.getLogger(_name).addFilter(_WithoutQueries())
 
 
-class HttpTransport:
-    """A ``requests`` session with the rules that hold for every vendor.
+class _OneOrigin(HTTPAdapter):
+    """Keeps its pool of connections. Requests would look it up for each request, from address, proxies and CA file."""
 
-    Redirects are never followed, so credentials reach the configured host only. Cookies are never stored: who
-    needs one sends it by itself, which also makes one transport safe for many threads. A request that changes
-    something is never repeated here, except where the connection did not even come about.
+    _pool: ConnectionPool | None = None
+
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> ConnectionPool:
+        """The pool of the first request: all go to one origin, in the same way."""
+        if self._pool is None:
+            self._pool = super().get_connection_with_tls_context(*args, **kwargs)
+        return self._pool
+
+
+class HttpTransport:
+    """What sends requests, with the rules that hold for every vendor.
+
+    An adapter of ``requests`` without a session: redirects are never followed, so credentials reach the configured host
+    only, and cookies are never stored: who needs one sends it by itself, which also makes one transport safe for many
+    threads. A request that changes something is never repeated here, except where the connection did not even come
+    about.
 
     :param pace: gives each request its turn; ``None``: none waits.
     :param observer: told of each request.
@@ -153,10 +166,6 @@ class HttpTransport:
         self.pace = pace
         self.observer = observer
         self._vendor = vendor
-        self._session = requests.Session()
-        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        # Without an auth of ours, requests would take credentials from a .netrc file.
-        self._session.auth = _no_auth
         retry = _PacedRetry(
             total=settings.safe_retries,
             allowed_methods=SAFE_METHODS,
@@ -169,9 +178,7 @@ class HttpTransport:
             respect_retry_after_header=False,
             raise_on_status=False,
         )
-        adapter = HTTPAdapter(max_retries=retry, pool_maxsize=CONNECTION_POOL_SIZE)
-        self._session.mount("https://", adapter)
-        self._session.mount("http://", adapter)
+        self._adapter = _OneOrigin(max_retries=retry, pool_maxsize=CONNECTION_POOL_SIZE)
 
     def where(self, method: str, path: str) -> str:
         """Name an exchange for messages; the query is left out, as it can hold personal data."""
@@ -186,20 +193,24 @@ class HttpTransport:
                 next_step="Check 'verify_tls' of the connection; the file has to be there on every worker",
             )
 
-    # requests would put address and headers together anew for each request, and look through all of the environment
+    # A session would put address and headers together anew for each request, and look through all of the environment
     # for proxies and a CA file, which takes longer than the rest of a small GET. A triggerer sends many of these.
 
     @cached_property
     def _template(self) -> requests.PreparedRequest:
         """What all requests have in common."""
-        return self._session.prepare_request(requests.Request("GET", self.settings.base_url))
+        with requests.Session() as session:
+            # Without an auth of ours, requests would take credentials from a .netrc file.
+            session.auth = _no_auth
+            return session.prepare_request(requests.Request("GET", self.settings.base_url))
 
     @cached_property
     def _surroundings(self) -> Mapping[str, Any]:
         """Proxies and CA file, of this machine and of the settings."""
-        return self._session.merge_environment_settings(
-            self.settings.base_url, {}, None, self.settings.verify_tls, None
-        )
+        with requests.Session() as session:
+            return session.merge_environment_settings(
+                self.settings.base_url, {}, None, self.settings.verify_tls, None
+            )
 
     def _request(
         self, method: str, path: str, *, json: Any, body: Body | None, headers: Mapping[str, str] | None
@@ -256,12 +267,13 @@ class HttpTransport:
         started = time.monotonic()
         status: int | None = None
         try:
-            response = self._session.send(
+            response = self._adapter.send(
                 self._request(method, path, json=json, body=body, headers=headers),
                 timeout=(self.settings.connect_timeout, self.settings.read_timeout),
-                allow_redirects=False,
                 **self._surroundings,
             )
+            # Read to its end here, where what goes wrong is told; then the connection is free.
+            _ = response.content
             status = response.status_code
         except (requests.RequestException, OSError, ValueError) as error:
             # "from None": the original's text holds the whole URL.

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import requests
 import urllib3.util.retry
+from requests.adapters import HTTPAdapter
 
 from audience_onboarding.errors import (
     AccountingError,
@@ -127,6 +128,23 @@ def test_the_environment_is_looked_through_once(monkeypatch: pytest.MonkeyPatch)
         sender.send("GET", "/y")
 
     assert [seen.path for seen in proxy.seen] == ["http://vendor.invalid/x", "http://vendor.invalid/y"]
+
+
+def test_the_connections_are_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_up: list[str | None] = []
+    look_up = HTTPAdapter.get_connection_with_tls_context
+
+    def noted(self: HTTPAdapter, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> Any:
+        looked_up.append(request.url)
+        return look_up(self, request, *args, **kwargs)
+
+    monkeypatch.setattr(HTTPAdapter, "get_connection_with_tls_context", noted)
+    with Loopback(lambda seen: Reply()) as server:
+        sender = transport(server.url)
+        for path in ("/x", "/y", "/z"):
+            sender.send("GET", path)
+
+    assert looked_up == [f"{server.url}/x"]
 
 
 @pytest.mark.parametrize("status", [200, 400, 401, 404, 418, 429, 500, 599])
