@@ -11,9 +11,9 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
 
 from audience_onboarding.base.connections import s3_client
-from audience_onboarding.base.triggers import in_thread
 from audience_onboarding.errors import TerminalError, TransientError
 from audience_onboarding.orchestration.polling import growing_pauses
+from audience_onboarding.orchestration.threads import in_thread
 
 THERE = "there"
 TIMEOUT = "timeout"

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -20,17 +19,9 @@ from audience_onboarding.http import ApiClient
 from audience_onboarding.orchestration.failures import MAX_PAUSE
 from audience_onboarding.orchestration.metrics import LOOKS, count
 from audience_onboarding.orchestration.polling import asked_together, growing_pauses, in_step
+from audience_onboarding.orchestration.threads import in_thread
 
 Client = TypeVar("Client", bound=ApiClient[Any])
-T = TypeVar("T")
-
-_threads = ThreadPoolExecutor(max_workers=16, thread_name_prefix="platform-looks")
-"""``requests`` blocks, the triggerer must not: all waits of a process share these threads."""
-
-
-async def in_thread(function: Callable[..., T], *arguments: Any) -> T:
-    """Call something that blocks, beside the event loop."""
-    return await asyncio.get_running_loop().run_in_executor(_threads, function, *arguments)
 
 
 async def connection_of(conn_id: str) -> Connection:

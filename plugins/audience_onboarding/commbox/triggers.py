@@ -7,13 +7,14 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from audience_onboarding.base.triggers import Look, PollingTrigger, in_thread
+from audience_onboarding.base.triggers import Look, PollingTrigger
 from audience_onboarding.commbox.client import CommBoxClient
 from audience_onboarding.commbox.hooks import CommBoxHook
 from audience_onboarding.commbox.models import Audience
 from audience_onboarding.errors import TransientError
 from audience_onboarding.http import word
 from audience_onboarding.orchestration.polling import shared_looks
+from audience_onboarding.orchestration.threads import in_thread
 
 LAST_LOOK = 90.0
 """Seconds that the last look at the list may take to come; less than Airflow's own time-out leaves."""

@@ -224,7 +224,7 @@ def test_looks_block_a_thread_and_not_the_triggerer(vendor: Scripted) -> None:
 
     event_of(trigger())
 
-    assert all(name.startswith("platform-looks") for name in vendor.threads)
+    assert all(name.startswith("blocking-calls") for name in vendor.threads)
 
 
 def test_what_is_seen_is_an_event_or_a_reason_to_wait() -> None:
