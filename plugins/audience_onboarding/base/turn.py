@@ -150,12 +150,13 @@ class WaitForTurnOperator(TakesItsTurn):
     :param load_date: ``YYYY-MM-DD`` (templated); default the run's.
     :param history_from: first day of a range (templated): its sources are not waited for.
     :param is_dry_run: a dry run waits for nothing (templated).
-    :param in_order_of: id of the task that ends a load; loads of earlier days that are under way are waited for.
+    :param in_order_of: id of the task that ends a load (templated); loads of earlier days that are under way are
+        waited for. Empty: no load is.
     :param order_timeout: seconds to wait for them at most.
     :param audience_key: of the definition that the load is about, for the link to its page.
     """
 
-    template_fields: Sequence[str] = ("source", "load_date", "history_from", "is_dry_run")
+    template_fields: Sequence[str] = ("source", "load_date", "history_from", "is_dry_run", "in_order_of")
     operator_extra_links = (AudiencePageLink(),)
 
     def __init__(  # noqa: PLR0913

@@ -27,7 +27,7 @@ from pydantic import (
     model_validator,
 )
 
-from audience_onboarding.crm.guards import Guards
+from audience_onboarding.crm.guards import WHOLE_LIST, Guards
 from audience_onboarding.crm.profiles import FileProfile, Identifier, SourceColumn
 
 Key = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$", max_length=100)]
@@ -436,9 +436,10 @@ class Upload(Model):
 
     mode: Mode | None = None
     """What a load does to the audience; default the platform's first. Not each platform has each of them."""
-    wait_for_earlier_loads: Literal["confirmed", "uploaded"] = "confirmed"
+    wait_for_earlier_loads: Literal["confirmed", "uploaded", "never"] = "confirmed"
     """Until when a scheduled or backfilled load waits for those of earlier days: until the vendor has taken them in, so
-    that each wait is about one upload, or only until they are sent."""
+    that each wait is about one upload, or only until they are sent. Never: only where each load adds people to the
+    audience or takes people out of it, and no ``state`` is kept."""
     memory_limit_mib: int = Field(1024, ge=128)
     """Memory of the engine in MiB, beyond which it spills to disk."""
 
@@ -622,6 +623,21 @@ class AudienceDefinition(Model):
         raise ValueError(
             f"upload.mode: {self.platform} has no '{wanted}', as {self.why_not}; allowed is {allowed}"
         )
+
+    @model_validator(mode="after")
+    def _order_does_not_matter(self) -> AudienceDefinition:
+        if self.upload.wait_for_earlier_loads == "never":
+            if self.mode in WHOLE_LIST:
+                raise ValueError(
+                    f"upload.wait_for_earlier_loads: with '{self.mode}', loads have to go out one after the other, as "
+                    "the last list is what the audience is"
+                )
+            if self.state is not None:
+                raise ValueError(
+                    "upload.wait_for_earlier_loads: with 'state', loads have to go out one after the other, as each "
+                    "snapshot is made of the one before"
+                )
+        return self
 
     @model_validator(mode="after")
     def _columns_fit_the_platform(self) -> AudienceDefinition:

@@ -55,7 +55,12 @@ TURN_TASK = "wait_for_turn"
 UPLOAD_TASK = "upload"
 RECORD_TASK = "record_load"
 
-LAST_TASKS = {"confirmed": RECORD_TASK, "uploaded": UPLOAD_TASK}
+LAST_TASKS = {
+    "confirmed": RECORD_TASK,
+    "uploaded": UPLOAD_TASK,
+    # One run may have a mode of its own.
+    "never": f"{{{{ '{RECORD_TASK}' if params.mode in {sorted(WHOLE_LIST)} else '' }}}}",
+}
 """The task that later loads wait for, by what they wait for."""
 
 

@@ -179,6 +179,19 @@ def test_later_loads_wait_for_earlier_ones(until: str | None, task_id: str) -> N
     assert dag.has_task(task_id)
 
 
+@pytest.mark.parametrize(
+    ("mode", "task_id"),
+    [("opt-in", ""), ("opt-out", ""), ("replace", "record_load"), ("mirror", "record_load")],
+)
+def test_loads_that_need_no_order_wait_for_none(mode: str, task_id: str) -> None:
+    turn = build(upload={"wait_for_earlier_loads": "never"}).get_task("wait_for_turn")
+
+    params = {"mode": mode, "source": None, "history_from": None, "dry_run": False}
+    turn.render_template_fields({"params": params})  # type: ignore[arg-type,typeddict-item]
+
+    assert turn.in_order_of == task_id  # type: ignore[attr-defined]
+
+
 def test_the_definition_reaches_the_tasks() -> None:
     dag = build(
         connection="a_connection",
