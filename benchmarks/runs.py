@@ -1,5 +1,5 @@
 """What a whole load costs of Airflow's time, and a backfill of a year of them, beside a DAG of as many tasks that do
-nothing: a real Airflow with all its components, on SQLite, and vendors that answer at once."""
+nothing: a real Airflow with all its components, and vendors that answer at once."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import yaml
 
+from benchmarks.databases import Database, database
 from benchmarks.definitions import project
 from benchmarks.figures import Entry, figure, moment_of
 from scripts.local_stack import Airflow, Sandbox, wait_for
@@ -18,8 +19,9 @@ from scripts.local_stack import Airflow, Sandbox, wait_for
 WANTED = 1.25
 """Times the DAG that does nothing."""
 
-AUDIENCE = "list_00000"
-OURS = f"onboard_{AUDIENCE}"
+IN_ORDER, ANY_ORDER = AUDIENCES = ("list_00000", "list_00001")
+"""The loads of one go out in the order of their days, as they do where nothing is said; those of the other, in any."""
+OURS = f"onboard_{IN_ORDER}"
 NO_OP = "no_op"
 LAST = date(2026, 11, 20)
 PEOPLE = 100
@@ -50,30 +52,35 @@ with DAG(
 
 
 class Runs:
-    """An Airflow with both DAGs.
+    """An Airflow with all DAGs.
 
+    :param address: of its database.
     :param days: for which there are extracts.
     """
 
-    def __init__(self, folder: Path, *, days: int) -> None:
+    def __init__(self, folder: Path, address: str, *, days: int) -> None:
+        self._address = address
         self._project = folder / "project"
-        dags = project(self._project, 1)
+        dags = project(self._project, len(AUDIENCES))
         self._dags = dags.parent
-        self._write(days)
+        for audience in AUDIENCES:
+            self._write(audience, days)
         self._sandbox = Sandbox(folder, fanfare_pending_delay=0, fanfare_import_delay=0)
         self._home = folder / "airflow"
         self.airflow: Airflow
 
-    def _write(self, days: int) -> None:
+    def _write(self, audience: str, days: int) -> None:
         include = self._project / "include"
-        file = include / "audiences" / f"{AUDIENCE}.yaml"
+        file = include / "audiences" / f"{audience}.yaml"
         definition = yaml.safe_load(file.read_text())
         # The vendor that can answer at once: Digital Audience takes in a file by the next day.
         del definition["activation"], definition["campaign"]
         definition |= {"platform": "fanfare", "allow_raw": True}
         definition["schedule"] |= {"cron": "0 6 * * *", "start": LAST - timedelta(days=days)}
+        if audience == ANY_ORDER:
+            definition["upload"] = {"wait_for_earlier_loads": "never"}
         file.write_text(yaml.safe_dump(definition))
-        crm = include / "crm" / AUDIENCE
+        crm = include / "crm" / audience
         crm.mkdir(parents=True)
         for number in range(-days, days):
             rows = [
@@ -85,7 +92,7 @@ class Runs:
             )
 
     def start(self) -> int:
-        """Start all, and load twice: to create the audience, and to see how many tasks a load runs then.
+        """Start all, and load each twice: to create the audience, and to see how many tasks a load runs then.
 
         :return: that number.
         """
@@ -93,13 +100,19 @@ class Runs:
         self.airflow = Airflow(
             self._home,
             definitions=self._project / "include" / "audiences",
-            env={**self._sandbox.connections(), "AIRFLOW__CORE__DAGS_FOLDER": str(self._dags)},
+            env={
+                **self._sandbox.connections(),
+                "AIRFLOW__CORE__DAGS_FOLDER": str(self._dags),
+                "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": self._address,
+            },
         )
         self.airflow.start()
-        self.airflow.wait_for_dags(OURS)
-        self.airflow.unpause(OURS)
-        self.run(OURS, {"load_date": LAST.isoformat()})
-        run_id = self.run(OURS, {"load_date": (LAST + timedelta(days=1)).isoformat()})
+        for audience in reversed(AUDIENCES):
+            dag_id = f"onboard_{audience}"
+            self.airflow.wait_for_dags(dag_id)
+            self.airflow.unpause(dag_id)
+            self.run(dag_id, {"load_date": LAST.isoformat()})
+            run_id = self.run(dag_id, {"load_date": (LAST + timedelta(days=1)).isoformat()})
         # What is skipped without ever running has no host.
         executed = [task["task_id"] for task in self.airflow.tasks(OURS, run_id) if task["hostname"]]
         (self._dags / "no_op.py").write_text(NO_OP_DAG.format(tasks=len(executed)))
@@ -162,13 +175,19 @@ class Runs:
 def figures(folder: Path, settings: Mapping[str, str]) -> Iterator[Entry]:
     """The entries of the report, and what is wanted of each.
 
-    :param settings: ``RUNS`` (10) and ``BACKFILL_DAYS`` (365).
+    :param settings: ``RUNS`` (10), ``BACKFILL_DAYS`` (365), and ``RUNS_DATABASE`` (``sqlite``, or nothing: PostgreSQL
+        where this machine has a server).
     """
+    with database(folder / "runs-database", settings.get("RUNS_DATABASE", "")) as databases:
+        yield from _figures(folder, databases, settings)
+
+
+def _figures(folder: Path, databases: Database, settings: Mapping[str, str]) -> Iterator[Entry]:
     count, days = int(settings.get("RUNS", "10")), int(settings.get("BACKFILL_DAYS", "365"))
-    runs = Runs(folder / "runs", days=days + count + 2)
+    runs = Runs(folder / "runs", databases.copy("runs"), days=days + count + 2)
     try:
         tasks = runs.start()
-        name = f"of {tasks} tasks"
+        name = f"of {tasks} tasks, {databases.name}"
         seconds: dict[str, list[float]] = {OURS: [], NO_OP: []}
         for number in range(count):
             conf = {"load_date": (LAST + timedelta(days=2 + number)).isoformat()}
@@ -183,38 +202,26 @@ def figures(folder: Path, settings: Mapping[str, str]) -> Iterator[Entry]:
             figure(f"A whole load, {name}", ours, "s", (f"a DAG {name} that do nothing", no_op), digits=2),
             f"wanted: at most {WANTED:g}",
         )
-        first, last = LAST - timedelta(days=days), LAST - timedelta(days=1)
-        each = {
-            "ours": runs.backfill(OURS, first, last),
-            "no-op": runs.backfill(NO_OP, first, last),
-            # As many days again, before those: Airflow backfills no day twice unless it is told to.
-            "no-op, in order": runs.backfill(
-                NO_OP, first - timedelta(days=days), first - timedelta(days=1), at_once=1
-            ),
-        }
-        print(f"  backfill of {days} days, seconds a run: {each}", flush=True)
-        for baseline, text, wanted in (
-            (
-                "no-op",
-                f"the DAG {name} that do nothing, {ACTIVE_RUNS} runs at once",
-                f"wanted: at most {WANTED:g}",
-            ),
-            (
-                "no-op, in order",
-                "the same DAG, one run after another, as the loads of an audience go out",
-                "",
-            ),
-        ):
-            yield (
-                figure(
-                    f"Backfill of {days} days of small loads, {name} each",
-                    each["ours"],
-                    "s a run",
-                    (text, each[baseline]),
-                    digits=2,
-                ),
-                wanted,
-            )
-        yield figure("The same backfill", 60 / each["ours"], "runs a minute", digits=1), ""
+        yield from _backfills(runs, days, name)
     finally:
         runs.stop()
+
+
+def _backfills(runs: Runs, days: int, name: str) -> Iterator[Entry]:
+    """The loads of an audience in any order, and one after the other, each beside tasks that do nothing likewise."""
+    first, last = LAST - timedelta(days=days), LAST - timedelta(days=1)
+    # Airflow backfills no day twice unless it is told to.
+    before, its_last = first - timedelta(days=days), first - timedelta(days=1)
+    for audience, order, of_no_op, at_once in (
+        (ANY_ORDER, f"in any order, {ACTIVE_RUNS} runs at once", (first, last), ACTIVE_RUNS),
+        (IN_ORDER, "one after the other", (before, its_last), 1),
+    ):
+        ours = runs.backfill(f"onboard_{audience}", first, last)
+        no_op = runs.backfill(NO_OP, *of_no_op, at_once=at_once)
+        print(f"  {days} days {order}: {ours:.2f} s a run, no-op {no_op:.2f} s", flush=True)
+        text = f"Backfill of {days} days of small loads, {name} each, {order}"
+        yield (
+            figure(text, ours, "s a run", (f"the DAG {name} that do nothing, likewise", no_op), digits=2),
+            f"wanted: at most {WANTED:g}",
+        )
+        yield figure(text, 60 / ours, "runs a minute", digits=1), ""
