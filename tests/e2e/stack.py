@@ -47,8 +47,6 @@ MERGED_DAYS = [date(2026, 11, day) for day in range(11, 16)]
 
 # Only how long the tests wait. Airflow's own values are made for hundreds of workers and days of running.
 QUICK = {
-    # A supervisor that misses its task's end by a moment looks again after this time, default 5.
-    "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
     "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
     # All first tasks come at once, and the server's first answer takes seconds: a supervisor that asks again after 5 is
     # told that its task runs already, and the try is lost.
