@@ -187,7 +187,7 @@ def _figures(folder: Path, databases: Database, settings: Mapping[str, str]) -> 
     runs = Runs(folder / "runs", databases.copy("runs"), days=days + count + 2)
     try:
         tasks = runs.start()
-        name = f"of {tasks} tasks, {databases.name}"
+        name = f"of {tasks} tasks"
         seconds: dict[str, list[float]] = {OURS: [], NO_OP: []}
         for number in range(count):
             conf = {"load_date": (LAST + timedelta(days=2 + number)).isoformat()}
@@ -199,15 +199,21 @@ def _figures(folder: Path, databases: Database, settings: Mapping[str, str]) -> 
             )
         ours, no_op = (statistics.median(seconds[dag_id]) for dag_id in (OURS, NO_OP))
         yield (
-            figure(f"A whole load, {name}", ours, "s", (f"a DAG {name} that do nothing", no_op), digits=2),
+            figure(
+                f"A whole load, {name}, {databases.name}",
+                ours,
+                "s",
+                (f"a DAG {name} that do nothing", no_op),
+                digits=2,
+            ),
             f"wanted: at most {WANTED:g}",
         )
-        yield from _backfills(runs, days, name)
+        yield from _backfills(runs, days, name, databases.name)
     finally:
         runs.stop()
 
 
-def _backfills(runs: Runs, days: int, name: str) -> Iterator[Entry]:
+def _backfills(runs: Runs, days: int, name: str, server: str) -> Iterator[Entry]:
     """The loads of an audience in any order, and one after the other, each beside tasks that do nothing likewise."""
     first, last = LAST - timedelta(days=days), LAST - timedelta(days=1)
     # Airflow backfills no day twice unless it is told to.
@@ -219,7 +225,7 @@ def _backfills(runs: Runs, days: int, name: str) -> Iterator[Entry]:
         ours = runs.backfill(f"onboard_{audience}", first, last)
         no_op = runs.backfill(NO_OP, *of_no_op, at_once=at_once)
         print(f"  {days} days {order}: {ours:.2f} s a run, no-op {no_op:.2f} s", flush=True)
-        text = f"Backfill of {days} days of small loads, {name} each, {order}"
+        text = f"Backfill of {days} days of small loads, {name} each, {server}, {order}"
         yield (
             figure(text, ours, "s a run", (f"the DAG {name} that do nothing, likewise", no_op), digits=2),
             f"wanted: at most {WANTED:g}",
