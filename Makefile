@@ -41,7 +41,7 @@ test: $(READY) ## unit and integration tests, and the end-to-end ones of loads; 
 	@$(PY) -m pytest tests/e2e -m "not long and not more" -n 10 --dist loadfile --junitxml=build/e2e-report.xml $(ARGS)
 
 .PHONY: test-more
-test-more: $(READY) ## the end-to-end tests of activation, alerts, erasure, retirement; writes build/more-report.xml
+test-more: $(READY) ## the end-to-end tests of activation, alerts, erasure, settling, history; writes build/more-report.xml
 	@$(PY) -m pytest tests/e2e -m "more or last" -n 10 --dist loadfile --junitxml=build/more-report.xml $(ARGS)
 
 .PHONY: test-browser

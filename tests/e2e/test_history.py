@@ -9,7 +9,7 @@ import pytest
 from tests.e2e.runs import clear_and_wait_for_start, uploads
 from tests.e2e.stack import MERGED_DAYS, Stack
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.more, pytest.mark.timeout(900)]
 
 HISTORY = "load_history"
 KEY = "merged"

@@ -12,7 +12,7 @@ from scripts.local_stack import Sandbox, wait_for
 from tests.e2e.stack import Stack, own_vendor
 
 # Minutes, on a busy machine: each Airflow task takes seconds.
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.more, pytest.mark.timeout(600)]
 
 CONNECTION, STORAGE = "digital_audience_settle", "settle_s3"
 CONNECTIONS = {"DIGITAL_AUDIENCE_DEFAULT": CONNECTION, "AUDIENCE_S3": STORAGE}
