@@ -76,7 +76,7 @@ def test_a_drop_of_the_match_rates_stops_the_activation_and_is_told(stack: Stack
         "match_rates.floor",
         "match_rates.max_drop",
     ]
-    (told,) = wait_for(lambda: alerts(stack, "watched_list"), "The alert", timeout=120)
+    (told,) = wait_for(lambda: alerts(stack, "watched_list"), "The alert", timeout=300)
     assert (told["kind"], told["load_date"]) == ("match_rate", "2026-11-20")
     assert told["subject"] == "Audience watched_list: low match rates (2026-11-20)"
     assert "0% of email match, at least 10% have to" in told["text"]
@@ -116,7 +116,7 @@ def test_a_guard_is_told_as_a_guard_and_not_as_a_failure_too(stack: Stack) -> No
     assert stack.airflow.wait_for_run(dag_id, run_id) == "failed"
     dry = finish(stack, dag_id, {"load_date": "2026-11-20", "dry_run": True})
 
-    (told,) = wait_for(lambda: alerts(stack, "guarded_list"), "The alert", timeout=120)
+    (told,) = wait_for(lambda: alerts(stack, "guarded_list"), "The alert", timeout=300)
     assert (told["kind"], told["load_date"]) == ("guard", "2026-11-20")
     assert "30 rows to send, at least 1,000 have to be" in told["text"]
     found = {row["run_id"]: row for row in rows(stack, dag_id)}
