@@ -47,9 +47,19 @@ def test_the_event_loop_goes_on_meanwhile() -> None:
 
 @pytest.mark.usefixtures("endless_patience")
 def test_one_thread_makes_calls_that_are_quick_enough() -> None:
+    all_wait = threading.Event()
+
+    def call() -> int:
+        # A thread that has nothing left to do goes, and the next call may get another one.
+        assert all_wait.wait(SOON)
+        return threading.get_ident()
+
     async def run() -> list[int]:
         calls = ElasticThreads()
-        return list(await asyncio.gather(*(calls.call(threading.get_ident) for _ in range(200))))
+        asked = [asyncio.ensure_future(calls.call(call)) for _ in range(200)]
+        await asyncio.sleep(0)
+        all_wait.set()
+        return list(await asyncio.gather(*asked))
 
     made_by = asyncio.run(run())
 
@@ -84,20 +94,22 @@ def test_slow_calls_are_made_by_as_many_threads_as_there_may_be() -> None:
 def test_there_are_never_more_threads_than_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "PATIENCE", 0.001)
     lock = threading.Lock()
+    # Whoever comes waits for two others, so that no thread gets all calls, and there is always somebody to help.
+    barrier = threading.Barrier(3)
     now, most = 0, 0
 
-    def call(number: int) -> None:
+    def call() -> None:
         nonlocal now, most
         with lock:
             now += 1
             most = max(most, now)
-        threading.Event().wait(0.01)
+        barrier.wait(SOON)
         with lock:
             now -= 1
 
     async def run() -> None:
         calls = ElasticThreads(3)
-        await asyncio.gather(*(calls.call(call, number) for number in range(40)))
+        await asyncio.gather(*(calls.call(call) for _ in range(39)))
 
     asyncio.run(run())
 
