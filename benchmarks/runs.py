@@ -107,14 +107,14 @@ class Runs:
             },
         )
         self.airflow.start()
-        for audience in reversed(AUDIENCES):
+        for audience in AUDIENCES:
             dag_id = f"onboard_{audience}"
             self.airflow.wait_for_dags(dag_id)
             self.airflow.unpause(dag_id)
             self.run(dag_id, {"load_date": LAST.isoformat()})
             run_id = self.run(dag_id, {"load_date": (LAST + timedelta(days=1)).isoformat()})
         # What is skipped without ever running has no host.
-        executed = [task["task_id"] for task in self.airflow.tasks(OURS, run_id) if task["hostname"]]
+        executed = [task["task_id"] for task in self.airflow.tasks(dag_id, run_id) if task["hostname"]]
         (self._dags / "no_op.py").write_text(NO_OP_DAG.format(tasks=len(executed)))
         self.airflow.wait_for_dags(NO_OP)
         self.airflow.unpause(NO_OP)

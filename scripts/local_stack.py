@@ -211,6 +211,11 @@ class Sandbox:
         }
 
 
+def _form(conf: Mapping[str, Any]) -> dict[str, Any]:
+    """What a person sends who starts a run in the UI."""
+    return {"logical_date": None, "conf": dict(conf)}
+
+
 class AirflowApi:
     """The REST API of an Airflow.
 
@@ -283,13 +288,12 @@ class AirflowApi:
 
     def submit(self, dag_id: str, conf: Mapping[str, Any]) -> int:
         """The status with which a form is answered, right or wrong."""
-        body = {"logical_date": None, "conf": dict(conf)}
-        return self.ask(f"/api/v2/dags/{dag_id}/dagRuns", method="POST", json=body).status_code
+        return self.ask(f"/api/v2/dags/{dag_id}/dagRuns", method="POST", json=_form(conf)).status_code
 
     def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None) -> str:
         """Start a run by hand, as the form in the UI does, and return its id."""
-        body = {"logical_date": None, "conf": dict(conf or {})}
-        return str(self.api(f"dags/{dag_id}/dagRuns", method="POST", json=body)["dag_run_id"])
+        run = self.api(f"dags/{dag_id}/dagRuns", method="POST", json=_form(conf or {}))
+        return str(run["dag_run_id"])
 
     def runs(self, dag_id: str) -> list[dict[str, Any]]:
         """All runs of a DAG."""

@@ -55,9 +55,11 @@ QUICK = {
     "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "120",
     "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "60",
     "AIRFLOW__CORE__PARALLELISM": "6",
-    # Of a server that crashes: what it was doing, in its log.
-    "PYTHONFAULTHANDLER": "1",
 }
+
+
+ROLLED_BACK = '"reason":"Database error"'
+"""In an answer of Airflow's: SQLite had another writer for too long, and nothing of the request was done."""
 
 
 class WatchedAirflow(Airflow):
@@ -146,8 +148,7 @@ class WatchedAirflow(Airflow):
                 if is_change and "NewConnectionError" not in str(error):
                     raise
                 return None
-            if not response.ok and '"reason":"Database error"' in response.text:
-                # Airflow has rolled it back.
+            if not response.ok and ROLLED_BACK in response.text:
                 return None
             # In a tuple, as an answer of an error is false.
             return (response,)
@@ -462,6 +463,8 @@ def _settings(sandbox: Sandbox, quiet: Sandbox, folder: Path) -> dict[str, str]:
         **QUICK,
         **connections,
         "PYTHONPATH": os.pathsep.join(filter(None, python_path)),
+        # Of a server that crashes: what it was doing, in its log.
+        "PYTHONFAULTHANDLER": "1",
         f"AIRFLOW_CONN_{airflow_side.CONNECTION.upper()}": json.dumps(
             {"conn_type": "sqlite", "host": str(audit_file(folder))}
         ),

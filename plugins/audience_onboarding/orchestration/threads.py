@@ -64,12 +64,11 @@ class ElasticThreads:
     All calls come from one event loop.
 
     :param most: threads at once.
-    :param name: of the threads.
     """
 
-    def __init__(self, most: int = MOST_THREADS, *, name: str = "blocking-calls") -> None:
+    def __init__(self, most: int = MOST_THREADS) -> None:
         self._most = most
-        self._pool = ThreadPoolExecutor(max_workers=most, thread_name_prefix=name)
+        self._pool = ThreadPoolExecutor(max_workers=most, thread_name_prefix="blocking-calls")
         self._lock = threading.Lock()
         self._waiting: deque[_Call[Any]] = deque()
         self._made: list[_Call[Any]] = []
