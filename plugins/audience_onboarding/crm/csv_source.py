@@ -28,11 +28,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeAlias
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from audience_onboarding.crm.dialect import AUTO, Dialect, sniff
 from audience_onboarding.crm.rows import (
@@ -50,6 +49,9 @@ from audience_onboarding.errors import (
     ConfigurationError,
     SourceFormatError,
 )
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 log = logging.getLogger(__name__)
 
@@ -69,8 +71,8 @@ _STRETCH = 256 * 1024
 _LINE_FEED = ord("\n")
 _CARRIAGE_RETURN = ord("\r")
 
-_Bytes = NDArray[np.uint8]
-_Places = NDArray[np.intp]
+_Bytes: TypeAlias = "npt.NDArray[np.uint8]"
+_Places: TypeAlias = "npt.NDArray[np.intp]"
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 import polars_hash as plh
 
@@ -27,6 +26,9 @@ from audience_onboarding.crm.snapshot import Snapshot, open_snapshot
 from audience_onboarding.crm.store import FrameStore
 from audience_onboarding.crm.workers import Workers
 from audience_onboarding.errors import TerminalError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 _BYTES_PER_KEY = (
     96  # a key and the number of its row, twice while they are put together, and its place in a hash set
