@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -25,7 +24,6 @@ from typing import Any
 from unittest import mock
 
 import time_machine
-from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from airflow.sdk import DAG
 from airflow.sdk.bases.operator import ExecutorSafeguard
 from airflow.sdk.bases.skipmixin import XCOM_SKIPMIXIN_KEY, XCOM_SKIPMIXIN_SKIPPED
@@ -46,8 +44,6 @@ from tests.fakes import AssetStores, DictStore
 _NOT_GIVEN = object()
 _REAL_ASYNC_SLEEP = asyncio.sleep
 _REAL_MONOTONIC = time.monotonic
-
-_s3_clients: dict[tuple[str, str], Any] = {}
 
 
 class HangError(Exception):
@@ -502,22 +498,6 @@ def _fire(deferred: TaskDeferred, run_id: str) -> Any:
         raise HangError(f"{run_id}: the trigger ended without an event")
 
     return asyncio.run(first())
-
-
-@contextmanager
-def one_s3_client() -> Iterator[None]:
-    """The client of the storage is made once a process: that takes three times as long as all the rest of a run."""
-    make = S3Hook.get_conn
-
-    def get_conn(hook: Any) -> Any:
-        # Each sandbox has storage of its own, under the same name.
-        place = (hook.aws_conn_id, os.environ[f"AIRFLOW_CONN_{hook.aws_conn_id.upper()}"])
-        if place not in _s3_clients:
-            _s3_clients[place] = make(hook)
-        return _s3_clients[place]
-
-    with mock.patch.object(S3Hook, "get_conn", get_conn):
-        yield
 
 
 @contextmanager

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
-from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
+from audience_onboarding.base.connections import s3_client
 from audience_onboarding.crm import fast_path
 from scripts.local_stack import Sandbox
 from tests.chaos.flows import Flow
 from tests.chaos.processes import Diary, WrittenWorld, in_a_fork
 from tests.chaos.schedules import Stage, Verdict
-from tests.small_airflow import Failure, Run, World, one_s3_client
+from tests.small_airflow import Failure, Run, World
 
 IMPORTED_LATE = (
     "audience_onboarding.crm.engine",
@@ -55,8 +55,7 @@ class KillStage(Stage):
         self._offset = 0.0
         self._log = ""
         # What each fork would have to do anew. None of it starts a thread of Polars.
-        with one_s3_client():
-            S3Hook(aws_conn_id="audience_s3").get_conn()
+        s3_client("audience_s3")
         for module in IMPORTED_LATE:
             import_module(module)
         fast_path.phone(pl.col("phone"), country="NL")

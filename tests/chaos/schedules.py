@@ -44,7 +44,6 @@ from tests.small_airflow import (
     VirtualTime,
     World,
     no_earlier_runs,
-    one_s3_client,
 )
 
 LONGEST = 20 * 86_400.0
@@ -136,7 +135,6 @@ class Stage:
         with ExitStack() as stack:
             stack.enter_context(self.time.installed())
             stack.enter_context(no_earlier_runs())
-            stack.enter_context(one_s3_client())
             stack.enter_context(self.watch.installed())
             # On a clock that runs ahead, the private directories of others would look like old ones left behind.
             stack.enter_context(mock.patch("tempfile.tempdir", str(self.root)))

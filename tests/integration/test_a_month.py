@@ -28,7 +28,7 @@ from audience_onboarding.pipelines import (
     build_onboarding_dag,
 )
 from scripts.local_stack import Sandbox
-from tests.small_airflow import Run, VirtualTime, World, no_earlier_runs, one_s3_client
+from tests.small_airflow import Run, VirtualTime, World, no_earlier_runs
 
 pytestmark = pytest.mark.integration
 
@@ -248,7 +248,7 @@ def clock(sandbox: Sandbox) -> Iterator[VirtualTime]:
         put(sandbox, datetime.now(timezone.utc) + timedelta(seconds=seconds))
 
     time_of_all = VirtualTime(limit=timedelta(days=1).total_seconds(), meanwhile=pass_at_the_vendors)
-    with time_of_all.installed(), no_earlier_runs(), one_s3_client():
+    with time_of_all.installed(), no_earlier_runs():
         yield time_of_all
 
 

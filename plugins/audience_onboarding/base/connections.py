@@ -2,20 +2,42 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
 from typing import Any
 
 from audience_onboarding.errors import ConfigurationError
 
+_MOST_CLIENTS = 16
+"""Of a process that lives long: a connection that says something else from now on has another client."""
+
+_s3_clients: dict[str, Any] = {}
+
 
 def s3_client(aws_conn_id: str) -> Any:
-    """A boto3 client for S3.
+    """A boto3 client for S3: the same one each time, as long as the connection says the same.
+
+    boto3 reads the description of the whole service for each client, a third of a second of a core, and a load may ask
+    for four: of its source, of the vendor's bucket, of its snapshots and of its rejects. Clients may be used by several
+    threads, and see to credentials that expire.
 
     :param aws_conn_id: a connection of type ``aws``.
     """
     from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
-    return S3Hook(aws_conn_id=aws_conn_id).get_conn()
+    hook = S3Hook(aws_conn_id=aws_conn_id)
+    said = hook.conn_config
+    if said.conn_type is None:
+        # There is no such connection: boto3 looks for credentials where they are on this machine by now.
+        return hook.get_conn()
+    fields = (aws_conn_id, said.login, said.password, said.schema, said.extra_config)
+    key = hashlib.sha256(json.dumps(fields, sort_keys=True, default=str).encode()).hexdigest()
+    if key not in _s3_clients:
+        if len(_s3_clients) >= _MOST_CLIENTS:
+            _s3_clients.clear()
+        _s3_clients[key] = hook.get_conn()
+    return _s3_clients[key]
 
 
 def database(conn_id: str, *, used_by: str = "the source") -> Callable[[], Any]:
