@@ -26,6 +26,7 @@ from audience_onboarding.orchestration.pools import (
     description_of,
     slots_of,
 )
+from audience_onboarding.preload import preload
 from audience_onboarding.ui.mount import external_view, fastapi_app
 
 log = logging.getLogger(__name__)
@@ -33,11 +34,12 @@ log = logging.getLogger(__name__)
 
 @hookimpl
 def on_starting(component: Any) -> None:
-    """Create the pools of the package when a scheduler starts: that of creations, and those of the connections that
-    the definitions name, as far as these are where they usually are.
+    """When a component starts, import what the processes that it forks will need, and create the pools of the package:
+    that of creations, and those of the connections that the definitions name, as far as these are where they usually
+    are.
 
-    A run that starts makes what is missing, see :func:`_make_pools`. This is for runs that are under way while
-    the package is updated, and for people who look at the list of pools.
+    A run that starts makes the pools that are missing, see :func:`_make_pools`. This is for runs that are under way
+    while the package is updated, and for people who look at the list of pools.
 
     Airflow calls this before a job knows its own type, so it is done for each job that starts: the scheduler, the
     triggerer and the DAG processor, which all have the database. The tasks' own processes do not.
@@ -46,6 +48,7 @@ def on_starting(component: Any) -> None:
 
     if not isinstance(component, Job):
         return
+    preload()
     from airflow.utils.session import create_session
 
     with create_session() as session:

@@ -237,6 +237,14 @@ def test_the_work_was_shared(outcome: Outcome, burst: Burst, api: AirflowApi) ->
     assert min(hosts.values()) > 0.1 * sum(hosts.values())
 
 
+def test_workers_import_what_tasks_need_once(outcome: Outcome, topology: Topology) -> None:
+    assert outcome.seconds
+    for worker in topology.of("airflow-worker"):
+        imported = worker.log.read_text(errors="replace").count("what tasks need")
+        # One that was killed is started again, and does so again.
+        assert 1 <= imported <= worker.starts, worker.name
+
+
 def test_logs_outlive_the_workers(
     outcome: Outcome, burst: Burst, api: AirflowApi, topology: Topology
 ) -> None:

@@ -32,6 +32,15 @@ def test_the_connection_type_is_listed_with_its_form_and_its_test_button(stack: 
     assert "Correct Login and Password" in wrong["message"]
 
 
+def test_what_tasks_need_is_imported_before_their_workers_are_forked(stack: Stack) -> None:
+    lines = (stack.airflow.home / "standalone.log").read_text(errors="replace").splitlines()
+    of_scheduler = [line for line in lines if line.startswith("scheduler")]
+    imported = [number for number, line in enumerate(of_scheduler) if "what tasks need" in line]
+    forked = [number for number, line in enumerate(of_scheduler) if "Worker starting up" in line]
+    assert imported
+    assert imported[0] < forked[0]
+
+
 @pytest.mark.parametrize(
     ("conn_type", "url", "key", "right_words", "wrong_words"),
     [

@@ -52,10 +52,14 @@ def names():
         return sorted(found.pool for found in Pool.get_pools(session=session))
 
 
+import sys
+
 assert pool() is None, pool()
 on_starting(object())
 assert pool() is None, pool()
+assert "audience_onboarding.pipelines.onboard" not in sys.modules
 on_starting(job)
+assert "audience_onboarding.pipelines.onboard" in sys.modules
 assert pool() == (1, False, True), pool()
 assert pool(connection_pool("of_a_definition")) == (8, False, True)
 with create_session() as session:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, reduce
 from operator import or_
@@ -272,6 +273,14 @@ class Spellings:
     after_bare_code_zero: DigitStrings = NOTHING
 
 
+def prepare() -> None:
+    """Work out in advance what lists of phone numbers have in common: the numbers of the countries served."""
+    for country in COUNTRIES_SERVED:
+        with suppress(NotUnderstoodError):
+            foreign_spellings(calling_code(country))
+
+
+@cache
 def foreign_spellings(code: int) -> Spellings:
     """Spellings of a country's numbers that mean the same wherever they are written.
 

@@ -1,0 +1,25 @@
+"""Celery's configuration as Airflow has it, of workers that import what tasks need before they fork.
+
+To use it, set ``[celery] celery_config_options``, or ``AIRFLOW__CELERY__CELERY_CONFIG_OPTIONS``, to
+``audience_onboarding.celery_config.CELERY_CONFIG``. Whoever has a configuration of their own calls
+:func:`audience_onboarding.preload.preload` from Celery's signal ``import_modules``, as here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.providers.celery.executors.default_celery import DEFAULT_CELERY_CONFIG
+from celery.signals import import_modules
+
+CELERY_CONFIG = DEFAULT_CELERY_CONFIG
+
+
+def _preload(**_: Any) -> None:
+    """Celery sends this once in a worker, before there are processes for tasks."""
+    from audience_onboarding.preload import preload
+
+    preload()
+
+
+import_modules.connect(_preload, weak=False)
