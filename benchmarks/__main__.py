@@ -50,6 +50,8 @@ def main() -> int:
     report: Path = arguments.out or ROOT / "build" / ("bench-only.json" if arguments.only else "bench.json")
     alone = [name for name in arguments.only if name in crm.NAMES]
     entries: list[Entry] = []
+    if arguments.folder is not None:
+        arguments.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bench-", dir=arguments.folder) as name:
         folder = Path(name)
         if alone:
