@@ -81,8 +81,11 @@ def test_through_the_navigation_to_an_audience_and_back(
     expect(line).to_contain_text(str(LOAD_DATE))
     camera(page, "audiences-page", in_docs=True)
 
-    frame.get_by_role("columnheader", name="Rows").get_by_role("button").click()
-    frame.get_by_role("columnheader", name="Rows").get_by_role("button").click()
+    by_rows = frame.get_by_role("columnheader", name="Rows")
+    by_rows.get_by_role("button").click()
+    # On a busy machine, a second press would still be about the order before the first one.
+    expect(by_rows).to_have_attribute("aria-sort", "ascending")
+    by_rows.get_by_role("button").click()
     expect(rows.first).to_contain_text("Newsletter subscribers")
     # The address around says the same, so that it can be kept and sent.
     expect(page).to_have_url(re.compile(r"/plugin/audiences/audience-onboarding/#/\?sort=-rows_sent$"))
