@@ -12,13 +12,13 @@ from typing import Any
 from airflow.providers.celery.executors.default_celery import DEFAULT_CELERY_CONFIG
 from celery.signals import import_modules
 
+from audience_onboarding.preload import preload
+
 CELERY_CONFIG = DEFAULT_CELERY_CONFIG
 
 
 def _preload(**_: Any) -> None:
     """Celery sends this once in a worker, before there are processes for tasks."""
-    from audience_onboarding.preload import preload
-
     preload()
 
 

@@ -30,7 +30,6 @@ MODULES = (
     *(f"audience_onboarding.{platform}.steps" for platform in PLATFORMS),
     # What their tasks reach when they run.
     "airflow.providers.amazon.aws.hooks.s3",
-    "audience_onboarding.crm.numbering",
     "audience_onboarding.crm.private_directory",
     "audience_onboarding.storage.rejects",
     "audience_onboarding.storage.s3_errors",
@@ -52,7 +51,9 @@ def preload() -> None:
     try:
         for module in MODULES:
             import_module(module)
-        import_module("audience_onboarding.crm.numbering").prepare()
+        from audience_onboarding.crm import numbering
+
+        numbering.prepare()
     except Exception:
         log.exception("Not all that tasks need could be imported in advance; they do it themselves")
     else:
