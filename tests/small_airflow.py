@@ -53,7 +53,7 @@ class HangError(Exception):
 class VirtualTime:
     """Sleeping moves the clocks of this process instead of waiting.
 
-    :ivar slept: seconds that were slept since :meth:`start`.
+    :ivar slept: seconds that were slept since :meth:`move_to`.
     """
 
     def __init__(self, *, limit: float, meanwhile: Callable[[float], object]) -> None:
@@ -65,29 +65,19 @@ class VirtualTime:
         self._meanwhile = meanwhile
         self._limit = limit
         self._traveller: Any = None
-        self._began = (_REAL_MONOTONIC(), time.time())
+        self.move_to(datetime.now(timezone.utc))
 
     @contextmanager
     def installed(self) -> Iterator[None]:
         """Put it in the place of the real clocks."""
         with (
-            time_machine.travel(datetime.now(timezone.utc), tick=True) as traveller,
+            time_machine.travel(self._began + self._elapsed(), tick=True) as traveller,
             mock.patch("time.sleep", self.sleep),
             mock.patch("asyncio.sleep", self.async_sleep),
             mock.patch("time.monotonic", self.monotonic),
         ):
             self._traveller = traveller
             yield
-
-    def start(self) -> None:
-        """Count from here, on a right clock."""
-        if self._traveller is not None:
-            self._traveller.move_to(datetime.fromtimestamp(self._real_time(), timezone.utc))
-        self.slept = 0.0
-
-    def _real_time(self) -> float:
-        monotonic, wall = self._began
-        return wall + _REAL_MONOTONIC() - monotonic
 
     def advance(self, seconds: float) -> None:
         """Let time pass.
@@ -101,9 +91,14 @@ class VirtualTime:
             raise HangError(f"{self.slept:.0f} seconds were slept")
 
     def move_to(self, moment: datetime) -> None:
-        """Let it be another moment, and count from here."""
-        self._traveller.move_to(moment)
+        """Set the clock to ``moment``, and count from here. A fork of this process goes on from there."""
+        self._began, self._began_at = moment, _REAL_MONOTONIC()
+        if self._traveller is not None:
+            self._traveller.move_to(moment)
         self.slept = 0.0
+
+    def _elapsed(self) -> timedelta:
+        return timedelta(seconds=_REAL_MONOTONIC() - self._began_at)
 
     def monotonic(self) -> float:
         """What ``time.monotonic`` is."""

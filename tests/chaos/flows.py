@@ -25,6 +25,8 @@ from audience_onboarding.pipelines import (
 )
 
 DAY_ONE, DAY_TWO = "2026-11-20", "2026-11-21"
+START = datetime(2026, 11, 21, 3, tzinfo=timezone.utc)
+"""Time of the first run of each flow, on the virtual clock and at the vendors."""
 STATE = "state"
 """The folder of the snapshots, beside the extracts."""
 
@@ -45,13 +47,11 @@ class Step:
     :param dag: which DAG of the flow: ``onboard``, ``activate`` or ``extend``.
     :param load_date: the day that it is about.
     :param params: of the form.
-    :param run_after: its moment, where it matters.
     """
 
     dag: str
     load_date: str = DAY_ONE
     params: Mapping[str, Any] = field(default_factory=dict)
-    run_after: datetime = datetime(2026, 11, 21, 3, tzinfo=timezone.utc)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from scripts.local_stack import Sandbox
-from tests.chaos.flows import Flow
+from tests.chaos.flows import START, Flow
 
 DUPLICATE, LOST, DOUBLED, UNASKED = "duplicate", "lost row", "doubled row", "unasked"
 OPEN_UPLOAD, HANG, UNEXPLAINED, NEEDLESS, LEAK = (
@@ -92,7 +92,7 @@ class Judge:
         if is_finished and is_activated and len(segments) != 1:
             found.append(Violation(LOST, f"{len(segments)} segments"))
         if flow.disturbed.dag == "extend":
-            wanted = flow.disturbed.run_after + timedelta(days=30)
+            wanted = START + timedelta(days=30)
             for item in segments:
                 end = datetime.fromisoformat(item["end"].replace("Z", "+00:00"))
                 if is_finished and end < wanted:

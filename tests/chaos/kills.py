@@ -90,7 +90,6 @@ class KillStage(Stage):
 
     def _in_the_process(self, run: Run) -> _Left:
         with super().set_up():
-            self.time.start()
             self.time.advance(self._offset)
             run.tries.clear()
             run.rendered.clear()

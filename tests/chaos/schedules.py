@@ -27,7 +27,7 @@ from audience_onboarding.http import forget_clients
 from audience_onboarding.orchestration.ensure import open_intent
 from scripts.local_stack import Sandbox
 from tests.chaos.faults import SLOW, Fault
-from tests.chaos.flows import STATE, Flow, Step, dags_of, in_folder
+from tests.chaos.flows import START, STATE, Flow, Step, dags_of, in_folder
 from tests.chaos.judging import (
     DOUBLED,
     HANG,
@@ -170,7 +170,7 @@ class Stage:
         """A run, not started yet."""
         dag = dags_of(flow.name, in_folder(self.root, flow))[step.dag]()
         params = {**({"load_date": step.load_date} if step.dag == "onboard" else {}), **step.params}
-        return Run(dag, world, run_id, params, run_after=step.run_after)
+        return Run(dag, world, run_id, params, run_after=START)
 
     def world(self) -> World:
         """A new world."""
@@ -187,11 +187,12 @@ class Stage:
     def begin(self, flow: Flow) -> World:
         """A fresh start, and the flow's past."""
         self.sandbox.admin("reset", method="POST")
+        self.sandbox.admin("clock", method="POST", json={"at": START.isoformat()})
         forget_clients()
         # Each schedule brings secrets of its own. Kept, they would be looked for in all that is logged after it, and
         # hide one that nobody has masked again.
         reset_secrets_masker()
-        self.time.start()
+        self.time.move_to(START)
         self.watch.start()
         shutil.rmtree(in_folder(self.root, flow) / STATE, ignore_errors=True)
         world = self.world()
