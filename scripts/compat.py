@@ -12,7 +12,7 @@ printed is in ``build/compat/<python>-<which>.log``.
   of the tests, are as new as they may be with that.
 
 Left out of the unit tests: the long corpora of telephone numbers, which call none of the dependencies in ways that
-other tests do not, and those about the files of the repository, which are the same on every Python.
+other tests do not.
 """
 
 from __future__ import annotations
@@ -40,9 +40,6 @@ EXTRAS = ("test", "sandbox")
 LEFT_OUT = (
     "tests/unit/crm/test_phone_corpus.py",
     "tests/unit/crm/test_phone_of_any_country.py",
-    "tests/unit/repo",
-    "tests/unit/scripts",
-    "tests/unit/test_architecture.py",
 )
 SHOWN = {
     "airflow": "apache-airflow",

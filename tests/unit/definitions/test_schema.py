@@ -20,8 +20,8 @@ from audience_onboarding.definitions.schema import (
 )
 from audience_onboarding.definitions.wording import PATTERNS
 from audience_onboarding.platforms import PLATFORMS
+from tests.repo.test_definition_options import EXAMPLES, Example, at
 from tests.unit.definitions.conftest import GOOD, REMOVE, changed
-from tests.unit.repo.test_definition_options import EXAMPLES, Example, at
 
 AUDIENCES = Path(__file__).resolve().parents[3] / "include" / "audiences"
 DEFINITIONS = sorted(path for path in AUDIENCES.glob("*.yaml") if not path.name.startswith("_"))

@@ -21,7 +21,7 @@ import yaml
 from audience_onboarding.cli import _parser as own_parser
 from audience_onboarding.definitions.files import check_folder
 from audience_onboarding.storage.audit_table import ddl
-from tests.unit.repo.pages import PAGES, ROOT, Block, blocks, inline_code, name_of
+from tests.repo.pages import PAGES, ROOT, Block, blocks, inline_code, name_of
 
 BLOCKS = list(blocks())
 PLATFORM_OF = {"docs/commbox.md": "commbox", "docs/fanfare.md": "fanfare"}

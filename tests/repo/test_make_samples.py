@@ -14,7 +14,7 @@ from audience_onboarding.crm.engine import CsvSource, prepare
 from audience_onboarding.crm.profiles import DIGITAL_AUDIENCE_S3, Identifier
 from scripts import make_samples
 
-CRM = Path(__file__).parents[3] / "include" / "crm"
+CRM = Path(__file__).parents[2] / "include" / "crm"
 COLUMNS: dict[str, tuple[str | None, str]] = {
     "newsletter_nl": ("E-mail", "Mobile phone"),
     "loyalty_members": ("Email address", "Telephone"),

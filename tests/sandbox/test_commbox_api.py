@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import requests
 
-from tests.integration.sandbox.support import TIMEOUT, CommBox, Running, csv_bytes, phone_file, wait_for
+from tests.sandbox.support import TIMEOUT, CommBox, Running, csv_bytes, phone_file, wait_for
 
 pytestmark = pytest.mark.integration
 

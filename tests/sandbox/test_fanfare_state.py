@@ -9,7 +9,7 @@ import pytest
 
 from sandbox.fanfare import views
 from sandbox.fanfare.state import ApiFailure, Audience, Import
-from tests.unit.sandbox.support import FanfareWorld
+from tests.sandbox.world import FanfareWorld
 
 FILE = b"email,phone\nanna@example.com,+31612345678\nben@example.com,\n"
 NOT_EMPTY = [{"field": "email", "operator": "EXISTS", "values": []}]

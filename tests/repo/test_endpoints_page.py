@@ -10,7 +10,7 @@ import pytest
 from audience_onboarding.commbox.client import CommBoxClient
 from audience_onboarding.fanfare.client import FanfareClient
 
-PROJECT = Path(__file__).resolve().parents[3]
+PROJECT = Path(__file__).resolve().parents[2]
 PAGE = (PROJECT / "docs" / "endpoints.md").read_text(encoding="utf-8")
 ROW = re.compile(r"^\| .+ \| `(?P<method>\w+)` \| `(?P<test>test_\w+)` \|$", re.MULTILINE)
 

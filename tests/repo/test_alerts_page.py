@@ -14,7 +14,7 @@ import yaml
 from audience_onboarding.digital_audience.definition import DigitalAudienceDefinition
 from audience_onboarding.storage.audit_table import COLUMNS, ddl, write_row
 
-TEXT = (Path(__file__).resolve().parents[3] / "docs" / "alerts.md").read_text(encoding="utf-8")
+TEXT = (Path(__file__).resolve().parents[2] / "docs" / "alerts.md").read_text(encoding="utf-8")
 
 
 def blocks(language: str) -> list[str]:

@@ -12,7 +12,7 @@ import requests
 
 from sandbox import ManualClock, Sandbox, SandboxSettings, SandboxStartError, running_sandbox
 from sandbox.faults import FaultOrder
-from tests.integration.sandbox.support import TIMEOUT, Running, emails, sha, wait_for
+from tests.sandbox.support import TIMEOUT, Running, emails, sha, wait_for
 
 pytestmark = pytest.mark.integration
 

@@ -11,7 +11,7 @@ import pytest
 from audience_onboarding import errors
 from audience_onboarding.errors import AudienceOnboardingError, TransientError, VendorError, help_for
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
 
 NEVER_RAISED = {AudienceOnboardingError, VendorError}

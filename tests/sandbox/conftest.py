@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-_ROOT = Path(__file__).resolve().parents[3]
+_ROOT = Path(__file__).resolve().parents[2]
 for _entry in (_ROOT, _ROOT / "include"):
     if str(_entry) not in sys.path:
         sys.path.insert(0, str(_entry))
@@ -12,7 +12,7 @@ from collections.abc import Iterator  # noqa: E402  (after the path is right)
 
 import pytest  # noqa: E402
 
-from tests.integration.sandbox.support import Running, started  # noqa: E402
+from tests.sandbox.support import Running, started  # noqa: E402
 
 
 @pytest.fixture(scope="session")

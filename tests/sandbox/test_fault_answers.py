@@ -10,8 +10,8 @@ import pytest
 import requests
 from botocore.exceptions import ClientError
 
-from tests.integration.sandbox.support import Caller, Running, emails, phone_file, put_csv, wait_for
-from tests.integration.sandbox.test_fault_orders import BROKEN, CREATING, every_vendor
+from tests.sandbox.support import Caller, Running, emails, phone_file, put_csv, wait_for
+from tests.sandbox.test_fault_orders import BROKEN, CREATING, every_vendor
 
 pytestmark = pytest.mark.integration
 

@@ -6,7 +6,7 @@ import pytest
 
 from sandbox.digital_audience.files import check_file
 from sandbox.digital_audience.matching import Matcher, apply
-from tests.unit.sandbox.support import csv_bytes, sha
+from tests.sandbox.world import csv_bytes, sha
 
 LOW, MIDDLE, HIGH = "00000000", "7fffffff", "ffffffff"
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import requests
 
-from tests.integration.sandbox.support import TIMEOUT, Fanfare, Running, wait_for
+from tests.sandbox.support import TIMEOUT, Fanfare, Running, wait_for
 
 pytestmark = pytest.mark.integration
 

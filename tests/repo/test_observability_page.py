@@ -11,7 +11,7 @@ import yaml
 from audience_onboarding.orchestration.events import FIELDS, WHICH
 from audience_onboarding.orchestration.metrics import METRICS, PREFIX, Kind
 
-PAGE = Path(__file__).resolve().parents[3] / "docs" / "observability.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "observability.md"
 
 
 def metrics_table() -> str:
@@ -48,9 +48,7 @@ def written() -> str:
 
 
 def test_the_page_lists_all_metrics_and_log_fields() -> None:
-    assert PAGE.read_text(encoding="utf-8") == written(), (
-        "run: python -m tests.unit.repo.test_observability_page"
-    )
+    assert PAGE.read_text(encoding="utf-8") == written(), "run: python -m tests.repo.test_observability_page"
 
 
 def alerts() -> list[dict[str, str]]:

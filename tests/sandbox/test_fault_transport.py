@@ -18,7 +18,7 @@ import requests
 from botocore.exceptions import ClientError, EndpointConnectionError
 from botocore.exceptions import ConnectionClosedError as S3ConnectionClosedError
 
-from tests.integration.sandbox.support import TIMEOUT, Running, emails, wait_for
+from tests.sandbox.support import TIMEOUT, Running, emails, wait_for
 
 pytestmark = pytest.mark.integration
 
@@ -262,7 +262,7 @@ def test_a_call_is_held_until_released(sandbox: Running, vendor: str, when: str)
 KILLED = """
 import sys
 import requests
-from tests.integration.sandbox.support import Running
+from tests.sandbox.support import Running
 import json
 sandbox = Running(json.loads(sys.argv[1]))
 if sys.argv[2] == "fanfare":

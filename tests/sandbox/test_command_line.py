@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.integration.sandbox.support import TIMEOUT, Running, run, start, wait_for
+from tests.sandbox.support import TIMEOUT, Running, run, start, wait_for
 
 pytestmark = pytest.mark.integration
 

@@ -10,7 +10,7 @@ import pytest
 import requests
 from botocore.exceptions import ClientError
 
-from tests.integration.sandbox.support import TIMEOUT, Fanfare, Running, put_csv, wait_for
+from tests.sandbox.support import TIMEOUT, Fanfare, Running, put_csv, wait_for
 
 pytestmark = pytest.mark.integration
 

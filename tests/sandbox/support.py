@@ -16,7 +16,7 @@ import boto3
 import requests
 from botocore.config import Config
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 SANDBOX = ROOT / "include" / "sandbox"
 TIMEOUT = 15.0
 

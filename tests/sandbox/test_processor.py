@@ -10,7 +10,7 @@ from sandbox.clock import iso
 from sandbox.digital_audience.state import NotFoundError
 from sandbox.digital_audience.views import audience as audience_view
 from sandbox.digital_audience.views import segment as segment_view
-from tests.unit.sandbox.support import World, emails, sha
+from tests.sandbox.world import World, emails, sha
 
 
 def hashes(world: World, audience_id: int) -> set[str]:

@@ -13,8 +13,8 @@ import pytest
 from pymdownx.slugs import slugify
 
 from scripts.docs_site import OUTSIDE, page_of, with_links
-from tests.unit.repo.pages import PAGES, ROOT, anchors, links, name_of
-from tests.unit.repo.pages import markdown as as_on_a_git_host
+from tests.repo.pages import PAGES, ROOT, anchors, links, name_of
+from tests.repo.pages import markdown as as_on_a_git_host
 
 LINKED = [*PAGES, ROOT / "CHANGELOG.md"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sandbox.digital_audience.files import FileRefusedError, check_file, member_columns, parse_key
-from tests.unit.sandbox.support import csv_bytes, sha
+from tests.sandbox.world import csv_bytes, sha
 
 A, B, C = sha("a"), sha("b"), sha("c")
 NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"

@@ -21,9 +21,9 @@ from sandbox.digital_audience.bodies import Activate, CreateCrmAudience, UpdateE
 from sandbox.journal import ApiCall, Journal
 from sandbox.settings import SECRET, START_ONLY, SandboxSettings, SettingsStore, StartOnlySettingError
 from sandbox.timeline import Timeline
-from tests.unit.sandbox.support import FakeStore, World, emails
+from tests.sandbox.world import FakeStore, World, emails
 
-INCLUDE = Path(__file__).resolve().parents[3] / "include"
+INCLUDE = Path(__file__).resolve().parents[2] / "include"
 
 
 def call(journal: Journal, operation: str | None, success: bool = True) -> int:

@@ -12,7 +12,7 @@ from audience_onboarding.base.onboarding import summary
 from audience_onboarding.crm.csv_source import CsvSource
 from audience_onboarding.crm.engine import prepare
 from audience_onboarding.crm.profiles import DIGITAL_AUDIENCE_S3, Identifier
-from tests.unit.repo.pages import ROOT, Block, blocks
+from tests.repo.pages import ROOT, Block, blocks
 
 PAGE = [block for block in blocks() if block.page == "docs/quick-start.md"]
 

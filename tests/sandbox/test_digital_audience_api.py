@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.sandbox.support import Caller, Running, emails, sha, wait_for
+from tests.sandbox.support import Caller, Running, emails, sha, wait_for
 
 pytestmark = pytest.mark.integration
 

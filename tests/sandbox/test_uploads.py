@@ -10,7 +10,7 @@ import pytest
 import requests
 from botocore.exceptions import ClientError
 
-from tests.integration.sandbox.support import (
+from tests.sandbox.support import (
     TIMEOUT,
     Caller,
     Running,

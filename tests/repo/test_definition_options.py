@@ -29,7 +29,7 @@ from audience_onboarding.pipelines.onboard import source_of
 from audience_onboarding.platforms import PLATFORMS, part_of
 from tests.unit.base.databases import connect_to
 
-PAGE = Path(__file__).resolve().parents[3] / "docs" / "definitions.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "definitions.md"
 TEXT = PAGE.read_text(encoding="utf-8")
 DAY = date(2026, 11, 20)
 
