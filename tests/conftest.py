@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+import tests.profiles  # noqa: F401 - loads the profile of Hypothesis
+
 # Before anything imports Airflow: it reads these once.
 for _name in [name for name in os.environ if name.startswith(("AIRFLOW", "AUDIENCE_ONBOARDING_"))]:
     del os.environ[_name]
