@@ -17,7 +17,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 from airflow.sdk._shared.secrets_masker import reset_secrets_masker
 
@@ -136,8 +135,6 @@ class Stage:
             stack.enter_context(self.time.installed())
             stack.enter_context(no_earlier_runs())
             stack.enter_context(self.watch.installed())
-            # On a clock that runs ahead, the private directories of others would look like old ones left behind.
-            stack.enter_context(mock.patch("tempfile.tempdir", str(self.root)))
             yield self
 
     @property

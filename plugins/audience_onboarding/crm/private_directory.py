@@ -7,7 +7,6 @@ import os
 import shutil
 import stat
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -29,13 +28,14 @@ def private_directory(parent: Path | str | None = None) -> Iterator[Path]:
     :param parent: where to make it; the system's temporary directory where ``None``.
     """
     root = Path(parent) if parent is not None else Path(tempfile.gettempdir())
-    _remove_orphans(root)
     # It gets its name when it is locked already (a lock stays with the open file): nobody ever sees one that is
     # about to be locked, and has to wait whether it will be.
     unborn = Path(tempfile.mkdtemp(prefix=_UNBORN, dir=root))  # mkdtemp makes it 0700
     directory = root / f"{_PREFIX}{unborn.name.removeprefix(_UNBORN)}"
     lock: int | None = None
     try:
+        # The file system's own time: it may differ from this machine's.
+        _remove_orphans(root, now=unborn.stat().st_mtime)
         lock = os.open(unborn / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX)
         unborn.rename(directory)
@@ -61,7 +61,7 @@ def _remove(directory: Path) -> None:
     shutil.rmtree(directory, ignore_errors=True)
 
 
-def _remove_orphans(root: Path) -> None:
+def _remove_orphans(root: Path, *, now: float) -> None:
     for directory in root.glob(f"{_PREFIX}*"):
         with suppress(OSError):  # somebody else's, or gone meanwhile: not ours to clean
             found = directory.lstat()
@@ -77,5 +77,5 @@ def _remove_orphans(root: Path) -> None:
         with suppress(OSError):
             found = directory.lstat()
             is_ours = found.st_uid == os.getuid() and stat.S_ISDIR(found.st_mode)
-            if is_ours and time.time() - found.st_mtime >= _GRACE_SECONDS:
+            if is_ours and now - found.st_mtime >= _GRACE_SECONDS:
                 _remove(directory)
