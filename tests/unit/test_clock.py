@@ -43,7 +43,7 @@ def test_other_texts_are_refused(text: str) -> None:
 def test_this_run_reads_the_clock_that_it_was_given(tmp_path: Path) -> None:
     (tmp_path / "now").touch()
     # The file system keeps the machine's time.
-    expected = (tmp_path / "now").stat().st_mtime + float(os.environ.get("CLOCK_OFFSET", 0))
+    expected = (tmp_path / "now").stat().st_mtime + float(os.environ.get("CLOCK_OFFSET", "0"))
 
     child = subprocess.run(
         [sys.executable, "-c", READ], env=child_env(base={}), capture_output=True, text=True, check=True
@@ -65,5 +65,5 @@ def test_children_of_a_moved_process_are_moved() -> None:
         check=True,
     )
 
-    here = time.time() - float(os.environ.get("CLOCK_OFFSET", 0))
+    here = time.time() - float(os.environ.get("CLOCK_OFFSET", "0"))
     assert float(child.stdout) == pytest.approx(here + 864_000, abs=CLOSE)
