@@ -1,35 +1,50 @@
-"""Puts include/ on the path, as the project's ``pythonpath`` does, so that this folder runs alone."""
+"""Fixtures: one sandbox in this process for all tests of the session, reset for each of them."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 _ROOT = Path(__file__).resolve().parents[2]
-for _entry in (_ROOT, _ROOT / "include"):
+for _entry in (
+    _ROOT,
+    _ROOT / "include",
+):  # as the project's ``pythonpath`` does, so that this folder runs alone
     if str(_entry) not in sys.path:
         sys.path.insert(0, str(_entry))
 
-from collections.abc import Iterator  # noqa: E402  (after the path is right)
-
-import pytest  # noqa: E402
-
-from tests.sandbox.support import Running, started  # noqa: E402
+from sandbox import ManualClock, Sandbox, SandboxSettings  # noqa: E402  (after the path is right)
+from tests.sandbox.support import CommBox, Fanfare, Running  # noqa: E402
 
 
 @pytest.fixture(scope="session")
-def cli_sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """One sandbox, started as the Makefile starts it, for the whole session."""
-    with started(
-        tmp_path_factory.mktemp("sandbox") / "ready.json",
-        *("--processing-delay", "0.1", "--activation-delay", "0.1", "--scan-interval", "0.05"),
-        *("--match-percent", "100", "--usable-percent", "100"),
-        *("--fanfare-import-delay", "0.1", "--fanfare-refresh-delay", "0.1", "--fanfare-sync-delay", "0.1"),
-        *("--commbox-processing-delay", "0.1"),
-    ) as running:
-        yield running
+def _session_sandbox() -> Iterator[Running]:
+    clock = ManualClock()
+    settings = SandboxSettings(
+        bucket="sandbox-tests", scan_interval=3600, match_percent=100, usable_percent=100
+    )
+    sandbox = Sandbox(settings, clock=clock)
+    try:
+        yield Running(sandbox.start().ready_info(), clock)
+    finally:
+        sandbox.stop()
 
 
 @pytest.fixture
-def sandbox(cli_sandbox: Running) -> Running:
-    """That sandbox, as it was just after its start."""
-    cli_sandbox.reset()
-    return cli_sandbox
+def sandbox(_session_sandbox: Running) -> Running:
+    """Sandbox in its initial state. Time and background work move only with ``step`` and ``work``."""
+    _session_sandbox.reset()
+    return _session_sandbox
+
+
+@pytest.fixture
+def fanfare(sandbox: Running) -> Fanfare:
+    """Client of Fanfare, with the key of the first organization."""
+    return sandbox.fanfare()
+
+
+@pytest.fixture
+def commbox(sandbox: Running) -> CommBox:
+    """Client of CommBox."""
+    return sandbox.commbox()

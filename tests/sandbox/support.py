@@ -1,24 +1,23 @@
-"""A sandbox started from the command line, and a thin client, unrelated to the project's own clients."""
+"""Thin clients of a running sandbox, unrelated to the project's own clients, and builders of test data."""
 
 from __future__ import annotations
 
 import hashlib
-import json
-import subprocess
-import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, TypeVar
 
 import boto3
 import requests
 from botocore.config import Config
 
-ROOT = Path(__file__).resolve().parents[2]
-SANDBOX = ROOT / "include" / "sandbox"
-TIMEOUT = 15.0
+from sandbox import ManualClock
+
+TIMEOUT = 60.0
+UNKNOWN_UUID = "3c90c3cc-0d44-4b50-8888-8dd25736052a"
+BROKEN = (requests.ConnectionError, requests.exceptions.ChunkedEncodingError)
 
 _T = TypeVar("_T")
 
@@ -36,46 +35,55 @@ def emails(*names: str) -> bytes:
 
 
 def wait_for(look: Callable[[], _T], until: Callable[[_T], bool] = bool, timeout: float = TIMEOUT) -> _T:
-    """Look again and again until ``until`` holds; fail with what was seen last."""
+    """Call ``look`` until ``until`` holds for its result; fail with the last result after ``timeout``."""
     deadline = time.monotonic() + timeout
     while True:
         seen = look()
         if until(seen):
             return seen
         if time.monotonic() > deadline:
-            raise AssertionError(f"not within {timeout} s; last seen: {seen}")
+            raise AssertionError(f"not within {timeout} s; last result: {seen}")
         time.sleep(0.02)
 
 
-def start(ready_file: Path, *options: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, str(SANDBOX), "--ready-file", str(ready_file), *options],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=ready_file.parent,
-    )
+@contextmanager
+def table() -> Iterator[Callable[[object, object, object], None]]:
+    """Yield ``check(case, found, expected)``; fail at the end with all cases that differ."""
+    problems: list[str] = []
+
+    def check(case: object, found: object, expected: object) -> None:
+        if found != expected:
+            problems.append(f"{case}: {found!r}, expected {expected!r}")
+
+    yield check
+    assert not problems, "\n".join(problems)
 
 
-def run(*options: str) -> subprocess.CompletedProcess[str]:
-    """Run the command line to its end."""
-    return subprocess.run(
-        [sys.executable, str(SANDBOX), *options], capture_output=True, text=True, timeout=TIMEOUT, check=False
-    )
+def refusal(error: type[Exception], call: Callable[[], object]) -> str | None:
+    """Return the message of the error that ``call`` raises; None if it raises none."""
+    try:
+        call()
+    except error as refused:
+        return str(refused)
+    return None
 
 
 @contextmanager
-def started(ready_file: Path, *options: str) -> Iterator[Running]:
-    process = start(ready_file, *options)
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        assert line, process.communicate(timeout=TIMEOUT)[1]
-        yield Running(json.loads(line), process)
-    finally:
-        if process.poll() is None:
-            process.terminate()
-        process.communicate(timeout=TIMEOUT)
+def in_background(call: Callable[[], Any]) -> Iterator[list[Any]]:
+    """Run ``call`` in a thread; yield a list that gets its result or error. The block's end waits for it."""
+    results: list[Any] = []
+
+    def run() -> None:
+        try:
+            results.append(call())
+        except Exception as error:
+            results.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    yield results
+    thread.join(TIMEOUT)
+    assert not thread.is_alive()
 
 
 class Caller:
@@ -90,7 +98,7 @@ class Caller:
         return self.session.request(method, self.base + path, timeout=TIMEOUT, **arguments)
 
     def data(self, method: str, path: str, **arguments: Any) -> Any:
-        """Send, insist on success in the vendor's sense, and return ``data``."""
+        """Send, require success in the vendor's sense, and return ``data``."""
         answer = self.send(method, path, **arguments)
         assert answer.status_code == 200, answer.text
         body = answer.json()
@@ -138,7 +146,7 @@ class Bearer:
         return self.session.request(method, self.base + path, timeout=TIMEOUT, **arguments)
 
     def ok(self, method: str, path: str, status: int = 200, **arguments: Any) -> Any:
-        """Send, insist on ``status``, and return the JSON body."""
+        """Send, require ``status``, and return the JSON body."""
         answer = self.send(method, path, **arguments)
         assert answer.status_code == status, answer.text
         return answer.json()
@@ -147,6 +155,10 @@ class Bearer:
 class Fanfare(Bearer):
     """A caller of Fanfare."""
 
+    def __init__(self, base: str, key: str | None, running: Running) -> None:
+        super().__init__(base, key)
+        self.running = running
+
     def audience(self, name: str = "Fans", type_: str = "STATIC_LIST", **more: Any) -> str:
         return str(self.ok("POST", "/audiences", json={"name": name, "type": type_, **more})["id"])
 
@@ -154,17 +166,18 @@ class Fanfare(Bearer):
         return self.ok("POST", f"/audiences/{audience}/import")
 
     def imported(self, audience: str) -> Any:
-        """Wait until the latest import has ended."""
-        return wait_for(
-            lambda: self.ok("GET", f"/audiences/{audience}/import"),
-            lambda seen: seen["status"] not in {"PENDING", "PROCESSING"},
-        )
+        """Return the latest import."""
+        return self.ok("GET", f"/audiences/{audience}/import")
 
     def load(self, audience: str, body: bytes) -> Any:
-        """Import a file and see it through."""
+        """Import a file to the end, and return the import."""
         answer = put_csv(self.begin(audience)["uploadUrl"], body)
         assert answer.status_code == 200, answer.text
+        self.running.work()
         return self.imported(audience)
+
+    def status(self, audience: str) -> Any:
+        return self.ok("GET", f"/audiences/{audience}/status")
 
     def count(self, audience: str) -> int:
         return int(self.ok("GET", f"/audiences/{audience}/count")["count"])
@@ -194,9 +207,9 @@ def phone_file(*phones: str) -> dict[str, Any]:
 class Running:
     """A running sandbox."""
 
-    def __init__(self, info: dict[str, str], process: subprocess.Popen[str] | None = None) -> None:
+    def __init__(self, info: dict[str, str], clock: ManualClock | None = None) -> None:
         self.info = info
-        self.process = process
+        self.clock = clock
         self.api = info["api_url"]
         self.bucket = info["bucket"]
         self.s3 = self.s3_client()
@@ -224,7 +237,7 @@ class Running:
         return caller
 
     def fanfare(self, key: str | None = None, suffix: str = "") -> Fanfare:
-        return Fanfare(self.info["fanfare_url"] + suffix, key or self.info["fanfare_secret_key"])
+        return Fanfare(self.info["fanfare_url"] + suffix, key or self.info["fanfare_secret_key"], self)
 
     def commbox(self, key: str | None = None) -> CommBox:
         return CommBox(self.info["commbox_url"], key or self.info["commbox_api_key"])
@@ -237,7 +250,7 @@ class Running:
         return exchanges
 
     def held(self, fault: dict[str, Any]) -> list[int]:
-        """Numbers of the exchanges that an order is holding up now."""
+        """Return the numbers of the exchanges that an order holds now."""
         return [
             number for line in self.admin("faults") if line["id"] == fault["id"] for number in line["held"]
         ]
@@ -262,6 +275,25 @@ class Running:
         entries: list[dict[str, Any]] = self.admin("journal", params=filters)["entries"]
         return entries
 
+    def work(self, steps: int | None = None) -> Any:
+        """Do the vendors' background work, due or not: all of it, or so many steps."""
+        return self.admin("work", "POST", json={"steps": steps})
+
+    def step(self, seconds: float = 0) -> None:
+        """Advance the clock, and do the background work that is due by then."""
+        assert self.clock is not None
+        self.clock.advance(seconds)
+        self.work(0)
+
+    def refused(self, path: str, method: str = "GET", **arguments: Any) -> int:
+        """Send an admin request that is refused; return the HTTP status."""
+        url = f"{self.info['admin_url']}/_sandbox/{path}"
+        return requests.request(method, url, timeout=TIMEOUT, **arguments).status_code
+
+    def keys(self) -> list[str]:
+        """Return the keys of the objects in the customer's bucket."""
+        return [item["key"] for item in self.admin("objects")["objects"]]
+
     def upload(
         self,
         audience: int,
@@ -275,10 +307,16 @@ class Running:
         self.s3.put_object(Bucket=self.bucket, Key=key, Body=body, Metadata=metadata)
         return key
 
-    def object_event(self, key: str) -> dict[str, Any]:
-        """Wait until the vendor has looked at ``key``."""
-        return wait_for(lambda: [event for event in self.entries(kind="object") if event["key"] == key])[-1]
+    def load(self, audience: int, body: bytes, mode: str = "opt-in", name: str = "20251215_000000") -> str:
+        """Upload a file of Digital Audience, and process it to the end."""
+        key = self.upload(audience, body, mode=mode, name=name)
+        self.work()
+        return key
 
-    def members(self, audience: int) -> list[dict[str, str]]:
-        members: list[dict[str, str]] = self.admin(f"audiences/{audience}/members")["members"]
-        return members
+    def events(self) -> list[dict[str, Any]]:
+        """Return the journal's entries about objects that a vendor has looked at."""
+        return self.entries(kind="object")
+
+    def members(self, audience: int) -> set[str]:
+        """Return the e-mail hashes of the members."""
+        return {item["email_sha256"] for item in self.admin(f"audiences/{audience}/members")["members"]}

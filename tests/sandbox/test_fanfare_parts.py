@@ -1,19 +1,18 @@
-"""Fanfare's rules, paging and body checks."""
+"""Fanfare's rules of audiences, body checks, and the CSV rules of imports."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
-import pytest
-
 from sandbox.fanfare import bodies
-from sandbox.fanfare.paging import Page, QueryError, read_query, take_page
+from sandbox.fanfare.files import ImportRefusedError, ParsedFile, parse
 from sandbox.fanfare.rules import holds, meets
 from sandbox.settings import SandboxSettings
+from tests.sandbox.support import UNKNOWN_UUID, refusal, table
 
 SETTINGS = SandboxSettings()
-SORTABLE = ("createdAt", "name")
 
 
 @dataclass
@@ -24,42 +23,33 @@ class Condition:
     group_id: str | None = None
 
 
-@pytest.mark.parametrize(
-    ("operator", "value", "wanted", "result"),
-    [
-        ("EQUALS", "gold", ["gold"], True),
-        ("EQUALS", "Gold", ["gold"], False),
-        ("EQUALS", 5, ["5"], True),
-        ("EQUALS", None, ["x"], False),
-        ("EQUALS", ["vip", "new"], ["vip"], True),
-        ("NOT_EQUALS", "gold", ["gold"], False),
-        ("NOT_EQUALS", None, ["gold"], True),
-        ("GREATER_THAN", 10, [9], True),
-        ("GREATER_THAN", "10", [9], True),
-        ("GREATER_THAN", 9, [9], False),
-        ("GREATER_THAN", None, [9], False),
-        ("GREATER_THAN_OR_EQUAL", 9, [9], True),
-        ("LESS_THAN", 9, [10], True),
-        ("LESS_THAN", "2025-01-01", ["2025-01-02"], True),
-        ("LESS_THAN_OR_EQUAL", 11, [10], False),
-        ("BETWEEN", 5, [5, 10], True),
-        ("BETWEEN", 10, [5, 10], True),
-        ("BETWEEN", 11, [5, 10], False),
-        ("CONTAINS", "anna@example.com", ["example"], True),
-        ("CONTAINS", ["vip"], ["vip"], True),
-        ("CONTAINS", ["vip"], ["vi"], False),
-        ("NOT_CONTAINS", "anna", ["x"], True),
-        ("IN", "gold", ["silver", "gold"], True),
-        ("NOT_IN", "gold", ["silver", "gold"], False),
-        ("EXISTS", "x", [], True),
-        ("EXISTS", None, [], False),
-        ("EXISTS", 0, [], True),
-        ("NOT_EXISTS", "", [], True),
-    ],
-)
-def test_operators(operator: str, value: Any, wanted: list[Any], result: bool) -> None:
-    assert operator in bodies.OPERATORS
-    assert holds(operator, value, wanted) is result
+def test_operators() -> None:
+    # operator -> value of the consumer, values of the rule, result
+    cases: dict[str, list[tuple[Any, list[Any], bool]]] = {
+        "EQUALS": [
+            *(("gold", ["gold"], True), ("Gold", ["gold"], False), (5, ["5"], True), (None, ["x"], False)),
+            (["vip", "new"], ["vip"], True),
+        ],
+        "NOT_EQUALS": [("gold", ["gold"], False), (None, ["gold"], True)],
+        "GREATER_THAN": [(10, [9], True), ("10", [9], True), (9, [9], False), (None, [9], False)],
+        "GREATER_THAN_OR_EQUAL": [(9, [9], True)],
+        "LESS_THAN": [(9, [10], True), ("2025-01-01", ["2025-01-02"], True)],
+        "LESS_THAN_OR_EQUAL": [(11, [10], False)],
+        "BETWEEN": [(5, [5, 10], True), (10, [5, 10], True), (11, [5, 10], False)],
+        "CONTAINS": [
+            *(("anna@example.com", ["example"], True), (["vip"], ["vip"], True), (["vip"], ["vi"], False)),
+        ],
+        "NOT_CONTAINS": [("anna", ["x"], True)],
+        "IN": [("gold", ["silver", "gold"], True)],
+        "NOT_IN": [("gold", ["silver", "gold"], False)],
+        "EXISTS": [("x", [], True), (None, [], False), (0, [], True)],
+        "NOT_EXISTS": [("", [], True)],
+    }
+    assert set(cases) == set(bodies.OPERATORS)
+    with table() as check:
+        for operator, rows in cases.items():
+            for value, wanted, result in rows:
+                check((operator, value, wanted), holds(operator, value, wanted), result)
 
 
 def test_rules_of_a_group_must_all_hold_and_one_group_is_enough() -> None:
@@ -76,96 +66,14 @@ def test_rules_of_a_group_must_all_hold_and_one_group_is_enough() -> None:
     assert not meets(consumer, [])
 
 
-# --- paging ---------------------------------------------------------------------------------------------
-
-
-def page(query: dict[str, str], items: list[int] | None = None) -> Page[int]:
-    found = read_query({"sortDir": "asc", **query}, SORTABLE)
-    return take_page(list(range(1, 8)) if items is None else items, lambda item: ("", item), found)
-
-
-def test_forward_in_either_direction() -> None:
-    for direction, order in {"asc": [1, 2, 3, 4, 5, 6, 7], "desc": [7, 6, 5, 4, 3, 2, 1]}.items():
-        seen: list[int] = []
-        query = {"first": "3", "sortDir": direction}
-        while (found := page(query)).items:
-            seen += found.items
-            assert found.end is not None
-            assert found.is_last == (len(seen) == 7)
-            query["after"] = found.end
-        assert seen == order
-        assert (found.start, found.end) == (None, None)
-
-
-def test_backward() -> None:
-    end = page({"last": "3"})
-    assert end.items == [5, 6, 7]
-    assert end.start is not None
-    assert page({"last": "3", "before": end.start}).items == [2, 3, 4]
-    newest = page({"last": "3", "sortDir": "desc"})
-    assert newest.items == [3, 2, 1]
-    assert newest.start is not None
-    assert page({"first": "9", "before": newest.start, "sortDir": "desc"}).items == [7, 6, 5, 4]
-
-
-def test_a_cursor_stays_good_when_its_item_goes() -> None:
-    end = page({"first": "3"}).end
-    assert end is not None
-    assert page({"after": end}, [1, 2, 4, 5]).items == [4, 5]
-
-
-def test_between_two_cursors() -> None:
-    low, high = page({"first": "2"}).end, page({"last": "2"}).start
-    assert low is not None
-    assert high is not None
-    assert page({"after": low, "before": high}).items == [3, 4, 5]
-    assert page({"after": high, "before": low}).items == []
-
-
-def test_the_size_is_20_unless_told_otherwise() -> None:
-    assert len(page({}, list(range(30))).items) == 20
-    assert len(page({"first": "100"}, list(range(300))).items) == 100
-
-
-@pytest.mark.parametrize(
-    "query",
-    [
-        {"first": "0"},
-        {"first": "101"},
-        {"first": "x"},
-        {"first": "-1"},
-        {"last": "101"},
-        {"first": "1", "last": "1"},
-        {"sortBy": "email"},
-        {"sortDir": "up"},
-        {"after": "no cursor"},
-        {"after": ""},
-        {"after": "W10"},
-        {"before": "eyJhIjoxfQ"},
-    ],
-)
-def test_a_bad_query_names_its_part(query: dict[str, str]) -> None:
-    with pytest.raises(QueryError) as error:
-        page(query)
-    assert error.value.issues[0]["path"][0]["key"] in query
-
-
-def test_a_cursor_of_another_order_is_refused() -> None:
-    end = page({"first": "1"}).end
-    assert end is not None
-    with pytest.raises(QueryError):
-        page({"after": end, "sortBy": "name"})
-
-
 # --- bodies ---------------------------------------------------------------------------------------------
 
 RULE = {"field": "email", "operator": "EXISTS", "values": []}
-GROUP = "3c90c3cc-0d44-4b50-8888-8dd25736052a"
 FULL = {
     "name": "Fans",
     "type": "DYNAMIC",
     "description": "d",
-    "groupId": GROUP,
+    "groupId": UNKNOWN_UUID,
     "groupName": "g",
     "groupType": "RFM",
     "iconName": "star",
@@ -173,7 +81,7 @@ FULL = {
     "metadata": {"a": 1},
     "primarySyncSource": {"syncSource": "klaviyo:list", "syncSourceId": "L1", "syncStatus": "PENDING"},
     "refreshIntervalSeconds": 60.5,
-    "rules": [{**RULE, "groupId": GROUP, "position": 0}],
+    "rules": [{**RULE, "groupId": UNKNOWN_UUID, "position": 0}],
 }
 
 
@@ -184,57 +92,39 @@ def problems(body: Any, **settings: Any) -> list[str]:
     return [".".join(str(step["key"]) for step in issue["path"]) for issue in found]
 
 
-def test_a_full_body_and_one_of_nulls_are_valid() -> None:
-    assert problems(FULL) == []
+def test_bodies() -> None:
     nulls = {name: None for name in FULL if name not in {"name", "type"}}
-    assert problems({"name": "Fans", "type": "DYNAMIC", **nulls}) == []
-
-
-@pytest.mark.parametrize("missing", ["name", "type"])
-def test_what_is_required(missing: str) -> None:
-    body = {key: value for key, value in FULL.items() if key != missing}
-    (issue,) = bodies.validate(body, bodies.POST_AUDIENCE, SETTINGS)
-    assert issue["received"] == "undefined"
-    assert issue["path"] == [{"type": "object", "origin": "key", "input": body, "key": missing}]
-
-
-@pytest.mark.parametrize(
-    ("change", "where"),
-    [
-        ({"name": ""}, "name"),
-        ({"name": None}, "name"),
-        ({"name": 5}, "name"),
-        ({"type": "STATIC"}, "type"),
-        ({"type": "dynamic"}, "type"),
-        ({"type": None}, "type"),
-        ({"description": 1}, "description"),
-        ({"groupId": "g-1"}, "groupId"),
-        ({"groupType": "OTHER"}, "groupType"),
-        ({"lastRefreshedAt": "yesterday"}, "lastRefreshedAt"),
-        ({"lastRefreshedAt": "2023-13-07T05:31:56Z"}, "lastRefreshedAt"),
-        ({"metadata": []}, "metadata"),
-        ({"refreshIntervalSeconds": "60"}, "refreshIntervalSeconds"),
-        ({"refreshIntervalSeconds": True}, "refreshIntervalSeconds"),
-        ({"primarySyncSource": {"syncSource": "x"}}, "primarySyncSource.syncSourceId"),
-        ({"rules": {}}, "rules"),
-        ({"rules": [{**RULE, "operator": "LIKE"}]}, "rules.0.operator"),
-        ({"rules": [RULE, {**RULE, "values": [{}]}]}, "rules.1.values.0"),
-        ({"rules": [{**RULE, "operator": "BETWEEN", "values": [1]}]}, "rules.0.values"),
-        ({"rules": [{**RULE, "operator": "EQUALS"}]}, "rules.0.values"),
-        ({"unknown": 1}, "unknown"),
-    ],
-)
-def test_what_is_wrong_is_named(change: dict[str, Any], where: str) -> None:
-    assert problems({**FULL, **change}) == [where]
-
-
-@pytest.mark.parametrize("body", [None, [], "x", 1])
-def test_a_body_that_is_no_object(body: Any) -> None:
-    assert problems(body) == [""]
-
-
-def test_unknown_fields_may_be_ignored() -> None:
-    assert problems({**FULL, "unknown": 1}, fanfare_unknown_fields="ignore") == []
+    # field -> values that it does not take
+    simple: dict[str, list[Any]] = {
+        "name": ["", None, 5],
+        "type": ["STATIC", "dynamic", None],
+        "description": [1],
+        "groupId": ["g-1"],
+        "groupType": ["OTHER"],
+        "lastRefreshedAt": ["yesterday", "2023-13-07T05:31:56Z"],
+        "metadata": [[]],
+        "refreshIntervalSeconds": ["60", True],
+        "rules": [{}],
+        "unknown": [1],
+    }
+    cases = [({name: value}, name) for name, values in simple.items() for value in values]
+    cases.append(({"primarySyncSource": {"syncSource": "x"}}, "primarySyncSource.syncSourceId"))
+    for rules, where in (
+        ([{**RULE, "operator": "LIKE"}], "rules.0.operator"),
+        ([RULE, {**RULE, "values": [{}]}], "rules.1.values.0"),
+        ([{**RULE, "operator": "BETWEEN", "values": [1]}], "rules.0.values"),
+        ([{**RULE, "operator": "EQUALS"}], "rules.0.values"),
+    ):
+        cases.append(({"rules": rules}, where))
+    with table() as check:
+        check("full", problems(FULL), [])
+        check("nulls", problems({"name": "Fans", "type": "DYNAMIC", **nulls}), [])
+        for change, where in cases:
+            check(change, problems({**FULL, **change}), [where])
+        for body in (None, [], "x", 1):
+            check(body, problems(body), [""])
+        ignoring = problems({**FULL, "unknown": 1}, fanfare_unknown_fields="ignore")
+        check("unknown field ignored", ignoring, [])
 
 
 def test_the_hand_written_pages_have_words_of_their_own() -> None:
@@ -253,3 +143,115 @@ def test_the_hand_written_pages_have_words_of_their_own() -> None:
     assert bodies.posted_rules([RULE], SETTINGS) != []
     assert bodies.posted_rules([{**RULE, "operator": "IN", "values": [1]}], by_hand) == []
     assert bodies.posted_rules(RULE, by_hand) != []
+
+
+# --- files ----------------------------------------------------------------------------------------------
+
+
+def read(text: str | bytes, **settings: Any) -> ParsedFile:
+    content = text.encode() if isinstance(text, str) else text
+    return parse(content, SandboxSettings(**settings))
+
+
+def test_every_column_is_read() -> None:
+    parsed = read(
+        "email,phone,externalId,firstName,lastName,fullName,tags,loyaltyPoints,loyaltyTier,metadata\r\n"
+        'anna@example.com,+31612345678,c-1,Anna,Berg,Anna Berg,"vip, early",120,gold,"{""seat"": ""A1""}"\r\n'
+    )
+    assert parsed.profiles == [
+        {
+            "email": "anna@example.com",
+            "phone": "+31612345678",
+            "externalId": "c-1",
+            "firstName": "Anna",
+            "lastName": "Berg",
+            "fullName": "Anna Berg",
+            "tags": ["vip", "early"],
+            "loyaltyPoints": 120,
+            "loyaltyTier": "gold",
+            "metadata": {"seat": "A1"},
+        }
+    ]
+    assert (parsed.total, parsed.error_count, parsed.errors) == (1, 0, [])
+
+
+def test_line_ends_empty_values_and_unknown_columns() -> None:
+    expected = [{"email": "a@example.com"}, {"phone": "+31612345678"}]
+    for ending in ("\n", "\r\n"):
+        rows = ["email,phone", "a@example.com,", ",+31612345678", ""]
+        assert read(ending.join(rows)).profiles == expected
+    found = read("email,shoe\na@example.com,43\n", fanfare_unknown_columns="ignore")
+    assert found.profiles == [{"email": "a@example.com"}]
+
+
+def test_files_that_are_refused_as_a_whole() -> None:
+    cases = [
+        (b"", "file is empty"),
+        (b"\n", "file is empty"),
+        (b"\xef\xbb\xbfemail\na@example.com\n", "byte order mark"),
+        (b"email\na@example.com\nb\xff@example.com\n", "line 3: not UTF-8"),
+        (b"firstName\nAnna\n", "none of email, phone, externalId"),
+        (b"email;phone\na@example.com;\n", "column 1 is unknown"),
+        (b"Email\na@example.com\n", "column 1 is unknown"),
+        (b"email, phone\na@example.com,\n", "column 2 is unknown"),
+        (b"email,email\na@example.com,\n", "column 2 occurs twice"),
+        (b"email\n", "no data row"),
+        (b'email\n"a@example.com\n', "line 2: broken quoting"),
+        (b'email\n"a"@example.com\n', "line 2: broken quoting"),
+    ]
+    many = "\n".join(["externalId", *map(str, range(100_000))])
+    limits = [
+        ("email\na@example.com\n", {"fanfare_max_bytes": 20}, None),
+        ("email\na@example.com\n", {"fanfare_max_bytes": 19}, "larger than 19 bytes"),
+        ("externalId\n1\n1\n1\n", {"fanfare_max_rows": 3}, None),
+        ("externalId\n1\n1\n1\n", {"fanfare_max_rows": 2}, "more than 2 rows"),
+        (many, {}, None),
+        (f"{many}\nx", {}, "more than 100000 rows"),
+    ]
+    with table() as check:
+        for content, reason in cases:
+            found = refusal(ImportRefusedError, lambda content=content: read(content))
+            check((content, found), reason in (found or ""), True)
+        for text, settings, limit in limits:
+            found = refusal(ImportRefusedError, lambda text=text, settings=settings: read(text, **settings))
+            check((settings, limit, found), found is None if limit is None else limit in (found or ""), True)
+
+
+def test_a_bad_value_is_an_error_of_its_row_that_quotes_it() -> None:
+    cases = [
+        ("email", "nonsense", "email"),
+        ("email", "a b@example.com", "email"),
+        ("email", "a@example", "email"),
+        ("phone", "31612345678", "phone"),
+        ("phone", "+0612345678", "phone"),
+        ("phone", "+31 6 12345678", "phone"),
+        ("email,loyaltyPoints", "a@example.com,many", "loyaltyPoints"),
+        ("email,metadata", "a@example.com,seat", "metadata"),
+        ("email,metadata", "a@example.com,[1]", "metadata"),
+    ]
+    with table() as check:
+        for header, row, key in cases:
+            parsed = read(f"{header},externalId\n{row},c-1\n{',' * header.count(',')},c-2\n")
+            check(row, parsed.profiles, [{"externalId": "c-2"}])
+            (error,) = parsed.errors
+            check(row, (error["row"], parsed.error_count, parsed.total), (1, 1, 2))
+            (issue,) = error["issues"]
+            check(row, set(issue), {"kind", "type", "expected", "received", "message", "path"})
+            (step,) = issue["path"]
+            check(row, set(step), {"type", "origin", "input", "key"})
+            value = dict(zip(header.split(","), row.split(",", header.count(",")), strict=True))[key]
+            check(row, (step["key"], issue["received"]), (key, json.dumps(value)))
+
+
+def test_other_errors_of_rows() -> None:
+    parsed = read("email,firstName\na@example.com\n,Anna\n\nb@example.com,Ben\n")
+    assert [error["row"] for error in parsed.errors] == [1, 2, 3]
+    assert parsed.profiles == [{"email": "b@example.com", "firstName": "Ben"}]
+    # only so many are listed
+    parsed = read("email\n" + "x\n" * 5, fanfare_error_limit=2)
+    assert (len(parsed.errors), parsed.error_count) == (2, 5)
+    parsed = read(
+        "email\na@example.com\nb@Refused.example\n", fanfare_refused_domains="other.example, refused.example"
+    )
+    assert [profile["email"] for profile in parsed.profiles] == ["a@example.com"]
+    assert parsed.error_count == 1

@@ -1,615 +1,543 @@
-"""Faults on order, the rate window, and the check of presigned addresses."""
+"""Faults by order: answers instead of the vendor's, changed answers, presets, and the calls that they hit."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-import time
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
+from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
-from fastapi import APIRouter
+import requests
+from botocore.exceptions import ClientError
 from pydantic import ValidationError
-from starlette.types import Message, Receive, Scope, Send
 
-from sandbox.app import JournalMiddleware, call_details
 from sandbox.clock import ManualClock
 from sandbox.exchanges import Exchanges
-from sandbox.faults import FaultBook, FaultMiddleware, FaultOrder, answer_of
+from sandbox.faults import FaultBook, FaultOrder
 from sandbox.faults.answers import change
-from sandbox.faults.presets import PRESETS
-from sandbox.journal import ApiCall, Journal
-from sandbox.presigned import S3RefusedError, UploadUrls, check, is_presigned, refuse_second_signature
-from sandbox.ratelimit import CallsPerMinute, retry_after
-from sandbox.vendor import ErrorAnswer, Vendor
+from tests.sandbox.support import BROKEN, Caller, Running, phone_file, put_csv, refusal, table
 
-# --- the book -------------------------------------------------------------------------------------------
+pytestmark = pytest.mark.integration
 
 
-def take(book: FaultBook, vendor: str = "fanfare", method: str = "POST", path: str = "/fanfare/api/x") -> Any:
-    return book.take(vendor=vendor, operation=f"{vendor}.do", method=method, paths=[path])
+def campaign(sandbox: Running) -> requests.Response:
+    return sandbox.login().send("POST", "/campaign/create", json={"name": "c"})
 
 
-def order(book: FaultBook, **fields: Any) -> int:
-    return book.add(FaultOrder(**fields)).id
+def audience(sandbox: Running) -> requests.Response:
+    return sandbox.fanfare().send("POST", "/audiences", json={"name": "Fans", "type": "STATIC_LIST"})
 
 
-def test_an_order_counts_down() -> None:
-    book = FaultBook()
-    first = order(book, times=2, skip=1)
-    assert take(book) is None
-    assert [(line.id, line.times, line.skip) for line in book.lines()] == [(first, 2, 0)]
-    assert take(book).id == first
-    assert [line.times for line in book.lines()] == [1]
-    assert take(book).id == first
-    assert book.lines() == []
-    assert take(book) is None
+def list_of_phones(sandbox: Running) -> requests.Response:
+    # long enough that a server which does not read it would reset the connection
+    files = phone_file(*(f"316{number:08}" for number in range(20_000)))
+    return sandbox.commbox().send("POST", "/audiences", data={"name": "list"}, files=files)
 
 
-@pytest.mark.parametrize(
-    ("fields", "fits"),
-    [
-        ({}, True),
-        ({"vendor": "fanfare"}, True),
-        ({"vendor": "commbox"}, False),
-        ({"operation": "fanfare.do"}, True),
-        ({"operation": "do"}, False),
-        ({"method": "post"}, True),
-        ({"method": "GET"}, False),
-        ({"path": "/fanfare/api/x"}, True),
-        ({"path": "^/fanfare/.*$"}, True),
-        ({"path": "/fanfare"}, False),
-        ({"path": "x"}, False),
-    ],
-)
-def test_what_an_order_fits(fields: dict[str, Any], fits: bool) -> None:
-    book = FaultBook()
-    order(book, **fields)
-    assert (take(book) is not None) is fits
+# vendor -> a call that creates, its operation, its path, the admin API's list of what exists
+CREATING: dict[str, tuple[Callable[[Running], requests.Response], str, str, str]] = {
+    "digital_audience": (campaign, "createCampaign", "/campaign/create", "campaigns"),
+    "fanfare": (audience, "fanfare.postAudiences", "/fanfare/api/audiences", "fanfare/audiences"),
+    "commbox": (list_of_phones, "commbox.createAudience", "/commbox/audiences", "commbox/audiences"),
+}
+every_vendor = pytest.mark.parametrize("vendor", CREATING)
 
 
-def test_s3_has_to_be_named() -> None:
-    book = FaultBook()
-    order(book, method="PUT")
-    assert take(book, "s3", "PUT", "key") is None
-    order(book, vendor="s3", path="imports/.*")
-    assert book.take(vendor="s3", operation="PutObject", method="PUT", paths=["k", "/b/k"]) is None
-    assert book.take(vendor="s3", operation="PutObject", method="PUT", paths=["imports/1", "/b/imports/1"])
+# --- answers --------------------------------------------------------------------------------------------
 
 
-def test_the_oldest_order_comes_first_and_a_call_gets_one() -> None:
-    book = FaultBook()
-    first, second = order(book, status=500), order(book, status=503)
-    assert [take(book).id, take(book).id] == [first, second]
-    order(book)
-    assert (book.clear(), book.lines(), take(book)) == (1, [], None)
+@every_vendor
+def test_an_answer_before_or_after_the_vendor_has_done_it(sandbox: Running, vendor: str) -> None:
+    call, operation, path, made = CREATING[vendor]
+    good = 201 if vendor == "commbox" else 200
+    with table() as check:
+        for when in ("before", "after"):
+            done = when == "after"
+            for chosen in ({"operation": operation}, {"method": "post", "path": path}):
+                sandbox.reset()
+                fault = sandbox.fault(vendor=vendor, status=503, when=when, **chosen)
+                assert sandbox.admin("faults") == [fault]
+                answer = call(sandbox)
+                found = answer.status_code, answer.headers["content-type"], len(sandbox.admin(made))
+                check((when, chosen), found, (503, "application/json", int(done)))
+                entry = sandbox.entries(operation=operation)[-1]
+                note = {"id": fault["id"], "action": "answer", "when": when, "status": 503}
+                found = entry["fault"], entry["success"], entry["vendor"], entry["http_status"]
+                check((when, chosen), found, (note, done, vendor, good if done else 503))
+                assert sandbox.admin("faults") == []
+                check((when, chosen), call(sandbox).status_code, good)
+            for preset, status in (("bad_gateway", 502), ("unavailable", 503), ("gateway_timeout", 504)):
+                sandbox.reset()
+                sandbox.fault(preset=preset, operation=operation, when=when)
+                answer = call(sandbox)
+                shown = answer.status_code, answer.headers["content-type"], len(sandbox.admin(made))
+                check((preset, when), shown, (status, "text/html", int(done)))
+                check((preset, when), f"<h1>{status} " in answer.text, True)
 
 
-def test_clearing_ends_a_delay() -> None:
-    book = FaultBook()
-    pause = book.delay(600)
-    assert 0 < pause() <= 0.05
-    book.clear()
-    assert pause() == 0
-    assert book.delay(0)() == 0
+@every_vendor
+def test_the_forms_of_429(sandbox: Running, vendor: str) -> None:
+    call, operation, _, made = CREATING[vendor]
+    with table() as check:
+        for form in ("none", "seconds", "date"):
+            preset = "rate_limited" if form == "none" else f"rate_limited_{form}"
+            sandbox.fault(preset=preset, operation=operation, wait=599.5)
+            asked = datetime.now(timezone.utc)
+            answer = call(sandbox)
+            given = answer.headers.get("Retry-After")
+            check(form, (answer.status_code, len(sandbox.admin(made))), (429, 0))
+            if form == "date":
+                ahead = parsedate_to_datetime(given or "") - asked
+                check(given, timedelta(seconds=599) <= ahead <= timedelta(seconds=660), True)
+            else:
+                check(form, given, None if form == "none" else "600")
+            if vendor == "fanfare":
+                check(form, answer.json().get("retryAfter"), None if form == "none" else 600)
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
+def test_each_vendor_s_own_error_bodies(sandbox: Running) -> None:
+    shown: dict[tuple[str, int], Any] = {}
+    for vendor, (call, operation, _, _) in CREATING.items():
+        for status in (400, 401, 429, 500, 599):
+            sandbox.fault(operation=operation, status=status)
+            answer = call(sandbox)
+            assert answer.status_code == status
+            shown[vendor, status] = answer.json()
+            if (vendor, status) == ("fanfare", 429):
+                assert answer.headers["Retry-After"] == "30"
+                assert answer.headers["X-Request-Id"]
+    assert shown["fanfare", 429] == {"error": "Rate limit exceeded", "retryAfter": 30}
+    assert shown["fanfare", 500] == {"error": "Internal Server Error"}
+    assert shown["fanfare", 400]["error"] == "validation_error"
+    assert shown["commbox", 429]["description"] == "Too Many Requests \u2013 Rate limit exceeded"
+    assert shown["commbox", 500]["description"] == "Server Error"
+    assert shown["commbox", 599]["description"] == "Error"
+    status = {"statusCode": 3, "message": "Unauthorized"}
+    assert shown["digital_audience", 401] == {"data": None, "status": status, "success": False}
+    assert all(shown["digital_audience", status]["success"] is False for status in (400, 429, 500))
+
+
+def test_a_body_and_headers_of_one_s_own(sandbox: Running) -> None:
+    sandbox.fault(vendor="fanfare", status=502, body="<html>", headers={"Content-Type": "text/html"})
+    answer = audience(sandbox)
+    assert (answer.status_code, answer.text, answer.headers["content-type"]) == (502, "<html>", "text/html")
+    for body in ({"data": None}, None):
+        sandbox.fault(vendor="commbox", status=200, body=body, headers={"Retry-After": "7"})
+        answer = sandbox.commbox().send("GET", "/audiences")
+        assert (answer.json(), answer.headers["Retry-After"]) == (body, "7")
+
+
+# --- changes of the vendor's answer ---------------------------------------------------------------------
+
+
+@every_vendor
+def test_the_vendor_s_answer_is_spoiled(sandbox: Running, vendor: str) -> None:
+    call, operation, _, made = CREATING[vendor]
+    real = call(sandbox)
+    good, whole, holder = real.status_code, len(real.content), "" if vendor == "fanfare" else "data."
+    for preset, status in (("html_instead", 200), ("empty", 204), ("truncated", good)):
+        sandbox.fault(preset=preset, operation=operation)
+        answer = call(sandbox)
+        assert answer.status_code == status
+        with pytest.raises(requests.JSONDecodeError):
+            answer.json()
+        if preset == "truncated":
+            assert abs(len(answer.content) - whole // 2) <= 2
+        else:
+            assert (answer.content == b"") is (preset == "empty")
+    sandbox.fault(preset="cut_off", operation=operation)
+    with pytest.raises(BROKEN, match="IncompleteRead"):
+        call(sandbox)
+    assert len(sandbox.admin(made)) == 5
+    assert all(entry["success"] for entry in sandbox.entries(operation=operation))
+
+    def shown() -> Any:
+        answer = call(sandbox).json()
+        return answer["data"] if holder else answer
+
+    for value in ("abc", None, [1], 7.5):
+        sandbox.fault(operation=operation, action="change", set={f"{holder}id": value})
+        assert shown()["id"] == value
+    sandbox.fault(operation=operation, action="change", remove=[f"{holder}id"])
+    assert "id" not in shown()
+    assert [item["changed"] for item in sandbox.exchanges(operation=operation)][-5:] == [1] * 5
+    # a path that leads nowhere changes nothing, and the exchange shows it
+    sandbox.fault(operation=operation, action="change", set={"no.such.place": 1})
+    call(sandbox)
+    assert sandbox.exchanges()[-1]["changed"] == 0
+    fields = {"status": 202, "headers": {"X-Extra": "1"}, "remove_headers": ["Content-Type"]}
+    sandbox.fault(operation=operation, action="change", **fields)
+    answer = call(sandbox)
+    assert (answer.status_code, answer.headers["X-Extra"]) == (202, "1")
+    assert "content-type" not in answer.headers
+    assert sandbox.entries(operation=operation)[-1]["fault"]["status"] == 202
+
+
+def test_paths_of_changes() -> None:
+    items = [{"n": 1}, {"n": 2}, {"m": 3}]
+    real = {"data": {"id": 7, "items": items}, "success": True}
+    cases: list[tuple[dict[str, Any], list[Any], int]] = [
+        ({"set": {"data.items.*.n": 0}}, [{"n": 0}, {"n": 0}, {"m": 3, "n": 0}], 3),
+        ({"set": {"data.items.1.n": 9}}, [{"n": 1}, {"n": 9}, {"m": 3}], 1),
+        ({"set": {"data.items.-1": None}}, [{"n": 1}, {"n": 2}, None], 1),
+        *(({"set": {path: 0}}, items, 0) for path in ("data.items.9.n", "data.items.9", "data.none.n")),
+        *(({"set": {path: 0}}, items, 0) for path in ("data.id.n", "data.items.x")),
+        ({"remove": ["success", "data.items.*.n"]}, [{}, {}, {"m": 3}], 3),
+        ({"remove": ["data.items.*"]}, [], 3),
+        ({"remove": ["data.items.0"]}, [{"n": 2}, {"m": 3}], 1),
+        ({"remove": ["nothing", "data.items.3", "data.id.x"]}, items, 0),
+    ]
+    with table() as check:
+        for fields, shown, places in cases:
+            found = change(FaultOrder(action="change", **fields), 200, {}, json.dumps(real).encode())
+            check(fields, (json.loads(found.body)["data"]["items"], found.places), (shown, places))
+            check(fields, dict(found.headers)["content-length"], str(len(found.body)))
+        text = change(FaultOrder(action="change", set={"a": 1}), 200, {}, b"<xml/>")
+        check("not JSON", (text.body, text.places), (b"<xml/>", 0))
+        for way, length in (("length", "5"), ("connection", "10")):
+            made = FaultOrder(action="change", truncate=way)  # type: ignore[arg-type]
+            half = change(made, 200, {"content-length": "10", "etag": "x"}, b"0123456789")
+            found = half.body, half.closes, dict(half.headers)
+            headers = {"etag": "x", "content-length": length}
+            check(way, found, (b"01234", way == "connection", headers))
+
+
+# --- sessions and states --------------------------------------------------------------------------------
+
+
+def test_a_session_really_ends(sandbox: Running) -> None:
+    for when, status in (("before", 401), ("after", 200)):
+        sandbox.reset()
+        caller = sandbox.login()
+        sandbox.fault(preset="session_expired", operation="createCampaign", when=when)
+        first = caller.send("POST", "/campaign/create", json={"name": "c"})
+        assert first.status_code == status
+        if when == "before":
+            assert first.json()["status"]["message"] == "Session expired, please log in"
+        assert caller.send("GET", "/organisation/loadplatformaccounts").status_code == 401
+        assert len(sandbox.admin("campaigns")) == (when == "after")
+        assert sandbox.login().campaign()
+    sandbox.settings(expired_session_answer="envelope")
+    caller = sandbox.login()
+    sandbox.fault(preset="session_expired", vendor="digital_audience")
+    answer = caller.send("GET", "/organisation/loadplatformaccounts")
+    assert (answer.status_code, answer.json()["success"]) == (200, False)
+    # a key is refused for one call
+    for vendor in ("fanfare", "commbox"):
+        call, operation, _, made = CREATING[vendor]
+        sandbox.fault(preset="session_expired", operation=operation)
+        assert call(sandbox).status_code == 401
+        assert sandbox.admin(made) == []
+        (entry,) = sandbox.entries(operation=operation)
+        assert (entry["fault"]["status"], entry["http_status"], entry["success"]) == (401, 401, False)
+        assert call(sandbox).status_code in {200, 201}
+
+
+def test_presets_of_the_vendors(sandbox: Running) -> None:
+    for when in ("before", "after"):
+        sandbox.fault(preset="success_false", operation="createCampaign", when=when)
+        answer = campaign(sandbox)
+        assert (answer.status_code, answer.json()["success"]) == (200, False)
+        assert answer.json()["status"] == {"statusCode": 5, "message": "The request could not be completed"}
+        assert len(sandbox.admin("campaigns")) == (when == "after")
+    caller, fanfare, commbox = sandbox.login(), sandbox.fanfare(), sandbox.commbox()
+    target = caller.audience()
+    sandbox.load(target, b"custom\r\nx\r\n")
+
+    def states(looks: int, caller: Caller = caller) -> list[str]:
+        return [caller.load(target)["audienceState"] for _ in range(looks)]
+
+    sandbox.fault(preset="unknown_audience_state", times=2)
+    assert states(3) == ["ENRICHING", "ENRICHING", "READY"]
+    sandbox.fault(preset="audience_state_back", skip=1, times=2)
+    assert states(4) == ["READY", "PROCESSING", "PROCESSING", "READY"]
+    sandbox.fault(preset="audience_data_gone")
+    shown = caller.load(target)
+    assert (shown["audienceState"], shown["dataUpdated"], shown["crmData"]) == ("NODATA", None, None)
+    assert caller.load(target)["crmData"]["size"] == 1
+    fans = fanfare.audience()
+    fanfare.load(fans, b"email\r\na@example.com\r\n")
+    sandbox.fault(preset="unknown_import_status", times=2)
+    sandbox.fault(preset="import_status_back")
+    seen = [fanfare.imported(fans)["status"] for _ in range(4)]
+    assert seen == ["VALIDATING", "VALIDATING", "PENDING", "COMPLETED"]
+    idents = [commbox.create("31612345678", "31612345679", name=name) for name in "ab"]
+    sandbox.work()
+    sandbox.fault(preset="user_count_behind", times=2)
+    counts = [[commbox.audiences()[ident]["user_count"] for ident in idents] for _ in range(2)]
+    assert counts == [[0, 0], [2, 2]]
+
+
+# --- orders ---------------------------------------------------------------------------------------------
+
+
+def test_orders_that_make_no_sense(sandbox: Running) -> None:
+    orders: list[dict[str, Any]] = [
         {"path": "("},
         {"status": 99},
         {"status": 600},
         {"times": 0},
         {"skip": -1},
-        {"seconds": -1},
-        {"action": "explode"},
-        {"when": "later"},
-        {"unknown": 1},
-    ],
-)
-def test_an_order_that_makes_no_sense(fields: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError):
-        FaultOrder(**fields)
-
-
-def test_what_is_answered() -> None:
-    def own(status: int) -> ErrorAnswer:
-        return ErrorAnswer(b"own %d" % status, {"content-type": "text/x"})
-
-    assert answer_of(FaultOrder(status=418), own) == (418, {"content-type": "text/x"}, b"own 418")
-    status, headers, body = answer_of(FaultOrder(status=200, body={"a": None}, headers={"X-A": "1"}), own)
-    assert (status, json.loads(body)) == (200, {"a": None})
-    assert headers == {"content-type": "application/json", "x-a": "1"}
-    assert answer_of(FaultOrder(body=None), own)[2] == b"null"
-    assert answer_of(FaultOrder(body="<html>", headers={"Content-Type": "text/html"}), own)[1:] == (
-        {"content-type": "text/html"},
-        b"<html>",
-    )
-
-
-def test_a_preset_is_fields_and_what_is_given_wins() -> None:
-    made = FaultOrder(preset="s3_slow_down", when="after")
-    assert (made.vendor, made.status, made.code, made.when) == ("s3", 503, "SlowDown", "after")
-    assert FaultOrder(preset="rate_limited", status=503).status == 503
-    with pytest.raises(ValidationError, match="preset is none of"):
-        FaultOrder(preset="no_such")
-    for name, fields in PRESETS.items():
-        shown = FaultOrder(preset=name).model_dump()
-        assert {key: shown[key] for key in fields} == fields
-
-
-def test_a_code_of_s3_gives_its_status() -> None:
-    assert FaultOrder(vendor="s3", code="NoSuchUpload").status == 404
-    assert FaultOrder(vendor="s3", code="Own", status=418).status == 418
-    with pytest.raises(ValidationError, match="status is needed"):
-        FaultOrder(vendor="s3", code="Own")
-    with pytest.raises(ValidationError, match="only with vendor s3"):
-        FaultOrder(code="SlowDown")
-
-
-@pytest.mark.parametrize(
-    ("form", "header", "in_body"),
-    [
-        ("vendor", "30", 30),
-        ("none", None, None),
-        ("seconds", "45", 45),
-        ("date", "Mon, 15 Dec 2025 11:37:01 GMT", 45),
-    ],
-)
-def test_the_forms_of_retry_after(form: Any, header: str | None, in_body: int | None) -> None:
-    def own(status: int) -> ErrorAnswer:
-        return ErrorAnswer(
-            b'{"error": "x", "retryAfter": 30}', {"content-type": "application/json", "retry-after": "30"}
-        )
-
-    now = datetime(2025, 12, 15, 11, 36, 16, tzinfo=timezone.utc)
-    made = FaultOrder(status=429, retry_after=form, wait=44.2)
-    _, headers, body = answer_of(made, own, now)
-    assert (headers.get("retry-after"), json.loads(body).get("retryAfter")) == (header, in_body)
-
-
-def test_pages_and_answers_without_a_body() -> None:
-    def own(status: int) -> ErrorAnswer:
-        return ErrorAnswer(b"own", {"content-type": "text/x"})
-
-    status, headers, body = answer_of(FaultOrder(status=502, page="html"), own)
-    assert (status, headers, b"<h1>502 Bad Gateway</h1>" in body) == (
-        502,
-        {"content-type": "text/html"},
-        True,
-    )
-    assert answer_of(FaultOrder(status=204, body="x"), own) == (204, {}, b"")
-
-
-# --- the vendor's answer, changed -----------------------------------------------------------------------
-
-REAL = {"data": {"id": 7, "items": [{"n": 1}, {"n": 2}, {"m": 3}]}, "success": True}
-
-
-def changed(**fields: Any) -> tuple[Any, int]:
-    made = FaultOrder(action="change", **fields)
-    found = change(made, 200, {"content-type": "application/json"}, json.dumps(REAL).encode())
-    assert dict(found.headers)["content-length"] == str(len(found.body))
-    return json.loads(found.body), found.places
-
-
-def test_what_set_reaches() -> None:
-    assert changed(set={"data.id": "abc"})[0]["data"]["id"] == "abc"
-    assert changed(set={"data.new": None}) == ({**REAL, "data": {**REAL["data"], "new": None}}, 1)  # type: ignore[dict-item]
-    items, places = changed(set={"data.items.*.n": 0})
-    assert ([item.get("n") for item in items["data"]["items"]], places) == ([0, 0, 0], 3)
-    assert changed(set={"data.items.1.n": 9})[0]["data"]["items"][1] == {"n": 9}
-    assert changed(set={"data.items.-1": None})[0]["data"]["items"][-1] is None
-    for path in ("data.items.9.n", "data.items.9", "data.none.n", "data.id.n", "data.items.x"):
-        assert changed(set={path: 0}) == (REAL, 0)
-
-
-def test_what_remove_reaches() -> None:
-    assert changed(remove=["success", "data.items.*.n"]) == (
-        {"data": {"id": 7, "items": [{}, {}, {"m": 3}]}},
-        3,
-    )
-    assert changed(remove=["data.items.*"])[0]["data"]["items"] == []
-    assert changed(remove=["data.items.0"])[0]["data"]["items"] == [{"n": 2}, {"m": 3}]
-    assert changed(remove=["nothing", "data.items.3", "data.id.x"]) == (REAL, 0)
-
-
-@pytest.mark.parametrize(("way", "length"), [("length", 5), ("connection", 10)])
-def test_a_body_cut_in_half(way: Any, length: int) -> None:
-    made = FaultOrder(action="change", truncate=way)
-    found = change(made, 200, {"content-length": "10", "etag": "x"}, b"0123456789")
-    assert (found.body, found.closes) == (b"01234", way == "connection")
-    assert dict(found.headers) == {"etag": "x", "content-length": str(length)}
-
-
-def test_an_answer_that_is_no_json_stays_as_it_is() -> None:
-    found = change(FaultOrder(action="change", set={"a": 1}), 200, {}, b"<xml/>")
-    assert (found.body, found.places) == (b"<xml/>", 0)
-
-
-# --- exchanges ------------------------------------------------------------------------------------------
-
-
-def arrive(book: FaultBook, vendor: str = "fanfare") -> Any:
-    return book.arrive(vendor=vendor, operation="do", method="GET", path="/x", query="", paths=["/x"])
-
-
-def test_an_order_aimed_by_number_is_for_s3_too() -> None:
-    book = FaultBook(Exchanges(ManualClock(), 10))
-    arrive(book)
-    order(book, exchange=2)
-    assert arrive(book, "s3")[1] is None
-    assert arrive(book, "s3")[1] is not None
-    assert book.lines() == []
-
-
-def test_with_a_filter_it_begins_at_the_number() -> None:
-    book = FaultBook(Exchanges(ManualClock(), 10))
-    order(book, exchange=2, vendor="s3", times=2)
-    hit = [arrive(book, vendor)[1] is not None for vendor in ("s3", "fanfare", "s3", "fanfare", "s3", "s3")]
-    assert hit == [False, False, True, False, True, False]
-
-
-def test_exchanges_are_numbered_and_forgotten() -> None:
-    exchanges = Exchanges(ManualClock(), 2)
-    made = [
-        exchanges.begin(
-            vendor="s3", operation="X", method="GET", path="/b", query="partNumber=3&uploadId=s&x"
-        )
-        for _ in range(3)
     ]
-    exchanges.end(made[0])
+    orders += [{"seconds": -1}, {"action": "explode"}, {"when": "later"}, {"unknown": 1}, {"exchange": 0}]
+    orders += [{"preset": "no_such"}, {"when": "during"}, {"action": "drop", "when": "during"}]
+    orders += [{"action": "change"}, {"action": "change", "when": "before", "set": {"a": 1}}]
+    orders += [{"set": {"a": 1}}, {"action": "answer", "remove": ["x"]}]
+    orders += [{"action": "refuse", **more} for more in ({"operation": "x"}, {"times": 2}, {"when": "after"})]
+    orders += [{"code": "SlowDown"}, {"vendor": "s3", "code": "NoSuchCode"}]
+    with table() as check:
+        for order in orders:
+            check(order, sandbox.refused("faults", "POST", json=order), 422)
+        check("vendor", sandbox.refused("faults", "POST", json={"vendor": "nobody"}), 400)
+        for order, reason in (
+            ({"preset": "no_such"}, "preset is none of"),
+            ({"vendor": "s3", "code": "Own"}, "status is needed"),
+            ({"code": "SlowDown"}, "only with vendor s3"),
+        ):
+            message = refusal(ValidationError, lambda order=order: FaultOrder(**order))
+            check((reason, message), reason in (message or ""), True)
+        presets = sandbox.admin("faults/presets")
+        assert sandbox.admin("faults") == []
+        for name, fields in presets.items():
+            line = sandbox.fault(preset=name)
+            check(name, {key: line[key] for key in fields}, fields)
+        # what is given wins
+        line = sandbox.fault(preset="s3_slow_down", when="after")
+        found = line["vendor"], line["status"], line["code"], line["when"]
+        check("more than the preset", found, ("s3", 503, "SlowDown", "after"))
+        check("own status", sandbox.fault(preset="rate_limited", status=503)["status"], 503)
+        check("own code", sandbox.fault(vendor="s3", code="Own", status=418)["status"], 418)
+    assert sandbox.admin("faults", "DELETE") == {"cleared": len(presets) + 3}
+
+
+def arrive(book: FaultBook, vendor: str = "fanfare", path: str = "/fanfare/api/x") -> Any:
+    operation, method = ("PutObject", "PUT") if vendor == "s3" else (f"{vendor}.do", "POST")
+    fields = {"vendor": vendor, "operation": operation, "method": method, "path": path, "query": ""}
+    return book.arrive(**fields, paths=[path, f"/b/{path}"] if vendor == "s3" else [path])
+
+
+def test_calls_that_an_order_fits() -> None:
+    own, s3 = ("fanfare", "/fanfare/api/x"), ("s3", "imports/1")
+    cases: list[tuple[dict[str, Any], tuple[str, str], bool]] = [
+        *(({}, one, fits) for one, fits in ((own, True), (s3, False))),
+        *(({"vendor": name}, own, name == "fanfare") for name in ("fanfare", "commbox")),
+        *(({"operation": name}, own, name == "fanfare.do") for name in ("fanfare.do", "do")),
+        *(({"method": name}, own, name == "post") for name in ("post", "GET")),
+        *(({"path": path}, own, True) for path in ("/fanfare/api/x", "^/fanfare/.*$")),
+        *(({"path": path}, own, False) for path in ("/fanfare", "x")),
+        # S3 has to be named
+        ({"method": "PUT"}, s3, False),
+        *(({"vendor": "s3", "path": path}, s3, True) for path in ("imports/.*", "/b/imports/1")),
+        ({"vendor": "s3", "path": "imports/.*"}, ("s3", "k"), False),
+    ]
+    with table() as check:
+        for order, (vendor, path), fits in cases:
+            book = FaultBook()
+            book.add(FaultOrder(**order))
+            check((order, vendor), arrive(book, vendor, path)[1] is not None, fits)
+        # with a filter, an order begins at its exchange
+        book = FaultBook()
+        book.add(FaultOrder(exchange=2, vendor="s3", times=2))
+        hit = [arrive(book, name)[1] is not None for name in ("s3", "fanfare", "s3", "fanfare", "s3", "s3")]
+        check("exchange", hit, [False, False, True, False, True, False])
+        # what is cleared while its call arrives does not wait
+        book.add(FaultOrder(action="delay", seconds=600))
+        exchange, fault = arrive(book)
+        book.clear(drop=True)
+        wait = book.hold(fault, exchange.number)
+        check("cleared", (wait(), wait.dropped), (0, True))
+
+
+def test_counting_and_order(sandbox: Running) -> None:
+    first = sandbox.fault(vendor="fanfare", method="GET", status=500, times=2, skip=1)
+    sandbox.fault(method="GET", path=".*/audiences", status=503)
+    fanfare = sandbox.fanfare()
+    # what one order lets pass the next may still fit
+    seen, left = [], []
+    for _ in range(5):
+        seen.append(fanfare.send("GET", "/audiences").status_code)
+        left.append(
+            [(line["id"] - first["id"], line["times"], line["skip"]) for line in sandbox.admin("faults")]
+        )
+    assert seen == [503, 500, 500, 200, 200]
+    assert left == [[(0, 2, 0)], [(0, 1, 0)], [], [], []]
+    sandbox.fault(vendor="fanfare", times=9)
+    assert sandbox.commbox().send("GET", "/audiences").status_code == 200
+    assert sandbox.admin("faults", "DELETE") == {"cleared": 1}
+    sandbox.fault(vendor="fanfare", times=9)
+    sandbox.reset()
+    assert (sandbox.admin("faults"), fanfare.send("GET", "/audiences").status_code) == ([], 200)
+
+
+def test_the_list_of_exchanges_and_aiming_by_number(sandbox: Running) -> None:
+    caller = sandbox.login()
+
+    def everything() -> list[Any]:
+        seen = [caller.send("POST", "/campaign/create", json={"name": "c"}).status_code]
+        seen.append(sandbox.fanfare().send("GET", "/audiences?first=1&search=anna").status_code)
+        try:
+            sandbox.s3.put_object(Bucket=sandbox.bucket, Key="k", Body=b"x")
+            sandbox.s3.head_object(Bucket=sandbox.bucket, Key="k")
+            seen.append(200)
+        except ClientError as error:
+            seen.append(error.response["ResponseMetadata"]["HTTPStatusCode"])
+        return seen
+
+    before = sandbox.admin("exchanges")["last"]
+    assert (before, everything()) == (1, [200, 200, 200])
+    listed = sandbox.exchanges(since=before)
+    assert [(item["number"], item["vendor"], item["operation"], item["status"]) for item in listed] == [
+        (2, "digital_audience", "createCampaign", 200),
+        (3, "fanfare", "fanfare.getAudiences", 200),
+        (4, "s3", "PutObject", 200),
+        (5, "s3", "HeadObject", 200),
+    ]
+    assert listed[1]["query"] == "first=1&search=..."
+    assert (listed[2]["path"], listed[2]["method"]) == (f"/{sandbox.bucket}/k", "PUT")
+    for number in (1, 2, 3, 4):
+        fault = sandbox.fault(exchange=number, status=503)
+        place = min(number, 3)
+        assert everything() == [503 if one == place else 200 for one in (1, 2, 3)]
+        hit = [item for item in sandbox.exchanges() if item["fault"]]
+        assert (hit[-1]["fault"]["id"], hit[-1]["status"]) == (fault["id"], 503)
+        assert sandbox.admin("faults") == []
+    assert len(sandbox.exchanges(vendor="s3", operation="PutObject")) == 5
+    begun = sandbox.fanfare().begin(sandbox.fanfare().audience())
+    put_csv(begun["uploadUrl"], b"email\r\na@example.com\r\n")
+    last = sandbox.exchanges()[-1]
+    assert (last["operation"], last["status"]) == ("PutObject", 200)
+    assert begun["uploadUrl"].partition("X-Amz-Signature=")[2] not in str(sandbox.exchanges())
+    assert "X-Amz-Signature=..." in last["query"]
+    sandbox.reset()
+    assert sandbox.admin("exchanges") == {"exchanges": [], "last": 0, "under_way": 0}
+    sandbox.upload(1, b"x")
+    assert sandbox.exchanges()[0]["number"] == 1
+
+
+def test_exchanges_are_forgotten() -> None:
+    exchanges = Exchanges(ManualClock(), 2)
+    fields = {"vendor": "s3", "operation": "X", "method": "GET", "path": "/b"}
+    for _ in range(3):
+        exchange = exchanges.begin(**fields, query="partNumber=3&uploadId=s&x")
+    assert exchange.query == "partNumber=3&uploadId=...&x"
+    assert not exchanges.wait_idle(0)
+    exchanges.end(exchange)
     page = exchanges.page()
     assert ([item.number for item in page.exchanges], page.last, page.under_way) == ([2, 3], 3, 2)
-    assert page.exchanges[0].query == "partNumber=3&uploadId=...&x"
-    assert not exchanges.wait_idle(0)
     exchanges.clear()
     assert exchanges.page().model_dump() == {"exchanges": [], "last": 0, "under_way": 2}
-    for item in made[1:]:
-        exchanges.end(item)
-    assert exchanges.wait_idle(0)
-    assert made[1].status == 0
 
 
-# --- what waits -----------------------------------------------------------------------------------------
-
-
-def held(book: FaultBook, **fields: Any) -> tuple[Any, Any]:
-    ident = order(book, action="hold", **fields)
-    exchange, fault = arrive(book)
-    assert fault.id == ident
-    return fault, book.hold(fault, exchange.number)
-
-
-def test_a_hold_ends_when_it_is_released() -> None:
-    book = FaultBook()
-    fault, wait = held(book)
-    assert (wait() > 0, [line.held for line in book.lines()]) == (True, [[1]])
-    assert arrive(book)[1] is None
-    assert (book.release(fault.id), wait(), wait.dropped) == (1, 0, False)
-    book.let_go(fault, 1)
-    assert (book.lines(), book.release(fault.id)) == ([], None)
-
-
-@pytest.mark.parametrize("drop", [False, True])
-def test_clearing_ends_a_hold(drop: bool) -> None:
-    book = FaultBook()
-    fault, wait = held(book)
-    assert (book.clear(drop=drop), wait(), wait.dropped) == (1, 0, drop)
-    book.let_go(fault, 1)
-    assert book.lines() == []
-
-
-def test_what_was_cleared_while_it_arrived_does_not_wait() -> None:
-    book = FaultBook()
-    order(book, action="delay", seconds=600)
-    exchange, fault = arrive(book)
-    book.clear(drop=True)
-    wait = book.hold(fault, exchange.number)
-    assert (wait(), wait.dropped) == (0, True)
-
-
-@pytest.mark.parametrize(
-    ("fields", "ends"),
-    [
-        ({"action": "hold"}, True),
-        ({"action": "delay"}, False),
-        ({"action": "hold", "abandoned": "done"}, False),
-        ({"action": "delay", "abandoned": "dropped"}, True),
-        ({"action": "delay", "when": "after"}, True),
-    ],
-)
-def test_whether_a_call_outlives_its_caller(fields: dict[str, Any], ends: bool) -> None:
-    assert FaultOrder(**fields).ends_abandoned is ends
-
-
-# --- refusing -------------------------------------------------------------------------------------------
-
-
-class FakeDoor:
-    def __init__(self) -> None:
-        self.moves: list[str] = []
-
-    def close(self) -> None:
-        self.moves.append("close")
-
-    def open(self) -> None:
-        self.moves.append("open")
-
-
-def test_a_port_is_closed_before_the_answer_before() -> None:
-    book = FaultBook()
-    door = book.doors["api"] = FakeDoor()
-    ident = order(book, action="refuse", exchange=2, seconds=600)
-    assert (door.moves, book.before_answer("api")) == ([], False)
-    arrive(book)
-    assert door.moves == []
-    assert (book.before_answer("api"), book.before_answer("s3"), door.moves) == (True, False, ["close"])
-    assert book.release(ident) == 1
-    assert (door.moves, book.before_answer("api"), book.lines()) == (["close", "open"], False, [])
-
-
-def test_a_refusal_ends_by_itself() -> None:
-    book = FaultBook()
-    door = book.doors["s3"] = FakeDoor()
-    order(book, action="refuse", vendor="s3", seconds=0.01)
-    deadline = time.monotonic() + 5
-    while door.moves != ["close", "open"]:
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    assert book.lines() == []
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"action": "refuse", "operation": "x"},
-        {"action": "refuse", "when": "after"},
-        {"action": "change", "when": "before", "status": 200},
-        {"action": "change"},
-        {"action": "answer", "remove": ["x"]},
-        {"action": "drop", "when": "during"},
-    ],
-)
-def test_fields_that_do_not_go_together(fields: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError):
-        FaultOrder(**fields)
-
-
-# --- the layer ------------------------------------------------------------------------------------------
-
-
-class Layers:
-    """Journal and faults around a vendor that counts what it does."""
-
-    def __init__(self, **fields: Any) -> None:
-        self.journal = Journal(ManualClock(), limit=10)
-        self.done = 0
-        self.cut = 0
-        self.sent: list[Message] = []
-        self.noted_when_sent: list[int] = []
-        book = FaultBook()
-        book.add(FaultOrder(**fields))
-        self.app = JournalMiddleware(
-            FaultMiddleware(self._vendor, book, [self._as_vendor()], "/_"), self.journal
-        )
-
-    def _as_vendor(self) -> Vendor:
-        return Vendor(
-            name="fanfare",
-            mount="/fanfare",
-            app=self._vendor,
-            admin=APIRouter(),
-            consumers=(),
-            reset=lambda: None,
-            expire_sessions=lambda: 0,
-            operation_of=lambda method, path: f"fanfare.{method}{path}",
-            error=lambda status: ErrorAnswer(b"own"),
-        )
-
-    async def _vendor(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.done += 1
-        details = call_details(scope)
-        details.vendor, details.operation, details.ids["id"] = "fanfare", "fanfare.do", "x"
-        await send({"type": "http.response.start", "status": 201, "headers": []})
-        await send({"type": "http.response.body", "body": b"done"})
-
-    def run(self) -> ApiCall:
-        async def receive() -> Message:
-            return {"type": "http.request", "body": b"", "more_body": False}
-
-        async def send(message: Message) -> None:
-            self.noted_when_sent.append(len(self.journal.entries()[0]))
-            self.sent.append(message)
-
-        async def cut() -> None:
-            self.noted_when_sent.append(len(self.journal.entries()[0]))
-            self.cut += 1
-
-        scope = {
-            "type": "http",
-            "method": "POST",
-            "path": "/fanfare/x",
-            "query_string": b"",
-            "sandbox.cut": cut,
-        }
-        asyncio.run(self.app(scope, receive, send))
-        (entry,) = self.journal.entries()[0]
-        assert isinstance(entry, ApiCall)
-        return entry
-
-    @property
-    def answer(self) -> tuple[int, bytes]:
-        start, body = self.sent
-        return start["status"], body["body"]
-
-
-def test_an_answer_before_the_vendor_has_seen_the_call() -> None:
-    layers = Layers(status=503, operation="fanfare.POST/x")
-    entry = layers.run()
-    assert (layers.done, layers.answer) == (0, (503, b"own"))
-    assert (entry.http_status, entry.success, entry.vendor, entry.operation) == (
-        503,
-        False,
-        "fanfare",
-        "fanfare.POST/x",
-    )
-    assert entry.fault is not None
-    assert entry.fault.model_dump() == {"id": 1, "action": "answer", "when": "before", "status": 503}
-
-
-def test_an_answer_after_the_vendor_has_done_it() -> None:
-    layers = Layers(status=502, when="after")
-    entry = layers.run()
-    assert (layers.done, layers.answer) == (1, (502, b"own"))
-    assert (entry.http_status, entry.success, entry.ids) == (201, True, {"id": "x"})
-    assert entry.fault is not None
-    assert entry.fault.status == 502
-
-
-@pytest.mark.parametrize(("when", "status"), [("before", 0), ("after", 201)])
-def test_a_connection_that_is_cut(when: str, status: int) -> None:
-    layers = Layers(action="drop", when=when)
-    entry = layers.run()
-    assert (layers.done, layers.cut, layers.sent) == (int(when == "after"), 1, [])
-    assert (entry.http_status, entry.success) == (status, when == "after")
-    assert layers.noted_when_sent == [1]
-
-
-@pytest.mark.parametrize("when", ["before", "after"])
-def test_a_delay_changes_nothing_else(when: str) -> None:
-    layers = Layers(action="delay", when=when, seconds=0.01)
-    entry = layers.run()
-    assert (layers.done, layers.answer) == (1, (201, b"done"))
-    assert (entry.http_status, entry.success) == (201, True)
-    assert entry.fault is not None
-    assert entry.fault.status is None
-
-
-# --- the rate window ------------------------------------------------------------------------------------
-
-
-def test_a_minute_begins_with_a_call() -> None:
-    clock = ManualClock()
-    calls, start = CallsPerMinute(clock), clock.now()
-    first = calls.take("a", 2)
-    assert (first.allowed, first.remaining, first.limit, first.reset) == (
-        True,
-        1,
-        2,
-        start + timedelta(seconds=60),
-    )
-    clock.advance(30.5)
-    assert calls.take("a", 2).remaining == 0
-    refused = calls.take("a", 2)
-    assert (refused.allowed, refused.remaining, refused.wait) == (False, 0, 30)
-    assert calls.take("b", 2).allowed
-    clock.advance(29.5)
-    fresh = calls.take("a", 2)
-    assert (fresh.allowed, fresh.remaining, fresh.wait) == (True, 1, 60)
-    calls.clear()
-    assert calls.take("a", 2).remaining == 1
-    assert not calls.take("none", 0).allowed
-
-
-def test_both_forms_of_retry_after() -> None:
-    now = datetime(2025, 12, 15, 11, 36, 16, tzinfo=timezone.utc)
-    assert retry_after("seconds", 30, now) == "30"
-    assert retry_after("date", 44, now) == "Mon, 15 Dec 2025 11:37:00 GMT"
-
-
-# --- presigned addresses --------------------------------------------------------------------------------
-
-SECRET = "upload-secret"
-
-
-def environ(url: str, method: str = "PUT", content_type: str = "text/csv", **more: str) -> dict[str, Any]:
-    parts = urlsplit(url)
-    return {
-        "REQUEST_METHOD": method,
-        "RAW_URI": f"{parts.path}?{parts.query}",
-        "QUERY_STRING": parts.query,
-        "HTTP_HOST": parts.netloc,
-        "CONTENT_TYPE": content_type,
-        **more,
-    }
-
-
-@pytest.fixture(scope="module")
-def url() -> str:
-    urls = UploadUrls(
-        endpoint_url="http://127.0.0.1:4567",
-        region="eu-west-1",
-        bucket="own",
-        access_key="fanfare-uploads",
-        secret=SECRET,
-    )
-    return urls.make("imports/a b/1.csv", 899.5)
-
-
-def refusal(request: dict[str, Any], secret: str = SECRET, later: float = 0) -> tuple[int, str]:
-    with pytest.raises(S3RefusedError) as error:
-        check(request, secret, datetime.now(timezone.utc) + timedelta(seconds=later))
-    return error.value.status, error.value.code
-
-
-def test_a_good_address_is_good_until_it_expires(url: str) -> None:
-    check(environ(url), SECRET, datetime.now(timezone.utc))
-    assert "X-Amz-Expires=900" in url
-    assert refusal(environ(url), later=901) == (403, "AccessDenied")
-
-
-def test_whatever_is_signed_has_to_be_as_it_was(url: str) -> None:
-    for changed in (
-        environ(url, method="GET"),
-        environ(url, content_type="application/octet-stream"),
-        environ(url, content_type=""),
-        environ(url.replace("1.csv", "2.csv")),
-        environ(url.replace("Expires=900", "Expires=901")),
-        environ(f"{url}&x=1"),
-        environ(url, HTTP_HOST="elsewhere:4567"),
-        environ(url[:-1] + ("0" if url[-1] != "0" else "1")),
-    ):
-        assert refusal(changed) == (403, "SignatureDoesNotMatch")
-    assert refusal(environ(url), secret="another") == (403, "SignatureDoesNotMatch")
-
-
-@pytest.mark.parametrize(
-    "part",
-    [
-        "X-Amz-Algorithm",
-        "X-Amz-Credential",
-        "X-Amz-Date",
-        "X-Amz-Expires",
-        "X-Amz-SignedHeaders",
-        "X-Amz-Signature",
-    ],
-)
-def test_an_address_with_a_part_missing(url: str, part: str) -> None:
-    base, _, query = url.partition("?")
-    rest = "&".join(pair for pair in query.split("&") if not pair.startswith(part + "="))
-    assert refusal(environ(f"{base}?{rest}")) == (400, "AuthorizationQueryParametersError")
-
-
-def test_an_authorization_header_beside_the_signature_is_refused(url: str) -> None:
-    refuse_second_signature(environ(url))
-    with pytest.raises(S3RefusedError, match="Only one auth mechanism allowed") as error:
-        refuse_second_signature(environ(url, HTTP_AUTHORIZATION="Bearer sk_test_x"))
-    assert (error.value.status, error.value.code) == (400, "InvalidArgument")
-
-
-def test_what_counts_as_presigned() -> None:
-    assert is_presigned({"X-Amz-Signature": "x"})
-    assert is_presigned({"Signature": "x"})
-    assert not is_presigned({"uploadId": "x"})
-
-
-def test_the_older_form_is_checked_for_its_end() -> None:
-    now = datetime.now(timezone.utc)
-    base = "http://127.0.0.1/own/k?AWSAccessKeyId=a&Signature=s&Expires="
-    check(environ(f"{base}{int(now.timestamp()) + 60}"), SECRET, now)
-    assert refusal(environ(f"{base}{int(now.timestamp())}")) == (403, "AccessDenied")
-    assert refusal(environ(f"{base}soon")) == (403, "AccessDenied")
+# --- S3 -------------------------------------------------------------------------------------------------
+
+S3_ERRORS = {
+    "s3_internal_error": ("InternalError", 500),
+    "s3_slow_down": ("SlowDown", 503),
+    "s3_conditional_conflict": ("ConditionalRequestConflict", 409),
+    "s3_precondition_failed": ("PreconditionFailed", 412),
+    "s3_time_skewed": ("RequestTimeTooSkewed", 403),
+    "s3_access_denied": ("AccessDenied", 403),
+    "s3_no_such_bucket": ("NoSuchBucket", 404),
+    "s3_no_such_upload": ("NoSuchUpload", 404),
+    "s3_request_timeout": ("RequestTimeout", 400),
+    "s3_expired_token": ("ExpiredToken", 400),
+}
+
+
+def s3_error(call: Callable[[], object]) -> tuple[str, int]:
+    with pytest.raises(ClientError) as error:
+        call()
+    answer = error.value.response
+    return answer["Error"]["Code"], answer["ResponseMetadata"]["HTTPStatusCode"]
+
+
+def begun_upload(sandbox: Running) -> dict[str, Any]:
+    """Begin a multipart upload; return the arguments that complete it."""
+    place = {"Bucket": sandbox.bucket, "Key": "k"}
+    upload = sandbox.s3.create_multipart_upload(**place)["UploadId"]
+    part = sandbox.s3.upload_part(**place, UploadId=upload, PartNumber=1, Body=b"x")
+    parts = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
+    return {**place, "UploadId": upload, "MultipartUpload": parts}
+
+
+def test_s3_errors(sandbox: Running) -> None:
+    # an <Error> inside a 200, which boto3 takes for a 500
+    completing = {name: S3_ERRORS[name] for name in ("s3_precondition_failed", "s3_conditional_conflict")}
+    completing["s3_complete_error"] = ("InternalError", 500)
+    with table() as check:
+        for when in ("before", "after"):
+            done = when == "after"
+            for preset, expected in S3_ERRORS.items():
+                sandbox.reset()
+                sandbox.fault(preset=preset, operation="PutObject", when=when)
+                with pytest.raises(ClientError) as error:
+                    sandbox.s3.put_object(Bucket=sandbox.bucket, Key="k", Body=b"x", IfNoneMatch="*")
+                answer = error.value.response
+                found = answer["Error"]["Code"], answer["ResponseMetadata"]["HTTPStatusCode"]
+                check((preset, when), found, expected)
+                assert answer["Error"]["Message"]
+                assert answer["ResponseMetadata"]["RequestId"]
+                entry = sandbox.entries(kind="s3")[-1]
+                check((preset, when), (len(sandbox.keys()), entry["success"]), (int(done), done))
+            for preset, expected in completing.items():
+                sandbox.reset()
+                upload = begun_upload(sandbox)
+                sandbox.fault(preset=preset, operation="CompleteMultipartUpload", when=when)
+                found = s3_error(lambda upload=upload: sandbox.s3.complete_multipart_upload(**upload))
+                check((preset, when), found, expected)
+                entry = sandbox.entries(kind="s3")[-1]
+                found = entry["operation"], entry["success"], len(sandbox.keys())
+                check((preset, when), found, ("CompleteMultipartUpload", done, int(done)))
+                if preset == "s3_complete_error":
+                    check((preset, when), sandbox.exchanges()[-1]["status"], 200)
+            # a presigned upload fails the same way
+            for preset in ("s3_slow_down", "s3_access_denied", "s3_internal_error"):
+                sandbox.reset()
+                fanfare = sandbox.fanfare()
+                begun = fanfare.begin(fanfare.audience())
+                sandbox.fault(preset=preset, path="imports/.*", when=when)
+                answer = put_csv(begun["uploadUrl"], b"email\r\n" + b"a@example.com\r\n" * 20_000)
+                code, status = S3_ERRORS[preset]
+                found = answer.status_code, f"<Code>{code}</Code>" in answer.text
+                check(("presigned", preset, when), found, (status, True))
+                sandbox.work()
+                state = fanfare.imported(begun["audienceId"])["status"]
+                check(("presigned", preset, when), state, "COMPLETED" if done else "PENDING")
+                check(("presigned", preset, when), len(sandbox.admin("state")["written"]), int(done))
+
+
+def test_s3_calls_are_named_as_aws_names_them(sandbox: Running) -> None:
+    place = {"Bucket": sandbox.bucket, "Key": "k"}
+    sandbox.s3.put_object(**place, Body=b"0123456789")
+    upload = begun_upload(sandbox)["UploadId"]
+    part = {**place, "UploadId": upload, "PartNumber": 2, "Body": b"y"}
+    with table() as check:
+        for operation, call in {
+            "GetObject": lambda: sandbox.s3.get_object(**place),
+            "HeadObject": lambda: sandbox.s3.head_object(**place),
+            "ListObjectsV2": lambda: sandbox.s3.list_objects_v2(Bucket=sandbox.bucket),
+            "ListMultipartUploads": lambda: sandbox.s3.list_multipart_uploads(Bucket=sandbox.bucket),
+            "ListParts": lambda: sandbox.s3.list_parts(**place, UploadId=upload),
+            "HeadBucket": lambda: sandbox.s3.head_bucket(Bucket=sandbox.bucket),
+            "UploadPart": lambda: sandbox.s3.upload_part(**part),
+        }.items():
+            sandbox.fault(preset="s3_slow_down", operation=operation)
+            check(operation, s3_error(call)[1], 503)
+            call()
+    sandbox.fault(preset="s3_without_etag", operation="UploadPart")
+    assert "ETag" not in sandbox.s3.upload_part(**part)
+    assert "ETag" in sandbox.s3.upload_part(**part)
+    sandbox.fault(preset="session_expired", vendor="s3")
+    assert s3_error(lambda: sandbox.s3.upload_part(**part)) == ("ExpiredToken", 400)
+    sandbox.fault(preset="cut_off", vendor="s3", operation="GetObject")
+    body = sandbox.s3.get_object(**place)["Body"]
+    with pytest.raises(Exception, match=r"IncompleteRead|bytes read"):
+        body.read()
+    # by path, an order hits only the keys that it names
+    sandbox.fault(vendor="s3", operation="PutObject", path=f"/{sandbox.bucket}/onboard/.*", status=500)
+    sandbox.s3.put_object(Bucket=sandbox.bucket, Key="elsewhere", Body=b"x")
+    put = {"Bucket": sandbox.bucket, "Key": "onboard/x", "Body": b"x"}
+    assert s3_error(lambda: sandbox.s3.put_object(**put)) == ("InternalError", 500)
+    assert sandbox.keys() == ["elsewhere", "k"]
