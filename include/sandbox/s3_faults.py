@@ -75,9 +75,9 @@ def carry_out(faulty: FaultyRequest, book: FaultBook) -> Answer:
 def _before(faulty: FaultyRequest, book: FaultBook, note: FaultNote) -> Answer:
     order = faulty.fault.order
     if order.action in {"delay", "hold"}:
-        faulty.request.keep_body()
-        if _wait(faulty, book):
-            return faulty.work(note)
+        with faulty.request.kept_body():
+            if _wait(faulty, book):
+                return faulty.work(note)
         faulty.not_done(0, note)
         raise _ended(faulty, book, reset=False)
     faulty.request.drain()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import IO, Any, Final
+from typing import Any, Final
 from urllib.parse import parse_qsl
 
 from werkzeug.wsgi import get_input_stream
@@ -122,18 +123,20 @@ class Request:
                 return
             left = None if left is None else left - len(chunk)
 
-    def keep_body(self) -> None:
-        """Read the whole body now, to be worked on later. Above 1 MiB it lies in a temporary file."""
-        kept: IO[bytes] = tempfile.SpooledTemporaryFile(_SPOOL_BYTES)  # noqa: SIM115  (closed when it is collected)
-        stream = get_input_stream(self.environ)
-        while chunk := stream.read(_CHUNK):
-            kept.write(chunk)
-        length = kept.tell()
-        kept.seek(0)
-        self.environ["wsgi.input"] = kept
-        self.environ["CONTENT_LENGTH"] = str(length)
-        self.environ.pop("wsgi.input_terminated", None)
-        self.environ.pop("HTTP_TRANSFER_ENCODING", None)
+    @contextmanager
+    def kept_body(self) -> Iterator[None]:
+        """Read the whole body now, to work on it later. Above 1 MiB it lies in a temporary file."""
+        with tempfile.SpooledTemporaryFile(_SPOOL_BYTES) as kept:
+            stream = get_input_stream(self.environ)
+            while chunk := stream.read(_CHUNK):
+                kept.write(chunk)
+            length = kept.tell()
+            kept.seek(0)
+            self.environ["wsgi.input"] = kept
+            self.environ["CONTENT_LENGTH"] = str(length)
+            self.environ.pop("wsgi.input_terminated", None)
+            self.environ.pop("HTTP_TRANSFER_ENCODING", None)
+            yield
 
 
 @dataclass

@@ -14,11 +14,7 @@ from botocore.exceptions import ConnectionClosedError, EndpointConnectionError
 
 from tests.sandbox.support import TIMEOUT, Running, in_background, table, wait_for
 
-pytestmark = [
-    pytest.mark.integration,
-    # the sandbox leaves the file of a body that waited to the garbage collector
-    pytest.mark.filterwarnings("ignore:Unclosed file <tempfile.SpooledTemporaryFile:ResourceWarning"),
-]
+pytestmark = pytest.mark.integration
 
 URLS = {"fanfare": "api_url", "s3": "s3_url"}
 every_transport = pytest.mark.parametrize("vendor", URLS)

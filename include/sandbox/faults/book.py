@@ -215,13 +215,6 @@ class FaultBook:
         with self._lock:
             return any(fault.refusing and fault.door == door for fault in self._faults)
 
-    def delay(self, seconds: float) -> Wait:
-        """Begin a delay."""
-        wait = Wait(seconds)
-        with self._lock:
-            self._waits.add(wait)
-        return wait
-
     def hold(self, fault: Fault, exchange: int) -> Wait:
         """Begin to hold a call up; :meth:`let_go` has to follow."""
         wait = Wait(None if fault.order.action == "hold" else fault.order.seconds)
