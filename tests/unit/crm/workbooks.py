@@ -80,7 +80,7 @@ def xlsx(
     :param names: of the sheets; default ``Sheet1`` and so on.
     :param hidden: places of sheets, from 0.
     :param more: XML after the rows of each sheet.
-    :param parts: files of the archive, in place of or besides the usual ones.
+    :param parts: files of the archive, in place of or besides the usual ones; an empty text leaves a file out.
     """
     names = names or [f"Sheet{number + 1}" for number in range(len(sheets))]
     state = dict.fromkeys(hidden, ' state="hidden"')
@@ -108,7 +108,7 @@ def xlsx(
         files[f"xl/worksheets/sheet{at + 1}.xml"] = (
             f'<?xml version="1.0"?><worksheet {_MAIN}><sheetData>{xml}</sheetData>{more}</worksheet>'
         )
-    return zipped({**files, **(parts or {})})
+    return zipped({name: text for name, text in {**files, **(parts or {})}.items() if text})
 
 
 def zipped(files: dict[str, str]) -> bytes:

@@ -1,14 +1,18 @@
-"""What a case of the corpus is: how its file comes about, and the one outcome that is right."""
+"""Cases of the corpus: the content of a file, and the one outcome that is right."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from audience_onboarding.crm.profiles import Identifier, SourceColumn
-from audience_onboarding.errors import AudienceOnboardingError
+from audience_onboarding.errors import (
+    AudienceOnboardingError,
+    EmptySourceError,
+    MissingColumnError,
+    SourceFormatError,
+)
 
 CANARY = "canary"
 """In every planted address, in any case."""
@@ -37,6 +41,11 @@ def table(*lines: str, end: str = "\n", encoding: str = "utf-8") -> bytes:
     return csv_bytes("email,phone", *lines, end=end, encoding=encoding)
 
 
+def words(text: str) -> list[str]:
+    """Values without white space."""
+    return text.split()
+
+
 GOOD = tuple(f"{mail(number)},{phone(number)}" for number in (1, 2, 3))
 """Three rows without fault."""
 
@@ -51,6 +60,21 @@ class Fails:
 
     error: type[AudienceOnboardingError]
     says: str = ""
+
+
+def no_column(says: str = "") -> Fails:
+    """Expect an error about the header."""
+    return Fails(MissingColumnError, says)
+
+
+def unreadable(says: str = "") -> Fails:
+    """Expect an error about the format of the file."""
+    return Fails(SourceFormatError, says)
+
+
+def nothing(says: str) -> Fails:
+    """Expect an error about a file without any row to send."""
+    return Fails(EmptySourceError, says)
 
 
 @dataclass(frozen=True)
@@ -91,12 +115,12 @@ def malformed(read: int, sent: int, *rows: int, duplicates: int = 0) -> Gives:
 class Case:
     """One bad file.
 
-    :param name: says what is bad about it.
-    :param content: bytes, or what makes them, or what makes more than a file in a folder and tells the path.
+    :param name: the fault of the file.
+    :param content: bytes, or a function that makes them.
     :param source: settings of the source.
     :param settings: settings of the load.
-    :param secrets: what must not be told besides the canaries.
-    :param large: too much for reading it byte by byte.
+    :param secrets: texts that no message may hold, besides the canaries.
+    :param large: too large to be read a few bytes at a time.
     """
 
     name: str
@@ -110,23 +134,7 @@ class Case:
     secrets: tuple[str, ...] = ()
     large: bool = False
 
-    def write(self, path: Path) -> None:
-        """Make the file."""
-        path.write_bytes(self.bytes)
-
     @property
     def bytes(self) -> bytes:
-        """What is in it."""
+        """The content of the file."""
         return self.content if isinstance(self.content, bytes) else self.content()
-
-
-@dataclass(frozen=True)
-class TreeCase:
-    """Something in the file system that is no file, or not at its place.
-
-    :param build: given an empty folder, makes it and gives the path that the definition names.
-    """
-
-    name: str
-    build: Callable[[Path], Path]
-    outcome: Fails | Gives

@@ -1,4 +1,4 @@
-"""What holds for every file, good or bad, and how a test finds out."""
+"""Checks that hold for every file, good or bad."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LONGEST_MESSAGE = 8_000
 
 
 def observe(source: Source, case: Case, spill: Path, **settings: Any) -> tuple[Gives | Fails, str]:
-    """Run one load, check what holds for all of them, and tell the outcome, and all texts that came of it."""
+    """Run one load, check it, and return its outcome and all texts that came of it."""
     spill.mkdir(exist_ok=True)
     outcome: Gives | Fails
     texts = ""
@@ -85,7 +85,7 @@ def _looked_at(load: PreparedLoad) -> tuple[Gives, str]:
 
 
 def _check_rejects(rejects: str, load: PreparedLoad) -> tuple[int, ...]:
-    """The list of rejects tells the same as the report; gives the numbers of the malformed rows."""
+    """Check the list of rejects against the report; return the numbers of the malformed rows."""
     report = load.report
     found = list(csv.DictReader(io.StringIO(rejects, newline=""), strict=True))
     assert len(found) == load.rejects_count
@@ -102,7 +102,7 @@ def _check_rejects(rejects: str, load: PreparedLoad) -> tuple[int, ...]:
 
 
 def told(error: BaseException) -> str:
-    """All that an error may tell in a log, a pickle or a debugger, and all that hangs on it."""
+    """Return all texts of an error that may reach a log, a pickle or a debugger, with those of its chain."""
     texts = ["".join(traceback.format_exception(error)), repr(error)]
     seen: list[BaseException] = []
     todo: list[BaseException | None] = [error]
@@ -118,7 +118,7 @@ def told(error: BaseException) -> str:
 
 
 def leaks(text: str, secrets: Iterable[str]) -> list[str]:
-    """What of the planted things the text tells."""
+    """Return the planted values that the text holds."""
     lower = text.casefold()
     return [secret for secret in (CANARY, CANARY_DIGITS, *secrets) if secret.casefold() in lower]
 

@@ -1,16 +1,31 @@
-"""Paths at which there is no file to read, or an odd one."""
+"""Paths without a file to read, or with an odd one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from audience_onboarding.errors import SourceNotFoundError
-from tests.unit.crm.malformed.case import GOOD, Fails, Gives, TreeCase, table
+from tests.unit.crm.malformed.case import GOOD, Fails, Gives, table
+
+
+@dataclass(frozen=True)
+class TreeCase:
+    """A path without a file, or with an odd one.
+
+    :param build: given an empty folder, makes it and returns the path that the definition names.
+    """
+
+    name: str
+    build: Callable[[Path], Path]
+    outcome: Fails | Gives
 
 
 def _named(name: str) -> Callable[[Path], Path]:
     def build(folder: Path) -> Path:
+        # What a pattern would find besides.
+        (folder / "a-b.csv").write_bytes(table("other@x.example,", *GOOD))
         path = folder / name
         path.write_bytes(table(*GOOD))
         return path
@@ -71,6 +86,9 @@ PLACES = [
             "a\nb.csv",
             "%41{0}$x.csv",
             "\u00e9\u4e2d.csv",
+            "a?b.csv",
+            "a[b].csv",
+            "date=2026-11-16.csv",
             "crm.csv.gz",
             "crm.zip",
             "-rf",
