@@ -1,14 +1,16 @@
-"""Shared by the tests of the engine: loads of small files, and what they should give by the slow, obvious way."""
+"""Loads of small files for the tests of the engine, and a slow, obvious model of their result."""
 
 from __future__ import annotations
 
+import hashlib
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from audience_onboarding.crm.engine import CsvSource, prepare
 from audience_onboarding.crm.layout import ContentId, Layout, fingerprint
-from audience_onboarding.crm.normalize import normalize_email, normalize_phone, sha256_hex
+from audience_onboarding.crm.normalize import normalize_email, normalize_phone
 from audience_onboarding.crm.output import CrmFile
 from audience_onboarding.crm.profiles import DIGITAL_AUDIENCE_S3, FileProfile, Identifier
 from audience_onboarding.crm.report import LoadReport
@@ -16,7 +18,6 @@ from audience_onboarding.crm.store import FrameStore
 from audience_onboarding.crm.workers import Workers
 
 BOTH = {Identifier.EMAIL: "email", Identifier.PHONE: "phone"}
-HEADER = b"email_sha256,phone_sha256\r\n"
 
 
 def load(
@@ -38,62 +39,67 @@ def load(
         return prepared.report, b"".join(prepared.chunks(1000))
 
 
-def expected(
-    rows: Iterable[Sequence[str]], *, country: str = "NL", strip_plus_tag: bool = False
-) -> tuple[dict[str, Any], bytes]:
-    """Report and bytes for rows of e-mail and phone, one row at a time with the reference functions."""
-    seen: set[tuple[str, str]] = set()
-    lines: list[str] = []
-    report: dict[str, Any] = {
-        "rows_read": 0,
-        "rows_sent": 0,
-        "duplicates": 0,
-        "rejected": 0,
-        "rejected_by_reason": {},
-        "invalid_values": {},
-        "values_sent": {"email": 0, "phone": 0},
-        "values_read": {"email": 0, "phone": 0},
-        "unusable_values": {},
-        "hash_mismatches": 0,
-        "ignored_columns": [],
-        "files": 1,
-    }
-    for email, phone in rows:
-        report["rows_read"] += 1
-        answers = {
-            "email": normalize_email(email, strip_plus_tag=strip_plus_tag),
-            "phone": normalize_phone(phone, country=country),
-        }
+def expected(rows: Iterable[Sequence[str] | None]) -> tuple[dict[str, Any], bytes, set[int]]:
+    """Prepare rows of e-mail and phone one at a time, by the reference rules of single values, hashlib and sets.
+
+    :param rows: without blank lines; ``None`` for a malformed row.
+    :return: the report, the bytes of the file, and the numbers of the rejected rows.
+    """
+    seen: set[str] = set()
+    lines = ["email_sha256,phone_sha256"]
+    rejected_rows: set[int] = set()
+    by_reason: Counter[str] = Counter()
+    invalid, unusable = defaultdict[str, Counter[str]](Counter), defaultdict[str, Counter[str]](Counter)
+    values_read, values_sent = Counter(email=0, phone=0), Counter(email=0, phone=0)
+    read = duplicates = mismatches = 0
+    for row in rows:
+        read += 1
+        if row is None:
+            by_reason["malformed_row"] += 1
+            rejected_rows.add(read)
+            continue
+        answers = {"email": normalize_email(row[0]), "phone": normalize_phone(row[1])}
         values = {key: answer for key, answer in answers.items() if isinstance(answer, str)}
         bad = {
             key: answer.reason.value
             for key, answer in answers.items()
             if not isinstance(answer, str) and answer.reason.value != "empty"
         }
-        for key in (*values, *bad):
-            report["values_read"][key] += 1
+        values_read.update([*values, *bad])
+        mismatches += list(bad.values()).count("already_hashed")
         for key, reason in bad.items():
-            counts = report["unusable_values"].setdefault(key, {})
-            counts[reason] = counts.get(reason, 0) + 1
-        report["hash_mismatches"] += list(bad.values()).count("already_hashed")
+            unusable[key][reason] += 1
         if not values:
-            reason = next(iter(bad.values()), "no_identifier")
-            report["rejected"] += 1
-            report["rejected_by_reason"][reason] = report["rejected_by_reason"].get(reason, 0) + 1
+            by_reason[next(iter(bad.values()), "no_identifier")] += 1
+            rejected_rows.add(read)
             continue
         for key, reason in bad.items():
-            counts = report["invalid_values"].setdefault(key, {})
-            counts[reason] = counts.get(reason, 0) + 1
-        row = tuple(sha256_hex(values[key]) if key in values else "" for key in ("email", "phone"))
-        if row in seen:
-            report["duplicates"] += 1
-            continue
-        seen.add(row)  # type: ignore[arg-type]
-        lines.append(",".join(row) + "\r\n")
-        report["rows_sent"] += 1
-        for key in values:
-            report["values_sent"][key] += 1
-    return report, HEADER + "".join(lines).encode()
+            invalid[key][reason] += 1
+        line = ",".join(
+            hashlib.sha256(values[key].encode()).hexdigest() if key in values else "" for key in answers
+        )
+        if line in seen:
+            duplicates += 1
+        else:
+            seen.add(line)
+            lines.append(line)
+            values_sent.update(list(values))
+    report = {
+        "rows_read": read,
+        "rows_sent": len(seen),
+        "duplicates": duplicates,
+        "rejected": len(rejected_rows),
+        "rejected_by_reason": by_reason,
+        "invalid_values": invalid,
+        "values_sent": values_sent,
+        "values_read": values_read,
+        "unusable_values": unusable,
+        "hash_mismatches": mismatches,
+        "ignored_columns": [],
+        "files": 1,
+    }
+    assert read == len(seen) + duplicates + len(rejected_rows), "the model does not add up"
+    return report, "".join(f"{line}\r\n" for line in lines).encode(), rejected_rows
 
 
 def file_of(layout: Layout, store: FrameStore, workers: Workers) -> CrmFile:

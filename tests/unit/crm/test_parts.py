@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from audience_onboarding.crm.engine import CsvSource, FilePart, PreparedLoad, prepare
@@ -89,13 +89,19 @@ def test_a_part_is_no_longer_than_it_may_be_and_no_shorter_than_it_must(
     assert sum(part.rows for part in parts) == COUNT
 
 
+def test_the_first_limit_that_is_reached_counts(prepared: PreparedLoad) -> None:
+    for_three = len(HEADER) + 3 * len(LINE)
+
+    assert [part.rows for part in parts_of(prepared, max_rows=2, max_bytes=for_three)] == [*[2] * 12, 1]
+    assert [part.rows for part in parts_of(prepared, max_rows=4, max_bytes=for_three)] == [*[3] * 8, 1]
+
+
 def test_a_row_that_is_too_long_is_a_part_of_its_own(prepared: PreparedLoad) -> None:
     parts = parts_of(prepared, max_bytes=1)
 
     assert [part.rows for part in parts] == [1] * COUNT
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(max_rows=st.integers(1, 30), max_bytes=st.integers(1, len(HEADER) + 30 * len(LINE)))
 def test_all_parts_together_are_the_file(prepared: PreparedLoad, max_rows: int, max_bytes: int) -> None:
     parts = parts_of(prepared, max_rows=max_rows, max_bytes=max_bytes)
