@@ -22,62 +22,30 @@ from audience_onboarding.crm.normalize import Rejected
 from audience_onboarding.crm.profiles import Identifier
 from audience_onboarding.crm.reasons import Reason
 from audience_onboarding.crm.rules import rule_for
+from tests.profiles import THOROUGH
+from tests.unit.crm.malformed.case import words
 
 COUNTRIES = {"NL": "31", "SE": "46", "FI": "358", "DE": "49", "BE": "32", "GB": "44", "US": "1"}
-PER_COUNTRY = 31_000
+PER_COUNTRY = 31_000 if THOROUGH else 3_000
+"""Each of the differences comes up in the smaller corpus, too."""
 
 # {n}: the national number, {a} and {b}: its two parts, {c}: the country code.
 USUAL_SPELLINGS = [
-    *("0{n}", "0{n}", "(0{a}) {b}", "0{a}-{b}", "0{a}/{b}", "[0{a}] {b}", "(0){n}", "0 {n}", "{n}", "{c}{n}"),
-    *(
-        "+{c}{n}",
-        "+{c} {n}",
-        "+ {c} {n}",
-        "(+{c}) {n}",
-        "+{c}-{n}",
-        "+{c}.{n}",
-        "00{c}{n}",
-        "00 {c} {n}",
-        "00{c}/{n}",
-    ),
-    *(
-        "+{c} (0){n}",
-        "+{c}(0){n}",
-        "+{c}0{n}",
-        "+{c} 0{n}",
-        "+{c} (0{a}) {b}",
-        "00{c} (0){n}",
-        "00{c}(0) {n}",
-    ),
+    *words("0{n} 0{n} 0{a}-{b} 0{a}/{b} (0){n} {n} {c}{n} +{c}{n} +{c}-{n} +{c}.{n} 00{c}{n} 00{c}/{n}"),
+    *words("+{c}(0){n} +{c}0{n}"),
+    *("(0{a}) {b}", "[0{a}] {b}", "0 {n}", "+{c} {n}", "+ {c} {n}", "(+{c}) {n}", "00 {c} {n}"),
+    *("+{c} (0){n}", "+{c} 0{n}", "+{c} (0{a}) {b}", "00{c} (0){n}", "00{c}(0) {n}"),
 ]
 RARE_SPELLINGS = [
-    *("+({c}){n}", "+{c}-0-{n}", "(00{c}) {n}", "00-{c}-{n}", "00{c}0{n}", "{c}-{n}", "{c}(0){n}", "{c}0{n}"),
-    *("011{c}{n}", "011 {c} {n}", "011{c}(0){n}", "0{a}\\{b}", "0{a}\t{b}", "0{a}\n{b}", "\u202a0{n}\u202c"),
-    *("0{a}\u200b{b}", "0{a}\u00a0{b}", "0{a}\u2013{b}", "\ufeff0{n}", "\uff10{n}", "+{c}\u0660{n}"),
+    *words("+({c}){n} +{c}-0-{n} 00-{c}-{n} 00{c}0{n} {c}-{n} {c}(0){n} {c}0{n} 011{c}{n} 011{c}(0){n}"),
+    *words("0{a}\\{b} \u202a0{n}\u202c 0{a}\u200b{b} 0{a}\u2013{b} \ufeff0{n} \uff10{n} +{c}\u0660{n}"),
+    *("(00{c}) {n}", "011 {c} {n}", "0{a}\t{b}", "0{a}\n{b}", "0{a}\u00a0{b}"),
 ]
 DAMAGED_SPELLINGS = [
-    *(
-        "0{n} ext. 12",
-        "tel: 0{n}",
-        "0{n} (werk)",
-        "+{c}{n}x3",
-        "0{n};",
-        "0{n}*",
-        "'0{n}",
-        "0{n} / 0{n}",
-        "0{n},0{n}",
+    *words(
+        "+{c}{n}x3 0{n}; 0{n}* '0{n} 0{n},0{n} ++{c}{n} 0+{c}{n} 00+{c}{n} 000{c}{n} +00{c}{n} +0{n} {n}{n}"
     ),
-    *(
-        "++{c}{n}",
-        "0+{c}{n}",
-        "00+{c}{n}",
-        "000{c}{n}",
-        "+00{c}{n}",
-        "+0{n}",
-        "{n}{n}",
-        "0{a}_{b}",
-        "0{a}\u20e3{b}",
-    ),
+    *("0{n}.0", "0{a}_{b}", "0{a}\u20e3{b}", "0{n} ext. 12", "tel: 0{n}", "0{n} (werk)", "0{n} / 0{n}"),
 ]
 SEPARATORS = ["", "", "", "", " ", " ", "-", ".", "/", " - "]
 
@@ -90,7 +58,7 @@ class Number:
 
 
 def corpus() -> list[Number]:
-    """The same numbers in every run: no set, hash or clock has a say."""
+    """The same numbers in every run."""
     dice = random.Random(20251121)
     return [number for country in COUNTRIES for number in numbers_of(country, dice)]
 
@@ -98,15 +66,8 @@ def corpus() -> list[Number]:
 def numbers_of(country: str, dice: random.Random) -> list[Number]:
     plan = phonenumbers.PhoneMetadata.metadata_for_region(country)
     assert plan is not None
-    kinds = [
-        plan.fixed_line,
-        plan.mobile,
-        plan.toll_free,
-        plan.premium_rate,
-        plan.shared_cost,
-        plan.personal_number,
-    ]
-    kinds += [plan.voip, plan.pager, plan.uan, plan.voicemail]
+    kinds = [plan.fixed_line, plan.mobile, plan.toll_free, plan.premium_rate, plan.shared_cost]
+    kinds += [plan.personal_number, plan.voip, plan.pager, plan.uan, plan.voicemail]
     examples = [kind.example_number for kind in kinds if kind and kind.example_number]
     lengths = sorted(
         {length for kind in (plan.fixed_line, plan.mobile) if kind for length in kind.possible_length}
@@ -265,7 +226,7 @@ def answers(numbers: list[Number]) -> tuple[dict[Number, str | None], set[Number
 def test_all_differences_from_phonenumbers_are_listed(
     numbers: list[Number], answers: tuple[dict[Number, str | None], set[Number]]
 ) -> None:
-    assert len(set(numbers)) >= 200_000
+    assert len(set(numbers)) >= 0.9 * PER_COUNTRY * len(COUNTRIES)
     found: Counter[str] = Counter()
     unexplained = []
     for number in numbers:
@@ -296,5 +257,5 @@ def test_the_fast_path_answers_nearly_all_valid_numbers(
         print(f"{country}: {len(valid)} valid, {share:.1%} by the fast path")
         assert share > 0.9
     valid = {number for number, answer in answers[0].items() if answer is not None}
-    assert len(valid) > 60_000
+    assert len(valid) > 0.27 * PER_COUNTRY * len(COUNTRIES)
     assert len(valid & answers[1]) > 0.95 * len(valid)

@@ -10,6 +10,7 @@ import pytest
 
 from audience_onboarding.crm.fast_path import phone_of_any_country
 from audience_onboarding.crm.normalize import normalize_phone
+from tests.profiles import THOROUGH
 
 
 def numbers() -> Iterator[str]:
@@ -37,29 +38,17 @@ def numbers() -> Iterator[str]:
 
 
 ALL = sorted(set(numbers()))
+SOME = ALL if THOROUGH else random.Random(1).sample(ALL, len(ALL) // 10)
 
 
 @pytest.mark.parametrize("country", ["NL", "US", "IT"])
 def test_it_never_answers_otherwise_than_the_reference(country: str) -> None:
-    answers = {text: found for text in ALL if (found := phone_of_any_country(text)) is not None}
-    assert len(answers) > len(ALL) / 4
+    answers = {text: found for text in SOME if (found := phone_of_any_country(text)) is not None}
+    assert len(answers) > len(SOME) / 4
     assert {text: normalize_phone(text, country=country) for text in answers} == answers
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "+",
-        "0612345678",
-        "+0",
-        "+31",
-        "+999123",
-        "+31 6 1234567x",
-        "\uff0b31612345678",
-        "+\u0663\u0661612345678",
-        "+" + "3" * 400,
-    ],
-)
-def test_what_it_does_not_know_is_left_to_the_reference(text: str) -> None:
-    assert phone_of_any_country(text) is None
+def test_texts_that_are_left_to_the_reference() -> None:
+    texts = ["", "+", "0612345678", "+0", "+31", "+999123", "+31 6 1234567x", "+" + "3" * 400]
+    for text in [*texts, "\uff0b31612345678", "+\u0663\u0661612345678"]:
+        assert phone_of_any_country(text) is None, text
