@@ -1,9 +1,10 @@
-"""Guards: which loads they stop, which they let pass, and what they say."""
+"""Guards: loads that they stop, loads that pass, and their messages."""
 
 from __future__ import annotations
 
 import pickle
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -65,7 +66,7 @@ def test_a_load_as_it_should_be_passes() -> None:
     Guards().check(report(), mode="replace", last_rows=1000)
 
 
-def test_all_guards_that_are_broken_are_told_at_once_with_their_numbers_and_settings() -> None:
+def test_the_error_names_all_failed_guards_with_their_numbers_and_settings() -> None:
     load = report(
         rows_read=1000,
         rows_sent=400,
@@ -97,12 +98,12 @@ def test_all_guards_that_are_broken_are_told_at_once_with_their_numbers_and_sett
         assert part in text
 
 
-def test_one_guard_is_told_as_one() -> None:
+def test_the_error_about_one_guard() -> None:
     with pytest.raises(GuardError, match="A guard stops this load"):
         only(min_rows=1000).check(report(), mode="opt-in", last_rows=None)
 
 
-def test_it_is_an_error_that_no_retry_mends_and_that_survives_a_process() -> None:
+def test_the_error_is_terminal_and_can_be_pickled() -> None:
     error = guard_error(only(min_rows=1000).failures(report(), mode="opt-in", last_rows=None))
 
     assert isinstance(error, TerminalError)
@@ -112,75 +113,56 @@ def test_it_is_an_error_that_no_retry_mends_and_that_survives_a_process() -> Non
 # --- each limit holds exactly at its edge ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("rows", "stops"), [(989, False), (990, False), (991, True)])
-def test_too_few_rows(rows: int, stops: bool) -> None:
-    assert stopped_by(only(min_rows=rows), report()) == (["min_rows"] if stops else [])
+def phones_invalid(count: int) -> LoadReport:
+    return report(unusable_values={"phone": {"invalid_phone": count - 1, "already_hashed": 1}})
 
 
-@pytest.mark.parametrize(
-    ("limit", "last_rows", "stops"),
-    [
-        (0.5, 1980, False),
-        (0.5, 1981, True),
-        (0.0, 990, False),
-        (0.0, 991, True),
-        (0.1, 1100, False),
-        (0.1, 1101, True),
-        (0.5, 100, False),
-        (0.5, None, False),
-        (1.0, 1_000_000, False),
-        (None, 1_000_000, False),
-    ],
-)
-def test_a_list_that_has_shrunk(limit: float | None, last_rows: int | None, stops: bool) -> None:
-    found = stopped_by(only(max_shrink=limit), report(), mode="opt-in", last_rows=last_rows)
-
-    assert found == (["max_shrink"] if stops else [])
+def phones_filled(count: int) -> LoadReport:
+    return report(values_read={"email": 990, "phone": count}, values_sent={"email": 980})
 
 
-@pytest.mark.parametrize(
-    ("mode", "stops"), [("replace", True), ("mirror", True), ("opt-in", False), ("opt-out", False)]
-)
-def test_a_short_list_is_an_alarm_by_itself_only_where_it_takes_people_out(mode: str, stops: bool) -> None:
-    assert stopped_by(Guards(), report(), mode=mode, last_rows=10_000) == (["max_shrink"] if stops else [])
+# For each guard: the load of a count, and for each limit the counts that pass and those that stop.
+EDGES: dict[str, tuple[Callable[[int], LoadReport], dict[float | None, tuple[list[int], list[int]]]]] = {
+    "max_rejected_share": (
+        rejected,
+        {0.3: ([300], [301]), 0.0: ([0], [1]), 1.0: ([999], []), None: ([999], [])},
+    ),
+    "max_invalid_share": (phones_invalid, {0.5: ([255], [256]), 0.0: ([], [1]), None: ([510], [])}),
+    "min_filled_share": (phones_filled, {0.01: ([10], [9, 0]), 0.0: ([0], []), None: ([0], [])}),
+    "max_hash_mismatch_share": (
+        lambda count: report(hash_mismatches=count),
+        {0.01: ([15], [16]), 0.0: ([], [1]), None: ([1500], [])},
+    ),
+}
 
 
-@pytest.mark.parametrize(
-    ("limit", "count", "stops"),
-    [
-        (0.3, 300, False),
-        (0.3, 301, True),
-        (0.0, 0, False),
-        (0.0, 1, True),
-        (1.0, 999, False),
-        (None, 999, False),
-    ],
-)
-def test_too_many_rejected_rows(limit: float | None, count: int, stops: bool) -> None:
-    found = stopped_by(only(max_rejected_share=limit), rejected(count))
-
-    assert found == (["max_rejected_share"] if stops else [])
+@pytest.mark.parametrize("setting", EDGES)
+def test_a_limit_of_a_share_holds_at_its_edge(setting: str) -> None:
+    load_of, limits = EDGES[setting]
+    for limit, (passing, stopping) in limits.items():
+        for count in passing:
+            assert stopped_by(only(**{setting: limit}), load_of(count)) == [], (limit, count)
+        for count in stopping:
+            assert stopped_by(only(**{setting: limit}), load_of(count)) == [setting], (limit, count)
 
 
-@pytest.mark.parametrize(
-    ("limit", "count", "stops"), [(0.5, 255, False), (0.5, 256, True), (0.0, 1, True), (None, 510, False)]
-)
-def test_too_many_invalid_values_of_one_identifier(limit: float | None, count: int, stops: bool) -> None:
-    reasons = {"invalid_phone": count - 1, "already_hashed": 1}
-
-    found = stopped_by(only(max_invalid_share=limit), report(unusable_values={"phone": reasons}))
-
-    assert found == (["max_invalid_share"] if stops else [])
+def test_too_few_rows() -> None:
+    assert [stopped_by(only(min_rows=rows), report()) for rows in (989, 990, 991)] == [[], [], ["min_rows"]]
 
 
-@pytest.mark.parametrize(
-    ("limit", "filled", "stops"),
-    [(0.01, 10, False), (0.01, 9, True), (0.01, 0, True), (0.0, 0, False), (None, 0, False)],
-)
-def test_a_column_that_is_hardly_filled(limit: float | None, filled: int, stops: bool) -> None:
-    load = report(values_read={"email": 990, "phone": filled}, values_sent={"email": 980})
+def test_a_list_that_has_shrunk() -> None:
+    for limit, last_rows, stops in (
+        (0.5, 1980, False), (0.5, 1981, True), (0.0, 990, False), (0.0, 991, True), (0.1, 1100, False),
+        (0.1, 1101, True), (0.5, 100, False), (0.5, None, False), (1.0, 1_000_000, False), (None, 1_000_000, False),
+    ):  # fmt: skip
+        found = stopped_by(only(max_shrink=limit), report(), last_rows=last_rows)
+        assert found == (["max_shrink"] if stops else []), (limit, last_rows)
 
-    assert stopped_by(only(min_filled_share=limit), load) == (["min_filled_share"] if stops else [])
+
+def test_a_short_list_is_an_alarm_by_default_only_in_modes_that_remove_people() -> None:
+    modes = ("replace", "mirror", "opt-in", "opt-out")
+    found = [stopped_by(Guards(), report(), mode=mode, last_rows=10_000) for mode in modes]
+    assert found == [["max_shrink"], ["max_shrink"], [], []]
 
 
 def test_most_people_have_no_apartment() -> None:
@@ -198,29 +180,18 @@ def test_rows_that_could_not_be_read_do_not_count_as_unfilled() -> None:
     assert stopped_by(only(min_filled_share=1.0), load) == []
 
 
-@pytest.mark.parametrize(
-    ("limit", "count", "stops"), [(0.01, 15, False), (0.01, 16, True), (0.0, 1, True), (None, 1500, False)]
-)
-def test_hashes_where_none_should_be(limit: float | None, count: int, stops: bool) -> None:
-    found = stopped_by(only(max_hash_mismatch_share=limit), report(hash_mismatches=count))
-
-    assert found == (["max_hash_mismatch_share"] if stops else [])
-
-
 # --- small lists ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("of", "stops"), [(99, False), (100, True)])
-def test_shares_of_a_short_list_say_nothing(of: int, stops: bool) -> None:
-    assert bool(stopped_by(Guards(), rejected(of // 2, of=of))) is stops
-    assert stopped_by(Guards(shares_from_rows=1), rejected(of // 2, of=of)) == ["max_rejected_share"]
+def test_shares_of_a_short_list_say_nothing() -> None:
+    for of, stops in ((99, False), (100, True)):
+        assert bool(stopped_by(Guards(), rejected(of // 2, of=of))) is stops
+        assert stopped_by(Guards(shares_from_rows=1), rejected(of // 2, of=of)) == ["max_rejected_share"]
 
 
-@pytest.mark.parametrize(("last_rows", "stops"), [(99, False), (100, True)])
-def test_it_is_the_length_of_the_last_load_that_counts_for_shrinking(last_rows: int, stops: bool) -> None:
-    load = rejected(0, of=3)
-
-    assert bool(stopped_by(Guards(), load, mode="replace", last_rows=last_rows)) is stops
+def test_the_length_of_the_last_load_counts_for_shrinking() -> None:
+    for last_rows, stops in ((99, False), (100, True)):
+        assert bool(stopped_by(Guards(), rejected(0, of=3), mode="replace", last_rows=last_rows)) is stops
 
 
 def test_a_hash_in_the_wrong_column_is_a_mistake_in_a_list_of_any_length() -> None:
@@ -244,23 +215,15 @@ def test_everything_can_be_turned_off() -> None:
     assert stopped_by(OFF, load, mode="replace", last_rows=1_000_000) == []
 
 
-@pytest.mark.parametrize(
-    "limits",
-    [
-        {"min_rows": 0},
-        {"max_shrink": 1.1},
-        {"max_rejected_share": -0.1},
-        {"max_invalid_share": 50},
-        {"min_filled_share": float("nan")},
-        {"max_hash_mismatch_share": 2},
-        {"shares_from_rows": 0},
-        {"on_empty": "ignore"},
-    ],
-    ids=repr,
-)
-def test_a_limit_that_cannot_be_is_refused(limits: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"share|rows|on_empty"):
-        Guards(**limits)
+def test_impossible_limits_are_refused() -> None:
+    for name, limit in (
+        *(("min_rows", 0), ("max_shrink", 1.1), ("max_rejected_share", -0.1), ("max_invalid_share", 50)),
+        *(("min_filled_share", float("nan")), ("max_hash_mismatch_share", 2)),
+        *(("shares_from_rows", 0), ("on_empty", "ignore")),
+    ):
+        limits: dict[str, Any] = {name: limit}
+        with pytest.raises(ValueError, match=r"share|rows|on_empty"):
+            Guards(**limits)
 
 
 def test_the_numbers_quote_no_data() -> None:

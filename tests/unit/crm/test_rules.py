@@ -1,4 +1,4 @@
-"""Which rule an identifier has. The rules themselves: test_normalize.py; fast paths against them: test_fast_path.py."""
+"""The rule of each identifier. The rules themselves: test_normalize.py; fast paths against them: test_fast_path.py."""
 
 from __future__ import annotations
 
@@ -37,12 +37,15 @@ def test_the_page_has_examples_of_all_identifiers() -> None:
     assert {name for name, *_ in documented()} == {identifier.value for identifier in Identifier} | {"hashed"}
 
 
-@pytest.mark.parametrize(("name", "country", "value", "sent"), list(documented()))
-def test_the_page_tells_the_truth(name: str, country: str, value: str, sent: str | None) -> None:
-    identifier = Identifier.EMAIL if name == "hashed" else Identifier(name)
-    rule = rule_for(identifier, country=country, strip_plus_tag=False, hashed=name == "hashed")
-    answer = rule.reference(value)
-    assert answer == sent if sent else isinstance(answer, Rejected)
+def test_the_examples_of_the_page_are_right() -> None:
+    wrong = []
+    for name, country, value, sent in documented():
+        identifier = Identifier.EMAIL if name == "hashed" else Identifier(name)
+        rule = rule_for(identifier, country=country, strip_plus_tag=False, hashed=name == "hashed")
+        answer = rule.reference(value)
+        if not (answer == sent if sent else isinstance(answer, Rejected)):
+            wrong.append((name, country, value, answer))
+    assert wrong == []
 
 
 @pytest.mark.parametrize(

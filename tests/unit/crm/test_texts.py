@@ -50,17 +50,17 @@ def test_values_become_what_somebody_would_have_typed(value: object, text: str |
     assert value_text(value) == text
 
 
-@pytest.mark.parametrize("value", [2.0**53, -(2.0**53), 1e300])
-def test_floats_that_have_lost_digits(value: float) -> None:
+def test_floats_that_have_lost_digits() -> None:
     assert value_text(2.0**53 - 1) == "9007199254740991"
-    with pytest.raises(InexactError):
-        value_text(value)
+    for value in (2.0**53, -(2.0**53), 1e300):
+        with pytest.raises(InexactError):
+            value_text(value)
 
 
-@pytest.mark.parametrize("value", [[1], (1,), {"a": 1}, {1}])
-def test_values_of_many_parts(value: object) -> None:
-    with pytest.raises(TypeError):
-        value_text(value)
+def test_values_of_many_parts() -> None:
+    for value in ([1], (1,), {"a": 1}, {1}):
+        with pytest.raises(TypeError):
+            value_text(value)
 
 
 def test_bytes_that_are_no_text() -> None:
