@@ -300,6 +300,7 @@ def test_many_rows(tmp_path: Path, spilled: bool, monkeypatch: pytest.MonkeyPatc
         (private,) = spill.iterdir()
         assert stat.S_IMODE(private.stat().st_mode) == 0o700
         assert bool(list(private.glob("values-*"))) == spilled
+        assert (private / "rejects.csv").exists()
         assert b"".join(load.chunks(100_000)) == sent
         assert load.report.duplicates == wanted["duplicates"] > 250
         assert load.report.rejected_by_reason == wanted["rejected_by_reason"]

@@ -1,4 +1,4 @@
-"""What finding duplicates leaves in memory."""
+"""Memory that is left in use after finding duplicates."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import polars as pl
 from audience_onboarding.crm.duplicates import find_duplicates
 from audience_onboarding.crm.store import MIB, FrameStore
 
-FRAMES, ROWS, FRAME_SIZE = 60, 100_000, 10 * MIB
+FRAMES, ROWS, FRAME_SIZE = 20, 100_000, 10 * MIB
 
 
 def resident() -> int:

@@ -9,7 +9,6 @@ import json
 import os
 import re
 import signal
-import stat
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -279,28 +278,6 @@ ODD = content(
 )
 
 
-@pytest.mark.parametrize("block_size", [40, 300, 10_000])
-def test_blocks_do_not_matter(path: Path, block_size: int) -> None:
-    whole = load(path, ODD)
-    assert whole[0].duplicates == 30
-    assert load(path, source={"block_size": block_size}) == whole
-    assert load(path, source={"block_size": block_size}, threads=3) == whole
-
-
-def test_what_does_not_fit_in_memory_gives_the_same(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = load(path, ODD)
-    spilled: list[Path] = []
-    write = pl.DataFrame.write_ipc
-    monkeypatch.setattr(engine, "FrameStore", lambda *arguments, budget: FrameStore(*arguments, budget=0))
-    monkeypatch.setattr(
-        pl.DataFrame,
-        "write_ipc",
-        lambda frame, file, **more: (spilled.append(file), write(frame, file, **more))[1],
-    )
-    assert load(path, source={"block_size": 300}) == whole
-    assert spilled
-
-
 def test_duplicates_are_found_in_buckets(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = load(path, ODD)
     monkeypatch.setattr(duplicates, "MIB", 1)
@@ -442,14 +419,6 @@ def test_values_that_cannot_be_used_are_counted_in_all_rows(path: Path) -> None:
     report, _ = load(path, content("bad,0612345678", "bad,", "a@x.example,bad"))
     assert report.invalid_values == {"email": {"invalid_email": 1}, "phone": {"invalid_phone": 1}}
     assert report.unusable_values == {"email": {"invalid_email": 2}, "phone": {"invalid_phone": 1}}
-
-
-def test_rejected_rows_are_found_by_their_number_in_any_block(path: Path) -> None:
-    data = content(*(f"a{number}@x.example," for number in range(99)), "bad,", "", "bad,")
-    path.write_bytes(data)
-    with prepare(CsvSource(path, block_size=100), columns=BOTH, profile=DIGITAL_AUDIENCE_S3) as prepared:
-        text = b"".join(prepared.rejects()).decode()
-    assert [line["row"] for line in csv.DictReader(io.StringIO(text))] == ["100", "101"]
 
 
 def test_progress_is_told_while_reading(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -646,18 +615,6 @@ def spill(tmp_path: Path) -> Path:
     directory = tmp_path / "spill"
     directory.mkdir()
     return directory
-
-
-def test_private_directory_is_private_and_goes(
-    path: Path, spill: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(engine, "FrameStore", lambda *arguments, budget: FrameStore(*arguments, budget=0))
-    path.write_bytes(content("a@x.example,", "bad,"))
-    with prepare(CsvSource(path), columns=BOTH, profile=DIGITAL_AUDIENCE_S3, spill_dir=spill):
-        (directory,) = spill.iterdir()
-        assert stat.S_IMODE(directory.stat().st_mode) == 0o700
-        assert {"values-0.arrow", "rejects.csv"} <= {file.name for file in directory.iterdir()}
-    assert not list(spill.iterdir())
 
 
 def test_private_directory_goes_on_an_error_of_the_caller(path: Path, spill: Path) -> None:

@@ -14,7 +14,6 @@ import pytest
 
 from audience_onboarding.crm.parquet_source import ParquetSource
 from audience_onboarding.errors import (
-    EmptySourceError,
     MissingColumnError,
     SourceFormatError,
     SourceNotFoundError,
@@ -100,22 +99,6 @@ def test_nested_columns(tmp_path: Path, values: list[Any], kind: str) -> None:
     with pytest.raises(SourceFormatError, match=f"'n'.*more than one value.*{kind}"):
         read(source, ["n"], tmp_path)
     assert column(source, "a", tmp_path) == ["x"]
-
-
-def test_columns(tmp_path: Path) -> None:
-    source = write(tmp_path / "x.parquet", pl.DataFrame({"email": ["a"], "EMAIL ": ["b"], "phone": ["c"]}))
-    with pytest.raises(MissingColumnError, match="has no column 'zip'"):
-        read(source, ["zip"], tmp_path)
-    with pytest.raises(MissingColumnError, match="2 columns"):
-        read(source, ["Email"], tmp_path)
-    assert column(source, "email", tmp_path) == ["a"]
-
-
-def test_empty_files(tmp_path: Path) -> None:
-    source = write(tmp_path / "x.parquet", pl.DataFrame({"a": []}, schema={"a": pl.String}))
-    assert read(source, ["a"], tmp_path).rows == []
-    with pytest.raises(EmptySourceError, match="no column"):
-        read(write(tmp_path / "y.parquet", pl.DataFrame()), ["a"], tmp_path)
 
 
 def test_what_is_not_there(tmp_path: Path) -> None:

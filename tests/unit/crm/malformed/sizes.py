@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from tests.unit.crm.malformed.case import (
     GOOD,
@@ -69,81 +70,66 @@ def at_each_place(name: str, piece: bytes, outcome: Fails | Gives, step: int = 1
     ]
 
 
+large = partial(Case, large=True)
 SIZES = [
-    Case(
+    large(
         "an unquoted field of 200 KB",
         csv_bytes("email,note,phone", f"{mail(1)},{'x' * 200_000},", f"{mail(2)},y,"),
         unreadable("longer than"),
-        large=True,
     ),
-    Case(
+    large(
         "a quoted field of 200 KB",
         csv_bytes("email,note,phone", f'{mail(1)},"{"x" * 200_000}",', f"{mail(2)},y,"),
         unreadable(),
-        large=True,
     ),
-    Case(
+    large(
         "an address of 100 KB",
         table("x" * 100_000 + f"@leak.example,{phone(1)}", GOOD[1]),
         Gives(2, 2, invalid={"email": {"invalid_email": 1}}),
-        large=True,
     ),
-    Case(
+    large(
         "a line of more than 1 MB",
         lambda: table(GOOD[0]) + b"canary," + b"x" * 1_100_000 + b"\n",
         unreadable("longer than"),
-        large=True,
     ),
-    Case(
+    large(
         "a line of more than 1 MB without line end",
         lambda: table(GOOD[0]) + b"canary," + b"x" * 1_100_000,
         unreadable("longer than"),
-        large=True,
     ),
-    Case(
-        "a header of more than 1 MB",
-        lambda: b"email," + b"x" * 1_100_000,
-        unreadable("longer than"),
-        large=True,
-    ),
-    Case(
+    large("a header of more than 1 MB", lambda: b"email," + b"x" * 1_100_000, unreadable("longer than")),
+    large(
         "a row of more than 1 MB of delimiters",
         lambda: table(GOOD[0]) + b"," * 1_100_000 + b"\n",
         unreadable("longer than"),
-        large=True,
     ),
-    Case(
+    large(
         "a quote that is open for longer than a field may be",
         lambda: table(f'"{mail(1)},', *people(6_000)),
         unreadable("line 2 "),
-        large=True,
     ),
-    Case(
+    large(
         "a quote that is open for longer than a field may be, from the middle",
         lambda: table(*people(3_000), f'"{mail("x")},', *people(6_000)),
         unreadable("line 3002 "),
-        large=True,
     ),
-    Case("10,000 columns", wide(10_000), malformed(3, 2, 2), large=True),
-    Case(
+    large("10,000 columns", wide(10_000), malformed(3, 2, 2)),
+    large(
         "many rows of which one is short",
         lambda: table(*people(6_000), "short", *people(6_000, 6_000)),
         malformed(12_001, 12_000, 6_001),
-        large=True,
     ),
-    Case(
+    large(
         "very many short rows",
         lambda: table(*["canary"] * 12_000, GOOD[0], *["canary"] * 12_000),
         malformed(24_001, 1, *range(1, 12_001), *range(12_002, 24_002)),
-        large=True,
     ),
-    Case(
+    large(
         "very many blank lines",
         lambda: table(*[""] * 40_000, GOOD[0], *[""] * 40_000, "short"),
         malformed(2, 1, 2),
-        large=True,
     ),
-    Case("many rows of nothing", lambda: table(*[","] * 20_000), nothing("no_identifier 20000"), large=True),
+    large("many rows of nothing", lambda: table(*[","] * 20_000), nothing("no_identifier 20000")),
 ]
 
 BORDERS = [
