@@ -305,13 +305,13 @@ def identity(path: Path, data: bytes, **settings: Any) -> tuple[str, bytes]:
         return prepared.content_id, b"".join(prepared.chunks(1000))
 
 
+TWO = content("a@x.example,0612345678", "b@x.example,")
+
+
 def test_the_same_bytes_have_the_same_id(path: Path) -> None:
-    one = identity(path, content("a@x.example,0612345678", "b@x.example,"))
-    # Written otherwise, with a duplicate and a reject, cut otherwise.
-    other = identity(
-        path, content("A@x.example ,+31 6 12345678", "bad,", "b@x.example,", "a@x.example,0612345678")
-    )
-    assert one == other
+    # Other spellings, and a duplicate and a reject more.
+    other = content("A@x.example ,+31 6 12345678", "bad,", "b@x.example,", "a@x.example,0612345678")
+    assert identity(path, TWO) == identity(path, other)
 
 
 @pytest.mark.parametrize(
@@ -320,30 +320,21 @@ def test_the_same_bytes_have_the_same_id(path: Path) -> None:
         (content("b@x.example,", "a@x.example,0612345678"), {}),
         (content("a@x.example,0612345678"), {}),
         (content("a@x.example,", "b@x.example,0612345678"), {}),
-        (content("a@x.example,0612345678", "b@x.example,"), {"columns": {Identifier.EMAIL: "email"}}),
-        (
-            content("a@x.example,0612345678", "b@x.example,"),
-            {"profile": replace(DIGITAL_AUDIENCE_S3, hash_case="upper")},
-        ),
-        (
-            content("a@x.example,0612345678", "b@x.example,"),
-            {"profile": replace(DIGITAL_AUDIENCE_S3, line_ending="\n")},
-        ),
-        (content("a@x.example,0612345678", "b@x.example,"), {"profile": FANFARE_IMPORT}),
+        (TWO, {"columns": {Identifier.EMAIL: "email"}}),
+        (TWO, {"profile": replace(DIGITAL_AUDIENCE_S3, hash_case="upper")}),
+        (TWO, {"profile": replace(DIGITAL_AUDIENCE_S3, line_ending="\n")}),
+        (TWO, {"profile": FANFARE_IMPORT}),
     ],
 )
 def test_other_bytes_have_another_id(path: Path, data: bytes, settings: dict[str, Any]) -> None:
-    one = identity(path, content("a@x.example,0612345678", "b@x.example,"))
-    other = identity(path, data, **settings)
-    assert one[1] != other[1]
-    assert one[0] != other[0]
+    (id_one, bytes_one), (id_other, bytes_other) = identity(path, TWO), identity(path, data, **settings)
+    assert bytes_one != bytes_other
+    assert id_one != id_other
 
 
 def test_the_id_stays_the_same_from_release_to_release(path: Path) -> None:
-    """Where it changes, a day that was sent before is a conflict after an update: raise the layout's version."""
-    assert identity(path, content("a@x.example,0612345678", "b@x.example,"))[0] == (
-        "460245df1b1e8c904d49b458431e989f9bc023cf09cca91a0b796631c4d8820a"
-    )
+    """If it changes, a day that was sent before is a conflict after an update: raise the layout's version."""
+    assert identity(path, TWO)[0] == "460245df1b1e8c904d49b458431e989f9bc023cf09cca91a0b796631c4d8820a"
 
 
 def test_values_that_change_places_are_another_content(path: Path) -> None:
@@ -355,11 +346,9 @@ def test_values_that_change_places_are_another_content(path: Path) -> None:
 
 
 def test_a_compressed_file_is_the_same_file(path: Path) -> None:
-    data = content("a@x.example,0612345678", "b@x.example,")
-    _, plain = identity(path, data)
     packed = replace(DIGITAL_AUDIENCE_S3, compression="gzip")
-    one, two = identity(path, data, profile=packed), identity(path, data, profile=packed)
-    assert gzip.decompress(one[1]) == plain
+    one, two = identity(path, TWO, profile=packed), identity(path, TWO, profile=packed)
+    assert gzip.decompress(one[1]) == identity(path, TWO)[1]
     assert one == two
 
 

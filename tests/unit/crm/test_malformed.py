@@ -16,9 +16,10 @@ import pytest
 
 from audience_onboarding.crm import csv_source
 from audience_onboarding.crm.csv_source import CsvSource
+from audience_onboarding.crm.rows import Source
 from audience_onboarding.errors import AudienceOnboardingError
 from tests.profiles import THOROUGH
-from tests.unit.crm.malformed.case import Case, Fails, Gives
+from tests.unit.crm.malformed.case import Case, Fails
 from tests.unit.crm.malformed.check import in_drops, leaks, observe, told
 from tests.unit.crm.malformed.encodings import ENCODINGS
 from tests.unit.crm.malformed.headers import EMPTY, HEADERS
@@ -65,13 +66,19 @@ def check_all(cases: Sequence[AnyCase], check: Callable[[AnyCase], None]) -> Non
     assert not problems, f"{len(problems)} of {len(cases)} cases\n" + "\n".join(problems)
 
 
-def check_outcome(outcome: Fails | Gives, wanted: Fails | Gives, name: str = "") -> None:
+def check_outcome(
+    case: Case, source: Source, spill: Path, nothing_leaks: Check, *, name: str = "", **settings: Any
+) -> None:
+    """Check the outcome of a load, the texts that came of it, and that an error names the file."""
+    outcome, texts = observe(source, case, spill, **settings)
+    wanted = case.outcome
     if isinstance(outcome, Fails) and isinstance(wanted, Fails):
         assert outcome.error is wanted.error, outcome.says
         assert wanted.says in outcome.says, outcome.says
         assert name in outcome.says, "the message does not name the file"
     else:
         assert outcome == wanted, outcome
+    nothing_leaks(texts, case.secrets)
 
 
 def test_corpus_is_large_and_names_are_unique() -> None:
@@ -132,9 +139,7 @@ def test_corpus(number: int, tmp_path: Path, nothing_leaks: Check, monkeypatch: 
     def check(case: Case) -> None:
         path.write_bytes(case.bytes)
         source, settings = reading(case, path)
-        outcome, texts = observe(source, case, tmp_path / "spill", **settings)
-        check_outcome(outcome, case.outcome, str(path))
-        nothing_leaks(texts, case.secrets)
+        check_outcome(case, source, tmp_path / "spill", nothing_leaks, name=str(path), **settings)
 
     # The quick profile reads each case at once, and in one of the other ways.
     check_all(CORPUS if THOROUGH or not number else CORPUS[number - 1 :: len(READINGS) - 1], check)
@@ -145,9 +150,7 @@ def test_borders_of_blocks(tmp_path: Path, nothing_leaks: Check) -> None:
 
     def check(case: Case) -> None:
         path.write_bytes(case.bytes)
-        outcome, texts = observe(CsvSource(path, **case.source), case, tmp_path / "spill")
-        check_outcome(outcome, case.outcome)
-        nothing_leaks(texts, case.secrets)
+        check_outcome(case, CsvSource(path, **case.source), tmp_path / "spill", nothing_leaks)
 
     check_all(BORDERS, check)
 
@@ -159,9 +162,8 @@ def test_tables(tmp_path: Path, nothing_leaks: Check) -> None:
     def check(table: TableCase) -> None:
         path = folder / "crm"
         path.write_bytes(table.case.bytes)
-        outcome, texts = observe(table.open(path), table.case, tmp_path / "spill", threads=2)
-        check_outcome(outcome, table.case.outcome, str(folder))
-        nothing_leaks(texts, table.case.secrets)
+        spill = tmp_path / "spill"
+        check_outcome(table.case, table.open(path), spill, nothing_leaks, name=str(folder), threads=2)
 
     check_all(TABLES, check)
 
@@ -171,15 +173,13 @@ def test_places(tmp_path: Path, nothing_leaks: Check) -> None:
         folder = tmp_path / str(PLACES.index(place))
         folder.mkdir()
         case = Case(place.name, b"", place.outcome)
-        outcome, texts = observe(CsvSource(place.build(folder)), case, tmp_path / "spill")
-        check_outcome(outcome, case.outcome)
-        nothing_leaks(texts)
+        check_outcome(case, CsvSource(place.build(folder)), tmp_path / "spill", nothing_leaks)
 
     check_all(PLACES, check)
 
 
 def test_usual_files_are_read_without_the_exact_reader(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, nothing_leaks: Check, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*arguments: object) -> None:
         raise AssertionError("the exact reader was used")
@@ -193,8 +193,7 @@ def test_usual_files_are_read_without_the_exact_reader(
 
     def check(case: Case) -> None:
         path.write_bytes(case.bytes)
-        outcome, _ = observe(CsvSource(path), case, tmp_path / "spill")
-        check_outcome(outcome, case.outcome)
+        check_outcome(case, CsvSource(path), tmp_path / "spill", nothing_leaks)
 
     usual = [case for case in CORPUS if case.name in names]
     assert len(usual) == len(names)

@@ -42,15 +42,6 @@ def test_each_file_finds_its_columns_and_counts_its_rows(tmp_path: Path) -> None
     assert result.ignored == ("x", "y")
 
 
-def test_malformed_rows_have_the_numbers_of_their_file(tmp_path: Path) -> None:
-    many = ManySources(
-        [csv(tmp_path / "1.csv", "email\na\nb\n"), csv(tmp_path / "2.csv", "email\nc\nd,\n")], "folder/"
-    )
-    with many.open(["email"], tmp_path) as reading:
-        rows = [block.read() for block in reading.blocks]
-    assert [(each.file, list(each.malformed)) for each in rows if each.malformed] == [("2.csv", [2])]
-
-
 def test_a_missing_column_names_the_file(tmp_path: Path) -> None:
     good, bad = csv(tmp_path / "1.csv", "email\na\n"), csv(tmp_path / "2.csv", "mail\nb\n")
     for sources in ([good, bad], [bad, good]):

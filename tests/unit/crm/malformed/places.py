@@ -14,84 +14,55 @@ from tests.unit.crm.malformed.case import GOOD, Fails, Gives, table
 class TreeCase:
     """A path without a file, or with an odd one.
 
-    :param build: given an empty folder, makes it and returns the path that the definition names.
+    :param make: makes something of the path that the definition names.
+    :param path: that path, in an empty folder.
     """
 
     name: str
-    build: Callable[[Path], Path]
     outcome: Fails | Gives
+    make: Callable[[Path], object] = lambda path: None
+    path: str = "crm.csv"
 
-
-def _named(name: str) -> Callable[[Path], Path]:
-    def build(folder: Path) -> Path:
-        # What a pattern would find besides.
-        (folder / "a-b.csv").write_bytes(table("other@x.example,", *GOOD))
-        path = folder / name
-        path.write_bytes(table(*GOOD))
+    def build(self, folder: Path) -> Path:
+        path = folder / self.path
+        self.make(path)
         return path
 
-    return build
+
+def write(path: Path) -> Path:
+    """Make a file without fault."""
+    path.write_bytes(table(*GOOD))
+    return path
 
 
-def _directory(folder: Path) -> Path:
-    path = folder / "crm.csv"
+def write_with_neighbour(path: Path) -> None:
+    """Make a file, and another one that its name would find as a pattern."""
+    path.with_name("a-b.csv").write_bytes(table("other@x.example,", *GOOD))
+    write(path)
+
+
+def make_folder(path: Path) -> None:
     path.mkdir()
-    (path / "part-0.csv").write_bytes(table(*GOOD))
-    return path
+    write(path / "part-0.csv")
 
 
-def _dangling(folder: Path) -> Path:
-    path = folder / "crm.csv"
-    path.symlink_to(folder / "yesterday.csv")
-    return path
-
-
-def _loop(folder: Path) -> Path:
-    path = folder / "crm.csv"
-    path.symlink_to(path)
-    return path
-
-
-def _link(folder: Path) -> Path:
-    (folder / "today.csv").write_bytes(table(*GOOD))
-    path = folder / "crm.csv"
-    path.symlink_to("today.csv")
-    return path
-
-
-def _beneath_a_file(folder: Path) -> Path:
-    (folder / "crm").write_bytes(table(*GOOD))
-    return folder / "crm" / "crm.csv"
-
-
+MISSING = Fails(SourceNotFoundError, "no such file")
+NOT_READABLE = Fails(SourceNotFoundError)
+NAMES = ("a*b?[c].csv", "a'b\"c.csv", "a\nb.csv", "%41{0}$x.csv", "\u00e9\u4e2d.csv", "a?b.csv", "a[b].csv",
+         "date=2026-11-16.csv", "crm.csv.gz", "crm.zip", "-rf")  # fmt: skip
 PLACES = [
-    TreeCase("no such file", lambda folder: folder / "crm.csv", Fails(SourceNotFoundError, "no such file")),
+    TreeCase("no such file", MISSING),
+    TreeCase("no such directory", MISSING, path="2026/crm.csv"),
+    TreeCase("a directory", Fails(SourceNotFoundError, "directory"), make_folder),
+    TreeCase("a dangling symbolic link", MISSING, lambda path: path.symlink_to("yesterday.csv")),
+    TreeCase("a symbolic link to itself", NOT_READABLE, lambda path: path.symlink_to(path)),
+    TreeCase("a path beneath a file", NOT_READABLE, lambda path: write(path.parent), "crm/crm.csv"),
+    TreeCase("a name that is too long", NOT_READABLE, path="x" * 300),
+    TreeCase("a name with a nul", NOT_READABLE, path="crm\0.csv"),
     TreeCase(
-        "no such directory",
-        lambda folder: folder / "2026" / "crm.csv",
-        Fails(SourceNotFoundError, "no such file"),
+        "a symbolic link to a file",
+        Gives(3, 3),
+        lambda path: path.symlink_to(write(path.with_name("today.csv")).name),
     ),
-    TreeCase("a directory", _directory, Fails(SourceNotFoundError, "directory")),
-    TreeCase("a dangling symbolic link", _dangling, Fails(SourceNotFoundError, "no such file")),
-    TreeCase("a symbolic link to itself", _loop, Fails(SourceNotFoundError)),
-    TreeCase("a path beneath a file", _beneath_a_file, Fails(SourceNotFoundError)),
-    TreeCase("a name that is too long", lambda folder: folder / ("x" * 300), Fails(SourceNotFoundError)),
-    TreeCase("a name with a nul", lambda folder: folder / "crm\0.csv", Fails(SourceNotFoundError)),
-    TreeCase("a symbolic link to a file", _link, Gives(3, 3)),
-    *(
-        TreeCase(f"a file named {name!r}", _named(name), Gives(3, 3))
-        for name in (
-            "a*b?[c].csv",
-            "a'b\"c.csv",
-            "a\nb.csv",
-            "%41{0}$x.csv",
-            "\u00e9\u4e2d.csv",
-            "a?b.csv",
-            "a[b].csv",
-            "date=2026-11-16.csv",
-            "crm.csv.gz",
-            "crm.zip",
-            "-rf",
-        )
-    ),
+    *(TreeCase(f"a file named {name!r}", Gives(3, 3), write_with_neighbour, name) for name in NAMES),
 ]
