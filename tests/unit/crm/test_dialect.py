@@ -1,8 +1,9 @@
-"""Finding out how a file is written, and saying so where it cannot be found out."""
+"""Detection of delimiter, encoding and quote, and the errors if it fails."""
 
 from __future__ import annotations
 
 import codecs
+from typing import Any
 
 import pytest
 
@@ -10,23 +11,10 @@ from audience_onboarding.crm.dialect import SAMPLE_SIZE, Dialect, sniff
 from audience_onboarding.errors import SourceFormatError
 
 
-def find(
-    sample: str | bytes,
-    *,
-    delimiter: str = "auto",
-    encoding: str = "auto",
-    quote: str = "auto",
-    complete: bool = True,
-) -> Dialect:
+def find(sample: str | bytes, **settings: Any) -> Dialect:
     content = sample.encode() if isinstance(sample, str) else sample
-    return sniff(
-        content,
-        delimiter=delimiter,
-        encoding=encoding,
-        quote=quote,
-        where="s3://b/crm.csv",
-        complete=complete,
-    )
+    unknown = {"delimiter": "auto", "encoding": "auto", "quote": "auto", "complete": True}
+    return sniff(content, where="s3://b/crm.csv", **{**unknown, **settings})
 
 
 def test_what_is_declared_is_not_looked_at() -> None:

@@ -75,20 +75,8 @@ def test_file_of_the_vendors_format(path: Path) -> None:
         f"{sha256_hex('b@x.example')},\r\n"
         ",b023cdb5a0ff837a0dbfeb1daf04dbfa579ab4671be14b56649d594996624d96\r\n"
     )
-    assert report.to_dict() == {
-        "rows_read": 3,
-        "rows_sent": 3,
-        "duplicates": 0,
-        "rejected": 0,
-        "rejected_by_reason": {},
-        "invalid_values": {},
-        "values_sent": {"email": 2, "phone": 2},
-        "values_read": {"email": 2, "phone": 2},
-        "unusable_values": {},
-        "hash_mismatches": 0,
-        "ignored_columns": [],
-        "files": 1,
-    }
+    assert (report.rows_read, report.rows_sent) == (3, 3)
+    assert report.values_sent == report.values_read == {"email": 2, "phone": 2}
     json.dumps(report.to_dict())
 
 

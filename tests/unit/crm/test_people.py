@@ -17,19 +17,24 @@ from audience_onboarding.crm import snapshot as snapshot_module
 from audience_onboarding.crm.layout import Layout
 from audience_onboarding.crm.people import People, opt_out_file
 from audience_onboarding.crm.profiles import COMMBOX_AUDIENCE, DIGITAL_AUDIENCE_S3, FANFARE_IMPORT, Identifier
-from audience_onboarding.crm.snapshot import (
-    count_people,
-    read_info,
-    rows_without,
-    write_without,
-)
+from audience_onboarding.crm.snapshot import count_people, read_info, rows_without, write_without
 from audience_onboarding.errors import ConfigurationError, SourceFormatError, SourceNotFoundError
-from tests.unit.crm.test_snapshot import HASHED, MIXED, PHONES, RAW, Lab, here
+from tests.unit.crm.test_snapshot import (
+    ANNA,
+    BOB,
+    CARL,
+    HASHED,
+    MIXED,
+    ONE,
+    PHONES,
+    RAW,
+    THREE,
+    TWO,
+    Lab,
+    here,
+)
 
 __all__ = ["here"]
-
-ANNA, BOB, CARL = "anna@example.com", "bob@example.com", "carl@example.com"
-ONE, TWO, THREE = "31611111111", "31622222222", "31633333333"
 
 
 def sha(value: str) -> str:

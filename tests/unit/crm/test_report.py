@@ -20,12 +20,9 @@ REPORT = LoadReport(
 )
 
 
-def test_json() -> None:
+def test_json_and_pickle() -> None:
     made = REPORT.to_dict()
     assert LoadReport(**json.loads(json.dumps(made))).to_dict() == made
-
-
-def test_picklable() -> None:
     assert pickle.loads(pickle.dumps(REPORT)) == REPORT
 
 

@@ -14,7 +14,6 @@ from audience_onboarding.crm.reasons import Reason
 from audience_onboarding.crm.rules import rule_for
 
 HASH = "a7df77a9db89b44110c704b680a24978579a3069b419db95cbda84541094adba"
-DEVICE = "38400000-8cf0-11bd-b23e-10b96e40000d"
 PAGE = Path(__file__).parents[3] / "docs" / "identifiers.md"
 
 
@@ -38,6 +37,7 @@ def test_the_page_has_examples_of_all_identifiers() -> None:
 
 
 def test_the_examples_of_the_page_are_right() -> None:
+    """They tell the rules of the identifiers apart; the parts of an address share one."""
     wrong = []
     for name, country, value, sent in documented():
         identifier = Identifier.EMAIL if name == "hashed" else Identifier(name)
@@ -46,26 +46,6 @@ def test_the_examples_of_the_page_are_right() -> None:
         if not (answer == sent if sent else isinstance(answer, Rejected)):
             wrong.append((name, country, value, answer))
     assert wrong == []
-
-
-@pytest.mark.parametrize(
-    ("identifier", "value", "answer"),
-    [
-        (Identifier.EMAIL, " John@Mail.example", "john@mail.example"),
-        (Identifier.PHONE, "06-12345678", "31612345678"),
-        (Identifier.POSTAL_CODE, " 1012  AB ", "1012 AB"),
-        (Identifier.HOUSE_NUMBER, " 12 ", "12"),
-        (Identifier.EXTENSION, "bis ", "bis"),
-        (Identifier.APARTMENT, "lgh 1102", "lgh 1102"),
-        (Identifier.STREET, "G\u00f6tgatan", "G\u00f6tgatan"),
-        (Identifier.PERSONAL_ID, "640823-3234", "196408233234"),
-        (Identifier.AAID, DEVICE.upper(), DEVICE),
-        (Identifier.IDFA, DEVICE, DEVICE.upper()),
-        (Identifier.CUSTOM, "a  B", "a  B"),
-    ],
-)
-def test_each_identifier_has_its_rule(identifier: Identifier, value: str, answer: str) -> None:
-    assert rule_for(identifier, country="NL", strip_plus_tag=False).reference(value) == answer
 
 
 @pytest.mark.parametrize("identifier", list(Identifier))

@@ -9,7 +9,6 @@ import io
 import lzma
 import random
 import tracemalloc
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -21,6 +20,7 @@ import zstandard
 from audience_onboarding.crm.streams import ENCODINGS, as_utf8, decompressed, open_file
 from audience_onboarding.errors import SourceFormatError, SourceNotFoundError, StorageUnavailableError
 from tests.unit.crm.malformed.case import words
+from tests.unit.crm.workbooks import zipped
 
 MIB = 1024 * 1024
 RANDOM = random.Random(4)
@@ -198,11 +198,7 @@ def test_damage_anywhere_is_an_error_or_harmless() -> None:
             assert read == TEXT[:2000]
 
 
-def workbook() -> bytes:
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w") as archive:
-        archive.writestr("[Content_Types].xml", "<Types/>")
-    return out.getvalue()
+WORKBOOK = zipped({"[Content_Types].xml": "<Types/>"})
 
 
 def parquet() -> bytes:
@@ -211,18 +207,11 @@ def parquet() -> bytes:
     return out.getvalue()
 
 
-def zipped() -> bytes:
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w") as archive:
-        archive.writestr("crm.csv", TEXT)
-    return out.getvalue()
-
-
 @pytest.mark.parametrize(
     ("content", "kind", "advice"),
     [
-        (workbook(), "an Excel workbook", "format of the source to xlsx"),
-        (zipped(), "a zip archive", "gzip or zstd"),
+        (WORKBOOK, "an Excel workbook", "format of the source to xlsx"),
+        (zipped({"crm.csv": "email"}), "a zip archive", "gzip or zstd"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), "an old or a protected Excel workbook", "xlsx"),
         (parquet(), "a Parquet file", "format of the source to parquet"),
         (bz2.compress(TEXT), "compressed with bzip2", "gzip or zstd"),
@@ -230,7 +219,7 @@ def zipped() -> bytes:
         (lzma.compress(TEXT), "compressed with xz", "gzip or zstd"),
         (gzip.compress(gzip.compress(TEXT)), "compressed twice", "once"),
         (zstd(gzip.compress(TEXT)), "compressed twice", "once"),
-        (gzip.compress(workbook()), "an Excel workbook", "xlsx"),
+        (gzip.compress(WORKBOOK), "an Excel workbook", "xlsx"),
         (b"%PDF-1.7\n", "a PDF", "CSV"),
     ],
     # Not by the content, which holds the time at which it was packed: each process would name the test otherwise.
@@ -374,11 +363,3 @@ def test_undecodable_bytes_are_an_error_with_their_line(encoding: str, content: 
 def test_a_byte_order_mark_that_says_otherwise(declared: str, content: bytes, marked: str) -> None:
     with pytest.raises(SourceFormatError, match=f"not {declared} text.*byte order mark of {marked}"):
         as_utf8(io.BytesIO(content), declared, "x")
-
-
-def test_compressed_and_encoded() -> None:
-    for pack in (gzip.compress, zstd):
-        stream = decompressed(from_network(pack(EURO.encode("utf-16"))), "x")
-        assert as_utf8(stream, "utf-16", "x").read() == EURO.encode()
-        stream = decompressed(from_network(pack(EURO.encode("utf-8-sig"))), "x")
-        assert as_utf8(stream, "utf-8", "x").read() == EURO.encode()

@@ -46,6 +46,14 @@ def words(text: str) -> list[str]:
     return text.split()
 
 
+def flipped(content: bytes, *places: int) -> bytes:
+    """With some bytes changed."""
+    changed = bytearray(content)
+    for place in places:
+        changed[place] ^= 0xFF
+    return bytes(changed)
+
+
 GOOD = tuple(f"{mail(number)},{phone(number)}" for number in (1, 2, 3))
 """Three rows without fault."""
 

@@ -5,8 +5,6 @@
 from __future__ import annotations
 
 import gzip
-import io
-import zipfile
 
 import zstandard
 
@@ -15,6 +13,7 @@ from tests.unit.crm.malformed.case import (
     Case,
     Gives,
     csv_bytes,
+    flipped,
     mail,
     malformed,
     no_column,
@@ -23,6 +22,7 @@ from tests.unit.crm.malformed.case import (
     table,
     unreadable,
 )
+from tests.unit.crm.workbooks import zipped
 
 MANY = table(*(f"{mail(number)},{phone(number % 100)}" for number in range(5_000)))
 
@@ -35,19 +35,6 @@ def packed(text: bytes = MANY) -> bytes:
 def zstd(text: bytes = MANY, *, check_sum: bool = True) -> bytes:
     """With zstd."""
     return zstandard.ZstdCompressor(write_checksum=check_sum).compress(text)
-
-
-def zipped(name: str, text: bytes) -> bytes:
-    """An archive with one file."""
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w") as archive:
-        archive.writestr(name, text)
-    return out.getvalue()
-
-
-def flipped(archive: bytes, place: int) -> bytes:
-    """With one byte changed."""
-    return archive[:place] + bytes([archive[place] ^ 0xFF]) + archive[place + 1 :]
 
 
 def ascii_mode(archive: bytes) -> bytes:
@@ -67,8 +54,8 @@ HTML = csv_bytes(
 JSON = '[{"email": "canary.1@leak.example", "phone": "0687654301"}, {"email": "canary.2@leak.example"}]'
 
 KINDS = [
-    Case("a zip archive", zipped("crm.csv", table(*GOOD)), unreadable("zip archive")),
-    Case("a workbook named .csv", zipped("[Content_Types].xml", b"<Types/>"), EXCEL),
+    Case("a zip archive", zipped({"crm.csv": table(*GOOD).decode()}), unreadable("zip archive")),
+    Case("a workbook named .csv", zipped({"[Content_Types].xml": "<Types/>"}), EXCEL),
     Case("an old workbook named .csv", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(504), EXCEL),
     Case("a PDF", PDF, unreadable("PDF")),
     Case("a Parquet file named .csv", b"PAR1\x15\x04\x15\x10" + bytes(50) + b"PAR1", unreadable("Parquet")),
@@ -147,7 +134,7 @@ ARCHIVES = [
     Case("gzip with text behind it", packed(ONE) + REST, BROKEN_GZIP),
     Case("gzip with nuls behind it, as of a tape", packed(table(*GOOD)) + bytes(512), Gives(3, 3)),
     Case("gzip twice", packed(packed(table(*GOOD))), unreadable("compressed twice")),
-    Case("gzip of a workbook", packed(zipped("xl/workbook.xml", b"<x/>")), EXCEL),
+    Case("gzip of a workbook", packed(zipped({"xl/workbook.xml": "<x/>"})), EXCEL),
     Case(
         "gzip of a tar archive",
         packed(b"crm.csv" + bytes(93) + b"0000644" + bytes(400) + table(*GOOD)),

@@ -21,6 +21,7 @@ from tests.unit.crm.malformed.case import (
     Fails,
     Gives,
     csv_bytes,
+    flipped,
     mail,
     malformed,
     no_column,
@@ -67,14 +68,6 @@ def parquet(
 def with_phones(phones: object) -> bytes:
     """Three people with phones of some type."""
     return parquet({"email": MAILS, "phone": phones})
-
-
-def flipped(content: bytes, *places: int) -> bytes:
-    """With some bytes changed."""
-    changed = bytearray(content)
-    for place in places:
-        changed[place] ^= 0xFF
-    return bytes(changed)
 
 
 MANY = parquet(
