@@ -15,7 +15,7 @@ from cryptography import x509
 from audience_onboarding.http import forget_clients
 from audience_onboarding.platforms import PLATFORMS, part_of
 from tests.unit.http.loopback import Action, Hang, Loopback, Reply, Reset, Seen, closed_port
-from tests.unit.http.tls import HERE, make_certificate, tls_with
+from tests.unit.http.tls import HERE, VALID, make_certificate, tls_with
 
 SECRET = "hunter22-secret"
 FIRST_CALL = {"commbox": "/audiences", "digital_audience": "/account/login", "fanfare": "/audiences"}
@@ -147,30 +147,30 @@ ELSEWHERE: list[x509.GeneralName] = [x509.DNSName("other.example")]
 
 
 @pytest.mark.parametrize(
-    ("names", "hours", "is_known", "said"),
+    ("names", "years", "is_known", "said"),
     [
         (
             HERE,
-            (-1, 1),
+            VALID,
             False,
             "is not known here, as with a self-signed one or that of a proxy. Check the host, or",
         ),
-        (ELSEWHERE, (-1, 1), True, "it is not made out for 127.0.0.1:"),
-        (HERE, (-3, -1), True, "has expired"),
-        (HERE, (1, 3), True, "is not valid yet. Check the clock"),
+        (ELSEWHERE, VALID, True, "it is not made out for 127.0.0.1:"),
+        (HERE, (2000, 2001), True, "has expired"),
+        (HERE, (2099, 2100), True, "is not valid yet. Check the clock"),
     ],
     ids=["unknown issuer", "other name", "expired", "not yet valid"],
 )
 def test_a_certificate_that_does_not_hold(
     names: list[x509.GeneralName],
-    hours: tuple[int, int],
+    years: tuple[int, int],
     is_known: bool,
     said: str,
     platform: str,
     tested: Tested,
     tmp_path: Path,
 ) -> None:
-    path = make_certificate(tmp_path, names=names, hours=hours)
+    path = make_certificate(tmp_path, names=names, years=years)
     with Loopback(answering(platform, Reply(200)), tls=tls_with(path)) as server:
         good, message = tested(server.url, **({"verify_tls": str(path)} if is_known else {}))
 

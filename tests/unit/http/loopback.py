@@ -1,4 +1,4 @@
-"""A server on the loopback interface that answers as a test tells it to, good or bad."""
+"""HTTP server on the loopback interface with scripted answers, good or bad."""
 
 from __future__ import annotations
 
@@ -72,6 +72,7 @@ class Loopback:
     def __init__(self, script: Script, *, tls: ssl.SSLContext | None = None) -> None:
         self.seen: list[Seen] = []
         self._closing = closing = threading.Event()
+        self._arrival = arrival = threading.Condition()
         seen = self.seen
 
         class Handler(BaseHTTPRequestHandler):
@@ -83,7 +84,9 @@ class Loopback:
             def serve(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 request = Seen(self.command, self.path, dict(self.headers.items()), body)
-                seen.append(request)
+                with arrival:
+                    seen.append(request)
+                    arrival.notify_all()
                 action = script(request)
                 if isinstance(action, Reply):
                     self.answer(action)
@@ -131,6 +134,12 @@ class Loopback:
             self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
+
+    def arrived(self, count: int) -> list[Seen]:
+        """Wait until so many requests have arrived: a client may give up before its request is read."""
+        with self._arrival:
+            assert self._arrival.wait_for(lambda: len(self.seen) >= count, timeout=60)
+        return self.seen
 
     def __enter__(self) -> Loopback:
         self._thread.start()

@@ -1,42 +1,27 @@
-"""What the clients of all platforms share: reading answers, and being one per process and account."""
+"""Reading of answers, and one client per process and account."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 import requests
 
 from audience_onboarding.errors import Outcome, UnexpectedResponseError
-from audience_onboarding.http import (
-    AccountSettings,
-    Answer,
-    ApiClient,
-    UtcDateTime,
-    forget_clients,
-    json_of,
-    shared_client,
-)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings(AccountSettings):
-    """The least that a platform adds."""
-
-    vendor: ClassVar[str] = "Vendor"
+from audience_onboarding.http import Answer, ApiClient, UtcDateTime, forget_clients, json_of, shared_client
+from tests.unit.http.plain import KEY, Settings, error_of
 
 
 class Client(ApiClient[Settings]):
-    """A platform's client."""
+    """Client of a platform."""
 
     hint = "Look at the host"
     read = ApiClient._read
 
 
 class OtherClient(ApiClient[Settings]):
-    """Another platform's client."""
+    """Client of another platform."""
 
 
 class Person(Answer):
@@ -54,7 +39,7 @@ class Thing(Answer):
 
 
 def settings(host: str = "vendor.example") -> Settings:
-    return Settings(base_url=f"https://{host}")
+    return Settings(base_url=f"https://{host}", key=KEY)
 
 
 def read(data: Any, *, changes_something: bool = False) -> Thing:
@@ -63,80 +48,61 @@ def read(data: Any, *, changes_something: bool = False) -> Thing:
     )
 
 
-# --- answers ------------------------------------------------------------------------------------------------
-
-
-def test_an_answer_is_read_by_the_vendors_names_and_what_is_new_passed_over() -> None:
+def test_an_answer_is_read_by_the_vendors_names_without_unknown_fields_and_frozen() -> None:
     thing = read({"thingId": 7, "people": [{"firstName": "Anna", "new": 1}], "new": {"a": 1}})
 
     assert thing == Thing(thing_id=7, people=(Person(first_name="Anna"),))
-
-
-@pytest.mark.parametrize(
-    ("text", "moment"),
-    [
-        ("2026-11-20T03:00:00Z", datetime(2026, 11, 20, 3, tzinfo=timezone.utc)),
-        ("2026-11-20T03:00:00", datetime(2026, 11, 20, 3, tzinfo=timezone.utc)),
-        ("2026-11-20T04:00:00+01:00", datetime(2026, 11, 20, 3, tzinfo=timezone.utc)),
-    ],
-)
-def test_a_moment_is_in_utc(text: str, moment: datetime) -> None:
-    found = read({"thingId": 7, "createdAt": text}).created_at
-
-    assert found == moment
-    assert found is not None
-    assert found.utcoffset() == timedelta(0)
-
-
-def test_an_answer_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
-        read({"thingId": 7}).thing_id = 8
+        thing.thing_id = 8
 
 
-@pytest.mark.parametrize(
-    ("data", "fields"),
-    [
+def test_every_time_is_in_utc() -> None:
+    for text in ("2026-11-20T03:00:00Z", "2026-11-20T03:00:00", "2026-11-20T04:00:00+01:00"):
+        found = read({"thingId": 7, "createdAt": text}).created_at
+
+        assert found == datetime(2026, 11, 20, 3, tzinfo=timezone.utc), text
+        assert found.utcoffset() == timedelta(0), text
+
+
+@pytest.mark.parametrize(("changes", "outcome"), [(True, Outcome.UNKNOWN), (False, Outcome.NOT_DONE)])
+def test_an_odd_answer_is_named_by_field_and_its_values_are_not_quoted(
+    changes: bool, outcome: Outcome
+) -> None:
+    for data, fields in (
         ({}, "thingId"),
         ({"thingId": "anna@example.com"}, "thingId"),
         ({"thingId": 7, "people": [{}, {"firstName": ["anna@example.com"]}]}, "people.0.firstName"),
         (None, "data"),
         (["anna@example.com"], "data"),
         ("anna@example.com", "data"),
-    ],
-)
-@pytest.mark.parametrize(("changes", "outcome"), [(True, Outcome.UNKNOWN), (False, Outcome.NOT_DONE)])
-def test_what_is_missing_is_named_and_what_is_there_not_quoted(
-    data: Any, fields: str, changes: bool, outcome: Outcome
-) -> None:
-    with pytest.raises(UnexpectedResponseError, match=rf"\(Vendor GET /things\): .*{fields}") as caught:
-        read(data, changes_something=changes)
+    ):
+        error = error_of(lambda data=data: read(data, changes_something=changes), UnexpectedResponseError)
 
-    assert caught.value.outcome is outcome
-    assert "Look at the host" in str(caught.value)
-    assert "anna" not in str(caught.value)
-    assert caught.value.__suppress_context__
+        message = str(error)
+        assert "(Vendor GET /things): " in message, data
+        assert fields in message, data
+        assert "Look at the host" in message, data
+        assert "anna" not in message, data
+        assert (error.outcome, error.__suppress_context__) == (outcome, True), data
 
 
-@pytest.mark.parametrize(
-    ("content", "found"),
-    [
-        (b'{"a": 1}', {"a": 1}),
-        (b"[]", []),
-        (b"0", 0),
-        (b"null", None),
-        (b"", None),
-        (b"<html>", None),
-        (b"\xff", None),
-    ],
-)
-def test_json_is_read_where_there_is_some(content: bytes, found: Any) -> None:
-    response = requests.Response()
-    response._content = content
+def test_json_of_an_answer_without_json_is_none() -> None:
+    contents = {
+        b'{"a": 1}': {"a": 1},
+        b"[]": [],
+        b"0": 0,
+        b"null": None,
+        b"": None,
+        b"<html>": None,
+        b"\xff": None,
+    }
 
-    assert json_of(response) == found
+    def found(content: bytes) -> Any:
+        response = requests.Response()
+        response._content = content
+        return json_of(response)
 
-
-# --- one client per account ---------------------------------------------------------------------------------
+    assert {content: found(content) for content in contents} == contents
 
 
 def test_there_is_one_client_per_platform_and_account() -> None:
@@ -146,7 +112,7 @@ def test_there_is_one_client_per_platform_and_account() -> None:
 
     assert shared_client(Client, settings()) is client
     assert shared_client(Client, settings("other.example")) is not client
-    # Two platforms whose settings happen to look alike.
+    # Two platforms with equal settings.
     assert type(shared_client(OtherClient, settings())) is OtherClient
     forget_clients()
     assert shared_client(Client, settings()) is not client

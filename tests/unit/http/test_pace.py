@@ -1,10 +1,9 @@
-"""The ceiling of requests per minute: never more in any minute, shared by all, honoured by all."""
+"""Rate limiter of the package: never more requests in any minute than the ceiling, for all threads together."""
 
 from __future__ import annotations
 
 import itertools
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -25,11 +24,12 @@ from audience_onboarding.http import (
     shared_client,
 )
 from audience_onboarding.http.pace import LONGEST_TURN
-from tests.unit.http.loopback import Loopback, Reply, Reset, Seen, closed_port
+from tests.unit.http.loopback import Loopback, Reply, Reset, closed_port
+from tests.unit.http.plain import in_turn
 
 
 class Time:
-    """A clock that only sleeping moves; each caller has slept by the end of its own turn."""
+    """Clock that only sleeping moves; each caller has slept by the end of its own turn."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -43,7 +43,7 @@ class Time:
 
 
 def one_after_the_other(per_minute: float, pauses: list[float]) -> list[float]:
-    """When requests are sent that come one after the other, each some seconds after the one before."""
+    """Return the times at which requests are sent, each asked for some seconds after the one before."""
     at = Time()
     pace = Pace(per_minute, clock=at.clock, sleep=at.sleep)
     for pause in pauses:
@@ -81,7 +81,7 @@ def test_a_quiet_while_gives_back_no_more_than_the_burst() -> None:
     assert turns[120] > 3700.0
 
 
-def test_who_comes_first_goes_first() -> None:
+def test_requests_are_served_in_order_of_arrival() -> None:
     at = Time()
     slept: list[float] = []
     pace = Pace(60, clock=at.clock, sleep=slept.append)
@@ -93,7 +93,7 @@ def test_who_comes_first_goes_first() -> None:
     assert len(slept) == 4  # six went at once
 
 
-def test_a_queue_that_is_too_long_is_said_and_takes_no_turn() -> None:
+def test_a_queue_that_is_too_long_is_an_error_and_takes_no_turn() -> None:
     at = Time()
     slept: list[float] = []
     pace = Pace(6, clock=at.clock, sleep=slept.append)
@@ -116,7 +116,7 @@ def test_a_queue_that_is_too_long_is_said_and_takes_no_turn() -> None:
     for _ in range(100):
         with pytest.raises(RateLimitedError):
             pace.wait("POST /x")
-    # Who was sent away has taken nobody's place.
+    # A refused request has taken no place in the queue.
     at.now += 60 / 5
     pace.wait("POST /x")
     assert len(slept) == queue + 1
@@ -132,22 +132,20 @@ def test_the_lowest_of_several_ceilings_counts() -> None:
 
 
 def test_threads_share_the_turns() -> None:
-    pace = Pace(3000)
+    slept: list[float] = []
+    pace = Pace(3000, clock=lambda: 0.0, sleep=slept.append)
     start = threading.Barrier(20)
-    turns: list[float] = []
 
     def work(_: int) -> None:
-        start.wait()
+        start.wait(60)
         for _ in range(20):
             pace.wait("GET /x")
-            turns.append(time.monotonic())
 
     with ThreadPoolExecutor(20) as pool:
         list(pool.map(work, range(20)))
 
-    assert len(turns) == 400
     # 300 at once, 100 spread: 45 a second.
-    assert max(turns) - min(turns) >= 100 / 45 - 0.1
+    assert sorted(slept) == pytest.approx([number / 45 for number in range(1, 101)])
 
 
 # --- what is sent ---------------------------------------------------------------------------------------------
@@ -185,8 +183,7 @@ def test_every_request_takes_a_turn(counting: Counting) -> None:
 
 @pytest.mark.parametrize("broken", [Reply(503), Reset()], ids=["503", "reset"])
 def test_a_repeated_get_takes_a_turn_for_each_repeat(counting: Counting, broken: Reply | Reset) -> None:
-    answers = iter([broken, broken, Reply(200, {})])
-    with Loopback(lambda seen: next(answers)) as server:
+    with Loopback(in_turn(broken, broken, Reply(200, {}))) as server:
         assert transport(server.url, counting).send("GET", "/a").status_code == 200
 
     assert len(counting.turns) == len(server.seen) == 3
@@ -235,7 +232,7 @@ def client(**changes: object) -> Client:
 
 
 @pytest.fixture(autouse=True)
-def _anew() -> Iterator[None]:
+def _forgotten() -> Iterator[None]:
     forget_clients()
     yield
     forget_clients()
@@ -259,24 +256,21 @@ def test_a_ceiling_that_is_not_given_is_the_vendors() -> None:
     assert Settings(base_url="https://x.example", max_requests_per_minute=5).max_requests_per_minute == 5
 
 
-@pytest.mark.parametrize("value", [0, -1, "many", float("inf"), float("nan")])
-def test_a_ceiling_is_a_positive_number(value: object) -> None:
-    with pytest.raises(
-        ConfigurationError, match="'max_requests_per_minute' of the connection is not a positive"
-    ):
-        Settings.common(host="https://x.example", options={"max_requests_per_minute": value})
+def test_a_ceiling_is_a_positive_number() -> None:
+    for value in (0, -1, "many", float("inf"), float("nan")):
+        with pytest.raises(
+            ConfigurationError, match="'max_requests_per_minute' of the connection is not a positive"
+        ):
+            Settings.common(host="https://x.example", options={"max_requests_per_minute": value})
 
 
 def test_the_ceiling_holds_over_real_http() -> None:
-    seen: list[float] = []
-
-    def answer(request: Seen) -> Reply:
-        seen.append(time.monotonic())
-        return Reply(200, {})
-
-    with Loopback(answer) as server, ThreadPoolExecutor(8) as pool:
-        asking = client(base_url=server.url, max_requests_per_minute=600)
+    slept: list[float] = []
+    with Loopback(lambda seen: Reply(200, {})) as server, ThreadPoolExecutor(8) as pool:
+        asking = client(base_url=server.url)
+        asking.keep_pace(Pace(600, clock=lambda: 0.0, sleep=slept.append))
         list(pool.map(lambda _: asking.ask(), range(80)))
 
     # 60 at once, 20 spread: 9 a second.
-    assert max(seen) - min(seen) >= 20 / 9 - 0.3
+    assert len(server.seen) == 80
+    assert sorted(slept) == pytest.approx([number / 9 for number in range(1, 21)])

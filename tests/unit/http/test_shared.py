@@ -93,9 +93,9 @@ def test_a_forked_child_starts_empty_even_if_a_thread_of_its_parent_held_the_loc
     )
     try:
         child.start()
-        assert answers.get(timeout=10) == "of the child"
+        assert answers.get(timeout=60) == "of the child"
     finally:
         done.set()
         holder.join()
-        child.join(10)
+        child.join(60)
     assert instances.get("key", lambda: "new") == "of the parent"
