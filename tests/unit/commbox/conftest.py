@@ -1,17 +1,17 @@
-"""CommBox, as small as a test needs it, over real HTTP; and its objects as the vendor's pages show them."""
+"""CommBox over real HTTP with scripted answers, and its objects as the vendor's pages show them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-import urllib3.util.retry
 
 from audience_onboarding.commbox.client import CommBoxClient
 from audience_onboarding.commbox.settings import CommBoxSettings
-from tests.unit.http.loopback import Action, Loopback, Reply, Seen
+from tests.unit.http.conftest import no_pauses  # noqa: F401 - an autouse fixture
+from tests.unit.http.loopback import Reply
+from tests.unit.http.vendor import BearerVendor
 
 KEY = "hunter22hunter22"
 
@@ -44,41 +44,23 @@ def dynamic(audience_id: Any = "31235", name: str = "Everybody", **more: Any) ->
 def envelope(
     data: Any = None, *, status: Any = 200, description: str = "Operation successful"
 ) -> dict[str, Any]:
-    """What every answer is wrapped in."""
+    """Envelope of every answer."""
     body = {"status": status, "description": description, "response_time": "2025-02-06T07:51:52.258Z"}
     return body if data is None else {**body, "data": data}
 
 
-class Vendor:
-    """Answers ``METHOD /path`` with what the test says."""
+class Vendor(BearerVendor):
+    """CommBox with scripted answers."""
 
-    def __init__(self) -> None:
-        self.answers: dict[str, Callable[[Seen], Action] | Action] = {}
-        self.default: Action = Reply(404, envelope(status=404, description="Not Found"))
-        self.server = Loopback(self.answer)
-
-    def answer(self, seen: Seen) -> Action:
-        if seen.headers.get("Authorization") != f"Bearer {KEY}":
-            return Reply(401, envelope(status=401, description="Unauthorized"))
-        found = self.answers.get(f"{seen.method} {seen.path}", self.default)
-        return found(seen) if callable(found) else found
+    key = KEY
+    unknown = Reply(404, envelope(status=404, description="Not Found"))
+    unauthorized = Reply(401, envelope(status=401, description="Unauthorized"))
 
     def lists(self, *audiences: dict[str, Any], status: Any = "200") -> None:
-        """What the list of audiences shows."""
+        """Answer the list of audiences with these."""
         self.answers["GET /audiences"] = Reply(
             200, envelope(list(audiences), status=status, description="Audiences retrieved")
         )
-
-    @property
-    def seen(self) -> list[Seen]:
-        return self.server.seen
-
-
-@pytest.fixture(autouse=True)
-def no_pauses(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Retries of the transport come at once, and nobody's netrc is read."""
-    monkeypatch.setattr(urllib3.util.retry.time, "sleep", lambda seconds: None)
-    monkeypatch.setenv("NETRC", str(tmp_path / "none"))
 
 
 @pytest.fixture
@@ -103,4 +85,4 @@ def settings_of(vendor: Vendor) -> Callable[..., CommBoxSettings]:
 
 @pytest.fixture
 def client(settings_of: Callable[..., CommBoxSettings]) -> CommBoxClient:
-    return CommBoxClient(settings_of(read_timeout=2))
+    return CommBoxClient(settings_of(max_requests_per_minute=1_000_000))

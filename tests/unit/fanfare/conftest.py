@@ -1,17 +1,17 @@
-"""Fanfare, as small as a test needs it, over real HTTP; and its objects as the vendor's pages show them."""
+"""Fanfare over real HTTP with scripted answers, and its objects as the vendor's pages show them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-import urllib3.util.retry
 
 from audience_onboarding.fanfare.client import FanfareClient
 from audience_onboarding.fanfare.settings import FanfareSettings
-from tests.unit.http.loopback import Action, Loopback, Reply, Seen
+from tests.unit.http.conftest import no_pauses  # noqa: F401 - an autouse fixture
+from tests.unit.http.loopback import Reply
+from tests.unit.http.vendor import BearerVendor
 
 KEY = "sk_test_hunter22hunter22"
 ORGANIZATION = "5f2b1a3c-0d44-4b50-8888-8dd257360aaa"
@@ -65,36 +65,12 @@ def page(*items: dict[str, Any], end: str | None = None) -> dict[str, Any]:
     return {"data": list(items), "pageInfo": {"startCursor": None, "endCursor": end}}
 
 
-class Vendor:
-    """Answers ``METHOD /path`` (with or without the query) with what the test says."""
+class Vendor(BearerVendor):
+    """Fanfare with scripted answers."""
 
-    def __init__(self) -> None:
-        self.answers: dict[str, Callable[[Seen], Action] | Action] = {}
-        self.default: Action = Reply(404, {"error": "Audience not found"})
-        self.server = Loopback(self.answer)
-
-    def answer(self, seen: Seen) -> Action:
-        if seen.headers.get("Authorization") != f"Bearer {KEY}":
-            return Reply(401, {"error": "Unauthorized"})
-        asked = f"{seen.method} {seen.path}"
-        found = self.answers.get(asked, self.answers.get(asked.partition("?")[0], self.default))
-        return found(seen) if callable(found) else found
-
-    @property
-    def seen(self) -> list[Seen]:
-        return self.server.seen
-
-    @property
-    def calls(self) -> list[str]:
-        """All requests, as ``METHOD /path?query``."""
-        return [f"{seen.method} {seen.path}" for seen in self.seen]
-
-
-@pytest.fixture(autouse=True)
-def no_pauses(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Retries of the transport come at once, and nobody's netrc is read."""
-    monkeypatch.setattr(urllib3.util.retry.time, "sleep", lambda seconds: None)
-    monkeypatch.setenv("NETRC", str(tmp_path / "none"))
+    key = KEY
+    unknown = Reply(404, {"error": "Audience not found"})
+    unauthorized = Reply(401, {"error": "Unauthorized"})
 
 
 @pytest.fixture
@@ -119,4 +95,4 @@ def settings_of(vendor: Vendor) -> Callable[..., FanfareSettings]:
 
 @pytest.fixture
 def client(settings_of: Callable[..., FanfareSettings]) -> FanfareClient:
-    return FanfareClient(settings_of(read_timeout=2))
+    return FanfareClient(settings_of(max_requests_per_minute=1_000_000))

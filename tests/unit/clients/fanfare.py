@@ -1,0 +1,412 @@
+"""Operations of Fanfare, as the vendor's pages show them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from audience_onboarding.fanfare.client import PAGE_SIZE, FanfareClient
+from audience_onboarding.fanfare.models import (
+    AudienceChanges,
+    AudienceDraft,
+    AudienceType,
+    LoyaltyTier,
+    RuleDraft,
+    RuleOperator,
+    SyncSourceDraft,
+)
+from audience_onboarding.fanfare.settings import FanfareSettings
+from tests.unit.clients.contract import EMAIL, Operation, Platform
+from tests.unit.fanfare.conftest import AUDIENCE, KEY, ORGANIZATION, Vendor, audience_json, import_json, page
+
+PATH = f"/audiences/{AUDIENCE}"
+RULE_ID = "11111111-0d44-4b50-8888-8dd25736052c"
+
+# --- bodies of the requests ---------------------------------------------------------------------------------
+# Written from the vendor's page "Create audience" and its API description, not from the code.
+
+
+def nullable(kind: str, **more: Any) -> dict[str, Any]:
+    return {"type": [kind, "null"], **more}
+
+
+TYPES = {"enum": ["DYNAMIC", "STATIC_LIST", "SYNCED_LIST"]}
+OPERATORS = [
+    *("EQUALS", "NOT_EQUALS", "GREATER_THAN", "GREATER_THAN_OR_EQUAL", "LESS_THAN", "LESS_THAN_OR_EQUAL"),
+    *("BETWEEN", "CONTAINS", "NOT_CONTAINS", "IN", "NOT_IN", "EXISTS", "NOT_EXISTS"),
+]
+RULE = {
+    "type": "object",
+    "required": ["field", "operator", "values"],
+    "additionalProperties": False,
+    "properties": {
+        "field": {"type": "string"},
+        "operator": {"enum": OPERATORS},
+        "values": {"type": "array", "items": {"type": ["string", "number", "boolean", "null"]}},
+        "groupId": nullable("string"),
+        "position": nullable("integer"),
+    },
+}
+CHANGEABLE: dict[str, Any] = {
+    "name": {"type": "string", "minLength": 1},
+    "type": TYPES,
+    "description": nullable("string"),
+    "groupId": nullable("string"),
+    "groupName": nullable("string"),
+    "groupType": {"enum": ["SEGMENTED_VALUE", "RFM", None]},
+    "iconName": nullable("string"),
+    "lastRefreshedAt": nullable("string"),
+    "metadata": nullable("object"),
+    "refreshIntervalSeconds": nullable("number"),
+}
+SCHEMAS: dict[str, Mapping[str, Any]] = {
+    "POST /audiences": {
+        "type": "object",
+        "required": ["name", "type"],
+        "additionalProperties": False,
+        "properties": {
+            **CHANGEABLE,
+            "primarySyncSource": nullable(
+                "object",
+                required=["syncSource", "syncSourceId"],
+                additionalProperties=False,
+                properties={
+                    "syncSource": {"type": "string"},
+                    "syncSourceId": {"type": "string"},
+                    "lastSyncedAt": nullable("string"),
+                    "sourceData": nullable("object"),
+                    "syncStatus": {"enum": ["PENDING", "SUCCESS", "FAILED", None]},
+                },
+            ),
+            "rules": nullable("array", items=RULE),
+        },
+    },
+    f"PUT {PATH}": {"type": "object", "additionalProperties": False, "properties": CHANGEABLE},
+    f"POST {PATH}/rules": RULE,
+    f"PUT {PATH}/rules": {
+        "type": "object",
+        "required": ["rules"],
+        "additionalProperties": False,
+        "properties": {"rules": {"type": "array", "items": RULE}},
+    },
+    f"PUT {PATH}/rules/{RULE_ID}": RULE,
+    "POST /audiences/loyalty-tiers": {
+        "type": "object",
+        "required": ["groupName", "tiers"],
+        "additionalProperties": False,
+        "properties": {
+            "groupName": {"type": "string"},
+            "attribute": {"enum": ["totalOrderValue", "totalOrders", "lifetimeSpend"]},
+            "tiers": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "required": ["name", "order", "startValue"],
+                    "additionalProperties": False,
+                    "properties": {
+                        "name": {"type": "string"},
+                        "order": {"type": "integer"},
+                        "startValue": {"type": "number"},
+                        "endValue": nullable("number"),
+                        "iconName": nullable("string"),
+                    },
+                },
+            },
+        },
+    },
+}
+
+# --- operations ---------------------------------------------------------------------------------------------
+
+RULE_JSON = {
+    "audienceId": AUDIENCE,
+    "id": RULE_ID,
+    "organizationId": ORGANIZATION,
+    "field": "tags",
+    "operator": "IN",
+    "values": ["vip"],
+}
+STATUS_JSON = {"audienceId": AUDIENCE, "version": 3, "stale": False, "inProgress": False}
+BIG_SPENDERS = RuleDraft(field="totalSpend", operator=RuleOperator.BETWEEN, values=(1, 99.5))
+BIG_SPENDERS_JSON = {"field": "totalSpend", "operator": "BETWEEN", "values": [1, 99.5]}
+EVERYTHING = {
+    "description": "Who may buy first",
+    "groupId": RULE_ID,
+    "groupName": "Tiers",
+    "groupType": "RFM",
+    "iconName": "star",
+    "metadata": {"owner": "crm", "n": [1, None]},
+    "refreshIntervalSeconds": 3600,
+}
+ABOUT, ABOUT_RULE = f"Audience {AUDIENCE}: ", f"Rule {RULE_ID}: "
+NOT_AN_AUDIENCE = ({}, {"id": AUDIENCE}, {"data": audience_json()}, [], audience_json(id=EMAIL))
+NOT_A_LIST = (
+    {"data": None},
+    {"data": {"id": 1}},
+    {"audiences": []},
+    {"data": [7]},
+    {"data": [{"id": EMAIL}]},
+)
+NOT_A_RULE = ({}, [], {**RULE_JSON, "id": {"email": EMAIL}})
+
+
+def settings(host: str, *, secret: str = KEY, **options: Any) -> FanfareSettings:
+    made: FanfareSettings = FanfareSettings.from_options(host=host, key=secret, options=options)
+    return made
+
+
+def draft(kind: AudienceType = AudienceType.STATIC_LIST, **more: Any) -> AudienceDraft:
+    return AudienceDraft(name="Fans", type=kind, **more)
+
+
+def creation(made: AudienceDraft, body: dict[str, Any], **answer: Any) -> Operation:
+    return Operation(
+        lambda client: client.create_audience(made),
+        "POST /audiences",
+        answer=audience_json(**answer),
+        sent={"name": "Fans", **body},
+        about="Audience 'Fans': ",
+        odd=NOT_AN_AUDIENCE,
+    )
+
+
+OPERATIONS = {
+    "list_audiences": Operation(
+        lambda client: list(client.list_audiences()),
+        f"GET /audiences?first={PAGE_SIZE}",
+        answer=page(audience_json()),
+        odd=NOT_A_LIST,
+    ),
+    "first_audiences": Operation(
+        lambda client: client.first_audiences(),
+        f"GET /audiences?first={PAGE_SIZE}",
+        answer=page(audience_json(), end="a"),
+        odd=NOT_A_LIST,
+    ),
+    "find_audience": Operation(
+        lambda client: client.find_audience("x", AudienceType.STATIC_LIST),
+        f"GET /audiences?first={PAGE_SIZE}",
+        answer=page(audience_json()),
+        odd=NOT_A_LIST,
+    ),
+    "create_audience": creation(draft(), {"type": "STATIC_LIST"}),
+    "create_audience by rules": creation(
+        draft(
+            AudienceType.DYNAMIC,
+            rules=(
+                BIG_SPENDERS,
+                RuleDraft(field="city", operator=RuleOperator.EXISTS, values=(), position=2),
+                RuleDraft(field="vip", operator=RuleOperator.IN, values=(True, None, "yes"), group_id="g"),
+            ),
+        ),
+        {
+            "type": "DYNAMIC",
+            "rules": [
+                BIG_SPENDERS_JSON,
+                {"field": "city", "operator": "EXISTS", "values": [], "position": 2},
+                {"field": "vip", "operator": "IN", "values": [True, None, "yes"], "groupId": "g"},
+            ],
+        },
+        type="DYNAMIC",
+        rules=[RULE_JSON],
+    ),
+    "create_audience from a source": creation(
+        draft(
+            AudienceType.SYNCED_LIST,
+            primary_sync_source=SyncSourceDraft(
+                sync_source="klaviyo:list", sync_source_id="abc", source_data={"a": 1}
+            ),
+        ),
+        {
+            "type": "SYNCED_LIST",
+            "primarySyncSource": {
+                "syncSource": "klaviyo:list",
+                "syncSourceId": "abc",
+                "sourceData": {"a": 1},
+            },
+        },
+        type="SYNCED_LIST",
+    ),
+    "create_audience with everything": creation(
+        AudienceDraft.model_validate({"name": "Fans", "type": "STATIC_LIST", **EVERYTHING}),
+        {"type": "STATIC_LIST", **EVERYTHING},
+    ),
+    "get_audience": Operation(
+        lambda client: client.get_audience(AUDIENCE),
+        f"GET {PATH}",
+        answer=audience_json(),
+        about=ABOUT,
+        odd=NOT_AN_AUDIENCE,
+    ),
+    "update_audience": Operation(
+        lambda client: client.update_audience(AUDIENCE, AudienceChanges(name="New", description=None)),
+        f"PUT {PATH}",
+        answer={name: value for name, value in audience_json().items() if name not in {"rules", "imports"}},
+        sent={"name": "New", "description": None},
+        about=ABOUT,
+        odd=NOT_AN_AUDIENCE,
+    ),
+    "update_audience with everything": Operation(
+        lambda client: client.update_audience(AUDIENCE, AudienceChanges.model_validate(EVERYTHING)),
+        f"PUT {PATH}",
+        answer=audience_json(),
+        sent=EVERYTHING,
+        about=ABOUT,
+    ),
+    "archive_audience": Operation(
+        lambda client: client.archive_audience(AUDIENCE),
+        f"DELETE {PATH}",
+        answer=audience_json(archived=True),
+        about=ABOUT,
+        odd=NOT_AN_AUDIENCE,
+    ),
+    "count": Operation(
+        lambda client: client.count(AUDIENCE),
+        f"GET {PATH}/count",
+        answer={"audienceId": AUDIENCE, "count": 7},
+        about=ABOUT,
+        odd=({}, {"count": None}, {"count": EMAIL}, []),
+    ),
+    "status": Operation(
+        lambda client: client.status(AUDIENCE),
+        f"GET {PATH}/status",
+        answer=STATUS_JSON,
+        about=ABOUT,
+        odd=tuple(
+            {name: value for name, value in STATUS_JSON.items() if name != missing}
+            for missing in ("stale", "inProgress")
+        ),
+    ),
+    "member_ids": Operation(
+        lambda client: list(client.member_ids(AUDIENCE)),
+        f"GET {PATH}/members?first={PAGE_SIZE}",
+        answer=page({"id": "con_1"}),
+        about=ABOUT,
+        odd=NOT_A_LIST[:-1],
+    ),
+    "count_members_like": Operation(
+        lambda client: client.count_members_like(AUDIENCE, emails=set(), phones=set()),
+        f"GET {PATH}/members?first={PAGE_SIZE}",
+        answer=page({"id": "con_1"}),
+        about=ABOUT,
+        odd=NOT_A_LIST[:-1],
+    ),
+    "list_group": Operation(
+        lambda client: client.list_group("group_1"),
+        "GET /audiences/groups/group_1",
+        answer=[audience_json()],
+        about="Group group_1: ",
+        odd=NOT_A_LIST,
+    ),
+    "create_loyalty_tiers": Operation(
+        lambda client: client.create_loyalty_tiers(
+            group_name="Tiers",
+            attribute="totalOrders",
+            tiers=[
+                LoyaltyTier(name="Silver", order=1, start_value=10, end_value=99.5),
+                LoyaltyTier(name="Gold", order=2, start_value=100, icon_name="star"),
+            ],
+        ),
+        "POST /audiences/loyalty-tiers",
+        answer={"tierGroup": {"id": "group_1"}, "audiences": [audience_json()]},
+        sent={
+            "groupName": "Tiers",
+            "attribute": "totalOrders",
+            "tiers": [
+                {"name": "Silver", "order": 1, "startValue": 10, "endValue": 99.5},
+                {"name": "Gold", "order": 2, "startValue": 100, "iconName": "star"},
+            ],
+        },
+        about="Group 'Tiers': ",
+        odd=([], {"audiences": [{"id": EMAIL}]}),
+    ),
+    "create_loyalty_tiers without attribute": Operation(
+        lambda client: client.create_loyalty_tiers(group_name="Tiers", tiers=[]),
+        "POST /audiences/loyalty-tiers",
+        answer={},
+        sent={"groupName": "Tiers", "tiers": []},
+        about="Group 'Tiers': ",
+    ),
+    "list_rules": Operation(
+        lambda client: client.list_rules(AUDIENCE),
+        f"GET {PATH}/rules",
+        answer=[RULE_JSON],
+        about=ABOUT,
+        odd=NOT_A_LIST,
+    ),
+    "add_rule": Operation(
+        lambda client: client.add_rule(AUDIENCE, BIG_SPENDERS),
+        f"POST {PATH}/rules",
+        answer=RULE_JSON,
+        sent=BIG_SPENDERS_JSON,
+        about=ABOUT,
+        odd=NOT_A_RULE,
+    ),
+    "replace_rules": Operation(
+        lambda client: client.replace_rules(AUDIENCE, [BIG_SPENDERS]),
+        f"PUT {PATH}/rules",
+        answer=[RULE_JSON],
+        sent={"rules": [BIG_SPENDERS_JSON]},
+        about=ABOUT,
+        odd=NOT_A_LIST,
+    ),
+    "get_rule": Operation(
+        lambda client: client.get_rule(AUDIENCE, RULE_ID),
+        f"GET {PATH}/rules/{RULE_ID}",
+        answer=RULE_JSON,
+        about=ABOUT_RULE,
+        odd=NOT_A_RULE,
+    ),
+    "update_rule": Operation(
+        lambda client: client.update_rule(AUDIENCE, RULE_ID, BIG_SPENDERS),
+        f"PUT {PATH}/rules/{RULE_ID}",
+        answer=RULE_JSON,
+        sent=BIG_SPENDERS_JSON,
+        about=ABOUT_RULE,
+        odd=NOT_A_RULE,
+    ),
+    "delete_rule": Operation(
+        lambda client: client.delete_rule(AUDIENCE, RULE_ID),
+        f"DELETE {PATH}/rules/{RULE_ID}",
+        answer=RULE_JSON,
+        about=ABOUT_RULE,
+        any_json=True,
+    ),
+    "start_import": Operation(
+        lambda client: client.start_import(AUDIENCE),
+        f"POST {PATH}/import",
+        answer={**import_json(), "uploadUrl": "https://bucket.example/x?X-Amz-Signature=abc"},
+        about=ABOUT,
+        odd=({}, import_json(), {**import_json(), "uploadUrl": ""}),
+    ),
+    "get_import": Operation(
+        lambda client: client.get_import(AUDIENCE),
+        f"GET {PATH}/import",
+        answer=import_json(),
+        about=ABOUT,
+        odd=({}, [], import_json(id=EMAIL), import_json(errors=[{"row": {"email": EMAIL}}])),
+        absorbs=frozenset({404, 405}),
+    ),
+    "sync": Operation(
+        lambda client: client.sync(AUDIENCE),
+        f"POST {PATH}/sync",
+        answer={"success": True, "syncSourceId": "abc", "status": "PENDING"},
+        about=ABOUT,
+        odd=([],),
+        absorbs=frozenset({409}),
+    ),
+}
+
+FANFARE = Platform(
+    name="Fanfare",
+    vendor=Vendor,
+    client=FanfareClient,
+    settings=settings,
+    operations=OPERATIONS,
+    wrap=lambda answer: answer,
+    refusal=lambda words: {"error": words},
+    create="create_audience",
+    others=frozenset({"hint", "renewal", "check_type", "find_import", "upload"}),
+    renewal=("Rotating a secret key makes the old one invalid at once", "Password of the connection"),
+    schemas=SCHEMAS,
+)
