@@ -1,4 +1,4 @@
-"""The fields of a definition that are CommBox's own."""
+"""Fields of a definition that only CommBox has."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def problem_of(**changes: Any) -> str:
     return str(caught.value)
 
 
-def test_what_is_not_given() -> None:
+def test_defaults() -> None:
     found = definition()
 
     assert DEFINITION is CommBoxDefinition
@@ -38,66 +38,50 @@ def test_what_is_not_given() -> None:
     assert found.found_by_name is True
 
 
-def test_raw_values_have_to_be_meant() -> None:
+def test_unhashed_values_have_to_be_confirmed() -> None:
     assert "phone numbers as they are, not hashed" in problem_of(allow_raw=False)
     with pytest.raises(ValidationError, match="allow_raw: true"):
         CommBoxDefinition.model_validate({name: value for name, value in GOOD.items() if name != "allow_raw"})
 
 
-@pytest.mark.parametrize("columns", [{"email": "E"}, {"email": "E", "phone": "P"}])
-def test_it_takes_phone_numbers_and_nothing_else(columns: dict[str, str]) -> None:
-    problem = problem_of(source={"path": "x", "columns": columns})
-
-    assert "takes 'phone', and nothing else" in problem
-
-
-def test_its_audiences_have_no_description() -> None:
+def test_it_takes_phone_numbers_only_and_no_description() -> None:
+    for columns in ({"email": "E"}, {"email": "E", "phone": "P"}):
+        problem = problem_of(source={"path": "x", "columns": columns})
+        assert "takes 'phone', and nothing else" in problem
     assert "this platform's audiences have none" in problem_of(description="Who gets alerts")
 
 
-@pytest.mark.parametrize("share", [0.01, 0.5, 1, 1.0])
-def test_the_vendor_may_leave_some_out(share: float) -> None:
-    assert definition(wait={"minimum_share": share}).wait.minimum_share == share
+def test_the_minimum_share_is_above_zero_and_at_most_one() -> None:
+    for share in (0.01, 0.5, 1, 1.0):
+        assert definition(wait={"minimum_share": share}).wait.minimum_share == share
+    for wrong in (0, -0.5, 1.01, "most", None, float("nan")):
+        assert "wait.minimum_share" in problem_of(wait={"minimum_share": wrong}), wrong
 
 
-@pytest.mark.parametrize("share", [0, -0.5, 1.01, "most", None, float("nan")])
-def test_a_share_is_a_part_of_the_whole(share: Any) -> None:
-    assert "wait.minimum_share" in problem_of(wait={"minimum_share": share})
+def test_the_id_of_an_audience_can_stand_in_a_path() -> None:
+    for audience_id in ("312345", 312345):
+        assert definition(id=audience_id).id == "312345"
+    for wrong in ("", "a/b", "1 2", "{{ x }}"):
+        assert "id" in problem_of(id=wrong), wrong
 
 
-@pytest.mark.parametrize("audience_id", ["312345", 312345])
-def test_an_audience_may_be_given(audience_id: Any) -> None:
-    assert definition(id=audience_id).id == "312345"
-
-
-@pytest.mark.parametrize("audience_id", ["", "a/b", "1 2", "{{ x }}"])
-def test_an_id_that_is_none_is_refused(audience_id: str) -> None:
-    assert "id" in problem_of(id=audience_id)
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
+def test_fields_of_other_platforms_are_refused() -> None:
+    for changes in (
         {"upload": {"rows_per_import": 5}},
         {"upload": {"bucket": "x"}},
         {"campaign": {"name": "x"}},
         {"wait": {"success_states": ["x"]}},
-    ],
-)
-def test_what_other_platforms_have_is_a_mistake_here(changes: dict[str, Any]) -> None:
-    assert next(iter(changes)) in problem_of(**changes)
+    ):
+        assert next(iter(changes)) in problem_of(**changes)
 
 
-@pytest.mark.parametrize("mode", ["opt-in", "opt-out"])
-def test_to_add_or_take_out_the_last_list_has_to_be_kept(mode: str) -> None:
-    assert (
-        f"upload.mode: on commbox, '{mode}' needs 'state', a folder for snapshots of what the audience holds; without "
-        "it, allowed is 'replace', 'mirror'"
-    ) in problem_of(upload={"mode": mode})
-    assert definition(upload={"mode": mode}, state={"path": "state"}).mode == mode
-
-
-def test_with_snapshots_there_are_all_modes() -> None:
+def test_opt_in_and_opt_out_need_snapshots() -> None:
+    for mode in ("opt-in", "opt-out"):
+        assert (
+            f"upload.mode: on commbox, '{mode}' needs 'state', a folder for snapshots of what the audience holds; "
+            "without it, allowed is 'replace', 'mirror'"
+        ) in problem_of(upload={"mode": mode})
+        assert definition(upload={"mode": mode}, state={"path": "state"}).mode == mode
     assert list(definition(state={"path": "state"}).allowed_modes) == [
         "replace",
         "mirror",
@@ -106,7 +90,7 @@ def test_with_snapshots_there_are_all_modes() -> None:
     ]
 
 
-def test_each_list_is_made_of_the_last_confirmed_one() -> None:
+def test_snapshots_need_confirmed_earlier_loads() -> None:
     upload = {"wait_for_earlier_loads": "uploaded"}
 
     assert "upload.wait_for_earlier_loads: with 'state', it has to be 'confirmed'" in problem_of(

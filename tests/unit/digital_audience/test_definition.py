@@ -1,4 +1,4 @@
-"""The activation of a definition: what may be said, and what it means."""
+"""Activation targets of a definition, and their approval."""
 
 from __future__ import annotations
 
@@ -18,9 +18,8 @@ def target(**changes: Any) -> ActivationTarget:
     return ActivationTarget.model_validate({**FIRST, **changes})
 
 
-@pytest.mark.parametrize(
-    ("given", "rule"),
-    [
+def test_an_approval_is_required_if_it_is_given() -> None:
+    rules: list[tuple[dict[str, Any], Approval | None]] = [
         ({}, None),
         ({"approval": False}, None),
         ({"approval": True}, Approval()),
@@ -29,13 +28,9 @@ def target(**changes: Any) -> ActivationTarget:
             {"approval": {"assigned_users": ["anna"], "within_hours": 2, "on_timeout": "fail"}},
             Approval(assigned_users=("anna",), within_hours=2, on_timeout="fail"),
         ),
-    ],
-)
-def test_an_approval_is_asked_for_or_not(given: dict[str, Any], rule: Approval | None) -> None:
-    assert target(**given).approval_rule == rule
+    ]
 
-
-def test_unanswered_is_refused_after_a_day_unless_said_otherwise() -> None:
+    assert [target(**given).approval_rule for given, _ in rules] == [rule for _, rule in rules]
     assert (Approval().within_hours, Approval().on_timeout) == (24, "reject")
 
 
@@ -52,7 +47,7 @@ def test_unanswered_is_refused_after_a_day_unless_said_otherwise() -> None:
         {"segment_name": "{load_date:%H}"},
     ],
 )
-def test_what_is_wrong_is_refused(wrong: dict[str, Any]) -> None:
+def test_an_invalid_target_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         target(**wrong)
 
@@ -64,23 +59,13 @@ def test_the_last_day_ends_at_its_end_in_the_zone_of_the_definition() -> None:
     assert target().last_moment("UTC") is None
 
 
-def test_two_targets_that_would_be_one_segment_are_refused() -> None:
+def test_two_targets_need_two_segments() -> None:
+    named = {**FIRST, "segment_name": "{audience} {target}"}
     with pytest.raises(ValidationError, match="they would be one segment"):
         definition(activation__targets=[FIRST, {**FIRST, "key": "other"}])
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"segment_name": "Other"},
-        {"account": {"platform": "Xandr", "name": "Example NL"}},
-    ],
-)
-def test_two_targets_with_different_segments_are_two(changes: dict[str, Any]) -> None:
-    assert definition(activation__targets=[FIRST, {**FIRST, "key": "other", **changes}])
-
-
-def test_the_key_of_a_target_tells_two_segments_of_an_account_apart() -> None:
-    named = {**FIRST, "segment_name": "{audience} {target}"}
-
-    assert definition(activation__targets=[named, {**named, "key": "other"}])
+    for first, changes in (
+        (FIRST, {"segment_name": "Other"}),
+        (FIRST, {"account": {"platform": "Xandr", "name": "Example NL"}}),
+        (named, {}),
+    ):
+        assert definition(activation__targets=[first, {**first, "key": "other", **changes}])

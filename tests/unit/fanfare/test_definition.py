@@ -1,4 +1,4 @@
-"""The fields of a definition that are Fanfare's own."""
+"""Fields of a definition that only Fanfare has."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def problem_of(**changes: Any) -> str:
     return str(caught.value)
 
 
-def test_what_is_not_given() -> None:
+def test_defaults() -> None:
     found = definition()
 
     assert DEFINITION is FanfareDefinition
@@ -38,73 +38,53 @@ def test_what_is_not_given() -> None:
     assert found.found_by_name is True
 
 
-@pytest.mark.parametrize("allow_raw", [False, None])
-def test_raw_values_have_to_be_meant(allow_raw: Any) -> None:
-    changes = {} if allow_raw is None else {"allow_raw": allow_raw}
-    given = {name: value for name, value in GOOD.items() if name != "allow_raw"}
-
-    with pytest.raises(
-        ValidationError, match=r"e-mail addresses and phone numbers as they are.*allow_raw: true"
-    ):
-        FanfareDefinition.model_validate({**given, **changes})
+def test_unhashed_values_have_to_be_confirmed() -> None:
+    message = r"e-mail addresses and phone numbers as they are.*allow_raw: true"
+    for given in ({**GOOD, "allow_raw": False}, {n: value for n, value in GOOD.items() if n != "allow_raw"}):
+        with pytest.raises(ValidationError, match=message):
+            FanfareDefinition.model_validate(given)
 
 
-def test_lists_are_only_added_to() -> None:
+def test_the_only_mode_is_opt_in() -> None:
     assert list(definition().allowed_modes) == ["opt-in"]
-
-
-@pytest.mark.parametrize("mode", ["opt-out", "replace", "mirror"])
-def test_a_mode_that_the_api_has_no_operation_for_is_refused_with_the_reason(mode: str) -> None:
-    assert (
-        f"upload.mode: fanfare has no '{mode}', as its API has no operation that takes people out of a list, an import "
-        "only adds them; allowed is 'opt-in'"
-    ) in problem_of(upload={"mode": mode})
-
-
-def test_snapshots_would_be_kept_for_nothing() -> None:
+    for mode in ("opt-out", "replace", "mirror"):
+        assert (
+            f"upload.mode: fanfare has no '{mode}', as its API has no operation that takes people out of a list, an "
+            "import only adds them; allowed is 'opt-in'"
+        ) in problem_of(upload={"mode": mode})
     assert (
         "state: fanfare has no mode that compares a list with the one before; allowed is 'opt-in'"
     ) in problem_of(state={"path": "state"})
 
 
-@pytest.mark.parametrize("rows", [1, 2, 99_999, 100_000])
-def test_a_part_may_be_smaller_than_the_vendor_takes(rows: int) -> None:
-    assert definition(upload={"rows_per_import": rows}).upload.rows_per_import == rows
+def test_the_rows_of_an_import_are_between_one_and_the_vendors_limit() -> None:
+    for rows in (1, 2, 99_999, 100_000):
+        assert definition(upload={"rows_per_import": rows}).upload.rows_per_import == rows
+    for wrong in (0, -1, 100_001, 1.5, "many", None):
+        assert "upload.rows_per_import" in problem_of(upload={"rows_per_import": wrong}), wrong
 
 
-@pytest.mark.parametrize("rows", [0, -1, 100_001, 1.5, "many", None])
-def test_a_part_may_be_no_larger_and_no_less_than_a_row(rows: Any) -> None:
-    assert "upload.rows_per_import" in problem_of(upload={"rows_per_import": rows})
+def test_the_id_of_an_audience_can_stand_in_a_path() -> None:
+    for audience_id in ("aud_01HXYZ", "3c90c3cc-0d44-4b50-8888-8dd25736052a"):
+        assert definition(id=audience_id).id == audience_id
+    for wrong in ("", "a/b", "../x", "a b", "{{ x }}", True, ["a"]):
+        assert "id" in problem_of(id=wrong), wrong
 
 
-@pytest.mark.parametrize("audience_id", ["aud_01HXYZ", "3c90c3cc-0d44-4b50-8888-8dd25736052a"])
-def test_an_audience_may_be_given(audience_id: str) -> None:
-    assert definition(id=audience_id).id == audience_id
+def test_one_identifier_is_enough_and_a_description_is_sent() -> None:
+    for columns in ({"email": "E"}, {"phone": "P"}, {"email": "E", "phone": "P"}):
+        found = definition(source={"path": "x", "columns": columns}, description="Who may buy first")
+
+        assert found.source.columns.by_identifier() == columns
+        assert found.description == "Who may buy first"
 
 
-@pytest.mark.parametrize("audience_id", ["", "a/b", "../x", "a b", "{{ x }}", True, ["a"]])
-def test_an_id_that_is_none_is_refused(audience_id: Any) -> None:
-    assert "id" in problem_of(id=audience_id)
-
-
-@pytest.mark.parametrize("columns", [{"email": "E"}, {"phone": "P"}, {"email": "E", "phone": "P"}])
-def test_one_identifier_is_enough(columns: dict[str, str]) -> None:
-    assert definition(source={"path": "x", "columns": columns}).source.columns.by_identifier() == columns
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
+def test_fields_of_other_platforms_are_refused() -> None:
+    for changes in (
         {"campaign": {"name": "x"}},
         {"activation": {}},
         {"upload": {"bucket": "x"}},
         {"wait": {"minimum_share": 0.9}},
         {"platform": "commbox"},
-    ],
-)
-def test_what_other_platforms_have_is_a_mistake_here(changes: dict[str, Any]) -> None:
-    assert next(iter(changes)) in problem_of(**changes)
-
-
-def test_a_description_is_sent() -> None:
-    assert definition(description="Who may buy first").description == "Who may buy first"
+    ):
+        assert next(iter(changes)) in problem_of(**changes)

@@ -1,0 +1,114 @@
+"""Settings and connection form of each vendor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from audience_onboarding.commbox import form as commbox_form
+from audience_onboarding.commbox.settings import CommBoxSettings
+from audience_onboarding.digital_audience import form as digital_audience_form
+from audience_onboarding.errors import ConfigurationError
+from audience_onboarding.fanfare import form as fanfare_form
+from audience_onboarding.fanfare.settings import FanfareSettings
+from audience_onboarding.http.account import COMMON_OPTIONS
+from tests.unit.clients import commbox, digital_audience, fanfare
+from tests.unit.http.plain import error_of
+
+VENDORS: dict[str, tuple[Callable[..., Any], Callable[[], dict[str, Any]]]] = {
+    "commbox": (commbox.settings, commbox_form.connection_type),
+    "digital_audience": (digital_audience.settings, digital_audience_form.connection_type),
+    "fanfare": (fanfare.settings, fanfare_form.connection_type),
+}
+BEARER: list[tuple[Any, str]] = [
+    (CommBoxSettings, "https://api.commbox.io"),
+    (FanfareSettings, "https://admin.fanfare.io/api"),
+]
+
+
+@pytest.mark.parametrize("kind", VENDORS)
+def test_the_form_offers_the_options_of_the_settings(kind: str) -> None:
+    settings, connection_type = VENDORS[kind]
+    form = connection_type()
+    made = settings("vendor.example")
+
+    assert form["connection-type"] == kind
+    assert set(form["conn-fields"]) == COMMON_OPTIONS | type(made).own_options
+    assert ("login" in form["ui-field-behaviour"]["hidden-fields"]) is (kind != "digital_audience")
+    # An empty form sends nulls.
+    assert settings("vendor.example", **dict.fromkeys(form["conn-fields"])) == made
+    assert settings("vendor.example", **dict.fromkeys(form["conn-fields"], "")) == made
+
+
+@pytest.mark.parametrize("kind", VENDORS)
+def test_unknown_options_are_refused_and_secrets_never_shown(kind: str) -> None:
+    settings, _ = VENDORS[kind]
+    error = error_of(lambda: settings("vendor.example", organisation="x"), ConfigurationError)
+    own = sorted(type(settings("vendor.example")).own_options)
+
+    assert "unknown options: organisation" in str(error)
+    assert all(option in error.next_step for option in own)
+    assert "hunter22" not in f"{settings('vendor.example')!r} {settings('vendor.example')}"
+
+
+@pytest.mark.parametrize(("kind", "production"), BEARER)
+def test_an_empty_host_is_the_one_of_the_vendors_pages(kind: Any, production: str) -> None:
+    hosts = {
+        "": production,
+        "   ": production,
+        f"{production}/": production,
+        "proxy.example/api/v1": "https://proxy.example/api/v1",
+        "http://localhost:4800": "http://localhost:4800",
+    }
+
+    assert {host: kind.from_options(host=host, key="k", options={}).base_url for host in hosts} == hosts
+
+
+@pytest.mark.parametrize(("kind", "production"), BEARER)
+def test_a_key_is_read_as_it_is_and_does_not_change_the_account(kind: Any, production: str) -> None:
+    for key in ("sk_live_abc", "sk_test_abc", "a-key-of-the-future", " eyJhbGciOi.eyJjbGllbnQi.c2ln_-\n"):
+        made = kind.from_options(host="", key=key, options={})
+
+        assert made.key == key.strip()
+        # A rotated key must not make the package forget the ids of the account.
+        assert made.account == production
+    for key in ("", "  ", "Bearer hunter22", "hunter22\r\nX: 1", "hunter22\u00a0x", "hunter22é"):
+        error = error_of(lambda key=key: kind.from_options(host="", key=key, options={}), ConfigurationError)
+
+        assert "key" in str(error), key
+        assert "hunter22" not in str(error), key
+
+
+def test_a_publishable_key_of_fanfare_is_refused_without_being_quoted() -> None:
+    for key in ("pk_live_hunter22", "pk_test_hunter22", " pk_test_hunter22"):
+        with pytest.raises(ConfigurationError, match=r"publishable one \(pk_\.\.\.\).*secret key") as caught:
+            fanfare.settings("", secret=key)
+
+        assert "hunter22" not in str(caught.value)
+
+
+def test_an_account_of_fanfare_is_host_and_organization() -> None:
+    host = "https://admin.fanfare.io/api"
+    accounts = {"": host, None: host, "org_1": f"{host} organization org_1"}
+
+    assert {given: fanfare.settings("", organization=given).account for given in accounts} == accounts
+
+
+def test_the_type_of_a_static_list_of_fanfare_is_one_of_two_words() -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"'static_list_type' of the connection is 'LIST'.*or STATIC"
+    ):
+        fanfare.settings("", static_list_type="LIST")
+
+
+def test_a_portal_link_has_the_placeholders_of_the_vendor() -> None:
+    for settings in (fanfare.settings, commbox.settings):
+        made = settings("", portal_url="https://x/{audience_id}")
+        assert made.portal_link(audience_id="a_1") == "https://x/a_1"
+        with pytest.raises(ConfigurationError, match="placeholder"):
+            settings("", portal_url="https://x/{segment_id}")
+    both = digital_audience.settings("x.example", portal_url="https://portal/a/{audience_id}/s/{segment_id}")
+    assert both.portal_link(audience_id=7, segment_id=5) == "https://portal/a/7/s/5"
+    assert both.portal_link(audience_id=7) is None
