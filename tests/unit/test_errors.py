@@ -1,4 +1,4 @@
-"""The tree of errors: what a message says, and that it survives the way to another process."""
+"""Error classes: messages, attributes, and pickling to another process."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import inspect
 import multiprocessing
 import pickle
 from concurrent.futures import ProcessPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -49,54 +50,44 @@ def raise_full(cls: type[AudienceOnboardingError]) -> None:
     raise full(cls)
 
 
-@pytest.mark.parametrize(
-    ("parts", "message"),
-    [
-        ({"what": "It broke"}, "It broke."),
+def test_a_message_has_the_parts_that_are_given() -> None:
+    for parts, message in (
+        ({}, "It broke."),
         ({"what": "It broke."}, "It broke."),
-        ({"what": "It broke", "where": "here"}, "It broke (here)."),
-        ({"what": "It broke", "why": "rust."}, "It broke: rust."),
-        ({"what": "It broke", "next_step": "Mend it."}, "It broke. Mend it."),
-        (
-            {"what": "It broke", "where": "here", "why": "rust", "next_step": "Mend it"},
-            "It broke (here): rust. Mend it.",
-        ),
-    ],
-)
-def test_a_message_has_the_parts_that_there_are(parts: dict[str, str], message: str) -> None:
-    assert str(TerminalError(**parts)) == message
+        ({"where": "here"}, "It broke (here)."),
+        ({"why": "rust."}, "It broke: rust."),
+        ({"next_step": "Mend it."}, "It broke. Mend it."),
+        ({"where": "here", "why": "rust", "next_step": "Mend it"}, "It broke (here): rust. Mend it."),
+    ):
+        assert str(TerminalError(**{"what": "It broke", **parts})) == message
 
 
-@pytest.mark.parametrize(
-    ("details", "ending"),
-    [
+def test_an_error_of_a_vendor_ends_with_status_and_request_id() -> None:
+    details: list[tuple[dict[str, Any], str]] = [
         ({}, "It broke."),
         ({"status": 500}, "It broke. [HTTP 500]"),
         ({"request_id": "r-1"}, "It broke. [request id r-1]"),
         ({"status": 500, "request_id": "r-1"}, "It broke. [HTTP 500, request id r-1]"),
-    ],
-)
-def test_an_error_of_a_vendor_ends_with_status_and_request_id(
-    details: dict[str, object], ending: str
-) -> None:
-    assert str(RequestRejectedError(what="It broke", **details)) == ending
+    ]
+    assert [str(RequestRejectedError(what="It broke", **given)) for given, _ in details] == [
+        message for _, message in details
+    ]
+    error = VendorUnavailableError(what="It broke")
+    assert (error.outcome, error.status, error.request_id) == (Outcome.NOT_DONE, None, None)
 
 
-@pytest.mark.parametrize("cls", LEAVES)
-def test_every_error_says_whether_a_retry_makes_sense(cls: type[AudienceOnboardingError]) -> None:
-    assert issubclass(cls, TransientError) != issubclass(cls, TerminalError)
+def test_every_error_is_either_transient_or_terminal() -> None:
+    for cls in LEAVES:
+        assert issubclass(cls, TransientError) != issubclass(cls, TerminalError), cls
 
 
-@pytest.mark.parametrize("cls", CLASSES)
-@pytest.mark.parametrize("transport", [lambda error: pickle.loads(pickle.dumps(error)), copy.copy])
-def test_a_copy_has_the_same_message_and_attributes(cls: type[AudienceOnboardingError], transport) -> None:
-    error = full(cls)
-
-    twin = transport(error)
-
-    assert type(twin) is cls
-    assert str(twin) == str(error)
-    assert vars(twin) == vars(error)
+def test_a_copy_has_the_same_message_and_attributes() -> None:
+    for cls in CLASSES:
+        error = full(cls)
+        for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
+            assert type(twin) is cls
+            assert str(twin) == str(error)
+            assert vars(twin) == vars(error)
 
 
 def test_errors_reach_the_parent_of_a_worker_process() -> None:
@@ -114,59 +105,41 @@ def test_a_changed_error_is_pickled_as_it_is_now() -> None:
     assert "audience 7" in str(pickle.loads(pickle.dumps(error))).lower()
 
 
-def test_concerning_puts_the_object_in_front() -> None:
+def test_concerning_puts_the_object_in_front_and_keeps_a_next_step() -> None:
     error = NotFoundError(what="The vendor does not know it", where="GET /x", status=404)
-
     error.concerning("Audience 7", next_step="Look in the portal")
-
     assert str(error) == "Audience 7: the vendor does not know it (GET /x). Look in the portal. [HTTP 404]"
 
-
-def test_concerning_keeps_a_next_step_that_is_there() -> None:
     error = NotFoundError(what="Gone", next_step="Ask them")
-
     error.concerning("Audience 7", next_step="Look in the portal")
-
     assert error.next_step == "Ask them"
     assert "portal" not in str(error)
 
-
-def test_concerning_nothing_leaves_the_subject_out() -> None:
     error = NotFoundError(what="Gone")
-
     error.concerning("", next_step="Look in the portal")
-
     assert str(error) == "Gone. Look in the portal."
 
 
-def test_not_done_is_the_default_outcome_and_status_is_unknown() -> None:
-    error = VendorUnavailableError(what="It broke")
-
-    assert error.outcome is Outcome.NOT_DONE
-    assert error.status is None
-    assert error.request_id is None
-
-
-@pytest.mark.parametrize("cls", CLASSES)
-@pytest.mark.parametrize("name", ["body", "response", "request", "json", "headers", "cookie"])
-def test_no_error_can_be_given_a_body_or_credentials(cls: type[AudienceOnboardingError], name: str) -> None:
-    with pytest.raises(TypeError):
-        cls(what="It broke", **{name: "secret"})
+def test_no_error_takes_a_body_or_credentials() -> None:
+    for cls in CLASSES:
+        for name in ("body", "response", "request", "json", "headers", "cookie"):
+            with pytest.raises(TypeError):
+                cls(what="It broke", **{name: "secret"})
 
 
-@pytest.mark.parametrize("cls", CLASSES)
-def test_what_a_person_reads_ends_with_where_to_read_more(cls: type[AudienceOnboardingError]) -> None:
-    error = full(cls)
-    message = str(error)
+def test_a_message_for_people_ends_with_a_link_to_the_docs() -> None:
+    for cls in CLASSES:
+        error = full(cls)
+        message = str(error)
 
-    assert error.told() == f"{message} See docs/troubleshooting.md#{cls.__name__.lower()}"
-    assert error.named() == f"{cls.__name__}: {error.told()}"
-    # It is put into other messages, which say so once.
-    assert str(error) == message
-    assert errors.with_help(cls.__name__, error.told()) == error.told()
+        assert error.told() == f"{message} See docs/troubleshooting.md#{cls.__name__.lower()}"
+        assert error.named() == f"{cls.__name__}: {error.told()}"
+        # Other messages quote the error and add the link once.
+        assert str(error) == message
+        assert errors.with_help(cls.__name__, error.told()) == error.told()
 
 
-def test_below_a_list_it_stands_in_a_line_of_its_own() -> None:
+def test_below_a_list_the_link_stands_in_a_line_of_its_own() -> None:
     error = errors.DefinitionError(what="2 are broken", next_step="Mend them", problems=["a.yaml:1: x"])
 
     error.tell()
@@ -176,8 +149,8 @@ def test_below_a_list_it_stands_in_a_line_of_its_own() -> None:
     )
 
 
-@pytest.mark.parametrize("site", ["https://docs.example/audiences", "https://docs.example/audiences/ "])
-def test_the_site_may_be_somewhere(site: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(errors.DOCS_VARIABLE, site)
+def test_the_link_may_lead_to_a_site(monkeypatch: pytest.MonkeyPatch) -> None:
+    for site in ("https://docs.example/audiences", "https://docs.example/audiences/ "):
+        monkeypatch.setenv(errors.DOCS_VARIABLE, site)
 
-    assert errors.help_for("GuardError") == "https://docs.example/audiences/troubleshooting/#guarderror"
+        assert errors.help_for("GuardError") == "https://docs.example/audiences/troubleshooting/#guarderror"

@@ -22,8 +22,13 @@ NOT_AN_ID: tuple[Any, ...] = (
     [{"id": "1"}],
 )
 NOT_A_LIST: tuple[Any, ...] = (
-    *(None, {}, "none", [{"id": "1"}], [7]),
-    *([static(audience_id=odd)] for odd in ("a/b", True)),
+    None,
+    {},
+    "none",
+    [{"id": "1"}],
+    [7],
+    [static(audience_id="a/b")],
+    [static(audience_id=True)],
 )
 
 
@@ -81,7 +86,10 @@ COMMBOX = Platform(
     create="create_audience",
     others=frozenset({"renewal", "check_static"}),
     renewal=(
-        *("administrator", "management console", "Settings > API"),
-        *("Password of the connection", "clear the task"),
+        "administrator",
+        "management console",
+        "Settings > API",
+        "Password of the connection",
+        "clear the task",
     ),
 )

@@ -1,4 +1,4 @@
-"""Answers as the vendor's pages show them, and as they may come all the same."""
+"""Answers of Digital Audience, as the vendor's pages show them and as they may differ."""
 
 from __future__ import annotations
 
@@ -47,49 +47,40 @@ CREATED = {
 """``data`` of the create example on the vendor's pages, field by field."""
 
 
-def with_history(history: Any) -> Audience:
-    return Audience.model_validate({**CREATED, "crmData": {"history": {"history": history}}})
+def audience(**changes: Any) -> Audience:
+    return Audience.model_validate({**CREATED, **changes})
 
 
 def test_the_create_example_of_the_vendors_page_is_read() -> None:
-    audience = Audience.model_validate(CREATED)
+    found = audience()
 
-    assert (audience.id, audience.campaign_id, audience.audience_state) == (69249, 123, "NODATA")
-    assert audience.created == datetime(2025, 12, 15, 11, 36, 16, 489708, tzinfo=timezone.utc)
-    assert audience.data_updated is None
-    assert audience.uploads() == []
-
-
-@pytest.mark.parametrize(
-    ("text", "moment"),
-    [
-        ("2025-12-16T11:36:10.6878666Z", datetime(2025, 12, 16, 11, 36, 10, 687866, tzinfo=timezone.utc)),
-        ("2025-12-16T11:36:10Z", datetime(2025, 12, 16, 11, 36, 10, tzinfo=timezone.utc)),
-        ("2025-12-16T12:36:10+01:00", datetime(2025, 12, 16, 11, 36, 10, tzinfo=timezone.utc)),
-        ("2025-12-16T11:36:10", datetime(2025, 12, 16, 11, 36, 10, tzinfo=timezone.utc)),
-    ],
-    ids=["seven digits", "whole seconds", "another zone", "no zone"],
-)
-def test_every_moment_is_utc(text: str, moment: datetime) -> None:
-    audience = Audience.model_validate({**CREATED, "dataUpdated": text})
-
-    assert audience.data_updated == moment
-    assert audience.data_updated is not None
-    assert audience.data_updated.tzinfo is timezone.utc
+    assert (found.id, found.campaign_id, found.audience_state) == (69249, 123, "NODATA")
+    assert found.created == datetime(2025, 12, 15, 11, 36, 16, 489708, tzinfo=timezone.utc)
+    assert found.data_updated is None
+    assert found.uploads() == []
 
 
-def test_only_the_id_of_an_audience_is_relied_upon() -> None:
+def test_every_time_is_utc() -> None:
+    times = {
+        "2025-12-16T11:36:10.6878666Z": datetime(2025, 12, 16, 11, 36, 10, 687866, tzinfo=timezone.utc),
+        "2025-12-16T11:36:10Z": datetime(2025, 12, 16, 11, 36, 10, tzinfo=timezone.utc),
+        "2025-12-16T12:36:10+01:00": datetime(2025, 12, 16, 11, 36, 10, tzinfo=timezone.utc),
+        "2025-12-16T11:36:10": datetime(2025, 12, 16, 11, 36, 10, tzinfo=timezone.utc),
+    }
+    found = {text: audience(dataUpdated=text).data_updated for text in times}
+
+    assert found == times
+    assert {time and time.tzinfo for time in found.values()} == {timezone.utc}
+
+
+def test_only_the_id_of_an_audience_is_required() -> None:
     assert Audience.model_validate({"id": 1}).uploads() == []
     with pytest.raises(ValidationError):
         Audience.model_validate({"name": "no id"})
+    for field in set(CREATED) - {"id"}:
+        without = {name: value for name, value in CREATED.items() if name != field}
 
-
-@pytest.mark.parametrize("field", sorted(set(CREATED) - {"id"}))
-def test_every_other_field_may_be_null_or_missing(field: str) -> None:
-    assert Audience.model_validate({**CREATED, field: None}).id == 69249
-    assert (
-        Audience.model_validate({name: value for name, value in CREATED.items() if name != field}).id == 69249
-    )
+        assert audience(**{field: None}).id == Audience.model_validate(without).id == 69249, field
 
 
 # --- history ------------------------------------------------------------------------------------------------
@@ -100,9 +91,8 @@ SECOND = {"mode": "opt-out", "totalRows": 1, "created": "2025-12-15T12:00:00Z"}
 THIRD = {"mode": "replace", "totalRows": 9, "created": "2025-12-16T10:00:00Z"}
 
 
-@pytest.mark.parametrize(
-    ("history", "modes"),
-    [
+def test_a_history_is_read_in_any_nesting_oldest_first() -> None:
+    histories: list[tuple[Any, list[str]]] = [
         ({"2025-12-15": FIRST, "2025-12-16": THIRD}, ["opt-in", "replace"]),
         ({"2025-12-15": [FIRST, SECOND], "2025-12-16": [THIRD]}, ["opt-in", "opt-out", "replace"]),
         ({"2025-12-16": THIRD, "2025-12-15": [SECOND, FIRST]}, ["opt-in", "opt-out", "replace"]),
@@ -111,89 +101,64 @@ THIRD = {"mode": "replace", "totalRows": 9, "created": "2025-12-16T10:00:00Z"}
         ({}, []),
         (None, []),
         ({"a": THIRD, "b": {"mode": "no time"}}, ["no time", "replace"]),
-    ],
-)
-def test_a_history_is_read_whatever_its_nesting_oldest_first(history: Any, modes: list[str]) -> None:
-    assert [entry.mode for entry in with_history(history).uploads()] == modes
+    ]
+
+    found = [audience(crmData={"history": {"history": history}}).uploads() for history, _ in histories]
+
+    assert [[entry.mode for entry in entries] for entries in found] == [modes for _, modes in histories]
 
 
-@pytest.mark.parametrize("crm", [None, {}, {"history": None}, {"insightsState": "PENDING", "size": None}])
-def test_an_audience_without_history_has_no_uploads(crm: Any) -> None:
-    assert Audience.model_validate({**CREATED, "crmData": crm}).uploads() == []
+def test_an_audience_without_history_has_no_uploads() -> None:
+    for crm in (None, {}, {"history": None}, {"insightsState": "PENDING", "size": None}):
+        assert audience(crmData=crm).uploads() == []
 
 
 def test_counts_and_match_rates_of_an_upload() -> None:
-    entry = HistoryEntry.model_validate(
-        {
-            "audienceId": 69249,
-            "mode": "opt-in",
-            "totalRows": 10,
-            "created": "2025-12-15T10:00:00Z",
-            "dataSet": {"EMAIL": {"TOTAL": 10, "UNIQUE": 9, "MATCH": 6, "UMATCH": 5, "NOMATCH": 3}},
-            "matchRates": {"EMAIL": 0.6667, "PHONE": None},
-        }
-    )
+    given = {
+        **FIRST,
+        "dataSet": {"EMAIL": {"TOTAL": 10, "UNIQUE": 9, "MATCH": 6, "UMATCH": 5, "NOMATCH": 3}},
+        "matchRates": {"EMAIL": 0.6667, "PHONE": None},
+    }
+    entry = HistoryEntry.model_validate(given)
 
     assert entry.data_set["EMAIL"].usable_match == 5
     assert entry.match_rates == {"EMAIL": 0.6667, "PHONE": None}
+    assert HistoryEntry.model_validate({**given, "dataSet": None}).data_set == {}
+    assert HistoryEntry.model_validate({**given, "matchRates": None}).match_rates == {}
 
 
-@pytest.mark.parametrize("field", ["dataSet", "matchRates"])
-def test_null_counts_are_no_counts(field: str) -> None:
-    entry = HistoryEntry.model_validate({**FIRST, field: None})
-
-    assert (entry.data_set, entry.match_rates) == ({}, {})
+# --- other objects ------------------------------------------------------------------------------------------
 
 
-# --- the rest -----------------------------------------------------------------------------------------------
-
-
-def test_a_campaign_and_an_activation_need_their_ids() -> None:
-    assert Campaign.model_validate({"id": 5}).id == 5
-    assert Activation.model_validate({"segmentId": 5, "flowId": "a-b"}).segment_id == 5
-    with pytest.raises(ValidationError):
-        Activation.model_validate({"id": 5})
-
-
-def test_a_segment_has_two_ids_and_operations_take_the_segments() -> None:
+def test_campaigns_activations_and_segments_need_their_ids() -> None:
     segment = Segment.model_validate({"segmentId": 5, "id": 77, "status": "Active"})
 
+    assert Campaign.model_validate({"id": 5}).id == 5
+    assert Activation.model_validate({"segmentId": 5, "flowId": "a-b"}).segment_id == 5
+    # A segment has two ids, and operations take this one.
     assert (segment.segment_id, segment.id) == (5, 77)
-    with pytest.raises(ValidationError):
-        Segment.model_validate({"id": 77})
+    for model in (Activation, Segment):
+        with pytest.raises(ValidationError):
+            model.model_validate({"id": 77})
 
 
-def test_the_access_token_of_an_account_is_not_taken_over() -> None:
+def test_the_access_token_of_an_account_is_not_kept() -> None:
     account = PlatformAccount.model_validate({"id": 1, "name": "x", "accessToken": "ya29.secret"})
 
-    assert "ya29.secret" not in repr(account)
-    assert "ya29.secret" not in account.model_dump_json()
+    assert "ya29.secret" not in f"{account!r} {account.model_dump_json()}"
     assert not hasattr(account, "access_token")
 
 
-@pytest.mark.parametrize(
-    ("platform", "fits"),
-    [
-        ("Google DDP", True),
-        ("google ddp", True),
-        ("DV360", True),
-        ("dv360 nl", True),
-        ("Xandr", False),
-        ("", False),
-    ],
-)
-def test_a_platform_is_known_by_any_of_its_three_names(platform: str, fits: bool) -> None:
+def test_a_platform_is_known_by_any_of_its_three_names() -> None:
     account = PlatformAccount.model_validate(
         {"id": 1, "platformId": "Google DDP", "platformName": "DV360", "platformDisplayName": "DV360 NL"}
     )
+    names = {
+        **dict.fromkeys(("Google DDP", "google ddp", "DV360", "dv360 nl"), True),
+        **dict.fromkeys(("Xandr", ""), False),
+    }
 
-    assert account.is_on(platform) is fits
-
-
-@pytest.mark.parametrize("number", [3, "3"])
-def test_a_platform_may_have_a_number_for_an_id(number: Any) -> None:
-    assert PlatformAccount.model_validate({"id": 1, "platformId": number}).is_on("3")
-
-
-def test_an_account_without_platform_is_on_none() -> None:
+    assert {name: account.is_on(name) for name in names} == names
+    for number in (3, "3"):
+        assert PlatformAccount.model_validate({"id": 1, "platformId": number}).is_on("3")
     assert not PlatformAccount.model_validate({"id": 1}).is_on("none")
