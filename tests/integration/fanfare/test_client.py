@@ -1,22 +1,19 @@
-"""Every documented operation and status of Fanfare's audience API, over real HTTP."""
+"""Every documented operation of Fanfare's audience API against the sandbox.
+
+Errors and secrets are tested in ``tests/unit/clients`` and ``tests/unit/fanfare``.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from audience_onboarding.errors import (
-    AuthenticationError,
-    ConflictError,
-    NotFoundError,
     Outcome,
-    PermissionDeniedError,
     RateLimitedError,
     RequestRejectedError,
-    TooLargeError,
     VendorError,
     VendorUnavailableError,
 )
@@ -37,7 +34,6 @@ from scripts.local_stack import Sandbox, wait_for
 from tests.integration.faults import calls, fault
 
 AUDIENCES = r"/fanfare/api/audiences"
-ONE = rf"{AUDIENCES}/[^/]+"
 
 
 @pytest.fixture
@@ -45,13 +41,13 @@ def client(sandbox: Sandbox) -> FanfareClient:
     return client_of(sandbox)
 
 
-def client_of(sandbox: Sandbox, *, key: str | None = None, **options: Any) -> FanfareClient:
+def client_of(sandbox: Sandbox, **options: Any) -> FanfareClient:
     return FanfareClient(
         FanfareSettings.from_options(
             host=sandbox.info["fanfare_url"],
-            key=key or sandbox.info["fanfare_secret_key"],
+            key=sandbox.info["fanfare_secret_key"],
             # The ceiling of a real plan would make these tests wait.
-            options={"read_timeout": 5, "max_requests_per_minute": 60_000, **options},
+            options={"max_requests_per_minute": 60_000, **options},
         )
     )
 
@@ -73,7 +69,7 @@ def finished(client: FanfareClient, audience_id: str, import_id: str) -> Import:
         found = client.find_import(audience_id, import_id)
         return found if found and found.status not in {"PENDING", "PROCESSING"} else None
 
-    return wait_for(is_finished, "The end of the import", timeout=20)
+    return wait_for(is_finished, "The end of the import", timeout=60)
 
 
 def test_an_audience_is_created_listed_loaded_updated_and_archived(client: FanfareClient) -> None:
@@ -122,16 +118,15 @@ def test_the_rules_of_a_dynamic_audience(client: FanfareClient) -> None:
 NUMBER_OF_VALUES = {"BETWEEN": 2, "EXISTS": 0, "NOT_EXISTS": 0}
 
 
-@pytest.mark.parametrize("operator", list(RuleOperator))
-def test_each_rule_operator_is_one_that_the_vendor_knows(
-    client: FanfareClient, operator: RuleOperator
-) -> None:
-    values = (1, 2)[: NUMBER_OF_VALUES.get(operator.value, 1)]
-    wanted = RuleDraft(field="age", operator=operator, values=values)
-    audience = client.create_audience(draft(audience_type=AudienceType.DYNAMIC, rules=[wanted]))
+def test_the_vendor_knows_each_rule_operator(client: FanfareClient) -> None:
+    for operator in RuleOperator:
+        values = (1, 2)[: NUMBER_OF_VALUES.get(operator.value, 1)]
+        wanted = RuleDraft(field="age", operator=operator, values=values)
 
-    (found,) = client.get_audience(audience.id).rules or ()
-    assert (found.operator, found.values) == (operator.value, values)
+        audience = client.create_audience(draft(audience_type=AudienceType.DYNAMIC, rules=[wanted]))
+
+        (found,) = client.get_audience(audience.id).rules or ()
+        assert (found.operator, found.values) == (operator.value, values)
 
 
 def test_an_import_from_start_to_end(client: FanfareClient, sandbox: Sandbox) -> None:
@@ -156,19 +151,11 @@ def test_an_import_from_start_to_end(client: FanfareClient, sandbox: Sandbox) ->
     (put,) = sandbox.admin("journal?kind=s3")["entries"]
     assert put["operation"] == "PutObject"
     assert put["success"] is True
+    # The key stays with the vendor.
+    assert put.get("authorization") in {False, None}
 
 
-def test_all_members_are_paged_through(client: FanfareClient) -> None:
-    audience = client.create_audience(draft())
-    started = client.start_import(audience.id)
-    rows = "".join(f"fan{number}@example.com\r\n" for number in range(230))
-    client.upload(started.upload_url, f"email\r\n{rows}".encode())
-    finished(client, audience.id, started.id)
-
-    assert len(set(client.member_ids(audience.id))) == 230
-
-
-def test_members_are_told_by_hashes_on_all_pages_and_nobody_is_shown(
+def test_members_are_counted_by_hashes_on_all_pages_without_personal_data(
     client: FanfareClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG")
@@ -181,6 +168,7 @@ def test_members_are_told_by_hashes_on_all_pages_and_nobody_is_shown(
         hashlib.sha256(value).hexdigest() for value in (b"fan10000119@example.com", b"31610000005")
     )
 
+    assert len(set(client.member_ids(audience.id))) == 120
     assert client.count_members_like(audience.id, emails={email}, phones={phone}) == (2, 120)
     assert client.count_members_like(audience.id, emails={phone}, phones=set()) == (0, 120)
     assert "fan1000" not in caplog.text
@@ -213,19 +201,12 @@ def test_a_synced_list(client: FanfareClient, sandbox: Sandbox) -> None:
     status = wait_for(
         lambda: (seen := client.status(audience.id)).sync_status is SyncStatus.SUCCESS and seen,
         "The sync",
-        timeout=20,
+        timeout=60,
     )
     assert status.last_synced_at is not None
     assert status.version != before.version
-
-
-def test_what_is_no_synced_list_cannot_be_synced(client: FanfareClient) -> None:
-    audience = client.create_audience(draft())
-
-    with pytest.raises(RequestRejectedError, match="Audience is not a synced list") as error:
-        client.sync(audience.id)
-
-    assert error.value.status == 400
+    with pytest.raises(RequestRejectedError, match="Audience is not a synced list"):
+        client.sync(client.create_audience(draft()).id)
 
 
 def test_loyalty_tiers_and_their_group(client: FanfareClient) -> None:
@@ -244,7 +225,7 @@ def test_loyalty_tiers_and_their_group(client: FanfareClient) -> None:
     assert {item.name for item in client.list_group(group_id)} == {"Silver", "Gold"}
 
 
-def test_the_other_generation_of_the_pages_is_understood_as_well(sandbox: Sandbox) -> None:
+def test_the_other_generation_of_the_pages_works_too(sandbox: Sandbox) -> None:
     sandbox.admin("settings", method="PATCH", json={"fanfare_docs_generation": "handwritten"})
     with pytest.raises(RequestRejectedError, match="type"):
         client_of(sandbox).create_audience(draft())
@@ -257,103 +238,30 @@ def test_the_other_generation_of_the_pages_is_understood_as_well(sandbox: Sandbo
     client.upload(started.upload_url, b"email\r\nanna@example.com\r\n")
     assert finished(client, audience.id, started.id).status == "SUCCESS"
     assert client.count(audience.id) == 1
-
-
-def test_the_address_with_v1_works_too(sandbox: Sandbox) -> None:
-    settings = FanfareSettings.from_options(
+    v1 = FanfareSettings.from_options(
         host=sandbox.info["fanfare_url"] + "/v1", key=sandbox.info["fanfare_secret_key"], options={}
     )
-
-    assert list(FanfareClient(settings).list_audiences()) == []
-
-
-def test_a_wrong_key_says_what_to_do(sandbox: Sandbox) -> None:
-    with pytest.raises(AuthenticationError, match="Rotating a secret key makes the old one invalid") as error:
-        list(client_of(sandbox, key="sk_test_wrong").list_audiences())
-
-    assert error.value.status == 401
+    assert [item.id for item in FanfareClient(v1).list_audiences()] == [audience.id]
 
 
-def test_a_key_of_another_organization_changes_nothing(sandbox: Sandbox, client: FanfareClient) -> None:
-    audience = client.create_audience(draft())
-    other = client_of(sandbox, organization="3c90c3cc-0d44-4b50-8888-8dd25736052a")
+def test_a_refusal_is_read_in_every_shape_of_the_pages(sandbox: Sandbox, client: FanfareClient) -> None:
+    for shape in ("spec", "errors_page", "troubleshooting"):
+        sandbox.admin("settings", method="PATCH", json={"fanfare_error_shape": shape})
+        for status, kind, outcome in (
+            (400, RequestRejectedError, Outcome.NOT_DONE),
+            (422, RequestRejectedError, Outcome.NOT_DONE),
+            (429, RateLimitedError, Outcome.NOT_DONE),
+            (500, VendorUnavailableError, Outcome.UNKNOWN),
+        ):
+            fault(sandbox, "fanfare", "POST", AUDIENCES, status=status)
 
-    with pytest.raises(Exception, match="The key belongs to organization"):
-        other.find_audience("Fans", AudienceType.STATIC_LIST)
-    with pytest.raises(Exception, match="The key belongs to organization"):
-        other.get_audience(audience.id)
+            with pytest.raises(VendorError, match="Fanfare POST /audiences") as error:
+                client.create_audience(draft())
 
-
-def test_an_unknown_audience(client: FanfareClient) -> None:
-    with pytest.raises(NotFoundError, match="Audience 3c90c3cc-0d44-4b50-8888-8dd25736052a") as error:
-        client.get_audience("3c90c3cc-0d44-4b50-8888-8dd25736052a")
-
-    assert error.value.status == 404
-
-
-def test_what_the_vendor_does_not_take_is_named_by_field(client: FanfareClient) -> None:
-    with pytest.raises(RequestRejectedError) as error:
+            assert (type(error.value), error.value.status) == (kind, status), shape
+            assert error.value.outcome is outcome
+    with pytest.raises(RequestRejectedError, match="type"):
         client._call("POST", "/audiences", json={"name": "Fans", "type": "LIST"})
-
-    assert error.value.status == 400
-    assert "type" in str(error.value)
-
-
-SHAPES = ["spec", "errors_page", "troubleshooting"]
-
-STATUSES = [
-    (400, RequestRejectedError, Outcome.NOT_DONE),
-    (401, AuthenticationError, Outcome.NOT_DONE),
-    (403, PermissionDeniedError, Outcome.NOT_DONE),
-    (404, NotFoundError, Outcome.NOT_DONE),
-    (409, ConflictError, Outcome.NOT_DONE),
-    (413, TooLargeError, Outcome.NOT_DONE),
-    (422, RequestRejectedError, Outcome.NOT_DONE),
-    (423, VendorUnavailableError, Outcome.NOT_DONE),
-    (429, RateLimitedError, Outcome.NOT_DONE),
-    (500, VendorUnavailableError, Outcome.UNKNOWN),
-    (502, VendorUnavailableError, Outcome.UNKNOWN),
-    (503, VendorUnavailableError, Outcome.UNKNOWN),
-    (504, VendorUnavailableError, Outcome.UNKNOWN),
-]
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize(("status", "kind", "outcome"), STATUSES)
-def test_each_status_is_one_error_in_whatever_shape(
-    sandbox: Sandbox,
-    client: FanfareClient,
-    shape: str,
-    status: int,
-    kind: type[VendorError],
-    outcome: Outcome,
-) -> None:
-    sandbox.admin("settings", method="PATCH", json={"fanfare_error_shape": shape})
-    fault(sandbox, "fanfare", "POST", AUDIENCES, status=status)
-
-    with pytest.raises(VendorError) as error:
-        client.create_audience(draft())
-
-    assert type(error.value) is kind
-    assert error.value.status == status
-    assert error.value.outcome is outcome
-    assert "Fanfare POST /audiences" in str(error.value)
-    assert f"HTTP {status}" in str(error.value)
-    assert list(client.list_audiences()) == []
-
-
-@pytest.mark.parametrize("action", ["drop"])
-@pytest.mark.parametrize("when", ["before", "after"])
-def test_a_broken_connection_leaves_a_creation_unclear(
-    sandbox: Sandbox, client: FanfareClient, when: str, action: str
-) -> None:
-    fault(sandbox, "fanfare", "POST", AUDIENCES, when=when, action=action)
-
-    with pytest.raises(VendorUnavailableError, match="cannot be reached") as error:
-        client.create_audience(draft())
-
-    assert error.value.outcome is Outcome.UNKNOWN
-    assert len(list(client.list_audiences())) == (1 if when == "after" else 0)
 
 
 @pytest.mark.parametrize("form", ["seconds", "date"])
@@ -362,33 +270,21 @@ def test_the_rate_limit_is_waited_for_in_either_form(sandbox: Sandbox, form: str
     client = client_of(sandbox)
     for _ in range(3):
         list(client.list_audiences())
-    # The last answer said that none is left: nothing more is sent.
+    # The last answer left no request: nothing more is sent.
     with pytest.raises(RateLimitedError) as foreseen:
         list(client.list_audiences())
     assert len(calls(sandbox, "GET", "/audiences")) == 3
     assert foreseen.value.retry_after is not None
     assert 10 < foreseen.value.retry_after <= 62
 
-    # Somebody else's process does not know.
+    # A second process does not know the last answer.
     with pytest.raises(RateLimitedError, match="Rate limit exceeded") as error:
         list(client_of(sandbox).list_audiences())
     assert error.value.retry_after is not None
     assert 0 < error.value.retry_after <= 61
 
 
-@pytest.fixture
-def presigned(client: FanfareClient, sandbox: Sandbox) -> Iterator[str]:
-    audience = client.create_audience(draft())
-    yield client.start_import(audience.id).upload_url
-    (put,) = [item for item in sandbox.admin("journal?kind=s3")["entries"] if item["method"] == "PUT"]
-    assert put.get("authorization") in {False, None}
-
-
-def test_the_key_does_not_travel_to_the_presigned_address(client: FanfareClient, presigned: str) -> None:
-    client.upload(presigned, b"email\r\nanna@example.com\r\n")
-
-
-def test_an_expired_presigned_address_is_asked_for_anew_by_the_next_try(sandbox: Sandbox) -> None:
+def test_an_expired_presigned_address_is_replaced_by_the_next_try(sandbox: Sandbox) -> None:
     sandbox.admin("settings", method="PATCH", json={"fanfare_upload_url_lifetime": 0.01})
     client = client_of(sandbox)
     started = client.start_import(client.create_audience(draft()).id)
@@ -400,6 +296,6 @@ def test_an_expired_presigned_address_is_asked_for_anew_by_the_next_try(sandbox:
             return error
         return None
 
-    error = wait_for(refused, "The end of the address", timeout=10)
+    error = wait_for(refused, "The end of the address", timeout=60)
     assert "The next try asks for a new one" in str(error)
     assert "X-Amz" not in str(error)
