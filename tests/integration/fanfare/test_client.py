@@ -174,18 +174,6 @@ def test_members_are_counted_by_hashes_on_all_pages_without_personal_data(
     assert "fan1000" not in caplog.text
 
 
-def test_an_earlier_import_is_still_found(client: FanfareClient) -> None:
-    audience = client.create_audience(draft())
-    first, second = client.start_import(audience.id), client.start_import(audience.id)
-
-    shown = client.get_import(audience.id)
-    assert shown is not None
-    assert shown.id == second.id
-    earlier = client.find_import(audience.id, first.id)
-    assert earlier is not None
-    assert earlier.id == first.id
-
-
 def test_a_synced_list(client: FanfareClient, sandbox: Sandbox) -> None:
     source = SyncSourceDraft(sync_source="klaviyo:list", sync_source_id="XyZ")
     audience = client.create_audience(

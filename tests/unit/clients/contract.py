@@ -61,7 +61,7 @@ class Platform:
     :param others: public attributes of the client that are not one request, with tests of their own.
     :param renewal: words of the error for wrong credentials.
     :param sends_key: whether requests carry a bearer key, and the ``X-RateLimit-*`` headers count.
-    :param schemas: JSON schemas of the vendor's pages for some bodies, by ``asked``.
+    :param problems_of: independent checks of the bodies, by ``asked``; empty: none.
     """
 
     name: str
@@ -75,4 +75,4 @@ class Platform:
     others: frozenset[str]
     renewal: Sequence[str]
     sends_key: bool = True
-    schemas: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    problems_of: Mapping[str, Callable[[Any], Sequence[Any]]] = field(default_factory=dict)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import Any
 
 from audience_onboarding.fanfare.client import PAGE_SIZE, FanfareClient
@@ -16,107 +16,24 @@ from audience_onboarding.fanfare.models import (
     SyncSourceDraft,
 )
 from audience_onboarding.fanfare.settings import FanfareSettings
+from sandbox.fanfare import bodies
+from sandbox.settings import SandboxSettings
 from tests.unit.clients.contract import EMAIL, Operation, Platform
 from tests.unit.fanfare.conftest import AUDIENCE, KEY, ORGANIZATION, Vendor, audience_json, import_json, page
 
 PATH = f"/audiences/{AUDIENCE}"
 RULE_ID = "11111111-0d44-4b50-8888-8dd25736052c"
 
-# --- bodies of the requests ---------------------------------------------------------------------------------
-# Written from the vendor's page "Create audience" and its API description, not from the code.
-
-
-def nullable(kind: str, **more: Any) -> dict[str, Any]:
-    return {"type": [kind, "null"], **more}
-
-
-TYPES = {"enum": ["DYNAMIC", "STATIC_LIST", "SYNCED_LIST"]}
-OPERATORS = [
-    *("EQUALS", "NOT_EQUALS", "GREATER_THAN", "GREATER_THAN_OR_EQUAL", "LESS_THAN", "LESS_THAN_OR_EQUAL"),
-    *("BETWEEN", "CONTAINS", "NOT_CONTAINS", "IN", "NOT_IN", "EXISTS", "NOT_EXISTS"),
-]
-RULE = {
-    "type": "object",
-    "required": ["field", "operator", "values"],
-    "additionalProperties": False,
-    "properties": {
-        "field": {"type": "string"},
-        "operator": {"enum": OPERATORS},
-        "values": {"type": "array", "items": {"type": ["string", "number", "boolean", "null"]}},
-        "groupId": nullable("string"),
-        "position": nullable("integer"),
-    },
+SPEC = SandboxSettings(fanfare_unknown_fields="refuse")
+BODIES: dict[str, Callable[[Any], list[Any]]] = {
+    "POST /audiences": lambda body: bodies.validate(body, bodies.POST_AUDIENCE, SPEC),
+    f"PUT {PATH}": lambda body: bodies.validate(body, bodies.PUT_AUDIENCE, SPEC),
+    f"POST {PATH}/rules": lambda body: bodies.posted_rules(body, SPEC),
+    f"PUT {PATH}/rules": lambda body: bodies.validate(body, bodies.PUT_RULES, SPEC),
+    f"PUT {PATH}/rules/{RULE_ID}": lambda body: bodies.validate(body, bodies.PUT_RULE, SPEC),
+    "POST /audiences/loyalty-tiers": lambda body: bodies.validate(body, bodies.loyalty_tiers(SPEC), SPEC),
 }
-CHANGEABLE: dict[str, Any] = {
-    "name": {"type": "string", "minLength": 1},
-    "type": TYPES,
-    "description": nullable("string"),
-    "groupId": nullable("string"),
-    "groupName": nullable("string"),
-    "groupType": {"enum": ["SEGMENTED_VALUE", "RFM", None]},
-    "iconName": nullable("string"),
-    "lastRefreshedAt": nullable("string"),
-    "metadata": nullable("object"),
-    "refreshIntervalSeconds": nullable("number"),
-}
-SCHEMAS: dict[str, Mapping[str, Any]] = {
-    "POST /audiences": {
-        "type": "object",
-        "required": ["name", "type"],
-        "additionalProperties": False,
-        "properties": {
-            **CHANGEABLE,
-            "primarySyncSource": nullable(
-                "object",
-                required=["syncSource", "syncSourceId"],
-                additionalProperties=False,
-                properties={
-                    "syncSource": {"type": "string"},
-                    "syncSourceId": {"type": "string"},
-                    "lastSyncedAt": nullable("string"),
-                    "sourceData": nullable("object"),
-                    "syncStatus": {"enum": ["PENDING", "SUCCESS", "FAILED", None]},
-                },
-            ),
-            "rules": nullable("array", items=RULE),
-        },
-    },
-    f"PUT {PATH}": {"type": "object", "additionalProperties": False, "properties": CHANGEABLE},
-    f"POST {PATH}/rules": RULE,
-    f"PUT {PATH}/rules": {
-        "type": "object",
-        "required": ["rules"],
-        "additionalProperties": False,
-        "properties": {"rules": {"type": "array", "items": RULE}},
-    },
-    f"PUT {PATH}/rules/{RULE_ID}": RULE,
-    "POST /audiences/loyalty-tiers": {
-        "type": "object",
-        "required": ["groupName", "tiers"],
-        "additionalProperties": False,
-        "properties": {
-            "groupName": {"type": "string"},
-            "attribute": {"enum": ["totalOrderValue", "totalOrders", "lifetimeSpend"]},
-            "tiers": {
-                "type": "array",
-                "items": {
-                    "type": "object",
-                    "required": ["name", "order", "startValue"],
-                    "additionalProperties": False,
-                    "properties": {
-                        "name": {"type": "string"},
-                        "order": {"type": "integer"},
-                        "startValue": {"type": "number"},
-                        "endValue": nullable("number"),
-                        "iconName": nullable("string"),
-                    },
-                },
-            },
-        },
-    },
-}
-
-# --- operations ---------------------------------------------------------------------------------------------
+"""Checks of request bodies, which the sandbox has from the vendor's API description."""
 
 RULE_JSON = {
     "audienceId": AUDIENCE,
@@ -196,7 +113,9 @@ OPERATIONS = {
             rules=(
                 BIG_SPENDERS,
                 RuleDraft(field="city", operator=RuleOperator.EXISTS, values=(), position=2),
-                RuleDraft(field="vip", operator=RuleOperator.IN, values=(True, None, "yes"), group_id="g"),
+                RuleDraft(
+                    field="vip", operator=RuleOperator.IN, values=(True, None, "yes"), group_id=RULE_ID
+                ),
             ),
         ),
         {
@@ -204,7 +123,7 @@ OPERATIONS = {
             "rules": [
                 BIG_SPENDERS_JSON,
                 {"field": "city", "operator": "EXISTS", "values": [], "position": 2},
-                {"field": "vip", "operator": "IN", "values": [True, None, "yes"], "groupId": "g"},
+                {"field": "vip", "operator": "IN", "values": [True, None, "yes"], "groupId": RULE_ID},
             ],
         },
         type="DYNAMIC",
@@ -321,10 +240,12 @@ OPERATIONS = {
         odd=([], {"audiences": [{"id": EMAIL}]}),
     ),
     "create_loyalty_tiers without attribute": Operation(
-        lambda client: client.create_loyalty_tiers(group_name="Tiers", tiers=[]),
+        lambda client: client.create_loyalty_tiers(
+            group_name="Tiers", tiers=[LoyaltyTier(name="Gold", order=1, start_value=0)]
+        ),
         "POST /audiences/loyalty-tiers",
         answer={},
-        sent={"groupName": "Tiers", "tiers": []},
+        sent={"groupName": "Tiers", "tiers": [{"name": "Gold", "order": 1, "startValue": 0}]},
         about="Group 'Tiers': ",
     ),
     "list_rules": Operation(
@@ -408,5 +329,5 @@ FANFARE = Platform(
     create="create_audience",
     others=frozenset({"hint", "renewal", "check_type", "find_import", "upload"}),
     renewal=("Rotating a secret key makes the old one invalid at once", "Password of the connection"),
-    schemas=SCHEMAS,
+    problems_of=BODIES,
 )

@@ -54,31 +54,13 @@ def test_unknown_options_are_refused_and_secrets_never_shown(kind: str) -> None:
 
 
 @pytest.mark.parametrize(("kind", "production"), BEARER)
-def test_an_empty_host_is_the_one_of_the_vendors_pages(kind: Any, production: str) -> None:
-    hosts = {
-        "": production,
-        "   ": production,
-        f"{production}/": production,
-        "proxy.example/api/v1": "https://proxy.example/api/v1",
-        "http://localhost:4800": "http://localhost:4800",
-    }
-
-    assert {host: kind.from_options(host=host, key="k", options={}).base_url for host in hosts} == hosts
-
-
-@pytest.mark.parametrize(("kind", "production"), BEARER)
-def test_a_key_is_read_as_it_is_and_does_not_change_the_account(kind: Any, production: str) -> None:
-    for key in ("sk_live_abc", "sk_test_abc", "a-key-of-the-future", " eyJhbGciOi.eyJjbGllbnQi.c2ln_-\n"):
+def test_host_and_account_are_those_of_the_vendors_pages_whatever_the_key(kind: Any, production: str) -> None:
+    for key in ("sk_live_abc", "a-key-of-the-future", " eyJhbGciOi.eyJjbGllbnQi.c2ln_-\n"):
         made = kind.from_options(host="", key=key, options={})
 
-        assert made.key == key.strip()
+        assert (made.key, made.base_url) == (key.strip(), production)
         # A rotated key must not make the package forget the ids of the account.
         assert made.account == production
-    for key in ("", "  ", "Bearer hunter22", "hunter22\r\nX: 1", "hunter22\u00a0x", "hunter22é"):
-        error = error_of(lambda key=key: kind.from_options(host="", key=key, options={}), ConfigurationError)
-
-        assert "key" in str(error), key
-        assert "hunter22" not in str(error), key
 
 
 def test_a_publishable_key_of_fanfare_is_refused_without_being_quoted() -> None:

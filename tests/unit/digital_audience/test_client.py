@@ -15,11 +15,8 @@ from typing import Any
 import pytest
 
 from audience_onboarding.digital_audience import client as client_module
-from audience_onboarding.digital_audience.client import (
-    FAILED_LOGIN_PAUSE,
-    DigitalAudienceClient,
-    iso_utc,
-)
+from audience_onboarding.digital_audience.client import FAILED_LOGIN_PAUSE, iso_utc
+from audience_onboarding.digital_audience.client import DigitalAudienceClient as Client
 from audience_onboarding.digital_audience.settings import DigitalAudienceSettings
 from audience_onboarding.errors import (
     AuthenticationError,
@@ -47,9 +44,7 @@ ACCOUNTS_PATH = "GET /organisation/loadplatformaccounts"
 # --- requests -----------------------------------------------------------------------------------------------
 
 
-def test_the_login_is_sent_as_the_vendors_page_shows_it(
-    vendor: Vendor, client: DigitalAudienceClient
-) -> None:
+def test_the_login_is_sent_as_the_vendors_page_shows_it(vendor: Vendor, client: Client) -> None:
     client.login()
 
     (seen,) = vendor.server.seen
@@ -61,16 +56,14 @@ def test_the_login_is_sent_as_the_vendors_page_shows_it(
 def test_the_id_of_a_delete_can_travel_in_the_body(vendor: Vendor, settings_of: SettingsOf) -> None:
     vendor.answers["DELETE /audience/delete"] = Reply(200, envelope(True))
 
-    DigitalAudienceClient(settings_of(paths={"delete_audience": "/audience/delete"})).delete_audience(7)
+    Client(settings_of(paths={"delete_audience": "/audience/delete"})).delete_audience(7)
 
     assert vendor.calls[0].json == {"audienceId": 7}
 
 
 def test_a_prefix_and_an_own_path_are_used(vendor: Vendor, settings_of: SettingsOf) -> None:
     vendor.answers["POST /api/campaign/create"] = Reply(200, envelope({"id": 3}))
-    client = DigitalAudienceClient(
-        settings_of(api_prefix="/api", paths={"create_campaign": "/campaign/create"})
-    )
+    client = Client(settings_of(api_prefix="/api", paths={"create_campaign": "/campaign/create"}))
 
     assert client.create_campaign("x").id == 3
 
@@ -90,9 +83,7 @@ def test_times_are_written_in_utc_with_a_z() -> None:
 # --- the envelope -------------------------------------------------------------------------------------------
 
 
-def test_a_call_is_successful_if_status_success_and_code_all_say_so(
-    vendor: Vendor, client: DigitalAudienceClient
-) -> None:
+def test_a_call_is_successful_if_status_success_and_code_all_say_so(vendor: Vendor, client: Client) -> None:
     data = {"id": 7}
     contradictory = [envelope(data, code=5), envelope(data, code=None)]
     refused = [
@@ -130,7 +121,7 @@ def test_a_call_is_successful_if_status_success_and_code_all_say_so(
     assert not problems, "\n".join(problems)
 
 
-def test_a_refusal_with_http_200_names_the_object(vendor: Vendor, client: DigitalAudienceClient) -> None:
+def test_a_refusal_with_http_200_names_the_object(vendor: Vendor, client: Client) -> None:
     for name, operation in OPERATIONS.items():
         vendor.answers[operation.asked] = Reply(200, envelope(success=False, code=3, message="Unknown id"))
 
@@ -140,9 +131,7 @@ def test_a_refusal_with_http_200_names_the_object(vendor: Vendor, client: Digita
         assert "Unknown id" in str(error), name
 
 
-def test_a_refusal_without_a_message_gives_the_status_code(
-    vendor: Vendor, client: DigitalAudienceClient
-) -> None:
+def test_a_refusal_without_a_message_gives_the_status_code(vendor: Vendor, client: Client) -> None:
     vendor.answers[CREATE] = Reply(200, envelope(success=False, code=5))
 
     assert "statusCode 5 without a message" in str(error_of(lambda: client.create_campaign("x")))
@@ -151,14 +140,14 @@ def test_a_refusal_without_a_message_gives_the_status_code(
 # --- answers of single operations ---------------------------------------------------------------------------
 
 
-def test_a_campaign_is_known_by_its_id(vendor: Vendor, client: DigitalAudienceClient) -> None:
+def test_a_campaign_is_known_by_its_id(vendor: Vendor, client: Client) -> None:
     for data in ({"id": 5, "name": "x"}, 5):
         vendor.answers[CREATE] = Reply(200, envelope(data))
 
         assert client.create_campaign("x").id == 5
 
 
-def test_an_audience_that_was_not_deleted_is_an_error(vendor: Vendor, client: DigitalAudienceClient) -> None:
+def test_an_audience_that_was_not_deleted_is_an_error(vendor: Vendor, client: Client) -> None:
     vendor.answers["DELETE /audience/delete"] = Reply(200, envelope(False))
 
     error = error_of(lambda: client.delete_audience(7))
@@ -167,9 +156,7 @@ def test_an_audience_that_was_not_deleted_is_an_error(vendor: Vendor, client: Di
     assert "Audience 7 was not deleted" in str(error)
 
 
-def test_segments_are_listed_in_every_shape_of_the_list(
-    vendor: Vendor, client: DigitalAudienceClient
-) -> None:
+def test_segments_are_listed_in_every_shape_of_the_list(vendor: Vendor, client: Client) -> None:
     for data, ids in (
         ([{"segmentId": 5}, {"segmentId": 6}], [5, 6]),
         ([], []),
@@ -184,7 +171,7 @@ def test_segments_are_listed_in_every_shape_of_the_list(
 # --- login --------------------------------------------------------------------------------------------------
 
 
-def test_a_login_that_is_refused(vendor: Vendor, client: DigitalAudienceClient) -> None:
+def test_a_login_that_is_refused(vendor: Vendor, client: Client) -> None:
     words = "Wrong password"
     for answer in (
         Reply(200, envelope(False, success=False, code=1, message=words)),
@@ -216,7 +203,7 @@ def test_a_login_that_is_refused(vendor: Vendor, client: DigitalAudienceClient) 
     ],
 )
 def test_after_a_login_that_fails_nothing_was_sent(
-    vendor: Vendor, client: DigitalAudienceClient, answer: Action, kind: type[VendorError]
+    vendor: Vendor, client: Client, answer: Action, kind: type[VendorError]
 ) -> None:
     vendor.login_answer = lambda seen: answer
 
@@ -227,7 +214,7 @@ def test_after_a_login_that_fails_nothing_was_sent(
     assert vendor.calls == []
 
 
-def test_the_session_is_used_for_all_calls(vendor: Vendor, client: DigitalAudienceClient) -> None:
+def test_the_session_is_used_for_all_calls(vendor: Vendor, client: Client) -> None:
     vendor.answers[LOAD] = Reply(200, envelope({"id": 7}))
 
     for _ in range(3):
@@ -237,14 +224,14 @@ def test_the_session_is_used_for_all_calls(vendor: Vendor, client: DigitalAudien
     assert {cookie_of(seen) for seen in vendor.calls} == {"session-0001-secret"}
 
 
-def test_an_explicit_login_gets_a_new_session(vendor: Vendor, client: DigitalAudienceClient) -> None:
+def test_an_explicit_login_gets_a_new_session(vendor: Vendor, client: Client) -> None:
     client.login()
     client.login()
 
     assert vendor.logins == 2
 
 
-def test_all_cookies_of_the_login_are_sent_back(vendor: Vendor, client: DigitalAudienceClient) -> None:
+def test_all_cookies_of_the_login_are_sent_back(vendor: Vendor, client: Client) -> None:
     vendor.login_answer = lambda seen: Reply(
         200,
         envelope(True),
@@ -258,7 +245,7 @@ def test_all_cookies_of_the_login_are_sent_back(vendor: Vendor, client: DigitalA
     assert sorted(seen.headers["Cookie"].split("; ")) == ["affinity=two", "digitalAudience=one"]
 
 
-def test_cookies_of_other_answers_are_not_taken_over(vendor: Vendor, client: DigitalAudienceClient) -> None:
+def test_cookies_of_other_answers_are_not_taken_over(vendor: Vendor, client: Client) -> None:
     vendor.answers[LOAD] = Reply(200, envelope({"id": 7}), {"Set-Cookie": "tracking=1; Path=/"})
 
     client.load_audience(7)
@@ -287,7 +274,7 @@ def test_a_session_that_is_over_is_renewed_once_and_the_call_sent_again(
 ) -> None:
     vendor.answers[asked] = Reply(200, envelope({"id": 7}))
     for name, refusal in SESSION_IS_OVER.items():
-        client = DigitalAudienceClient(settings_of())
+        client = Client(settings_of())
         client.login()
         vendor.end_sessions()
         vendor.refusal = lambda refusal=refusal: refusal
@@ -304,7 +291,7 @@ def test_a_session_that_is_over_is_renewed_once_and_the_call_sent_again(
 def test_a_refusal_right_after_a_new_login_is_an_error(vendor: Vendor, settings_of: SettingsOf) -> None:
     for number, (name, refusal) in enumerate(SESSION_IS_OVER.items(), 1):
         vendor.answers[LOAD] = refusal
-        client = DigitalAudienceClient(settings_of())
+        client = Client(settings_of())
 
         error = error_of(lambda c=client: c.load_audience(7), VendorError)
 
@@ -313,7 +300,7 @@ def test_a_refusal_right_after_a_new_login_is_an_error(vendor: Vendor, settings_
         assert (vendor.logins, len(vendor.calls)) == (2 * number, 2 * number), name
 
 
-def test_other_refusals_do_not_renew_the_session(vendor: Vendor, client: DigitalAudienceClient) -> None:
+def test_other_refusals_do_not_renew_the_session(vendor: Vendor, client: Client) -> None:
     # Some of the messages only hold letters of the pattern.
     words = (
         "The name is taken",
@@ -334,9 +321,7 @@ def test_other_refusals_do_not_renew_the_session(vendor: Vendor, client: Digital
     assert (vendor.logins, len(vendor.calls)) == (1, len(refusals))
 
 
-def test_an_answer_that_is_good_is_believed_whatever_its_message(
-    vendor: Vendor, client: DigitalAudienceClient
-) -> None:
+def test_an_answer_that_is_good_is_believed_whatever_its_message(vendor: Vendor, client: Client) -> None:
     vendor.answers[LOAD] = Reply(200, envelope({"id": 7}, message="Session expires in 5 minutes"))
 
     assert client.load_audience(7).id == 7
@@ -344,7 +329,7 @@ def test_an_answer_that_is_good_is_believed_whatever_its_message(
 
 
 def test_the_sign_of_an_expired_session_is_a_setting(vendor: Vendor, settings_of: SettingsOf) -> None:
-    client = DigitalAudienceClient(settings_of(session_expired_pattern="^kein Zugang$"))
+    client = Client(settings_of(session_expired_pattern="^kein Zugang$"))
     vendor.answers[LOAD] = Reply(200, envelope({"id": 7}))
     vendor.refusal = lambda: Reply(200, envelope(success=False, message="kein Zugang"))
     client.login()
@@ -353,9 +338,7 @@ def test_the_sign_of_an_expired_session_is_a_setting(vendor: Vendor, settings_of
     assert client.load_audience(7).id == 7
 
 
-def test_many_threads_with_an_expired_session_log_in_once(
-    vendor: Vendor, client: DigitalAudienceClient
-) -> None:
+def test_many_threads_with_an_expired_session_log_in_once(vendor: Vendor, client: Client) -> None:
     threads = 24
     vendor.answers[LOAD] = Reply(200, envelope({"id": 7}))
     client.login()
@@ -374,7 +357,7 @@ def test_many_threads_with_an_expired_session_log_in_once(
     assert vendor.logins == 2
 
 
-def test_many_threads_without_a_session_log_in_once(vendor: Vendor, client: DigitalAudienceClient) -> None:
+def test_many_threads_without_a_session_log_in_once(vendor: Vendor, client: Client) -> None:
     vendor.answers[LOAD] = Reply(200, envelope({"id": 7}))
 
     with ThreadPoolExecutor(16) as pool:
@@ -401,7 +384,7 @@ class CountedLock:
         self._lock.release()
 
 
-def test_many_threads_share_a_login_that_breaks(vendor: Vendor, client: DigitalAudienceClient) -> None:
+def test_many_threads_share_a_login_that_breaks(vendor: Vendor, client: Client) -> None:
     """While the vendor is down, one thread asks and the others get its error; each may retry later."""
     threads = 16
     client._login_lock = lock = CountedLock(threads)  # type: ignore[assignment]
@@ -440,16 +423,16 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 @pytest.fixture
-def refused(vendor: Vendor, settings_of: SettingsOf, clock: list[float]) -> DigitalAudienceClient:
+def refused(vendor: Vendor, settings_of: SettingsOf, clock: list[float]) -> Client:
     """Client whose wrong password was refused."""
-    client = DigitalAudienceClient(settings_of(password="wrong"))
+    client = Client(settings_of(password="wrong"))
     with pytest.raises(AuthenticationError):
         client.load_audience(7)
     return client
 
 
 def test_a_wrong_password_is_not_repeated_for_a_while(
-    vendor: Vendor, refused: DigitalAudienceClient, clock: list[float]
+    vendor: Vendor, refused: Client, clock: list[float]
 ) -> None:
     messages = set()
     for _ in range(5):
@@ -461,9 +444,7 @@ def test_a_wrong_password_is_not_repeated_for_a_while(
     assert "login as 'crm@example.com' is refused" in message
 
 
-def test_after_the_pause_it_is_tried_again(
-    vendor: Vendor, refused: DigitalAudienceClient, clock: list[float]
-) -> None:
+def test_after_the_pause_it_is_tried_again(vendor: Vendor, refused: Client, clock: list[float]) -> None:
     clock[0] += FAILED_LOGIN_PAUSE
 
     error_of(lambda: refused.load_audience(7))
@@ -471,20 +452,20 @@ def test_after_the_pause_it_is_tried_again(
     assert vendor.logins == 2
 
 
-def test_an_explicit_login_does_not_wait(vendor: Vendor, refused: DigitalAudienceClient) -> None:
+def test_an_explicit_login_does_not_wait(vendor: Vendor, refused: Client) -> None:
     error_of(refused.login)
 
     assert vendor.logins == 2
 
 
-def test_each_thread_gets_an_error_of_its_own(refused: DigitalAudienceClient) -> None:
+def test_each_thread_gets_an_error_of_its_own(refused: Client) -> None:
     first, second = (error_of(lambda: refused.load_audience(7)) for _ in range(2))
 
     assert first is not second
 
 
 def test_a_login_that_failed_for_another_reason_is_tried_again_at_once(
-    vendor: Vendor, client: DigitalAudienceClient
+    vendor: Vendor, client: Client
 ) -> None:
     vendor.answers[LOAD] = Reply(200, envelope({"id": 7}))
     vendor.login_answer = lambda seen: Reply(500)
@@ -499,7 +480,7 @@ def test_a_login_that_failed_for_another_reason_is_tried_again_at_once(
 
 def test_cookies_and_access_tokens_are_handed_to_the_masker(vendor: Vendor, settings_of: SettingsOf) -> None:
     secrets: list[str] = []
-    client = DigitalAudienceClient(settings_of(), on_secret=secrets.append)
+    client = Client(settings_of(), on_secret=secrets.append)
     vendor.answers[ACCOUNTS_PATH] = Reply(
         200,
         envelope(
@@ -521,7 +502,7 @@ def test_an_access_token_is_masked_even_if_its_account_cannot_be_read(
     vendor: Vendor, settings_of: SettingsOf
 ) -> None:
     secrets: list[str] = []
-    client = DigitalAudienceClient(settings_of(), on_secret=secrets.append)
+    client = Client(settings_of(), on_secret=secrets.append)
     vendor.answers[ACCOUNTS_PATH] = Reply(200, envelope([{"id": "?", "accessToken": "ya29.secret"}]))
 
     error = error_of(client.load_platform_accounts)
@@ -531,7 +512,7 @@ def test_an_access_token_is_masked_even_if_its_account_cannot_be_read(
 
 
 def test_neither_password_nor_cookie_is_logged(
-    vendor: Vendor, client: DigitalAudienceClient, caplog: pytest.LogCaptureFixture
+    vendor: Vendor, client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG")
     vendor.answers[LOAD] = Reply(200, envelope({"id": 7}))
@@ -553,7 +534,7 @@ ACCOUNTS = [
 ]
 
 
-def test_an_account_is_found_by_id_platform_or_name(vendor: Vendor, client: DigitalAudienceClient) -> None:
+def test_an_account_is_found_by_id_platform_or_name(vendor: Vendor, client: Client) -> None:
     vendor.answers[ACCOUNTS_PATH] = Reply(200, envelope(ACCOUNTS))
     wanted: list[tuple[dict[str, Any], int]] = [
         ({"account_id": 2}, 2),
@@ -568,7 +549,7 @@ def test_an_account_is_found_by_id_platform_or_name(vendor: Vendor, client: Digi
 
 
 def test_an_ambiguous_or_unknown_account_is_an_error_that_lists_the_choices(
-    vendor: Vendor, client: DigitalAudienceClient
+    vendor: Vendor, client: Client
 ) -> None:
     vendor.answers[ACCOUNTS_PATH] = Reply(200, envelope(ACCOUNTS))
     wanted: dict[str, dict[str, Any]] = {
@@ -586,7 +567,7 @@ def test_an_ambiguous_or_unknown_account_is_an_error_that_lists_the_choices(
 
 
 def test_of_hundreds_of_accounts_only_some_are_listed_those_that_fit_first(
-    vendor: Vendor, client: DigitalAudienceClient
+    vendor: Vendor, client: Client
 ) -> None:
     token = "a-token-of-the-platform"
     accounts = [
@@ -603,7 +584,7 @@ def test_of_hundreds_of_accounts_only_some_are_listed_those_that_fit_first(
     assert token not in str(caught.value)
 
 
-def test_an_organisation_without_accounts_says_so(vendor: Vendor, client: DigitalAudienceClient) -> None:
+def test_an_organisation_without_accounts_says_so(vendor: Vendor, client: Client) -> None:
     vendor.answers[ACCOUNTS_PATH] = Reply(200, envelope([]))
 
     with pytest.raises(ConfigurationError, match="the organisation has no platform accounts"):
@@ -613,9 +594,7 @@ def test_an_organisation_without_accounts_says_so(vendor: Vendor, client: Digita
 # --- repeated reads -----------------------------------------------------------------------------------------
 
 
-def test_an_audience_is_returned_if_the_answer_has_changed(
-    client: DigitalAudienceClient, vendor: Vendor
-) -> None:
+def test_an_audience_is_returned_if_the_answer_has_changed(client: Client, vendor: Vendor) -> None:
     def show(state: str) -> None:
         vendor.answers[LOAD] = Reply(200, envelope({"id": 7, "audienceState": state}))
 
@@ -635,9 +614,7 @@ def test_an_audience_is_returned_if_the_answer_has_changed(
     assert len(vendor.calls) == 4
 
 
-def test_a_session_that_ends_between_two_reads_is_not_a_change(
-    client: DigitalAudienceClient, vendor: Vendor
-) -> None:
+def test_a_session_that_ends_between_two_reads_is_not_a_change(client: Client, vendor: Vendor) -> None:
     vendor.answers[LOAD] = Reply(200, envelope({"id": 7}))
     first = client.load_changed_audience(7)
     assert first is not None
@@ -647,7 +624,7 @@ def test_a_session_that_ends_between_two_reads_is_not_a_change(
     assert vendor.logins == 2
 
 
-def test_an_error_is_an_error_each_time_it_is_answered(client: DigitalAudienceClient, vendor: Vendor) -> None:
+def test_an_error_is_an_error_each_time_it_is_answered(client: Client, vendor: Vendor) -> None:
     vendor.answers[LOAD] = Reply(200, envelope({"id": 7}))
     first = client.load_changed_audience(7)
     assert first is not None

@@ -99,13 +99,6 @@ def test_an_audience_is_read_from_either_generation(vendor: Vendor, client: Fanf
     assert new.organization_id == ORGANIZATION
 
 
-def test_a_count_may_name_its_source(vendor: Vendor, client: FanfareClient) -> None:
-    for answer in ({"audienceId": AUDIENCE, "count": 7}, {"count": 7, "source": "cache"}):
-        vendor.answers[f"GET {PATH}/count"] = Reply(200, answer)
-
-        assert client.count(AUDIENCE) == 7
-
-
 def test_a_status_is_read_with_nulls_and_without_fields(vendor: Vendor, client: FanfareClient) -> None:
     nulls = ("lastRefreshedAt", "lastSyncedAt", "pendingShards", "refreshIntervalSeconds", "syncStatus")
     vendor.answers[f"GET {PATH}/status"] = Reply(200, {**STATUS_JSON, **dict.fromkeys(nulls)})
@@ -114,16 +107,6 @@ def test_a_status_is_read_with_nulls_and_without_fields(vendor: Vendor, client: 
 
     assert client.status(AUDIENCE) == with_nulls
     assert (with_nulls.version, with_nulls.stale, with_nulls.sync_status) == (3, False, None)
-
-
-def test_any_status_of_an_import_is_read(vendor: Vendor, client: FanfareClient) -> None:
-    for status in ("PENDING", "PROCESSING", "COMPLETED", "SUCCESS", "FAILED", "ARCHIVING"):
-        vendor.answers[f"GET {PATH}/import"] = Reply(200, import_json(status=status))
-
-        found = client.get_import(AUDIENCE)
-
-        assert found is not None
-        assert (found.id, found.status) == (IMPORT, status)
 
 
 def test_an_import_that_a_later_one_has_replaced_is_found(vendor: Vendor, client: FanfareClient) -> None:
@@ -399,13 +382,6 @@ def test_a_refusal_is_read_in_every_shape_without_personal_data(
         assert len(str(error)) < 700, name
         for personal in ("anna", "brien", "612345678", "Anna", "example.com", "hunter22"):
             assert personal not in f"{error} {error.__dict__} {caplog.text}", name
-
-
-def test_the_pause_may_be_in_the_body(vendor: Vendor, client: FanfareClient) -> None:
-    for status in (429, 503, 423):
-        vendor.answers["POST /audiences"] = Reply(status, {"error": "Rate limit exceeded", "retryAfter": 30})
-
-        assert error_of(lambda: create(client), VendorUnavailableError).retry_after == 30
 
 
 # --- the upload ---------------------------------------------------------------------------------------------

@@ -106,17 +106,6 @@ def test_the_connection_pool_is_looked_up_once(monkeypatch: pytest.MonkeyPatch) 
     assert looked_up == [f"{server.url}/x"]
 
 
-def test_a_redirect_is_not_followed_and_takes_no_credentials_elsewhere() -> None:
-    with Loopback(lambda seen: Reply()) as elsewhere:
-        target = f"{elsewhere.url}/login"
-        with Loopback(lambda seen: Reply(302, headers={"Location": target})) as server:
-            answer = transport(server.url).send("GET", "/x", headers={"Cookie": "session=1"})
-
-    assert answer.status_code == 302
-    assert len(server.seen) == 1
-    assert elsewhere.seen == []
-
-
 @pytest.mark.parametrize("location", ["http://[", "https://exa mple:port", "\x00", "http://" + "a" * 300])
 def test_a_redirect_to_an_invalid_address_is_handed_back_or_an_error_of_ours(location: str) -> None:
     with Loopback(lambda seen: Reply(302, headers={"Location": location})) as server:
