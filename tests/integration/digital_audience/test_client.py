@@ -5,7 +5,6 @@ Errors and secrets are tested in ``tests/unit/clients`` and ``tests/unit/digital
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -14,7 +13,7 @@ import pytest
 
 from audience_onboarding.digital_audience.client import DigitalAudienceClient
 from audience_onboarding.digital_audience.settings import DEFAULT_PATHS, DigitalAudienceSettings
-from audience_onboarding.errors import AuthenticationError, NotFoundError
+from audience_onboarding.errors import NotFoundError
 from scripts.local_stack import Sandbox
 
 START = datetime(2026, 11, 20, 12, tzinfo=timezone.utc)
@@ -80,45 +79,6 @@ def test_all_twelve_operations(make_client: MakeClient, sandbox: Sandbox) -> Non
     assert logins(sandbox) == {"success": 1, "failure": 0}
 
 
-@pytest.mark.parametrize(
-    ("prefix", "paths"),
-    [
-        ("/api", {}),
-        (
-            "",
-            {
-                "create_campaign": "/campaign/create",
-                "create_crm_audience": "/audience/create/api/audience/createcrmaudience",
-                "load_segment": "/segment/{segment_id}",
-                "load_audience": "/audience/loadaudiencebyid/{audience_id}",
-                "load_platform_accounts": "/organistion/loadplatformaccounts",
-                "delete_audience": "/audience/delete",
-            },
-        ),
-        ("", {"delete_audience": "/audience/delete/{audience_id}"}),
-    ],
-)
-def test_other_spellings_of_the_pages(make_client: MakeClient, prefix: str, paths: dict[str, str]) -> None:
-    client = make_client(api_prefix=prefix, paths=json.dumps(paths))
-
-    campaign = client.create_campaign("campaign")
-    audience = client.create_crm_audience(name="audience", campaign_id=campaign.id)
-    activation = client.activate_audience(
-        audience_id=audience.id,
-        account_id=client.load_platform_accounts()[0].id,
-        name="segment",
-        description="about it",
-        start_date=START,
-        end_date=START + timedelta(days=30),
-    )
-
-    assert client.load_segment(activation.segment_id).audience_id == audience.id
-    assert client.load_audience(audience.id).id == audience.id
-    client.delete_audience(audience.id)
-    with pytest.raises(NotFoundError):
-        client.load_audience(audience.id)
-
-
 def test_an_expired_session_is_renewed_once(make_client: MakeClient, sandbox: Sandbox) -> None:
     client = make_client()
     client.login()
@@ -130,15 +90,3 @@ def test_an_expired_session_is_renewed_once(make_client: MakeClient, sandbox: Sa
 
         assert logins(sandbox)["success"] == 1 + number, answer
         assert sandbox.admin("summary")["operations"]["createCampaign"]["success"] == number, answer
-
-
-def test_a_wrong_password_is_tried_once(make_client: MakeClient, sandbox: Sandbox) -> None:
-    for number, answer in enumerate(("401", "envelope"), 1):
-        sandbox.admin("settings", method="PATCH", json={"failed_login_answer": answer})
-        client = make_client(password="wrong")
-
-        for _ in range(3):
-            with pytest.raises(AuthenticationError, match=r"Correct Login and Password of the connection"):
-                client.load_platform_accounts()
-
-        assert logins(sandbox) == {"success": 0, "failure": number}

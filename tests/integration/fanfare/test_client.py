@@ -31,7 +31,7 @@ from audience_onboarding.fanfare.models import (
 )
 from audience_onboarding.fanfare.settings import FanfareSettings
 from scripts.local_stack import Sandbox, wait_for
-from tests.integration.faults import calls, fault
+from tests.integration.faults import fault
 
 AUDIENCES = r"/fanfare/api/audiences"
 
@@ -113,20 +113,6 @@ def test_the_rules_of_a_dynamic_audience(client: FanfareClient) -> None:
 
     client.replace_rules(audience.id, [rule("email", RuleOperator.EXISTS, True), rule()])
     assert [item.field for item in client.list_rules(audience.id)] == ["email", "totalOrders"]
-
-
-NUMBER_OF_VALUES = {"BETWEEN": 2, "EXISTS": 0, "NOT_EXISTS": 0}
-
-
-def test_the_vendor_knows_each_rule_operator(client: FanfareClient) -> None:
-    for operator in RuleOperator:
-        values = (1, 2)[: NUMBER_OF_VALUES.get(operator.value, 1)]
-        wanted = RuleDraft(field="age", operator=operator, values=values)
-
-        audience = client.create_audience(draft(audience_type=AudienceType.DYNAMIC, rules=[wanted]))
-
-        (found,) = client.get_audience(audience.id).rules or ()
-        assert (found.operator, found.values) == (operator.value, values)
 
 
 def test_an_import_from_start_to_end(client: FanfareClient, sandbox: Sandbox) -> None:
@@ -250,26 +236,6 @@ def test_a_refusal_is_read_in_every_shape_of_the_pages(sandbox: Sandbox, client:
             assert error.value.outcome is outcome
     with pytest.raises(RequestRejectedError, match="type"):
         client._call("POST", "/audiences", json={"name": "Fans", "type": "LIST"})
-
-
-@pytest.mark.parametrize("form", ["seconds", "date"])
-def test_the_rate_limit_is_waited_for_in_either_form(sandbox: Sandbox, form: str) -> None:
-    sandbox.admin("settings", method="PATCH", json={"fanfare_rate_limit": 3, "fanfare_retry_after": form})
-    client = client_of(sandbox)
-    for _ in range(3):
-        list(client.list_audiences())
-    # The last answer left no request: nothing more is sent.
-    with pytest.raises(RateLimitedError) as foreseen:
-        list(client.list_audiences())
-    assert len(calls(sandbox, "GET", "/audiences")) == 3
-    assert foreseen.value.retry_after is not None
-    assert 10 < foreseen.value.retry_after <= 62
-
-    # A second process does not know the last answer.
-    with pytest.raises(RateLimitedError, match="Rate limit exceeded") as error:
-        list(client_of(sandbox).list_audiences())
-    assert error.value.retry_after is not None
-    assert 0 < error.value.retry_after <= 61
 
 
 def test_an_expired_presigned_address_is_replaced_by_the_next_try(sandbox: Sandbox) -> None:

@@ -55,7 +55,6 @@ EVERYTHING = {
     "metadata": {"owner": "crm", "n": [1, None]},
     "refreshIntervalSeconds": 3600,
 }
-ABOUT, ABOUT_RULE = f"Audience {AUDIENCE}: ", f"Rule {RULE_ID}: "
 NOT_AN_AUDIENCE = ({}, {"id": AUDIENCE}, {"data": audience_json()}, [], audience_json(id=EMAIL))
 NOT_A_LIST = (
     {"data": None},
@@ -76,6 +75,11 @@ def draft(kind: AudienceType = AudienceType.STATIC_LIST, **more: Any) -> Audienc
     return AudienceDraft(name="Fans", type=kind, **more)
 
 
+def operation(call: Callable[[FanfareClient], Any], asked: str, **more: Any) -> Operation:
+    about = f"Rule {RULE_ID}: " if RULE_ID in asked else f"Audience {AUDIENCE}: " if AUDIENCE in asked else ""
+    return Operation(call, asked, **{"about": about, **more})
+
+
 def creation(made: AudienceDraft, body: dict[str, Any], **answer: Any) -> Operation:
     return Operation(
         lambda client: client.create_audience(made),
@@ -88,19 +92,19 @@ def creation(made: AudienceDraft, body: dict[str, Any], **answer: Any) -> Operat
 
 
 OPERATIONS = {
-    "list_audiences": Operation(
+    "list_audiences": operation(
         lambda client: list(client.list_audiences()),
         f"GET /audiences?first={PAGE_SIZE}",
         answer=page(audience_json()),
         odd=NOT_A_LIST,
     ),
-    "first_audiences": Operation(
+    "first_audiences": operation(
         lambda client: client.first_audiences(),
         f"GET /audiences?first={PAGE_SIZE}",
         answer=page(audience_json(), end="a"),
         odd=NOT_A_LIST,
     ),
-    "find_audience": Operation(
+    "find_audience": operation(
         lambda client: client.find_audience("x", AudienceType.STATIC_LIST),
         f"GET /audiences?first={PAGE_SIZE}",
         answer=page(audience_json()),
@@ -150,74 +154,66 @@ OPERATIONS = {
         AudienceDraft.model_validate({"name": "Fans", "type": "STATIC_LIST", **EVERYTHING}),
         {"type": "STATIC_LIST", **EVERYTHING},
     ),
-    "get_audience": Operation(
+    "get_audience": operation(
         lambda client: client.get_audience(AUDIENCE),
         f"GET {PATH}",
         answer=audience_json(),
-        about=ABOUT,
         odd=NOT_AN_AUDIENCE,
     ),
-    "update_audience": Operation(
+    "update_audience": operation(
         lambda client: client.update_audience(AUDIENCE, AudienceChanges(name="New", description=None)),
         f"PUT {PATH}",
         answer={name: value for name, value in audience_json().items() if name not in {"rules", "imports"}},
         sent={"name": "New", "description": None},
-        about=ABOUT,
         odd=NOT_AN_AUDIENCE,
     ),
-    "update_audience with everything": Operation(
+    "update_audience with everything": operation(
         lambda client: client.update_audience(AUDIENCE, AudienceChanges.model_validate(EVERYTHING)),
         f"PUT {PATH}",
         answer=audience_json(),
         sent=EVERYTHING,
-        about=ABOUT,
     ),
-    "archive_audience": Operation(
+    "archive_audience": operation(
         lambda client: client.archive_audience(AUDIENCE),
         f"DELETE {PATH}",
         answer=audience_json(archived=True),
-        about=ABOUT,
         odd=NOT_AN_AUDIENCE,
     ),
-    "count": Operation(
+    "count": operation(
         lambda client: client.count(AUDIENCE),
         f"GET {PATH}/count",
         answer={"audienceId": AUDIENCE, "count": 7},
-        about=ABOUT,
         odd=({}, {"count": None}, {"count": EMAIL}, []),
     ),
-    "status": Operation(
+    "status": operation(
         lambda client: client.status(AUDIENCE),
         f"GET {PATH}/status",
         answer=STATUS_JSON,
-        about=ABOUT,
         odd=tuple(
             {name: value for name, value in STATUS_JSON.items() if name != missing}
             for missing in ("stale", "inProgress")
         ),
     ),
-    "member_ids": Operation(
+    "member_ids": operation(
         lambda client: list(client.member_ids(AUDIENCE)),
         f"GET {PATH}/members?first={PAGE_SIZE}",
         answer=page({"id": "con_1"}),
-        about=ABOUT,
         odd=NOT_A_LIST[:-1],
     ),
-    "count_members_like": Operation(
+    "count_members_like": operation(
         lambda client: client.count_members_like(AUDIENCE, emails=set(), phones=set()),
         f"GET {PATH}/members?first={PAGE_SIZE}",
         answer=page({"id": "con_1"}),
-        about=ABOUT,
         odd=NOT_A_LIST[:-1],
     ),
-    "list_group": Operation(
+    "list_group": operation(
         lambda client: client.list_group("group_1"),
         "GET /audiences/groups/group_1",
         answer=[audience_json()],
         about="Group group_1: ",
         odd=NOT_A_LIST,
     ),
-    "create_loyalty_tiers": Operation(
+    "create_loyalty_tiers": operation(
         lambda client: client.create_loyalty_tiers(
             group_name="Tiers",
             attribute="totalOrders",
@@ -239,7 +235,7 @@ OPERATIONS = {
         about="Group 'Tiers': ",
         odd=([], {"audiences": [{"id": EMAIL}]}),
     ),
-    "create_loyalty_tiers without attribute": Operation(
+    "create_loyalty_tiers without attribute": operation(
         lambda client: client.create_loyalty_tiers(
             group_name="Tiers", tiers=[LoyaltyTier(name="Gold", order=1, start_value=0)]
         ),
@@ -248,71 +244,62 @@ OPERATIONS = {
         sent={"groupName": "Tiers", "tiers": [{"name": "Gold", "order": 1, "startValue": 0}]},
         about="Group 'Tiers': ",
     ),
-    "list_rules": Operation(
+    "list_rules": operation(
         lambda client: client.list_rules(AUDIENCE),
         f"GET {PATH}/rules",
         answer=[RULE_JSON],
-        about=ABOUT,
         odd=NOT_A_LIST,
     ),
-    "add_rule": Operation(
+    "add_rule": operation(
         lambda client: client.add_rule(AUDIENCE, BIG_SPENDERS),
         f"POST {PATH}/rules",
         answer=RULE_JSON,
         sent=BIG_SPENDERS_JSON,
-        about=ABOUT,
         odd=NOT_A_RULE,
     ),
-    "replace_rules": Operation(
+    "replace_rules": operation(
         lambda client: client.replace_rules(AUDIENCE, [BIG_SPENDERS]),
         f"PUT {PATH}/rules",
         answer=[RULE_JSON],
         sent={"rules": [BIG_SPENDERS_JSON]},
-        about=ABOUT,
         odd=NOT_A_LIST,
     ),
-    "get_rule": Operation(
+    "get_rule": operation(
         lambda client: client.get_rule(AUDIENCE, RULE_ID),
         f"GET {PATH}/rules/{RULE_ID}",
         answer=RULE_JSON,
-        about=ABOUT_RULE,
         odd=NOT_A_RULE,
     ),
-    "update_rule": Operation(
+    "update_rule": operation(
         lambda client: client.update_rule(AUDIENCE, RULE_ID, BIG_SPENDERS),
         f"PUT {PATH}/rules/{RULE_ID}",
         answer=RULE_JSON,
         sent=BIG_SPENDERS_JSON,
-        about=ABOUT_RULE,
         odd=NOT_A_RULE,
     ),
-    "delete_rule": Operation(
+    "delete_rule": operation(
         lambda client: client.delete_rule(AUDIENCE, RULE_ID),
         f"DELETE {PATH}/rules/{RULE_ID}",
         answer=RULE_JSON,
-        about=ABOUT_RULE,
         any_json=True,
     ),
-    "start_import": Operation(
+    "start_import": operation(
         lambda client: client.start_import(AUDIENCE),
         f"POST {PATH}/import",
         answer={**import_json(), "uploadUrl": "https://bucket.example/x?X-Amz-Signature=abc"},
-        about=ABOUT,
         odd=({}, import_json(), {**import_json(), "uploadUrl": ""}),
     ),
-    "get_import": Operation(
+    "get_import": operation(
         lambda client: client.get_import(AUDIENCE),
         f"GET {PATH}/import",
         answer=import_json(),
-        about=ABOUT,
         odd=({}, [], import_json(id=EMAIL), import_json(errors=[{"row": {"email": EMAIL}}])),
         absorbs=frozenset({404, 405}),
     ),
-    "sync": Operation(
+    "sync": operation(
         lambda client: client.sync(AUDIENCE),
         f"POST {PATH}/sync",
         answer={"success": True, "syncSourceId": "abc", "status": "PENDING"},
-        about=ABOUT,
         odd=([],),
         absorbs=frozenset({409}),
     ),

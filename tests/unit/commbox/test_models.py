@@ -35,6 +35,7 @@ def test_an_id_is_text_that_can_stand_in_a_path() -> None:
     ids = {"312345": "312345", 312345: "312345", "a-b_1": "a-b_1"}
 
     assert {given: AudienceCreated.model_validate({"id": given}).id for given in ids} == ids
+    assert {given: Audience.model_validate(static(given)).id for given in ids} == ids
     for bad in ("", "a/b", "1?x=2", "1 2", None, True, 1.5, ["1"], {"id": "1"}):
         with pytest.raises(ValidationError):
             AudienceCreated.model_validate({"id": bad})

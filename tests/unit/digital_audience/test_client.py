@@ -214,21 +214,16 @@ def test_after_a_login_that_fails_nothing_was_sent(
     assert vendor.calls == []
 
 
-def test_the_session_is_used_for_all_calls(vendor: Vendor, client: Client) -> None:
-    vendor.answers[LOAD] = Reply(200, envelope({"id": 7}))
+def test_one_session_is_used_until_an_explicit_login(vendor: Vendor, client: Client) -> None:
+    vendor.answers[LOAD] = Reply(200, envelope({"id": 7}), {"Set-Cookie": "tracking=1; Path=/"})
 
     for _ in range(3):
         client.load_audience(7)
-
-    assert vendor.logins == 1
-    assert {cookie_of(seen) for seen in vendor.calls} == {"session-0001-secret"}
-
-
-def test_an_explicit_login_gets_a_new_session(vendor: Vendor, client: Client) -> None:
     client.login()
-    client.login()
+    client.load_audience(7)
 
-    assert vendor.logins == 2
+    sessions = ["session-0001-secret"] * 3 + ["session-0002-secret"]
+    assert [cookie_of(seen) for seen in vendor.calls] == sessions
 
 
 def test_all_cookies_of_the_login_are_sent_back(vendor: Vendor, client: Client) -> None:
@@ -243,15 +238,6 @@ def test_all_cookies_of_the_login_are_sent_back(vendor: Vendor, client: Client) 
 
     (seen,) = vendor.calls
     assert sorted(seen.headers["Cookie"].split("; ")) == ["affinity=two", "digitalAudience=one"]
-
-
-def test_cookies_of_other_answers_are_not_taken_over(vendor: Vendor, client: Client) -> None:
-    vendor.answers[LOAD] = Reply(200, envelope({"id": 7}), {"Set-Cookie": "tracking=1; Path=/"})
-
-    client.load_audience(7)
-    client.load_audience(7)
-
-    assert vendor.calls[1].headers["Cookie"] == "digitalAudience=session-0001-secret"
 
 
 # --- renewal ------------------------------------------------------------------------------------------------
@@ -434,100 +420,46 @@ def refused(vendor: Vendor, settings_of: SettingsOf, clock: list[float]) -> Clie
 def test_a_wrong_password_is_not_repeated_for_a_while(
     vendor: Vendor, refused: Client, clock: list[float]
 ) -> None:
-    messages = set()
+    errors = []
     for _ in range(5):
         clock[0] += FAILED_LOGIN_PAUSE / 6
-        messages.add(str(error_of(lambda: refused.load_audience(7))))
+        errors.append(error_of(lambda: refused.load_audience(7), AuthenticationError))
 
     assert vendor.logins == 1
-    (message,) = messages
-    assert "login as 'crm@example.com' is refused" in message
-
-
-def test_after_the_pause_it_is_tried_again(vendor: Vendor, refused: Client, clock: list[float]) -> None:
-    clock[0] += FAILED_LOGIN_PAUSE
-
-    error_of(lambda: refused.load_audience(7))
-
+    # Each caller gets an error of its own.
+    assert len({id(error) for error in errors}) == len(errors)
+    assert {str(error).partition(" (")[0] for error in errors} == {f"The login as {USER!r} is refused"}
+    clock[0] += FAILED_LOGIN_PAUSE / 6
+    error_of(lambda: refused.load_audience(7), AuthenticationError)
     assert vendor.logins == 2
-
-
-def test_an_explicit_login_does_not_wait(vendor: Vendor, refused: Client) -> None:
-    error_of(refused.login)
-
-    assert vendor.logins == 2
-
-
-def test_each_thread_gets_an_error_of_its_own(refused: Client) -> None:
-    first, second = (error_of(lambda: refused.load_audience(7)) for _ in range(2))
-
-    assert first is not second
-
-
-def test_a_login_that_failed_for_another_reason_is_tried_again_at_once(
-    vendor: Vendor, client: Client
-) -> None:
-    vendor.answers[LOAD] = Reply(200, envelope({"id": 7}))
-    vendor.login_answer = lambda seen: Reply(500)
-    error_of(lambda: client.load_audience(7))
-    vendor.login_answer = vendor.log_in
-
-    assert client.load_audience(7).id == 7
+    # An explicit login does not wait.
+    error_of(refused.login, AuthenticationError)
+    assert vendor.logins == 3
 
 
 # --- secrets ------------------------------------------------------------------------------------------------
 
 
-def test_cookies_and_access_tokens_are_handed_to_the_masker(vendor: Vendor, settings_of: SettingsOf) -> None:
+def test_cookies_and_access_tokens_are_masked(vendor: Vendor, settings_of: SettingsOf) -> None:
     secrets: list[str] = []
     client = Client(settings_of(), on_secret=secrets.append)
-    vendor.answers[ACCOUNTS_PATH] = Reply(
-        200,
-        envelope(
-            [
-                {"id": 1, "name": "a", "accessToken": "ya29.secret"},
-                {"id": 2, "name": "b", "accessToken": None},
-                {"id": 3, "name": "c"},
-            ]
-        ),
-    )
+    tokens = ["ya29.secret", None]
+    accounts = [{"id": number, "name": "a", "accessToken": token} for number, token in enumerate(tokens)]
+    vendor.answers[ACCOUNTS_PATH] = Reply(200, envelope([*accounts, {"id": 3, "name": "c"}]))
 
-    accounts = client.load_platform_accounts()
-
+    assert "ya29.secret" not in repr(client.load_platform_accounts())
     assert secrets == ["session-0001-secret", "ya29.secret"]
-    assert "ya29.secret" not in repr(accounts)
 
-
-def test_an_access_token_is_masked_even_if_its_account_cannot_be_read(
-    vendor: Vendor, settings_of: SettingsOf
-) -> None:
-    secrets: list[str] = []
-    client = Client(settings_of(), on_secret=secrets.append)
-    vendor.answers[ACCOUNTS_PATH] = Reply(200, envelope([{"id": "?", "accessToken": "ya29.secret"}]))
-
-    error = error_of(client.load_platform_accounts)
-
-    assert "ya29.secret" in secrets
-    assert "ya29.secret" not in str(error)
-
-
-def test_neither_password_nor_cookie_is_logged(
-    vendor: Vendor, client: Client, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level("DEBUG")
-    vendor.answers[LOAD] = Reply(200, envelope({"id": 7}))
-
-    client.load_audience(7)
-
-    assert "crm@example.com" in caplog.text
-    assert PASSWORD not in caplog.text
-    assert "session-0001-secret" not in caplog.text
+    # Even if the account cannot be read.
+    vendor.answers[ACCOUNTS_PATH] = Reply(200, envelope([{"id": "?", "accessToken": "ya30.secret"}]))
+    assert "ya30.secret" not in str(error_of(client.load_platform_accounts))
+    assert secrets[-1] == "ya30.secret"
 
 
 # --- platform accounts --------------------------------------------------------------------------------------
 
 
-ACCOUNTS = [
+ACCOUNTS: list[dict[str, Any]] = [
     {"id": 1, "name": "Example NL", "platformDisplayName": "DV360", "platformName": "Google DDP"},
     {"id": 2, "name": "Example NL", "platformDisplayName": "Xandr"},
     {"id": 3, "name": "Example SE", "platformDisplayName": "DV360"},
@@ -551,44 +483,37 @@ def test_an_account_is_found_by_id_platform_or_name(vendor: Vendor, client: Clie
 def test_an_ambiguous_or_unknown_account_is_an_error_that_lists_the_choices(
     vendor: Vendor, client: Client
 ) -> None:
-    vendor.answers[ACCOUNTS_PATH] = Reply(200, envelope(ACCOUNTS))
-    wanted: dict[str, dict[str, Any]] = {
-        "2 platform accounts fit platform 'DV360'": {"platform": "DV360"},
-        "2 platform accounts fit name 'Example NL'": {"name": "Example NL"},
-        "No platform accounts fit id 9": {"account_id": 9},
-        "No platform accounts fit id 1, platform 'Xandr'": {"account_id": 1, "platform": "Xandr"},
-        "3 platform accounts fit any account": {},
-    }
-    for message, given in wanted.items():
-        error = error_of(lambda given=given: client.find_platform_account(**given), ConfigurationError)
-
-        for text in (message, "1: Example NL on DV360", "2: Example NL on Xandr", "3: Example SE on DV360"):
-            assert text in str(error), message
-
-
-def test_of_hundreds_of_accounts_only_some_are_listed_those_that_fit_first(
-    vendor: Vendor, client: Client
-) -> None:
     token = "a-token-of-the-platform"
-    accounts = [
+    many = [
         {"id": number, "name": "Same" if number > 298 else f"N{number}", "accessToken": token}
         for number in range(1, 301)
     ]
-    vendor.answers[ACCOUNTS_PATH] = Reply(200, envelope(accounts))
+    choices = ("1: Example NL on DV360", "2: Example NL on Xandr", "3: Example SE on DV360")
+    wanted: list[tuple[dict[str, Any], list[dict[str, Any]], tuple[str, ...]]] = [
+        ({"platform": "DV360"}, ACCOUNTS, ("2 platform accounts fit platform 'DV360'", *choices)),
+        ({"name": "Example NL"}, ACCOUNTS, ("2 platform accounts fit name 'Example NL'", *choices)),
+        ({"account_id": 9}, ACCOUNTS, ("No platform accounts fit id 9", *choices)),
+        (
+            {"account_id": 1, "platform": "Xandr"},
+            ACCOUNTS,
+            ("No platform accounts fit id 1, platform 'Xandr'", *choices),
+        ),
+        ({}, ACCOUNTS, ("3 platform accounts fit any account", *choices)),
+        # Some of hundreds are listed, those that fit first.
+        (
+            {"name": "Same"},
+            many,
+            ("the accounts are 299: Same on ; 300: Same on ; 1: N1", "and 280 more"),
+        ),
+        ({"platform": "DV360"}, [], ("the organisation has no platform accounts",)),
+    ]
+    for given, accounts, texts in wanted:
+        vendor.answers[ACCOUNTS_PATH] = Reply(200, envelope(accounts))
 
-    with pytest.raises(ConfigurationError) as caught:
-        client.find_platform_account(name="Same")
+        message = str(error_of(lambda given=given: client.find_platform_account(**given), ConfigurationError))
 
-    assert "the accounts are 299: Same on ; 300: Same on ; 1: N1" in str(caught.value)
-    assert "and 280 more" in str(caught.value)
-    assert token not in str(caught.value)
-
-
-def test_an_organisation_without_accounts_says_so(vendor: Vendor, client: Client) -> None:
-    vendor.answers[ACCOUNTS_PATH] = Reply(200, envelope([]))
-
-    with pytest.raises(ConfigurationError, match="the organisation has no platform accounts"):
-        client.find_platform_account(platform="DV360")
+        assert all(text in message for text in texts), message
+        assert token not in message
 
 
 # --- repeated reads -----------------------------------------------------------------------------------------

@@ -19,24 +19,14 @@ from audience_onboarding.fanfare.models import (
     Member,
     RowError,
     RuleDraft,
+    RuleOperator,
     issue_text,
 )
+from sandbox.fanfare import bodies
 from tests.unit.clients.contract import EMAIL, PHONE
 from tests.unit.fanfare.conftest import audience_json, import_json
 
 ISSUES: list[tuple[Any, str]] = [
-    # As the API description shows them.
-    (
-        {
-            "kind": "validation",
-            "type": "email",
-            "expected": None,
-            "received": f'"{EMAIL}"',
-            "message": f'Invalid email: Received "{EMAIL}"',
-            "path": [{"type": "object", "origin": "value", "input": {"email": EMAIL}, "key": "email"}],
-        },
-        "email: email",
-    ),
     ({"expected": "string", "received": PHONE, "path": [{"key": "phone"}]}, "phone: expected string"),
     ({"expected": "string", "path": [{"key": "rows"}, {"key": 3}]}, "rows.3: expected string"),
     ({"expected": "string", "path": ["a", 0]}, "a.0: expected string"),
@@ -61,6 +51,10 @@ ISSUES: list[tuple[Any, str]] = [
 
 def test_an_issue_says_what_was_expected_and_never_what_was_there() -> None:
     assert [issue_text(issue) for issue, _ in ISSUES] == [text for _, text in ISSUES]
+
+
+def test_the_rule_operators_are_those_of_the_api_description() -> None:
+    assert [operator.value for operator in RuleOperator] == list(bodies.OPERATORS)
 
 
 def test_an_issue_is_short() -> None:

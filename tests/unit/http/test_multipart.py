@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import socket
+import threading
+import tracemalloc
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from audience_onboarding.http import Body, FileContent, HttpTransport, TransportSettings, multipart_body
-from tests.unit.http.loopback import Loopback, Reply
 from tests.unit.http.plain import parts_of
 
 MIB = 1024 * 1024
@@ -51,7 +55,16 @@ def test_a_body_can_be_read_back_and_its_size_is_known_to_the_byte() -> None:
 
 
 def test_no_name_breaks_out_of_its_header() -> None:
-    for name in ('a".csv', "a\r\nX-Injected: 1.csv", "a\\.csv", "één 客户.csv", "a;b=c.csv"):
+    for name in (
+        'a".csv',
+        "a\r\nX-Injected: 1.csv",
+        'a\r\nContent-Disposition: form-data; name="f"\r\n\r\nphone1',
+        "a\r\n--boundary--\r\n",
+        "a\\.csv",
+        "één 客户.csv",
+        "a;b=c%0d%0a.csv",
+        " ",
+    ):
         body = multipart_body({name: "x"}, {name: file(name=name)})
 
         content = joined(body)
@@ -88,24 +101,52 @@ def test_a_file_is_read_piece_by_piece_and_not_before_it_is_wanted() -> None:
     assert len(given) == 100
 
 
-def test_a_large_file_goes_over_the_wire_in_pieces_and_arrives_whole() -> None:
-    given: list[int] = []
+@contextmanager
+def sink() -> Iterator[tuple[str, dict[str, int]]]:
+    """Server that counts the bytes of one request and throws them away."""
+    seen = {"announced": 0, "got": 0}
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            head = b""
+            while b"\r\n\r\n" not in head:
+                head += connection.recv(65_536)
+            found = re.search(rb"Content-Length: (\d+)", head)
+            assert found is not None
+            seen["announced"] = int(found[1])
+            seen["got"] = len(head.partition(b"\r\n\r\n")[2])
+            while seen["got"] < seen["announced"]:
+                seen["got"] += len(connection.recv(65_536))
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}", seen
+        thread.join(60)
+
+
+def test_a_large_file_is_streamed_over_the_wire() -> None:
+    size, given = 64 * MIB, 0
 
     def chunks() -> Iterator[bytes]:
-        for number in range(8):
-            given.append(number)
-            yield bytes([number]) * MIB
+        nonlocal given
+        for _ in range(size // MIB):
+            given += 1
+            yield bytes(MIB)
 
-    body = multipart_body({"name": "List"}, {"f": FileContent("big.csv", "text/csv", 8 * MIB, chunks)})
-    with Loopback(lambda seen: Reply(200, {})) as server:
-        HttpTransport(TransportSettings(base_url=server.url), vendor="Vendor").send("POST", "/x", body=body)
+    body = multipart_body({"name": "x"}, {"f": FileContent("x.csv", "text/csv", size, chunks)})
+    with sink() as (url, seen):
+        sender = HttpTransport(TransportSettings(base_url=url), vendor="Vendor")
+        tracemalloc.start()
+        try:
+            assert sender.send("POST", "/x", body=body).json() == {}
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
 
-    (seen,) = server.seen
-    assert seen.headers["Content-Type"] == body.content_type
-    assert seen.headers["Content-Length"] == str(len(body))
-    assert "Transfer-Encoding" not in seen.headers
-    assert [part["content"] for part in parts_of(seen.headers["Content-Type"], seen.body)] == [
-        b"List",
-        b"".join(bytes([number]) * MIB for number in range(8)),
-    ]
-    assert given == list(range(8))
+    assert given == size // MIB
+    assert seen["got"] == seen["announced"] == len(body)
+    assert size < len(body) < size + 1000
+    assert peak < 8 * MIB

@@ -239,21 +239,14 @@ def _forgotten() -> Iterator[None]:
 
 
 def test_connections_to_one_account_share_a_ceiling_and_the_lowest_counts() -> None:
+    assert client().settings.max_requests_per_minute == 600
     first, second = client(), client(read_timeout=5, max_requests_per_minute=60)
 
     assert first is not second
     assert first.pace is second.pace
     assert first.pace is not None
     assert first.pace.per_minute == 60
-
-
-def test_another_account_has_a_ceiling_of_its_own() -> None:
-    assert client().pace is not client(base_url="https://two.example").pace
-
-
-def test_a_ceiling_that_is_not_given_is_the_vendors() -> None:
-    assert client().settings.max_requests_per_minute == 600
-    assert Settings(base_url="https://x.example", max_requests_per_minute=5).max_requests_per_minute == 5
+    assert client(base_url="https://two.example").pace is not first.pace
 
 
 def test_a_ceiling_is_a_positive_number() -> None:

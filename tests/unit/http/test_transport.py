@@ -251,11 +251,13 @@ def test_a_request_without_an_answer_is_unclear_if_it_changes_something(
 
 
 def test_nothing_was_done_without_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    for method in ("GET", "POST"):
+    content = Counted(b"abc")
+    for method, body in (("GET", None), ("POST", content.body())):
         sender = transport(f"http://127.0.0.1:{closed_port()}")
-        error = error_of(lambda s=sender, m=method: s.send(m, "/x"), VendorUnavailableError)
+        error = error_of(lambda s=sender, m=method, b=body: s.send(m, "/x", body=b), VendorUnavailableError)
         assert error.outcome is Outcome.NOT_DONE
         assert "no connection could be made" in str(error)
+    assert content.begun == 0
 
     def slow(*args: object, **kwargs: object) -> None:
         raise TimeoutError("timed out")
