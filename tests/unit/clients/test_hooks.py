@@ -82,6 +82,7 @@ def test_own_fields_come_from_login_and_extra(monkeypatch: pytest.MonkeyPatch) -
         ("fanfare", {"password": None}, "no key"),
         ("fanfare", {"password": "pk_live_1"}, "publishable"),
         ("digital_audience", {"host": None}, "host"),
+        ("digital_audience", {"host": "https://[::1"}, "not an http or https URL"),
         ("digital_audience", {"login": None}, "Login"),
         ("digital_audience", {"password": None}, "password"),
     ],

@@ -92,11 +92,6 @@ def test_empty_fields_of_the_form_mean_the_defaults() -> None:
     assert (empty.verify_tls, empty.connect_timeout, empty.read_timeout) == (True, 10.0, 60.0)
 
 
-def test_settings_are_given_by_name_only() -> None:
-    with pytest.raises(TypeError, match="positional"):
-        Settings("https://vendor.example")  # type: ignore[misc]
-
-
 def test_the_spellings_of_verify_tls(tmp_path: Path) -> None:
     bundle = tmp_path / "ca.pem"
     bundle.write_text("")

@@ -33,8 +33,8 @@ def test_many_threads_that_ask_at_once_get_one_instance() -> None:
     assert all(instance is made[0] for instance in got)
 
 
-@pytest.mark.timeout(30)
-def test_who_asks_in_the_same_thread_while_one_is_made_does_not_wait_for_it() -> None:
+@pytest.mark.timeout(60)
+def test_a_nested_call_of_the_same_thread_does_not_wait() -> None:
     instances: SharedInstances[object] = SharedInstances()
     quicker: list[object] = []
 
@@ -46,13 +46,17 @@ def test_who_asks_in_the_same_thread_while_one_is_made_does_not_wait_for_it() ->
     assert instances.get("key", object) is quicker[0]
 
 
-def test_another_key_is_another_instance() -> None:
+def test_another_key_is_another_instance_and_clear_forgets() -> None:
     instances: SharedInstances[list[str]] = SharedInstances()
+    first = instances.get("a", list)
 
-    assert instances.get("a", list) is not instances.get("b", list)
+    assert instances.get("b", list) is not first
+    assert instances.get("a", list) is first
+    instances.clear()
+    assert instances.get("a", list) is not first
 
 
-def test_what_could_not_be_made_is_made_at_the_next_call() -> None:
+def test_after_a_failure_the_next_call_makes_the_instance() -> None:
     instances: SharedInstances[str] = SharedInstances()
 
     def fail() -> str:
@@ -62,15 +66,6 @@ def test_what_could_not_be_made_is_made_at_the_next_call() -> None:
         instances.get("key", fail)
 
     assert instances.get("key", lambda: "now") == "now"
-
-
-def test_clear_forgets() -> None:
-    instances: SharedInstances[object] = SharedInstances()
-    first = instances.get("key", object)
-
-    instances.clear()
-
-    assert instances.get("key", object) is not first
 
 
 def test_a_forked_child_starts_empty_even_if_a_thread_of_its_parent_held_the_lock() -> None:
