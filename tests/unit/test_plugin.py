@@ -1,222 +1,196 @@
-"""The plugin: the pool that the DAGs name is there once a component has started."""
+"""The plugin: pools for the DAGs, no hashes in finished runs, the address of the page."""
 
 from __future__ import annotations
 
-import os
-import subprocess
+import json
+import shutil
 import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
+from sqlalchemy import select, text
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from audience_onboarding import plugin
-from audience_onboarding.orchestration.pools import CREATE_POOL
-from audience_onboarding.plugin import AudienceOnboardingPlugin, on_starting
+from audience_onboarding.orchestration.pools import CREATE_POOL, connection_pool
+from audience_onboarding.plugin import (
+    AudienceOnboardingPlugin,
+    on_dag_run_running,
+    on_dag_run_success,
+    on_starting,
+)
+from tests.metadata import airflow_on, create_database
 from tests.unit.definitions.conftest import changed
 
-PROJECT = Path(__file__).resolve().parents[2]
-
-CHECK = """
-from airflow.utils.db import initdb
-
-initdb()
-import uuid
-from types import SimpleNamespace
-
-from airflow.jobs.job import Job
-from airflow.models.pool import Pool
-from airflow.models.taskinstance import TaskInstance
-from airflow.utils.session import create_session
-from airflow.utils.sqlalchemy import prohibit_commit
-from sqlalchemy import text
-
-from audience_onboarding import plugin
-from audience_onboarding.orchestration.pools import CREATE_POOL, connection_pool
-from audience_onboarding.plugin import on_dag_run_running, on_starting
-
-job = Job()
+HASH = "ab" * 32
+PEOPLE = {"email_sha256": [HASH], "audiences": ["a"]}
 
 
-def pool(name=CREATE_POOL):
-    with create_session() as session:
-        found = Pool.get_pool(name, session=session)
+@pytest.fixture(scope="module")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return create_database(tmp_path_factory.mktemp("airflow") / "airflow.db")
+
+
+@pytest.fixture
+def database(empty_database: Path, tmp_path: Path) -> Iterator[Any]:
+    """Airflow's sessions on a database of the test, in which rows may refer to nothing."""
+    shutil.copy(empty_database, tmp_path / "airflow.db")
+    with airflow_on(tmp_path / "airflow.db"):
+        from airflow.utils.session import create_session
+
+        @contextmanager
+        def session() -> Iterator[Any]:
+            with create_session() as made:
+                made.execute(text("PRAGMA foreign_keys=OFF"))
+                yield made
+
+        yield session
+
+
+def call(hook: Any, run: Any, session: Any) -> None:
+    """Call a listener in the scheduler's transaction, which nothing else may commit."""
+    from airflow.utils.sqlalchemy import prohibit_commit
+
+    with prohibit_commit(session) as guard:
+        hook(run, "a message")
+        guard.commit()
+
+
+def pool(session: Any, name: str = CREATE_POOL) -> tuple[int, bool, bool] | None:
+    from airflow.models.pool import Pool
+
+    with session() as opened:
+        found = Pool.get_pool(name, session=opened)
         return None if found is None else (found.slots, found.include_deferred, bool(found.description))
 
 
-def names():
-    with create_session() as session:
-        return sorted(found.pool for found in Pool.get_pools(session=session))
+def test_a_starting_component_makes_the_pools_and_leaves_existing_ones_alone(
+    database: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow.jobs.job import Job
+    from airflow.models.pool import Pool
+
+    preloads: list[int] = []
+    monkeypatch.setattr(plugin, "preload", lambda: preloads.append(1))
+    monkeypatch.setenv("AUDIENCE_ONBOARDING_DEFINITIONS", str(tmp_path))
+    (tmp_path / "good.yaml").write_text(yaml.safe_dump(changed(connection="of_a_definition")))
+    (tmp_path / "broken.yaml").write_text("name: [")
+
+    on_starting(object())
+    assert (pool(database), preloads) == (None, [])
+    on_starting(Job())
+    assert (pool(database), preloads) == ((1, False, True), [1])
+    assert pool(database, connection_pool("of_a_definition")) == (8, False, True)
+    with database() as session:
+        Pool.create_or_update_pool(
+            CREATE_POOL, slots=0, description="ours", include_deferred=True, session=session
+        )
+    on_starting(Job())
+    assert pool(database) == (0, True, True)
+    # Another component was quicker, after the look.
+    values = {"pool": CREATE_POOL, "slots": 9, "description": "theirs", "include_deferred": False}
+    with database() as session:
+        session.execute(plugin._insert_unless_there(Pool, session).values(**values))
+    assert pool(database) == (0, True, True)
 
 
-import sys
-
-assert pool() is None, pool()
-on_starting(object())
-assert pool() is None, pool()
-assert "audience_onboarding.pipelines.onboard" not in sys.modules
-on_starting(job)
-assert "audience_onboarding.pipelines.onboard" in sys.modules
-assert pool() == (1, False, True), pool()
-assert pool(connection_pool("of_a_definition")) == (8, False, True)
-with create_session() as session:
-    Pool.create_or_update_pool(CREATE_POOL, slots=0, description="ours", include_deferred=True, session=session)
-on_starting(job)
-assert pool() == (0, True, True), pool()
-
-# Another component was quicker, after the look.
-with create_session() as session:
-    session.execute(plugin._insert_unless_there(Pool, session).values(
-        pool=CREATE_POOL, slots=9, description="theirs", include_deferred=False))
-assert pool() == (0, True, True), pool()
-
-# A run starts: in the scheduler's transaction, which nobody else may commit.
-with create_session() as session:
-    session.execute(text("PRAGMA foreign_keys=OFF"))
-    for number, (run, name) in enumerate([
-        ("ours", connection_pool("crm")), ("ours", connection_pool("crm")), ("ours", "default_pool"),
-        ("ours", "somebody_elses"), ("other", connection_pool("not_now")), ("ours", CREATE_POOL),
-    ]):
-        session.execute(TaskInstance.__table__.insert().values(
-            id=uuid.UUID(int=number), dag_id="a_dag", run_id=run, task_id=f"t{number}", map_index=-1, pool=name,
-            pool_slots=1, try_number=0))
-before = names()
-with create_session() as session:
+def test_a_starting_run_makes_the_missing_pools_of_its_tasks(
+    database: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import sqlalchemy.orm
+    from airflow.models.pool import Pool
+    from airflow.models.taskinstance import TaskInstance
 
-    sqlalchemy.orm.object_session = lambda of: of.session
-    with prohibit_commit(session) as guard:
+    def names() -> list[str]:
+        with database() as session:
+            return sorted(found.pool for found in Pool.get_pools(session=session))
+
+    tasks = [
+        ("ours", connection_pool("crm")),
+        ("ours", connection_pool("crm")),
+        ("ours", "default_pool"),
+        ("ours", "of_another_package"),
+        ("other", connection_pool("not_now")),
+        ("ours", CREATE_POOL),
+    ]
+    plain = {"dag_id": "a_dag", "map_index": -1, "pool_slots": 1, "try_number": 0}
+    with database() as session:
+        for number, (run, name) in enumerate(tasks):
+            row = {"id": uuid.UUID(int=number), "run_id": run, "task_id": f"t{number}", "pool": name, **plain}
+            session.execute(TaskInstance.__table__.insert().values(**row))
+    before = names()
+    monkeypatch.setattr(sqlalchemy.orm, "object_session", lambda of: of.session)
+    with database() as session:
         run = SimpleNamespace(dag_id="a_dag", run_id="ours", session=session)
-        on_dag_run_running(run, "started")
-        on_dag_run_running(run, "started")
-        guard.commit()
-assert names() == sorted([*before, connection_pool("crm")]), names()
-assert pool(connection_pool("crm")) == (8, False, True)
-on_dag_run_running(SimpleNamespace(dag_id="a_dag", run_id="other", session=None), "started")
-assert pool(connection_pool("not_now")) is None
-print("all as it should be")
-"""
+        call(lambda *both: (on_dag_run_running(*both), on_dag_run_running(*both)), run, session)
+
+    assert names() == sorted([*before, connection_pool("crm"), CREATE_POOL])
+    assert pool(database, connection_pool("crm")) == (8, False, True)
+    on_dag_run_running(SimpleNamespace(dag_id="a_dag", run_id="other", session=None), "started")
+    assert pool(database, connection_pool("not_now")) is None
 
 
-FORGET = """
-from airflow.utils.db import initdb
+def test_the_end_of_an_erasure_leaves_no_hash_in_its_conf_and_in_the_audit_log(database: Any) -> None:
+    from airflow.models import Log
+    from airflow.models.dagrun import DagRun
 
-initdb()
-import json
-from datetime import datetime, timedelta, timezone
+    now = datetime.now(timezone.utc)
 
-from airflow.models import Log
-from airflow.models.dagrun import DagRun
-from airflow.utils.session import create_session
-from airflow.utils.sqlalchemy import prohibit_commit
-from sqlalchemy import select, text
+    def run(run_id: str, *, dag_id: str = "erase_person", conf: Any = PEOPLE, days_ago: int = 0) -> Any:
+        state = "failed" if days_ago else "running"
+        made = DagRun(dag_id=dag_id, run_id=run_id, run_type="manual", state=state, conf=dict(conf))
+        made.run_after = now
+        made.end_date = now - timedelta(days=days_ago) if days_ago else None
+        return made
 
-from audience_onboarding.plugin import on_dag_run_running, on_dag_run_success
+    def entry(dag_id: str, extra: str | None) -> Any:
+        event = "trigger_dag_run"
+        return Log(event=event, task_instance=None, owner="anna", dag_id=dag_id, extra=extra)
 
-HASH = "ab" * 32
-now = datetime.now(timezone.utc)
-people = {"email_sha256": [HASH], "audiences": ["a"]}
+    typed = {"conf": {"email_sha256": ["anna@example.com"]}, "method": "POST"}
+    with database() as session:
+        session.add_all(
+            [
+                run("ours"),
+                run("other", dag_id="another_dag"),
+                run("old", days_ago=31),
+                run("new", days_ago=29),
+                run("strange", conf={**PEOPLE, "anna@example.com": "x"}),
+                entry("erase_person", json.dumps(typed)),
+                entry("another_dag", json.dumps({"conf": {"email_sha256": [HASH]}})),
+                entry("erase_person", None),
+            ]
+        )
 
+    def after(hook: Any = None, run_id: str = "") -> dict[str, Any]:
+        """Call the hook with a run; return the conf of all runs."""
+        with database() as session:
+            if hook:
+                call(hook, session.scalar(select(DagRun).where(DagRun.run_id == run_id)), session)
+        with database() as session:
+            return {found.run_id: found.conf for found in session.scalars(select(DagRun))}
 
-def run(run_id, dag_id="erase_person", state="running", conf=people, end=None):
-    made = DagRun(dag_id=dag_id, run_id=run_id, run_type="manual", state=state, conf=dict(conf), run_after=now)
-    made.end_date = end
-    return made
-
-
-def entry(dag_id, extra):
-    return Log(event="trigger_dag_run", task_instance=None, owner="anna", dag_id=dag_id, extra=extra)
-
-
-with create_session() as session:
-    session.execute(text("PRAGMA foreign_keys=OFF"))
-    session.add_all([
-        run("ours"),
-        run("other", dag_id="another_dag"),
-        run("old", state="failed", end=now - timedelta(days=31)),
-        run("new", state="failed", end=now - timedelta(days=29)),
-        run("strange", conf={**people, "anna@example.com": "x"}),
-        entry("erase_person", json.dumps({"conf": {"email_sha256": ["anna@example.com"]}, "method": "POST"})),
-        entry("another_dag", json.dumps({"conf": {"email_sha256": [HASH]}})),
-        entry("erase_person", None),
-    ])
-
-
-def conf(run_id):
-    with create_session() as session:
-        return session.scalar(select(DagRun).where(DagRun.run_id == run_id)).conf
-
-
-def end(run_id, hook):
-    # In the scheduler's transaction, which nobody else may commit.
-    with create_session() as session, prohibit_commit(session) as guard:
-        hook(session.scalar(select(DagRun).where(DagRun.run_id == run_id)), "said")
-        guard.commit()
-
-
-end("strange", on_dag_run_running)
-assert conf("strange") == {**people, "unknown_fields_removed": 1}, conf("strange")
-end("other", on_dag_run_success)
-assert conf("other") == conf("ours") == people
-end("ours", on_dag_run_success)
-gone = {"email_sha256": [], "audiences": ["a"], "removed": {"email_sha256": 1}}
-assert conf("ours") == gone, conf("ours")
-assert conf("old") == gone, conf("old")
-# Its tasks may still be cleared.
-assert conf("new") == people, conf("new")
-assert conf("other") == people
-with create_session() as session:
-    extras = {item.dag_id: item.extra for item in session.scalars(select(Log).where(Log.extra.is_not(None)))}
-assert "anna" not in extras["erase_person"], extras
-assert HASH in extras["another_dag"], extras
-end("ours", on_dag_run_success)
-print("all as it should be")
-"""
-
-
-def test_a_starting_component_makes_the_pool_and_leaves_one_that_is_there_alone(tmp_path: Path) -> None:
-    env = environment(tmp_path)
-    (tmp_path / "audiences").mkdir()
-    (tmp_path / "audiences" / "good.yaml").write_text(yaml.safe_dump(changed(connection="of_a_definition")))
-    (tmp_path / "audiences" / "broken.yaml").write_text("name: [")
-
-    check(CHECK, env, tmp_path)
-
-
-def test_the_end_of_an_erasure_leaves_no_hash_in_its_conf_and_in_the_audit_log(tmp_path: Path) -> None:
-    check(FORGET, environment(tmp_path), tmp_path)
-
-
-def environment(tmp_path: Path) -> dict[str, str]:
-    """Of a process with a database of its own."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
-    env |= {
-        "AIRFLOW_HOME": str(tmp_path),
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{tmp_path}/airflow.db",
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AUDIENCE_ONBOARDING_DEFINITIONS": str(tmp_path / "audiences"),
-        "PYTHONPATH": str(PROJECT / "plugins"),
-        "PYTHONWARNINGS": "ignore",
-    }
-    return env
-
-
-def check(code: str, env: dict[str, str], folder: Path) -> None:
-    """Run a check in a process of its own, with a database of its own."""
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env=env,
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-
-    assert "all as it should be" in done.stdout, done.stdout + done.stderr
+    strange = {**PEOPLE, "unknown_fields_removed": 1}
+    assert after(on_dag_run_running, "strange")["strange"] == strange
+    confs = after(on_dag_run_success, "other")
+    assert confs["other"] == confs["ours"] == PEOPLE
+    gone = {"email_sha256": [], "audiences": ["a"], "removed": {"email_sha256": 1}}
+    # The tasks of the new failure may still be cleared.
+    expected = {"ours": gone, "old": gone, "new": PEOPLE, "other": PEOPLE, "strange": strange}
+    assert after(on_dag_run_success, "ours") == expected
+    with database() as session:
+        found = session.scalars(select(Log).where(Log.extra.is_not(None)))
+        extras = {item.dag_id: item.extra for item in found}
+    assert "anna" not in extras["erase_person"]
+    assert HASH in extras["another_dag"]
+    assert after(on_dag_run_success, "ours") == expected
 
 
 @pytest.mark.parametrize("component", [SimpleNamespace(job_type="SchedulerJob"), object(), None])
@@ -277,29 +251,6 @@ def test_the_pool_has_the_name_that_the_tasks_give() -> None:
     assert CREATE_POOL == "audience_onboarding_create"
 
 
-def test_the_plugins_folder_shows_airflow_the_plugin_and_nothing_else() -> None:
-    code = (
-        "import json, sys\n"
-        "from airflow import plugins_manager\n"
-        "from airflow.settings import PLUGINS_FOLDER\n"
-        "sys.path.append(PLUGINS_FOLDER)\n"
-        "plugins, errors = plugins_manager._get_plugins()\n"
-        "names = [plugin.name for plugin in plugins if plugin.name == 'audience_onboarding']\n"
-        "loose = sorted(set(sys.modules) & {'hooks', 'operators', 'client', 'errors', 'models', 'provider'})\n"
-        "print('RESULT' + json.dumps([names, errors, loose]))\n"
-    )
-    env = {
-        **os.environ,
-        "AIRFLOW__CORE__PLUGINS_FOLDER": str(PROJECT / "plugins"),
-        "PYTHONWARNINGS": "ignore",
-    }
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False, timeout=120
-    )
-
-    assert 'RESULT[["audience_onboarding"], {}, []]' in done.stdout, done.stdout + done.stderr
-
-
 def test_the_masker_hides_what_is_typed_into_the_form_whatever_the_settings_say() -> None:
     from airflow._shared.secrets_masker import secrets_masker
 
@@ -322,33 +273,6 @@ def test_an_airflow_without_such_a_masker_still_starts(monkeypatch: pytest.Monke
     monkeypatch.setitem(sys.modules, "airflow._shared.secrets_masker", None)
 
     AudienceOnboardingPlugin.on_load()
-
-
-LOOK_AT_THE_PAGE = """
-import sys
-from audience_onboarding import plugin
-
-(app,) = plugin.AudienceOnboardingPlugin.fastapi_apps
-(view,) = plugin.AudienceOnboardingPlugin.external_views
-print(app["url_prefix"], view["href"], view["url_route"], view["destination"])
-print(sorted({"audience_onboarding.ui.app", "audience_onboarding.ui.view", "fastapi"} & set(sys.modules)))
-"""
-
-
-def test_the_plugin_brings_the_page_and_imports_none_of_it(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", LOOK_AT_THE_PAGE],
-        env={**os.environ, "AIRFLOW_HOME": str(tmp_path), "PYTHONPATH": str(PROJECT / "plugins")},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-
-    assert done.stdout.splitlines()[-2:] == [
-        "/audience-onboarding audience-onboarding/ audiences nav",
-        "[]",
-    ], done.stdout + done.stderr
 
 
 def test_an_address_of_the_page_counts_from_where_airflow_is_served() -> None:

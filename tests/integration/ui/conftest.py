@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,31 +11,16 @@ import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from benchmarks.page_data import Metadata, migrate
+from benchmarks.page_data import Metadata
+from tests.metadata import airflow_on, create_database
 
 Ask = Callable[..., Any]
 
 
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database that Airflow has migrated; it takes seconds, so that there is one for all."""
-    return migrate(tmp_path_factory.mktemp("airflow"))
-
-
-@contextmanager
-def airflow_on(database: Path) -> Iterator[None]:
-    """Have the Airflow of this process work with a database."""
-    from airflow import settings
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", f"sqlite:///{database}")
-        settings.dispose_orm(do_log=False)
-        settings.configure_vars()
-        settings.configure_orm()
-        yield
-        settings.dispose_orm(do_log=False)
-    settings.configure_vars()
-    settings.configure_orm()
+    """A database that Airflow has created. This takes seconds, so all tests copy it."""
+    return create_database(tmp_path_factory.mktemp("airflow") / "airflow.db")
 
 
 class Server:
