@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,20 @@ from starlette.testclient import TestClient
 from benchmarks.page_data import Metadata
 from tests.metadata import airflow_on, create_database
 
-Ask = Callable[..., Any]
+NOW = datetime(2026, 11, 21, 12, tzinfo=timezone.utc)
+"""Present time of the page in the tests."""
 
 
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database that Airflow has created. This takes seconds, so all tests copy it."""
     return create_database(tmp_path_factory.mktemp("airflow") / "airflow.db")
+
+
+@pytest.fixture(autouse=True)
+def fixed_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set the clock of the page."""
+    monkeypatch.setattr("audience_onboarding.ui.app._now", lambda: NOW)
 
 
 class Server:

@@ -7,13 +7,12 @@ from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-import pytest
 from sqlalchemy import event
 
 from benchmarks.page_data import Metadata, due_tomorrow, fill, load_record, moment, run_id_of
-from tests.integration.ui.conftest import Server, airflow_on
+from tests.integration.ui.conftest import NOW, Server
+from tests.metadata import airflow_on
 
-NOW = datetime.now(timezone.utc)
 TODAY = NOW.date()
 YESTERDAY = TODAY - timedelta(days=1)
 CANARY = "canary-7f3a"
@@ -65,24 +64,15 @@ def row_of(server: Server, key: str) -> Any:
 # --- who may see what -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", ["/api/audiences", "/api/audiences/vip", "/api/audiences/vip/loads"])
-def test_without_a_login_nothing_is_told(server: Server, data: Metadata, path: str) -> None:
+def test_nothing_is_told_without_a_login_or_without_a_readable_dag(server: Server, data: Metadata) -> None:
     audience(data, "vip", loads=1)
     data.save()
 
-    answer = server.get(path, role=None)
-
-    assert answer.status_code == 401
-    assert "vip" not in answer.text
-    assert server.get(path).status_code == 200
-
-
-@pytest.mark.parametrize("path", ["/api/audiences", "/api/audiences/vip", "/api/audiences/vip/loads"])
-def test_who_may_read_no_dag_is_refused(server: Server, data: Metadata, path: str) -> None:
-    audience(data, "vip", loads=1)
-    data.save()
-
-    assert server.get(path, role="").status_code == 403
+    for path in ("/api/audiences", "/api/audiences/vip", "/api/audiences/vip/loads"):
+        answer = server.get(path, role=None)
+        assert (answer.status_code, "vip" in answer.text) == (401, False), path
+        assert server.get(path, role="").status_code == 403, path
+        assert server.get(path).status_code == 200, path
 
 
 def test_a_dag_that_may_not_be_read_is_not_told_of(server: Server, data: Metadata) -> None:
@@ -121,12 +111,14 @@ def test_forms_are_those_that_the_reader_may_open(server: Server, data: Metadata
     assert server.get("/api/audiences/vip", role="viewer").json()["forms"] == []
 
 
-def test_the_page_sends_to_the_login_and_back(empty_database: Path, tmp_path: Path) -> None:
-    with airflow_on(empty_database):
-        server = Server(empty_database, root_path="/airflow")
-
-        answer = server.get("/", role=None)
-        page = server.get("/")
+def test_addresses_are_below_the_path_of_airflow(server: Server, data: Metadata) -> None:
+    audience(data, "vip", loads=1)
+    data.save()
+    server = Server(server.database, root_path="/airflow")
+    answer = server.get("/", role=None)
+    page = server.get("/")
+    detail = server.told("/api/audiences/vip")
+    loads = server.told("/api/audiences/vip/loads")
 
     assert answer.status_code == 307
     assert answer.headers["location"] == "/airflow/api/v2/auth/login?next=%2Fairflow%2Faudience-onboarding%2F"
@@ -134,19 +126,6 @@ def test_the_page_sends_to_the_login_and_back(empty_database: Path, tmp_path: Pa
     assert page.headers["content-type"].startswith("text/html")
     assert "frame-ancestors 'self'" in page.headers["content-security-policy"]
     assert "unsafe-inline" not in page.headers["content-security-policy"].partition("style-src")[0]
-
-
-def test_addresses_are_below_the_path_of_airflow(empty_database: Path, tmp_path: Path) -> None:
-    database = tmp_path / "airflow.db"
-    database.write_bytes(empty_database.read_bytes())
-    data = Metadata(database)
-    audience(data, "vip", loads=1)
-    data.close()
-    with airflow_on(database):
-        server = Server(database, root_path="/airflow")
-        detail = server.told("/api/audiences/vip")
-        loads = server.told("/api/audiences/vip/loads")
-
     assert {link["href"].split("/")[1] for link in (*detail["forms"], *detail["links"])} == {"airflow"}
     assert loads["loads"][0]["run"]["href"].startswith("/airflow/dags/onboard_vip/runs/scheduled__")
 
@@ -216,11 +195,16 @@ def test_search_filters_order_and_pages(server: Server, data: Metadata) -> None:
         ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "query", [{"sort": "owner"}, {"limit": 201}, {"limit": 0}, {"offset": -1}, {"health": "fine"}]
-)
-def test_a_question_that_is_none_is_refused(server: Server, query: dict[str, Any]) -> None:
-    assert server.get("/api/audiences", **query).status_code == 422
+def test_invalid_queries_are_refused(server: Server) -> None:
+    queries: list[dict[str, Any]] = [
+        {"sort": "owner"},
+        {"limit": 201},
+        {"limit": 0},
+        {"offset": -1},
+        {"health": "fine"},
+    ]
+    status = [server.get("/api/audiences", **query).status_code for query in queries]
+    assert status == [422] * len(queries)
 
 
 def test_what_the_newest_runs_mean(server: Server, data: Metadata) -> None:
@@ -297,9 +281,8 @@ def test_what_waits_for_a_person(server: Server, data: Metadata) -> None:
     data.approval("activate_vip", run_id_of(TODAY, "asset_triggered"), "approve_tiktok", is_answered=True)
     data.runs("retire_audience", [run(TODAY, "manual", state="running", conf={"audience": "vip"})])
     data.approval("retire_audience", run_id_of(TODAY, "manual"), "approve")
-    # Not the moment at which this file was read: after two minutes, nothing is on its way any more.
-    just_now = datetime.now(timezone.utc).isoformat()
-    audience(data, "busy", memory={"audience": {"intent": {**intent, "at": just_now}}})
+    # After two minutes, nothing is on its way any more.
+    audience(data, "busy", memory={"audience": {"intent": {**intent, "at": NOW.isoformat()}}})
     data.save()
 
     detail = server.told("/api/audiences/vip")
@@ -437,55 +420,42 @@ def test_runs_without_a_load(server: Server, data: Metadata) -> None:
 
 # --- whatever is stored ---------------------------------------------------------------------------------------
 
-BROKEN: tuple[Any, ...] = (
-    "{",
-    "null",
-    "[]",
-    '"text"',
-    "7",
-    "{}",
-    '{"id": null}',
-    '{"match_rates": 3}',
-    "\ud800",
-)
-
-
-@pytest.mark.parametrize("value", BROKEN[:-1])
-def test_whatever_is_stored_there_is_an_answer(server: Server, data: Metadata, value: str) -> None:
-    keys = (
-        "audience",
-        "last_load",
-        "retired",
-        "segment.x",
-        "segment.x.2026",
-        "segments.x",
-        "puts",
-        "campaign",
-    )
-    audience(data, "vip", memory={**dict.fromkeys(keys, value), f"load.{TODAY}.replace": value})
-    data.save()
-
-    assert [row["key"] for row in server.told("/api/audiences")["audiences"]] == ["vip"]
-    assert server.told("/api/audiences/vip")["audience"]["key"] == "vip"
-    assert server.told("/api/audiences/vip/loads")["total"] == 1
-
-
-@pytest.mark.parametrize(
-    "field",
-    ["load_date", "mode", "ended_at", "rows_sent", "match_rates", "rejected_by_reason", "s3_key", "s3_keys", "bucket",
-     "audience_id", "rejects_file", "run_id", "rows_read"],
+BROKEN = ("{", "null", "[]", '"text"', "7", "{}", '{"id": null}', '{"match_rates": 3}')
+KEYS = ("audience", "last_load", "retired", "segment.x", "segment.x.2026", "segments.x", "puts", "campaign")
+FIELDS = (
+    "load_date", "mode", "ended_at", "rows_sent", "match_rates", "rejected_by_reason", "s3_key", "s3_keys", "bucket",
+    "audience_id", "rejects_file", "run_id", "rows_read",
 )  # fmt: skip
-@pytest.mark.parametrize(
-    "value", [None, "x", 7, -1, True, 1e400, [], ["x", None], {"EMAIL": "x"}, {"a": {"b": 1}}]
-)
-def test_a_field_may_be_anything(server: Server, data: Metadata, field: str, value: Any) -> None:
-    record = {**load_record("vip", "digital_audience", TODAY, 1), field: value}
-    audience(data, "vip", memory={"last_load": record, f"load.{TODAY}.replace": record})
+VALUES: tuple[Any, ...] = (
+    None, "x", 7, -1, True, 1e400, [], ["x", None], {"EMAIL": "x"}, {"a": {"b": 1}},
+)  # fmt: skip
+
+
+def test_every_stored_value_gets_an_answer(server: Server, data: Metadata) -> None:
+    """One audience for each broken value, and one for each value of each field of a load."""
+    memories: dict[str, dict[str, Any]] = {
+        f"broken_{number}": {**dict.fromkeys(KEYS, value), f"load.{TODAY}.replace": value}
+        for number, value in enumerate(BROKEN)
+    }
+    for field in FIELDS:
+        for number, value in enumerate(VALUES):
+            record = {**load_record("vip", "digital_audience", TODAY, 1), field: value}
+            key = f"{field}_{number}"
+            memories[key] = {"last_load": record, f"load.{TODAY}.replace": record}
+    for key, memory in memories.items():
+        audience(data, key, memory=memory)
     data.save()
 
-    assert row_of(server, "vip")["key"] == "vip"
-    assert server.told("/api/audiences/vip")["audience"]["key"] == "vip"
-    assert len(server.told("/api/audiences/vip/loads")["loads"]) == 1
+    problems = []
+    for key in memories:
+        detail = server.get(f"/api/audiences/{key}")
+        if detail.status_code != 200 or detail.json()["audience"]["key"] != key:
+            problems.append(f"{key}: detail: {detail.status_code} {detail.text[:200]}")
+        loads = server.get(f"/api/audiences/{key}/loads")
+        if loads.status_code != 200 or (loads.json()["total"], len(loads.json()["loads"])) != (1, 1):
+            problems.append(f"{key}: loads: {loads.status_code} {loads.text[:200]}")
+    assert not problems, "\n".join(problems)
+    assert sorted(server.keys(limit=200)) == sorted(memories)
 
 
 def test_nothing_gets_out_that_has_no_name_here(server: Server, data: Metadata) -> None:
