@@ -9,6 +9,8 @@ from unittest.mock import create_autospec
 import pytest
 
 from audience_onboarding.http import forget_clients
+from tests.fakes import AssetStores
+from tests.unit.base.bench import ASSET
 from tests.unit.base.plain import HOST, KEY, PlainClient, PlainHook, PlainSettings
 
 
@@ -27,4 +29,12 @@ def client(monkeypatch: pytest.MonkeyPatch) -> Any:
     made.state_of.return_value = "ready"
     made.create_thing.return_value = "t-7"
     monkeypatch.setattr(PlainHook, "client", property(lambda hook: made))
+    return made
+
+
+@pytest.fixture
+def stores() -> AssetStores:
+    """State stores that remember the audience ``t-7``."""
+    made = AssetStores()
+    made[ASSET].values["audience"] = {"id": "t-7", "account": HOST}
     return made

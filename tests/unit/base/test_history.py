@@ -1,8 +1,7 @@
-"""A range of days as one load: what is merged, what is refused, and what it is compared with."""
+"""A range of days as one load: merged days, refused ranges, and comparisons with other loads."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sqlite3
 from contextlib import closing
@@ -10,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.sdk import Asset
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException
 
 from audience_onboarding.base import onboarding
 from audience_onboarding.base.onboarding import Rejects, StateFolder
@@ -21,158 +19,117 @@ from audience_onboarding.errors import SourceNotFoundError
 from audience_onboarding.orchestration.load_date import parse_load_date
 from audience_onboarding.orchestration.memory import LAST_LOAD_KEY, load_key
 from tests.fakes import AssetStores, task_context
+from tests.unit.base.bench import Bench, csv_of
 from tests.unit.base.databases import connect_to
-from tests.unit.base.plain import HOST, PlainOnboardOperator
 
-ASSET = Asset("audience/list")
 FIRST, LAST = "2026-11-16", "2026-11-20"
-DAYS = ("2026-11-16", "2026-11-17", "2026-11-18", "2026-11-19", "2026-11-20")
 RANGE = f"{FIRST}..{LAST}"
 
 
 @pytest.fixture
-def stores() -> AssetStores:
-    made = AssetStores()
-    made[ASSET].values["audience"] = {"id": "t-7", "account": HOST}
+def bench(client: Any, stores: AssetStores, tmp_path: Path) -> Bench:
+    """A folder with a list a day, loaded as one range; each of the people is a letter."""
+    made = Bench(client, stores, tmp_path, history_from=FIRST, mode="opt-in")
+    write(made, _16="ab", _17="bc", _18="", _19="ca", _20="d")
     return made
 
 
-class Lists:
-    """A folder with a list a day; each of the people is a letter."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.path = f"{folder}/{{load_date}}.csv"
-
-    def write(self, **by_day: str) -> None:
-        for day, names in by_day.items():
-            rows = "".join(f"{name}@example.com\n" for name in names)
-            (self.folder / f"2026-11-{day[1:]}.csv").write_text(f"E-mail\n{rows}", encoding="utf-8")
+def write(bench: Bench, **by_day: str) -> None:
+    for day, names in by_day.items():
+        rows = "".join(f"{name}@example.com\n" for name in names)
+        bench.write(f"2026-11-{day[1:]}.csv", f"E-mail\n{rows}")
 
 
-@pytest.fixture
-def lists(tmp_path: Path) -> Lists:
-    made = Lists(tmp_path)
-    made.write(_16="ab", _17="bc", _18="", _19="ca", _20="d")
-    return made
+def remove(bench: Bench, *days: int) -> None:
+    for day in days:
+        (bench.folder / f"2026-11-{day}.csv").unlink()
 
 
-def upload(source: Any, **changes: Any) -> Any:
-    return PlainOnboardOperator(
-        **{
-            "task_id": "upload",
-            "source": source,
-            "columns": {"email": "E-mail"},
-            "asset": ASSET,
-            "load_date": LAST,
-            "history_from": FIRST,
-            "mode": "opt-in",
-            "memory_limit_mib": 256,
-            **changes,
-        }
-    )
-
-
-def content(names: str) -> bytes:
-    hashes = [hashlib.sha256(f"{name}@example.com".encode()).hexdigest() for name in names]
-    return "".join(f"{line}\r\n" for line in ["email", *hashes]).encode()
-
-
-def remember(stores: AssetStores, load: dict[str, Any], **changes: Any) -> None:
-    """As the task that records does."""
+def remember(bench: Bench, load: dict[str, Any], **changes: Any) -> None:
+    """Record a load as the task that records does."""
     days = f"{load['history_from']}..{load['load_date']}" if "history_from" in load else load["load_date"]
-    stores[ASSET].set(load_key(days, load["mode"]), {**load, "run_id": "manual__0", **changes})
+    bench.memory[load_key(days, load["mode"])] = {**load, "run_id": "manual__0", **changes}
 
 
-# --- the way it should go -----------------------------------------------------------------------------------
+def rejects_in(found: dict[str, Any]) -> list[str]:
+    """Lines of the list of rejects without its quotes."""
+    text = Path(found["rejects_file"]).read_text(encoding="utf-8")
+    return [line.replace('"', "") for line in text.splitlines()[1:]]
+
+
+# --- the usual way ------------------------------------------------------------------------------------------
 
 
 def test_all_days_are_one_list_in_the_order_of_the_days(
-    client: Any, stores: AssetStores, lists: Lists, capsys: pytest.CaptureFixture[str]
+    bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = upload(lists.path).execute(task_context(stores=stores))
+    found = bench.run()
 
-    client.send_list.assert_called_once_with("t-7", content("abcd"))
+    bench.sent(csv_of(*"abcd"))
     assert (found["load_date"], found["history_from"], found["mode"]) == (LAST, FIRST, "opt-in")
     assert (found["rows_read"], found["rows_sent"], found["duplicates"], found["rejected"]) == (7, 4, 3, 0)
-    assert found["source"] == lists.path
+    assert found["source"] == bench.source
     assert "days_missing" not in found
     assert json.loads(json.dumps(found)) == found
     assert "Merging 5 days, 2026-11-16 to 2026-11-20" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("nothing", ["", None])
-def test_without_a_first_day_it_is_the_load_of_one(
-    client: Any, stores: AssetStores, lists: Lists, nothing: str | None
-) -> None:
-    found = upload(lists.path, history_from=nothing).execute(task_context(stores=stores))
+@pytest.mark.parametrize("first", ["", None, LAST])
+def test_without_a_first_day_it_is_the_load_of_one(bench: Bench, first: str | None) -> None:
+    found = bench.run(history_from=first)
 
-    client.send_list.assert_called_once_with("t-7", content("d"))
-    assert "history_from" not in found
-
-
-def test_a_range_of_one_day_is_a_range(client: Any, stores: AssetStores, lists: Lists) -> None:
-    found = upload(lists.path, history_from=LAST).execute(task_context(stores=stores))
-
-    client.send_list.assert_called_once_with("t-7", content("d"))
-    assert found["history_from"] == LAST
+    bench.sent(csv_of("d"))
+    # A range of one day is a range.
+    assert found.get("history_from") == (first or None)
 
 
-def test_the_load_date_may_be_the_runs(client: Any, stores: AssetStores, lists: Lists) -> None:
-    context = task_context(stores=stores, load_date=LAST)
+def test_the_load_date_may_be_that_of_the_run(bench: Bench) -> None:
+    bench.context = task_context(stores=bench.stores, load_date=LAST)
 
-    assert upload(lists.path, load_date=None).execute(context)["rows_sent"] == 4
+    assert bench.run(load_date=None)["rows_sent"] == 4
 
 
-def test_a_day_may_have_several_files(client: Any, stores: AssetStores, tmp_path: Path) -> None:
+def test_a_day_may_have_several_files(bench: Bench) -> None:
     for day, names in ((FIRST, "ba"), (LAST, "ac")):
-        (tmp_path / day).mkdir()
         for name in names:
-            (tmp_path / day / f"part-{name}.csv").write_text(f"E-mail\n{name}@example.com\nx\n")
-    folder = tmp_path / "rejects"
-    source = {"path": f"{tmp_path}/{{load_date}}/", "if_missing": "skip"}
+            bench.write(f"{day}/part-{name}.csv", f"E-mail\n{name}@example.com\nx\n")
 
-    found = upload(source, rejects=Rejects(str(folder)), guards=Guards(max_rejected_share=None)).execute(
-        task_context(stores=stores)
+    found = bench.run(
+        source={"path": f"{bench.folder}/{{load_date}}/", "if_missing": "skip"},
+        rejects=Rejects(str(bench.folder / "rejects")),
+        guards=Guards(max_rejected_share=None),
     )
 
-    client.send_list.assert_called_once_with("t-7", content("abc"))
+    bench.sent(csv_of(*"abc"))
     assert found["files"] == 4
     # The file with the folder of its day, as the names alone do not tell them apart.
-    lines = Path(found["rejects_file"]).read_text(encoding="utf-8").splitlines()[1:]
-    assert [line.split(",")[0].strip('"') for line in lines] == [
-        f"{FIRST}/part-a.csv",
-        f"{FIRST}/part-b.csv",
-        f"{LAST}/part-a.csv",
-        f"{LAST}/part-c.csv",
-    ]
+    parts = [f"{FIRST}/part-a.csv", f"{FIRST}/part-b.csv", f"{LAST}/part-a.csv", f"{LAST}/part-c.csv"]
+    assert [line.split(",")[0] for line in rejects_in(found)] == parts
 
 
-def test_rejects_name_the_file_of_the_day(
-    client: Any, stores: AssetStores, lists: Lists, tmp_path: Path
-) -> None:
-    (tmp_path / f"{LAST}.csv").write_text("E-mail\nd@example.com\nno address\n", encoding="utf-8")
-    folder = tmp_path / "rejects"
+def test_rejects_name_the_file_of_the_day(bench: Bench) -> None:
+    bench.write(f"{LAST}.csv", "E-mail\nd@example.com\nno address\n")
 
-    found = upload(lists.path, rejects=Rejects(str(folder))).execute(task_context(stores=stores))
+    found = bench.run(rejects=Rejects(str(bench.folder / "rejects")))
 
-    assert found["rejects_file"] == f"{folder}/{RANGE}-manual__1.csv"
-    (line,) = Path(found["rejects_file"]).read_text(encoding="utf-8").splitlines()[1:]
-    assert line.startswith((f"{LAST}.csv,2,", f'"{LAST}.csv","2",'))
+    assert found["rejects_file"] == f"{bench.folder}/rejects/{RANGE}-manual__1.csv"
+    (line,) = rejects_in(found)
+    assert line.startswith(f"{LAST}.csv,2,")
 
 
-def test_a_dry_run_sends_nothing_and_tells_the_range(client: Any, stores: AssetStores, lists: Lists) -> None:
-    context = task_context(stores=stores)
+def test_a_dry_run_sends_nothing_and_reports_the_range(bench: Bench) -> None:
+    bench.skips("Dry run: 4 rows would be sent", is_dry_run=True)
 
-    with pytest.raises(AirflowSkipException, match="Dry run: 4 rows would be sent"):
-        upload(lists.path, is_dry_run=True).execute(context)
-
-    assert not client.send_list.called
-    report = context["ti"].pushed["dry_run"]
+    report = bench.context["ti"].pushed["dry_run"]
     assert (report["history_from"], report["would_add"], report["would_remove"]) == (FIRST, 4, 0)
 
 
-# --- what is refused ----------------------------------------------------------------------------------------
+# --- refused ------------------------------------------------------------------------------------------------
+
+REPEATED = (
+    "ConfigurationError: The source of {} is that of {}, so a range of days would read it again and again ({}). Give "
+    "each day a source of its own, by {{load_date}} in its path, or run one day alone, without a first day."
+)
 
 
 @pytest.mark.parametrize(
@@ -197,17 +154,10 @@ def test_a_dry_run_sends_nothing_and_tells_the_range(client: Any, stores: AssetS
             {"history_from": "yesterday"},
             "ConfigurationError: 'yesterday' is not a load date (history_from). Give it as YYYY-MM-DD.",
         ),
-        (
-            {"source": "/x/all.csv"},
-            "ConfigurationError: The source of 2026-11-17 is that of 2026-11-16, so a range of days would read it "
-            "again and again (/x/all.csv). Give each day a source of its own, by {load_date} in its path, or run one "
-            "day alone, without a first day.",
-        ),
+        ({"source": "/x/all.csv"}, REPEATED.format("2026-11-17", "2026-11-16", "/x/all.csv")),
         (
             {"source": "/x/{load_date:%Y%m}.csv", "history_from": "2026-10-31"},
-            "ConfigurationError: The source of 2026-11-02 is that of 2026-11-01, so a range of days would read it "
-            "again and again (/x/{load_date:%Y%m}.csv). Give each day a source of its own, by {load_date} in its "
-            "path, or run one day alone, without a first day.",
+            REPEATED.format("2026-11-02", "2026-11-01", "/x/{load_date:%Y%m}.csv"),
         ),
         (
             {"source": {"query": "SELECT email FROM crm -- :load_date", "conn_id": "crm_db"}},
@@ -217,151 +167,118 @@ def test_a_dry_run_sends_nothing_and_tells_the_range(client: Any, stores: AssetS
         ),
     ],
     ids=["replace", "reversed", "too long", "no date", "one file", "one file a month", "one query"],
-)
-@pytest.mark.parametrize("is_dry_run", [False, True])
-def test_it_is_refused_before_anything_is_asked(
-    client: Any, stores: AssetStores, changes: dict[str, Any], message: str, is_dry_run: bool
+)  # fmt: skip
+def test_an_invalid_range_is_refused_before_any_request(
+    bench: Bench, changes: dict[str, Any], message: str
 ) -> None:
-    arguments = {"source": "/x/{load_date}.csv", "is_dry_run": is_dry_run, **changes}
-
-    with pytest.raises(AirflowFailException) as caught:
-        upload(**arguments).execute(task_context(stores=stores))
-
-    assert str(caught.value) == f"{message} See docs/troubleshooting.md#configurationerror"
-    assert client.method_calls == []
+    for is_dry_run in (False, True):
+        with pytest.raises(AirflowFailException) as caught:
+            bench.run(**{"source": "/x/{load_date}.csv", "is_dry_run": is_dry_run, **changes})
+        assert str(caught.value) == f"{message} See docs/troubleshooting.md#configurationerror"
+    assert bench.client.method_calls == []
 
 
-def test_a_backfill_brings_its_own_range(client: Any, stores: AssetStores, lists: Lists) -> None:
-    context = task_context(stores=stores, run_type="backfill", partition_key=LAST)
+def test_a_backfill_brings_its_own_range(bench: Bench) -> None:
+    bench.context = task_context(stores=bench.stores, run_type="backfill", partition_key=LAST)
 
-    with pytest.raises(AirflowFailException, match="Leave 'history_from' out of the conf"):
-        upload(lists.path, load_date=None).execute(context)
+    bench.fails("Leave 'history_from' out of the conf", load_date=None)
 
-    assert client.method_calls == []
+    assert bench.client.method_calls == []
 
 
 @pytest.mark.parametrize("day", [FIRST, "2026-11-18"])
-def test_neither_rejects_nor_snapshots_lie_among_the_files_of_any_day(
-    client: Any, stores: AssetStores, tmp_path: Path, day: str
-) -> None:
-    source = f"{tmp_path}/{{load_date}}/"
+def test_neither_rejects_nor_snapshots_lie_among_the_files_of_any_day(bench: Bench, day: str) -> None:
+    source, folder = f"{bench.folder}/{{load_date}}/", f"{bench.folder}/{day}"
 
-    with pytest.raises(AirflowFailException, match="The list of rejects would lie among the files"):
-        upload(source, rejects=Rejects(f"{tmp_path}/{day}")).execute(task_context(stores=stores))
-    with pytest.raises(AirflowFailException, match="Snapshots would lie among the files of the source"):
-        upload(source, state=StateFolder(f"{tmp_path}/{day}")).execute(task_context(stores=stores))
+    bench.fails("The list of rejects would lie among the files", source=source, rejects=Rejects(folder))
+    bench.fails("Snapshots would lie among the files of the source", source=source, state=StateFolder(folder))
 
 
 # --- days without a source ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("if_missing", ["fail", "wait"])
-def test_days_without_a_source_are_all_named(
-    client: Any, stores: AssetStores, lists: Lists, if_missing: str
-) -> None:
-    for day in ("17", "19"):
-        (lists.folder / f"2026-11-{day}.csv").unlink()
-    source = {"path": lists.path, "if_missing": if_missing}
-
-    # Not deferred either: history does not come later.
+def not_found(bench: Bench, **changes: Any) -> str:
+    """Return the message of a range whose sources are not all there."""
     with pytest.raises(AirflowFailException) as caught:
-        upload(source).execute(task_context(stores=stores))
-
-    assert str(caught.value) == (
-        f"SourceNotFoundError: 2 of 5 days have no source: 2026-11-17, 2026-11-19 ({lists.path}, {RANGE}). Bring "
-        "them. To leave such days out, let 'source.if_missing' be 'skip'. "
-        "See docs/troubleshooting.md#sourcenotfounderror"
-    )
-    assert not client.send_list.called
+        bench.run(**changes)
+    assert not bench.client.send_list.called
+    message, see = str(caught.value).removeprefix("SourceNotFoundError: ").split(" See docs/")
+    assert see == "troubleshooting.md#sourcenotfounderror"
+    return message
 
 
-def test_of_many_days_without_a_source_twenty_are_named(
-    client: Any, stores: AssetStores, lists: Lists
-) -> None:
-    with pytest.raises(
-        AirflowFailException, match=r"31 of 36 days .* 2026-10-16, .*, 2026-11-04 and 11 more \("
-    ):
-        upload(lists.path, history_from="2026-10-16").execute(task_context(stores=stores))
+def test_days_without_a_source_are_all_named(bench: Bench) -> None:
+    remove(bench, 17, 19)
+
+    # "wait" does not defer either: history does not come later.
+    for if_missing in ("fail", "wait"):
+        source = {"path": bench.source, "if_missing": if_missing}
+        assert not_found(bench, source=source) == (
+            f"2 of 5 days have no source: 2026-11-17, 2026-11-19 ({bench.source}, {RANGE}). Bring them. To leave such "
+            "days out, let 'source.if_missing' be 'skip'."
+        )
 
 
-def test_days_without_a_source_can_be_left_out(
-    client: Any, stores: AssetStores, lists: Lists, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for day in ("16", "19"):
-        (lists.folder / f"2026-11-{day}.csv").unlink()
+def test_of_many_days_without_a_source_twenty_are_named(bench: Bench) -> None:
+    bench.fails(r"31 of 36 days .* 2026-10-16, .*, 2026-11-04 and 11 more \(", history_from="2026-10-16")
 
-    found = upload({"path": lists.path, "if_missing": "skip"}).execute(task_context(stores=stores))
 
-    client.send_list.assert_called_once_with("t-7", content("bcd"))
+def test_days_without_a_source_can_be_left_out(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    remove(bench, 16, 19)
+
+    found = bench.run(source={"path": bench.source, "if_missing": "skip"})
+
+    bench.sent(csv_of(*"bcd"))
     assert found["days_missing"] == 2
     said = capsys.readouterr().out
     assert "2 days have no source and are left out: 2026-11-16, 2026-11-19" in said
 
 
-@pytest.mark.parametrize("if_missing", ["fail", "skip", "wait"])
-def test_a_range_without_any_source_fails(client: Any, stores: AssetStores, if_missing: str) -> None:
-    with pytest.raises(AirflowFailException) as caught:
-        upload({"path": "/nowhere/{load_date}.csv", "if_missing": if_missing}).execute(
-            task_context(stores=stores)
+def test_a_range_without_any_source_fails(bench: Bench) -> None:
+    for if_missing in ("fail", "skip", "wait"):
+        source = {"path": "/nowhere/{load_date}.csv", "if_missing": if_missing}
+        assert not_found(bench, source=source) == (
+            f"None of the 5 days has a source (/nowhere/{{load_date}}.csv, {RANGE}). Check the path in the definition, "
+            "and the range."
         )
 
-    assert str(caught.value) == (
-        "SourceNotFoundError: None of the 5 days has a source (/nowhere/{load_date}.csv, "
-        f"{RANGE}). Check the path in the definition, and the range. "
-        "See docs/troubleshooting.md#sourcenotfounderror"
+
+def test_a_folder_in_place_of_a_file_is_not_a_missing_source(bench: Bench) -> None:
+    remove(bench, 18)
+    (bench.folder / "2026-11-18.csv").mkdir()
+
+    bench.fails(r"2026-11-18\.csv.*it is a directory", source={"path": bench.source, "if_missing": "skip"})
+
+
+def test_an_empty_file_fails_the_range_unless_the_definition_skips_it(bench: Bench) -> None:
+    bench.write("2026-11-18.csv", "")
+
+    bench.fails(r"one of several CRM files is empty.*2026-11-18\.csv")
+
+    bench.run(guards=Guards(on_empty="skip"))
+    bench.sent(csv_of(*"abcd"))
+
+
+def test_no_file_of_a_day_may_be_empty(bench: Bench) -> None:
+    bench.write(f"{LAST}/a.csv", "E-mail\na@example.com\n")
+    bench.write(f"{LAST}/b.csv", "")
+
+    bench.fails(
+        "one of several CRM files is empty",
+        source=f"{bench.folder}/{{load_date}}/",
+        history_from=LAST,
+        guards=Guards(on_empty="skip", max_shrink=None),
     )
 
 
-def test_something_else_in_the_place_of_a_file_is_no_day_without_a_source(
-    client: Any, stores: AssetStores, lists: Lists
-) -> None:
-    (lists.folder / "2026-11-18.csv").unlink()
-    (lists.folder / "2026-11-18.csv").mkdir()
+def test_days_that_are_all_empty_are_an_empty_source(bench: Bench) -> None:
+    write(bench, _16="", _17="", _18="", _19="", _20="")
 
-    with pytest.raises(AirflowFailException, match=r"2026-11-18\.csv.*it is a directory"):
-        upload({"path": lists.path, "if_missing": "skip"}).execute(task_context(stores=stores))
-
-    assert not client.send_list.called
+    bench.fails("nothing to", guards=Guards(on_empty="fail"))
+    bench.skips("nothing to", guards=Guards(on_empty="skip"))
 
 
-def test_a_file_that_broke_off_is_no_quiet_day(client: Any, stores: AssetStores, lists: Lists) -> None:
-    (lists.folder / "2026-11-18.csv").write_text("")
-
-    with pytest.raises(AirflowFailException, match=r"one of several CRM files is empty.*2026-11-18\.csv"):
-        upload(lists.path).execute(task_context(stores=stores))
-    assert not client.send_list.called
-
-    # Unless the definition says that an empty file is nothing to do.
-    upload(lists.path, guards=Guards(on_empty="skip")).execute(task_context(stores=stores))
-    client.send_list.assert_called_once_with("t-7", content("abcd"))
-
-
-def test_of_the_files_of_a_day_none_may_have_broken_off(
-    client: Any, stores: AssetStores, tmp_path: Path
-) -> None:
-    (tmp_path / LAST).mkdir()
-    (tmp_path / LAST / "a.csv").write_text("E-mail\na@example.com\n")
-    (tmp_path / LAST / "b.csv").write_text("")
-
-    with pytest.raises(AirflowFailException, match="one of several CRM files is empty"):
-        upload(
-            f"{tmp_path}/{{load_date}}/", history_from=LAST, guards=Guards(on_empty="skip", max_shrink=None)
-        ).execute(task_context(stores=stores))
-
-
-@pytest.mark.parametrize(
-    ("on_empty", "ending"), [("fail", AirflowFailException), ("skip", AirflowSkipException)]
-)
-def test_days_that_are_all_empty_are_an_empty_source(
-    client: Any, stores: AssetStores, lists: Lists, on_empty: Any, ending: type[Exception]
-) -> None:
-    lists.write(_16="", _17="", _18="", _19="", _20="")
-
-    with pytest.raises(ending, match="nothing to"):
-        upload(lists.path, guards=Guards(on_empty=on_empty)).execute(task_context(stores=stores))
-
-
-def test_one_client_looks_at_all_days(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_client_looks_at_all_days() -> None:
     class NoBuckets:
         def get_paginator(self, name: str) -> Any:
             return self
@@ -386,10 +303,8 @@ def test_one_client_looks_at_all_days(monkeypatch: pytest.MonkeyPatch) -> None:
 # --- a query ------------------------------------------------------------------------------------------------
 
 
-def test_a_query_is_asked_once_a_day(
-    client: Any, stores: AssetStores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "crm.db"
+def test_a_query_runs_once_a_day(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = bench.folder / "crm.db"
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE crm (day TEXT, email TEXT)")
         people = [(FIRST, "a"), (FIRST, "b"), ("2026-11-18", "b"), (LAST, "c"), ("2026-11-21", "x")]
@@ -398,86 +313,67 @@ def test_a_query_is_asked_once_a_day(
         connection.commit()
     connect_to(path, monkeypatch)
     query = "SELECT email FROM crm WHERE day = :load_date ORDER BY email"
-    folder = tmp_path / "rejects"
 
-    found = upload(
-        {"query": query, "conn_id": "crm_db"}, columns={"email": "email"}, rejects=Rejects(str(folder))
-    ).execute(task_context(stores=stores))
+    found = bench.run(
+        source={"query": query, "conn_id": "crm_db"},
+        columns={"email": "email"},
+        rejects=Rejects(str(bench.folder / "rejects")),
+    )
 
-    client.send_list.assert_called_once_with("t-7", content("abc"))
+    bench.sent(csv_of(*"abc"))
     assert (found["rows_read"], found["duplicates"], found["rejected"]) == (5, 1, 1)
     assert found["source"] == "query on connection crm_db"
     # Rows count from 1 in each day.
-    (line,) = Path(found["rejects_file"]).read_text(encoding="utf-8").splitlines()[1:]
-    assert "query on connection crm_db, 2026-11-18" in line
-    assert ",2," in line.replace('"', "").partition("2026-11-18")[2]
+    (line,) = rejects_in(found)
+    assert "query on connection crm_db, 2026-11-18,2," in line
 
 
 # --- again --------------------------------------------------------------------------------------------------
 
 
-def test_the_same_range_again_sends_nothing(client: Any, stores: AssetStores, lists: Lists) -> None:
-    remember(stores, upload(lists.path).execute(task_context(stores=stores)))
+def test_the_same_range_again_sends_nothing_and_another_list_is_a_conflict(bench: Bench) -> None:
+    remember(bench, bench.run())
 
-    again = upload(lists.path).execute(task_context(stores=stores))
-
-    assert again["uploaded"] is False
-    assert client.send_list.call_count == 1
-
-
-def test_another_list_of_any_day_is_a_conflict(client: Any, stores: AssetStores, lists: Lists) -> None:
-    remember(stores, upload(lists.path).execute(task_context(stores=stores)))
-    lists.write(_17="x")
-
-    with pytest.raises(
-        AirflowFailException, match=r"The load of 2026-11-16\.\.2026-11-20 \(opt-in\) was sent before"
-    ):
-        upload(lists.path).execute(task_context(stores=stores))
-
-    assert upload(lists.path, supersede=True).execute(task_context(stores=stores))["uploaded"] is True
+    assert bench.run()["uploaded"] is False
+    assert bench.client.send_list.call_count == 1
+    write(bench, _17="x")
+    bench.fails(r"The load of 2026-11-16\.\.2026-11-20 \(opt-in\) was sent before")
+    assert bench.run(supersede=True)["uploaded"] is True
 
 
-def test_a_range_is_another_load_than_its_last_day(client: Any, stores: AssetStores, lists: Lists) -> None:
-    remember(stores, upload(lists.path, history_from=None).execute(task_context(stores=stores)))
-    remember(stores, upload(lists.path).execute(task_context(stores=stores)))
-    remember(stores, upload(lists.path, history_from="2026-11-19").execute(task_context(stores=stores)))
+def test_a_range_is_another_load_than_its_last_day(bench: Bench) -> None:
+    for first in (None, FIRST, "2026-11-19"):
+        remember(bench, bench.run(history_from=first))
 
-    assert client.send_list.call_count == 3
+    assert bench.client.send_list.call_count == 3
 
 
-# --- how long it should be ----------------------------------------------------------------------------------
+# --- comparisons with other loads ---------------------------------------------------------------------------
 
 SHRINK = Guards(max_shrink=0.5, shares_from_rows=1)
 
 
-def test_a_range_is_compared_with_itself(client: Any, stores: AssetStores, lists: Lists) -> None:
+def test_a_range_is_compared_with_itself(bench: Bench) -> None:
     # However long other loads were.
-    stores[ASSET].set(LAST_LOAD_KEY, {"load_date": LAST, "mode": "opt-in", "rows_sent": 1000})
-    load = upload(lists.path, guards=SHRINK).execute(task_context(stores=stores))
-    remember(stores, load, rows_sent=9)
+    bench.memory[LAST_LOAD_KEY] = {"load_date": LAST, "mode": "opt-in", "rows_sent": 1000}
+    remember(bench, bench.run(guards=SHRINK), rows_sent=9)
 
-    with pytest.raises(AirflowFailException, match="4 rows to send, the last confirmed load had 9"):
-        upload(lists.path, guards=SHRINK, supersede=True).execute(task_context(stores=stores))
+    bench.fails("4 rows to send, the last confirmed load had 9", guards=SHRINK, supersede=True)
 
 
-def test_a_day_is_compared_with_the_last_day(client: Any, stores: AssetStores, lists: Lists) -> None:
+def test_a_day_is_compared_with_the_last_day(bench: Bench) -> None:
     last = {"load_date": LAST, "history_from": FIRST, "mode": "opt-in", "rows_sent": 1000}
-    stores[ASSET].set(LAST_LOAD_KEY, last)
-    one_day = upload(lists.path, history_from=None, guards=SHRINK)
-    one_day.execute(task_context(stores=stores))
+    bench.memory[LAST_LOAD_KEY] = last
+    bench.run(history_from=None, guards=SHRINK)
 
     of_a_day = {"load_date": "2026-11-19", "mode": "opt-in", "rows_sent": 3}
-    stores[ASSET].set(LAST_LOAD_KEY, {**last, "last_of_a_day": of_a_day})
-    with pytest.raises(AirflowFailException, match="1 rows to send, the last confirmed load had 3"):
-        one_day.execute(task_context(stores=stores))
+    bench.memory[LAST_LOAD_KEY] = {**last, "last_of_a_day": of_a_day}
+    bench.fails("1 rows to send, the last confirmed load had 3", history_from=None, guards=SHRINK)
 
 
-def test_an_older_list_does_not_take_the_place_of_what_a_range_has_added(
-    client: Any, stores: AssetStores, lists: Lists
-) -> None:
-    stores[ASSET].set(LAST_LOAD_KEY, {"load_date": LAST, "history_from": FIRST, "mode": "opt-in"})
+def test_an_older_list_does_not_replace_what_a_range_has_added(bench: Bench) -> None:
+    bench.memory[LAST_LOAD_KEY] = {"load_date": LAST, "history_from": FIRST, "mode": "opt-in"}
 
-    with pytest.raises(AirflowSkipException, match="Superseded: the load of 2026-11-20"):
-        upload(lists.path, history_from=None, load_date="2026-11-19", mode="replace").execute(
-            task_context(stores=stores)
-        )
+    bench.skips(
+        "Superseded: the load of 2026-11-20", history_from=None, load_date="2026-11-19", mode="replace"
+    )

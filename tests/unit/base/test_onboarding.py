@@ -1,18 +1,16 @@
-"""From an extract to what is sent: once, in its turn, and nothing raw that is not meant to be."""
+"""From an extract to the vendor: sent once, in turn, and raw only where allowed."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
-from airflow.sdk import Asset
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskDeferred
+from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 
 from audience_onboarding.base import onboarding, turn
 from audience_onboarding.base.onboarding import Rejects
@@ -24,13 +22,13 @@ from audience_onboarding.errors import SourceNotFoundError, TransientError
 from audience_onboarding.orchestration.memory import LAST_LOAD_KEY, load_key
 from audience_onboarding.orchestration.ordering import EarlierLoadsTrigger
 from tests.fakes import AssetStores, task_context
-from tests.unit.base.plain import HOST, RAW, PlainOnboardOperator
+from tests.unit.base.bench import DAY, HASHES, Bench, csv_of
+from tests.unit.base.plain import RAW, PlainOnboardOperator
 
-ASSET = Asset("audience/list")
-DAY = "2026-11-20"
 NOW = 1_800_000_000.0
-HASH = hashlib.sha256(b"anna@example.com").hexdigest()
-CONTENT = f"email\r\n{HASH}\r\n".encode()
+HASH = HASHES["anna"]
+CONTENT = csv_of("anna")
+NOWHERE = "/nowhere/{load_date}.csv"
 
 
 class RawOnboardOperator(PlainOnboardOperator):
@@ -39,86 +37,58 @@ class RawOnboardOperator(PlainOnboardOperator):
     profile = RAW
 
 
-class FakeS3:
-    """Takes files."""
-
-    written: ClassVar[list[tuple[str, str, bytes]]] = []
-    meta = SimpleNamespace(region_name="eu-west-1", endpoint_url="https://s3.eu-west-1.amazonaws.com")
-
-    def upload_fileobj(self, stream: Any, bucket: str, key: str, **more: Any) -> None:
-        self.written.append((bucket, key, stream.read()))
+ALLOWED_RAW: dict[str, Any] = {
+    "kind": RawOnboardOperator,
+    "columns": {"email": "E-mail", "phone": "Mobile"},
+    "allow_raw": True,
+}
 
 
 @pytest.fixture
-def stores() -> AssetStores:
-    made = AssetStores()
-    made[ASSET].values["audience"] = {"id": "t-7", "account": HOST}
+def bench(client: Any, stores: AssetStores, tmp_path: Path) -> Bench:
+    """Runs uploads of an extract of two rows, of which one is good."""
+    made = Bench(client, stores, tmp_path)
+    made.write(f"{DAY}.csv", "E-mail,Mobile\nAnna@example.com ,0612345678\nno address,\n")
     return made
 
 
-@pytest.fixture
-def extract(tmp_path: Path) -> Path:
-    path = tmp_path / f"{DAY}.csv"
-    path.write_text("E-mail,Mobile\nAnna@example.com ,0612345678\nno address,\n", encoding="utf-8")
-    return path
+# --- the usual way ------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def source(extract: Path) -> str:
-    return str(extract.parent / "{load_date}.csv")
+def test_the_extract_of_the_day_is_prepared_and_sent(bench: Bench) -> None:
+    found = bench.run()
 
-
-def upload(
-    source: str | dict[str, Any] = "/nowhere/{load_date}.csv", *, raw: bool = False, **changes: Any
-) -> Any:
-    kind = RawOnboardOperator if raw else PlainOnboardOperator
-    columns = {"email": "E-mail", "phone": "Mobile"} if raw else {"email": "E-mail"}
-    return kind(
-        **{
-            "task_id": "upload",
-            "source": source,
-            "columns": columns,
-            "asset": ASSET,
-            "load_date": DAY,
-            "memory_limit_mib": 256,
-            **changes,
-        }
-    )
-
-
-# --- the way it should go -----------------------------------------------------------------------------------
-
-
-def test_the_extract_of_the_day_is_prepared_and_sent(client: Any, stores: AssetStores, source: str) -> None:
-    found = upload(source).execute(task_context(stores=stores))
-
-    client.send_list.assert_called_once_with("t-7", CONTENT)
+    bench.sent(CONTENT)
     assert len(found["content_id"]) == 64
     assert (found["audience_id"], found["uploaded"], found["mode"]) == ("t-7", True, "replace")
-    assert (found["load_date"], found["source"]) == (DAY, source.format(load_date=DAY))
+    assert (found["load_date"], found["source"]) == (DAY, bench.source.format(load_date=DAY))
     assert (found["rows_read"], found["rows_sent"], found["duplicates"], found["rejected"]) == (2, 1, 0, 1)
     assert (found["ignored_columns"], found["files"], found["hash_mismatches"]) == (1, 1, 0)
+    assert (found["guards"], found["rejects_file"]) == ({"ignored": False, "failed": []}, None)
     assert json.loads(json.dumps(found)) == found
 
 
-def test_an_audience_that_is_given_needs_no_memory(client: Any, source: str) -> None:
-    upload(source, audience_id="t-9", asset=None).execute(task_context())
+def test_a_given_audience_needs_no_memory_and_has_nothing_to_compare_with(bench: Bench) -> None:
+    bench.run(audience_id="t-9", asset=None, guards=Guards(max_shrink=0.0))
 
-    client.send_list.assert_called_once_with("t-9", CONTENT)
-
-
-def test_the_load_date_is_the_runs_where_none_is_given(client: Any, stores: AssetStores, source: str) -> None:
-    context = task_context(stores=stores, run_type="scheduled", partition_key=DAY, load_date=None)
-
-    assert upload(source, load_date=None).execute(context)["load_date"] == DAY
+    bench.sent(CONTENT, to="t-9")
 
 
-def test_the_platforms_first_mode_is_the_default_and_others_can_be_asked_for() -> None:
-    assert upload().mode == "replace"
-    assert upload(mode="opt-in").mode == "opt-in"
+def test_the_load_date_is_that_of_the_run_unless_one_is_given(bench: Bench) -> None:
+    bench.context.update(
+        task_context(stores=bench.stores, run_type="scheduled", partition_key=DAY, load_date=None)
+    )
+
+    assert bench.run(load_date=None)["load_date"] == DAY
 
 
-# --- what cannot be meant -----------------------------------------------------------------------------------
+def test_the_first_mode_of_the_platform_is_the_default(bench: Bench) -> None:
+    assert bench.operator().mode == "replace"
+    assert bench.operator(mode="opt-in").mode == "opt-in"
+    assert all(hasattr(bench.operator(), name) for name in bench.operator().template_fields)
+
+
+# --- refused ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -129,142 +99,104 @@ def test_the_platforms_first_mode_is_the_default_and_others_can_be_asked_for() -
         ({"load_date": "yesterday"}, "'yesterday' is not a load date"),
         ({"load_date": "2026-02-30"}, "'2026-02-30' is not a load date"),
         ({"source": "/x/{date}.csv"}, "placeholder that is not known"),
-        ({"raw": True}, "Plain takes phone as they are, not hashed"),
+        ({**ALLOWED_RAW, "allow_raw": False}, "Plain takes phone as they are, not hashed"),
         ({"columns": {"mail": "E-mail"}}, r"'mail' is no identifier\. Allowed are email, phone"),
         ({"source": {"path": "x", "delimeter": ";"}}, "A source has no 'delimeter'. It has path, query"),
-        (
-            {"source": {"path": "x", "format": "json"}},
-            "'json' is no format of a source. Allowed are auto, csv",
-        ),
+        ({"source": {"path": "x", "format": "json"}}, "'json' is no format of a source. Allowed are auto, csv"),
         ({"source": {"path": "x", "if_missing": "hope"}}, "'hope' is no if_missing of a source"),
         ({"source": {"path": "", "query": "SELECT 1"}}, "needs a path, or a query and its connection"),
         ({"source": ""}, "needs a path, or a query and its connection"),
     ],
-)
-def test_it_is_refused_before_anything_is_asked(
-    client: Any, stores: AssetStores, changes: dict[str, Any], message: str
+)  # fmt: skip
+def test_invalid_arguments_are_refused_before_any_request(
+    bench: Bench, changes: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(AirflowFailException, match=message):
-        upload(**changes).execute(task_context(stores=stores))
+    bench.fails(message, **changes)
 
-    assert client.method_calls == []
-
-
-def test_an_extract_that_is_not_there_sends_nothing(client: Any, stores: AssetStores) -> None:
-    with pytest.raises(AirflowFailException, match=r"SourceNotFoundError.*2026-11-20\.csv"):
-        upload().execute(task_context(stores=stores))
-
-    assert not client.send_list.called
+    assert bench.client.method_calls == []
 
 
 # --- raw identifiers ----------------------------------------------------------------------------------------
 
 
-def test_what_is_not_hashed_is_sent_only_where_that_is_meant(
-    client: Any, stores: AssetStores, source: str
+def test_raw_values_are_sent_only_where_allowed_and_never_logged(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(AirflowFailException, match="allow_raw: true"):
-        upload(source, raw=True).execute(task_context(stores=stores))
-    assert not client.send_list.called
+    bench.fails("allow_raw: true", **{**ALLOWED_RAW, "allow_raw": False})
 
-    upload(source, raw=True, allow_raw=True).execute(task_context(stores=stores))
+    found = bench.run(**ALLOWED_RAW)
 
-    client.send_list.assert_called_once_with("t-7", f"email,phone\r\n{HASH},+31612345678\r\n".encode())
-
-
-def test_that_raw_is_allowed_makes_nothing_raw(client: Any, stores: AssetStores, source: str) -> None:
-    upload(source, allow_raw=True).execute(task_context(stores=stores))
-
-    client.send_list.assert_called_once_with("t-7", CONTENT)
+    bench.sent(f"email,phone\r\n{HASH},+31612345678\r\n".encode())
+    logged = repr((found, bench.context["ti"].pushed, bench.stores.stores, capsys.readouterr())).lower()
+    assert not [raw for raw in ("anna", "612345678", "no address") if raw in logged]
 
 
-def test_nothing_raw_is_in_what_is_returned_and_logged(
-    client: Any, stores: AssetStores, source: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    context = task_context(stores=stores)
+def test_allow_raw_makes_no_hashed_column_raw(bench: Bench) -> None:
+    bench.run(allow_raw=True)
 
-    found = upload(source, raw=True, allow_raw=True).execute(context)
-
-    everything = repr((found, context["ti"].pushed, stores.stores, capsys.readouterr())).lower()
-    for raw in ("anna", "612345678", "no address"):
-        assert raw not in everything
+    bench.sent(CONTENT)
 
 
 # --- the source -----------------------------------------------------------------------------------------------
 
 
-def test_how_the_source_is_written_can_be_said(client: Any, stores: AssetStores, tmp_path: Path) -> None:
-    (tmp_path / "20261120.txt").write_bytes("'Näme';'E-mail'\n'Zoë';'Anna@example.com'\n".encode("cp1252"))
-    source = {
-        "path": str(tmp_path / "{load_date:%Y%m%d}.txt"),
-        "format": "csv",
-        "delimiter": ";",
-        "quote": "'",
-        "encoding": "cp1252",
-    }
+def test_the_source_may_say_how_it_is_written(bench: Bench) -> None:
+    bench.write("20261120.txt", "'Näme';'E-mail'\n'Zoë';'Anna@example.com'\n".encode("cp1252"))
+    path = str(bench.folder / "{load_date:%Y%m%d}.txt")
+    source = {"path": path, "format": "csv", "delimiter": ";", "quote": "'", "encoding": "cp1252"}
 
-    found = upload(source, columns={"email": " e-MAIL"}).execute(task_context(stores=stores))
+    found = bench.run(source=source, columns={"email": " e-MAIL"})
 
-    client.send_list.assert_called_once_with("t-7", CONTENT)
-    assert found["source"] == str(tmp_path / "20261120.txt")
+    bench.sent(CONTENT)
+    assert found["source"] == str(bench.folder / "20261120.txt")
 
 
-def test_several_files_are_one_list(
-    client: Any, stores: AssetStores, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_several_files_are_one_list(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("a", "b"):
-        (tmp_path / f"{name}.csv").write_text(f"E-mail\n{name}@example.com\n", encoding="utf-8")
+        bench.write(f"more/{name}.csv", f"E-mail\n{name}@example.com\n")
 
-    found = upload(f"{tmp_path}/*.csv").execute(task_context(stores=stores))
+    found = bench.run(source=f"{bench.folder}/more/*.csv")
 
     assert (found["rows_sent"], found["files"]) == (2, 2)
     assert "from 2 files" in capsys.readouterr().out
 
 
-def test_a_column_may_hold_hashes_already(
-    client: Any, stores: AssetStores, extract: Path, source: str
-) -> None:
-    extract.write_text(f"E-mail\n{HASH.upper()}\n", encoding="utf-8")
+def test_a_column_may_hold_hashes_already(bench: Bench) -> None:
+    bench.write(f"{DAY}.csv", f"E-mail\n{HASH.upper()}\n")
 
-    upload(source, columns={"email": SourceColumn("E-mail", hashed=True)}).execute(
-        task_context(stores=stores)
+    bench.run(columns={"email": SourceColumn("E-mail", hashed=True)})
+
+    bench.sent(CONTENT)
+
+
+def test_the_country_of_phone_numbers_is_that_of_the_source(bench: Bench) -> None:
+    bench.write(f"{DAY}.csv", "Phone\n070-174 06 05\n")
+
+    bench.run(
+        **{**ALLOWED_RAW, "columns": {"phone": "Phone"}}, source={"path": bench.source, "country": "SE"}
     )
 
-    client.send_list.assert_called_once_with("t-7", CONTENT)
+    bench.sent(b"phone\r\n+46701740605\r\n")
 
 
-def test_the_country_of_phone_numbers_is_the_sources(client: Any, stores: AssetStores, extract: Path) -> None:
-    extract.write_text("Phone\n070-174 06 05\n", encoding="utf-8")
-    given = {"source": {"path": str(extract), "country": "SE"}, "columns": {"phone": "Phone"}}
+def test_the_file_may_differ_from_the_profile_of_the_platform(bench: Bench) -> None:
+    bench.run(profile=replace(PlainOnboardOperator.profile, line_ending="\n", hash_case="upper"))
 
-    upload(raw=True, allow_raw=True, **given).execute(task_context(stores=stores))
-
-    client.send_list.assert_called_once_with("t-7", b"phone\r\n+46701740605\r\n")
+    bench.sent(f"email\n{HASH.upper()}\n".encode())
 
 
-def test_the_file_may_look_different_from_what_the_platform_says(
-    client: Any, stores: AssetStores, source: str
+def test_the_log_has_progress_and_counts(
+    bench: Bench, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    profile = replace(PlainOnboardOperator.profile, line_ending="\n", hash_case="upper")
+    monkeypatch.setattr(engine, "PROGRESS_SECONDS", 0.0)
+    rows = "anna@example.com,0612345678,38\n" * 3 + "no address,0612345679,44\nbob@,x,45\n"
+    bench.write(f"{DAY}.csv", f"E-mail,Mobile,Shoe size\n{rows}")
 
-    upload(source, profile=profile).execute(task_context(stores=stores))
-
-    client.send_list.assert_called_once_with("t-7", f"email\n{HASH.upper()}\n".encode())
-
-
-def test_what_came_of_reading_is_in_the_log(
-    client: Any, stores: AssetStores, extract: Path, source: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    extract.write_text(
-        "E-mail,Mobile,Shoe size\n" + "anna@example.com,0612345678,38\n" * 3 + "no address,0612345679,44\n"
-        "bob@,x,45\n",
-        encoding="utf-8",
-    )
-
-    upload(source, raw=True, allow_raw=True).execute(task_context(stores=stores))
+    bench.run(**ALLOWED_RAW)
 
     text = re.sub(" +", " ", capsys.readouterr().out)
-    for part in (
+    assert re.search(r"Read 5 rows, 0\.0 MiB, [\d,]+ rows/s", text)
+    lines = (
         "rows read 5",
         "to send 2",
         "duplicates 2",
@@ -273,152 +205,95 @@ def test_what_came_of_reading_is_in_the_log(
         "email: 5 filled, 1 to send, 1 invalid_email",
         "phone: 5 filled, 2 to send",
         "columns that nobody asked for: Shoe size",
-    ):
-        assert part in text
+    )
+    assert [line for line in lines if line not in text] == []
 
 
-def test_a_long_read_shows_that_it_is_alive(
-    client: Any,
-    stores: AssetStores,
-    source: str,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(engine, "PROGRESS_SECONDS", 0.0)
-
-    upload(source).execute(task_context(stores=stores))
-
-    assert re.search(r"Read 2 rows, 0\.0 MiB, [\d,]+ rows/s", capsys.readouterr().out)
-
-
-# --- a source that is not there, or empty ---------------------------------------------------------------------
+# --- a missing or empty source --------------------------------------------------------------------------------
 
 
 def missing(**more: Any) -> dict[str, Any]:
-    return {"path": "/nowhere/{load_date}.csv", **more}
+    return {"path": NOWHERE, **more}
 
 
-@pytest.mark.parametrize("is_dry_run", [False, True])
-def test_a_load_without_a_source_can_be_skipped(client: Any, stores: AssetStores, is_dry_run: bool) -> None:
-    operator = upload(missing(if_missing="skip"), is_dry_run=is_dry_run)
-
-    with pytest.raises(AirflowSkipException, match=r"no source.*nothing to load.*2026-11-20\.csv"):
-        operator.execute(task_context(stores=stores))
-
-    assert not client.send_list.called
-
-
-def test_a_load_that_is_under_way_cannot_be_skipped_any_more(client: Any, stores: AssetStores) -> None:
+def test_a_missing_source_fails_or_is_skipped_as_declared(bench: Bench) -> None:
+    bench.fails(r"SourceNotFoundError.*2026-11-20\.csv", source=NOWHERE)
+    for is_dry_run in (False, True):
+        bench.skips(
+            r"no source.*nothing to load.*2026-11-20\.csv",
+            source=missing(if_missing="skip"),
+            is_dry_run=is_dry_run,
+        )
+    # A load that is under way cannot be skipped any more.
     with pytest.raises(SourceNotFoundError):
-        upload(missing(if_missing="skip"))._onboard(task_context(stores=stores), is_under_way=True)
+        bench.operator(source=missing(if_missing="skip"))._onboard(bench.context, is_under_way=True)
 
 
-@pytest.mark.parametrize(
-    ("on_empty", "ending"), [("fail", AirflowFailException), ("skip", AirflowSkipException)]
-)
-def test_an_empty_source_fails_or_is_skipped(
-    client: Any, stores: AssetStores, extract: Path, source: str, on_empty: Any, ending: type[Exception]
-) -> None:
-    extract.write_text("E-mail\n", encoding="utf-8")
+def test_an_empty_source_fails_or_is_skipped_as_declared(bench: Bench) -> None:
+    bench.write(f"{DAY}.csv", "E-mail\n")
 
-    with pytest.raises(ending, match="nothing to"):
-        upload(source, guards=Guards(on_empty=on_empty)).execute(task_context(stores=stores))
-
-    assert not client.send_list.called
-
-
-def test_a_source_whose_rows_are_all_rejected_is_not_empty(
-    client: Any, stores: AssetStores, extract: Path, source: str
-) -> None:
-    extract.write_text("E-mail\nno address\n", encoding="utf-8")
-
-    with pytest.raises(AirflowFailException, match=r"EmptySourceError.*invalid_email 1"):
-        upload(source, guards=Guards(on_empty="skip")).execute(task_context(stores=stores))
+    bench.fails("nothing to", guards=Guards(on_empty="fail"))
+    bench.skips("nothing to", guards=Guards(on_empty="skip"))
+    # A source with rows that are all rejected is not empty.
+    bench.write(f"{DAY}.csv", "E-mail\nno address\n")
+    bench.fails(r"EmptySourceError.*invalid_email 1", guards=Guards(on_empty="skip"))
 
 
 # --- waiting for the source -----------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def now(monkeypatch: pytest.MonkeyPatch) -> float:
+def test_a_late_source_is_awaited_in_the_triggerer(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(turn.time, "time", lambda: NOW)
-    return NOW
-
-
-def test_a_source_that_is_late_is_waited_for_in_the_triggerer(client: Any, now: float) -> None:
     source = missing(if_missing="wait", wait_timeout=3600, poll_interval=30, aws_conn_id="our_s3")
 
     with pytest.raises(TaskDeferred) as caught:
-        upload(source, in_order_of="record_load").execute(task_context())
+        bench.run(source=source, in_order_of="record_load")
 
     assert isinstance(caught.value.trigger, SourceTrigger)
     assert caught.value.trigger.serialize()[1] == {
         "url": "/nowhere/2026-11-20.csv",
         "aws_conn_id": "our_s3",
         "poll_interval": 30,
-        "deadline": now + 3600,
+        "deadline": NOW + 3600,
     }
     assert caught.value.method_name == "execute_when_there"
     assert caught.value.timeout is not None
     assert caught.value.timeout.total_seconds() > 3600
-    assert client.method_calls == []
+    assert bench.client.method_calls == []
 
 
-def test_a_source_that_is_there_is_not_waited_for(client: Any, stores: AssetStores, source: str) -> None:
-    upload({"path": source, "if_missing": "wait"}).execute(task_context(stores=stores))
-
-    client.send_list.assert_called_once_with("t-7", CONTENT)
-
-
-def test_a_dry_run_wants_an_answer_now(client: Any, stores: AssetStores) -> None:
-    with pytest.raises(AirflowFailException, match="SourceNotFoundError"):
-        upload(missing(if_missing="wait"), is_dry_run="True").execute(task_context(stores=stores))
-
-
-def test_a_source_that_has_come_is_loaded(client: Any, stores: AssetStores, source: str) -> None:
-    operator = upload({"path": source, "if_missing": "wait"})
-
-    operator.execute_when_there(task_context(stores=stores), {"status": "there"})
-
-    client.send_list.assert_called_once_with("t-7", CONTENT)
-
-
-def test_a_source_that_has_gone_again_is_not_waited_for_forever(client: Any, stores: AssetStores) -> None:
-    with pytest.raises(AirflowFailException, match="SourceNotFoundError"):
-        upload(missing(if_missing="wait")).execute_when_there(
-            task_context(stores=stores), {"status": "there"}
-        )
+def test_an_existing_source_is_not_awaited_and_loaded_after_the_wait(bench: Bench) -> None:
+    operator = bench.operator(source={"path": bench.source, "if_missing": "wait"})
+    for go in (operator.execute, lambda context: operator.execute_when_there(context, {"status": "there"})):
+        bench.client.send_list.reset_mock()
+        go(bench.context)
+        bench.sent(CONTENT)
 
 
 @pytest.mark.parametrize(
     ("event", "message"),
     [
+        (None, "SourceNotFoundError"),
+        ({"status": "there"}, "SourceNotFoundError"),
         (
             {"status": "timeout"},
             r"SourceNotFoundError.*within 1:00:00 \(/nowhere/2026-11-20\.csv\).*clear this task",
         ),
         ({"status": "error", "error": "StorageAccessError", "message": "no"}, "StorageAccessError: no"),
     ],
+    ids=["dry run", "gone again", "too late", "not allowed"],
 )
-def test_a_source_that_does_not_come_fails_the_task(client: Any, event: dict[str, Any], message: str) -> None:
-    operator = upload(missing(if_missing="wait", wait_timeout=3600))
+def test_a_source_that_does_not_come_fails_the_task(
+    bench: Bench, event: dict[str, Any] | None, message: str
+) -> None:
+    operator = bench.operator(
+        source=missing(if_missing="wait", wait_timeout=3600), is_dry_run=str(event is None)
+    )
 
     with pytest.raises(AirflowFailException, match=message):
-        operator.execute_when_there(task_context(), event)
+        operator.execute_when_there(bench.context, event) if event else operator.execute(bench.context)
 
-    assert client.method_calls == []
-
-
-def test_earlier_loads_are_asked_about_after_the_wait_for_the_source(
-    client: Any, source: str, earlier: list[str]
-) -> None:
-    earlier.append("scheduled__x__2026-11-19__y")
-    operator = upload({"path": source, "if_missing": "wait"}, in_order_of="record_load")
-
-    with pytest.raises(TaskDeferred) as caught:
-        operator.execute_when_there(task_context(), {"status": "there"})
-
-    assert isinstance(caught.value.trigger, EarlierLoadsTrigger)
+    assert not bench.client.send_list.called
 
 
 # --- guards ---------------------------------------------------------------------------------------------------
@@ -427,31 +302,26 @@ STRICT = Guards(max_rejected_share=0.4, shares_from_rows=1)
 """Half of the extract is rejected."""
 
 
-def test_a_guard_stops_a_load_before_anything_is_sent(client: Any, stores: AssetStores, source: str) -> None:
-    with pytest.raises(AirflowFailException, match=r"GuardError.*guards\.max_rejected_share: 1 of 2 rows"):
-        upload(source, guards=STRICT).execute(task_context(stores=stores))
+def test_a_guard_stops_a_load_before_anything_is_sent_but_after_the_rejects_are_listed(bench: Bench) -> None:
+    folder = bench.folder / "rejects"
 
-    assert not client.send_list.called
+    bench.fails(
+        r"GuardError.*guards\.max_rejected_share: 1 of 2 rows", guards=STRICT, rejects=Rejects(str(folder))
+    )
+
+    assert len([*folder.iterdir()]) == 1
 
 
 @pytest.mark.parametrize("ignore_guards", [True, "True"])
-def test_somebody_who_knows_may_ignore_it_which_is_logged_and_kept(
-    client: Any, stores: AssetStores, source: str, ignore_guards: Any, capsys: pytest.CaptureFixture[str]
+def test_ignored_guards_are_logged_and_recorded(
+    bench: Bench, ignore_guards: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    operator = upload(source, guards=STRICT, ignore_guards=ignore_guards)
+    found = bench.run(guards=STRICT, ignore_guards=ignore_guards)
 
-    found = operator.execute(task_context(stores=stores))
-
-    client.send_list.assert_called_once_with("t-7", CONTENT)
+    bench.sent(CONTENT)
     assert found["guards"]["ignored"] is True
     assert "max_rejected_share: 1 of 2 rows" in found["guards"]["failed"][0]
     assert "Ignored, as the run says 'ignore_guards': guards.max_rejected_share" in capsys.readouterr().out
-
-
-def test_that_no_guard_said_no_is_kept_as_well(client: Any, stores: AssetStores, source: str) -> None:
-    found = upload(source, ignore_guards="False").execute(task_context(stores=stores))
-
-    assert found["guards"] == {"ignored": False, "failed": []}
 
 
 LAST = {"load_date": "2026-11-19", "mode": "replace", "rows_sent": 1000}
@@ -466,7 +336,6 @@ LAST = {"load_date": "2026-11-19", "mode": "replace", "rows_sent": 1000}
         ("replace", {**LAST, "rows_sent": 2}, False),
         ("replace", {**LAST, "rows_sent": "many"}, False),
         ("replace", "a thousand", False),
-        ("replace", None, False),
         ("opt-in", {**LAST, "mode": "opt-in"}, True),
         ("opt-in", {**LAST, "mode": "opt-in", "load_date": DAY}, True),
         # A historical load says nothing about how long the list was later.
@@ -476,43 +345,28 @@ LAST = {"load_date": "2026-11-19", "mode": "replace", "rows_sent": 1000}
     ],
 )
 def test_a_list_is_compared_with_the_last_confirmed_one_of_its_kind(
-    client: Any, stores: AssetStores, source: str, mode: str, last: Any, stops: bool
+    bench: Bench, mode: str, last: Any, stops: bool
 ) -> None:
-    if last is not None:
-        stores[ASSET].values[LAST_LOAD_KEY] = last
-    operator = upload(source, mode=mode, guards=Guards(max_shrink=0.5))
+    bench.memory[LAST_LOAD_KEY] = last
+    changes: dict[str, Any] = {"mode": mode, "guards": Guards(max_shrink=0.5)}
 
     if stops:
-        with pytest.raises(
-            AirflowFailException, match="max_shrink: 1 rows to send, the last confirmed load had 1,000"
-        ):
-            operator.execute(task_context(stores=stores))
+        bench.fails("max_shrink: 1 rows to send, the last confirmed load had 1,000", **changes)
     else:
-        operator.execute(task_context(stores=stores))
-
-    assert client.send_list.called is not stops
-
-
-def test_without_an_asset_there_is_nothing_to_compare_with(client: Any, source: str) -> None:
-    upload(source, asset=None, audience_id="t-9", guards=Guards(max_shrink=0.0)).execute(task_context())
-
-    assert client.send_list.called
+        bench.run(**changes)
+        bench.sent(CONTENT)
 
 
 # --- rejects --------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "rejects" / "list"
+def test_rejected_rows_are_listed_once_for_a_run(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    run_id = "scheduled__2026-11-20T03:00:00+00:00__2026-11-20__xyz"
+    bench.context.update(task_context(stores=bench.stores, run_id=run_id))
+    folder = bench.folder / "rejects" / "list"
 
-
-def test_what_was_rejected_is_listed(
-    client: Any, stores: AssetStores, source: str, folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run = "scheduled__2026-11-20T03:00:00+00:00__2026-11-20__xyz"
-
-    found = upload(source, rejects=Rejects(str(folder))).execute(task_context(stores=stores, run_id=run))
+    for _ in range(2):
+        found = bench.run(rejects=Rejects(str(folder)))
 
     path = folder / "2026-11-20-scheduled__2026-11-20T03-00-00-00-00__2026-11-20__xyz.csv"
     assert [*folder.iterdir()] == [path]
@@ -525,221 +379,146 @@ def test_what_was_rejected_is_listed(
     assert f"1 rejected rows and fields are listed in {path}" in capsys.readouterr().out
 
 
-def test_a_retry_lists_them_anew(client: Any, stores: AssetStores, source: str, folder: Path) -> None:
-    for _ in range(2):
-        upload(source, rejects=Rejects(str(folder))).execute(task_context(stores=stores))
+def test_a_load_without_rejects_writes_no_list(bench: Bench) -> None:
+    bench.write(f"{DAY}.csv", "E-mail\nanna@example.com\n")
 
-    assert len([*folder.iterdir()]) == 1
-
-
-def test_where_nothing_is_rejected_nothing_is_listed(
-    client: Any, stores: AssetStores, extract: Path, source: str, folder: Path
-) -> None:
-    extract.write_text("E-mail\nanna@example.com\n", encoding="utf-8")
-
-    found = upload(source, rejects=Rejects(str(folder))).execute(task_context(stores=stores))
-
-    assert found["rejects_file"] is None
-    assert not folder.exists()
+    assert bench.run(rejects=Rejects(str(bench.folder / "rejects")))["rejects_file"] is None
+    assert not (bench.folder / "rejects").exists()
 
 
-def test_without_a_place_they_are_only_counted(client: Any, stores: AssetStores, source: str) -> None:
-    assert upload(source).execute(task_context(stores=stores))["rejects_file"] is None
+def test_nothing_is_sent_if_the_rejects_cannot_be_listed(bench: Bench) -> None:
+    bench.write("a_file", "")
 
-
-def test_when_a_guard_stops_the_load_people_want_to_know_why(
-    client: Any, stores: AssetStores, source: str, folder: Path
-) -> None:
-    with pytest.raises(AirflowFailException, match="GuardError"):
-        upload(source, guards=STRICT, rejects=Rejects(str(folder))).execute(task_context(stores=stores))
-
-    assert len([*folder.iterdir()]) == 1
-
-
-def test_what_cannot_be_listed_is_not_sent(
-    client: Any, stores: AssetStores, source: str, tmp_path: Path
-) -> None:
-    (tmp_path / "a_file").touch()
-
-    with pytest.raises(AirflowFailException, match="list of rejects cannot be written, so nothing is sent"):
-        upload(source, rejects=Rejects(f"{tmp_path}/a_file")).execute(task_context(stores=stores))
-
-    assert not client.send_list.called
-
-
-def test_rejects_go_to_s3_by_their_own_connection(
-    client: Any, stores: AssetStores, source: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[str] = []
-    monkeypatch.setattr(onboarding, "s3_client", lambda connection: asked.append(connection) or FakeS3())
-
-    found = upload(source, rejects=Rejects("s3://ours/rejects/list", "our_s3")).execute(
-        task_context(stores=stores)
+    bench.fails(
+        "list of rejects cannot be written, so nothing is sent", rejects=Rejects(f"{bench.folder}/a_file")
     )
+
+
+def test_rejects_go_to_s3_by_their_own_connection(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    written: list[tuple[str, str, bytes]] = []
+    s3 = SimpleNamespace(
+        meta=SimpleNamespace(region_name="eu-west-1", endpoint_url="https://s3.eu-west-1.amazonaws.com"),
+        upload_fileobj=lambda stream, bucket, key, **_: written.append((bucket, key, stream.read())),
+    )
+    monkeypatch.setattr(onboarding, "s3_client", lambda connection: asked.append(connection) or s3)
+
+    found = bench.run(rejects=Rejects("s3://ours/rejects/list", "our_s3"))
 
     assert found["rejects_file"] == f"s3://ours/rejects/list/{DAY}-manual__1.csv"
     assert asked == ["our_s3"]
-    (bucket, key, content) = FakeS3.written[-1]
+    ((bucket, key, content),) = written
     assert (bucket, key) == ("ours", f"rejects/list/{DAY}-manual__1.csv")
     assert content.startswith(b"file,row,field,outcome,reason,sample\n,2,email,row,invalid_email,")
 
 
-def test_no_list_of_rejects_lies_where_the_vendor_reads(
-    client: Any, stores: AssetStores, source: str
-) -> None:
+def test_no_list_of_rejects_lies_where_the_vendor_reads(bench: Bench) -> None:
     class Reading(PlainOnboardOperator):
         def is_read_by_the_vendor(self, url: str) -> bool:
             return url.startswith("s3://theirs/")
 
-    operator = Reading(
-        task_id="upload",
-        source=source,
-        columns={"email": "E-mail"},
-        asset=ASSET,
-        load_date=DAY,
-        rejects=Rejects("s3://theirs/x"),
+    bench.fails(
+        "may not lie where the vendor looks for files", kind=Reading, rejects=Rejects("s3://theirs/x")
     )
 
-    with pytest.raises(AirflowFailException, match="may not lie where the vendor looks for files"):
-        operator.execute(task_context(stores=stores))
-
-    assert client.method_calls == []
+    assert bench.client.method_calls == []
 
 
 @pytest.mark.parametrize("path", ["{}/", "{}/*.csv", "{}/../*/*.csv", "{}/deeper/../"])
-def test_no_list_of_rejects_becomes_a_source(
-    client: Any, stores: AssetStores, extract: Path, path: str
-) -> None:
-    operator = upload(path.format(extract.parent), rejects=Rejects(str(extract.parent)))
+def test_no_list_of_rejects_becomes_a_source(bench: Bench, path: str) -> None:
+    bench.fails(
+        "lie among the files of the source",
+        source=path.format(bench.folder),
+        rejects=Rejects(str(bench.folder)),
+    )
 
-    with pytest.raises(AirflowFailException, match="lie among the files of the source"):
-        operator.execute(task_context(stores=stores))
-
-    assert [*extract.parent.iterdir()] == [extract]
+    assert [item.name for item in bench.folder.iterdir()] == [f"{DAY}.csv"]
 
 
 # --- a dry run ----------------------------------------------------------------------------------------------
 
 
-def test_a_dry_run_prepares_and_counts_but_sends_nothing(
-    client: Any, stores: AssetStores, source: str
-) -> None:
-    context = task_context(stores=stores)
+class TakesOut(PlainOnboardOperator):
+    """Has a mode that removes."""
 
-    with pytest.raises(AirflowSkipException, match="1 rows would be sent, nothing was"):
-        upload(source, is_dry_run="True").execute(context)
-
-    assert not client.send_list.called
-    report = context["ti"].pushed["dry_run"]
-    assert json.loads(json.dumps(report)) == report
-    assert (report["rows_sent"], report["duplicates"], report["rejected_by_reason"]) == (
-        1,
-        0,
-        {"invalid_email": 1},
-    )
-    assert (report["would_add"], report["would_remove"]) == (1, None)
-    assert report["guards"] == {"ignored": False, "failed": []}
+    modes = ("replace", "opt-in", "opt-out")
 
 
 @pytest.mark.parametrize(
     ("mode", "adds", "removes"), [("replace", 1, None), ("opt-in", 1, 0), ("opt-out", 0, 1)]
 )
-def test_a_dry_run_says_what_would_come_of_it(
-    client: Any, stores: AssetStores, source: str, mode: str, adds: int, removes: int | None
+def test_a_dry_run_prepares_and_counts_but_sends_nothing(
+    bench: Bench, mode: str, adds: int, removes: int | None
 ) -> None:
-    class TakesOut(PlainOnboardOperator):
-        modes = ("replace", "opt-in", "opt-out")
+    bench.skips("1 rows would be sent, nothing was", kind=TakesOut, mode=mode, is_dry_run="True")
 
-    context = task_context(stores=stores)
-    operator = TakesOut(
-        task_id="upload",
-        source=source,
-        columns={"email": "E-mail"},
-        asset=ASSET,
-        load_date=DAY,
-        mode=mode,
+    report = bench.context["ti"].pushed["dry_run"]
+    assert json.loads(json.dumps(report)) == report
+    assert (report["rows_sent"], report["duplicates"]) == (1, 0)
+    assert report["rejected_by_reason"] == {"invalid_email": 1}
+    assert (report["would_add"], report["would_remove"]) == (adds, removes)
+    assert report["guards"] == {"ignored": False, "failed": []}
+
+
+def test_a_dry_run_reports_guards_but_fails_by_none_and_writes_nothing(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = dict(bench.memory)
+
+    bench.skips(
+        r"nothing was\. 1 of the guards would stop it\.",
         is_dry_run=True,
+        guards=STRICT,
+        rejects=Rejects(str(bench.folder / "rejects")),
     )
 
-    with pytest.raises(AirflowSkipException):
-        operator.execute(context)
-
-    report = context["ti"].pushed["dry_run"]
-    assert (report["would_add"], report["would_remove"]) == (adds, removes)
-
-
-def test_a_dry_run_tells_of_guards_but_fails_by_none_and_writes_nothing(
-    client: Any,
-    stores: AssetStores,
-    source: str,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    context = task_context(stores=stores)
-    rejects = Rejects(str(tmp_path / "rejects"))
-    before = dict(stores[ASSET].values)
-
-    with pytest.raises(AirflowSkipException, match=r"nothing was\. 1 of the guards would stop it\."):
-        upload(source, is_dry_run=True, guards=STRICT, rejects=rejects).execute(context)
-
     assert "A guard would stop this load: guards.max_rejected_share" in capsys.readouterr().out
-    assert len(context["ti"].pushed["dry_run"]["guards"]["failed"]) == 1
-    assert not (tmp_path / "rejects").exists()
-    assert stores[ASSET].values == before
+    assert len(bench.context["ti"].pushed["dry_run"]["guards"]["failed"]) == 1
+    assert not (bench.folder / "rejects").exists()
+    assert bench.memory == before
 
 
-def test_a_dry_run_needs_no_audience_yet(client: Any, source: str) -> None:
-    with pytest.raises(AirflowSkipException):
-        upload(source, is_dry_run=True, audience_id="None").execute(task_context())
+def test_a_dry_run_needs_no_audience_but_looks_at_a_given_one(bench: Bench) -> None:
+    bench.memory.clear()
+    bench.skips("nothing was", is_dry_run=True, audience_id="None")
+    assert bench.client.method_calls == []
 
-    assert client.method_calls == []
-
-
-def test_a_dry_run_looks_at_the_audience_that_is_given(client: Any, source: str) -> None:
-    with pytest.raises(AirflowSkipException):
-        upload(source, is_dry_run=True, audience_id="t-9").execute(task_context())
-
-    client.state_of.assert_called_once_with("t-9")
+    bench.skips("nothing was", is_dry_run=True, audience_id="t-9")
+    bench.client.state_of.assert_called_once_with("t-9")
 
 
 # --- once ---------------------------------------------------------------------------------------------------
 
 
-def confirmed(stores: AssetStores, *, mode: str = "replace", **changes: Any) -> dict[str, Any]:
-    """A record of a load that the vendor has taken in."""
+def confirmed(bench: Bench, *, mode: str = "replace", **changes: Any) -> dict[str, Any]:
+    """Remember a load that the vendor has confirmed."""
     record = {
         "load_date": DAY,
         "audience_id": "t-7",
-        "content_id": "the same",
+        "content_id": "x",
         "run_id": "an_earlier_run",
         **changes,
     }
-    stores[ASSET].values[load_key(DAY, mode)] = record
+    bench.memory[load_key(DAY, mode)] = record
     return record
 
 
-def test_a_load_that_is_confirmed_is_not_sent_again(client: Any, stores: AssetStores, source: str) -> None:
-    first = upload(source).execute(task_context(stores=stores))
-    client.send_list.reset_mock()
-    record = confirmed(stores, content_id=first["content_id"])
+def test_a_confirmed_load_is_not_sent_again(bench: Bench) -> None:
+    record = confirmed(bench, content_id=bench.run()["content_id"])
 
-    found = upload(source).execute(task_context(stores=stores))
+    found = bench.run()
 
-    assert not client.send_list.called
+    bench.sent(CONTENT)
     assert (found["uploaded"], found["confirmed"]) == (False, record)
 
 
-def test_other_content_for_a_confirmed_day_needs_a_word(
-    client: Any, stores: AssetStores, source: str
-) -> None:
-    confirmed(stores, content_id="other")
+def test_other_content_for_a_confirmed_day_has_to_supersede(bench: Bench) -> None:
+    confirmed(bench, content_id="other")
 
-    with pytest.raises(AirflowFailException, match=r"UploadConflictError.*an_earlier_run.*Supersede"):
-        upload(source).execute(task_context(stores=stores))
-    assert not client.send_list.called
+    bench.fails(r"UploadConflictError.*an_earlier_run.*Supersede")
+    bench.run(supersede="True")
 
-    upload(source, supersede="True").execute(task_context(stores=stores))
-    client.send_list.assert_called_once_with("t-7", CONTENT)
+    bench.sent(CONTENT)
 
 
 @pytest.mark.parametrize(
@@ -747,25 +526,21 @@ def test_other_content_for_a_confirmed_day_needs_a_word(
     [{"mode": "opt-in"}, {"audience_id": "t-8"}, {"load_date": "2026-11-19"}],
     ids=["another mode", "another audience", "another day"],
 )
-def test_what_is_confirmed_of_something_else_does_not_count(
-    client: Any, stores: AssetStores, source: str, changes: dict[str, Any]
-) -> None:
-    confirmed(stores, **changes)
+def test_a_confirmation_of_something_else_does_not_count(bench: Bench, changes: dict[str, Any]) -> None:
+    confirmed(bench, **changes)
 
-    upload(source).execute(task_context(stores=stores))
+    bench.run()
 
-    client.send_list.assert_called_once_with("t-7", CONTENT)
+    bench.sent(CONTENT)
 
 
 @pytest.mark.parametrize("record", ["confirmed", ["x"], {}, {"load_date": DAY}])
-def test_a_record_that_makes_no_sense_keeps_nothing_from_being_sent(
-    client: Any, stores: AssetStores, source: str, record: Any
-) -> None:
-    stores[ASSET].values[load_key(DAY, "replace")] = record
+def test_an_unreadable_record_does_not_stop_the_load(bench: Bench, record: Any) -> None:
+    bench.memory[load_key(DAY, "replace")] = record
 
-    upload(source).execute(task_context(stores=stores))
+    bench.run()
 
-    client.send_list.assert_called_once_with("t-7", CONTENT)
+    bench.sent(CONTENT)
 
 
 # --- in order -----------------------------------------------------------------------------------------------
@@ -777,30 +552,24 @@ def test_a_record_that_makes_no_sense_keeps_nothing_from_being_sent(
         ("replace", "2026-11-21", True),
         ("replace", DAY, False),
         ("replace", "2026-11-19", False),
-        ("replace", None, False),
         ("opt-in", "2026-11-21", False),
     ],
 )
-def test_an_older_list_never_takes_the_place_of_a_newer_one(
-    client: Any, stores: AssetStores, source: str, mode: str, last: str | None, is_skipped: bool
+def test_an_older_list_never_replaces_a_newer_one(
+    bench: Bench, mode: str, last: str, is_skipped: bool
 ) -> None:
-    if last:
-        stores[ASSET].values[LAST_LOAD_KEY] = {"load_date": last}
-    operator = upload(source, mode=mode)
+    bench.memory[LAST_LOAD_KEY] = {"load_date": last}
 
     if is_skipped:
-        with pytest.raises(AirflowSkipException, match=f"load of {last} is confirmed.*Supersede"):
-            operator.execute(task_context(stores=stores))
-        upload(source, mode=mode, supersede=True).execute(task_context(stores=stores))
-    else:
-        operator.execute(task_context(stores=stores))
+        bench.skips(f"load of {last} is confirmed.*Supersede", mode=mode)
+    bench.run(mode=mode, supersede=is_skipped)
 
-    client.send_list.assert_called_once_with("t-7", CONTENT)
+    bench.sent(CONTENT)
 
 
 @pytest.fixture
 def earlier(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The runs that an upload has to wait for."""
+    """Runs that an upload has to wait for."""
     runs: list[str] = []
 
     def ask(*, dag_id: str, task_id: str, run_id: str) -> list[str]:
@@ -811,56 +580,41 @@ def earlier(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return runs
 
 
-def test_an_upload_waits_for_earlier_loads_in_the_triggerer(client: Any, earlier: list[str]) -> None:
+def test_an_upload_waits_for_earlier_loads_after_the_source_is_there(
+    bench: Bench, earlier: list[str]
+) -> None:
     earlier.append("scheduled__x__2026-11-19__y")
+    operator = bench.operator(source={"path": bench.source, "if_missing": "wait"}, in_order_of="record_load")
 
-    with pytest.raises(TaskDeferred) as caught:
-        upload(in_order_of="record_load").execute(task_context())
-
-    assert isinstance(caught.value.trigger, EarlierLoadsTrigger)
-    assert caught.value.method_name == "execute_in_turn"
-    assert client.method_calls == []
+    for go in (operator.execute, lambda context: operator.execute_when_there(context, {"status": "there"})):
+        with pytest.raises(TaskDeferred) as caught:
+            go(bench.context)
+        assert isinstance(caught.value.trigger, EarlierLoadsTrigger)
+        assert caught.value.method_name == "execute_in_turn"
+    assert bench.client.method_calls == []
 
 
 @pytest.mark.parametrize(
     "changes", [{"in_order_of": None}, {"in_order_of": "record_load", "is_dry_run": "True"}]
 )
-def test_a_dry_run_and_an_upload_without_order_wait_for_nobody(
-    client: Any, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+def test_a_dry_run_and_an_upload_without_order_do_not_wait(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr(turn, "ask_airflow", lambda **arguments: pytest.fail("nobody is to be asked"))
+    monkeypatch.setattr(turn, "ask_airflow", lambda **arguments: pytest.fail("Airflow was asked"))
 
-    with pytest.raises(AirflowFailException, match="no mode"):
-        upload(mode="no mode", **changes).execute(task_context())
-
-
-@pytest.mark.parametrize(
-    "go",
-    [
-        lambda operator, context: operator.execute(context),
-        lambda operator, context: operator.execute_in_turn(context, {"waiting_for": []}),
-    ],
-    ids=["first in line", "after a wait"],
-)
-def test_an_upload_whose_turn_it_is_goes_ahead(
-    client: Any, stores: AssetStores, source: str, earlier: list[str], go: Any
-) -> None:
-    go(upload(source, in_order_of="record_load"), task_context(stores=stores))
-
-    client.send_list.assert_called_once_with("t-7", CONTENT)
+    bench.fails("no mode", mode="no mode", **changes)
 
 
-def test_an_upload_whose_turn_does_not_come_is_tried_again_later(client: Any) -> None:
+def test_an_upload_goes_ahead_in_its_turn(bench: Bench, earlier: list[str]) -> None:
+    operator = bench.operator(in_order_of="record_load")
+    for go in (operator.execute, lambda context: operator.execute_in_turn(context, {"waiting_for": []})):
+        bench.client.send_list.reset_mock()
+        go(bench.context)
+        bench.sent(CONTENT)
+
+
+def test_an_upload_whose_turn_does_not_come_is_retried_later(bench: Bench) -> None:
     with pytest.raises(TransientError, match=r"not through after 1 day.*run_a, run_b"):
-        upload().execute_in_turn(task_context(), {"waiting_for": ["run_a", "run_b"]})
+        bench.operator().execute_in_turn(bench.context, {"waiting_for": ["run_a", "run_b"]})
 
-    assert client.method_calls == []
-
-
-# --- templates ----------------------------------------------------------------------------------------------
-
-
-def test_every_templated_field_is_an_attribute() -> None:
-    operator = upload()
-
-    assert all(hasattr(operator, name) for name in operator.template_fields)
+    assert bench.client.method_calls == []
