@@ -24,6 +24,7 @@ from tests.fakes import task_context
 from tests.unit.base.plain import PlainHook, PlainPortalLink, PlainSensor, PlainTrigger
 
 NOW = 1_800_000_000.0
+FAILED = {"status": "failed", "state": "broken", "message": "the thing is broken"}
 TIMEOUT = {"status": "timeout", "state": "busy", "message": "the thing is busy"}
 
 
@@ -68,24 +69,16 @@ def test_it_looks_once_and_then_defers(busy: Any) -> None:
     busy.state_of.assert_called_once()
 
 
-def test_what_is_done_by_now_needs_no_triggerer(client: Any) -> None:
+def test_a_first_look_may_end_the_wait(client: Any) -> None:
     assert sensor().execute(task_context()) == {"thing_id": "t-7", "state": "ready"}
-
-
-def test_a_failure_is_told_without_the_triggerer(client: Any) -> None:
     client.state_of.return_value = "broken"
-
     with pytest.raises(AirflowFailException, match="the thing is broken"):
         sensor().execute(task_context())
-
-
-def test_a_first_look_that_fails_for_now_is_left_to_the_triggerer(client: Any) -> None:
     client.state_of.side_effect = VendorUnavailableError(what="Down")
-
     deferral_of(sensor())
 
 
-def test_where_a_look_takes_a_login_the_triggerer_looks_first(
+def test_the_triggerer_looks_first_where_a_look_takes_a_login(
     client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(PlainSensor, "looks_first", False)
@@ -95,19 +88,15 @@ def test_where_a_look_takes_a_login_the_triggerer_looks_first(
     assert not client.state_of.called
 
 
-@pytest.mark.parametrize("timeout", [3600, 3600.0, timedelta(hours=1)])
-def test_airflows_own_time_out_comes_after_the_triggers(busy: Any, timeout: Any) -> None:
-    deferral = deferral_of(sensor(timeout=timeout))
-
-    assert isinstance(deferral.trigger, PlainTrigger)
-    assert deferral.trigger.deadline == NOW + 3600
-    assert deferral.timeout == timedelta(hours=1) + DEFERRAL_GRACE
+def test_the_timeout_of_airflow_comes_after_that_of_the_trigger(busy: Any) -> None:
+    for timeout in (3600, 3600.0, timedelta(hours=1)):
+        deferral = deferral_of(sensor(timeout=timeout))
+        assert isinstance(deferral.trigger, PlainTrigger)
+        assert deferral.trigger.deadline == NOW + 3600
+        assert deferral.timeout == timedelta(hours=1) + DEFERRAL_GRACE
+    assert deferral_of(sensor()).timeout == timedelta(days=2) + DEFERRAL_GRACE
     # Airflow looks for such time-outs every 15 s only.
     assert timedelta(seconds=15) < DEFERRAL_GRACE
-
-
-def test_how_long_it_waits_without_being_told(busy: Any) -> None:
-    assert deferral_of(sensor()).timeout == timedelta(days=2) + DEFERRAL_GRACE
 
 
 def test_where_there_is_nothing_to_wait_for_it_ends_at_once(client: Any) -> None:
@@ -135,7 +124,9 @@ def test_the_link_to_the_portal_is_there_while_it_waits(busy: Any) -> None:
         assert PlainPortalLink().get_link(shown, ti_key=None) == "https://portal/t-7"
 
 
-def test_a_connection_that_cannot_be_used_fails_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unusable_connection_fails_a_start_but_not_a_finished_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def fail(hook: object) -> None:
         raise ConfigurationError(what="The connection has no host")
 
@@ -143,6 +134,8 @@ def test_a_connection_that_cannot_be_used_fails_at_once(monkeypatch: pytest.Monk
 
     with pytest.raises(AirflowFailException, match="no host"):
         sensor().execute(task_context())
+    # The result matters more than a link to it.
+    assert sensor().execute_complete({}, {"status": "success", "result": {"size": 3}}) == {"size": 3}
 
 
 def test_the_connection_may_come_from_default_args_and_partial() -> None:
@@ -157,44 +150,27 @@ def test_the_connection_may_come_from_default_args_and_partial() -> None:
 # --- events -------------------------------------------------------------------------------------------------
 
 
-def test_a_success_returns_what_was_seen() -> None:
-    assert sensor().execute_complete({}, {"status": "success", "result": {"size": 3}}) == {"size": 3}
+@pytest.mark.parametrize(
+    ("event", "error", "message"),
+    [
+        (FAILED, AirflowFailException, r"AudienceFailedError: Thing t-7 has failed: the thing is"),
+        (
+            {"status": "error", "error": "NotFoundError", "message": "Thing 7 is gone"},
+            AirflowFailException,
+            "NotFoundError: Thing 7 is gone",
+        ),
+        (TIMEOUT, AirflowSensorTimeout, r"Thing t-7 was not done within 1:00:00.*busy"),
+    ],
+)
+def test_an_event_may_end_the_task(event: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        sensor(timeout=3600).execute_complete({}, event)
 
 
-def test_what_was_waited_for_matters_more_than_a_link_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(hook: object) -> None:
-        raise ConfigurationError(what="The connection has no host")
-
-    monkeypatch.setattr(PlainHook, "client", property(fail))
-
-    assert sensor().execute_complete({}, {"status": "success", "result": {"size": 3}}) == {"size": 3}
-
-
-def test_a_failure_is_not_tried_again() -> None:
-    event = {"status": "failed", "state": "broken", "message": "the thing is broken"}
-
-    with pytest.raises(
-        AirflowFailException, match=r"AudienceFailedError: Thing t-7 has failed: the thing is"
-    ):
-        sensor().execute_complete({}, event)
-
-
-def test_an_error_of_the_trigger_is_not_tried_again() -> None:
-    event = {"status": "error", "error": "NotFoundError", "message": "Thing 7 is gone"}
-
-    with pytest.raises(AirflowFailException, match="NotFoundError: Thing 7 is gone"):
-        sensor().execute_complete({}, event)
-
-
-def test_a_time_out_says_what_was_seen_last() -> None:
-    with pytest.raises(AirflowSensorTimeout, match=r"Thing t-7 was not done within 1:00:00.*busy"):
-        sensor(timeout=3600).execute_complete({}, TIMEOUT)
-
-
-@pytest.mark.parametrize("event", [TIMEOUT, {"status": "failed", "state": "broken", "message": "x"}])
-def test_soft_fail_skips(event: dict[str, Any]) -> None:
-    with pytest.raises(AirflowSkipException):
-        sensor(soft_fail=True).resume_execution("execute_complete", {"event": event}, task_context())
+def test_soft_fail_skips() -> None:
+    for event in (TIMEOUT, FAILED):
+        with pytest.raises(AirflowSkipException):
+            sensor(soft_fail=True).resume_execution("execute_complete", {"event": event}, task_context())
 
 
 def test_airflows_own_time_out_is_a_time_out_of_the_sensor() -> None:
@@ -225,22 +201,16 @@ def test_it_can_wait_in_a_worker_slot(client: Any) -> None:
     assert client.state_of.call_count == 3
 
 
-def test_a_poke_ends_with_a_failure(client: Any) -> None:
-    client.state_of.return_value = "broken"
+@pytest.mark.parametrize(
+    ("seen", "error", "message"),
+    [
+        ("broken", AirflowFailException, "AudienceFailedError"),
+        (NotFoundError(what="Thing 7 is gone"), AirflowFailException, "NotFoundError"),
+        ("busy", AirflowSensorTimeout, ""),
+    ],
+)
+def test_a_poke_may_end_the_task(client: Any, seen: Any, error: type[Exception], message: str) -> None:
+    client.state_of.side_effect = [seen] * 9
 
-    with pytest.raises(AirflowFailException, match="AudienceFailedError"):
-        sensor(deferrable=False).execute(task_context())
-
-
-def test_a_poke_ends_with_an_error_that_stays(client: Any) -> None:
-    client.state_of.side_effect = NotFoundError(what="Thing 7 is gone")
-
-    with pytest.raises(AirflowFailException, match="NotFoundError"):
-        sensor(deferrable=False).execute(task_context())
-
-
-def test_a_poke_ends_at_the_time_out(client: Any) -> None:
-    client.state_of.return_value = "busy"
-
-    with pytest.raises(AirflowSensorTimeout):
+    with pytest.raises(error, match=message or None):
         sensor(deferrable=False, timeout=0).execute(task_context())

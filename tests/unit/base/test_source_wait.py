@@ -87,30 +87,28 @@ def test_it_looks_at_real_files(pauses: list[float], tmp_path: Path) -> None:
     assert event_of(trigger(url=f"{tmp_path}/b.csv")) == {"status": "timeout"}
 
 
-def test_it_gives_up_at_the_deadline_after_a_last_look(pauses: list[float], looks: Any) -> None:
-    clients = looks()
-
-    assert event_of(trigger(deadline=NOW + 100)) == {"status": "timeout"}
-    assert sum(pauses) == 100
-    assert len(clients) == len(pauses) == 5
+DOWN = StorageUnavailableError(what="down")
 
 
-def test_a_file_that_comes_at_the_last_moment_is_in_time(pauses: list[float], looks: Any) -> None:
-    looks(False, True)
+@pytest.mark.parametrize(
+    ("seen", "wait", "status", "number"),
+    [
+        ([], 100, "timeout", 5),
+        # In time at the last moment.
+        ([False, True], 15, "there", 2),
+        ([DOWN, DOWN, True], 3600, "there", 3),
+        ([DOWN] * 10, 20, "timeout", 3),
+    ],
+    ids=["a last look at the deadline", "the last moment", "transient errors", "transient errors at the deadline"],
+)  # fmt: skip
+def test_it_looks_until_the_deadline(
+    pauses: list[float], looks: Any, seen: list[Any], wait: float, status: str, number: int
+) -> None:
+    clients = looks(*seen)
 
-    assert event_of(trigger(deadline=NOW + 15)) == {"status": "there"}
-
-
-def test_it_lives_through_what_passes(pauses: list[float], looks: Any) -> None:
-    looks(StorageUnavailableError(what="down"), StorageUnavailableError(what="down"), True)
-
-    assert event_of(trigger()) == {"status": "there"}
-
-
-def test_errors_that_pass_do_not_outlast_the_deadline(pauses: list[float], looks: Any) -> None:
-    looks(*[StorageUnavailableError(what="down")] * 10)
-
-    assert event_of(trigger(deadline=NOW + 20)) == {"status": "timeout"}
+    assert event_of(trigger(deadline=NOW + wait)) == {"status": status}
+    assert len(clients) == len(pauses) == number
+    assert sum(pauses) == wait or status == "there"
 
 
 def test_it_reports_what_does_not_pass(pauses: list[float], looks: Any) -> None:

@@ -114,75 +114,51 @@ def test_a_trigger_is_stored_as_json_and_comes_back_the_same() -> None:
 # --- what is reported ---------------------------------------------------------------------------------------
 
 
-def test_success_is_reported_with_what_was_seen(vendor: Scripted) -> None:
-    vendor.shows = ["new", "busy", "ready"]
-
-    assert event_of(trigger()) == {"status": "success", "result": {"thing_id": "t-7", "state": "ready"}}
-    assert vendor.asked == ["t-7"] * 3
-
-
-def test_a_failure_is_reported_with_its_state(vendor: Scripted) -> None:
-    vendor.shows = ["busy", "broken"]
-
-    assert event_of(trigger()) == {"status": "failed", "state": "broken", "message": "the thing is broken"}
+RESULT = {"thing_id": "t-7", "state": "ready"}
+NOT_FOUND = NotFoundError(what="Thing 7 is not known", status=404)
+REFUSED = AuthenticationError(what="The key is refused")
+NO_HOST = ConfigurationError(what="No host")
 
 
-def test_the_deadline_is_reported_with_the_last_state(vendor: Scripted) -> None:
-    vendor.shows = ["new", "busy"]
-
-    event = event_of(trigger(deadline=vendor.now + 100))
-
-    assert event == {"status": "timeout", "state": "busy", "message": "the thing is busy"}
-    assert sum(vendor.pauses) == pytest.approx(100)
-
-
-def test_there_is_one_look_even_after_the_deadline(vendor: Scripted) -> None:
-    vendor.shows = ["ready"]
-
-    assert event_of(trigger(deadline=0.0))["status"] == "success"
-
-
-def test_a_deadline_without_a_single_good_look_says_why(vendor: Scripted) -> None:
-    vendor.shows = [unavailable()]
-
-    event = event_of(trigger(deadline=vendor.now + 10))
-
-    assert (event["status"], event["state"]) == ("timeout", "unknown")
-    assert "No answer in time" in event["message"]
-
-
-def test_the_last_state_outlives_later_errors(vendor: Scripted) -> None:
-    vendor.shows = ["busy", unavailable()]
-
-    event = event_of(trigger(deadline=vendor.now + 10))
-
-    assert event["state"] == "busy"
-    assert "No answer in time" in event["message"]
-
-
-def test_errors_that_may_go_away_are_lived_through(vendor: Scripted) -> None:
-    vendor.shows = [
-        unavailable(),
-        RateLimitedError(what="Slower"),
-        TransientError(what="Something else"),
-        "ready",
-    ]
-
-    assert event_of(trigger())["status"] == "success"
+def error_of(error: Exception) -> dict[str, Any]:
+    return {"status": "error", "error": type(error).__name__, "message": str(error)}
 
 
 @pytest.mark.parametrize(
-    ("error", "name"),
+    ("shows", "wait", "event"),
     [
-        (NotFoundError(what="Thing 7 is not known", status=404), "NotFoundError"),
-        (AuthenticationError(what="The key is refused"), "AuthenticationError"),
-        (ConfigurationError(what="No host"), "ConfigurationError"),
+        (["new", "busy", "ready"], FAR, {"status": "success", "result": RESULT}),
+        (["busy", "broken"], FAR, {"status": "failed", "state": "broken", "message": "the thing is broken"}),
+        (["new", "busy"], 100, {"status": "timeout", "state": "busy", "message": "the thing is busy"}),
+        # There is one look even after the deadline.
+        (["ready"], -1000, {"status": "success", "result": RESULT}),
+        ([unavailable()], 10, {"status": "timeout", "state": "unknown", "message": str(unavailable())}),
+        (["busy", unavailable()], 10, {"status": "timeout", "state": "busy", "message": str(unavailable())}),
+        (
+            [unavailable(), RateLimitedError(what="Slower"), TransientError(what="Something else"), "ready"],
+            FAR,
+            {"status": "success", "result": RESULT},
+        ),
+        (["busy", NOT_FOUND], FAR, error_of(NOT_FOUND)),
+        (["busy", REFUSED], FAR, error_of(REFUSED)),
+        (["busy", NO_HOST], FAR, error_of(NO_HOST)),
     ],
-)
-def test_errors_that_stay_are_reported(vendor: Scripted, error: Exception, name: str) -> None:
-    vendor.shows = ["busy", error]
+    ids=[
+        "success", "failure", "time-out", "after the deadline", "never an answer", "last state", "transient errors",
+        "not found", "refused", "no host",
+    ],
+)  # fmt: skip
+def test_the_end_of_a_wait_is_reported(
+    vendor: Scripted, shows: list[Any], wait: float, event: dict[str, Any]
+) -> None:
+    vendor.shows = list(shows)
 
-    assert event_of(trigger()) == {"status": "error", "error": name, "message": str(error)}
+    found = event_of(trigger(deadline=vendor.now + wait))
+
+    assert found == event
+    assert set(vendor.asked) == {"t-7"}
+    if event["status"] == "timeout":
+        assert sum(vendor.pauses) == pytest.approx(wait)
 
 
 def test_a_connection_that_cannot_be_used_is_reported(
@@ -236,67 +212,47 @@ def test_what_is_seen_is_an_event_or_a_reason_to_wait() -> None:
 # --- how often ----------------------------------------------------------------------------------------------
 
 
-def test_it_looks_less_and_less_often(vendor: Scripted) -> None:
-    vendor.shows = [*["busy"] * 6, "ready"]
-
-    event_of(trigger(poll_interval=60.0))
-
-    assert vendor.pauses == [5, 10, 20, 40, 60, 60, 60]
+def limited(retry_after: float | None) -> RateLimitedError:
+    return RateLimitedError(what="Slower", retry_after=retry_after)
 
 
-def test_it_never_fires_in_the_moment_in_which_the_task_has_deferred(vendor: Scripted) -> None:
-    vendor.shows = ["ready"]
-
-    assert event_of(trigger())["status"] == "success"
-
-    assert vendor.pauses == [5.0]
+INF = float("inf")
 
 
-@pytest.mark.parametrize("kind", [RateLimitedError, VendorUnavailableError])
-@pytest.mark.parametrize(("asked_for", "pause"), [(30.0, 30.0), (0.2, 10.0), (None, 10.0), (0.0, 10.0)])
-def test_a_pause_that_the_vendor_asks_for_is_kept(
-    vendor: Scripted, kind: type[VendorUnavailableError], asked_for: float | None, pause: float
-) -> None:
-    vendor.shows = [kind(what="Slower", retry_after=asked_for), "ready"]
+@pytest.mark.parametrize(
+    ("shows", "wait", "pauses"),
+    [
+        # Less and less often, and never in the moment in which the task has deferred.
+        ([*["busy"] * 6, "ready"], FAR, [5, 10, 20, 40, 60, 60, 60]),
+        (["ready"], FAR, [5]),
+        # A pause that the vendor asks for is kept, once.
+        *[
+            ([kind(what="Slower", retry_after=asked), "ready"], FAR, [5, pause])
+            for kind in (RateLimitedError, VendorUnavailableError)
+            for asked, pause in ((30.0, 30), (0.2, 10), (None, 10), (0.0, 10))
+        ],
+        ([limited(300.0), "busy", unavailable(), "ready"], FAR, [5, 300, 20, 40]),
+        # No vendor can ask for more than an hour, and no pause goes beyond the deadline.
+        *[([limited(asked), "ready"], 1_000_000, [5, 3600]) for asked in (3601.0, 86400.0, INF)],
+        *[([limited(asked), "busy"], 8, [5, 3]) for asked in (86400.0, INF)],
+    ],
+)
+def test_pauses(vendor: Scripted, shows: list[Any], wait: float, pauses: list[float]) -> None:
+    vendor.shows = list(shows)
 
-    event_of(trigger())
+    status = event_of(trigger(deadline=vendor.now + wait))["status"]
 
-    assert vendor.pauses == [5.0, pause]
-
-
-def test_a_pause_that_was_asked_for_is_made_once(vendor: Scripted) -> None:
-    vendor.shows = [RateLimitedError(what="Slower", retry_after=300.0), "busy", unavailable(), "ready"]
-
-    event_of(trigger())
-
-    assert vendor.pauses == [5.0, 300.0, 20.0, 40.0]
+    assert (status, vendor.pauses) == ("success" if shows[-1] == "ready" else "timeout", pauses)
 
 
 def test_looks_are_in_step_but_never_before_the_vendor_allows(
     vendor: Scripted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(triggers, "in_step", lambda pause: pause - 0.5)
-    vendor.shows = ["busy", RateLimitedError(what="Slow down", retry_after=20.0), "ready"]
+    vendor.shows = ["busy", limited(20.0), "ready"]
 
     assert event_of(trigger())["status"] == "success"
     assert vendor.pauses == [4.5, 9.5, 20.0]
-
-
-@pytest.mark.parametrize("asked_for", [3601.0, 86400.0, float("inf")])
-def test_no_vendor_can_ask_for_more_than_an_hour(vendor: Scripted, asked_for: float) -> None:
-    vendor.shows = [RateLimitedError(what="Slower", retry_after=asked_for), "ready"]
-
-    event_of(trigger(deadline=vendor.now + 1_000_000))
-
-    assert vendor.pauses == [5.0, 3600.0]
-
-
-@pytest.mark.parametrize("asked_for", [86400.0, float("inf")])
-def test_no_pause_goes_beyond_the_deadline(vendor: Scripted, asked_for: float) -> None:
-    vendor.shows = [RateLimitedError(what="Slower", retry_after=asked_for), "busy"]
-
-    assert event_of(trigger(deadline=vendor.now + 8))["status"] == "timeout"
-    assert vendor.pauses == [5.0, 3.0]
 
 
 # --- what is logged -----------------------------------------------------------------------------------------
@@ -322,19 +278,9 @@ def warnings_of(waiting: Any) -> list[str]:
     return log.warnings
 
 
-def test_an_unknown_state_is_warned_of_once(vendor: Scripted) -> None:
-    vendor.shows = [*["recounting"] * 3, "busy", "recounting", "merging", "ready"]
-
+def test_unknown_states_and_transient_errors_are_warned_of_once(vendor: Scripted) -> None:
+    vendor.shows = ["new", *["recounting"] * 3, "busy", "recounting", "merging", "ready"]
     assert [text.split()[1] for text in warnings_of(trigger())] == ["recounting", "merging"]
 
-
-def test_known_states_are_not_warned_of(vendor: Scripted) -> None:
-    vendor.shows = ["new", "busy", "ready"]
-
-    assert warnings_of(trigger()) == []
-
-
-def test_an_error_that_is_lived_through_is_warned_of(vendor: Scripted) -> None:
     vendor.shows = [unavailable(), "ready"]
-
     assert warnings_of(trigger()) == ["Looking again: No answer in time. It is tried again by itself."]
