@@ -12,7 +12,10 @@ owner: crm-team
 campaign: {name: Always-on}
 source: {path: "crm/{load_date}.csv", columns: {email: E-mail}}
 """
-"""Five good lines; what is wrong follows in the sixth."""
+"""Five good lines; the error follows in the sixth."""
+
+SOURCE = HEAD.partition("source:")[0] + "source:\n"
+"""Five lines without the fields of the source."""
 
 RAW = """\
 platform: %s
@@ -41,62 +44,43 @@ def one(name: str, text: str | bytes, *said: str) -> Wrong:
     return Wrong(name, {f"{name}.yaml": text}, tuple(f"{name}.yaml:{line}" for line in said))
 
 
+def sixth(name: str, text: str, *said: str) -> Wrong:
+    """:data:`HEAD` and this text; all that is reported is reported for line 6."""
+    return one(name, f"{HEAD}{text}\n", *(f"6: {line}" for line in said))
+
+
 WRONG = (
-    one(
-        "typo_of_a_field",
-        HEAD + "gaurds: {min_rows: 5}\n",
-        "6: gaurds: no such field; did you mean 'guards'?",
-    ),
+    sixth("typo_of_a_field", "gaurds: {min_rows: 5}", "gaurds: no such field; did you mean 'guards'?"),
     one(
         "typo_of_an_identifier",
-        """\
-platform: digital_audience
-name: Newsletter
-owner: crm-team
-campaign: {name: Always-on}
-source:
-  path: crm/{load_date}.csv
-  columns:
-    phone: Phone
-    emial: E-mail
-""",
+        SOURCE + "  path: crm/{load_date}.csv\n  columns:\n    phone: Phone\n    emial: E-mail\n",
         "9: source.columns.emial: no such field; did you mean 'email'?",
     ),
-    one(
-        "field_of_another_place",
-        HEAD + "cron: 0 3 * * *\n",
-        "6: cron: no such field here; did you mean 'schedule.cron'?",
+    sixth(
+        "field_of_another_place", "cron: 0 3 * * *", "cron: no such field here; did you mean 'schedule.cron'?"
     ),
     one(
         "field_of_another_platform",
         RAW % ("fanfare", "Fans") + "campaign: {name: Always-on}\n",
         "6: campaign: no such field here, only on digital_audience",
     ),
-    one(
-        "field_that_is_none",
-        HEAD + "xyzzy: 1\n",
-        "6: xyzzy: no such field",
-    ),
+    sixth("field_that_is_none", "xyzzy: 1", "xyzzy: no such field"),
     one(
         "missing_fields",
         "platform: digital_audience\nname: Newsletter\ncampaign: {id: 5}\n",
         "1: owner: missing",
         "1: source: missing",
     ),
-    one(
-        "missing_in_a_group",
-        HEAD + "schedule:\n  cron: 0 3 * * *\n",
-        "6: schedule.start: missing",
-    ),
+    sixth("missing_in_a_group", "schedule:\n  cron: 0 3 * * *", "schedule.start: missing"),
     one(
         "missing_in_a_list",
         HEAD + "activation:\n  targets:\n    - key: one\n      account: {id: 5}\n      segment_name: S\n",
         "8: activation.targets[0].description: missing",
     ),
-    one(
+    sixth(
         "choice_that_is_none",
-        HEAD + "upload: {mode: opt_in}\n",
-        "6: upload.mode: no such choice; allowed is 'opt-in', 'opt-out', 'replace', 'mirror'; did you mean 'opt-in'?",
+        "upload: {mode: opt_in}",
+        "upload.mode: no such choice; allowed is 'opt-in', 'opt-out', 'replace', 'mirror'; did you mean 'opt-in'?",
     ),
     one(
         "choice_of_another_platform",
@@ -113,65 +97,35 @@ source:
         "# a list\nplatform: Digital Audience\nname: Newsletter\n",
         "2: platform: no such platform; allowed is 'commbox', 'digital_audience', 'fanfare'; did you mean 'digital_audience'?",
     ),
-    one(
+    sixth(
         "number_for_text",
-        HEAD + "tags: [crm, 2026]\n",
-        "6: tags[1]: must be text; put it in quotes, as YAML takes it for a number",
+        "tags: [crm, 2026]",
+        "tags[1]: must be text; put it in quotes, as YAML takes it for a number",
     ),
-    one(
-        "text_for_a_number",
-        HEAD + "retries: three\n",
-        "6: retries: must be a whole number",
+    sixth("text_for_a_number", "retries: three", "retries: must be a whole number"),
+    sixth(
+        "text_for_a_share", "guards: {max_rejected_share: 30%}", "guards.max_rejected_share: must be a number"
     ),
-    one(
-        "text_for_a_share",
-        HEAD + "guards: {max_rejected_share: 30%}\n",
-        "6: guards.max_rejected_share: must be a number",
-    ),
-    one(
+    sixth(
         "share_in_percent",
-        HEAD + "guards: {max_shrink: 30}\n",
-        "6: guards.max_shrink: a share is between 0 and 1: 0.3 is 30 percent",
+        "guards: {max_shrink: 30}",
+        "guards.max_shrink: a share is between 0 and 1: 0.3 is 30 percent",
     ),
-    one(
-        "part_of_a_whole_number",
-        HEAD + "retries: 2.5\n",
-        "6: retries: must be a whole number",
-    ),
-    one(
-        "too_small",
-        HEAD + "retries: -1\n",
-        "6: retries: must be at least 0",
-    ),
-    one(
-        "too_large",
-        HEAD + "wait: {timeout_hours: 10000}\n",
-        "6: wait.timeout_hours: must be at most 8,760",
-    ),
-    one(
+    sixth("part_of_a_whole_number", "retries: 2.5", "retries: must be a whole number"),
+    sixth("too_small", "retries: -1", "retries: must be at least 0"),
+    sixth("too_large", "wait: {timeout_hours: 10000}", "wait.timeout_hours: must be at most 8,760"),
+    sixth(
         "yes_or_no",
-        HEAD + "file: {strip_plus_tag: sometimes}\n",
-        "6: file.strip_plus_tag: must be yes or no (true or false)",
+        "file: {strip_plus_tag: sometimes}",
+        "file.strip_plus_tag: must be yes or no (true or false)",
     ),
-    one(
-        "text_for_a_list",
-        HEAD + "tags: crm\n",
-        "6: tags: must be a list",
-    ),
-    one(
-        "text_for_a_group",
-        HEAD + "upload: opt-in\n",
-        "6: upload: must be a group of fields",
-    ),
-    one(
-        "list_for_a_group",
-        HEAD + "wait:\n  - poll_seconds: 5\n",
-        "6: wait: must be a group of fields",
-    ),
-    one(
+    sixth("text_for_a_list", "tags: crm", "tags: must be a list"),
+    sixth("text_for_a_group", "upload: opt-in", "upload: must be a group of fields"),
+    sixth("list_for_a_group", "wait:\n  - poll_seconds: 5", "wait: must be a group of fields"),
+    sixth(
         "text_for_a_date",
-        HEAD + "schedule: {cron: '0 3 * * *', start: soon}\n",
-        "6: schedule.start: must be a date, for example 2026-11-20",
+        "schedule: {cron: '0 3 * * *', start: soon}",
+        "schedule.start: must be a date, for example 2026-11-20",
     ),
     one(
         "empty_value",
@@ -179,71 +133,41 @@ source:
         "2: name: is empty; it must be text",
         "3: owner: must not be empty",
     ),
-    one(
-        "too_long",
-        HEAD + "description: " + "x" * 300 + "\n",
-        "6: description: must have at most 250 characters",
-    ),
-    one(
+    sixth("too_long", "description: " + "x" * 300, "description: must have at most 250 characters"),
+    sixth(
         "no_cron",
-        HEAD + "schedule: {cron: every day, start: 2026-11-16}\n",
-        "6: schedule.cron: a cron expression has five fields, for example '0 3 * * *'; @hourly, @daily, @weekly, @monthly, @quarterly, @yearly work as well",
+        "schedule: {cron: every day, start: 2026-11-16}",
+        "schedule.cron: a cron expression has five fields, for example '0 3 * * *'; @hourly, @daily, @weekly, @monthly, @quarterly, @yearly work as well",
     ),
-    one(
+    sixth(
         "no_time_zone",
-        HEAD + "schedule: {cron: '@daily', start: 2026-11-16, timezone: Europe/Amsterdm}\n",
-        "6: schedule.timezone: not a time zone of the tz database, for example Europe/Amsterdam; did you mean 'Europe/Amsterdam'?",
+        "schedule: {cron: '@daily', start: 2026-11-16, timezone: Europe/Amsterdm}",
+        "schedule.timezone: not a time zone of the tz database, for example Europe/Amsterdam; did you mean 'Europe/Amsterdam'?",
     ),
-    one(
+    sixth(
         "end_before_start",
-        HEAD + "schedule: {cron: '@daily', start: 2026-11-16, end: 2026-11-01}\n",
-        "6: schedule: 'end' is before 'start'",
+        "schedule: {cron: '@daily', start: 2026-11-16, end: 2026-11-01}",
+        "schedule: 'end' is before 'start'",
     ),
     one(
         "wrong_placeholder",
-        """\
-platform: digital_audience
-name: Newsletter
-owner: crm-team
-campaign: {name: Always-on}
-source:
-  path: crm/{date}.csv
-  columns: {email: E-mail}
-""",
+        SOURCE + "  path: crm/{date}.csv\n  columns: {email: E-mail}\n",
         "6: source.path: the only placeholder is {load_date}, or {load_date:%Y%m%d}",
     ),
-    one(
+    sixth(
         "template",
-        HEAD + "description: as of {{ ds }}\n",
-        "6: description: a text may not hold {{, {% or {#: templates are not rendered here",
+        "description: as of {{ ds }}",
+        "description: a text may not hold {{, {% or {#: templates are not rendered here",
     ),
     one(
         "path_and_query",
-        """\
-platform: digital_audience
-name: Newsletter
-owner: crm-team
-campaign: {name: Always-on}
-source:
-  path: crm/{load_date}.csv
-  query: SELECT 1
-  columns: {email: E-mail}
-""",
+        SOURCE + "  path: crm/{load_date}.csv\n  query: SELECT 1\n  columns: {email: E-mail}\n",
         "5: source: give either 'path' (of a file) or 'query' (and 'connection')",
     ),
     one(
         "does_not_fit_together",
-        """\
-platform: digital_audience
-name: Newsletter
-owner: crm-team
-campaign: {name: Always-on}
-source:
-  path: crm/{load_date}.parquet
-  format: parquet
-  delimiter: ";"
-  columns: {email: E-mail}
-""",
+        SOURCE
+        + '  path: crm/{load_date}.parquet\n  format: parquet\n  delimiter: ";"\n  columns: {email: E-mail}\n',
         "5: source: 'delimiter' has a meaning for CSV files only",
     ),
     one(
@@ -264,32 +188,13 @@ source:
     ),
     one(
         "column_that_is_no_text",
-        """\
-platform: digital_audience
-name: Newsletter
-owner: crm-team
-campaign: {name: Always-on}
-source:
-  path: crm/{load_date}.csv
-  columns:
-    email: E-mail
-    house_number: No
-""",
+        SOURCE + "  path: crm/{load_date}.csv\n  columns:\n    email: E-mail\n    house_number: No\n",
         "9: source.columns.house_number: put the name of the column in quotes: YAML takes it for a number, or for yes or no",
     ),
     one(
         "no_hash",
-        """\
-platform: digital_audience
-name: Newsletter
-owner: crm-team
-campaign: {name: Always-on}
-allow_raw: true
-source:
-  path: crm/{load_date}.csv
-  columns:
-    custom: {column: Id, hashed: true}
-""",
+        SOURCE.replace("source:", "allow_raw: true\nsource:")
+        + "  path: crm/{load_date}.csv\n  columns:\n    custom: {column: Id, hashed: true}\n",
         "9: source.columns.custom: this platform takes it as it is, so it cannot be hashed",
     ),
     one(
@@ -297,25 +202,10 @@ source:
         HEAD.replace("E-mail}", "E-mail}, sheet: [1]"),
         "5: source.sheet: must be a whole number or text",
     ),
-    one(
-        "key_of_its_own",
-        HEAD + "key: other\n",
-        "6: key: no such field: the file's name is the key",
-    ),
+    sixth("key_of_its_own", "key: other", "key: no such field: the file's name is the key"),
     one(
         "many_at_once",
-        """\
-platform: commbox
-name: Alerts
-description: not on this platform
-owner: service-team
-alow_raw: true
-retries: -1
-source:
-  path: x.csv
-  encoding: utf8
-  columns: {phone: 5}
-""",
+        "platform: commbox\nname: Alerts\ndescription: not on this platform\nowner: service-team\nalow_raw: true\nretries: -1\nsource:\n  path: x.csv\n  encoding: utf8\n  columns: {phone: 5}\n",
         "5: alow_raw: no such field; did you mean 'allow_raw'?",
         "6: retries: must be at least 0",
         "9: source.encoding: no such choice; allowed is 'auto', 'utf-8', 'cp1252', 'latin-1', 'utf-16'; did you mean 'utf-8'?",
@@ -341,56 +231,42 @@ source:
         HEAD + "environments:\n  staging: connection_b\n",
         "7: environments.staging: must be a group of fields: what differs in this environment",
     ),
-    one(
+    sixth(
         "environments_as_a_list",
-        HEAD + "environments: [staging]\n",
-        "6: environments: must be a group of fields: names of environments, each with what differs there",
+        "environments: [staging]",
+        "environments: must be a group of fields: names of environments, each with what differs there",
     ),
     one(
         "not_closed",
         "name: [a\nplatform: fanfare\n",
         "2: not YAML: a ',' or ']' is missing (what is not finished begins in line 1)",
     ),
-    one(
-        "tab",
-        "platform: fanfare\nsource:\n\tpath: x.csv\n",
-        "3: not YAML: a tab; indent with spaces",
-    ),
+    one("tab", "platform: fanfare\nsource:\n\tpath: x.csv\n", "3: not YAML: a tab; indent with spaces"),
     one(
         "two_colons",
         "platform: fanfare\nname: News: the list\n",
         "2: not YAML: a second ':' in a line, or lines that are indented differently; put text with ': ' in quotes",
     ),
     one(
-        "given_twice",
-        "platform: fanfare\nname: One\nname: Two\n",
-        "3: name: is given twice; first in line 2",
+        "given_twice", "platform: fanfare\nname: One\nname: Two\n", "3: name: is given twice; first in line 2"
     ),
-    one(
+    sixth(
         "no_day",
-        HEAD + "schedule: {cron: '@daily', start: 2026-02-30}\n",
-        "6: schedule.start: is no date of the calendar",
+        "schedule: {cron: '@daily', start: 2026-02-30}",
+        "schedule.start: is no date of the calendar",
     ),
-    one(
+    sixth(
         "strange_character",
-        HEAD + "tags: [@crm]\n",
-        "6: not YAML: no text begins with this character, unless it is in quotes",
+        "tags: [@crm]",
+        "not YAML: no text begins with this character, unless it is in quotes",
     ),
     one(
         "not_indented",
         "platform: fanfare\n name: x\n",
         "2: not YAML: a second ':' in a line, or lines that are indented differently; put text with ': ' in quotes",
     ),
-    one(
-        "empty",
-        "",
-        " is empty; a definition is a group of fields",
-    ),
-    one(
-        "a_list",
-        "- a\n- b\n",
-        "1: must be a group of fields",
-    ),
+    one("empty", "", " is empty; a definition is a group of fields"),
+    one("a_list", "- a\n- b\n", "1: must be a group of fields"),
     one(
         "two_documents",
         "platform: fanfare\n---\nplatform: fanfare\n",
@@ -401,15 +277,15 @@ source:
         b"platform: fanfare\nname: caf\xe9\n",
         "2: not UTF-8 text; save the file in this encoding",
     ),
-    one(
+    sixth(
         "tag",
-        HEAD + "description: !secret x\n",
-        "6: description: a tag (a word that begins with '!') has no meaning here",
+        "description: !secret x",
+        "description: a tag (a word that begins with '!') has no meaning here",
     ),
-    one(
+    sixth(
         "no_anchor",
-        HEAD + "description: *text\n",
-        "6: not YAML: an alias ('*name') of which there is no anchor ('&name')",
+        "description: *text",
+        "not YAML: an alias ('*name') of which there is no anchor ('&name')",
     ),
 )
 
