@@ -120,12 +120,13 @@ def test_the_folder_is_found_from_anywhere_in_the_project(
     assert capsys.readouterr().out == f"0 definitions in {project / 'dags'}, no problems\n"
 
 
-def test_who_has_read_enough_is_no_traceback(folder: Path) -> None:
+def test_the_process_has_an_exit_code_and_no_traceback_on_a_closed_pipe(folder: Path) -> None:
     write(folder, **{f"wrong_{number}": {"platform": "x" * 50} for number in range(800)})
-    command = f"{sys.executable} -m audience_onboarding check --folder '{folder}' | head -1"
+    command = f"{sys.executable} -m audience_onboarding check --folder '{folder}'"
 
     done = subprocess.run(
-        ["sh", "-c", command],
+        ["sh", "-c", f"{command} >all; echo $?; {command} | head -1"],
+        cwd=folder.parent,
         env={**os.environ, "PYTHONPATH": str(PROJECT / "plugins")},
         capture_output=True,
         text=True,
@@ -133,8 +134,9 @@ def test_who_has_read_enough_is_no_traceback(folder: Path) -> None:
         timeout=120,
     )
 
-    assert done.stdout.count("\n") == 1
-    assert done.stderr == ""
+    code, first = done.stdout.splitlines()
+    assert (code, done.stderr) == ("1", "")
+    assert first == (folder.parent / "all").read_text().splitlines()[0]
 
 
 # --- plan -----------------------------------------------------------------------------------------------------

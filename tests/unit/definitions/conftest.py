@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
+from audience_onboarding.definitions import read_definition
+from audience_onboarding.errors import DefinitionError
 
 GOOD: dict[str, Any] = {
     "platform": "digital_audience",
@@ -78,3 +82,20 @@ def write(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return to_file
+
+
+def misread(write: Callable[..., Path], cases: Iterable[tuple[dict[str, Any], str]]) -> list[str]:
+    """Return the cases in which changes to the good definition are not reported with this text.
+
+    :param cases: changes, and a text of the error; a regular expression that is searched in its lines.
+    """
+    problems = []
+    for changes, text in cases:
+        try:
+            read_definition(write(changed(**changes)))
+        except DefinitionError as error:
+            if not re.search(text, str(error), re.MULTILINE):
+                problems.append(f"{changes}: {error}")
+        else:
+            problems.append(f"{changes}: is read")
+    return problems

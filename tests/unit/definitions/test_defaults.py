@@ -90,29 +90,19 @@ def test_one_platform_may_have_defaults_of_its_own(tmp_path: Path) -> None:
     assert (news(tmp_path).retries, news(tmp_path).upload.bucket) == (1, "b")
 
 
-def test_null_takes_a_default_away(tmp_path: Path) -> None:
+def test_null_takes_a_default_away_and_turns_a_guard_off(tmp_path: Path) -> None:
     defaults = (
         OWNER + "retries: 7\nschedule: {cron: '@daily', start: 2026-11-16}\nsource: {aws_connection: s3}\n"
+        "guards: {max_shrink: 0.2, min_rows: 50}\n"
     )
-    query = NEWS.replace(
-        'path: "crm/{load_date}.csv"', "aws_connection: null, query: SELECT 1, connection: db"
-    )
-    folder_of(tmp_path, _defaults=defaults, news=query + "schedule: null\nretries: null\n")
+    query = "aws_connection: null, query: SELECT 1, connection: db"
+    text = NEWS.replace('path: "crm/{load_date}.csv"', query)
+    nulls = "schedule: null\nretries: null\nguards: {max_shrink: null}\n"
+    folder_of(tmp_path, _defaults=defaults, news=text + nulls)
 
     assert said(tmp_path) == []
-    assert news(tmp_path).schedule is None
-    assert news(tmp_path).retries == 3
-
-
-def test_null_in_a_guard_turns_it_off_all_the_same(tmp_path: Path) -> None:
-    folder_of(
-        tmp_path,
-        _defaults=OWNER + "guards: {max_shrink: 0.2, min_rows: 50}\n",
-        news=NEWS + "guards: {max_shrink: null}\n",
-    )
-
+    assert (news(tmp_path).schedule, news(tmp_path).retries) == (None, 3)
     guards = news(tmp_path).guards.guards()
-
     assert (guards.max_shrink, guards.min_rows) == (None, 50)
 
 
@@ -167,80 +157,66 @@ def test_a_part_of_a_group_that_is_inherited_says_how_to_be_rid_of_it(tmp_path: 
     ]
 
 
-@pytest.mark.parametrize(
-    ("defaults", "lines"),
-    [
-        ("key: a\n", ["1: key: cannot be inherited: it tells one audience from another"]),
-        ("name: a\n", ["1: name: cannot be inherited: it tells one audience from another"]),
-        ("id: 5\n", ["1: id: cannot be inherited: it tells one audience from another"]),
-        ("platform: fanfare\n", ["1: platform: cannot be inherited: it tells one audience from another"]),
-        (
-            "platforms:\n  fanfare: {id: x}\n",
-            ["2: platforms.fanfare.id: cannot be inherited: it tells one audience from another"],
-        ),
-        (
-            "environments:\n  test:\n    name: x\n",
-            ["3: environments.test.name: cannot be inherited: it tells one audience from another"],
-        ),
-        ("retires: 5\n", ["1: retires: no such field; did you mean 'retries'?"]),
-        ("plattforms: {}\n", ["1: plattforms: no such field; did you mean 'platforms'?"]),
-        (
-            "campaign: {id: 5}\n",
-            ["1: campaign: no such field on all platforms; put it under 'platforms'"],
-        ),
-        (
-            "upload: {second_file_same_day: fail}\n",
-            ["1: upload.second_file_same_day: no such field on all platforms; put it under 'platforms'"],
-        ),
-        (
-            "platforms: {fanfare: {campaign: {id: 5}}}\n",
-            ["1: platforms.fanfare.campaign: no such field here, only on digital_audience"],
-        ),
-        (
-            "platforms: {Fanfare: {}}\n",
-            [
-                "1: platforms.Fanfare: no such platform; allowed is 'commbox', 'digital_audience', 'fanfare'; did you mean "
-                "'fanfare'?"
-            ],
-        ),
-        ("platforms: [fanfare]\n", ["1: platforms: must be a group of fields: names of platforms, each with its defaults"]),
-        ("platforms: {fanfare: yes}\n", ["1: platforms.fanfare: must be a group of fields: defaults of this platform"]),
-        ("retries: -1\nguards:\n  max_shrink: 30%\n", ["1: retries: must be at least 0", "3: guards.max_shrink: must be a number"]),
-        ("environments: {test: {retries: x}}\n", ["1: environments.test.retries: must be a whole number"]),
-        (
-            "environments:\n  test:\n    platforms:\n      commbox: {retries: x}\n",
-            ["4: environments.test.platforms.commbox.retries: must be a whole number"],
-        ),
-        ("a: [\n", ["1: not YAML: a value is missing"]),
-        ("- a\n", ["1: must be a group of fields"]),
+NOT_INHERITED = "cannot be inherited: it tells one audience from another"
+WRONG_DEFAULTS: dict[str, str | list[str]] = {
+    "key: a": f"1: key: {NOT_INHERITED}",
+    "name: a": f"1: name: {NOT_INHERITED}",
+    "id: 5": f"1: id: {NOT_INHERITED}",
+    "platform: fanfare": f"1: platform: {NOT_INHERITED}",
+    "platforms:\n  fanfare: {id: x}": f"2: platforms.fanfare.id: {NOT_INHERITED}",
+    "environments:\n  test:\n    name: x": f"3: environments.test.name: {NOT_INHERITED}",
+    "retires: 5": "1: retires: no such field; did you mean 'retries'?",
+    "plattforms: {}": "1: plattforms: no such field; did you mean 'platforms'?",
+    "campaign: {id: 5}": "1: campaign: no such field on all platforms; put it under 'platforms'",
+    "upload: {second_file_same_day: fail}": (
+        "1: upload.second_file_same_day: no such field on all platforms; put it under 'platforms'"
+    ),
+    "platforms: {fanfare: {campaign: {id: 5}}}": (
+        "1: platforms.fanfare.campaign: no such field here, only on digital_audience"
+    ),
+    "platforms: {Fanfare: {}}": (
+        "1: platforms.Fanfare: no such platform; allowed is 'commbox', 'digital_audience', 'fanfare'; did you mean 'fanfare'?"
+    ),
+    "platforms: [fanfare]": "1: platforms: must be a group of fields: names of platforms, each with its defaults",
+    "platforms: {fanfare: yes}": "1: platforms.fanfare: must be a group of fields: defaults of this platform",
+    "retries: -1\nguards:\n  max_shrink: 30%": [
+        "1: retries: must be at least 0",
+        "3: guards.max_shrink: must be a number",
     ],
-)  # fmt: skip
-def test_wrong_defaults_break_all_and_are_told_once(tmp_path: Path, defaults: str, lines: list[str]) -> None:
-    folder_of(tmp_path, _defaults=defaults, news=NEWS + OWNER, alerts=ALERTS + OWNER + "retries: few\n")
-
-    broken = list(read_definitions(tmp_path))
-
-    assert all(isinstance(item, BrokenDefinition) for item in broken)
-    assert len(broken) == 3
-    # What is wrong with a file by itself is told in the same pass; what may come from the defaults is not missed.
-    assert said(tmp_path) == [
-        *(f"_defaults.yaml:{line}" for line in lines),
-        "alerts.yaml:5: retries: must be a whole number",
-    ]
-    with pytest.raises(DefinitionError, match=r"_defaults\.yaml is broken, so no definition of its folder"):
-        news(tmp_path)
+    "environments: {test: {retries: x}}": "1: environments.test.retries: must be a whole number",
+    "environments:\n  test:\n    platforms:\n      commbox: {retries: x}": (
+        "4: environments.test.platforms.commbox.retries: must be a whole number"
+    ),
+    "a: [": "1: not YAML: a value is missing",
+    "- a": "1: must be a group of fields",
+}
 
 
-def test_empty_defaults_are_broken_defaults(tmp_path: Path) -> None:
+def test_wrong_defaults_break_all_and_are_reported_once(tmp_path: Path) -> None:
+    problems = []
+    for defaults, lines in WRONG_DEFAULTS.items():
+        files = {"news": NEWS + OWNER, "alerts": ALERTS + OWNER + "retries: few\n"}
+        folder_of(tmp_path, _defaults=f"{defaults}\n", **files)
+        broken = list(read_definitions(tmp_path))
+        if [type(item) for item in broken] != [BrokenDefinition] * 3:
+            problems.append(f"{defaults}: {broken}")
+        # Errors of a file by itself are reported in the same pass; fields that the defaults may bring are not missed.
+        expected = [f"_defaults.yaml:{line}" for line in ([lines] if isinstance(lines, str) else lines)]
+        found = said(tmp_path)
+        if found != [*expected, "alerts.yaml:5: retries: must be a whole number"]:
+            problems.append(f"{defaults}: {found}")
+        with pytest.raises(
+            DefinitionError, match=r"_defaults\.yaml is broken, so no definition of its folder"
+        ):
+            news(tmp_path)
+    assert not problems, "\n".join(problems)
+
+
+def test_defaults_that_hold_nothing_or_have_another_name_are_reported(tmp_path: Path) -> None:
     folder_of(tmp_path, _defaults="# nothing yet\n", news=NEWS + OWNER)
-
     assert said(tmp_path) == ["_defaults.yaml: is empty; a definition is a group of fields"]
 
-
-def test_defaults_of_another_name_are_not_passed_over_in_silence(tmp_path: Path) -> None:
-    folder_of(tmp_path, news=NEWS + OWNER)
-    (tmp_path / "_defaults.yml").write_text(OWNER)
-
+    (tmp_path / "_defaults.yaml").rename(tmp_path / "_defaults.yml")
     assert said(tmp_path) == ["_defaults.yml: is not read; call it _defaults.yaml"]
 
 
@@ -249,59 +225,35 @@ def test_defaults_of_another_name_are_not_passed_over_in_silence(tmp_path: Path)
 
 def test_the_environment_is_chosen_by_a_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder_of(
-        tmp_path, news=NEWS + OWNER + "environments:\n  staging: {id: 4, retries: 0}\n  production: {id: 5}\n"
+        tmp_path,
+        news=NEWS
+        + OWNER
+        + "schedule: {cron: '@daily', start: 2026-11-16}\n"
+        + "environments:\n  staging: {id: 4, retries: 0, schedule: null}\n  production: {id: 5}\n",
     )
 
     assert (news(tmp_path).id, news(tmp_path).retries) == (None, 3)
     choose(monkeypatch, "staging")
-    assert (news(tmp_path).id, news(tmp_path).retries) == (4, 0)
+    assert (news(tmp_path).id, news(tmp_path).retries, news(tmp_path).schedule) == (4, 0, None)
     choose(monkeypatch, "production")
     assert (news(tmp_path).id, news(tmp_path).retries) == (5, 3)
     choose(monkeypatch, " ")
     assert news(tmp_path).id is None
+    assert news(tmp_path).schedule is not None
 
 
 def test_who_goes_before_whom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Defaults, those of the platform, those of the environment, the definition, its environment: each over the one
-    before."""
-    layers = {
-        "top": "  connection: top\n",
-        "platform": "  connection: platform\n",
-        "environment": "  connection: environment\n",
-        "platform of the environment": "  connection: platform of the environment\n",
-        "definition": "connection: definition\n",
-        "environment of the definition": "connection: environment of the definition\n",
-    }
+    """Each layer overrides the ones before it."""
+    defaults = OWNER + (
+        "{0}platforms:\n  digital_audience:\n    {1}environments:\n  staging:\n    {2}"
+        "    platforms:\n      digital_audience:\n        {3}"
+    )
+    definition = "{4}environments:\n  staging:\n    {5}"
     choose(monkeypatch, "staging")
-    given: list[str] = []
-    for name in layers:
-        given.append(name)
-        has = {layer: f"connection: {layer}\n" if layer in given else "retries: 1\n" for layer in layers}
-        folder_of(
-            tmp_path,
-            _defaults=OWNER
-            + has["top"]
-            + "platforms:\n  digital_audience:\n    "
-            + has["platform"]
-            + "environments:\n  staging:\n    "
-            + has["environment"]
-            + "    platforms:\n      digital_audience:\n        "
-            + has["platform of the environment"],
-            news=NEWS
-            + has["definition"]
-            + "environments:\n  staging:\n    "
-            + has["environment of the definition"],
-        )
-        assert news(tmp_path).connection == name
-
-
-def test_an_environment_may_take_something_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    schedule = "schedule: {cron: '@daily', start: 2026-11-16}\n"
-    folder_of(tmp_path, news=NEWS + OWNER + schedule + "environments:\n  staging: {schedule: null}\n")
-
-    assert news(tmp_path).schedule is not None
-    choose(monkeypatch, "staging")
-    assert news(tmp_path).schedule is None
+    for layer in range(6):
+        lines = [f"connection: layer_{n}\n" if n <= layer else "retries: 1\n" for n in range(6)]
+        folder_of(tmp_path, _defaults=defaults.format(*lines), news=NEWS + definition.format(*lines))
+        assert news(tmp_path).connection == f"layer_{layer}"
 
 
 def test_every_environment_is_checked_whichever_is_chosen(
@@ -387,19 +339,13 @@ def test_an_environment_that_one_file_knows_is_good_for_all(
     assert [type(item) for item in read_definitions(tmp_path, only="alerts")] != [BrokenDefinition]
 
 
-def test_where_there_are_no_environments_none_can_be_chosen(tmp_path: Path) -> None:
+def test_invalid_environments_are_reported(tmp_path: Path) -> None:
     folder_of(tmp_path, news=NEWS + OWNER)
-
     assert said(tmp_path, "staging") == [
         "AUDIENCE_ONBOARDING_ENVIRONMENT: no definition, and not _defaults.yaml, knows this environment; none of them has "
         "'environments'"
     ]
-
-
-@pytest.mark.parametrize("name", ["a b", "", "ä", "x" * 51, "-a"])
-def test_a_name_that_is_none_for_an_environment(tmp_path: Path, name: str) -> None:
-    folder_of(tmp_path, news=NEWS + OWNER + f"environments:\n  '{name}': {{}}\n")
-
-    assert [line.rpartition(": ")[2] for line in said(tmp_path)] == [
-        "use up to 50 letters, digits, dashes and underscores"
-    ]
+    for name in ("a b", "", "ä", "x" * 51, "-a"):
+        folder_of(tmp_path, news=NEWS + OWNER + f"environments:\n  '{name}': {{}}\n")
+        (line,) = said(tmp_path)
+        assert line.rpartition(": ")[2] == "use up to 50 letters, digits, dashes and underscores"
