@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 BUCKET = "vendor-bucket"
+PART = 16 * 1024
 
 
 @pytest.fixture(scope="session")
@@ -34,6 +35,14 @@ def make_client(url: str) -> S3Client:
         aws_secret_access_key="test",
         config=Config(retries={"total_max_attempts": 1}, proxies={}),
     )
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Allow parts for which no test needs large contents, here and on the server."""
+    monkeypatch.setattr("audience_onboarding.storage.s3_upload.MIN_PART_SIZE", PART)
+    monkeypatch.setattr("audience_onboarding.storage.s3_upload.MIB", 1)
+    monkeypatch.setattr("moto.s3.models.S3_UPLOAD_PART_MIN_SIZE", PART)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What a real S3 server cannot be made to do: endpoints without conditions, keys that may only write, lost races."""
+"""Behaviour that a real S3 server cannot be made to show: no conditions, keys that may only write, lost races."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import pytest
 
 from audience_onboarding.errors import (
     AccountingError,
-    BucketNotFoundError,
     ConditionalWriteUnsupportedError,
     ConfigurationError,
     StorageAccessError,
@@ -24,7 +23,6 @@ from audience_onboarding.storage import s3_upload
 from audience_onboarding.storage.s3_upload import (
     CONTENT_ID,
     MIB,
-    head_object,
     publish_object,
     upload_once,
 )
@@ -56,6 +54,10 @@ class FakeS3:
         self.parts: dict[int, bytes] = {}
         self.before_commit: Callable[[], None] = lambda: None
         self.exceptions = SimpleNamespace(NoSuchUpload=NoSuchUploadError)
+
+    def store(self, content: bytes | None, metadata: dict[str, str]) -> None:
+        """Change the object behind the back of an upload."""
+        self.stored, self.metadata = content, metadata
 
     def _called(self, name: str, **arguments: Any) -> None:
         self.calls.append(name)
@@ -132,12 +134,21 @@ def publish(s3: FakeS3, content: bytes = CONTENT, **settings: Any) -> s3_upload.
         "content_id": hashlib.sha256(content).hexdigest(),
         "size": len(content),
         "chunks": chunks_of(content),
+        "part_size": 1024,
         **settings,
     }
     return publish_object(s3, bucket="b", key="k", **arguments)  # type: ignore[arg-type]
 
 
-LARGE = bytes(range(256)) * (MIB // 256) * 17  # three parts of 8 MiB
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Allow parts for which no test needs large contents."""
+    for name in ("MIN_PART_SIZE", "MIB"):
+        monkeypatch.setattr(s3_upload, name, 1)
+
+
+LARGE = bytes(range(256)) * 9  # three parts of 1 KiB
+CONTENTS = pytest.mark.parametrize("content", [CONTENT, LARGE], ids=["small", "large"])
 NO_CONDITIONS = {
     "put_object IfNoneMatch": ("NotImplemented", 501),
     "complete_multipart_upload IfNoneMatch": ("NotImplemented", 501),
@@ -145,35 +156,21 @@ NO_CONDITIONS = {
 }
 
 
-@pytest.mark.parametrize("content", [CONTENT, LARGE], ids=["small", "large"])
-def test_no_conditional_writes_is_an_error(content: bytes) -> None:
+@CONTENTS
+def test_an_endpoint_without_conditional_writes(content: bytes, caplog: pytest.LogCaptureFixture) -> None:
     s3 = FakeS3(refuse=NO_CONDITIONS)
     with pytest.raises(ConditionalWriteUnsupportedError):
         publish(s3, content)
     assert s3.stored is None
     assert ("abort_multipart_upload" in s3.calls) == (content is LARGE)
 
-
-@pytest.mark.parametrize("content", [CONTENT, LARGE], ids=["small", "large"])
-def test_unconditional_writes_where_allowed(content: bytes, caplog: pytest.LogCaptureFixture) -> None:
-    s3 = FakeS3(refuse=NO_CONDITIONS)
     result = publish(s3, content, allow_unconditional=True)
     assert s3.stored == content
     assert not result.already_there
     assert s3.calls[-3:-1] == ["head_object", "head_bucket"]  # looked once more, right before
     assert "cannot write conditionally" in caplog.text
     assert publish(s3, content, allow_unconditional=True).already_there
-
-
-def test_unconditional_writes_do_not_overwrite_what_came_meanwhile() -> None:
-    s3 = FakeS3(refuse=NO_CONDITIONS)
-
-    def somebody_else() -> None:
-        s3.stored = b"other"
-
-    s3.before_commit = somebody_else
-    with pytest.raises(UploadConflictError):
-        publish(s3, allow_unconditional=True)
+    assert publish(s3, b"other", allow_unconditional=True, supersede=True).superseded
     assert s3.stored == b"other"
 
 
@@ -185,83 +182,58 @@ def test_a_key_that_is_taken_and_then_free_is_tried_again() -> None:
     assert not publish(s3).already_there
 
 
-def test_unconditional_supersede() -> None:
-    s3 = FakeS3(stored=b"other", refuse=NO_CONDITIONS)
-    assert publish(s3, allow_unconditional=True, supersede=True).superseded
-    assert s3.stored == CONTENT
-
-
-WRITE_ONLY = {"head_object": ("403", 403), "list_multipart_uploads": ("AccessDenied", 403)}
-
-
-def test_keys_that_may_only_write_are_enough_for_a_new_object() -> None:
-    s3 = FakeS3(refuse=WRITE_ONLY)
+def test_a_key_of_ours_that_may_only_write_is_enough_for_a_new_object_only() -> None:
+    write_only = {"head_object": ("403", 403), "list_multipart_uploads": ("AccessDenied", 403)}
+    s3 = FakeS3(refuse=write_only)
     assert not publish(s3).already_there
     assert s3.stored == CONTENT
-
-
-def test_keys_that_may_only_write_never_overwrite() -> None:
-    s3 = FakeS3(stored=CONTENT, refuse=WRITE_ONLY)
     with pytest.raises(UploadConflictError, match="may not look"):
         publish(s3)
-
-
-def test_supersede_needs_a_look() -> None:
-    s3 = FakeS3(stored=b"other", refuse=WRITE_ONLY)
     with pytest.raises(StorageAccessError):
-        publish(s3, supersede=True)
-    assert s3.stored == b"other"
+        publish(s3, b"other", supersede=True)
+    assert s3.stored == CONTENT
 
 
 def test_the_race_is_lost_to_the_same_content() -> None:
     s3 = FakeS3()
-
-    def our_earlier_request_arrives() -> None:
-        s3.stored, s3.metadata = CONTENT, {CONTENT_ID: SHA, "run-id": "other"}
-
-    s3.before_commit = our_earlier_request_arrives
+    s3.before_commit = lambda: s3.store(CONTENT, {CONTENT_ID: SHA, "run-id": "other"})
     result = publish(s3)
     assert result.already_there
     assert result.metadata["run-id"] == "other"
 
 
-@pytest.mark.parametrize(("stored", "supersede"), [(None, False), (None, True), (b"yesterday", True)])
-def test_the_race_is_lost_to_other_content(stored: bytes | None, supersede: bool) -> None:
-    s3 = FakeS3(stored=stored)
+@pytest.mark.parametrize(
+    ("before", "meanwhile", "settings", "error", "message"),
+    [
+        (None, b"other", {}, UploadConflictError, "another tool"),
+        (None, b"other", {"supersede": True}, UploadConflictError, "another tool"),
+        (b"yesterday", b"other", {"supersede": True}, UploadConflictError, "another tool"),
+        (None, b"other", {"allow_unconditional": True}, UploadConflictError, ""),
+        (CONTENT, b"other", {"overwrites": lambda existing: True}, UploadConflictError, ""),
+        (b"yesterday", None, {"supersede": True}, StorageUnavailableError, ""),
+    ],
+)
+def test_the_race_is_lost(
+    before: bytes | None,
+    meanwhile: bytes | None,
+    settings: dict[str, Any],
+    error: type[Exception],
+    message: str,
+) -> None:
+    s3 = FakeS3(stored=before, refuse=NO_CONDITIONS if "allow_unconditional" in settings else {})
+    s3.before_commit = lambda: s3.store(meanwhile, {})
+    with pytest.raises(error, match=message or None):
+        publish(s3, **settings)
+    assert s3.stored == meanwhile
 
-    def somebody_else() -> None:
-        s3.stored, s3.metadata = b"other", {}
 
-    s3.before_commit = somebody_else
-    with pytest.raises(UploadConflictError, match="another tool"):
-        publish(s3, supersede=supersede)
-    assert s3.stored == b"other"
-
-
-def test_the_object_to_supersede_is_deleted_meanwhile() -> None:
-    s3 = FakeS3(stored=b"yesterday")
-
-    def somebody_deletes() -> None:
-        s3.stored = None
-
-    s3.before_commit = somebody_deletes
-    with pytest.raises(StorageUnavailableError):
-        publish(s3, supersede=True)
-
-
-def test_endpoint_without_a_list_of_uploads() -> None:
+def test_an_endpoint_without_a_list_of_uploads() -> None:
     s3 = FakeS3(refuse={"list_multipart_uploads": ("NotImplemented", 501)})
     publish(s3)
     assert s3.stored == CONTENT
 
 
-def test_a_404_of_head_asks_for_the_bucket() -> None:
-    s3 = FakeS3(refuse={"head_bucket": ("404", 404)})
-    with pytest.raises(BucketNotFoundError):
-        head_object(s3, bucket="b", key="k")  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("content", [CONTENT, LARGE], ids=["small", "large"])
+@CONTENTS
 def test_other_bytes_than_announced_never_become_visible(content: bytes) -> None:
     s3 = FakeS3()
     with pytest.raises(AccountingError):
@@ -299,7 +271,7 @@ def test_at_most_three_parts_are_in_memory() -> None:
             given.append(number - len(s3.parts))
             yield bytes(size)
 
-    upload_once(s3, bucket="b", key="k", chunks=chunks, metadata={}, part_size=5 * MIB)  # type: ignore[arg-type]
+    upload_once(s3, bucket="b", key="k", chunks=chunks, metadata={}, part_size=100)  # type: ignore[arg-type]
     assert max(given) <= 3
 
 
@@ -315,37 +287,32 @@ def test_metadata_that_s3_does_not_take(metadata: dict[str, str]) -> None:
     assert "put_object" not in s3.calls
 
 
-@pytest.mark.parametrize("part_size", [0, 5 * MIB - 1, 5 * 1024 * MIB + 1])
-def test_part_sizes_that_s3_does_not_take(part_size: int) -> None:
-    with pytest.raises(ConfigurationError, match="part size"):
-        publish(FakeS3(), part_size=part_size)
-
-
-@pytest.mark.parametrize(
-    ("size", "part_size", "used"),
-    [
-        (0, 8 * MIB, 8 * MIB),
-        (10_000 * 8 * MIB, 8 * MIB, 8 * MIB),
-        (10_000 * 8 * MIB + 1, 8 * MIB, 9 * MIB),
-        (5 * 1024 * 1024 * MIB, 8 * MIB, 525 * MIB),
-    ],
-)
-def test_part_size_grows_with_the_file(size: int, part_size: int, used: int) -> None:
-    assert s3_upload._checked_part_size(part_size, size) == used
+def test_part_sizes_are_checked_and_grow_with_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    for part_size in (0, 5 * MIB - 1, 5 * 1024 * MIB + 1):
+        with pytest.raises(ConfigurationError, match="part size"):
+            publish(FakeS3(), part_size=part_size)
+    for size, used in {
+        0: 8 * MIB,
+        10_000 * 8 * MIB: 8 * MIB,
+        10_000 * 8 * MIB + 1: 9 * MIB,
+        5 * 1024 * 1024 * MIB: 525 * MIB,
+    }.items():
+        assert s3_upload._checked_part_size(8 * MIB, size) == used
 
 
 def test_too_many_parts_of_unknown_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(s3_upload, "MAX_PARTS", 2)
     s3 = FakeS3()
     with pytest.raises(ConfigurationError, match="more than 2 parts"):
-        upload_once(s3, bucket="b", key="k", chunks=chunks_of(LARGE), metadata={})  # type: ignore[arg-type]
+        upload_once(s3, bucket="b", key="k", chunks=chunks_of(LARGE), metadata={}, part_size=1024)  # type: ignore[arg-type]
     assert s3.calls[-1] == "abort_multipart_upload"
 
 
-# --- objects that have to be written anew -------------------------------------------------------------------
+# --- objects that have to be written again ------------------------------------------------------------------
 
 
-def test_the_same_content_is_written_anew_where_the_caller_wants_it() -> None:
+def test_the_same_content_is_written_again_on_request() -> None:
     s3 = FakeS3(stored=CONTENT)
 
     result = publish(s3, overwrites=lambda existing: existing.content_id == SHA)
@@ -354,20 +321,7 @@ def test_the_same_content_is_written_anew_where_the_caller_wants_it() -> None:
     assert s3.calls[-1] == "put_object"
 
 
-def test_only_the_object_that_was_seen_is_written_anew() -> None:
-    s3 = FakeS3(stored=CONTENT)
-
-    def meanwhile() -> None:
-        s3.stored, s3.metadata = b"other", {CONTENT_ID: "other"}
-
-    s3.before_commit = meanwhile
-    with pytest.raises(UploadConflictError):
-        publish(s3, overwrites=lambda existing: True)
-
-    assert s3.stored == b"other"
-
-
-def test_what_is_about_to_be_written_is_told_and_what_is_not_is_not() -> None:
+def test_a_caller_hears_before_each_write_and_only_then() -> None:
     told: list[str] = []
     for stored, overwrites in ((None, False), (CONTENT, False), (CONTENT, True)):
         s3 = FakeS3(stored=stored)
