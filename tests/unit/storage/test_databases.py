@@ -7,7 +7,8 @@ import sqlite3
 import sys
 import types
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -63,28 +64,27 @@ def test_parameters_are_bound(database: Callable[[], Any], tmp_path: Path) -> No
     ]
 
 
-def test_no_rows(database: Callable[[], Any], tmp_path: Path) -> None:
+def test_results_without_rows_or_columns(database: Callable[[], Any], tmp_path: Path) -> None:
     assert read(SqlSource(database, "SELECT email FROM people WHERE 0"), ["email"], tmp_path).rows == []
-
-
-def test_columns(database: Callable[[], Any], tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="Write a SELECT"):
+        read(SqlSource(database, "CREATE TABLE x (y)"), ["email"], tmp_path)
     source = SqlSource(database, "SELECT email, phone AS email FROM people", label="query on connection crm")
     with pytest.raises(MissingColumnError, match=r"no column 'zip'.*query on connection crm"):
         read(source, ["zip"], tmp_path)
     with pytest.raises(MissingColumnError, match="2 columns"):
         read(source, ["email"], tmp_path)
-
-
-def test_what_gives_no_rows_is_no_source(database: Callable[[], Any], tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="Write a SELECT"):
-        read(SqlSource(database, "CREATE TABLE x (y)"), ["email"], tmp_path)
+    # SQLite reports errors by their code.
+    with pytest.raises(TransientError, match="OperationalError"):
+        read(SqlSource(database, "SELECT secret FROM nowhere"), ["v"], tmp_path)
+    wanted = SqlSource(database, "SELECT 'secret'", {"a": "secret"})
+    assert "secret" not in repr(wanted)
 
 
 # --- drivers ---------------------------------------------------------------------------------------------------
 
 
 class Cursor:
-    """Gives the rows of its connection, and remembers what it was asked."""
+    """Gives the rows of its connection, and remembers how it was called."""
 
     arraysize = 1
 
@@ -99,21 +99,20 @@ class Cursor:
 
     def execute(self, *args: Any) -> None:
         self.executed = args
-        if self.connection.fails_at == "execute":
-            raise self.connection.error
+        self.connection.fail("execute")
         if not self.connection.describes_late:
             self._describe()
 
     def fetchmany(self, size: int) -> Sequence[Any]:
         self.fetched.append(size)
-        if self.connection.fails_at == "fetch" and len(self.fetched) > 1:
-            raise self.connection.error
+        if len(self.fetched) > 1:
+            self.connection.fail("fetch")
         self._describe()
         taken, self._rows = self._rows[:size], self._rows[size:]
         return taken
 
     def _describe(self) -> None:
-        self.description = [(name, None, None, None, None, None, None) for name in self.connection.names]
+        self.description = [(name, *[None] * 6) for name in self.connection.names]
 
     def fetchall(self) -> None:
         raise AssertionError("never the whole result")
@@ -125,30 +124,25 @@ class Cursor:
         self.connection.closing.append("cursor")
 
 
+@dataclass(eq=False)
 class Connection:
     """A DB-API connection."""
 
-    def __init__(
-        self,
-        rows: Sequence[Any] = (("a",),),
-        names: Sequence[str] = ("v",),
-        *,
-        describes_late: bool = False,
-        fails_at: str = "",
-        error: Exception | None = None,
-    ) -> None:
-        self.rows = rows
-        self.names = names
-        self.describes_late = describes_late
-        self.fails_at = fails_at
-        self.error = error
-        self.cursors: list[Cursor] = []
-        self.closing: list[str] = []
+    rows: Sequence[Any] = (("a",),)
+    names: Sequence[str] = ("v",)
+    describes_late: bool = False
+    fails_at: str = ""
+    error: Exception | None = None
+    cursors: list[Cursor] = field(default_factory=list)
+    closing: list[str] = field(default_factory=list)
 
-    def cursor(self, *args: object) -> Cursor:
-        if self.fails_at == "cursor":
+    def fail(self, place: str) -> None:
+        if self.fails_at == place:
             assert self.error is not None
             raise self.error
+
+    def cursor(self, *args: object) -> Cursor:
+        self.fail("cursor")
         self.cursors.append(Cursor(self, *args))
         return self.cursors[-1]
 
@@ -227,52 +221,36 @@ def test_parameters_in_the_words_of_the_driver(tmp_path: Path, monkeypatch: pyte
     )
     # A driver without parameters reads % as it is.
     connection = of_driver("some.driver.connections")()
-    read(
-        source(connection, "SELECT v FROM t WHERE v LIKE 'x%'", parameters={"load_date": DAY}),
-        ["v"],
-        tmp_path,
-    )
+    day = {"load_date": DAY}
+    read(source(connection, "SELECT v FROM t WHERE v LIKE 'x%'", parameters=day), ["v"], tmp_path)
     assert connection.cursors[0].executed == ("SELECT v FROM t WHERE v LIKE 'x%'",)
     connection = Connection()
     with pytest.raises(ConfigurationError, match="does not tell how it binds"):
-        read(source(connection, query, parameters={"load_date": DAY}), ["v"], tmp_path)
-    read(source(connection, query, parameters={"load_date": DAY}, paramstyle="qmark"), ["v"], tmp_path)
+        read(source(connection, query, parameters=day), ["v"], tmp_path)
+    read(source(connection, query, parameters=day, paramstyle="qmark"), ["v"], tmp_path)
     assert connection.cursors[-1].executed[1] == [DAY]
 
 
-@pytest.mark.parametrize(
-    ("style", "query", "values"),
-    [
-        ("named", "a = :x OR b = :y OR c = :x", {"x": 1, "y": 2}),
-        ("pyformat", "a = %(x)s OR b = %(y)s OR c = %(x)s", {"x": 1, "y": 2}),
-        ("format", "a = %s OR b = %s OR c = %s", [1, 2, 1]),
-        ("qmark", "a = ? OR b = ? OR c = ?", [1, 2, 1]),
-        ("numeric", "a = :1 OR b = :2 OR c = :3", [1, 2, 1]),
-    ],
-)
-def test_styles_of_parameters(style: str, query: str, values: Any) -> None:
-    assert bound("a = :x OR b = :y OR c = :x", {"x": 1, "y": 2, "unused": 3}, style) == (query, values)
+def test_styles_of_parameters() -> None:
+    named = {"x": 1, "y": 2}
+    styles: dict[str, tuple[str, Any]] = {
+        "named": ("a = :x OR b = :y OR c = :x", named),
+        "pyformat": ("a = %(x)s OR b = %(y)s OR c = %(x)s", named),
+        "format": ("a = %s OR b = %s OR c = %s", [1, 2, 1]),
+        "qmark": ("a = ? OR b = ? OR c = ?", [1, 2, 1]),
+        "numeric": ("a = :1 OR b = :2 OR c = :3", [1, 2, 1]),
+    }
+    for style, expected in styles.items():
+        assert bound("a = :x OR b = :y OR c = :x", {**named, "unused": 3}, style) == expected, style
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "':x'",
-        "'it''s :x'",
-        '":x"',
-        "`:x`",
-        "-- :x\n",
-        "/* :x\n:x */",
-        "$$ :x $$",
-        "$a$ $$ :x $a$",
-        "a::x",
-        ":other",
+def test_texts_and_comments_hold_no_parameters() -> None:
+    for text in (
+        "':x'", "'it''s :x'", '":x"', "`:x`", "-- :x\n", "/* :x\n:x */", "$$ :x $$", "$a$ $$ :x $a$", "a::x", ":other",
         "b:x",
-    ],
-)
-def test_what_is_no_parameter(text: str) -> None:
-    assert bound(f"{text} :x", {"x": 1}, "qmark") == (f"{text} ?", [1])
-    assert bound(text, {"x": 1}, "qmark") == (text, ())
+    ):  # fmt: skip
+        assert bound(f"{text} :x", {"x": 1}, "qmark") == (f"{text} ?", [1]), text
+        assert bound(text, {"x": 1}, "qmark") == (text, ()), text
 
 
 # --- values ----------------------------------------------------------------------------------------------------
@@ -331,58 +309,50 @@ def driver_error(*names: str, **attributes: object) -> Exception:
     return error
 
 
-ERRORS: Mapping[str, tuple[Exception, type[AudienceOnboardingError], str]] = {
-    "operational": (
-        driver_error("OperationalError", "DatabaseError", "Error"),
-        TransientError,
-        "OperationalError",
-    ),
-    "interface": (driver_error("InterfaceError", "Error"), TransientError, "InterfaceError"),
-    "internal": (driver_error("InternalError", "DatabaseError"), TransientError, "InternalError"),
-    "any": (driver_error("DatabaseError"), TransientError, "DatabaseError"),
-    "shut down": (
-        driver_error("AdminShutdown", "OperationalError", "DatabaseError", pgcode="57P01"),
+DATABASE = "DatabaseError"
+ERRORS: list[tuple[Exception, type[AudienceOnboardingError], str]] = [
+    (driver_error("OperationalError", DATABASE, "Error"), TransientError, "OperationalError"),
+    (driver_error("InterfaceError", "Error"), TransientError, "InterfaceError"),
+    (driver_error("InternalError", DATABASE), TransientError, "InternalError"),
+    (driver_error(DATABASE), TransientError, DATABASE),
+    (
+        driver_error("AdminShutdown", "OperationalError", DATABASE, pgcode="57P01"),
         TransientError,
         "AdminShutdown, code 57P01",
     ),
-    "programming": (
-        driver_error("UndefinedTable", "ProgrammingError", "DatabaseError", sqlstate="42P01"),
+    (
+        driver_error("UndefinedTable", "ProgrammingError", DATABASE, sqlstate="42P01"),
         ConfigurationError,
         "UndefinedTable, code 42P01",
     ),
-    "not supported": (
-        driver_error("NotSupportedError", "DatabaseError"),
-        ConfigurationError,
-        "NotSupportedError",
-    ),
-    "data": (
-        driver_error("DivisionByZero", "DataError", "DatabaseError", errno=1365),
+    (driver_error("NotSupportedError", DATABASE), ConfigurationError, "NotSupportedError"),
+    (
+        driver_error("DivisionByZero", "DataError", DATABASE, errno=1365),
         SourceFormatError,
         "DivisionByZero, code 1365",
     ),
-    "a code that is none": (
-        driver_error("OperationalError", "DatabaseError", sqlstate="secret@x.example"),
+    # A code that is none.
+    (
+        driver_error("OperationalError", DATABASE, sqlstate="secret@x.example"),
         TransientError,
         "OperationalError",
     ),
-}
+]
 
 
-@pytest.mark.parametrize("name", ERRORS)
 @pytest.mark.parametrize("fails_at", ["cursor", "execute", "fetch"])
-def test_errors_of_the_database(name: str, fails_at: str, tmp_path: Path) -> None:
-    error, expected, why = ERRORS[name]
-    connection = Connection([("a",)], fails_at=fails_at, error=error)
-    wanted = source(connection, parameters={"load_date": DAY}, label="query on connection crm")
-    with pytest.raises(expected) as caught:
-        read(wanted, ["v"], tmp_path)
-    assert type(caught.value) is expected
-    assert caught.value.where == "query on connection crm"
-    assert caught.value.why == why
-    assert "secret" not in str(caught.value)
-    assert caught.value.__context__ is None
-    assert connection.closing[0] == "connection"
-    assert all(cursor.closed for cursor in connection.cursors)
+def test_errors_of_the_database(fails_at: str, tmp_path: Path) -> None:
+    for error, expected, why in ERRORS:
+        connection = Connection([("a",)], fails_at=fails_at, error=error)
+        wanted = source(connection, parameters={"load_date": DAY}, label="query on connection crm")
+        with pytest.raises(expected) as caught:
+            read(wanted, ["v"], tmp_path)
+        assert (type(caught.value), caught.value.why) == (expected, why)
+        assert caught.value.where == "query on connection crm"
+        assert "secret" not in str(caught.value)
+        assert caught.value.__context__ is None
+        assert connection.closing[0] == "connection"
+        assert all(cursor.closed for cursor in connection.cursors)
 
 
 def test_codes_as_first_arguments(tmp_path: Path) -> None:
@@ -432,13 +402,3 @@ def test_an_error_while_closing_does_not_hide_what_happened(tmp_path: Path) -> N
     connection = Stubborn()
     assert column(source(connection), "v", tmp_path) == ["a"]
     assert connection.cursors[0].closed
-
-
-def test_sqlite_says_what_is_wrong_by_its_code(database: Callable[[], Any], tmp_path: Path) -> None:
-    with pytest.raises(TransientError, match="OperationalError"):
-        read(SqlSource(database, "SELECT secret FROM nowhere"), ["v"], tmp_path)
-
-
-def test_neither_query_nor_parameters_are_shown() -> None:
-    wanted = SqlSource(Connection, "SELECT 'secret'", {"a": "secret"})
-    assert "secret" not in repr(wanted)
