@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
@@ -32,7 +32,14 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.integration
 
-TEXT = b"email,phone\n" + b"".join(b"user%d@x.example,06%08d\n" % (n, n) for n in range(200_000))
+ROWS = 60_000
+
+
+def text_of(rows: int) -> bytes:
+    return b"email,phone\n" + b"".join(b"user%d@x.example,06%08d\n" % (n, n) for n in range(rows))
+
+
+TEXT = text_of(ROWS)
 
 
 def fill(s3: S3Client, *keys: str) -> None:
@@ -40,36 +47,41 @@ def fill(s3: S3Client, *keys: str) -> None:
         s3.put_object(Bucket=BUCKET, Key=key, Body=f"email\n{key}\n".encode())
 
 
-@pytest.mark.parametrize(
-    "key", ["crm/2026-11-16.csv", "crm/with space?and#sign [é]*.csv", "no-suffix", "a//b.csv"]
-)
-def test_text_is_streamed(s3: S3Client, tmp_path: Path, key: str) -> None:
-    s3.put_object(Bucket=BUCKET, Key=key, Body=TEXT)
-    url = f"s3://{BUCKET}/{key}"
-    source = find_source(url, s3_client=lambda: s3)
-    assert source.name == url
-    with source.open(["email"], tmp_path) as reading:
-        rows = 0
-        for block in reading.blocks:
-            rows += block.read().frame.height
-            assert not list(tmp_path.iterdir())
-    assert rows == 200_000
+def find(s3: S3Client, key: str) -> Any:
+    """Find one object."""
+    return find_source(f"s3://{BUCKET}/{key}", s3_client=lambda: s3)
+
+
+def test_text_is_streamed(s3: S3Client, tmp_path: Path) -> None:
+    keys = {
+        "crm/2026-11-16.csv": 200_000,
+        "crm/with space?and#sign [é]*.csv": 9,
+        "no-suffix": 9,
+        "a//b.csv": 9,
+    }
+    for key, rows in keys.items():
+        s3.put_object(Bucket=BUCKET, Key=key, Body=text_of(rows))
+        source = find(s3, key)
+        assert source.name == f"s3://{BUCKET}/{key}"
+        with source.open(["email"], tmp_path) as reading:
+            for block in reading.blocks:
+                rows -= block.read().frame.height  # noqa: PLW2901
+                assert not list(tmp_path.iterdir())
+        assert rows == 0
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress])
-def test_compressed_text_is_unpacked_while_it_comes(s3: S3Client, tmp_path: Path, pack: object) -> None:
-    s3.put_object(Bucket=BUCKET, Key="crm.csv.x", Body=pack(TEXT))  # type: ignore[operator]
-    source = find_source(f"s3://{BUCKET}/crm.csv.x", s3_client=lambda: s3)
-    assert len(read(source, ["phone"], tmp_path).rows) == 200_000
-    s3.put_object(Bucket=BUCKET, Key="crm.csv.x", Body=pack(TEXT)[:-5])  # type: ignore[operator]
+def test_compressed_text_is_unpacked_while_it_comes(s3: S3Client, tmp_path: Path, pack: Any) -> None:
+    s3.put_object(Bucket=BUCKET, Key="crm.csv.x", Body=pack(TEXT))
+    assert len(read(find(s3, "crm.csv.x"), ["phone"], tmp_path).rows) == ROWS
+    s3.put_object(Bucket=BUCKET, Key="crm.csv.x", Body=pack(TEXT)[:-5])
     with pytest.raises(SourceFormatError, match=f"cut off.*s3://{BUCKET}/crm.csv.x"):
-        read(find_source(f"s3://{BUCKET}/crm.csv.x", s3_client=lambda: s3), ["phone"], tmp_path)
+        read(find(s3, "crm.csv.x"), ["phone"], tmp_path)
 
 
 def test_gzip_that_the_storage_knows_of(s3: S3Client, tmp_path: Path) -> None:
     s3.put_object(Bucket=BUCKET, Key="crm.csv", Body=gzip.compress(TEXT), ContentEncoding="gzip")
-    source = find_source(f"s3://{BUCKET}/crm.csv", s3_client=lambda: s3)
-    assert len(read(source, ["phone"], tmp_path).rows) == 200_000
+    assert len(read(find(s3, "crm.csv"), ["phone"], tmp_path).rows) == ROWS
 
 
 def test_how_text_is_read(s3: S3Client, tmp_path: Path) -> None:
@@ -108,59 +120,42 @@ def test_tables_are_copied_to_the_private_directory_for_as_long_as_it_takes(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(
-    ("pattern", "keys"),
-    [
-        ("crm/*.csv", ["crm/10.csv", "crm/2.csv", "crm/a b.csv"]),
-        ("crm/?.csv", ["crm/2.csv"]),
-        ("crm/[0-9]*", ["crm/10.csv", "crm/2.csv"]),
-        ("crm/", ["crm/10.csv", "crm/2.csv", "crm/a b.csv"]),
-        ("crm/_*", ["crm/_SUCCESS"]),
-        ("*/sub/*.csv", ["crm/sub/deep.csv"]),
-        ("c*/*", ["crm/10.csv", "crm/2.csv", "crm/a b.csv"]),
-        ("", ["top.csv"]),
-        ("*", ["top.csv"]),
-    ],
-)
-def test_patterns_and_folders(s3: S3Client, tmp_path: Path, pattern: str, keys: list[str]) -> None:
-    fill(
-        s3,
-        "crm/2.csv",
-        "crm/10.csv",
-        "crm/a b.csv",
-        "crm/_SUCCESS",
-        "crm/.crc",
-        "crm/sub/deep.csv",
-        "top.csv",
-    )
+def test_patterns_and_folders(s3: S3Client, tmp_path: Path) -> None:
+    hidden = ("crm/_SUCCESS", "crm/.crc", "crm/sub/deep.csv")
+    fill(s3, "crm/2.csv", "crm/10.csv", "crm/a b.csv", *hidden, "top.csv")
     s3.put_object(Bucket=BUCKET, Key="crm/", Body=b"")  # how the console makes a folder
-    url = f"s3://{BUCKET}/{pattern}"
-    assert source_is_there(url, lambda: s3)
-    assert column(find_source(url, s3_client=lambda: s3), "email", tmp_path) == keys
+    files = ["crm/10.csv", "crm/2.csv", "crm/a b.csv"]
+    patterns = {
+        "crm/*.csv": files,
+        "crm/?.csv": ["crm/2.csv"],
+        "crm/[0-9]*": ["crm/10.csv", "crm/2.csv"],
+        "crm/": files,
+        "crm/_*": ["crm/_SUCCESS"],
+        "*/sub/*.csv": ["crm/sub/deep.csv"],
+        "c*/*": files,
+        "": ["top.csv"],
+        "*": ["top.csv"],
+        "crm/2.csv": ["crm/2.csv"],
+    }
+    for pattern in patterns:
+        assert source_is_there(f"s3://{BUCKET}/{pattern}", lambda: s3), pattern
+    assert {pattern: column(find(s3, pattern), "email", tmp_path) for pattern in patterns} == patterns
 
 
-@pytest.mark.parametrize("place", ["none.csv", "none/", "*.csv", "none/*/x.csv"])
-def test_what_is_not_there(s3: S3Client, tmp_path: Path, place: str) -> None:
+def test_missing_sources_and_buckets(s3: S3Client, tmp_path: Path) -> None:
     fill(s3, "crm/x.txt", "none.csv.part")
-    url = f"s3://{BUCKET}/{place}"
-    assert not source_is_there(url, lambda: s3)
-    with pytest.raises(SourceNotFoundError) as caught:
-        read(find_source(url, s3_client=lambda: s3), ["email"], tmp_path)
-    assert caught.value.where == url
+    for place in ("none.csv", "none/", "*.csv", "none/*/x.csv"):
+        url = f"s3://{BUCKET}/{place}"
+        assert not source_is_there(url, lambda: s3)
+        with pytest.raises(SourceNotFoundError) as caught:
+            read(find_source(url, s3_client=lambda: s3), ["email"], tmp_path)
+        assert caught.value.where == url
 
-
-@pytest.mark.parametrize("place", ["none.csv", "none/", "*.csv"])
-def test_a_bucket_that_is_not_there(s3: S3Client, tmp_path: Path, place: str) -> None:
-    url = f"s3://no-such-bucket/{place}"
-    with pytest.raises(BucketNotFoundError):
-        source_is_there(url, lambda: s3)
-    with pytest.raises(BucketNotFoundError):
-        read(find_source(url, s3_client=lambda: s3), ["email"], tmp_path)
-
-
-def test_a_single_object_is_there(s3: S3Client) -> None:
-    fill(s3, "crm/x.csv")
-    assert source_is_there(f"s3://{BUCKET}/crm/x.csv", lambda: s3)
+        url = f"s3://no-such-bucket/{place}"
+        with pytest.raises(BucketNotFoundError):
+            source_is_there(url, lambda: s3)
+        with pytest.raises(BucketNotFoundError):
+            read(find_source(url, s3_client=lambda: s3), ["email"], tmp_path)
 
 
 def test_nobody_listens(tmp_path: Path) -> None:

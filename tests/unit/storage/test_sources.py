@@ -55,34 +55,24 @@ def test_relative_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert found("crm/", tmp_path) == ["crm/a.csv", "crm/b.csv"]
 
 
-@pytest.mark.parametrize(
-    ("pattern", "names"),
-    [
-        ("crm/*.csv", ["crm/10.csv", "crm/2.csv", "crm/a b.csv"]),
-        ("crm/?.csv", ["crm/2.csv"]),
-        ("crm/[0-9]*.csv", ["crm/10.csv", "crm/2.csv"]),
-        ("crm/", ["crm/10.csv", "crm/2.csv", "crm/a b.csv", "crm/x.txt"]),
-        ("crm/*", ["crm/10.csv", "crm/2.csv", "crm/a b.csv", "crm/x.txt"]),
-        ("crm/_*", ["crm/_SUCCESS"]),
-        ("*/*.csv", ["crm/10.csv", "crm/2.csv", "crm/a b.csv", "more/1.csv"]),
-        ("*/sub/*.csv", ["crm/sub/deep.csv"]),
-        ("c*/sub/deep.csv", ["crm/sub/deep.csv"]),
-    ],
-)
-def test_patterns_and_folders(tmp_path: Path, pattern: str, names: list[str]) -> None:
-    fill(
-        tmp_path,
-        "crm/2.csv",
-        "crm/10.csv",
-        "crm/a b.csv",
-        "crm/x.txt",
-        "crm/_SUCCESS",
-        "crm/.crc",
-        "crm/sub/deep.csv",
-    )
-    fill(tmp_path, "more/1.csv", ".hidden/1.csv")
-    assert found(f"{tmp_path}/{pattern}", tmp_path) == names
-    assert source_is_there(f"{tmp_path}/{pattern}")
+def test_patterns_and_folders(tmp_path: Path) -> None:
+    hidden = ("crm/_SUCCESS", "crm/.crc", "crm/sub/deep.csv", ".hidden/1.csv")
+    fill(tmp_path, "crm/2.csv", "crm/10.csv", "crm/a b.csv", "crm/x.txt", *hidden, "more/1.csv")
+    files = ["crm/10.csv", "crm/2.csv", "crm/a b.csv"]
+    patterns = {
+        "crm/*.csv": files,
+        "crm/?.csv": ["crm/2.csv"],
+        "crm/[0-9]*.csv": ["crm/10.csv", "crm/2.csv"],
+        "crm/": [*files, "crm/x.txt"],
+        "crm/*": [*files, "crm/x.txt"],
+        "crm/_*": ["crm/_SUCCESS"],
+        "*/*.csv": [*files, "more/1.csv"],
+        "*/sub/*.csv": ["crm/sub/deep.csv"],
+        "c*/sub/deep.csv": ["crm/sub/deep.csv"],
+    }
+    for pattern in patterns:
+        assert source_is_there(f"{tmp_path}/{pattern}"), pattern
+    assert {pattern: found(f"{tmp_path}/{pattern}", tmp_path) for pattern in patterns} == patterns
 
 
 def test_several_files_are_told_apart(tmp_path: Path) -> None:
@@ -103,51 +93,35 @@ def test_one_file_of_a_pattern_is_that_file(tmp_path: Path) -> None:
     assert set(read(source, ["email"], tmp_path).files) == {""}
 
 
-@pytest.mark.parametrize(
-    ("there", "said"),
-    [
+def test_a_missing_file_says_what_is_in_its_folder(tmp_path: Path) -> None:
+    eight = [f"{n}.csv" for n in range(8)]
+    cases: list[tuple[list[str] | None, str]] = [
         (None, "its folder is not there either"),
         (["notes.txt", "_SUCCESS.csv"], "its folder holds no .csv file"),
         (["b.csv", "a.csv", "notes.txt"], "its folder holds a.csv, b.csv"),
-        (
-            [f"{n}.csv" for n in range(8)],
-            "its folder holds 3.csv, 4.csv, 5.csv, 6.csv, 7.csv and 3 more before",
-        ),
-    ],
-)
-def test_of_a_file_that_is_missing_it_is_said_what_is_there(
-    there: list[str] | None, said: str, tmp_path: Path
-) -> None:
-    folder = tmp_path / "crm"
-    if there is not None:
-        folder.mkdir()
-        for name in there:
-            (folder / name).touch()
-
-    with pytest.raises(SourceNotFoundError) as caught:
-        find_source(str(folder / "2026-11-17.csv"))
-
-    assert caught.value.why == said
+        (eight, "its folder holds 3.csv, 4.csv, 5.csv, 6.csv, 7.csv and 3 more before"),
+    ]
+    for number, (there, said) in enumerate(cases):
+        for name in there or ():
+            fill(tmp_path, f"{number}/{name}")
+        with pytest.raises(SourceNotFoundError) as caught:
+            find_source(f"{tmp_path}/{number}/2026-11-17.csv")
+        assert caught.value.why == said
+    # Nothing is listed except for a single file with an ending.
+    for name in ("crm/", "crm/*.csv", "passwd"):
+        with pytest.raises(SourceNotFoundError) as caught:
+            find_source(f"{tmp_path}/{name}")
+        assert caught.value.why == ""
 
 
-@pytest.mark.parametrize("name", ["crm/", "crm/*.csv", "passwd"])
-def test_nothing_is_listed_but_for_a_single_file_with_an_ending(name: str, tmp_path: Path) -> None:
-    with pytest.raises(SourceNotFoundError) as caught:
-        find_source(f"{tmp_path}/{name}")
-
-    assert caught.value.why == ""
-
-
-@pytest.mark.parametrize(
-    "place", ["x.csv", "*.csv", "nowhere/", "nowhere/*/x.csv", "folder.csv/*", "[ab].csv"]
-)
-def test_what_is_not_there(tmp_path: Path, place: str) -> None:
+def test_missing_places(tmp_path: Path) -> None:
     (tmp_path / "folder.csv").mkdir()
-    url = f"{tmp_path}/{place}"
-    assert not source_is_there(url)
-    with pytest.raises(SourceNotFoundError) as caught:
-        find_source(url)
-    assert caught.value.where == url
+    for place in ("x.csv", "*.csv", "nowhere/", "nowhere/*/x.csv", "folder.csv/*", "[ab].csv"):
+        url = f"{tmp_path}/{place}"
+        assert not source_is_there(url), place
+        with pytest.raises(SourceNotFoundError) as caught:
+            find_source(url)
+        assert caught.value.where == url
 
 
 def test_a_folder_in_place_of_a_file(tmp_path: Path) -> None:
@@ -165,46 +139,29 @@ def test_a_folder_that_may_not_be_looked_into(tmp_path: Path, monkeypatch: pytes
         find_source(f"{tmp_path}/")
 
 
-@pytest.mark.parametrize(
-    "url", ["ftp://host/x.csv", "https://host/x.csv", "s3://", "s3://bucket", "s3:///key", "file://"]
-)
-def test_other_urls(url: str) -> None:
-    for look in (find_source, source_is_there):
-        with pytest.raises(ConfigurationError):
-            look(url)
+def test_other_urls_are_refused(tmp_path: Path) -> None:
+    urls = {
+        **dict.fromkeys(
+            ("ftp://host/x.csv", "https://host/x.csv", "s3://", "s3://bucket", "s3:///key", "file://"), ""
+        ),
+        "s3://bucket/key": "needs an S3 connection",
+        f"{tmp_path}/**/x.csv": r"one \* for each folder",
+    }
+    for url, message in urls.items():
+        for look in (find_source, source_is_there):
+            with pytest.raises(ConfigurationError, match=message or None):
+                look(url)
 
 
-def test_two_stars(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="one \\* for each folder"):
-        find_source(f"{tmp_path}/**/x.csv")
-
-
-def test_s3_needs_a_client() -> None:
-    for look in (find_source, source_is_there):
-        with pytest.raises(ConfigurationError, match="needs an S3 connection"):
-            look("s3://bucket/key")
-
-
-@pytest.mark.parametrize(
-    ("name", "kind"),
-    [
-        ("x.csv", CsvSource),
-        ("x.txt", CsvSource),
-        ("x.tsv", CsvSource),
-        ("x.csv.gz", CsvSource),
-        ("x.csv.zst", CsvSource),
-        ("x.parquet.csv", CsvSource),
-        ("no-suffix", CsvSource),
-        ("part-0.snappy.parquet", ParquetSource),
-        ("X.PARQUET", ParquetSource),
-        ("x.xlsx", XlsxSource),
-        ("x.xlsm", XlsxSource),
-        ("x.xls", XlsxSource),
-    ],
-)
-def test_the_format_by_the_name(tmp_path: Path, name: str, kind: type) -> None:
-    fill(tmp_path, name)
-    assert type(find_source(str(tmp_path / name))) is kind
+def test_the_format_by_the_name(tmp_path: Path) -> None:
+    kinds: dict[type, tuple[str, ...]] = {
+        CsvSource: ("x.csv", "x.txt", "x.tsv", "x.csv.gz", "x.csv.zst", "x.parquet.csv", "no-suffix"),
+        ParquetSource: ("part-0.snappy.parquet", "X.PARQUET"),
+        XlsxSource: ("x.xlsx", "x.xlsm", "x.xls"),
+    }
+    for kind, names in kinds.items():
+        fill(tmp_path, *names)
+        assert {name: type(find_source(str(tmp_path / name))) for name in names} == dict.fromkeys(names, kind)
 
 
 def test_a_declared_format_goes_before_the_name(tmp_path: Path) -> None:
