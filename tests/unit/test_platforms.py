@@ -67,37 +67,21 @@ class TestEveryTask:
 
         assert isinstance(task, PlatformSensor if kind.__name__.endswith("Sensor") else PlatformOperator)
         assert kind.__doc__
+        assert all(hasattr(task, name) for name in task.template_fields)
+        if isinstance(task, PlatformOperator):
+            assert isinstance(task.retry_policy, OnboardingRetryPolicy)
 
-    def test_its_connection_is_the_platforms_unless_it_is_given(self, platform: str, kind: Any) -> None:
+    def test_its_connection_can_be_given_in_every_way(self, platform: str, kind: Any) -> None:
         name = f"{platform}_conn_id"
 
         assert getattr(made(kind), name) == made(kind).hook.conn_id == f"{platform}_default"
         assert made(kind, **{name: "own"}).hook.conn_id == "own"
         assert name in kind.template_fields
-
-    def test_its_connection_may_come_from_default_args(self, platform: str, kind: Any) -> None:
-        name = f"{platform}_conn_id"
-
         with DAG("a_dag", schedule=None, default_args={name: "of_the_dag"}):
             assert getattr(made(kind), name) == "of_the_dag"
-
-    def test_its_connection_may_be_given_to_mapped_tasks(self, platform: str, kind: Any) -> None:
-        name = f"{platform}_conn_id"
-        with DAG("a_dag", schedule=None):
+        with DAG("another_dag", schedule=None):
             mapped = kind.partial(task_id="t", **{name: "own"}).expand_kwargs([arguments_of(kind)])
-
         assert mapped.partial_kwargs[name] == "own"
-
-    def test_its_templated_fields_are_attributes(self, platform: str, kind: Any) -> None:
-        task = made(kind)
-
-        assert all(hasattr(task, name) for name in task.template_fields)
-
-    def test_a_retry_follows_our_rules(self, platform: str, kind: Any) -> None:
-        task = made(kind)
-
-        if isinstance(task, PlatformOperator):
-            assert isinstance(task.retry_policy, OnboardingRetryPolicy)
 
     def test_it_takes_its_arguments_by_name_only(self, platform: str, kind: Any) -> None:
         for base in kind.__mro__:

@@ -63,40 +63,32 @@ def test_it_is_what_airflow_wants(schema: str) -> None:
         jsonschema.validate(get_provider_info(), rules)
 
 
-def test_the_hook_of_a_connection_type_is_there() -> None:
-    for item in CONNECTION_TYPES:
-        module, _, name = item["hook-class-name"].rpartition(".")
-        hook = getattr(import_module(module), name)
-        assert hook.conn_type == item["connection-type"]
-        assert hook.hook_name == item["hook-name"]
-
-
-def test_every_platform_has_its_connection_type() -> None:
+def test_every_platform_has_a_connection_type_with_a_hook() -> None:
     assert [item["connection-type"] for item in CONNECTION_TYPES] == list(PLATFORMS)
+    for item in CONNECTION_TYPES:
+        hook = hook_of(item)
+        assert (hook.conn_type, hook.hook_name) == (item["connection-type"], item["hook-name"])
 
 
-@pytest.mark.parametrize("platform", PLATFORMS)
-def test_the_fields_of_every_form_are_what_its_settings_read(platform: str) -> None:
-    (item,) = [item for item in CONNECTION_TYPES if item["connection-type"] == platform]
+def hook_of(item: dict[str, Any]) -> Any:
     module, _, name = item["hook-class-name"].rpartition(".")
-    settings_type = type_of_settings(getattr(import_module(module), name))
+    return getattr(import_module(module), name)
+
+
+@pytest.mark.parametrize("item", CONNECTION_TYPES, ids=lambda item: item["connection-type"])
+def test_every_form_has_the_fields_that_its_settings_read(item: dict[str, Any]) -> None:
+    settings_type = type_of_settings(hook_of(item))
 
     assert set(item["conn-fields"]) == COMMON_OPTIONS | settings_type.own_options
     for field in item["conn-fields"].values():
         assert field["label"]
-        assert field["description"]
+        assert "Empty:" in field["description"] or "Operations:" in field["description"]
         jsonschema.validate(None, field["schema"])
     placeholders = item["conn-fields"]["portal_url"]["description"]
     assert all(f"{{{name}}}" in placeholders for name in settings_type.portal_placeholders)
-
-
-@pytest.mark.parametrize("platform", PLATFORMS)
-def test_airflow_shows_the_fields_that_a_platform_reads_and_hides_the_others(platform: str) -> None:
-    (item,) = [item for item in CONNECTION_TYPES if item["connection-type"] == platform]
     behaviour = item["ui-field-behaviour"]
-
     assert {"schema", "extra"} <= set(behaviour["hidden-fields"])
-    assert ("login" in behaviour["hidden-fields"]) is (platform != "digital_audience")
+    assert ("login" in behaviour["hidden-fields"]) is (item["connection-type"] != "digital_audience")
     assert not set(behaviour["hidden-fields"]) & {*behaviour["relabeling"], *behaviour["placeholders"]}
 
 
@@ -108,40 +100,19 @@ def type_of_settings(hook: Any) -> type[AccountSettings]:
     return type(made)
 
 
-def test_every_field_of_the_form_is_an_option_of_the_settings(form: dict[str, Any]) -> None:
-    assert set(form) == set(VALUES)
-    for name, value in VALUES.items():
-        assert settings(**{name: value}) != settings(), f"{name} changes nothing"
-
-
-def test_every_option_of_the_settings_is_a_field_of_the_form(form: dict[str, Any]) -> None:
+def test_the_form_takes_what_the_settings_take(form: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError) as caught:
         settings(typo=1)
-
     allowed = caught.value.next_step.removeprefix("Allowed are ").split(", ")
-    assert set(form) == set(allowed)
-
-
-@pytest.mark.parametrize("name", sorted(VALUES))
-def test_a_field_takes_its_value_and_may_be_empty(form: dict[str, Any], name: str) -> None:
-    schema = form[name]["schema"]
-
-    jsonschema.validate(VALUES[name], schema)
-    jsonschema.validate(None, schema)
-    assert settings(**{name: None}) == settings()
-
-
-@pytest.mark.parametrize("name", ["connect_timeout", "read_timeout"])
-@pytest.mark.parametrize("value", [0, -1, "soon"])
-def test_the_form_refuses_what_the_settings_refuse(form: dict[str, Any], name: str, value: Any) -> None:
-    with pytest.raises(jsonschema.ValidationError):
+    assert set(form) == set(VALUES) == set(allowed)
+    for name, value in VALUES.items():
+        assert settings(**{name: value}) != settings(), f"{name} changes nothing"
+        assert settings(**{name: None}) == settings()
         jsonschema.validate(value, form[name]["schema"])
-
-
-def test_every_field_is_labelled_and_explained(form: dict[str, Any]) -> None:
-    for field in form.values():
-        assert field["label"]
-        assert "Empty:" in field["description"] or "Operations:" in field["description"]
+    for name in ("connect_timeout", "read_timeout"):
+        for value in (0, -1, "soon"):
+            with pytest.raises(jsonschema.ValidationError):
+                jsonschema.validate(value, form[name]["schema"])
 
 
 def test_airflow_knows_the_connection_type(monkeypatch: pytest.MonkeyPatch) -> None:

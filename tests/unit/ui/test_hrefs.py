@@ -12,18 +12,16 @@ from audience_onboarding.ui.hrefs import Hrefs, objects_of, rejects_of
 from audience_onboarding.ui.records import Load
 
 
-@pytest.mark.parametrize(("base", "begins"), [("", ""), ("/airflow", "/airflow"), ("/airflow/", "/airflow")])
-def test_pages_are_below_the_path_of_airflow(base: str, begins: str) -> None:
-    hrefs = Hrefs(base)
-
-    assert hrefs.dag("onboard_a.b") == f"{begins}/dags/onboard_a.b"
-    assert hrefs.dag("d", "backfills") == f"{begins}/dags/d/backfills"
-    run = "scheduled__2026-11-20T03:00:00+00:00"
-    encoded = "scheduled__2026-11-20T03%3A00%3A00%2B00%3A00"
-    assert hrefs.task("d", run, "t", "required_actions") == (
-        f"{begins}/dags/d/runs/{encoded}/tasks/t/required_actions"
-    )
-    assert hrefs.asset(7) == f"{begins}/assets/7"
+def test_pages_are_below_the_path_of_airflow() -> None:
+    for base, begins in (("", ""), ("/airflow", "/airflow"), ("/airflow/", "/airflow")):
+        hrefs = Hrefs(base)
+        run = "scheduled__2026-11-20T03:00:00+00:00"
+        encoded = "scheduled__2026-11-20T03%3A00%3A00%2B00%3A00"
+        assert hrefs.dag("onboard_a.b") == f"{begins}/dags/onboard_a.b"
+        assert hrefs.dag("d", "backfills") == f"{begins}/dags/d/backfills"
+        task = f"{begins}/dags/d/runs/{encoded}/tasks/t/required_actions"
+        assert hrefs.task("d", run, "t", "required_actions") == task
+        assert hrefs.asset(7) == f"{begins}/assets/7"
 
 
 @pytest.mark.parametrize(
@@ -61,26 +59,20 @@ def test_an_address_is_spelled_so_that_it_is_one() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("where", "href"),
-    [
-        ("s3://r/a/b.csv", "https://s3.console.aws.amazon.com/s3/object/r?prefix=a/b.csv"),
-        ("/var/rejects/b.csv", ""),
-        ("javascript://alert/1", ""),
-    ],
-)
-def test_rejects_on_a_worker_lead_nowhere(where: str, href: str) -> None:
-    link = rejects_of(Load.read(json.dumps({"rejects_file": where})))
-
-    assert link is not None
-    assert (link.label, link.href) == (where, href)
+def test_rejects_on_a_worker_lead_nowhere() -> None:
+    for where, href in {
+        "s3://r/a/b.csv": "https://s3.console.aws.amazon.com/s3/object/r?prefix=a/b.csv",
+        "/var/rejects/b.csv": "",
+        "javascript://alert/1": "",
+    }.items():
+        link = rejects_of(Load.read(json.dumps({"rejects_file": where})))
+        assert link is not None
+        assert (link.label, link.href) == (where, href)
     assert rejects_of(Load()) is None
 
 
-@pytest.mark.parametrize("endpoint", ["javascript:alert(1)//", "data:text/html,x", 7])
-def test_an_edited_endpoint_is_no_way_to_a_script(endpoint: object) -> None:
-    record = {"bucket": "b", "s3_key": "k", "s3_endpoint": endpoint}
-
-    (link,) = objects_of(Load.read(json.dumps(record)))
-
-    assert link.href.startswith("https://s3.console") or link.href == ""
+def test_an_edited_endpoint_does_not_lead_to_a_script() -> None:
+    for endpoint in ("javascript:alert(1)//", "data:text/html,x", 7):
+        record = {"bucket": "b", "s3_key": "k", "s3_endpoint": endpoint}
+        (link,) = objects_of(Load.read(json.dumps(record)))
+        assert link.href.startswith("https://s3.console") or link.href == ""

@@ -37,15 +37,13 @@ STATEMENTS: list[Any] = [
 
 
 @pytest.mark.parametrize("dialect", [sqlite.dialect, postgresql.dialect, mysql.dialect])
-@pytest.mark.parametrize("statement", STATEMENTS)
-def test_each_database_understands_them(statement: Any, dialect: Callable[[], Any]) -> None:
-    text = str(statement.compile(dialect=dialect())).upper()
-
-    assert text.startswith(("SELECT", "(SELECT"))
-    assert "OVER (" not in text
-    # MySQL takes no limit in what IN is followed by.
-    for part in text.split(" IN (")[1:]:
-        assert "LIMIT" not in part.partition(")")[0]
+def test_each_database_understands_them(dialect: Callable[[], Any]) -> None:
+    for statement in STATEMENTS:
+        text = str(statement.compile(dialect=dialect())).upper()
+        assert text.startswith(("SELECT", "(SELECT")), text
+        assert "OVER (" not in text, text
+        # MySQL takes no LIMIT in a subquery of IN.
+        assert not [part for part in text.split(" IN (")[1:] if "LIMIT" in part.partition(")")[0]], text
 
 
 def test_all_statements_are_looked_at() -> None:
@@ -58,15 +56,11 @@ def test_all_statements_are_looked_at() -> None:
     assert own == {statement.__name__ for statement in (*FOR_ONE_OR_ALL, *OTHERS)}
 
 
-def test_they_are_put_together_once() -> None:
+def test_statements_are_built_once_and_keys_are_no_patterns() -> None:
     assert queries.newest_runs(one=True) is queries.newest_runs(one=True)
     assert queries.newest_runs(one=True) is not queries.newest_runs()
-
-
-def test_a_key_is_no_pattern() -> None:
     assert queries.like("segment/a_b%c!/") == "segment/a!_b!%c!!/%"
 
 
-@pytest.mark.parametrize("sort", SORTS)
-def test_nothing_can_be_sorted(sort: str) -> None:
-    assert in_order([], sort) == in_order([], f"-{sort}") == []
+def test_nothing_can_be_sorted() -> None:
+    assert [in_order([], f"{sign}{sort}") for sort in SORTS for sign in ("", "-")] == [[]] * 2 * len(SORTS)
