@@ -140,14 +140,21 @@ def test_allow_raw_makes_no_hashed_column_raw(bench: Bench) -> None:
 # --- the source -----------------------------------------------------------------------------------------------
 
 
-def test_the_source_may_say_how_it_is_written(bench: Bench) -> None:
-    bench.write("20261120.txt", "'Näme';'E-mail'\n'Zoë';'Anna@example.com'\n".encode("cp1252"))
+def test_source_columns_and_profile_reach_the_engine(bench: Bench) -> None:
+    text = f"'Näme';'E-mail';'Phone'\n'Zoë';'{HASH.upper()}';'070-174 06 05'\n"
+    bench.write("20261120.txt", text.encode("cp1252"))
     path = str(bench.folder / "{load_date:%Y%m%d}.txt")
-    source = {"path": path, "format": "csv", "delimiter": ";", "quote": "'", "encoding": "cp1252"}
+    written = {"format": "csv", "delimiter": ";", "quote": "'", "encoding": "cp1252"}
 
-    found = bench.run(source=source, columns={"email": " e-MAIL"})
+    found = bench.run(
+        kind=RawOnboardOperator,
+        allow_raw=True,
+        source={"path": path, **written, "country": "SE"},
+        columns={"email": SourceColumn(" e-MAIL", hashed=True), "phone": "Phone"},
+        profile=replace(RAW, line_ending="\n", hash_case="upper"),
+    )
 
-    bench.sent(CONTENT)
+    bench.sent(f"email,phone\n{HASH.upper()},+46701740605\n".encode())
     assert found["source"] == str(bench.folder / "20261120.txt")
 
 
@@ -159,30 +166,6 @@ def test_several_files_are_one_list(bench: Bench, capsys: pytest.CaptureFixture[
 
     assert (found["rows_sent"], found["files"]) == (2, 2)
     assert "from 2 files" in capsys.readouterr().out
-
-
-def test_a_column_may_hold_hashes_already(bench: Bench) -> None:
-    bench.write(f"{DAY}.csv", f"E-mail\n{HASH.upper()}\n")
-
-    bench.run(columns={"email": SourceColumn("E-mail", hashed=True)})
-
-    bench.sent(CONTENT)
-
-
-def test_the_country_of_phone_numbers_is_that_of_the_source(bench: Bench) -> None:
-    bench.write(f"{DAY}.csv", "Phone\n070-174 06 05\n")
-
-    bench.run(
-        **{**ALLOWED_RAW, "columns": {"phone": "Phone"}}, source={"path": bench.source, "country": "SE"}
-    )
-
-    bench.sent(b"phone\r\n+46701740605\r\n")
-
-
-def test_the_file_may_differ_from_the_profile_of_the_platform(bench: Bench) -> None:
-    bench.run(profile=replace(PlainOnboardOperator.profile, line_ending="\n", hash_case="upper"))
-
-    bench.sent(f"email\n{HASH.upper()}\n".encode())
 
 
 def test_the_log_has_progress_and_counts(
@@ -521,11 +504,7 @@ def test_other_content_for_a_confirmed_day_has_to_supersede(bench: Bench) -> Non
     bench.sent(CONTENT)
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [{"mode": "opt-in"}, {"audience_id": "t-8"}, {"load_date": "2026-11-19"}],
-    ids=["another mode", "another audience", "another day"],
-)
+@pytest.mark.parametrize("changes", [{"mode": "opt-in"}, {"audience_id": "t-8"}, {"load_date": "2026-11-19"}])
 def test_a_confirmation_of_something_else_does_not_count(bench: Bench, changes: dict[str, Any]) -> None:
     confirmed(bench, **changes)
 

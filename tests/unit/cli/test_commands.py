@@ -29,86 +29,105 @@ ALERTS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("AUDIENCE_ONBOARDING_DEFINITIONS", "AUDIENCE_ONBOARDING_ENVIRONMENT"):
-        monkeypatch.delenv(name, raising=False)
+class Commands:
+    """Calls the commands with a folder of two good definitions."""
+
+    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.folder, self._capsys = folder, capsys
+        folder.mkdir(parents=True)
+        self.write(newsletter=GOOD, alerts=ALERTS)
+
+    def write(self, **definitions: Any) -> None:
+        for key, content in definitions.items():
+            (self.folder / f"{key}.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+
+    def write_extract(self, name: str, text: str) -> None:
+        path = self.folder.parent / "crm" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    def __call__(self, command: str, *more: str, now: datetime = NOW) -> tuple[int, str, str]:
+        """Return the exit code, the output and the errors."""
+        code = main([command, "--folder", str(self.folder), *more], now=now)
+        said = self._capsys.readouterr()
+        return code, said.out, said.err
+
+    def plans(self, *more: str, now: datetime = NOW) -> Any:
+        """Return the plans by key."""
+        code, out, _ = self("plan", "--json", *more, now=now)
+        assert code == 0
+        return {item["key"]: item for item in json.loads(out)}
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    path = tmp_path / "include" / "audiences"
-    path.mkdir(parents=True)
-    write(path, newsletter=GOOD, alerts=ALERTS)
-    return path
-
-
-def write(folder: Path, **definitions: Any) -> None:
-    for key, content in definitions.items():
-        (folder / f"{key}.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+def commands(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Commands:
+    for name in ("AUDIENCE_ONBOARDING_DEFINITIONS", "AUDIENCE_ONBOARDING_ENVIRONMENT"):
+        monkeypatch.delenv(name, raising=False)
+    return Commands(tmp_path / "include" / "audiences", capsys)
 
 
 # --- check ----------------------------------------------------------------------------------------------------
 
 
-def test_good_definitions(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["check", "--folder", str(folder)]) == 0
-    assert capsys.readouterr().out == f"2 definitions in {folder}, no problems\n"
-    assert main(["check", "--folder", str(folder), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == []
+def test_good_definitions(commands: Commands) -> None:
+    assert commands("check") == (0, f"2 definitions in {commands.folder}, no problems\n", "")
+    code, out, _ = commands("check", "--json")
+    assert (code, json.loads(out)) == (0, [])
 
 
-def test_wrong_ones_are_counted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write(folder, wrong={**ALERTS, "retries": -1, "name": ""})
+def test_wrong_ones_are_counted(commands: Commands) -> None:
+    commands.write(wrong={**ALERTS, "retries": -1, "name": ""})
 
-    assert main(["check", "--folder", str(folder)]) == 1
-    assert capsys.readouterr().out.splitlines() == [
+    code, out, _ = commands("check")
+
+    assert code == 1
+    assert out.splitlines() == [
         "wrong.yaml:2: name: must not be empty",
         "wrong.yaml:5: retries: must be at least 0",
-        f"2 problems in 1 file of {folder}; 2 of 3 definitions good",
+        f"2 problems in 1 file of {commands.folder}; 2 of 3 definitions good",
         "See docs/troubleshooting.md#definitionerror",
     ]
 
 
 def test_the_environment_is_that_of_the_option_or_of_the_variable(
-    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    commands: Commands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    needed = {**ALERTS, "environments": {"staging": {"owner": "somebody"}}}
+    needed = {**ALERTS, "environments": {"staging": {"owner": "team-b"}}}
     del needed["owner"]
-    write(folder, alerts=needed)
-    command = ["check", "--folder", str(folder)]
+    commands.write(alerts=needed)
 
-    # What runs where no environment is chosen is wrong; who always chooses one says so.
-    assert main(command) == 1
-    assert main([*command, "--environment", "staging"]) == 0
-    assert main([*command, "--environment", "stagging"]) == 1
-    assert "did you mean 'staging'?" in capsys.readouterr().out
+    # A definition that is incomplete without an environment is wrong unless one is chosen.
+    assert commands("check")[0] == 1
+    assert commands("check", "--environment", "staging")[0] == 0
+    code, out, _ = commands("check", "--environment", "stagging")
+    assert code == 1
+    assert "did you mean 'staging'?" in out
     monkeypatch.setenv("AUDIENCE_ONBOARDING_ENVIRONMENT", "staging")
-    assert main(command) == 0
+    assert commands("check")[0] == 0
 
 
-def test_a_folder_that_is_not_there_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_folder_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "--folder", str(tmp_path / "typo")]) == 1
     assert f"{tmp_path}/typo: the folder of the definitions is not there" in capsys.readouterr().out
 
 
-def test_wrong_usage(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(folder)
+def test_wrong_usage_and_help(
+    commands: Commands, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(commands.folder)
 
     wrong = ["", "chek", "check --jason", "check a b", "schema --json", "plan nobody", "schema --folder typo"]
     assert {command: main(command.split()) for command in wrong} == dict.fromkeys(wrong, 2)
-
-
-def test_help_names_all_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
     assert main(["--help"]) == 0
     said = capsys.readouterr().out
     assert all(name in said for name in ("check", "plan", "schema"))
 
 
 def test_the_folder_is_found_from_anywhere_in_the_project(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    commands: Commands, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    project = folder.parents[1]
+    project = commands.folder.parents[1]
     (project / "dags" / "deeper").mkdir(parents=True)
     for place in ("", "include", "include/audiences", "dags/deeper"):
         monkeypatch.chdir(project / place)
@@ -120,8 +139,9 @@ def test_the_folder_is_found_from_anywhere_in_the_project(
     assert capsys.readouterr().out == f"0 definitions in {project / 'dags'}, no problems\n"
 
 
-def test_the_process_has_an_exit_code_and_no_traceback_on_a_closed_pipe(folder: Path) -> None:
-    write(folder, **{f"wrong_{number}": {"platform": "x" * 50} for number in range(800)})
+def test_the_process_has_an_exit_code_and_no_traceback_on_a_closed_pipe(commands: Commands) -> None:
+    folder = commands.folder
+    commands.write(**{f"wrong_{number}": {"platform": "x" * 50} for number in range(800)})
     command = f"{sys.executable} -m audience_onboarding check --folder '{folder}'"
 
     done = subprocess.run(
@@ -142,19 +162,14 @@ def test_the_process_has_an_exit_code_and_no_traceback_on_a_closed_pipe(folder: 
 # --- plan -----------------------------------------------------------------------------------------------------
 
 
-def planned(capsys: pytest.CaptureFixture[str], folder: Path, *more: str, now: datetime = NOW) -> Any:
-    code = main(["plan", "--folder", str(folder), "--json", *more], now=now)
+def test_the_next_load_of_each_audience(commands: Commands) -> None:
+    commands.write_extract("2026-11-18.csv", "E-mail\n")
+
+    code, out, _ = commands("plan")
+
     assert code == 0
-    return {item["key"]: item for item in json.loads(capsys.readouterr().out)}
-
-
-def test_what_each_audience_would_do_next(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (folder.parent / "crm").mkdir()
-    (folder.parent / "crm" / "2026-11-18.csv").write_text("E-mail\n")
-
-    assert main(["plan", "--folder", str(folder)], now=NOW) == 0
     assert (
-        capsys.readouterr().out
+        out
         == f"""\
 alerts: Alerts (commbox, connection commbox_default)
   next load  by hand only
@@ -166,7 +181,7 @@ alerts: Alerts (commbox, connection commbox_default)
 
 newsletter: Newsletter (digital_audience, connection digital_audience_default)
   next load  2026-11-18, due 2026-11-18 03:00 Europe/Amsterdam
-  source     {folder.parent}/crm/2026-11-18.csv: there
+  source     {commands.folder.parent}/crm/2026-11-18.csv: there
   mode       opt-in
   audience   created as 'Newsletter' in the campaign 'Always-on', which is created if need be, unless an earlier load has created it
   hashed     email
@@ -178,8 +193,8 @@ newsletter: Newsletter (digital_audience, connection digital_audience_default)
     )
 
 
-def test_a_plan_as_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    plan = planned(capsys, folder, "newsletter")["newsletter"]
+def test_a_plan_as_json(commands: Commands) -> None:
+    plan = commands.plans("newsletter")["newsletter"]
 
     assert (plan["load_date"], plan["due"]) == ("2026-11-18", "2026-11-18T03:00:00+01:00")
     assert plan["source_is_there"] is False
@@ -188,14 +203,16 @@ def test_a_plan_as_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> Non
     )
     assert (plan["sent_hashed"], plan["sent_as_they_are"]) == (["email"], [])
 
+    over = commands.plans("newsletter", now=datetime(2026, 12, 1, tzinfo=timezone.utc))["newsletter"]
+    assert over["when"] == "over: the last load date is 2026-11-20"
+    assert (over["load_date"], over["due"], over["source_is_there"]) == ("", "", None)
 
-def test_what_is_not_looked_at_is_not_said_to_be_missing(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+
+def test_a_source_elsewhere_is_neither_there_nor_missing(commands: Commands) -> None:
     query = {"query": "SELECT 1", "connection": "crm_db", "columns": {"phone": "Phone"}}
-    write(folder, asked={**ALERTS, "name": "Asked", "source": query})
+    commands.write(asked={**ALERTS, "name": "Asked", "source": query})
 
-    plans = planned(capsys, folder)
+    plans = commands.plans()
 
     assert plans["alerts"]["source_is_there"] is plans["asked"]["source_is_there"] is None
     assert plans["asked"]["source"] == "query on connection crm_db"
@@ -238,22 +255,15 @@ ROW = f"{SECRET},1001\n"
     ],
     ids=["fits", "another name", "no header", "first of several", "empty", "damaged"],
 )
-def test_the_header_of_a_file_here_is_looked_at(
-    files: dict[str, str],
-    path: str | None,
-    fits: bool | None,
-    told: str,
-    folder: Path,
-    capsys: pytest.CaptureFixture[str],
+def test_the_header_of_a_local_file_is_checked(
+    commands: Commands, files: dict[str, str], path: str | None, fits: bool | None, told: str
 ) -> None:
     if path is not None:
-        write(folder, newsletter=changed(source={**GOOD["source"], "path": path}))
+        commands.write(newsletter=changed(source={**GOOD["source"], "path": path}))
     for name, text in files.items():
-        file = folder.parent / "crm" / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
+        commands.write_extract(name, text)
 
-    plan = planned(capsys, folder, "newsletter")["newsletter"]
+    plan = commands.plans("newsletter")["newsletter"]
 
     assert (plan["source_is_there"], plan["columns_are_there"], plan["source_told"]) == (True, fits, told)
     assert SECRET not in json.dumps(plan)
@@ -268,14 +278,13 @@ sys.exit(main(["plan", "alerts"], now=datetime.fromisoformat(sys.argv[1])))
 """
 
 
-def test_a_header_is_not_checked_where_the_engine_is_not_installed(folder: Path) -> None:
-    (folder.parent / "crm").mkdir()
-    (folder.parent / "crm" / "2026-11-17.csv").write_text("E-mail\n")
-    write(folder, alerts={**ALERTS, "source": {**ALERTS["source"], "path": "crm/{load_date}.csv"}})
+def test_a_header_is_not_checked_where_the_engine_is_not_installed(commands: Commands) -> None:
+    commands.write_extract("2026-11-17.csv", "E-mail\n")
+    commands.write(alerts={**ALERTS, "source": {**ALERTS["source"], "path": "crm/{load_date}.csv"}})
 
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT_POLARS, NOW.isoformat()],
-        cwd=folder,
+        cwd=commands.folder,
         env={**os.environ, "PYTHONPATH": str(PROJECT / "plugins")},
         capture_output=True,
         text=True,
@@ -287,80 +296,50 @@ def test_a_header_is_not_checked_where_the_engine_is_not_installed(folder: Path)
     assert ": there; its header was not looked at, as polars is not installed here" in done.stdout
 
 
-def test_what_exists_is_used_and_a_mirror_sends_two_files(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    write(
-        folder,
-        newsletter=changed(
-            id=7,
-            upload={"mode": "mirror"},
-            state={"path": "state"},
-            file={"compression": "gzip"},
-            activation=None,
-        ),
+def test_existing_ids_mirrors_and_environments_are_planned(commands: Commands) -> None:
+    mirror = {"upload": {"mode": "mirror"}, "state": {"path": "state"}, "file": {"compression": "gzip"}}
+    commands.write(
+        newsletter=changed(id=7, activation=None, **mirror),
         other=changed(campaign={"id": 5}),
+        alerts={**ALERTS, "environments": {"staging": {"connection": "commbox_staging"}}},
     )
 
-    plans = planned(capsys, folder)
+    plans = commands.plans("--environment", "staging")
 
     assert plans["newsletter"]["audience"] == "the existing one with id 7; none is created"
-    assert plans["newsletter"]["more"] == [
-        [
-            "file",
-            "onboard/audience=7/opt-out/20261118_000000.csv.gz, onboard/audience=7/opt-in/20261118_000000.csv.gz",
-        ]
-    ]
+    file = "onboard/audience=7/{}/20261118_000000.csv.gz"
+    assert plans["newsletter"]["more"] == [["file", f"{file.format('opt-out')}, {file.format('opt-in')}"]]
     assert "in the existing campaign 5" in plans["other"]["audience"]
+    alerts = plans["alerts"]
+    assert (alerts["environment"], alerts["connection"]) == ("staging", "commbox_staging")
 
 
-def test_a_schedule_that_is_over(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    plan = planned(capsys, folder, "newsletter", now=datetime(2026, 12, 1, tzinfo=timezone.utc))["newsletter"]
+def test_broken_and_unknown_definitions_do_not_stop_the_plan_of_the_others(commands: Commands) -> None:
+    commands.write(wrong={**ALERTS, "retries": -1})
 
-    assert plan["when"] == "over: the last load date is 2026-11-20"
-    assert (plan["load_date"], plan["due"], plan["source_is_there"]) == ("", "", None)
-
-
-def test_a_plan_of_an_environment(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write(folder, alerts={**ALERTS, "environments": {"staging": {"connection": "commbox_staging"}}})
-
-    plan = planned(capsys, folder, "alerts", "--environment", "staging")["alerts"]
-
-    assert (plan["environment"], plan["connection"]) == ("staging", "commbox_staging")
-
-
-def test_broken_and_unknown_definitions_do_not_stop_the_plan_of_the_others(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    write(folder, wrong={**ALERTS, "retries": -1})
-    command = ["plan", "--folder", str(folder)]
-
-    assert main(command, now=NOW) == 1
-    said = capsys.readouterr()
-    assert said.out.count("\n  next load") == 2
-    assert "wrong.yaml:5: retries: must be at least 0" in said.err
-
-    assert main([*command, "wrong"], now=NOW) == 1
-    said = capsys.readouterr()
-    assert said.out == "wrong: not planned, as its definition is broken\n"
-    assert "wrong.yaml:5: retries: must be at least 0" in said.err
-
-    assert main([*command, "newsleter"], now=NOW) == 2
-    assert capsys.readouterr().err == "newsleter: no such definition; did you mean 'newsletter'?\n"
+    code, out, err = commands("plan")
+    assert (code, out.count("\n  next load")) == (1, 2)
+    assert "wrong.yaml:5: retries: must be at least 0" in err
+    code, out, err = commands("plan", "wrong")
+    assert (code, out) == (1, "wrong: not planned, as its definition is broken\n")
+    assert "wrong.yaml:5: retries: must be at least 0" in err
+    message = "newsleter: no such definition; did you mean 'newsletter'?\n"
+    assert commands("plan", "newsleter") == (2, "", message)
 
 
 # --- schema ---------------------------------------------------------------------------------------------------
 
 
-def test_the_schemas_are_written(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    command = ["schema", "--folder", str(folder)]
+def test_the_schemas_are_written(commands: Commands) -> None:
+    folder = commands.folder
 
-    assert main([*command, "--check"]) == 1
+    assert commands("schema", "--check")[0] == 1
     assert not list(folder.glob("*.json"))
-    assert main(command) == 0
+    assert commands("schema")[0] == 0
     assert {path.name: path.read_text(encoding="utf-8") for path in folder.glob("*.json")} == schemas()
-    assert main([*command, "--check"]) == 0
+    assert commands("schema", "--check")[0] == 0
     (folder / "schema.json").write_text("{}")
-    assert main([*command, "--check"]) == 1
-    assert "schema.json is out of date" in capsys.readouterr().out
-    assert main(["check", "--folder", str(folder)]) == 0
+    code, out, _ = commands("schema", "--check")
+    assert code == 1
+    assert "schema.json is out of date" in out
+    assert commands("check")[0] == 0

@@ -49,7 +49,16 @@ def test_the_key_of_a_load() -> None:
 )
 def test_bounds_hold_in_any_order_of_a_database(collation: Any) -> None:
     ours = ["load.2024-01-01.replace", "load.2026-11-01..2026-11-20.opt-in", "load.2031-12-31.mirror"]
-    others = ["last_load", "audience", "campaign", "puts", "retired", "match_rates.replace", "begun", "snapshots"]
+    others = [
+        "last_load",
+        "audience",
+        "campaign",
+        "puts",
+        "retired",
+        "match_rates.replace",
+        "begun",
+        "snapshots",
+    ]
     segments = ["segment.facebook", "segment.a.2026-11", "segments.z", "segment.Zoo"]
 
     for lower, upper, inside, outside in (
