@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +36,7 @@ for setup, questions in json.load(sys.stdin):
             error = traceback.format_exc()
         loaded = {module for module, value in sys.modules.items() if value is not None}
         answer = {"error": error, "found": scope.get("found"), "threads": threads}
-        answer.update(before=sorted(before), loaded=sorted(loaded), later=sorted(loaded - before))
+        answer.update(before=sorted(before), loaded=sorted(loaded))
         with open(f"{sys.argv[1]}/{name}.json", "w") as file:
             json.dump(answer, file)
         os._exit(0)
@@ -175,7 +174,6 @@ CELERY_OPTIONS = {
 }
 
 
-@dataclass(frozen=True)
 class Answer:
     """State of the process after one question.
 
@@ -183,17 +181,14 @@ class Answer:
     :ivar later: modules that the question loaded.
     """
 
-    error: str
-    found: Any
-    threads: int
-    before: frozenset[str]
-    loaded: frozenset[str]
-    later: frozenset[str]
+    def __init__(self, told: dict[str, Any]) -> None:
+        self.error, self.found, self.threads = told["error"], told["found"], told["threads"]
+        self.before, self.loaded = set(told["before"]), set(told["loaded"])
+        self.later = self.loaded - self.before
+        self.packages = {name.partition(".")[0] for name in self.loaded}
 
-    @property
-    def packages(self) -> set[str]:
-        """Top-level names of all loaded modules."""
-        return {name.partition(".")[0] for name in self.loaded}
+
+Answers = dict[str, Answer]
 
 
 def stages(folder: Path) -> list[tuple[str, dict[str, str]]]:
@@ -248,23 +243,23 @@ def stages(folder: Path) -> list[tuple[str, dict[str, str]]]:
 
 
 @pytest.fixture(scope="module")
-def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Answer]:
+def answers(tmp_path_factory: pytest.TempPathFactory) -> Answers:
     """Answers by the name of the question."""
     folder = tmp_path_factory.mktemp("imports")
     (folder / "answers").mkdir()
     asked = stages(folder)
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("AUDIENCE_ONBOARDING_")}
+    env = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("AUDIENCE_ONBOARDING_")},
+        "AIRFLOW_HOME": str(folder),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(PROJECT / "plugins"),
+        "AIRFLOW_CONN_AWS_OF_OURS": "aws://key:secret@/?region_name=eu-west-1",
+        "PYTHONPATH": str(PROJECT / "plugins"),
+        "PYTHONWARNINGS": "ignore",
+    }
     done = subprocess.run(
         [sys.executable, "-c", CHILD, str(folder / "answers")],
         cwd=folder,
-        env={
-            **kept,
-            "AIRFLOW_HOME": str(folder),
-            "AIRFLOW__CORE__PLUGINS_FOLDER": str(PROJECT / "plugins"),
-            "AIRFLOW_CONN_AWS_OF_OURS": "aws://key:secret@/?region_name=eu-west-1",
-            "PYTHONPATH": str(PROJECT / "plugins"),
-            "PYTHONWARNINGS": "ignore",
-        },
+        env=env,
         input=json.dumps(asked),
         capture_output=True,
         text=True,
@@ -272,18 +267,12 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Answer]:
         timeout=240,
     )
     assert done.returncode == 0, done.stderr
-    found = {path.stem: json.loads(path.read_text()) for path in (folder / "answers").iterdir()}
+    paths = (folder / "answers").iterdir()
+    found = {path.stem: Answer(json.loads(path.read_text())) for path in paths}
     assert set(found) == {name for _, questions in asked for name in questions}
-    problems = [f"{name}: {answer['error']}" for name, answer in found.items() if answer["error"]]
+    problems = [f"{name}: {answer.error}" for name, answer in found.items() if answer.error]
     assert not problems, "\n".join(problems)
-    sets = ("before", "loaded", "later")
-    return {
-        name: Answer(**{**answer, **{key: frozenset(answer[key]) for key in sets}})
-        for name, answer in found.items()
-    }
-
-
-Answers = dict[str, Answer]
+    return found
 
 
 def test_packages_are_light(answers: Answers) -> None:

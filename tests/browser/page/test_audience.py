@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from audience_onboarding.ui.models import Action, Health, Link, Rate, RunRow
 from tests.browser.page.conftest import Open
@@ -47,15 +47,28 @@ def drawn(page: Page, name: str) -> int:
     return count
 
 
+def top(place: Locator) -> float:
+    """Return the distance of an element from the top of the page."""
+    box = place.bounding_box()
+    assert box
+    return box["y"]
+
+
+def contains(place: Locator, *texts: str) -> None:
+    for text in texts:
+        expect(place).to_contain_text(text)
+
+
 def test_the_head(open_page: Open) -> None:
     page = open_page(LOYALTY)
     expect(page.get_by_role("heading", level=1)).to_have_text("Loyalty members")
     expect(page).to_have_title("Loyalty members · Audiences")
     expect(page.get_by_text("The segment Loyalty NL ends in 3 days.")).to_be_visible()
     facts = page.locator("dl.facts")
-    for text in ("62.1% email", "33.4% phone", "1,204,551", "first ends in 3 days", "Always-on CRM", "4711"):
-        expect(facts).to_contain_text(text)
-    expect(facts).to_contain_text("in 14 hours2026-11-22 02:00 UTC")
+    contains(
+        facts, "62.1% email", "33.4% phone", "1,204,551", "first ends in 3 days", "Always-on CRM", "4711"
+    )
+    contains(facts, "in 14 hours2026-11-22 02:00 UTC")
     forms = page.get_by_role("group", name="Forms").get_by_role("link")
     assert forms.all_inner_texts() == ["Load", "Backfill", "Activate", "Erase a person", "Retire"]
     # To Airflow in the window around, elsewhere in a new tab.
@@ -73,11 +86,7 @@ def test_what_waits_for_a_person_is_on_top(open_page: Open) -> None:
     waiting = page.get_by_role("list", name="Waits for a person").get_by_role("listitem")
     expect(waiting).to_contain_text("ended without an answer at 03:02")
     action = waiting.get_by_role("link", name="Settle the creation")
-    below = page.locator("dl.facts").bounding_box()
-    above = action.bounding_box()
-    assert above
-    assert below
-    assert above["y"] < below["y"]
+    assert top(action) < top(page.locator("dl.facts"))
     action.click()
     expect(page).to_have_url(re.compile(r"/airflow/dags/settle_create$"))
 
@@ -138,33 +147,29 @@ def test_segments_from_start_to_end(open_page: Open) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("name", "title", "first"),
-    [
+SEGMENT = ["Loyalty NL", "meta", "nl_meta", "9007", "active", "2026-09-22", "2026-11-24", "3"]
+
+
+def test_each_chart_is_a_table_as_well(open_page: Open) -> None:
+    page = open_page(LOYALTY)
+    for name, title, first in (
         ("rows", "Rows per load", ["2026-11-21", "replace", "146,500", "2,600", "900"]),
         ("rates", "Match rate per identifier", ["2026-11-21", "62.0%", "33.5%"]),
-        (
-            "segments",
-            "Segments",
-            ["Loyalty NL", "meta", "nl_meta", "9007", "active", "2026-09-22", "2026-11-24", "3"],
-        ),
-    ],
-)
-def test_each_chart_is_a_table_as_well(open_page: Open, name: str, title: str, first: list[str]) -> None:
-    page = open_page(LOYALTY)
-    figure = page.get_by_role("figure", name=title)
-    toggle = figure.get_by_role("button", name="Show as table")
-    expect(toggle).to_have_attribute("aria-expanded", "false")
-    toggle.focus()
-    page.keyboard.press("Enter")
-    expect(toggle).to_have_attribute("aria-expanded", "true")
-    expect(figure.locator("canvas")).to_be_hidden()
-    table = figure.get_by_role("table", name=title)
-    assert table.locator("tbody tr").first.locator("th, td").all_inner_texts() == first
-    page.keyboard.press("Enter")
-    expect(figure.locator("canvas")).to_be_visible()
-    expect(table).to_be_hidden()
-    assert drawn(page, name) > 1_000
+        ("segments", "Segments", SEGMENT),
+    ):
+        figure = page.get_by_role("figure", name=title)
+        toggle = figure.get_by_role("button", name="Show as table")
+        expect(toggle).to_have_attribute("aria-expanded", "false")
+        toggle.focus()
+        page.keyboard.press("Enter")
+        expect(toggle).to_have_attribute("aria-expanded", "true")
+        expect(figure.locator("canvas")).to_be_hidden()
+        table = figure.get_by_role("table", name=title)
+        assert table.locator("tbody tr").first.locator("th, td").all_inner_texts() == first
+        page.keyboard.press("Enter")
+        expect(figure.locator("canvas")).to_be_visible()
+        expect(table).to_be_hidden()
+        assert drawn(page, name) > 1_000
 
 
 def test_without_the_chart_library_there_are_the_tables(open_page: Open, answers: Answers) -> None:
@@ -178,16 +183,8 @@ def test_history(open_page: Open, answers: Answers) -> None:
     history = page.get_by_role("region", name="Load history")
     expect(history.get_by_role("status")).to_have_text("1\N{EN DASH}25 of 120 loads")
     first = history.locator("tbody tr").first
-    for text in (
-        "2026-11-21",
-        "confirmed 2026-11-21 04:02 UTC",
-        "replace",
-        "150,000",
-        "146,500",
-        "2,600",
-        "62.0% email",
-    ):
-        expect(first).to_contain_text(text)
+    contains(first, "2026-11-21", "confirmed 2026-11-21 04:02 UTC", "replace", "62.0% email")
+    contains(first, "150,000", "146,500", "2,600")
     expect(
         first.get_by_role("link", name="audiences/4711/optin/loyalty_members_2026-11-21.csv")
     ).to_be_visible()
@@ -232,18 +229,10 @@ def test_runs_without_a_load_come_first(open_page: Open) -> None:
     page = open_page("#/audiences/lapsed_buyers")
     runs = page.get_by_role("region", name="Runs without a confirmed load")
     line = runs.locator("tbody tr")
-    for text in (
-        "failed",
-        "2026-11-21",
-        "scheduled__2026-11-21T03:00:00+00:00",
-        "2026-11-21 03:00 UTC",
-        "73 s",
-    ):
-        expect(line).to_contain_text(text)
-    above, below = runs.bounding_box(), page.get_by_role("region", name="Load history").bounding_box()
-    assert above
-    assert below
-    assert above["y"] < below["y"]
+    contains(
+        line, "failed", "2026-11-21", "scheduled__2026-11-21T03:00:00+00:00", "2026-11-21 03:00 UTC", "73 s"
+    )
+    assert top(runs) < top(page.get_by_role("region", name="Load history"))
     expect(page.get_by_role("heading", name="Runs without")).to_be_visible()
 
 
@@ -259,9 +248,7 @@ def test_one_that_was_never_loaded(open_page: Open) -> None:
 def test_a_single_load_and_rates_that_come_and_go(open_page: Open, answers: Answers) -> None:
     loads = loads_of("one", days=2)
     loads[0].match_rates = [Rate(identifier="email", share=0.5)]
-    loads[1].match_rates = []
-    loads[1].rejected_by_reason = {}
-    loads[1].rows_read = 0
+    loads[1].match_rates, loads[1].rejected_by_reason, loads[1].rows_read = [], {}, 0
     loads[0].rejects = Link(label="/opt/airflow/rejects/one.csv", href="")
     answers.audiences = [row("one")]
     answers.loads["one"] = loads
@@ -277,24 +264,22 @@ def test_a_single_load_and_rates_that_come_and_go(open_page: Open, answers: Answ
     ).to_have_count(1)
 
 
-@pytest.mark.parametrize(
-    ("status", "text"),
-    [
-        (401, "not logged in"),
-        (403, "not allowed"),
-        (404, "no such audience"),
-        (500, "status 500"),
-        (0, "not be reached"),
-    ],
-)
-def test_what_goes_wrong_is_said(open_page: Open, answers: Answers, status: int, text: str) -> None:
-    answers.fail = {"api/audiences/": status}
-    page = open_page(LOYALTY)
-    expect(page.get_by_role("alert")).to_contain_text(text)
-    expect(page.locator("canvas:visible")).to_have_count(0)
-    page.get_by_role("link", name="Audiences", exact=True).click()
-    answers.fail = {}
-    expect(page.get_by_role("heading", level=1)).to_have_text("Audiences")
+def test_errors_are_shown(open_page: Open, answers: Answers) -> None:
+    page = open_page()
+    for status, text in {
+        401: "not logged in",
+        403: "not allowed",
+        404: "no such audience",
+        500: "status 500",
+        0: "not be reached",
+    }.items():
+        answers.fail = {"api/audiences/": status}
+        page.goto(answers.url + LOYALTY)
+        expect(page.get_by_role("alert")).to_contain_text(text)
+        expect(page.locator("canvas:visible")).to_have_count(0)
+        page.get_by_role("link", name="Audiences", exact=True).click()
+        answers.fail = {}
+        expect(page.get_by_role("heading", level=1)).to_have_text("Audiences")
 
 
 def test_text_from_data_stays_text_and_links_lead_nowhere_bad(open_page: Open, answers: Answers) -> None:
@@ -308,21 +293,15 @@ def test_text_from_data_stays_text_and_links_lead_nowhere_bad(open_page: Open, a
     load.match_rates = [Rate(identifier=bad, share=0.4)]
     answers.loads["bad"] = [load]
     odd = segments()[0].model_copy(update={"name": bad, "state": bad})
+    run = RunRow(
+        run_id=bad, days=bad, state=bad, started_at=None, ended_at=None, link=Link(label="Run", href=script)
+    )
     answers.details["bad"] = {
         "description": bad,
         "campaign": bad,
         "segments": [odd],
         "actions": [Action(label=bad, href=script, why=bad)],
-        "recent_runs": [
-            RunRow(
-                run_id=bad,
-                days=bad,
-                state=bad,
-                started_at=None,
-                ended_at=None,
-                link=Link(label="Run", href=script),
-            )
-        ],
+        "recent_runs": [run],
     }
     page = open_page("#/audiences/bad")
     expect(page.get_by_role("heading", level=1)).to_have_text(bad)

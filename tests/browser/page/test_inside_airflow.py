@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 from playwright.sync_api import FrameLocator, Page, expect
@@ -36,13 +37,8 @@ def test_the_address_around_follows(open_page: Open) -> None:
     expect(page).to_have_url(re.compile("#/audiences/loyalty_members$"))
 
 
-def test_an_address_with_a_place_opens_it(open_page: Open) -> None:
+def test_an_address_opens_its_place_and_that_of_the_page_the_table(open_page: Open) -> None:
     page = open_page("../plugin/audiences#/audiences/newsletter_nl")
-    expect(inside(page).get_by_role("heading", level=1)).to_have_text("Newsletter subscribers NL")
-
-
-def test_asking_for_the_page_again_leads_back_to_the_table(open_page: Open) -> None:
-    page = open_page(f"{AROUND}#/audiences/newsletter_nl")
     frame = inside(page)
     expect(frame.get_by_role("heading", level=1)).to_have_text("Newsletter subscribers NL")
     # As Airflow's navigation does: its router changes the address and keeps the iframe.
@@ -57,17 +53,16 @@ def test_links_to_airflow_open_around(open_page: Open) -> None:
     expect(page.locator("iframe")).to_have_count(0)
 
 
-@pytest.mark.parametrize("how", [{"modifiers": ["Control"]}, {"button": "middle"}], ids=["control", "middle"])
-def test_links_open_a_tab_when_asked_to(open_page: Open, how: dict[str, object]) -> None:
+def test_links_open_a_tab_when_asked_to_and_elsewhere(open_page: Open) -> None:
     page = open_page(f"{AROUND}#/")
-    with page.expect_popup() as opened:
-        inside(page).get_by_role("link", name="Newsletter subscribers NL").click(**how)  # type: ignore[arg-type]
-    expect(opened.value.get_by_role("heading", level=1)).to_have_text("Newsletter subscribers NL")
-    expect(inside(page).get_by_role("heading", level=1)).to_have_text("Audiences")
-
-
-def test_links_elsewhere_open_a_tab(open_page: Open) -> None:
-    page = open_page(f"{AROUND}#/audiences/newsletter_nl")
+    link = inside(page).get_by_role("link", name="Newsletter subscribers NL")
+    ways: list[dict[str, Any]] = [{"modifiers": ["Control"]}, {"button": "middle"}]
+    for how in ways:
+        with page.expect_popup() as opened:
+            link.click(**how)
+        expect(opened.value.get_by_role("heading", level=1)).to_have_text("Newsletter subscribers NL")
+        expect(inside(page).get_by_role("heading", level=1)).to_have_text("Audiences")
+    link.click()
     page.context.route("https://portal.example.com/**", lambda route: route.fulfill(body="The portal"))
     with page.expect_popup() as opened:
         inside(page).get_by_role("link", name="Vendor's portal").click()

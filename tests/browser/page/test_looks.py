@@ -26,18 +26,18 @@ def there(page: Page, what: str) -> None:
 
 
 @pytest.mark.parametrize("size", [(1300, 820), PHONE], ids=["desk", "phone"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("place", PLACES)
-def test_axe_finds_nothing(open_page: Open, place: str, scheme: str, size: tuple[int, int]) -> None:
+def test_axe_finds_nothing(open_page: Open, place: str, size: tuple[int, int]) -> None:
     hash_, what = PLACES[place]
-    page = open_page(hash_, color_scheme=scheme, size=size)
-    there(page, what)
-    expect(page.locator("html")).to_have_attribute("data-theme", scheme)
-    assert violations(page, impacts=ALL) == []
-    closed = page.locator("button[aria-expanded=false]:visible")
-    for _ in range(min(4, closed.count())):
-        closed.first.click()
-    assert violations(page, impacts=ALL) == []
+    for scheme in ("light", "dark"):
+        page = open_page(hash_, color_scheme=scheme, size=size)
+        there(page, what)
+        expect(page.locator("html")).to_have_attribute("data-theme", scheme)
+        assert violations(page, impacts=ALL) == []
+        closed = page.locator("button[aria-expanded=false]:visible")
+        for _ in range(min(4, closed.count())):
+            closed.first.click()
+        assert violations(page, impacts=ALL) == []
 
 
 @pytest.mark.parametrize("state", ["empty", "no match", "logged out", "not found"])
@@ -165,22 +165,24 @@ def test_the_policy_allows_all_that_the_page_does(open_page: Open) -> None:
     assert page.evaluate("window.refused") == []
 
 
-def test_a_thousand_audiences_are_drawn_in_a_moment(open_page: Open, answers: Answers) -> None:
+def test_a_page_of_a_thousand_audiences_is_drawn_once(open_page: Open, answers: Answers) -> None:
     answers.audiences = [row(f"audience_{number:04}") for number in range(1000)]
     page = open_page("#/?limit=200")
     expect(page.locator("tbody tr")).to_have_count(200)
-    # Script only: what the browser itself needs depends on the machine.
-    spent = page.evaluate("""async () => {
-        const start = performance.now();
+    drawn = page.evaluate("""async () => {
         location.hash = "#/?limit=200&offset=200";
+        let rows = 0;
         await new Promise(done => {
-            const watch = new MutationObserver(() => {
+            const watch = new MutationObserver(changes => {
+                for (const { addedNodes } of changes)
+                    for (const node of addedNodes)
+                        rows += (node.matches?.("tbody tr") ?? 0) + (node.querySelectorAll?.("tbody tr").length ?? 0);
                 if (document.querySelector("tbody th a")?.textContent !== "Audience 0200") return;
                 watch.disconnect();
                 done();
             });
             watch.observe(document.getElementById("audiences"), { childList: true, subtree: true });
         });
-        return performance.now() - start;
+        return rows;
     }""")
-    assert spent < 3000
+    assert drawn == 200
