@@ -1,0 +1,90 @@
+"""The three vendors as the tests of shared behaviour see them: classes, settings, and a client without a vendor."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+from unittest.mock import create_autospec
+
+import pytest
+from airflow.sdk import Asset
+
+from audience_onboarding import commbox, digital_audience, fanfare
+from audience_onboarding.commbox.client import CommBoxClient
+from audience_onboarding.commbox.hooks import CommBoxHook
+from audience_onboarding.commbox.links import CommBoxPortalLink
+from audience_onboarding.commbox.settings import CommBoxSettings
+from audience_onboarding.digital_audience.client import DigitalAudienceClient
+from audience_onboarding.digital_audience.hooks import DigitalAudienceHook
+from audience_onboarding.digital_audience.links import DigitalAudiencePortalLink
+from audience_onboarding.digital_audience.settings import DigitalAudienceSettings
+from audience_onboarding.fanfare.client import FanfareClient
+from audience_onboarding.fanfare.hooks import FanfareHook
+from audience_onboarding.fanfare.links import FanfarePortalLink
+from audience_onboarding.fanfare.settings import FanfareSettings
+
+HOST = "https://vendor.example"
+PORTAL = "https://portal/{audience_id}"
+ASSET = Asset("audience/list")
+
+
+@dataclass(frozen=True)
+class Kit:
+    """A vendor.
+
+    :ivar client_type: of which :meth:`client` makes a mock with the same signatures.
+    """
+
+    name: str
+    package: ModuleType
+    hook: type[Any]
+    client_type: type[Any]
+    settings: Any
+    link: type[Any]
+
+    def client(self, monkeypatch: pytest.MonkeyPatch) -> Any:
+        """Give all hooks of the vendor one mock as their client."""
+        made = create_autospec(self.client_type, instance=True)
+        made.settings = self.settings
+        monkeypatch.setattr(self.hook, "client", property(lambda hook: made))
+        return made
+
+    def portal(self, task: Any) -> str:
+        """Return the link to the portal that a task shows."""
+        return str(self.link().get_link(task, ti_key=None))
+
+
+DIGITAL_AUDIENCE = Kit(
+    "digital_audience",
+    digital_audience,
+    DigitalAudienceHook,
+    DigitalAudienceClient,
+    DigitalAudienceSettings(base_url=HOST, user_name="u", password="p", portal_url=PORTAL),
+    DigitalAudiencePortalLink,
+)
+FANFARE = Kit(
+    "fanfare",
+    fanfare,
+    FanfareHook,
+    FanfareClient,
+    FanfareSettings(base_url=HOST, key="sk_test_1", portal_url=PORTAL),
+    FanfarePortalLink,
+)
+COMMBOX = Kit(
+    "commbox",
+    commbox,
+    CommBoxHook,
+    CommBoxClient,
+    CommBoxSettings(base_url=HOST, key="k", portal_url=PORTAL),
+    CommBoxPortalLink,
+)
+KITS = (DIGITAL_AUDIENCE, FANFARE, COMMBOX)
+
+
+def as_stored(value: Any) -> Any:
+    """Return a value as Airflow reads it back from its database; the value has to be JSON."""
+    stored = json.loads(json.dumps(value))
+    assert stored == value
+    return stored
