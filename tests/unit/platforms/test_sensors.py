@@ -202,6 +202,11 @@ CASES = [
 ]
 
 
+def of(cases: list[Case]) -> Any:
+    """Run a test for some of them."""
+    return pytest.mark.parametrize("case", cases, indirect=True, ids=[case.sensor.__name__ for case in cases])
+
+
 @pytest.fixture(params=CASES, ids=lambda case: case.sensor.__name__)
 def case(request: pytest.FixtureRequest) -> Case:
     found: Case = request.param
@@ -276,9 +281,8 @@ def test_a_sensor_without_a_usable_id_fails_at_once(case: Case, client: Any) -> 
                     case.make(**given, deferrable=deferrable).execute(task_context())
 
 
+@of([case for case in CASES if case.confirmable])
 def test_a_load_that_was_confirmed_before_is_not_waited_for(case: Case, client: Any) -> None:
-    if not case.confirmable:
-        return
     confirmed = {"audience_id": case.confirmable["audience_id"], "members": 7}
     upload = {**case.confirmable, "uploaded": False, "confirmed": confirmed}
 
@@ -289,9 +293,8 @@ def test_a_load_that_was_confirmed_before_is_not_waited_for(case: Case, client: 
     assert client.method_calls == []
 
 
+@of([case for case in CASES if case.portal])
 def test_the_link_to_the_portal_is_there_while_it_waits(case: Case, client: Any) -> None:
-    if not case.portal:
-        return
     deferring, resumed = case.make(), case.make()
 
     deferral_of(deferring)
