@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from tests.fakes import AssetStores, DictStore
@@ -36,10 +37,26 @@ class Effects:
         if self.dies == (len(self.names), "after"):
             raise Killed
 
+    def counted(self, name: str, function: Callable[..., None]) -> Callable[..., None]:
+        """Return a function that is an effect of this name."""
+
+        def call(*arguments: Any, **more: Any) -> None:
+            self.before(name)
+            function(*arguments, **more)
+            self.after()
+
+        return call
+
     def start(self, *, dies: tuple[int, str] | None = None) -> None:
         """Count from here."""
         self.names.clear()
         self.dies = dies
+
+
+def points(effects: int) -> Iterator[tuple[int, str]]:
+    """Yield all points at which a task with so many effects may be killed."""
+    for number in range(1, effects + 1):
+        yield from ((number, "before"), (number, "after"))
 
 
 class JsonStore(DictStore):

@@ -2,116 +2,20 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from audience_onboarding.base.comparing import StateFolder
-from audience_onboarding.commbox.definition import CommBoxDefinition
-from audience_onboarding.commbox.hooks import CommBoxHook
-from audience_onboarding.commbox.operators import CommBoxOnboardCrmOperator
-from audience_onboarding.commbox.sensors import CommBoxUserCountSensor
-from audience_onboarding.orchestration.memory import audience_asset
-from audience_onboarding.pipelines import build_onboarding_dag, onboard
-from audience_onboarding.storage import snapshots
-from tests.fakes import task_context
 from tests.unit.commbox.conftest import static
-from tests.unit.commbox.test_operators import MONDAY, NAME, TUESDAY, WEDNESDAY, Vendor
-from tests.unit.effects import Effects, JsonStores, Killed
-from tests.unit.pipelines.conftest import function_of
-
-ASSET = audience_asset("commbox", "alerts")
-
-
-class World:
-    """An audience with its DAG's tasks that matter, and everything around them."""
-
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.folder = folder
-        self.effects = Effects()
-        self.stores = JsonStores(self.effects)
-        self.vendor = Vendor(self.effects)
-        self.state = StateFolder(str(folder / "state" / "alerts"))
-        self.context = task_context(stores=self.stores)
-        monkeypatch.setattr(CommBoxHook, "client", property(lambda hook: self.vendor))
-        monkeypatch.setattr(onboard, "get_current_context", lambda: self.context)
-        for name in ("save_snapshot", "delete_snapshot"):
-            monkeypatch.setattr(snapshots, name, self._counted(name, getattr(snapshots, name)))
-        definition = CommBoxDefinition.model_validate(
-            {
-                "key": "alerts",
-                "platform": "commbox",
-                "name": NAME,
-                "owner": "crm-team",
-                "allow_raw": True,
-                "source": {"path": "{load_date}.csv", "columns": {"phone": "Phone"}},
-                "state": {"path": "state"},
-            }
-        )
-        self.record_load = function_of(build_onboarding_dag(definition, base=folder), "record_load")
-
-    def _counted(self, name: str, function: Callable[..., None]) -> Callable[..., None]:
-        def call(*arguments: Any, **more: Any) -> None:
-            self.effects.before(name)
-            function(*arguments, **more)
-            self.effects.after()
-
-        return call
-
-    def send(self, day: str, people: str | None, mode: str, **changes: Any) -> dict[str, Any]:
-        """The task that sends; each of the people is a digit, ``None`` leaves the file as it is."""
-        if people is not None:
-            rows = "".join(f"061234567{digit}\n" for digit in people)
-            (self.folder / f"{day}.csv").write_text(f"Phone\n{rows}")
-        operator = CommBoxOnboardCrmOperator(
-            **{
-                "task_id": "upload",
-                "audience_name": NAME,
-                "source": str(self.folder / "{load_date}.csv"),
-                "columns": {"phone": "Phone"},
-                "allow_raw": True,
-                "asset": ASSET,
-                "load_date": day,
-                "mode": mode,
-                "state": self.state,
-                "memory_limit_mib": 128,
-                **changes,
-            }
-        )
-        found: dict[str, Any] = operator.execute(self.context)  # type: ignore[arg-type]
-        assert json.loads(json.dumps(found)) == found
-        return found
-
-    def confirm(self, load: dict[str, Any]) -> dict[str, Any]:
-        sensor = CommBoxUserCountSensor(task_id="wait", upload=load)
-        seen = sensor.known_result()
-        if seen is None:
-            event = sensor.trigger(deadline=0).look(self.vendor).event  # type: ignore[arg-type]
-            assert event is not None
-            seen = event["result"]
-        found: dict[str, Any] = self.record_load(load, seen)
-        return found
-
-    def run(self, day: str, people: str, mode: str, **changes: Any) -> dict[str, Any]:
-        return self.confirm(self.send(day, people, mode, **changes))
-
-    @property
-    def people(self) -> str:
-        (content,) = self.vendor.files.values()
-        return "".join(line[-1] for line in content.decode().split("\r\n")[1:-1])
-
-    def files(self) -> list[str]:
-        folder = Path(self.state.folder)
-        return sorted(path.name[:10] for path in folder.iterdir()) if folder.exists() else []
+from tests.unit.commbox.world import MONDAY, NAME, TUESDAY, WEDNESDAY, World
+from tests.unit.effects import Killed, points
+from tests.unit.platforms.cases import every_case
 
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    return World(tmp_path, monkeypatch)
+    return World(tmp_path, monkeypatch, with_state=True)
 
 
 # --- add and take out ---------------------------------------------------------------------------------------
@@ -335,43 +239,48 @@ def test_the_points_are_all_there_are(world: World) -> None:
     assert world.effects.names == SENDING
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("number", range(1, len(SENDING) + 1))
 @pytest.mark.parametrize("mode", ["opt-in", "opt-out"])
-def test_a_task_that_is_killed_loses_nobody(world: World, mode: str, number: int, when: str) -> None:
-    world.run(MONDAY, "123", "replace")
-    world.effects.start(dies=(number, when))
-    with pytest.raises(Killed):
-        world.send(TUESDAY, "34", mode)
-    world.effects.start()
+def test_a_task_that_is_killed_loses_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    with every_case() as case:
+        for dies in points(len(SENDING)):
+            world = World(tmp_path / f"{dies}", monkeypatch, with_state=True)
+            with case(dies):
+                world.run(MONDAY, "123", "replace")
+                world.effects.start(dies=dies)
+                with pytest.raises(Killed):
+                    world.send(TUESDAY, "34", mode)
+                world.effects.start()
 
-    world.confirm(world.send(TUESDAY, None, mode))
+                world.confirm(world.send(TUESDAY, None, mode))
 
-    assert world.people == ("1234" if mode == "opt-in" else "12")
-    world.run(WEDNESDAY, "5", "opt-in")
-    assert world.people == ("12345" if mode == "opt-in" else "125")
-    assert world.files() == [TUESDAY, WEDNESDAY]
+                assert world.people == ("1234" if mode == "opt-in" else "12")
+                world.run(WEDNESDAY, "5", "opt-in")
+                assert world.people == ("12345" if mode == "opt-in" else "125")
+                assert world.files() == [TUESDAY, WEDNESDAY]
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("number", range(1, 9))
-def test_so_does_the_one_that_creates_the_audience(world: World, number: int, when: str) -> None:
-    world.effects.start(dies=(number, when))
-    with pytest.raises(Killed):
-        world.send(MONDAY, "12", "opt-in")
-    world.effects.start()
-    record = world.stores[ASSET].get("audience") or {}
-    if "intent" in record:
-        # Long enough ago to believe the vendor's list.
-        record["intent"]["at"] = "2020-01-01T00:00:00+00:00"
-        world.stores[ASSET].set("audience", record)
+def test_nor_does_the_one_that_creates_the_audience(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with every_case() as case:
+        for dies in points(8):
+            world = World(tmp_path / f"{dies}", monkeypatch, with_state=True)
+            with case(dies):
+                world.effects.start(dies=dies)
+                with pytest.raises(Killed):
+                    world.send(MONDAY, "12", "opt-in")
+                world.effects.start()
+                record = world.memory.get("audience") or {}
+                if "intent" in record:
+                    # Long enough ago to believe the vendor's list.
+                    record["intent"]["at"] = "2020-01-01T00:00:00+00:00"
+                    world.memory.set("audience", record)
 
-    load = world.send(MONDAY, None, "opt-in")
-    world.confirm(load)
+                world.confirm(world.send(MONDAY, None, "opt-in"))
 
-    assert world.people == "12"
-    world.run(TUESDAY, "3", "opt-in")
-    assert world.people == "123"
+                assert world.people == "12"
+                world.run(TUESDAY, "3", "opt-in")
+                assert world.people == "123"
 
 
 # --- ranges of days -----------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import datetime
 from types import ModuleType
 from typing import Any
 from unittest.mock import create_autospec
@@ -88,3 +89,27 @@ def as_stored(value: Any) -> Any:
     stored = json.loads(json.dumps(value))
     assert stored == value
     return stored
+
+
+def report(**changes: Any) -> dict[str, Any]:
+    """Return the result of an upload, as every vendor's operator begins it, without content id and time."""
+    return {
+        "duplicates": 0,
+        "rejected": 0,
+        "rejected_by_reason": {},
+        "invalid_values": {},
+        "unusable_values": {},
+        "hash_mismatches": 0,
+        "ignored_columns": 0,
+        "files": 1,
+        "rejects_file": None,
+        "guards": {"ignored": False, "failed": []},
+        **changes,
+    }
+
+
+def without_content_and_time(found: dict[str, Any]) -> dict[str, Any]:
+    """Check the values of an upload's result that are other ones each time, and return the rest."""
+    assert len(found["content_id"]) == 64
+    assert datetime.fromisoformat(found["sent_at"]).tzinfo is not None
+    return {name: value for name, value in found.items() if name not in {"content_id", "sent_at"}}
