@@ -1,11 +1,11 @@
-"""What each mode leaves in the audience, with bucket and vendor in memory, whatever dies in between."""
+"""The audience after loads of each mode, with bucket and vendor in memory, also if a task is killed."""
 
 from __future__ import annotations
 
 import hashlib
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,14 +23,15 @@ from audience_onboarding.digital_audience.hooks import DigitalAudienceHook
 from audience_onboarding.digital_audience.models import Audience
 from audience_onboarding.digital_audience.onboarding import DigitalAudienceOnboardCrmToS3Operator
 from audience_onboarding.digital_audience.sensors import DigitalAudienceAudienceStateSensor
-from audience_onboarding.digital_audience.settings import DigitalAudienceSettings
 from audience_onboarding.errors import TransientError
 from audience_onboarding.orchestration.memory import audience_asset
 from audience_onboarding.pipelines import build_onboarding_dag, onboard
 from audience_onboarding.storage import snapshots
 from tests.fakes import task_context
-from tests.unit.effects import Effects, JsonStores, Killed
+from tests.unit.effects import Effects, JsonStores, Killed, points
 from tests.unit.pipelines.conftest import REMOVE, definition, function_of
+from tests.unit.platforms.cases import every_case
+from tests.unit.platforms.kits import DIGITAL_AUDIENCE, as_stored
 
 ASSET = audience_asset("digital_audience", "newsletter")
 MONDAY, TUESDAY, WEDNESDAY, THURSDAY = "2026-11-16", "2026-11-17", "2026-11-18", "2026-11-19"
@@ -97,9 +98,7 @@ class Vendor:
     """Takes in what waits in the bucket when it is told to."""
 
     def __init__(self, bucket: Bucket) -> None:
-        self.settings = DigitalAudienceSettings(
-            base_url="https://vendor.example", user_name="u", password="p"
-        )
+        self.settings = DIGITAL_AUDIENCE.settings
         self.bucket = bucket
         self.members: set[frozenset[str]] = set()
         self.state = "NODATA"
@@ -157,6 +156,7 @@ class World:
     """An audience with its DAG's two tasks that matter, and everything around them."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        folder.mkdir(exist_ok=True)
         self.folder = folder
         self.effects = Effects()
         self.stores = JsonStores(self.effects)
@@ -167,7 +167,7 @@ class World:
         monkeypatch.setattr(onboarding, "s3_client", lambda conn_id: self.bucket)
         monkeypatch.setattr(onboard, "get_current_context", lambda: self.context)
         for name in ("save_snapshot", "delete_snapshot"):
-            monkeypatch.setattr(snapshots, name, self._counted(name, getattr(snapshots, name)))
+            monkeypatch.setattr(snapshots, name, self.effects.counted(name, getattr(snapshots, name)))
         dag = build_onboarding_dag(
             definition(
                 id=7, campaign=REMOVE, upload={"mode": "mirror", "bucket": BUCKET}, state={"path": "state"}
@@ -175,15 +175,7 @@ class World:
             base=folder,
         )
         self.record_load = function_of(dag, "record_load")
-        self.context = task_context(stores=self.stores)
-
-    def _counted(self, name: str, function: Any) -> Any:
-        def call(*arguments: Any, **more: Any) -> None:
-            self.effects.before(name)
-            function(*arguments, **more)
-            self.effects.after()
-
-        return call
+        self.context: Any = task_context(stores=self.stores)
 
     @property
     def memory(self) -> dict[str, Any]:
@@ -218,8 +210,12 @@ class World:
             found = operator.execute(self.context)
         except TaskDeferred as deferred:
             found = self.resume(deferred, day, mode, **changes)
-        assert json.loads(json.dumps(found)) == found
-        return found  # type: ignore[no-any-return]
+        return as_stored(found)  # type: ignore[no-any-return]
+
+    def defers(self, day: str, mode: str = "mirror", **changes: Any) -> TaskDeferred:
+        with pytest.raises(TaskDeferred) as caught:
+            self.operator(day, mode, **changes).execute(self.context)
+        return caught.value
 
     def resume(self, deferred: TaskDeferred, day: str, mode: str = "mirror", **changes: Any) -> Any:
         self.vendor.process()
@@ -237,7 +233,7 @@ class World:
         if known is not None:
             return known
         self.vendor.process()
-        event = sensor.trigger(deadline=0).look(self.vendor).event  # type: ignore[arg-type]
+        event = sensor.trigger(deadline=0).look(self.vendor).event
         assert event is not None
         assert event["status"] == "success"
         return event["result"]  # type: ignore[no-any-return]
@@ -311,14 +307,13 @@ def test_a_mirror_takes_out_first_and_adds_when_the_vendor_is_through(world: Wor
     world.run(MONDAY, "abc")
     world.write(TUESDAY, "bcde")
 
-    with pytest.raises(TaskDeferred) as deferred:
-        world.operator(TUESDAY, "mirror").execute(world.context)  # type: ignore[arg-type]
+    deferred = world.defers(TUESDAY)
 
     assert world.bucket.written[1:] == [key_of("opt-out", TUESDAY)]
-    trigger: Any = deferred.value.trigger
+    trigger: Any = deferred.trigger
     assert (trigger.expectation.mode, trigger.expectation.rows) == ("opt-out", 1)
     assert trigger.look(world.vendor).event is None
-    load = world.resume(deferred.value, TUESDAY)
+    load = world.resume(deferred, TUESDAY)
     assert world.vendor.people == ["b", "c"]
     assert world.bucket.written[2:] == [key_of("opt-in", TUESDAY)]
     assert (load["uploaded"], load["rows_sent"]) == (True, 4)
@@ -401,30 +396,25 @@ def test_other_content_of_a_day_that_was_begun_needs_a_word_too(world: World) ->
 def test_a_source_that_changes_while_the_vendor_works_stops_the_load(world: World) -> None:
     world.run(MONDAY, "abc")
     world.write(TUESDAY, "bcd")
-    with pytest.raises(TaskDeferred) as deferred:
-        world.operator(TUESDAY, "mirror").execute(world.context)  # type: ignore[arg-type]
+    deferred = world.defers(TUESDAY)
     world.write(TUESDAY, "bcde")
 
     with pytest.raises(AirflowFailException, match="UploadConflictError: The source has changed while"):
-        world.resume(deferred.value, TUESDAY)
+        world.resume(deferred, TUESDAY)
 
     assert world.bucket.written[1:] == [key_of("opt-out", TUESDAY)]
 
 
-@pytest.mark.parametrize(
-    ("event", "raised", "message"),
-    [
+def test_an_opt_out_that_does_not_succeed_holds_the_opt_in_back(world: World) -> None:
+    events: list[tuple[dict[str, Any], type[Exception], str]] = [
         ({"status": "failed", "message": "bad file"}, AirflowFailException, "AudienceFailedError.*bad file"),
         ({"status": "error", "error": "NotFoundError", "message": "gone"}, AirflowFailException, "NotFoundE"),
         ({"status": "timeout", "message": "still busy"}, TransientError, "not taken in within 2 days"),
-    ],
-)
-def test_an_opt_out_that_does_not_get_through_holds_the_opt_in_back(
-    world: World, event: dict[str, Any], raised: type[Exception], message: str
-) -> None:
-    with pytest.raises(raised, match=message):
-        world.operator(MONDAY, "mirror").execute_after_opt_out(world.context, event, "c", "o")  # type: ignore[arg-type]
-
+    ]
+    with every_case() as case:
+        for event, raised, message in events:
+            with case(event["status"]), pytest.raises(raised, match=message):
+                world.operator(MONDAY, "mirror").execute_after_opt_out(world.context, event, "c", "o")
     assert world.bucket.written == []
 
 
@@ -555,81 +545,55 @@ def test_an_opt_out_that_was_never_confirmed_is_made_good(world: World) -> None:
 def test_a_list_of_other_people_is_stopped_though_it_is_as_long(world: World) -> None:
     world.run(MONDAY, "abcdefgh")
     world.write(TUESDAY, "ijklmnop")
+    strict = Guards(shares_from_rows=5)
 
     with pytest.raises(AirflowFailException, match=r"max_shrink: 8 of the 8 rows .* 100%, at most 50%"):
-        world.send(TUESDAY, guards=Guards(shares_from_rows=5))
-
+        world.send(TUESDAY, guards=strict)
     assert world.files() == [MONDAY]
-    assert world.send(TUESDAY, guards=Guards(shares_from_rows=5), ignore_guards=True)["uploaded"] is True
+
+    for changes in (
+        {"guards": strict, "ignore_guards": True},
+        {"guards": Guards(shares_from_rows=9)},
+        {"guards": Guards(shares_from_rows=5, max_shrink=None)},
+    ):
+        assert world.send(TUESDAY, **changes)["changes"]["removed"] == 8
 
 
-@pytest.mark.parametrize("guards", [Guards(shares_from_rows=9), Guards(shares_from_rows=5, max_shrink=None)])
-def test_the_guard_of_opt_outs_can_be_off(world: World, guards: Guards) -> None:
-    world.run(MONDAY, "abcdefgh")
-    world.write(TUESDAY, "ijklmnop")
+def test_a_dry_run_knows_what_would_change_and_writes_nothing(world: World) -> None:
+    def would_change(day: str, mode: str) -> tuple[int, int | None]:
+        with pytest.raises(AirflowSkipException, match="Dry run"):
+            world.send(day, mode, is_dry_run=True)
+        report = world.context["ti"].pushed["dry_run"]
+        return report["would_add"], report["would_remove"]
 
-    assert world.send(TUESDAY, guards=guards)["changes"]["removed"] == 8
-
-
-@pytest.mark.parametrize(
-    ("mode", "adds", "removes"),
-    [("mirror", 2, 1), ("replace", 2, 1), ("opt-in", 2, 0), ("opt-out", 0, 2)],
-)
-def test_a_dry_run_knows_what_would_change_and_writes_nothing(
-    world: World, mode: str, adds: int, removes: int
-) -> None:
+    world.write(MONDAY, "abc")
+    without_snapshot = {"mirror": (3, None), "replace": (3, None), "opt-in": (3, 0), "opt-out": (0, 3)}
+    assert {mode: would_change(MONDAY, mode) for mode in without_snapshot} == without_snapshot
     world.run(MONDAY, "abc")
     world.write(TUESDAY, "bcde")
     world.effects.start()
 
-    with pytest.raises(AirflowSkipException, match="Dry run"):
-        world.send(TUESDAY, mode, is_dry_run=True)
-
-    report = world.context["ti"].pushed["dry_run"]
-    assert (report["would_add"], report["would_remove"]) == (adds, removes)
+    with_snapshot = {"mirror": (2, 1), "replace": (2, 1), "opt-in": (2, 0), "opt-out": (0, 2)}
+    assert {mode: would_change(TUESDAY, mode) for mode in with_snapshot} == with_snapshot
     assert world.effects.names == []
     assert world.files() == [MONDAY]
-
-
-@pytest.mark.parametrize(
-    ("mode", "removes"), [("mirror", None), ("replace", None), ("opt-in", 0), ("opt-out", 3)]
-)
-def test_without_a_snapshot_a_dry_run_says_what_it_does_not_know(
-    world: World, mode: str, removes: int | None
-) -> None:
-    world.write(MONDAY, "abc")
-
-    with pytest.raises(AirflowSkipException, match="Dry run"):
-        world.send(MONDAY, mode, is_dry_run=True)
-
-    report = world.context["ti"].pushed["dry_run"]
-    assert (report["would_add"], report["would_remove"]) == (0 if mode == "opt-out" else 3, removes)
 
 
 # --- what cannot be meant -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
+def test_what_cannot_be_meant_is_refused_before_anything_is_read(world: World) -> None:
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"state": None}, "'mirror' needs 'state', .*without it, opt-in, opt-out, replace are allowed"),
         ({"asset": None}, "needs an asset"),
         ({"state": StateFolder(f"s3://{BUCKET}/onboard/x")}, "Snapshots may not lie where the vendor looks"),
         ({"mode": "append"}, "'append' is no mode.*Allowed are opt-in, opt-out, replace, mirror"),
-    ],
-)
-def test_what_cannot_be_meant_is_said_before_anything_is_read(
-    world: World, changes: dict[str, Any], message: str
-) -> None:
-    with pytest.raises(AirflowFailException, match=message):
-        world.operator(MONDAY, changes.pop("mode", "mirror"), **changes).execute(world.context)  # type: ignore[arg-type]
-
-
-def test_snapshots_do_not_lie_among_the_files_of_the_source(world: World) -> None:
-    source = f"{world.state.folder}/*.parquet"
-
-    with pytest.raises(AirflowFailException, match="among the files of the source"):
-        world.operator(MONDAY, "mirror", source=source).execute(world.context)  # type: ignore[arg-type]
+        ({"source": f"{world.state.folder}/*.parquet"}, "among the files of the source"),
+    ]
+    with every_case() as case:
+        for changes, message in cases:
+            with case(message), pytest.raises(AirflowFailException, match=message):
+                world.operator(MONDAY, **{"mode": "mirror", **changes}).execute(world.context)
 
 
 # --- killed -------------------------------------------------------------------------------------------------
@@ -654,12 +618,30 @@ RECORDING = [
 ]
 
 
-def prepared(world: World) -> None:
-    """So far that a snapshot is to be deleted."""
+Made = Callable[[object], World]
+
+
+@pytest.fixture
+def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Made:
+    """Make a world of its own for each case."""
+    return lambda name: World(tmp_path / str(name), monkeypatch)
+
+
+def prepared(world: World) -> World:
+    """Load lists until a snapshot is to be deleted."""
     world.run(TUESDAY, "abc")
     world.run(WEDNESDAY, "bcd")
     world.write(THURSDAY, "cdef")
     world.bucket.written.clear()
+    world.effects.start()
+    return world
+
+
+def killed(world: World, dies: tuple[int, str], run: Callable[[], object]) -> None:
+    """Run a task that is killed."""
+    world.effects.start(dies=dies)
+    with pytest.raises(Killed):
+        run()
     world.effects.start()
 
 
@@ -671,59 +653,49 @@ def test_the_points_are_all_there_are(world: World) -> None:
     assert world.effects.names == SENDING + RECORDING
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("number", range(1, len(SENDING) + 1))
-def test_a_mirror_that_is_killed_sends_nothing_twice_and_loses_nothing(
-    world: World, number: int, when: str
-) -> None:
-    prepared(world)
-    world.effects.start(dies=(number, when))
-    with pytest.raises(Killed):
-        world.send(THURSDAY)
-    world.effects.start()
+def test_a_mirror_that_is_killed_sends_nothing_twice_and_loses_nothing(made: Made) -> None:
+    with every_case() as case:
+        for dies in points(len(SENDING)):
+            world = prepared(made(dies))
+            with case(dies):
+                killed(world, dies, lambda world=world: world.send(THURSDAY))  # type: ignore[misc]
 
-    world.confirm(world.send(THURSDAY))
+                world.confirm(world.send(THURSDAY))
 
-    assert world.vendor.people == ["c", "d", "e", "f"]
-    assert world.bucket.written == [key_of("opt-out", THURSDAY), key_of("opt-in", THURSDAY)]
-    assert world.files() == [WEDNESDAY, THURSDAY]
-    assert world.send(THURSDAY)["uploaded"] is False
+                assert world.vendor.people == ["c", "d", "e", "f"]
+                assert world.bucket.written == [key_of("opt-out", THURSDAY), key_of("opt-in", THURSDAY)]
+                assert world.files() == [WEDNESDAY, THURSDAY]
+                assert world.send(THURSDAY)["uploaded"] is False
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("number", range(1, len(RECORDING) + 1))
-def test_a_record_that_is_killed_is_made_good(world: World, number: int, when: str) -> None:
-    prepared(world)
-    load = world.send(THURSDAY)
-    world.effects.start(dies=(number, when))
-    with pytest.raises(Killed):
-        world.confirm(load)
-    world.effects.start()
+def test_a_killed_mirror_that_is_never_run_again_is_corrected_by_the_next_day(made: Made) -> None:
+    with every_case() as case:
+        for dies in points(len(SENDING)):
+            world = prepared(made(dies))
+            with case(dies):
+                killed(world, dies, lambda world=world: world.send(THURSDAY))  # type: ignore[misc]
+                world.vendor.process()
 
-    world.confirm(load)
+                world.run("2026-11-20", "abd")
 
-    assert world.files() == [WEDNESDAY, THURSDAY]
-    assert world.memory["snapshots"]["to_delete"] == []
-    assert world.send(THURSDAY)["uploaded"] is False
+                assert world.vendor.people == ["a", "b", "d"]
+                # Nothing that the killed one has written stays.
+                assert world.files() == [WEDNESDAY, "2026-11-20"]
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("number", range(1, len(SENDING) + 1))
-def test_where_a_killed_mirror_is_never_run_again_the_next_day_is_right(
-    world: World, number: int, when: str
-) -> None:
-    prepared(world)
-    world.effects.start(dies=(number, when))
-    with pytest.raises(Killed):
-        world.send(THURSDAY)
-    world.effects.start()
-    world.vendor.process()
+def test_a_record_that_is_killed_is_completed_by_a_retry(made: Made) -> None:
+    with every_case() as case:
+        for dies in points(len(RECORDING)):
+            world = prepared(made(dies))
+            with case(dies):
+                load = world.send(THURSDAY)
+                killed(world, dies, lambda world=world, load=load: world.confirm(load))  # type: ignore[misc]
 
-    world.run("2026-11-20", "abd")
+                world.confirm(load)
 
-    assert world.vendor.people == ["a", "b", "d"]
-    # Nothing that the killed one has written stays.
-    assert world.files() == [WEDNESDAY, "2026-11-20"]
+                assert world.files() == [WEDNESDAY, THURSDAY]
+                assert world.memory["snapshots"]["to_delete"] == []
+                assert world.send(THURSDAY)["uploaded"] is False
 
 
 def test_a_killed_mirror_that_is_run_again_after_the_next_one_was_begun(world: World) -> None:
@@ -795,22 +767,25 @@ def test_a_few_who_were_added_since_do_not_bring_a_list_back(world: World) -> No
     assert world.send(MONDAY, "replace", state=None)["uploaded"] is False
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("number", [1, 2, 3])
-def test_a_list_that_goes_out_again_does_so_once_whatever_dies(world: World, number: int, when: str) -> None:
-    world.run(MONDAY, "ab", "replace", state=None)
-    world.run(TUESDAY, "bc", "replace", state=None)
-    world.run(MONDAY, "ab", "replace", state=None, supersede=True)
-    world.bucket.written.clear()
-    world.effects.start(dies=(number, when))
-    with pytest.raises(Killed):
-        world.send(TUESDAY, "replace", state=None)
-    world.effects.start()
+def test_a_list_that_goes_out_again_does_so_once_also_if_the_task_is_killed(made: Made) -> None:
+    with every_case() as case:
+        for dies in points(3):
+            world = made(dies)
+            with case(dies):
+                world.run(MONDAY, "ab", "replace", state=None)
+                world.run(TUESDAY, "bc", "replace", state=None)
+                world.run(MONDAY, "ab", "replace", state=None, supersede=True)
+                world.bucket.written.clear()
 
-    world.confirm(world.send(TUESDAY, "replace", state=None))
+                def send(world: World = world) -> Any:
+                    return world.send(TUESDAY, "replace", state=None)
 
-    assert world.vendor.people == ["b", "c"]
-    assert world.bucket.written == [key_of("replace", TUESDAY)]
+                killed(world, dies, send)
+
+                world.confirm(send())
+
+                assert world.vendor.people == ["b", "c"]
+                assert world.bucket.written == [key_of("replace", TUESDAY)]
 
 
 # --- one file a day -----------------------------------------------------------------------------------------
@@ -861,16 +836,15 @@ def test_a_second_file_waits_until_the_vendor_is_through_with_the_first(world: W
     world.write(MONDAY, "ab")
     world.send(MONDAY, "opt-in", state=None)
     world.write(MONDAY, "a")
-    operator = world.operator(MONDAY, "opt-out", state=None, second_file_same_day="wait")
+    waiting: dict[str, Any] = {"mode": "opt-out", "state": None, "second_file_same_day": "wait"}
 
-    with pytest.raises(TaskDeferred) as deferred:
-        operator.execute(world.context)  # type: ignore[arg-type]
+    deferred = world.defers(MONDAY, **waiting)
 
-    trigger: Any = deferred.value.trigger
+    trigger: Any = deferred.trigger
     assert trigger.look(world.vendor).event is None
     assert trigger.deadline == datetime(2026, 11, 17, tzinfo=timezone.utc).timestamp()
     assert len(world.bucket.written) == 1
-    load = world.resume(deferred.value, MONDAY, "opt-out", state=None, second_file_same_day="wait")
+    load = world.resume(deferred, MONDAY, **waiting)
     assert load["uploaded"] is True
     world.confirm(load)
     assert world.vendor.people == ["b"]
@@ -882,15 +856,11 @@ def test_a_second_file_goes_out_when_the_day_is_over_or_the_first_has_failed(
 ) -> None:
     world.write(MONDAY, "ab")
     world.send(MONDAY, "opt-in", state=None)
-    operator = world.operator(MONDAY, "opt-out", state=None, second_file_same_day="wait")
-    with pytest.raises(TaskDeferred) as deferred:
-        operator.execute(world.context)  # type: ignore[arg-type]
+    waiting: dict[str, Any] = {"mode": "opt-out", "state": None, "second_file_same_day": "wait"}
+    deferred = world.defers(MONDAY, **waiting)
 
-    resumed = world.operator(MONDAY, "opt-out", state=None, second_file_same_day="wait")
-    load = resumed.execute_after_other_file(
-        world.context,  # type: ignore[arg-type]
-        {"status": status, "message": "m"},
-        **(deferred.value.kwargs or {}),
+    load = world.operator(MONDAY, **waiting).execute_after_other_file(
+        world.context, {"status": status, "message": "m"}, **(deferred.kwargs or {})
     )
 
     assert load["uploaded"] is True
@@ -900,7 +870,7 @@ def test_a_wait_that_is_refused_fails(world: World) -> None:
     event = {"status": "error", "error": "AuthenticationError", "message": "no"}
 
     with pytest.raises(AirflowFailException, match="AuthenticationError: no"):
-        world.operator(MONDAY, "opt-in").execute_after_other_file(world.context, event, "c")  # type: ignore[arg-type]
+        world.operator(MONDAY, "opt-in").execute_after_other_file(world.context, event, "c")
 
 
 def test_only_what_is_of_use_is_remembered(world: World, clock: Any) -> None:
