@@ -13,9 +13,16 @@ from scripts.local_stack import Sandbox
 @pytest.fixture(scope="session")
 def sandbox_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """One sandbox for all tests, as a process of its own."""
-    sandbox = Sandbox(
-        tmp_path_factory.mktemp("sandbox"), processing_delay=0.2, scan_interval=0.1, activation_delay=0.2
-    )
+    delays = {
+        "scan_interval": 0.05,
+        "processing_delay": 0.1,
+        "activation_delay": 0.1,
+        "fanfare_import_delay": 0.1,
+        "fanfare_refresh_delay": 0.1,
+        "fanfare_sync_delay": 0.1,
+        "commbox_processing_delay": 0.1,
+    }
+    sandbox = Sandbox(tmp_path_factory.mktemp("sandbox"), **delays)
     sandbox.start()
     yield sandbox
     sandbox.stop()

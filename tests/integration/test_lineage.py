@@ -26,7 +26,7 @@ from audience_onboarding.fanfare import FanfareCreateAudienceOperator, FanfareOn
 from audience_onboarding.orchestration.memory import audience_asset
 from scripts.local_stack import Sandbox
 from tests.fakes import AssetStores, task_context
-from tests.integration.digital_audience.test_operators import ASSET, create_audience
+from tests.integration.digital_audience.world import ASSET, create_audience
 from tests.unit.base.databases import SqliteHook
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("connections")]

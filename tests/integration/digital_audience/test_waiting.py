@@ -1,13 +1,13 @@
-"""Hook, triggers and sensors against the sandbox."""
+"""Hook, triggers and sensor of Digital Audience against the sandbox."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable
+from datetime import timedelta
 from typing import Any
 
-import boto3
+import pendulum
 import pytest
 from airflow.exceptions import TaskDeferred
 
@@ -18,34 +18,21 @@ from audience_onboarding.digital_audience.triggers import (
     DigitalAudienceAudienceStateTrigger,
     DigitalAudienceSegmentStatusTrigger,
 )
-from audience_onboarding.http import forget_clients
 from scripts.local_stack import Sandbox
 from tests.fakes import task_context
+from tests.integration.digital_audience.world import s3_of
 
 pytestmark = pytest.mark.usefixtures("connections")
 
 CONNECTION = "digital_audience_default"
 GOOD = b"email_sha256\r\n" + b"a" * 64 + b"\r\n" + b"1" * 64 + b"\r\n"
 BAD = b"email\r\nanna@example.com\r\n"
+OURS = {"mode": "opt-in", "rows": 2}
 
 
-def put(
-    sandbox: Sandbox,
-    audience_id: int,
-    content: bytes,
-    *,
-    mode: str = "opt-in",
-    stamp: str = "20261120_000000",
-) -> None:
-    boto3.client(
-        "s3",
-        endpoint_url=sandbox.info["s3_url"],
-        aws_access_key_id=sandbox.info["aws_access_key_id"],
-        aws_secret_access_key=sandbox.info["aws_secret_access_key"],
-        region_name=sandbox.info["region"],
-    ).put_object(
-        Bucket=sandbox.info["bucket"], Key=f"onboard/audience={audience_id}/{mode}/{stamp}.csv", Body=content
-    )
+def put(sandbox: Sandbox, audience_id: int, content: bytes = GOOD, *, day: str = "20261120") -> None:
+    key = f"onboard/audience={audience_id}/opt-in/{day}_000000.csv"
+    s3_of(sandbox).put_object(Bucket=sandbox.info["bucket"], Key=key, Body=content)
 
 
 def make_audience() -> int:
@@ -53,114 +40,86 @@ def make_audience() -> int:
     return client.create_crm_audience(name="a", campaign_id=client.create_campaign("c").id).id
 
 
-async def first_event(trigger: Any) -> dict[str, Any]:
-    async for event in trigger.run():
-        payload: dict[str, Any] = event.payload
-        return payload
-    raise AssertionError("the trigger ended without an event")
+def baseline_of(audience_id: int) -> dict[str, str]:
+    return Baseline.of(DigitalAudienceHook(CONNECTION).client.load_audience(audience_id)).to_dict()
 
 
-def wait_on(audience_id: int, *, seconds: float = 30, **expected: Any) -> Awaitable[dict[str, Any]]:
-    return first_event(
-        DigitalAudienceAudienceStateTrigger(
-            conn_id=CONNECTION,
-            audience_id=audience_id,
-            poll_interval=0.2,
-            deadline=time.time() + seconds,
-            **expected,
-        )
+async def event_of(trigger: Any) -> dict[str, Any]:
+    (event,) = [event.payload async for event in trigger.run()]
+    found: dict[str, Any] = event
+    return found
+
+
+def trigger_of(audience_id: int, *, seconds: float = 60, **expected: Any) -> Any:
+    return DigitalAudienceAudienceStateTrigger(
+        conn_id=CONNECTION,
+        audience_id=audience_id,
+        poll_interval=0.1,
+        deadline=time.time() + seconds,
+        **expected,
     )
 
 
-def test_the_test_button_says_yes() -> None:
+def wait_on(audience_id: int, **expected: Any) -> dict[str, Any]:
+    return asyncio.run(event_of(trigger_of(audience_id, **expected)))
+
+
+def test_the_test_button(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     answer, message = DigitalAudienceHook(CONNECTION).test_connection()
     assert answer
     assert "5 platform accounts" in message
 
-
-def test_the_test_button_says_what_is_wrong(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    wrong = sandbox.connections()["AIRFLOW_CONN_DIGITAL_AUDIENCE_DEFAULT"].replace(
-        "sandbox-password", "not-the-password"
-    )
-    monkeypatch.setenv("AIRFLOW_CONN_DIGITAL_AUDIENCE_DEFAULT", wrong)
+    name = "AIRFLOW_CONN_DIGITAL_AUDIENCE_DEFAULT"
+    wrong = sandbox.connections()[name].replace("sandbox-password", "not-the-password")
+    monkeypatch.setenv(name, wrong)
     answer, message = DigitalAudienceHook(CONNECTION).test_connection()
     assert not answer
     assert "Correct Login and Password" in message
     assert "not-the-password" not in message
 
 
-def test_waiting_ends_with_our_upload_and_its_match_rates(sandbox: Sandbox) -> None:
+def test_waiting_ends_with_our_upload_and_not_with_that_of_yesterday(sandbox: Sandbox) -> None:
     audience_id = make_audience()
-    baseline = Baseline.of(DigitalAudienceHook(CONNECTION).client.load_audience(audience_id))
+    before = baseline_of(audience_id)
 
     async def scene() -> dict[str, Any]:
-        waiting = asyncio.ensure_future(
-            wait_on(audience_id, baseline=baseline.to_dict(), mode="opt-in", rows=2)
-        )
-        await asyncio.to_thread(put, sandbox, audience_id, GOOD)
+        waiting = asyncio.ensure_future(event_of(trigger_of(audience_id, baseline=before, **OURS)))
+        await asyncio.to_thread(put, sandbox, audience_id)
         return await waiting
 
     event = asyncio.run(scene())
     assert event["status"] == "success"
-    assert event["result"]["audience_state"] == "READY"
-    assert event["result"]["total_rows"] == 2
+    assert (event["result"]["audience_state"], event["result"]["total_rows"]) == ("READY", 2)
     assert 0 <= event["result"]["match_rates"]["EMAIL"] <= 1
     assert event["result"]["data_set"]["EMAIL"]["TOTAL"] == 2
 
-
-def test_yesterdays_ready_is_not_taken_for_ours(sandbox: Sandbox) -> None:
-    audience_id = make_audience()
-    put(sandbox, audience_id, GOOD)
-    asyncio.run(wait_on(audience_id))  # type: ignore[arg-type]
-    baseline = Baseline.of(DigitalAudienceHook(CONNECTION).client.load_audience(audience_id)).to_dict()
-    early = asyncio.run(wait_on(audience_id, baseline=baseline, seconds=0.5))  # type: ignore[arg-type]
+    before = baseline_of(audience_id)
+    early = wait_on(audience_id, baseline=before, seconds=0.3)
     assert (early["status"], early["state"]) == ("timeout", "READY")
-    put(sandbox, audience_id, GOOD, stamp="20261121_000000")
-    event = asyncio.run(wait_on(audience_id, baseline=baseline, mode="opt-in", rows=2))  # type: ignore[arg-type]
-    assert event["status"] == "success"
+    put(sandbox, audience_id, day="20261121")
+    assert wait_on(audience_id, baseline=before, **OURS)["status"] == "success"
 
 
-def test_a_file_that_the_vendor_refuses_fails_the_wait_and_is_not_held_against_the_next(
-    sandbox: Sandbox,
-) -> None:
+def test_a_refused_file_fails_its_wait_and_not_the_next_one(sandbox: Sandbox) -> None:
     audience_id = make_audience()
-    client = DigitalAudienceHook(CONNECTION).client
-    baseline = Baseline.of(client.load_audience(audience_id)).to_dict()
+    before = baseline_of(audience_id)
     put(sandbox, audience_id, BAD)
-    event = asyncio.run(wait_on(audience_id, baseline=baseline))  # type: ignore[arg-type]
+    event = wait_on(audience_id, baseline=before)
     assert (event["status"], event["state"]) == ("failed", "FAILED")
-    after_failure = Baseline.of(client.load_audience(audience_id)).to_dict()
-    put(sandbox, audience_id, GOOD, stamp="20261121_000000")
-    event = asyncio.run(wait_on(audience_id, baseline=after_failure, mode="opt-in", rows=2))  # type: ignore[arg-type]
-    assert event["status"] == "success"
+
+    after_failure = baseline_of(audience_id)
+    put(sandbox, audience_id, day="20261121")
+    assert wait_on(audience_id, baseline=after_failure, **OURS)["status"] == "success"
 
 
 def test_an_audience_that_is_gone_ends_the_wait_with_a_reason() -> None:
-    event = asyncio.run(wait_on(999_999))  # type: ignore[arg-type]
-    assert event["status"] == "error"
-    assert event["error"] == "NotFoundError"
+    event = wait_on(999_999)
+
+    assert (event["status"], event["error"]) == ("error", "NotFoundError")
     assert "Audience 999999" in event["message"]
 
 
-def test_fifty_waits_share_one_login(sandbox: Sandbox) -> None:
-    audience_ids = [make_audience() for _ in range(50)]
-    forget_clients()
-    before = sandbox.admin("summary")["logins"]["success"]
-
-    async def scene() -> list[dict[str, Any]]:
-        waiting = [asyncio.ensure_future(wait_on(item, rows=2, seconds=60)) for item in audience_ids]
-        for audience_id in audience_ids:
-            await asyncio.to_thread(put, sandbox, audience_id, GOOD)
-        return await asyncio.gather(*waiting)
-
-    events = asyncio.run(scene())
-    assert {event["status"] for event in events} == {"success"}
-    assert sandbox.admin("summary")["logins"]["success"] - before == 1
-
-
 def test_a_segment_becomes_active_once_the_audience_has_data(sandbox: Sandbox) -> None:
-    import pendulum
-
     audience_id = make_audience()
     client = DigitalAudienceHook(CONNECTION).client
     now = pendulum.now("UTC")
@@ -170,38 +129,33 @@ def test_a_segment_becomes_active_once_the_audience_has_data(sandbox: Sandbox) -
         name="s",
         description="d",
         start_date=now,
-        end_date=now.add(days=10),
+        end_date=now + timedelta(days=10),
     ).segment_id
 
-    def trigger(seconds: float) -> DigitalAudienceSegmentStatusTrigger:
-        return DigitalAudienceSegmentStatusTrigger(
+    def wait(seconds: float) -> dict[str, Any]:
+        trigger = DigitalAudienceSegmentStatusTrigger(
             conn_id=CONNECTION,
             segment_id=segment_id,
-            poll_interval=0.2,
+            poll_interval=0.1,
             deadline=time.time() + seconds,
         )
+        return asyncio.run(event_of(trigger))
 
-    early = asyncio.run(first_event(trigger(0.5)))
-    assert early["status"] == "timeout"
-    put(sandbox, audience_id, GOOD)
-    event = asyncio.run(first_event(trigger(30)))
-    assert event["status"] == "success"
-    assert event["result"]["status"] == "Active"
+    assert wait(0.3)["status"] == "timeout"
+    put(sandbox, audience_id)
+    event = wait(60)
+    assert (event["status"], event["result"]["status"]) == ("success", "Active")
     assert event["result"]["total_upload_count"] >= 0
 
 
-def test_the_sensor_defers_without_asking_the_vendor(sandbox: Sandbox) -> None:
-    sensor = DigitalAudienceAudienceStateSensor(task_id="wait", audience_id=1)
+def test_the_sensor_defers_without_a_login_or_pokes(sandbox: Sandbox) -> None:
     with pytest.raises(TaskDeferred):
-        sensor.execute(task_context())
+        DigitalAudienceAudienceStateSensor(task_id="wait", audience_id=1).execute(task_context())  # type: ignore[arg-type]
     assert sandbox.admin("summary")["logins"]["success"] == 0
 
-
-def test_the_sensor_can_poke_instead(sandbox: Sandbox) -> None:
     audience_id = make_audience()
-    put(sandbox, audience_id, GOOD)
+    put(sandbox, audience_id)
     sensor = DigitalAudienceAudienceStateSensor(
-        task_id="wait", audience_id=audience_id, deferrable=False, poke_interval=0.2, timeout=30
+        task_id="wait", audience_id=audience_id, deferrable=False, poke_interval=0.1, timeout=60
     )
-    result = sensor.execute(task_context())
-    assert result["audience_state"] == "READY"
+    assert sensor.execute(task_context())["audience_state"] == "READY"  # type: ignore[arg-type]
