@@ -22,7 +22,7 @@ from tests.fakes import AssetStores, DictStore, task_context
 
 pytestmark = pytest.mark.usefixtures("connections")
 
-AUDIENCES = 8
+AUDIENCES = 6
 OURS = connection_pool("digital_audience_default")
 
 
@@ -108,7 +108,7 @@ class RacingStore(DictStore):
     def set(self, key: str, value: Any, *, retention: Any = None) -> None:
         # Once it is broken, it lets everybody through.
         with suppress(threading.BrokenBarrierError):
-            self._all_have_read.wait(timeout=1)
+            self._all_have_read.wait(timeout=0.5)
         super().set(key, value, retention=retention)
 
 
