@@ -8,13 +8,12 @@ from typing import Any
 
 import pytest
 
-from audience_onboarding.definitions import AudienceDefinition
-from audience_onboarding.http import forget_clients
 from audience_onboarding.orchestration.metrics import METRICS, PREFIX
 from audience_onboarding.pipelines import build_onboarding_dag
-from audience_onboarding.platforms import PLATFORMS, part_of
+from audience_onboarding.platforms import PLATFORMS
 from scripts.local_stack import Sandbox
 from tests.integration.faults import exchanges, fault
+from tests.integration.taking_back import defined
 from tests.small_airflow import Run, World, no_earlier_runs
 from tests.statsd import Received, statsd
 
@@ -47,38 +46,18 @@ def received() -> Iterator[Received]:
         yield server
 
 
-def defined(platform: str, folder: Path, **more: Any) -> AudienceDefinition:
-    phone_only = platform == "commbox"
-    values: dict[str, Any] = {
-        "key": "people",
-        "platform": platform,
-        "name": "People",
-        "owner": "tests",
-        "retries": 0,
-        "source": {
-            "path": f"{folder}/{{load_date}}.csv",
-            "columns": {"phone": "Mobile"} if phone_only else {"email": "E-mail", "phone": "Mobile"},
-        },
-        "wait": {"poll_seconds": 1},
-    }
-    if platform == "digital_audience":
-        values["campaign"] = {"name": "People"}
-    else:
-        values["allow_raw"] = True
-    values.update(more)
-    model: type[AudienceDefinition] = part_of(platform, "definition").DEFINITION
-    return model.model_validate(values)
-
-
 def run_of(
     platform: str, folder: Path, *, world: World | None = None, run_id: str = "manual__1", **more: Any
 ) -> Run:
-    """A load.
+    """Load the extract.
 
     :param more: of the definition.
     """
     (folder / f"{DAY}.csv").write_text(EXTRACT, encoding="utf-8")
-    dag = build_onboarding_dag(defined(platform, folder, **more), base=folder, auto_register=False)
+    columns = {"phone": "Mobile"} if platform == "commbox" else {"email": "E-mail", "phone": "Mobile"}
+    source = {"path": f"{folder}/{{load_date}}.csv", "columns": columns}
+    definition = defined(platform, "people", folder, state=False, retries=0, source=source, **more)
+    dag = build_onboarding_dag(definition, base=folder, auto_register=False)
     return Run(dag, world or World(), run_id=run_id, params={"load_date": DAY}).execute()
 
 
@@ -87,43 +66,39 @@ def loads_well(platform: str, folder: Path, **more: Any) -> None:
     assert run.is_successful, run.failures
 
 
-@pytest.fixture(params=PLATFORMS)
-def platform(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-def test_a_load_is_counted_to_the_row(
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_a_load_is_measured_exactly(
     platform: str, tmp_path: Path, sandbox: Sandbox, received: Received
 ) -> None:
     loads_well(platform, tmp_path)
 
     load = (platform, "people", MODES[platform])
     assert received.sums("loads") == {(*load, "sent"): 1}
-    assert received.sums("rows_read") == {load: 6}
-    assert received.sums("rows_sent") == {load: 3}
-    assert received.sums("rows_duplicate") == {load: 1}
-    rejected = received.sums("rows_rejected")
-    assert {key[:3] for key in rejected} == {load}
+    rows = [received.sums(f"rows_{kind}") for kind in ("read", "sent", "duplicate")]
+    assert rows == [{load: 6}, {load: 3}, {load: 1}]
     wrong = "invalid_phone" if platform == "commbox" else "invalid_email"
-    assert {key[3]: rows for key, rows in rejected.items()} == {"no_identifier": 1, wrong: 1}
+    assert received.sums("rows_rejected") == {(*load, "no_identifier"): 1, (*load, wrong): 1}
+    measures_upload_and_wait(platform, load, sandbox, received)
+    counts_calls_as_the_vendor(platform, sandbox, received)
+    known = {f"{PREFIX}.{metric.name}": set(metric.tags) for metric in METRICS}
+    packets = received.ours()
+    for packet in packets:
+        assert not packet.tags or {name for name, _ in packet.tags} == known[packet.name]
+    sent = " ".join(f"{packet.name} {packet.tags}" for packet in packets).lower()
+    for raw in ("anna", "ben", "carla", "@", "612345678", "623456789"):
+        assert raw not in sent
 
 
-def test_uploads_and_waits_are_measured(
-    platform: str, tmp_path: Path, sandbox: Sandbox, received: Received
+def measures_upload_and_wait(
+    platform: str, load: tuple[str, ...], sandbox: Sandbox, received: Received
 ) -> None:
-    loads_well(platform, tmp_path)
-
-    load = (platform, "people", MODES[platform])
-    (sent,) = received.sums("uploaded_bytes").items()
-    assert sent[0] == load
-    assert sent[1] > 30
-    if platform == "digital_audience":
-        (stored,) = sandbox.admin("objects")["objects"]
-        assert sent[1] == stored["size"]
+    ((tags, size),) = received.sums("uploaded_bytes").items()
+    assert tags == load
+    assert size > 30
     ((tags, upload_time),) = received.values("upload_time")
     assert tags == load
-    ((whose, confirmation_time),) = received.values("confirmation_time")
-    assert whose == load[:2]
+    ((tags, confirmation_time),) = received.values("confirmation_time")
+    assert tags == load[:2]
     assert 0 < confirmation_time < 60_000
     assert 0 < upload_time < 60_000
     looks = received.sums("looks")
@@ -131,18 +106,15 @@ def test_uploads_and_waits_are_measured(
     assert set(looks) <= {(platform, "pending")}
     rates = dict(received.values("match_rate"))
     if platform == "digital_audience":
-        assert {key[:2] for key in rates} == {(platform, "people")}
-        assert {key[2] for key in rates} == {"EMAIL", "PHONE"}
+        (stored,) = sandbox.admin("objects")["objects"]
+        assert size == stored["size"]
+        assert set(rates) == {(*load[:2], "EMAIL"), (*load[:2], "PHONE")}
         assert all(0 <= rate <= 1 for rate in rates.values())
     else:
         assert not rates
 
 
-def test_calls_are_counted_as_the_vendor_counts_them(
-    platform: str, tmp_path: Path, sandbox: Sandbox, received: Received
-) -> None:
-    loads_well(platform, tmp_path)
-
+def counts_calls_as_the_vendor(platform: str, sandbox: Sandbox, received: Received) -> None:
     calls = received.sums("api_calls")
     assert {(key[0], key[2]) for key in calls} == {(platform, "2xx")}
     assert all(key[1] != "other" for key in calls)
@@ -182,18 +154,3 @@ def test_an_unclear_creation_is_counted(tmp_path: Path, sandbox: Sandbox, receiv
     assert not run.is_successful
     assert received.sums("ambiguous_stops") == {("digital_audience", "people", "campaign"): 1}
     assert received.sums("api_calls")["digital_audience", "create_campaign", "none"] == 1
-
-
-def test_nobodys_data_are_in_any_of_it(tmp_path: Path, sandbox: Sandbox, received: Received) -> None:
-    for platform in PLATFORMS:
-        forget_clients()
-        run_of(platform, tmp_path, run_id=f"manual__{platform}")
-
-    known = {f"{PREFIX}.{metric.name}": set(metric.tags) for metric in METRICS}
-    packets = received.ours()
-    for packet in packets:
-        if packet.tags:
-            assert {name for name, _ in packet.tags} == known[packet.name]
-    said = " ".join(f"{packet.name} {packet.tags}" for packet in packets).lower()
-    for raw in ("anna", "ben", "carla", "@", "612345678", "623456789"):
-        assert raw not in said

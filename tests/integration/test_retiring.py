@@ -10,6 +10,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from audience_onboarding.base.retiring import Seen
 from audience_onboarding.digital_audience import DigitalAudienceActivateAudienceOperator
+from audience_onboarding.digital_audience.hooks import DigitalAudienceHook
 from audience_onboarding.errors import (
     ApprovalOutdatedError,
     AudienceRetiredError,
@@ -119,50 +120,34 @@ def loaded(world: World) -> World:
     return world
 
 
-def test_what_is_shown_is_what_is_deleted_and_nothing_else(loaded: World) -> None:
-    run = Retirement(loaded, "kept")
+def test_a_retirement_deletes_what_it_has_shown_and_leaves_a_record(loaded: World, tmp_path: Path) -> None:
+    run, memory = Retirement(loaded, "kept"), loaded.memory("kept")
     campaigns = loaded.sandbox.admin("campaigns")
-    text = run.look()["text"]
-    for word in (
-        "Audience kept",
-        str(loaded.ids["kept"]),
-        "members: 3",
-        "First of kept",
-        "Second of kept",
-        "ends ",
-    ):
-        assert word in text
-    assert at_vendor(loaded) == {"Audience kept": 2, "Audience stays": 2}
-
-    assert "2 segments are deleted" in run.delete()
-
-    assert at_vendor(loaded) == {"Audience stays": 2}
-    assert loaded.sandbox.admin("campaigns") == campaigns
-
-
-def test_closing_leaves_a_record_and_nothing_else(loaded: World, tmp_path: Path) -> None:
-    run = Retirement(loaded, "kept")
-    memory = loaded.memory("kept")
-    more = [segment_key("dv360"), segment_key("dv360", "2026-11"), dated_segments_key("dv360")]
+    dated = segment_key("dv360", "2026-11")
+    more = [segment_key("dv360"), dated, dated_segments_key("dv360")]
     more += [refusal_key("dv360"), rates_key("mirror")]
     for key in more:
         memory.set(key, {"id": 5})
-    memory.set(dated_segments_key("dv360"), [segment_key("dv360", "2026-11")])
-    run.look()
-    done = run.delete()
+    memory.set(dated_segments_key("dv360"), [dated])
+    audience_id = loaded.ids["kept"]
+
+    text = run.look()["text"]
+    shown = ("Audience kept", str(audience_id), "members: 3", "First of kept", "Second of kept", "ends ")
+    assert [word for word in shown if word not in text] == []
+    assert at_vendor(loaded) == {"Audience kept": 2, "Audience stays": 2}
     assert list((tmp_path / "state").rglob("*.parquet"))
+    done = run.delete()
+    assert "2 segments are deleted" in done
+    assert at_vendor(loaded) == {"Audience stays": 2}
+    assert loaded.sandbox.admin("campaigns") == campaigns
 
     record = run.close(done)
 
-    assert (record["by"], record["approved_by"], record["audience_id"]) == (
-        "anna",
-        "boss",
-        loaded.ids["kept"],
-    )
+    assert (record["by"], record["approved_by"], record["audience_id"]) == ("anna", "boss", audience_id)
     assert (record["members"], record["snapshots"], len(record["segments"])) == (3, 1, 2)
     assert list((tmp_path / "state").rglob("*.parquet")) == []
-    for key in (AUDIENCE_KEY, LAST_LOAD_KEY, SNAPSHOTS_KEY, BEGUN_KEY, PUTS_KEY, *more):
-        assert memory.get(key) is None, key
+    forgotten = (AUDIENCE_KEY, LAST_LOAD_KEY, SNAPSHOTS_KEY, BEGUN_KEY, PUTS_KEY, *more)
+    assert [key for key in forgotten if memory.get(key) is not None] == []
     assert memory.get(RETIRED_KEY) == record
     # Single loads stay, as a history.
     assert memory.get(load_key("2026-11-20", "mirror"))["rows_sent"] == 3
@@ -215,14 +200,14 @@ def test_with_a_pinned_id_a_load_after_it_stops_as_well(loaded: World, tmp_path:
         activate.execute(loaded.context())
 
 
-@pytest.mark.parametrize("path", [".*/[Ss]egment/.*", ".*/audience/delete.*"], ids=["segment", "audience"])
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_lost_answer_to_a_deletion_is_settled_by_the_next_try(loaded: World, path: str, when: str) -> None:
+def test_a_lost_answer_to_a_deletion_is_settled_by_the_next_try(loaded: World, when: str) -> None:
     run = Retirement(loaded, "kept")
     run.look()
-    fault(loaded.sandbox, "digital_audience", "DELETE", path, when=when, action="drop")
-    with pytest.raises(TransientError):
-        run.delete()
+    for path in (".*/[Ss]egment/.*", ".*/audience/delete.*"):
+        fault(loaded.sandbox, "digital_audience", "DELETE", path, when=when, action="drop")
+        with pytest.raises(TransientError):
+            run.delete()
 
     run.delete()
 
@@ -231,33 +216,22 @@ def test_a_lost_answer_to_a_deletion_is_settled_by_the_next_try(loaded: World, p
     assert "deleted" in run.delete()
 
 
-def test_a_segment_that_nobody_approved_stops_it(loaded: World) -> None:
+def test_an_audience_that_has_changed_since_the_approval_is_not_deleted(loaded: World) -> None:
     run = Retirement(loaded, "kept")
     run.look()
     loaded.segment("kept", "Third of kept")
-
     with pytest.raises(ApprovalOutdatedError, match="Third of kept"):
         run.delete()
-
     assert at_vendor(loaded)["Audience kept"] == 3
 
-
-def test_an_audience_that_is_called_otherwise_by_now_is_not_deleted(loaded: World) -> None:
-    from audience_onboarding.digital_audience.hooks import DigitalAudienceHook
-
-    run = Retirement(loaded, "kept")
     run.look()
     DigitalAudienceHook().client.update_audience(loaded.ids["kept"], name="Something else")
-
     with pytest.raises(ApprovalOutdatedError, match="Something else"):
         run.delete()
-
-    assert at_vendor(loaded)["Something else"] == 2
+    assert at_vendor(loaded)["Something else"] == 3
 
 
 def test_an_audience_that_is_gone_and_not_by_us_is_an_error(loaded: World) -> None:
-    from audience_onboarding.digital_audience.hooks import DigitalAudienceHook
-
     run = Retirement(loaded, "kept")
     run.look()
     DigitalAudienceHook().client.delete_audience(loaded.ids["kept"])
@@ -270,23 +244,18 @@ def test_an_audience_that_is_gone_and_not_by_us_is_an_error(loaded: World) -> No
     assert run.delete() == "There was nothing to delete"
 
 
-def test_a_pinned_id_that_there_is_not_is_an_error(loaded: World, tmp_path: Path) -> None:
+def test_when_there_is_nothing_to_look_at(loaded: World, tmp_path: Path) -> None:
     loaded.by_key["wrong"] = defined("digital_audience", "wrong", tmp_path, id=999_999, campaign=None)
-
     with pytest.raises(NotFoundError):
         Retirement(loaded, "wrong").look()
 
-
-def test_an_unclear_creation_has_to_be_settled_first(loaded: World) -> None:
-    loaded.memory("kept").set(AUDIENCE_KEY, {"intent": {"name": "x", "at": "2026-11-20T03:00:00+00:00"}})
-
+    intent = {"name": "x", "at": "2026-11-20T03:00:00+00:00"}
+    loaded.memory("kept").set(AUDIENCE_KEY, {"intent": intent})
     with pytest.raises(ConfigurationError, match="settle_create"):
         Retirement(loaded, "kept").look()
 
-
-def test_an_audience_that_was_never_loaded_is_only_closed(world: World) -> None:
-    run = Retirement(world, "kept")
-
+    loaded.by_key["new"] = defined("digital_audience", "new", tmp_path)
+    run = Retirement(loaded, "new")
     assert "no audience at the vendor yet" in run.look()["text"]
     assert run.delete() == "There was nothing to delete"
     assert run.close()["audience_id"] is None
