@@ -64,20 +64,6 @@ def wait_on(audience_id: int, **expected: Any) -> dict[str, Any]:
     return asyncio.run(event_of(trigger_of(audience_id, **expected)))
 
 
-def test_the_test_button(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    answer, message = DigitalAudienceHook(CONNECTION).test_connection()
-    assert answer
-    assert "5 platform accounts" in message
-
-    name = "AIRFLOW_CONN_DIGITAL_AUDIENCE_DEFAULT"
-    wrong = sandbox.connections()[name].replace("sandbox-password", "not-the-password")
-    monkeypatch.setenv(name, wrong)
-    answer, message = DigitalAudienceHook(CONNECTION).test_connection()
-    assert not answer
-    assert "Correct Login and Password" in message
-    assert "not-the-password" not in message
-
-
 def test_waiting_ends_with_our_upload_and_not_with_that_of_yesterday(sandbox: Sandbox) -> None:
     audience_id = make_audience()
     before = baseline_of(audience_id)

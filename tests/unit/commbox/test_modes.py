@@ -1,8 +1,9 @@
-"""What each mode leaves in the audience: the vendor only replaces, so adding and taking out is done here."""
+"""The audience after loads of each mode: CommBox only replaces, so the operator adds and takes out itself."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
@@ -11,6 +12,7 @@ from tests.unit.commbox.conftest import static
 from tests.unit.commbox.world import MONDAY, NAME, TUESDAY, WEDNESDAY, World
 from tests.unit.effects import Killed, points
 from tests.unit.platforms.cases import every_case
+from tests.unit.platforms.sequences import play_all
 
 
 @pytest.fixture
@@ -21,80 +23,65 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
 # --- add and take out ---------------------------------------------------------------------------------------
 
 
-def test_an_opt_in_keeps_who_is_there(world: World) -> None:
-    world.run(MONDAY, "123", "replace")
+SEQUENCES = {
+    "one after the other": "mon opt-in 123 | tue opt-out 1 -> 23 | wed opt-in 45 -> 2345",
+    "an unconfirmed load, superseded": "mon replace 123 | tue opt-out? 1 | wed opt-in! 4 -> 1234",
+    "a list after an unconfirmed one": "mon replace 123 | tue opt-out? 1 | wed replace 45 | wed opt-in 6 -> 456",
+    "a replace is not the opt-in of the same list": "mon replace 123 | tue opt-in 4 | tue replace 4 -> 4",
+    "a confirmed mirror that was replaced": "mon mirror 123 | tue mirror? 45 -> 45 | wed mirror 123 -> 123",
+    "the same without snapshots": "mon mirror* 123 | tue mirror*? 45 -> 45 | wed mirror* 123 -> 123",
+}
 
-    record = world.run(TUESDAY, "34", "opt-in")
 
+def test_who_is_in_the_audience_after_a_sequence_of_loads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    play_all(lambda name: World(tmp_path / str(name), monkeypatch, with_state=True), SEQUENCES)
+
+
+# --- add and take out ---------------------------------------------------------------------------------------
+
+
+def test_opt_ins_and_opt_outs_change_the_list(world: World) -> None:
+    first = world.run(MONDAY, "123", "opt-in")
+    assert "members" not in first
+    added = world.run(TUESDAY, "34", "opt-in")
     assert world.people == "1234"
-    assert (record["rows_sent"], record["members"], record["user_count"]) == (2, 4, 4)
-    assert record["changes"] == {"added": 1, "removed": 0}
-    assert world.vendor.changes == [f"POST {NAME}", "PUT 31234"]
+    removed = world.run(WEDNESDAY, "29", "opt-out")
+    assert world.people == "134"
 
-
-def test_an_opt_out_takes_them_out(world: World) -> None:
-    world.run(MONDAY, "123", "replace")
-
-    record = world.run(TUESDAY, "29", "opt-out")
-
-    assert world.people == "13"
-    assert (record["rows_sent"], record["members"], record["user_count"]) == (2, 2, 2)
-    assert record["changes"] == {"added": 0, "removed": 1}
-
-
-def test_one_after_the_other(world: World) -> None:
-    world.run(MONDAY, "123", "opt-in")
-    world.run(TUESDAY, "1", "opt-out")
-    world.run(WEDNESDAY, "45", "opt-in")
-
-    assert world.people == "2345"
+    found = [[record[name] for name in ("rows_sent", "members", "user_count")] for record in (added, removed)]
+    assert found == [[2, 4, 4], [2, 3, 3]]
+    assert (added["changes"], removed["changes"]) == ({"added": 1, "removed": 0}, {"added": 0, "removed": 1})
+    assert world.vendor.changes == [f"POST {NAME}", "PUT 31234", "PUT 31234"]
     assert world.files() == [TUESDAY, WEDNESDAY]
 
 
-def test_the_first_opt_in_creates_the_audience(world: World) -> None:
-    record = world.run(MONDAY, "12", "opt-in")
-
-    assert world.people == "12"
-    assert "members" not in record
-    assert world.vendor.changes == [f"POST {NAME}"]
-
-
-@pytest.mark.parametrize("mode", ["opt-in", "opt-out"])
-def test_where_it_changes_nothing_nothing_is_sent(world: World, mode: str) -> None:
+def test_where_it_changes_nothing_nothing_is_sent(world: World) -> None:
     world.run(MONDAY, "123", "replace")
 
-    load = world.send(TUESDAY, "12" if mode == "opt-in" else "89", mode)
-
-    assert (load["uploaded"], load["confirmed"]) == (False, {"audience_id": "31234", "user_count": 3})
-    assert world.confirm(load)["load_date"] == TUESDAY
+    for mode, people in (("opt-in", "12"), ("opt-out", "89")):
+        load = world.send(TUESDAY, people, mode)
+        assert (load["uploaded"], load["confirmed"]) == (False, {"audience_id": "31234", "user_count": 3})
+        assert world.confirm(load)["load_date"] == TUESDAY
     assert len(world.vendor.changes) == 1
     assert world.files() == [MONDAY]
 
 
-@pytest.mark.parametrize("mode", ["opt-in", "opt-out"])
-def test_who_is_there_has_to_be_known(world: World, mode: str) -> None:
-    world.vendor.audiences["7"] = static("7", NAME, 5)
-
-    with pytest.raises(
-        AirflowFailException, match=r"not known who is in the audience.*once with mode replace"
-    ):
-        world.send(MONDAY, "12", mode)
-
-    assert world.vendor.changes == []
-
-
-def test_nobody_can_be_taken_out_of_an_audience_that_is_not_there(world: World) -> None:
+def test_the_people_in_the_audience_have_to_be_known(world: World) -> None:
     with pytest.raises(AirflowFailException, match="so that nobody can be taken out"):
         world.send(MONDAY, "12", "opt-out")
-
+    world.vendor.has(static("7", NAME, 5))
+    for mode in ("opt-in", "opt-out"):
+        with pytest.raises(
+            AirflowFailException, match=r"not known who is in the audience.*once with mode replace"
+        ):
+            world.send(MONDAY, "12", mode)
     assert world.vendor.changes == []
 
-
-def test_an_audience_without_customers_holds_nobody(world: World) -> None:
-    world.vendor.audiences["7"] = static("7", NAME, 0)
-
+    # An audience without customers is known.
+    world.vendor.has(static("7", NAME, 0))
     world.run(MONDAY, "12", "opt-in")
-
     assert world.people == "12"
 
 
@@ -109,7 +96,7 @@ def test_an_audience_is_not_emptied(world: World) -> None:
 
 
 @pytest.mark.parametrize("mode", ["opt-in", "opt-out"])
-def test_a_load_that_is_confirmed_is_not_sent_again_unless_told(world: World, mode: str) -> None:
+def test_a_confirmed_load_is_not_sent_again_unless_it_supersedes(world: World, mode: str) -> None:
     world.run(MONDAY, "123", "replace")
     world.run(TUESDAY, "34", mode)
     # Now the other way round, so that it would change something.
@@ -121,7 +108,7 @@ def test_a_load_that_is_confirmed_is_not_sent_again_unless_told(world: World, mo
     assert world.send(TUESDAY, None, mode, supersede=True)["uploaded"] is True
 
 
-def test_other_content_of_a_day_needs_a_word(world: World) -> None:
+def test_other_content_of_a_day_needs_supersede(world: World) -> None:
     world.run(MONDAY, "123", "replace")
     world.run(TUESDAY, "4", "opt-in")
 
@@ -132,8 +119,8 @@ def test_other_content_of_a_day_needs_a_word(world: World) -> None:
     assert world.people == "12345"
 
 
-@pytest.mark.parametrize("mode", ["opt-in", "opt-out"])
-def test_upon_a_load_that_is_not_confirmed_nothing_is_built(world: World, mode: str) -> None:
+@pytest.mark.parametrize(("mode", "after"), [("opt-in", "23"), ("opt-out", "3")])
+def test_nothing_is_added_to_a_load_that_is_not_confirmed(world: World, mode: str, after: str) -> None:
     world.run(MONDAY, "123", "replace")
     world.send(TUESDAY, "1", "opt-out")
 
@@ -143,73 +130,24 @@ def test_upon_a_load_that_is_not_confirmed_nothing_is_built(world: World, mode: 
 
     world.confirm(world.send(TUESDAY, None, "opt-out"))
     world.run(WEDNESDAY, "2", mode)
-    assert world.people == ("23" if mode == "opt-in" else "3")
-
-
-def test_unless_told_to(world: World) -> None:
-    world.run(MONDAY, "123", "replace")
-    world.send(TUESDAY, "1", "opt-out")
-
-    world.confirm(world.send(WEDNESDAY, "4", "opt-in", supersede=True))
-
-    assert world.people == "1234"
-
-
-def test_a_whole_list_needs_no_confirmation_of_what_was_before(world: World) -> None:
-    world.run(MONDAY, "123", "replace")
-    world.send(TUESDAY, "1", "opt-out")
-
-    world.run(WEDNESDAY, "45", "replace")
-    world.run(WEDNESDAY, "6", "opt-in")
-
-    assert world.people == "456"
-
-
-def test_a_replace_after_an_opt_in_of_the_same_list_is_not_that_opt_in(world: World) -> None:
-    world.run(MONDAY, "123", "replace")
-    world.run(TUESDAY, "4", "opt-in")
-
-    assert world.send(TUESDAY, "4", "replace")["uploaded"] is True
-    assert world.people == "4"
+    assert world.people == after
 
 
 # --- mirror -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("with_state", [True, False])
-def test_a_mirror_replaces_and_sends_nothing_where_nothing_has_changed(
-    world: World, with_state: bool
-) -> None:
-    state = {} if with_state else {"state": None}
+@pytest.mark.parametrize("state", [{}, {"state": None}], ids=["snapshots", "none"])
+def test_a_mirror_replaces_unless_nothing_has_changed(world: World, state: dict[str, Any]) -> None:
     world.run(MONDAY, "123", "mirror", **state)
 
     load = world.send(TUESDAY, "123", "mirror", **state)
     assert (load["uploaded"], load["confirmed"]["user_count"]) == (False, 3)
     world.confirm(load)
+    # Only snapshots tell that the order does not matter.
+    assert world.send(TUESDAY, "321", "mirror", **state, supersede=True)["uploaded"] is bool(state)
     world.run(WEDNESDAY, "234", "mirror", **state)
 
     assert world.people == "234"
-    assert world.vendor.changes == [f"POST {NAME}", "PUT 31234"]
-
-
-def test_with_snapshots_the_order_does_not_matter(world: World) -> None:
-    world.run(MONDAY, "123", "mirror")
-
-    assert world.send(TUESDAY, "321", "mirror")["uploaded"] is False
-    assert world.send(TUESDAY, "321", "mirror", state=None)["uploaded"] is True
-
-
-@pytest.mark.parametrize("with_state", [True, False])
-def test_what_is_confirmed_but_replaced_since_is_no_reason_to_send_nothing(
-    world: World, with_state: bool
-) -> None:
-    state = {} if with_state else {"state": None}
-    world.run(MONDAY, "123", "mirror", **state)
-    world.send(TUESDAY, "45", "mirror", **state)
-
-    world.run(WEDNESDAY, "123", "mirror", **state)
-
-    assert world.people == "123"
 
 
 def test_a_dry_run_knows_what_would_change(world: World) -> None:

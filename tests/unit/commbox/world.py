@@ -201,6 +201,9 @@ class World:
     def people(self) -> str:
         return self.vendor.people
 
+    def taken_in(self) -> None:
+        """CommBox takes a list in at once."""
+
     def files(self) -> list[str]:
         """The snapshots, by day."""
         folder = Path(self.state.folder) if self.state else self.folder / "none"

@@ -1,14 +1,14 @@
-"""The approval of an activation: when a person is asked, what is shown, and what the answer does."""
+"""The approval of an activation: when it is asked for, the question, and the effect of the answer."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any
-from unittest.mock import create_autospec
 
 import pytest
 from airflow.providers.standard.operators import hitl
-from airflow.sdk import DAG, Asset
+from airflow.sdk import DAG
 from airflow.sdk.exceptions import (
     AirflowFailException,
     AirflowSkipException,
@@ -17,16 +17,12 @@ from airflow.sdk.exceptions import (
 )
 
 from audience_onboarding.digital_audience.approval import DigitalAudienceApproveActivationOperator
-from audience_onboarding.digital_audience.client import DigitalAudienceClient
 from audience_onboarding.digital_audience.definition import Approval
-from audience_onboarding.digital_audience.hooks import DigitalAudienceHook
 from audience_onboarding.digital_audience.models import PlatformAccount, Segment
 from audience_onboarding.digital_audience.operators import DigitalAudienceActivateAudienceOperator
-from audience_onboarding.digital_audience.settings import DigitalAudienceSettings
 from tests.fakes import AssetStores, TaskInstance, task_context
+from tests.unit.platforms.kits import ASSET, DIGITAL_AUDIENCE, HOST
 
-HOST = "https://vendor.example"
-ASSET = Asset("audience/list")
 AT = datetime(2026, 11, 20, 9, tzinfo=timezone.utc)
 LOAD = {
     "load_date": "2026-11-19",
@@ -44,44 +40,11 @@ SEGMENT = {
 }
 
 
-@pytest.fixture
-def client(monkeypatch: pytest.MonkeyPatch) -> Any:
-    made = create_autospec(DigitalAudienceClient, instance=True)
-    made.settings = DigitalAudienceSettings(base_url=HOST, user_name="u", password="p")
-    made.load_audience_segments.return_value = []
-    made.find_platform_account.return_value = PlatformAccount(
-        id=8, name="Example | NL", platform_display_name="DV360"
-    )
-    monkeypatch.setattr(DigitalAudienceHook, "client", property(lambda hook: made))
-    return made
-
-
-@pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """What Airflow was told to ask."""
-    found: list[dict[str, Any]] = []
-    monkeypatch.setattr(hitl, "upsert_hitl_detail", lambda **details: found.append(details))
-    return found
-
-
-@pytest.fixture
-def stores() -> AssetStores:
-    made = AssetStores()
-    made[ASSET].set("last_load", LOAD)
-    return made
-
-
 class Instance(TaskInstance):
-    """One with what Airflow's operator reads."""
+    """A task instance with the fields that Airflow's operator reads."""
 
     id = "an id"
     map_index = -1
-
-
-def context(stores: AssetStores, **options: Any) -> dict[str, Any]:
-    made = task_context(stores=stores, **options)
-    instance = Instance("a_dag", made["run_id"])
-    return {**made, "ti": instance, "task_instance": instance}
 
 
 def approve(*, rule: Approval | None = None, **changes: Any) -> Any:
@@ -94,35 +57,68 @@ def approve(*, rule: Approval | None = None, **changes: Any) -> Any:
     return operator
 
 
-def answer(option: str | None, *, by: str | None = "Anna") -> dict[str, Any]:
-    return {
-        "chosen_options": [option],
-        "params_input": {},
-        "responded_at": AT,
-        "responded_by_user": {"id": "anna", "name": by} if by else None,
-    }
+class Scene:
+    """Runs of the task.
+
+    :ivar asked: the questions that Airflow was given.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.client = DIGITAL_AUDIENCE.client(monkeypatch)
+        self.client.load_audience_segments.return_value = []
+        self.client.find_platform_account.return_value = PlatformAccount(
+            id=8, name="Example | NL", platform_display_name="DV360"
+        )
+        self.asked: list[dict[str, Any]] = []
+        monkeypatch.setattr(hitl, "upsert_hitl_detail", lambda **details: self.asked.append(details))
+        self.stores = AssetStores()
+        self.memory = self.stores[ASSET]
+        self.memory.set("last_load", LOAD)
+
+    def context(self, **options: Any) -> dict[str, Any]:
+        made = task_context(stores=self.stores, **options)
+        instance = Instance("a_dag", made["run_id"])
+        return {**made, "ti": instance, "task_instance": instance}
+
+    def run(self, *, run: Mapping[str, Any] = {}, **changes: Any) -> Any:
+        return approve(**changes).execute(self.context(**run))
+
+    def asks(self, *, run: Mapping[str, Any] = {}, **changes: Any) -> TaskAwaitingInput:
+        with pytest.raises(TaskAwaitingInput) as waiting:
+            self.run(run=run, **changes)
+        return waiting.value
+
+    def answered(self, option: str, *, by: str | None = "Anna", **run: Any) -> tuple[Any, dict[str, Any]]:
+        """Ask and answer in one run; return what the task returns or raises, and its context."""
+        context = self.context(**run)
+        with pytest.raises(TaskAwaitingInput):
+            approve().execute(context)
+        # Another process takes up the answer.
+        operator = approve()
+        event = {
+            "chosen_options": [option],
+            "params_input": {},
+            "responded_at": AT,
+            "responded_by_user": {"id": "anna", "name": by} if by else None,
+        }
+        try:
+            return operator.execute_complete({**context, "task": operator}, event), context
+        except DownstreamTasksSkipped as skip:
+            return skip, context
 
 
-def refuse(stores: AssetStores, **changes: Any) -> None:
-    """A person refuses, in a run of its own."""
-    first = context(stores, run_id="first")
-    operator = approve(**changes)
-    with pytest.raises(TaskAwaitingInput):
-        operator.execute(first)
-    with pytest.raises(DownstreamTasksSkipped):
-        operator.execute_complete({**first, "task": operator}, answer("Reject"))
+@pytest.fixture
+def scene(monkeypatch: pytest.MonkeyPatch) -> Scene:
+    return Scene(monkeypatch)
 
 
-def test_a_person_is_shown_what_will_be_created(
-    client: Any, asked: list[dict[str, Any]], stores: AssetStores
-) -> None:
-    with pytest.raises(TaskAwaitingInput) as waiting:
-        approve(days="10").execute(context(stores))
+def test_a_person_is_shown_what_will_be_created(scene: Scene) -> None:
+    waiting = scene.asks(days="10")
 
-    (question,) = asked
+    (question,) = scene.asked
     assert question["subject"] == "Activate The list on DV360?"
     assert (question["options"], question["defaults"]) == (["Approve", "Reject"], ["Reject"])
-    for line in (
+    lines = [
         "| Audience | The list (7) |",
         "| Last load | 2026-11-19 |",
         "| Members | 12,345 |",
@@ -131,122 +127,72 @@ def test_a_person_is_shown_what_will_be_created(
         "| Segment | Segment |",
         "| From | 2026-11-20 03:00 UTC |",
         "| To | 2026-11-30 03:00 UTC |",
-    ):
-        assert line in question["body"]
-    assert waiting.value.timeout == timedelta(hours=24)
-    assert client.activate_audience.call_count == 0
+    ]
+    assert [line for line in lines if line not in question["body"]] == []
+    assert waiting.timeout == timedelta(hours=24)
+    assert scene.client.activate_audience.call_count == 0
 
 
-def test_who_may_answer_and_for_how_long_is_the_rules(
-    client: Any, asked: list[dict[str, Any]], stores: AssetStores
-) -> None:
-    rule = Approval(assigned_users=("anna", "ben"), within_hours=2, on_timeout="fail")
+def test_the_rule_says_who_may_answer_and_for_how_long(scene: Scene) -> None:
+    waiting = scene.asks(rule=Approval(assigned_users=("anna", "ben"), within_hours=2, on_timeout="fail"))
 
-    with pytest.raises(TaskAwaitingInput) as waiting:
-        approve(rule=rule).execute(context(stores))
-
-    assert [user["id"] for user in asked[0]["assigned_users"]] == ["anna", "ben"]
-    assert asked[0]["defaults"] is None
-    assert waiting.value.timeout == timedelta(hours=2)
+    (question,) = scene.asked
+    assert [user["id"] for user in question["assigned_users"]] == ["anna", "ben"]
+    assert question["defaults"] is None
+    assert waiting.timeout == timedelta(hours=2)
 
 
-@pytest.mark.parametrize("is_remembered", [True, False])
-def test_nobody_is_asked_about_a_segment_that_is_there(
-    client: Any, asked: list[dict[str, Any]], stores: AssetStores, is_remembered: bool
-) -> None:
-    if is_remembered:
-        stores[ASSET].set("segment.dv360", {"id": 5, "account": HOST})
-    else:
-        client.load_audience_segments.return_value = [Segment(segment_id=5, name="Segment", account_id=8)]
-
-    assert approve().execute(context(stores)) == {"asked": False}
-    assert asked == []
-
-
-def test_a_segment_of_somebody_else_is_not_there(
-    client: Any, asked: list[dict[str, Any]], stores: AssetStores
-) -> None:
-    client.load_audience_segments.return_value = [Segment(segment_id=5, name="Segment", account_id=9)]
-
-    with pytest.raises(TaskAwaitingInput):
-        approve().execute(context(stores))
-
-
-def test_nobody_is_asked_about_a_target_that_is_let_go(
-    client: Any, asked: list[dict[str, Any]], stores: AssetStores
-) -> None:
+def test_no_question_about_a_segment_that_is_there_or_a_target_that_is_over(scene: Scene) -> None:
     with pytest.raises(AirflowSkipException, match="it is let go"):
-        approve(until="2026-11-20T03:00:00+00:00").execute(context(stores))
+        scene.run(until="2026-11-20T03:00:00+00:00")
+    scene.client.load_audience_segments.return_value = [Segment(segment_id=5, name="Segment", account_id=8)]
+    assert scene.run() == {"asked": False}
+    scene.client.load_audience_segments.return_value = []
+    scene.memory.set("segment.dv360", {"id": 5, "account": HOST})
+    assert scene.run() == {"asked": False}
+    assert scene.asked == []
 
-    assert asked == []
+
+def test_a_segment_on_another_account_is_not_there(scene: Scene) -> None:
+    scene.client.load_audience_segments.return_value = [Segment(segment_id=5, name="Segment", account_id=9)]
+
+    scene.asks()
 
 
-def test_an_approval_lets_the_next_task_run(
-    client: Any, asked: list[dict[str, Any]], stores: AssetStores
-) -> None:
-    refuse(stores)
-    run, operator = context(stores, run_id="second", ask_again=True), approve()
-    with pytest.raises(TaskAwaitingInput):
-        operator.execute(run)
+def test_an_approval_lets_the_next_task_run(scene: Scene) -> None:
+    scene.answered("Reject", run_id="first")
 
-    result = operator.execute_complete({**run, "task": operator}, answer("Approve"))
+    result, _ = scene.answered("Approve", run_id="second", ask_again=True)
 
     assert result == {"asked": True, "approved": True, "by": "Anna", "at": AT.isoformat()}
-    assert "refused.dv360" not in stores[ASSET].values
+    assert "refused.dv360" not in scene.memory.values
 
 
-def test_a_refusal_skips_the_next_task_and_is_remembered(
-    client: Any, asked: list[dict[str, Any]], stores: AssetStores
-) -> None:
-    refuse(stores)
+def test_a_refusal_skips_the_next_task_and_is_remembered(scene: Scene) -> None:
+    skip, _ = scene.answered("Reject", run_id="first")
+    assert list(skip.tasks) == ["activate"]
 
     with pytest.raises(AirflowSkipException, match=r"Anna has refused it 2026-11-20T09.*in run first"):
-        approve().execute(context(stores, run_id="second"))
-    assert len(asked) == 1
+        scene.run(run={"run_id": "second"})
+    assert len(scene.asked) == 1
+    # Unless the form says so, the task is cleared, or it is another segment or for another time.
+    scene.asks(run={"run_id": "second", "ask_again": True})
+    scene.asks(run={"run_id": "first"})
+    scene.asks(run={"run_id": "second"}, segment_name="Other")
+    scene.asks(run={"run_id": "second"}, days=99)
 
 
-@pytest.mark.parametrize(
-    ("changes", "run"),
-    [
-        pytest.param({}, {"run_id": "second", "ask_again": True}, id="the form says so"),
-        pytest.param({}, {"run_id": "first"}, id="the task is cleared"),
-        pytest.param({"segment_name": "Other"}, {"run_id": "second"}, id="another segment"),
-        pytest.param({"days": 99}, {"run_id": "second"}, id="for another time"),
-    ],
-)
-def test_what_was_refused_is_asked_again(
-    client: Any,
-    asked: list[dict[str, Any]],
-    stores: AssetStores,
-    changes: dict[str, Any],
-    run: dict[str, Any],
-) -> None:
-    refuse(stores)
+def test_no_answer_in_time_is_not_remembered_as_a_refusal(scene: Scene) -> None:
+    skip, context = scene.answered("Reject", by=None)
 
-    with pytest.raises(TaskAwaitingInput):
-        approve(**changes).execute(context(stores, **run))
+    assert list(skip.tasks) == ["activate"]
+    assert "refused.dv360" not in scene.memory.values
+    assert context["ti"].pushed["return_value"]["approved"] is False
 
 
-def test_no_answer_in_time_is_no_refusal_to_remember(
-    client: Any, asked: list[dict[str, Any]], stores: AssetStores
-) -> None:
-    run, operator = context(stores), approve()
-    with pytest.raises(TaskAwaitingInput):
-        operator.execute(run)
-
-    with pytest.raises(DownstreamTasksSkipped) as skipped:
-        operator.execute_complete({**run, "task": operator}, answer("Reject", by=None))
-
-    assert list(skipped.value.tasks) == ["activate"]
-    assert "refused.dv360" not in stores[ASSET].values
-    assert run["ti"].pushed["return_value"]["approved"] is False
-
-
-def test_no_answer_in_time_can_be_a_failure(
-    client: Any, asked: list[dict[str, Any]], stores: AssetStores
-) -> None:
-    run, operator = context(stores), approve(rule=Approval(on_timeout="fail"))
+def test_no_answer_in_time_can_be_a_failure(scene: Scene) -> None:
+    operator = approve(rule=Approval(on_timeout="fail"))
     event = {"error": "too late", "error_type": "timeout"}
 
     with pytest.raises(AirflowFailException, match="Clear this task to ask again"):
-        operator.execute_complete({**run, "task": operator}, event)
+        operator.execute_complete({**scene.context(), "task": operator}, event)

@@ -32,6 +32,7 @@ from tests.unit.effects import Effects, JsonStores, Killed, points
 from tests.unit.pipelines.conftest import REMOVE, definition, function_of
 from tests.unit.platforms.cases import every_case
 from tests.unit.platforms.kits import DIGITAL_AUDIENCE, as_stored
+from tests.unit.platforms.sequences import play_all
 
 ASSET = audience_asset("digital_audience", "newsletter")
 MONDAY, TUESDAY, WEDNESDAY, THURSDAY = "2026-11-16", "2026-11-17", "2026-11-18", "2026-11-19"
@@ -247,6 +248,13 @@ class World:
         self.write(day, names)
         return self.confirm(self.send(day, mode, **changes))
 
+    @property
+    def people(self) -> str:
+        return "".join(self.vendor.people)
+
+    def taken_in(self) -> None:
+        self.vendor.process()
+
     def files(self) -> list[str]:
         """The snapshots, by day."""
         folder = Path(self.state.folder)
@@ -256,6 +264,15 @@ class World:
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     return World(tmp_path, monkeypatch)
+
+
+Made = Callable[[object], World]
+
+
+@pytest.fixture
+def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Made:
+    """Make a world of its own for each case."""
+    return lambda name: World(tmp_path / str(name), monkeypatch)
 
 
 @pytest.fixture(autouse=True)
@@ -281,26 +298,30 @@ def test_the_first_mirror_adds_everybody_and_takes_nobody_out(world: World) -> N
     assert world.memory["last_load"] == record
 
 
-def test_whom_others_have_put_there_stays_and_it_is_said(
-    world: World, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_first_mirror_warns_that_others_stay(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     world.run(MONDAY, "xy", "opt-in")
-
     world.run(TUESDAY, "ab")
 
-    assert world.vendor.people == ["a", "b", "x", "y"]
     said = capsys.readouterr().out
     assert "whoever is in the audience already, stays" in said
     assert "run it once with mode 'replace'" in said
 
 
-def test_a_replace_begins_a_mirror(world: World) -> None:
-    world.run(MONDAY, "xy", "opt-in", state=None)
-    world.run(TUESDAY, "abx", "replace")
+SEQUENCES = {
+    "a first mirror takes nobody out": "mon opt-in xy | tue mirror ab -> abxy",
+    "a replace begins a mirror": "mon opt-in* xy | tue replace abx | wed mirror bc -> bc",
+    "opt-ins and opt-outs in between": "mon mirror abc | tue opt-in xa | tue opt-out b -> acx | wed mirror abc -> abc",
+    "all have opted out": "mon mirror ab | tue opt-out ab -> nobody | wed mirror bc -> bc",
+    "an opt-out that was never confirmed": "mon mirror ab | tue opt-out? ab -> nobody | wed mirror ab -> ab",
+    "a mirror that was never confirmed": "mon mirror abc | tue mirror? bcx -> bcx | wed mirror abc -> abc",
+    "only people to take out": "mon mirror abc | tue mirror ab -> ab",
+    "only people to add": "mon mirror abc | tue mirror abcd -> abcd",
+    "an older list in place of a newer": "mon mirror ab | tue mirror bc | mon mirror! ab -> ab | tue mirror bc -> bc",
+}
 
-    world.run(WEDNESDAY, "bc")
 
-    assert world.vendor.people == ["b", "c"]
+def test_who_is_in_the_audience_after_a_sequence_of_loads(made: Made) -> None:
+    play_all(made, SEQUENCES)
 
 
 def test_a_mirror_takes_out_first_and_adds_when_the_vendor_is_through(world: World) -> None:
@@ -324,17 +345,14 @@ def test_a_mirror_takes_out_first_and_adds_when_the_vendor_is_through(world: Wor
     assert record["s3_keys"] == [key_of("opt-out", TUESDAY), key_of("opt-in", TUESDAY)]
 
 
-@pytest.mark.parametrize(("names", "mode", "rows"), [("ab", "opt-out", 1), ("abcd", "opt-in", 1)])
-def test_where_one_file_does_there_is_one(world: World, names: str, mode: str, rows: int) -> None:
-    world.run(MONDAY, "abc")
-    world.write(TUESDAY, names)
+def test_where_one_file_does_there_is_one(made: Made) -> None:
+    for names, mode in (("ab", "opt-out"), ("abcd", "opt-in")):
+        world = made(mode)
+        world.run(MONDAY, "abc")
+        world.write(TUESDAY, names)
 
-    load = world.send(TUESDAY)
-
-    assert world.bucket.written[1:] == [key_of(mode, TUESDAY)]
-    assert load["awaited"] == {"mode": mode, "rows": rows}
-    world.confirm(load)
-    assert world.vendor.people == list(names)
+        assert world.send(TUESDAY)["awaited"] == {"mode": mode, "rows": 1}
+        assert world.bucket.written[1:] == [key_of(mode, TUESDAY)]
 
 
 def test_where_nothing_has_changed_nothing_is_sent_and_the_load_is_confirmed(world: World) -> None:
@@ -418,19 +436,14 @@ def test_an_opt_out_that_does_not_succeed_holds_the_opt_in_back(world: World) ->
     assert world.bucket.written == []
 
 
-def test_an_older_mirror_is_skipped_unless_told_and_the_newest_can_be_brought_back(world: World) -> None:
+def test_an_older_mirror_is_skipped_unless_it_supersedes(world: World) -> None:
     world.run(MONDAY, "abc")
     world.run(TUESDAY, "bcd")
 
     with pytest.raises(AirflowSkipException, match=f"Superseded: the load of {TUESDAY} is confirmed"):
         world.send(MONDAY)
     world.run(MONDAY, "abc", supersede=True)
-    assert world.vendor.people == ["a", "b", "c"]
     assert world.memory["last_load"]["load_date"] == MONDAY
-
-    # The same files as the first time, in the place of themselves.
-    world.run(TUESDAY, "bcd")
-    assert world.vendor.people == ["b", "c", "d"]
 
 
 @pytest.mark.parametrize("mode", ["mirror", "replace"])
@@ -449,18 +462,14 @@ def test_an_older_list_comes_too_late_once_a_newer_one_is_sent(world: World, mod
     assert world.bucket.written[1:]
 
 
-def test_what_a_failed_mirror_has_done_is_made_good_by_the_next(world: World) -> None:
+def test_the_snapshot_of_a_failed_mirror_is_deleted_by_the_next(world: World) -> None:
     world.run(MONDAY, "abc")
     world.write(TUESDAY, "bcx")
     world.send(TUESDAY)
     world.vendor.process()
-    assert world.vendor.people == ["b", "c", "x"]
 
-    # Never confirmed; 'a' comes back, 'x' was a mistake.
     world.run(WEDNESDAY, "abc")
 
-    assert world.vendor.people == ["a", "b", "c"]
-    # Tuesday is no attempt any more, and its snapshot is gone.
     assert world.files() == [MONDAY, WEDNESDAY]
 
 
@@ -503,40 +512,12 @@ def test_a_snapshot_of_another_audience_is_none(world: World) -> None:
     assert load["changes"] == {"added": 3, "removed": 0, "unchanged": 0}
 
 
-def test_opt_ins_and_opt_outs_in_between_are_known_to_the_next_mirror(world: World) -> None:
+def test_opt_ins_and_opt_outs_count_their_changes(world: World) -> None:
     world.run(MONDAY, "abc")
-    opted_in = world.run(TUESDAY, "xa", "opt-in")
-    opted_out = world.run(TUESDAY, "b", "opt-out")
-    assert (opted_in["changes"], opted_out["changes"]) == (
-        {"added": 1, "removed": 0},
-        {"added": 0, "removed": 1},
-    )
-    assert world.vendor.people == ["a", "c", "x"]
 
-    world.run(WEDNESDAY, "abc")
+    changes = [world.run(TUESDAY, names, mode)["changes"] for names, mode in (("xa", OPT_IN), ("b", OPT_OUT))]
 
-    assert world.vendor.people == ["a", "b", "c"]
-
-
-def test_after_everybody_has_opted_out_a_mirror_adds_everybody(world: World) -> None:
-    world.run(MONDAY, "ab")
-    world.run(TUESDAY, "ab", "opt-out")
-    assert world.vendor.people == []
-
-    world.run(WEDNESDAY, "bc")
-
-    assert world.vendor.people == ["b", "c"]
-
-
-def test_an_opt_out_that_was_never_confirmed_is_made_good(world: World) -> None:
-    world.run(MONDAY, "ab")
-    world.write(TUESDAY, "ab")
-    world.send(TUESDAY, "opt-out")
-    world.vendor.process()
-
-    world.run(WEDNESDAY, "ab")
-
-    assert world.vendor.people == ["a", "b"]
+    assert changes == [{"added": 1, "removed": 0}, {"added": 0, "removed": 1}]
 
 
 # --- guards and dry runs ------------------------------------------------------------------------------------
@@ -616,15 +597,6 @@ RECORDING = [
     "delete_snapshot",
     "set snapshots",
 ]
-
-
-Made = Callable[[object], World]
-
-
-@pytest.fixture
-def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Made:
-    """Make a world of its own for each case."""
-    return lambda name: World(tmp_path / str(name), monkeypatch)
 
 
 def prepared(world: World) -> World:

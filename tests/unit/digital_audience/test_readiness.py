@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import Any, get_args
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,12 +19,14 @@ from audience_onboarding.digital_audience.readiness import (
     rates_by_identifier,
     summary,
 )
+from tests.unit.platforms.cases import every_case
 
 EARLIER = "2026-11-20T02:00:00Z"
 BEFORE = "2026-11-20T03:00:00Z"
 AFTER = "2026-11-20T04:00:00Z"
 LATER = "2026-11-20T05:00:00Z"
 
+STATES = ("NODATA", "PROCESSING", "Processing", "READY", "FAILED")
 READY, FAILED, WAITING = Verdict.READY, Verdict.FAILED, Verdict.WAITING
 
 
@@ -62,84 +63,64 @@ def ours(**changes: Any) -> Expectation:
     return Expectation(**{"baseline": baseline(), "mode": "opt-in", "rows": 100, **changes})
 
 
-@pytest.mark.parametrize(
-    ("seen", "confirm_by", "verdict"),
-    [
-        # the state says success
-        pytest.param(audience(), "auto", READY, id="new data, no history"),
-        pytest.param(audience(history=[]), "auto", READY, id="new data, empty history"),
-        pytest.param(audience(history=[entry()]), "auto", READY, id="new data, our upload listed"),
-        pytest.param(audience(history=[entry(mode="opt-out")]), "auto", WAITING, id="new data, another mode"),
-        pytest.param(audience(history=[entry(rows=99)]), "auto", WAITING, id="new data, another count"),
-        pytest.param(
-            audience(history=[entry(mode="opt-out"), entry()]),
-            "auto",
-            READY,
-            id="new data, ours among others",
-        ),
-        pytest.param(audience(data_updated=BEFORE), "auto", WAITING, id="left over from before"),
-        pytest.param(audience(data_updated=EARLIER), "auto", WAITING, id="older than before"),
-        pytest.param(audience(data_updated=None), "auto", WAITING, id="no data yet"),
-        pytest.param(
-            audience(data_updated=BEFORE, history=[entry()]),
-            "auto",
-            WAITING,
-            id="listed, but data not updated",
-        ),
-        pytest.param(audience(), "data_updated", READY, id="data_updated: new data"),
-        pytest.param(
-            audience(history=[entry(rows=99)]),
-            "data_updated",
-            READY,
-            id="data_updated: history does not matter",
-        ),
-        pytest.param(audience(data_updated=BEFORE), "data_updated", WAITING, id="data_updated: old data"),
-        pytest.param(audience(), "history", WAITING, id="history: none"),
-        pytest.param(audience(history=[entry()]), "history", READY, id="history: ours"),
-        pytest.param(
-            audience(data_updated=None, history=[entry()]),
-            "history",
-            READY,
-            id="history: data date does not matter",
-        ),
-        pytest.param(audience(history=[entry(rows=99)]), "history", WAITING, id="history: another count"),
-        pytest.param(
-            audience(history=[entry(created=None)]), "history", WAITING, id="history: without a time"
-        ),
-        # the state does not
-        pytest.param(audience("PROCESSING", history=[entry()]), "auto", WAITING, id="processing"),
-        pytest.param(audience("NODATA"), "history", WAITING, id="nodata"),
-        pytest.param(audience("RECOUNTING", history=[entry()]), "history", WAITING, id="unknown state"),
-        pytest.param(audience(None), "auto", WAITING, id="no state"),
-        pytest.param(audience("FAILED"), "auto", FAILED, id="failed"),
-        pytest.param(audience("ERROR"), "history", FAILED, id="error"),
-        pytest.param(audience("FAILED", data_updated=BEFORE), "auto", FAILED, id="failed without new data"),
-    ],
-)
-def test_what_an_observation_means(seen: Audience, confirm_by: Any, verdict: Verdict) -> None:
-    assert judge(seen, ours(confirm_by=confirm_by)).verdict is verdict
+def test_what_an_observation_means() -> None:
+    other_mode, other_count, no_time = entry(mode="opt-out"), entry(rows=99), entry(created=None)
+    table: dict[str, list[tuple[str, Audience, Verdict]]] = {
+        "auto": [
+            # The state says success.
+            ("new data, no history", audience(), READY),
+            ("new data, empty history", audience(history=[]), READY),
+            ("new data, our upload listed", audience(history=[entry()]), READY),
+            ("new data, another mode", audience(history=[other_mode]), WAITING),
+            ("new data, another count", audience(history=[other_count]), WAITING),
+            ("new data, ours among others", audience(history=[other_mode, entry()]), READY),
+            ("left over from before", audience(data_updated=BEFORE), WAITING),
+            ("older than before", audience(data_updated=EARLIER), WAITING),
+            ("no data yet", audience(data_updated=None), WAITING),
+            ("listed, old data", audience(data_updated=BEFORE, history=[entry()]), WAITING),
+            # The state does not.
+            ("processing", audience("PROCESSING", history=[entry()]), WAITING),
+            ("no state", audience(None), WAITING),
+            ("failed", audience("FAILED"), FAILED),
+            ("failed without new data", audience("FAILED", data_updated=BEFORE), FAILED),
+        ],
+        "data_updated": [
+            ("new data", audience(), READY),
+            ("history does not matter", audience(history=[other_count]), READY),
+            ("old data", audience(data_updated=BEFORE), WAITING),
+        ],
+        "history": [
+            ("none", audience(), WAITING),
+            ("ours", audience(history=[entry()]), READY),
+            ("data date does not matter", audience(data_updated=None, history=[entry()]), READY),
+            ("another count", audience(history=[other_count]), WAITING),
+            ("without a time", audience(history=[no_time]), WAITING),
+            ("nodata", audience("NODATA"), WAITING),
+            ("unknown state", audience("RECOUNTING", history=[entry()]), WAITING),
+            ("error", audience("ERROR"), FAILED),
+        ],
+    }
+    with every_case() as case:
+        for confirm_by, rows in table.items():
+            for name, seen, verdict in rows:
+                with case(f"{confirm_by}: {name}"):
+                    assert judge(seen, ours(confirm_by=confirm_by)).verdict is verdict
 
 
-@pytest.mark.parametrize(
-    ("before", "seen", "verdict"),
-    [
-        (baseline("FAILED"), audience("FAILED", updated=BEFORE), WAITING),
-        (baseline("FAILED"), audience("FAILED", updated=EARLIER), WAITING),
-        (baseline("FAILED"), audience("FAILED", updated=None), WAITING),
-        (baseline("FAILED"), audience("FAILED", updated=AFTER), FAILED),
-        (baseline("FAILED"), audience("ERROR", updated=BEFORE), FAILED),
-        (baseline("READY"), audience("FAILED", updated=BEFORE), FAILED),
-        (Baseline(), audience("FAILED"), FAILED),
-    ],
-)
-def test_a_failure_left_over_from_before_is_not_ours(
-    before: Baseline, seen: Audience, verdict: Verdict
-) -> None:
-    assert judge(seen, ours(baseline=before)).verdict is verdict
-
-
-def test_a_failure_left_over_is_followed_by_our_success() -> None:
-    assert judge(audience("READY"), ours(baseline=baseline("FAILED"))).verdict is READY
+def test_a_failure_left_over_from_before_is_not_ours() -> None:
+    with every_case() as case:
+        for before, seen, verdict in (
+            (baseline("FAILED"), audience("FAILED", updated=BEFORE), WAITING),
+            (baseline("FAILED"), audience("FAILED", updated=EARLIER), WAITING),
+            (baseline("FAILED"), audience("FAILED", updated=None), WAITING),
+            (baseline("FAILED"), audience("FAILED", updated=AFTER), FAILED),
+            (baseline("FAILED"), audience("ERROR", updated=BEFORE), FAILED),
+            (baseline("FAILED"), audience("READY"), READY),
+            (baseline("READY"), audience("FAILED", updated=BEFORE), FAILED),
+            (Baseline(), audience("FAILED"), FAILED),
+        ):
+            with case((before, seen)):
+                assert judge(seen, ours(baseline=before)).verdict is verdict
 
 
 def test_without_a_baseline_any_data_counts() -> None:
@@ -170,33 +151,23 @@ def test_the_newest_fitting_upload_is_reported() -> None:
     )
 
 
-@pytest.mark.parametrize("mode", ["OPT-IN", "Opt-In", "opt-in"])
-def test_modes_and_states_fit_in_any_case(mode: str) -> None:
-    assert judge(audience("Ready", history=[entry(mode=mode)]), ours(confirm_by="history")).verdict is READY
+def test_modes_and_states_fit_in_any_case_and_missing_expectations_fit_all() -> None:
+    with every_case() as case:
+        for listed in ("OPT-IN", "Opt-In", "opt-in"):
+            with case(listed):
+                seen = audience("Ready", history=[entry(mode=listed)])
+                assert judge(seen, ours(confirm_by="history")).verdict is READY
+        for mode, rows in ((None, None), (None, 100), ("opt-in", None)):
+            with case((mode, rows)):
+                expectation = ours(mode=mode, rows=rows, confirm_by="history")
+                assert judge(audience(history=[entry()]), expectation).verdict is READY
     assert judge(audience("failed"), ours()).verdict is FAILED
-    assert judge(audience("Processing"), ours()).known_state
 
 
-@pytest.mark.parametrize(("mode", "rows"), [(None, None), (None, 100), ("opt-in", None)])
-def test_what_is_not_expected_may_be_anything(mode: str | None, rows: int | None) -> None:
-    expectation = ours(mode=mode, rows=rows, confirm_by="history")
+def test_a_state_that_the_settings_do_not_name_is_unknown() -> None:
+    known = {name: judge(audience(name), ours()).known_state for name in (*STATES, "RECOUNTING", None)}
 
-    assert judge(audience(history=[entry()]), expectation).verdict is READY
-
-
-@pytest.mark.parametrize(
-    ("state", "known"),
-    [
-        ("NODATA", True),
-        ("PROCESSING", True),
-        ("RECOUNTING", False),
-        (None, False),
-        ("READY", True),
-        ("FAILED", True),
-    ],
-)
-def test_a_state_that_the_settings_do_not_name_is_unknown(state: str | None, known: bool) -> None:
-    assert judge(audience(state), ours()).known_state is known
+    assert known == {**dict.fromkeys(STATES, True), "RECOUNTING": False, None: False}
 
 
 def test_states_are_settings() -> None:
@@ -208,13 +179,12 @@ def test_states_are_settings() -> None:
     assert judge(audience("FAILED"), expectation).verdict is WAITING
 
 
+moments = st.none() | st.datetimes(timezones=st.just(timezone.utc)).map(datetime.isoformat)
+
+
 @given(
     st.builds(
-        Baseline,
-        state=st.none() | st.text(),
-        updated=st.none() | st.datetimes(timezones=st.just(timezone.utc)).map(datetime.isoformat),
-        data_updated=st.none() | st.datetimes(timezones=st.just(timezone.utc)).map(datetime.isoformat),
-        last_upload=st.none() | st.datetimes(timezones=st.just(timezone.utc)).map(datetime.isoformat),
+        Baseline, state=st.none() | st.text(), updated=moments, data_updated=moments, last_upload=moments
     )
 )
 def test_a_baseline_survives_the_way_through_a_dictionary(before: Baseline) -> None:
@@ -224,9 +194,8 @@ def test_a_baseline_survives_the_way_through_a_dictionary(before: Baseline) -> N
     assert all(isinstance(value, str) for value in stored.values())
 
 
-@pytest.mark.parametrize("values", [None, {}, {"something": "else"}])
-def test_a_baseline_of_nothing_is_empty(values: Any) -> None:
-    assert Baseline.from_dict(values) == Baseline()
+def test_a_baseline_of_nothing_is_empty() -> None:
+    assert [Baseline.from_dict(values) for values in (None, {}, {"something": "else"})] == [Baseline()] * 3
 
 
 def test_a_baseline_holds_what_there_was() -> None:
