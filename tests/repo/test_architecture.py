@@ -1,10 +1,14 @@
-"""The rules of the house: who may import whom. Judged by the source, so that a new file or vendor is judged too."""
+"""Import rules between the packages, checked on the source of every file, new vendors included."""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -32,32 +36,29 @@ NETWORK = frozenset(
 
 @dataclass(frozen=True)
 class Import:
-    """One import statement's target, as far as the source tells."""
+    """Target of one import statement, as far as the source shows it."""
 
     module: str
     line: int
-    at_parse_time: bool
-    """At the module's top level, and not for type checkers only."""
 
 
 @dataclass
 class Code:
-    """All modules below some roots, by dotted name."""
+    """All modules below a folder, by dotted name."""
 
     imports: dict[str, list[Import]] = field(default_factory=dict)
     paths: dict[str, Path] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, *roots: Path) -> Code:
-        """Read ``roots``; module names count from each of them."""
+    def read(cls, root: Path) -> Code:
+        """Read all modules below ``root``, from which their names count."""
         code = cls()
-        for root in roots:
-            for path in sorted(root.rglob("*.py")):
-                parts = path.relative_to(root).with_suffix("").parts
-                name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-                code.paths[name] = path
-                tree = ast.parse(path.read_text(encoding="utf-8"))
-                code.imports[name] = list(imports_of(tree, package=name, is_package=parts[-1] == "__init__"))
+        for path in sorted(root.rglob("*.py")):
+            parts = path.relative_to(root).with_suffix("").parts
+            name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+            code.paths[name] = path
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            code.imports[name] = list(imports_of(tree, package=name, is_package=parts[-1] == "__init__"))
         return code
 
     def resolve(self, target: str) -> str | None:
@@ -69,10 +70,9 @@ class Code:
         return None
 
     def reached_from(self, module: str) -> dict[str, list[str]]:
-        """All modules that importing ``module`` can load, at once or later, each with the way to it.
+        """Return all modules that importing ``module`` can load, at once or later, each with the way to it.
 
-        Importing ``a.b`` runs ``a`` too. What a package offers by ``__getattr__`` is not followed: nobody gets it who
-        does not name it.
+        Importing ``a.b`` runs ``a`` too. Names that a package offers by ``__getattr__`` are not followed.
         """
         ways: dict[str, list[str]] = {}
         todo = [(module, [module])]
@@ -91,31 +91,23 @@ class Code:
         return ways
 
 
-def imports_of(tree: ast.Module, *, package: str, is_package: bool) -> Iterator[Import]:
-    """All imports, also those inside functions."""
-
-    def walk(node: ast.AST, *, top: bool) -> Iterator[Import]:
-        for child in ast.iter_child_nodes(node):
-            if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test):
-                for other in child.orelse:
-                    yield from walk(ast.Module([other], []), top=top)
-                continue
-            if isinstance(child, ast.Import):
-                for alias in child.names:
-                    yield Import(alias.name, child.lineno, top)
-            elif isinstance(child, ast.ImportFrom):
-                base = child.module or ""
-                if child.level:
-                    parts = package.split(".")
-                    parts = parts[: len(parts) - child.level + (1 if is_package else 0)]
-                    base = ".".join([*parts, *([base] if base else [])])
-                for alias in child.names:
-                    yield Import(f"{base}.{alias.name}", child.lineno, top)
-            else:
-                inner = isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
-                yield from walk(child, top=top and not inner)
-
-    yield from walk(tree, top=True)
+def imports_of(tree: ast.AST, *, package: str, is_package: bool) -> Iterator[Import]:
+    """Return all imports, also those inside functions, but not those for type checkers only."""
+    for child in ast.iter_child_nodes(tree):
+        node = child
+        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test):
+            node = ast.Module(child.orelse, [])
+        if isinstance(node, ast.Import):
+            yield from (Import(alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parts = package.split(".")
+                parts = parts[: len(parts) - node.level + (1 if is_package else 0)]
+                base = ".".join([*parts, *([base] if base else [])])
+            yield from (Import(f"{base}.{alias.name}", node.lineno) for alias in node.names)
+        else:
+            yield from imports_of(node, package=package, is_package=is_package)
 
 
 def top(module: str) -> str:
@@ -130,18 +122,29 @@ def room(module: str) -> str:
 
 # --- the rules ----------------------------------------------------------------------------------------------
 
+PATHS = f"{PACKAGE}.ui.paths"
+"""Addresses of pages, which tasks link to. Every room may import it, because it imports nothing itself."""
+
+LOOSE = ("errors", "forms", "lazy", "platforms", "provider")
+"""Modules beside the rooms that all may use."""
+
+ALLOWED_IN_DAGS = ("pathlib", "__future__", f"{PACKAGE}.pipelines", f"{PACKAGE}.definitions")
+
+
+def vendors(code: Code) -> set[str]:
+    """The rooms of the package that are a vendor's."""
+    rooms = {room(name) for name, path in code.paths.items() if path.name == "__init__.py"}
+    return rooms - SHARED_ROOMS - {""}
+
 
 def modules_without_airflow(code: Code) -> list[str]:
+    loose = {f"{PACKAGE}.{name}" for name in ("__main__", "errors", "forms", "platforms", "provider")}
+    rooms = {"cli", "crm", "definitions", "http", "storage"}
     return [
         name
         for name in code.imports
         if top(name) == PACKAGE
-        and (
-            room(name) in {"cli", "crm", "definitions", "http", "storage"}
-            or name
-            in {f"{PACKAGE}.{loose}" for loose in ("__main__", "errors", "forms", "platforms", "provider")}
-            or name.rpartition(".")[2] in WITHOUT_AIRFLOW
-        )
+        and (room(name) in rooms or name in loose or name.rpartition(".")[2] in WITHOUT_AIRFLOW)
     ]
 
 
@@ -164,77 +167,51 @@ def network_in_the_engine(code: Code) -> list[str]:
     ]
 
 
-PATHS = f"{PACKAGE}.ui.paths"
-"""Addresses of pages, which tasks link to. It knows nothing itself, so that all may know it."""
-
-LOOSE = ("errors", "forms", "lazy", "platforms", "provider")
-"""Modules beside the rooms that all may use."""
-
-
-def vendors(code: Code) -> set[str]:
-    """The rooms of the package that are a vendor's."""
-    rooms = {room(name) for name, path in code.paths.items() if path.name == "__init__.py"}
-    return rooms - SHARED_ROOMS - {""}
+def imports_where(code: Code, is_bad: Callable[[str, str], bool]) -> list[str]:
+    """The imports that ``is_bad`` finds, given the importing and the imported module."""
+    return [
+        f"{name} -> {item.module} (line {item.line})"
+        for name, items in code.imports.items()
+        for item in items
+        if is_bad(name, item.module)
+    ]
 
 
 def vendors_that_know_each_other(code: Code) -> list[str]:
     known = vendors(code)
-    return [
-        f"{name} -> {item.module} (line {item.line})"
-        for name, items in code.imports.items()
-        if room(name) in known
-        for item in items
-        if room(item.module) in known - {room(name)}
-    ]
+    return imports_where(code, lambda name, to: room(name) in known and room(to) in known - {room(name)})
 
 
 def shared_rooms_that_know_a_vendor(code: Code) -> list[str]:
-    known = vendors(code)
-    return [
-        f"{name} -> {item.module} (line {item.line})"
-        for name, items in code.imports.items()
-        if room(name) in SHARED_ROOMS - {"pipelines", "ui"}
-        or name in {f"{PACKAGE}.{loose}" for loose in LOOSE}
-        for item in items
-        if room(item.module) in known | {"pipelines", "ui"} and not item.module.startswith(f"{PATHS}.")
-    ]
+    shared, loose = SHARED_ROOMS - {"pipelines", "ui"}, {f"{PACKAGE}.{name}" for name in LOOSE}
+    forbidden = vendors(code) | {"pipelines", "ui"}
+    return imports_where(
+        code,
+        lambda name, to: (
+            (room(name) in shared or name in loose)
+            and room(to) in forbidden
+            and not to.startswith(f"{PATHS}.")
+        ),
+    )
 
 
 def dags_that_know_too_much(code: Code) -> list[str]:
-    allowed = ("pathlib", "__future__", f"{PACKAGE}.pipelines", f"{PACKAGE}.definitions")
-    return [
-        f"{name} -> {item.module} (line {item.line})"
-        for name, items in code.imports.items()
-        for item in items
-        if not any(item.module == good or item.module.startswith(f"{good}.") for good in allowed)
-    ]
+    return imports_where(
+        code, lambda _, to: not any(to == good or to.startswith(f"{good}.") for good in ALLOWED_IN_DAGS)
+    )
 
 
-def imports_across(code: Code, forbidden: frozenset[str]) -> list[str]:
-    return [
-        f"{name} -> {item.module} (line {item.line})"
-        for name, items in code.imports.items()
-        for item in items
-        if top(item.module) in forbidden
-    ]
+def imports_across(code: Code, forbidden: set[str]) -> list[str]:
+    return imports_where(code, lambda _, to: top(to) in forbidden)
 
 
-@pytest.fixture(scope="module")
-def plugins() -> Code:
-    return Code.read(PROJECT / "plugins")
+@cache
+def code_of(folder: str) -> Code:
+    return Code.read(PROJECT / folder)
 
 
-@pytest.fixture(scope="module")
-def sandbox() -> Code:
-    return Code.read(PROJECT / "include")
-
-
-@pytest.fixture(scope="module")
-def dags() -> Code:
-    return Code.read(PROJECT / "dags")
-
-
-def test_engine_transport_storage_and_clients_need_no_airflow(plugins: Code) -> None:
+def test_engine_transport_storage_and_clients_need_no_airflow() -> None:
+    plugins = code_of("plugins")
     judged = modules_without_airflow(plugins)
 
     for platform in vendors(plugins):
@@ -244,44 +221,45 @@ def test_engine_transport_storage_and_clients_need_no_airflow(plugins: Code) -> 
     assert airflow_where_there_should_be_none(plugins) == []
 
 
-def test_the_engine_does_no_network_input_or_output(plugins: Code) -> None:
-    assert network_in_the_engine(plugins) == []
+def test_the_engine_does_no_network_input_or_output() -> None:
+    assert network_in_the_engine(code_of("plugins")) == []
 
 
-def test_vendors_do_not_know_each_other(plugins: Code) -> None:
+def test_vendors_and_shared_rooms_do_not_import_a_vendor() -> None:
+    plugins = code_of("plugins")
+
     assert "digital_audience" in vendors(plugins)
     assert vendors_that_know_each_other(plugins) == []
-
-
-def test_what_is_shared_knows_no_vendor(plugins: Code) -> None:
     assert {"base", "http", "orchestration"} <= {room(name) for name in plugins.imports}
     assert {f"{PACKAGE}.{name}" for name in LOOSE} <= set(plugins.imports)
     assert shared_rooms_that_know_a_vendor(plugins) == []
 
 
-def test_the_addresses_of_pages_know_nothing(plugins: Code) -> None:
+def test_the_addresses_of_pages_import_nothing() -> None:
+    plugins = code_of("plugins")
+
     assert {top(item.module) for item in plugins.imports[PATHS]} == {"__future__", "urllib"}
     assert not plugins.imports[f"{PACKAGE}.ui"]
 
 
-def test_every_platform_has_a_room_with_what_is_looked_up_by_name(plugins: Code) -> None:
+def test_every_platform_has_a_room_with_the_parts_that_are_looked_up_by_name() -> None:
     from audience_onboarding.platforms import PLATFORMS, part_of
 
-    assert vendors(plugins) == set(PLATFORMS)
+    assert vendors(code_of("plugins")) == set(PLATFORMS)
+    functions = {
+        "form": ("connection_type",),
+        "steps": ("ensure", "send", "wait"),
+        "erasing": ("known_id", "begin", "go_on"),
+        "retiring": ("look", "delete", "keys"),
+    }
     for platform in PLATFORMS:
         assert part_of(platform, "definition").DEFINITION.model_fields["platform"].annotation
-        assert callable(part_of(platform, "form").connection_type)
-        steps = part_of(platform, "steps")
-        assert all(callable(getattr(steps, name)) for name in ("ensure", "send", "wait"))
-        assert isinstance(steps.RECORDED, tuple)
-        for part, names in {
-            "erasing": ("known_id", "begin", "go_on"),
-            "retiring": ("look", "delete", "keys"),
-        }.items():
+        assert isinstance(part_of(platform, "steps").RECORDED, tuple)
+        for part, names in functions.items():
             assert all(callable(getattr(part_of(platform, part), name)) for name in names)
 
 
-def test_a_platform_that_is_none_is_not_looked_up() -> None:
+def test_an_unknown_platform_is_not_looked_up() -> None:
     from audience_onboarding.platforms import part_of
 
     for name in ("base", "http", "os", "", "digital_audience.steps"):
@@ -289,37 +267,20 @@ def test_a_platform_that_is_none_is_not_looked_up() -> None:
             part_of(name, "steps")
 
 
-def test_dags_know_pipelines_and_definitions_only(dags: Code) -> None:
-    assert dags.imports
-    assert dags_that_know_too_much(dags) == []
+def test_dags_import_pipelines_and_definitions_only() -> None:
+    assert code_of("dags").imports
+    assert dags_that_know_too_much(code_of("dags")) == []
 
 
-def test_sandbox_and_plugins_do_not_know_each_other(plugins: Code, sandbox: Code) -> None:
-    assert (
-        imports_across(sandbox, frozenset({PACKAGE, "plugins", "audience_onboarding_plugin", "airflow"}))
-        == []
-    )
-    assert (
-        imports_across(plugins, frozenset({"sandbox", "include", "tests", "scripts", "dags", "benchmarks"}))
-        == []
-    )
+def test_sandbox_and_plugins_do_not_import_each_other() -> None:
+    for folder, forbidden in {
+        "include": {PACKAGE, "plugins", "audience_onboarding_plugin", "airflow"},
+        "plugins": {"sandbox", "include", "tests", "scripts", "dags", "benchmarks"},
+    }.items():
+        assert imports_across(code_of(folder), forbidden) == []
 
 
-def test_nothing_of_the_package_is_imported_relatively(plugins: Code) -> None:
-    relative = [
-        name
-        for name, path in plugins.paths.items()
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.ImportFrom) and node.level
-    ]
-
-    assert relative == []
-
-
-def test_the_client_really_loads_no_airflow() -> None:
-    import subprocess
-    import sys
-
+def test_importing_the_client_loads_no_airflow() -> None:
     code = (
         "import sys\n"
         "from audience_onboarding.digital_audience import DigitalAudienceClient\n"
@@ -339,9 +300,7 @@ def test_the_client_really_loads_no_airflow() -> None:
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
 
 
-def test_every_public_name_can_be_had() -> None:
-    from importlib import import_module
-
+def test_every_public_name_can_be_imported() -> None:
     for path in sorted((PROJECT / "plugins" / PACKAGE).glob("*/__init__.py")):
         module = import_module(f"{PACKAGE}.{path.parent.name}")
         for name in getattr(module, "__all__", ()):
@@ -362,149 +321,96 @@ def test_the_plugin_loader_sees_one_file() -> None:
 
 
 def written(folder: Path, files: Mapping[str, str]) -> Code:
+    """Write modules, named without ``.py``, each folder as a package; and read them."""
     for name, text in files.items():
-        path = folder / name
+        path = folder / f"{name}.py"
         path.parent.mkdir(parents=True, exist_ok=True)
+        for parent in path.relative_to(folder).parents[:-1]:
+            (folder / parent / "__init__.py").touch()
         path.write_text(text, encoding="utf-8")
-        for parent in path.parents:
-            if parent == folder:
-                break
-            (parent / "__init__.py").touch()
     return Code.read(folder)
 
 
-@pytest.mark.parametrize(
-    "source",
-    [
-        "import airflow",
-        "from airflow.sdk import DAG",
-        "def f():\n    from airflow.sdk import DAG",
-        "from audience_onboarding.orchestration import x",
-        "from audience_onboarding.orchestration.x import thing",
-        "import audience_onboarding.orchestration.x as y",
-        "from ..orchestration import x",
-        "from audience_onboarding import middle",
-        "try:\n    import airflow\nexcept ImportError:\n    pass",
-        "class A:\n    import airflow",
-    ],
+CLIENT = f"{PACKAGE}/new_vendor/client"
+BEHIND = {
+    f"{PACKAGE}/orchestration/x": "from airflow.sdk import DAG\nthing = 1",
+    f"{PACKAGE}/middle": f"from {PACKAGE}.orchestration import x",
+    f"{PACKAGE}/base/hooks": "from airflow.sdk import BaseHook",
+}
+"""Modules that import Airflow, which the module on trial may import."""
+
+AIRFLOW = (
+    "import airflow",
+    "from airflow.sdk import DAG",
+    "def f():\n    from airflow.sdk import DAG",
+    f"from {PACKAGE}.orchestration import x",
+    f"from {PACKAGE}.orchestration.x import thing",
+    f"import {PACKAGE}.orchestration.x as y",
+    "from ..orchestration import x",
+    f"from {PACKAGE} import middle",
+    "try:\n    import airflow\nexcept ImportError:\n    pass",
+    "class A:\n    import airflow",
 )
-def test_airflow_in_a_new_client_is_noticed_however_it_got_there(tmp_path: Path, source: str) -> None:
-    code = written(
-        tmp_path,
-        {
-            "audience_onboarding/new_vendor/client.py": source,
-            "audience_onboarding/orchestration/x.py": "from airflow.sdk import DAG\nthing = 1",
-            "audience_onboarding/middle.py": "from audience_onboarding.orchestration import x",
-        },
-    )
-
-    (found, *_) = airflow_where_there_should_be_none(code)
-    assert found.startswith("audience_onboarding.new_vendor.client -> ")
-
-
-@pytest.mark.parametrize(
-    "source",
-    [
-        "import json",
-        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from airflow.sdk import DAG",
-        "text = 'import airflow'",
-        "import airflowish",
-    ],
+NO_AIRFLOW = (
+    "import json",
+    "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from airflow.sdk import DAG",
+    "text = 'import airflow'",
+    "import airflowish",
 )
-def test_a_client_without_airflow_passes(tmp_path: Path, source: str) -> None:
-    code = written(tmp_path, {"audience_onboarding/new_vendor/client.py": source})
-
-    assert airflow_where_there_should_be_none(code) == []
-
-
-def test_airflow_in_the_package_above_is_noticed(tmp_path: Path) -> None:
-    code = written(tmp_path, {"audience_onboarding/new_vendor/client.py": "import json"})
-    (tmp_path / "audience_onboarding" / "new_vendor" / "__init__.py").write_text("import airflow")
-
-    assert airflow_where_there_should_be_none(Code.read(tmp_path))
-    assert code.imports
-
-
-@pytest.mark.parametrize(
-    "source", ["import requests", "import socket", "from audience_onboarding.http import x"]
+GOOD_DAGS = (
+    f"from {PACKAGE}.pipelines import audience_dags",
+    f"from {PACKAGE}.definitions import read_definitions",
+    "from pathlib import Path",
 )
-def test_network_in_the_engine_is_noticed(tmp_path: Path, source: str) -> None:
-    files = {
-        "audience_onboarding/crm/a.py": "from audience_onboarding.crm import b",
-        "audience_onboarding/crm/b.py": source,
-        "audience_onboarding/http/x.py": "",
-    }
-
-    assert {text.partition(" ")[0] for text in network_in_the_engine(written(tmp_path, files))} == {
-        "audience_onboarding.crm.a",
-        "audience_onboarding.crm.b",
-    }
-
-
-def test_a_vendor_that_knows_another_is_noticed(tmp_path: Path) -> None:
-    code = written(
-        tmp_path,
-        {
-            "audience_onboarding/fanfare/hooks.py": "from audience_onboarding.digital_audience import client",
-            "audience_onboarding/digital_audience/client.py": "from audience_onboarding.http import x",
-            "audience_onboarding/http/x.py": "from audience_onboarding.fanfare import hooks",
-        },
-    )
-
-    assert vendors(code) == {"fanfare", "digital_audience"}
-    assert [text.partition(" ")[0] for text in vendors_that_know_each_other(code)] == [
-        "audience_onboarding.fanfare.hooks"
-    ]
-    assert [text.partition(" ")[0] for text in shared_rooms_that_know_a_vendor(code)] == [
-        "audience_onboarding.http.x"
-    ]
-
-
-@pytest.mark.parametrize(
-    ("source", "is_good"),
-    [
-        ("from audience_onboarding.pipelines import audience_dags", True),
-        ("from audience_onboarding.definitions import read_definitions", True),
-        ("from pathlib import Path", True),
-        ("from audience_onboarding.digital_audience import DigitalAudienceHook", False),
-        ("from audience_onboarding.pipelines_of_mine import x", False),
-        ("import requests", False),
-        ("def f():\n    import polars", False),
-    ],
+BAD_DAGS = (
+    f"from {PACKAGE}.digital_audience import DigitalAudienceHook",
+    f"from {PACKAGE}.pipelines_of_mine import x",
+    "import requests",
+    "def f():\n    import polars",
 )
-def test_a_dag_that_knows_too_much_is_noticed(tmp_path: Path, source: str, is_good: bool) -> None:
-    (tmp_path / "a_dag.py").write_text(source)
+CYCLE = {
+    f"{PACKAGE}/fanfare/hooks": f"from {PACKAGE}.digital_audience import client",
+    f"{PACKAGE}/digital_audience/client": f"from {PACKAGE}.http import x",
+    f"{PACKAGE}/http/x": f"from {PACKAGE}.fanfare import hooks",
+}
 
-    assert (dags_that_know_too_much(Code.read(tmp_path)) == []) is is_good
-
-
-@pytest.mark.parametrize(
-    "shared", ["base/operators", "base/triggers", "forms", "platforms", "provider", "lazy"]
-)
-def test_a_shared_module_that_knows_a_vendor_is_noticed(tmp_path: Path, shared: str) -> None:
-    code = written(
-        tmp_path,
-        {
-            f"audience_onboarding/{shared}.py": "from audience_onboarding.fanfare import client",
-            "audience_onboarding/fanfare/client.py": "",
-        },
-    )
-
-    assert vendors(code) == {"fanfare"}
-    assert [text.partition(" ")[0] for text in shared_rooms_that_know_a_vendor(code)] == [
-        f"audience_onboarding.{shared.replace('/', '.')}"
-    ]
+Case = tuple[Callable[[Code], list[str]], Mapping[str, str], set[str]]
 
 
-@pytest.mark.parametrize("name", sorted(WITHOUT_AIRFLOW))
-def test_airflow_is_noticed_in_every_module_that_should_have_none(tmp_path: Path, name: str) -> None:
-    code = written(
-        tmp_path,
-        {
-            f"audience_onboarding/new_vendor/{name}.py": "from audience_onboarding.base import hooks",
-            "audience_onboarding/base/hooks.py": "from airflow.sdk import BaseHook",
-        },
-    )
+def cases() -> Iterator[Case]:
+    """A rule, modules, and the names of the modules that break the rule."""
+    for source in AIRFLOW:
+        yield airflow_where_there_should_be_none, {**BEHIND, CLIENT: source}, {CLIENT}
+    for source in NO_AIRFLOW:
+        yield airflow_where_there_should_be_none, {CLIENT: source}, set()
+    # An import in the package above counts as well.
+    above = {CLIENT: "import json", f"{PACKAGE}/new_vendor/__init__": "import airflow"}
+    yield airflow_where_there_should_be_none, above, {CLIENT}
+    for name in WITHOUT_AIRFLOW:
+        module = f"{PACKAGE}/new_vendor/{name}"
+        source = f"from {PACKAGE}.base import hooks"
+        yield airflow_where_there_should_be_none, {**BEHIND, module: source}, {module}
+    engine = (f"{PACKAGE}/crm/a", f"{PACKAGE}/crm/b")
+    for source in ("import requests", "import socket", f"from {PACKAGE}.http import x"):
+        files = {engine[0]: f"from {PACKAGE}.crm import b", engine[1]: source, f"{PACKAGE}/http/x": ""}
+        yield network_in_the_engine, files, set(engine)
+    yield vendors_that_know_each_other, CYCLE, {f"{PACKAGE}/fanfare/hooks"}
+    yield shared_rooms_that_know_a_vendor, CYCLE, {f"{PACKAGE}/http/x"}
+    for name in ("base/operators", "base/triggers", *LOOSE):
+        module = f"{PACKAGE}/{name}"
+        files = {module: f"from {PACKAGE}.fanfare import client", f"{PACKAGE}/fanfare/client": ""}
+        yield shared_rooms_that_know_a_vendor, files, {module}
+    for source in (*GOOD_DAGS, *BAD_DAGS):
+        yield dags_that_know_too_much, {"a_dag": source}, {"a_dag"} if source in BAD_DAGS else set()
 
-    (found,) = airflow_where_there_should_be_none(code)
-    assert found.startswith(f"audience_onboarding.new_vendor.{name} -> audience_onboarding.base.hooks")
+
+def test_each_rule_finds_the_modules_that_break_it(tmp_path: Path) -> None:
+    problems = []
+    for number, (rule, files, wanted) in enumerate(cases()):
+        code = written(tmp_path / str(number), files)
+        found = {text.partition(" ")[0].replace(".", "/") for text in rule(code)}
+        if found != wanted:
+            problems.append(f"{rule.__name__} found {found}, not {wanted}, in {files}")
+
+    assert not problems, "\n".join(problems)
+    assert vendors(written(tmp_path / "cycle", CYCLE)) == {"fanfare", "digital_audience"}
