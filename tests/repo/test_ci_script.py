@@ -1,4 +1,4 @@
-""".ci/run against a stand-in for the Makefile: what it lets through, and what it does not."""
+"""``.ci/run`` with the real Makefile; a stub stands in for the Python of ``.venv``."""
 
 from __future__ import annotations
 
@@ -6,86 +6,72 @@ import os
 import re
 import shutil
 import subprocess
-import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from scripts.local_stack import wait_for
+
 CLOSING_LINE = "============ 1 passed in 0.01s ============"
 PASSED = '<testcase classname="t" name="passed"/>'
-SKIPPED = '<testcase classname="t" name="left_out"><skipped type="pytest.skip" message="no time"/></testcase>'
-EXPECTED_FAILURE = (
-    '<testcase classname="t" name="known"><skipped type="pytest.xfail" message="bug"/></testcase>'
-)
-MAKEFILE = """\
-lint:
-	@{lint}
-docs:
-	@{docs}
-demo:
-	@mkdir -p build; cp demo.json build/demo.json; {demo}
-test:
-	@cp report-0.xml build/test-report.xml; cp report-1.xml build/e2e-report.xml; echo "{closing_line}"; {test}
-test-more:
-	@cp report-2.xml build/more-report.xml; echo "{closing_line}"; {more}
-test-browser:
-	@cp report-3.xml build/browser-report.xml; echo "{closing_line}"; {browser}
-test-distributed:
-	@cp report-4.xml build/distributed-report.xml; echo "{closing_line}"; {distributed}
+SKIPPED = '<testcase classname="t" name="NAME"><skipped type="pytest.skip" message="no time"/></testcase>'
+XFAILED = '<testcase classname="t" name="known"><skipped type="pytest.xfail" message="bug"/></testcase>'
+STUB = f"""\
+#!/bin/sh
+mkdir -p build
+echo "$*" >>calls
+for word; do
+    case $word in
+    --junitxml=*)
+        report=${{word#*=}}
+        [ "$report" != "$EMPTY" ] || : >cases.xml
+        echo "<testsuites><testsuite>$(cat cases.xml)</testsuite></testsuites>" |
+            sed "s/NAME/$(basename "$report")/" >"$report" ;;
+    *demo*)
+        [ -z "$RESULT" ] || echo "$RESULT" >build/demo.json
+        [ -z "$LEAVE" ] || {{ setsid sleep 300 & echo $! >pid; }} ;;
+    esac
+done
+echo "{CLOSING_LINE}"
+case "$*" in "${{FAIL:-nothing}}"*) exit 1 ;; esac
 """
-REPORTS = 5
 
 
-@pytest.fixture
-def checkout(root: Path, tmp_path: Path) -> Path:
-    """A folder with the script, and a space in its name."""
-    folder = tmp_path / "a check out"
-    (folder / ".ci").mkdir(parents=True)
-    shutil.copy2(root / ".ci" / "run", folder / ".ci" / "run")
+@pytest.fixture(scope="module")
+def checkout(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a space in its name, with the script and all that ``make`` looks at."""
+    folder = tmp_path_factory.mktemp("ci") / "a check out"
+    for name in (".ci/run", "Makefile", "pyproject.toml", "requirements.lock", "scripts/bootstrap.sh"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(root / name, folder / name)
+    (folder / ".venv" / "bin").mkdir(parents=True)
+    (folder / ".venv" / "bin" / "python").write_text(STUB)
+    (folder / ".venv" / "bin" / "python").chmod(0o755)
+    (folder / ".venv" / ".ready").touch()
+    os.utime(folder / ".venv" / ".ready", (2**31 - 1, 2**31 - 1))
     return folder
 
 
 def run(
-    checkout: Path,
-    *,
-    cases: str = PASSED,
-    result: str = '{"rows_sent": 2, "match_rates": {"DV360": 0.5}}',
-    lint: str = "true",
-    docs: str = "true",
-    demo: str = "true",
-    test: str = "true",
-    more: str = "true",
-    browser: str = "true",
-    distributed: str = "true",
-    report: int = 0,
-    **env: str,
+    checkout: Path, *, cases: str = PASSED, result: str = '{"rows": 2, "rates": {"x": 0.5}}', **env: str
 ) -> subprocess.CompletedProcess[str]:
-    text = MAKEFILE.format(
-        lint=lint,
-        docs=docs,
-        demo=demo,
-        test=test,
-        more=more,
-        browser=browser,
-        distributed=distributed,
-        closing_line=CLOSING_LINE,
-    )
-    (checkout / "Makefile").write_text(text)
-    (checkout / "demo.json").write_text(result)
-    for number in range(REPORTS):
-        content = cases if number == report else PASSED
-        text = f"<testsuites><testsuite>{content}</testsuite></testsuites>"
-        (checkout / f"report-{number}.xml").write_text(text)
-    # Output to files: a process left behind would keep a pipe open.
+    """Run the script; nothing is installed unless ``CI_SKIP_INSTALL`` is empty.
+
+    :param cases: of each report of pytest.
+    :param result: of the demo; empty for none.
+    """
+    shutil.rmtree(checkout / "build", ignore_errors=True)
+    (checkout / "calls").unlink(missing_ok=True)
+    (checkout / "cases.xml").write_text(cases)
+    # Output to a file: a process left behind would keep a pipe open.
     with (checkout / "out").open("w") as out:
         done = subprocess.run(
             [str(checkout / ".ci" / "run")],
             cwd=checkout.parent,
             env={
-                **{k: v for k, v in os.environ.items() if not k.startswith("MAKE")},
-                # Nothing is to be installed here, whatever this machine has.
+                **{name: value for name, value in os.environ.items() if not name.startswith("MAKE")},
                 "CI_SKIP_INSTALL": "1",
+                "RESULT": result,
                 **env,
             },
             stdin=subprocess.DEVNULL,
@@ -93,90 +79,83 @@ def run(
             stderr=subprocess.STDOUT,
             text=True,
             check=False,
-            timeout=60,
+            timeout=120,
         )
     done.stdout = (checkout / "out").read_text()
     return done
 
 
-@pytest.mark.parametrize("cases", [PASSED, PASSED + EXPECTED_FAILURE])
-def test_success_closes_with_the_line_of_pytest(checkout: Path, cases: str) -> None:
-    done = run(checkout, cases=cases)
+@pytest.fixture(scope="module")
+def calls(checkout: Path) -> list[str]:
+    """The programs that a run without failure starts, in their order."""
+    done = run(checkout, cases=PASSED + XFAILED)
     assert done.returncode == 0, done.stdout
     assert done.stdout.splitlines()[-1] == CLOSING_LINE
+    return (checkout / "calls").read_text().splitlines()
 
 
-@pytest.mark.parametrize("report", range(REPORTS))
-def test_skipped_test_fails_the_run(checkout: Path, report: int) -> None:
-    done = run(checkout, cases=PASSED + SKIPPED, report=report)
+@pytest.fixture(scope="module")
+def reports(calls: list[str]) -> list[str]:
+    found = list(dict.fromkeys(re.findall(r"--junitxml=(\S+)", "\n".join(calls))))
+    assert found
+    return found
+
+
+def test_each_program_that_fails_fails_the_run(checkout: Path, calls: list[str]) -> None:
+    for part in ("ruff check", "mypy", "mkdocs", "demo", "tests/unit", "tests/e2e", "tests/browser"):
+        assert any(part in call for call in calls), part
+    assert [call for call in dict.fromkeys(calls) if run(checkout, FAIL=call).returncode == 0] == []
+
+
+def test_skipped_test_fails_the_run(checkout: Path, reports: list[str]) -> None:
+    done = run(checkout, cases=PASSED + SKIPPED)
+
     assert done.returncode != 0
-    assert "1 tests were skipped:\nt.left_out: no time" in done.stdout
+    assert f"{len(reports)} tests were skipped:\n" in done.stdout
+    assert [name for name in reports if f"t.{Path(name).name}: no time" not in done.stdout] == []
 
 
-@pytest.mark.parametrize("report", range(REPORTS))
-def test_no_test_fails_the_run(checkout: Path, report: int) -> None:
-    done = run(checkout, cases="", report=report)
+def test_report_without_a_test_fails_the_run(checkout: Path, reports: list[str]) -> None:
+    done = run(checkout, EMPTY=reports[-1])
+
     assert done.returncode != 0
-    assert "No test was run: build/" in done.stdout
+    assert f"No test was run: {reports[-1]}" in done.stdout
 
 
-@pytest.mark.parametrize(
-    ("result", "message"),
-    [
-        ('{"a": 1, "b": {"c": [1, null]}}', "demo.json: b: c[1]"),
-        ('{"segment_id": null}', "demo.json: segment_id"),
-        ("{}", "everything"),
-    ],
-)
-def test_incomplete_demo_fails_the_run(checkout: Path, result: str, message: str) -> None:
-    done = run(checkout, result=result)
-    assert done.returncode != 0
-    assert f"The demo left something out: {message}" in done.stdout
+def test_incomplete_demo_fails_the_run(checkout: Path) -> None:
+    for result, message in {
+        '{"a": 1, "b": {"c": [1, null]}}': "The demo left something out: demo.json: b: c[1]",
+        '{"segment_id": null}': "The demo left something out: demo.json: segment_id",
+        "{}": "The demo left something out: everything",
+        "": "demo.json",
+    }.items():
+        done = run(checkout, result=result)
+        assert done.returncode != 0, result
+        assert message in done.stdout
 
 
-def test_demo_without_a_result_fails_the_run(checkout: Path) -> None:
-    assert run(checkout, demo="rm build/demo.json").returncode != 0
-
-
-@pytest.mark.parametrize("target", ["lint", "docs", "demo", "test", "more", "browser", "distributed"])
-def test_failing_target_fails_the_run(checkout: Path, target: str) -> None:
-    settings: dict[str, Any] = {target: "exit 1"}
-    assert run(checkout, **settings).returncode != 0
-
-
-def test_a_missing_browser_is_installed(checkout: Path, tmp_path: Path) -> None:
-    programs = tmp_path / "bin"
-    programs.mkdir()
+def test_missing_browser_is_installed(checkout: Path, tmp_path: Path) -> None:
     for folder in reversed(os.environ["PATH"].split(os.pathsep)):
         for program in Path(folder).glob("*"):
-            (programs / program.name).unlink(missing_ok=True)
-            (programs / program.name).symlink_to(program)
+            (tmp_path / program.name).unlink(missing_ok=True)
+            (tmp_path / program.name).symlink_to(program)
     for name in ("chromium", "chromium-browser", "google-chrome", "apt-get"):
-        (programs / name).unlink(missing_ok=True)
-    (programs / "apt-get").write_text('#!/bin/sh\necho "apt-get $*"\n')
-    (programs / "apt-get").chmod(0o755)
+        (tmp_path / name).unlink(missing_ok=True)
+    (tmp_path / "apt-get").write_text('#!/bin/sh\necho "apt-get $*"\n')
+    (tmp_path / "apt-get").chmod(0o755)
 
-    done = run(checkout, PATH=str(programs), CHROMIUM="", CI_SKIP_INSTALL="")
+    done = run(checkout, PATH=str(tmp_path), CHROMIUM="", CI_SKIP_INSTALL="")
 
     assert done.returncode == 0, done.stdout
     assert re.search(r"apt-get install -y -qq --no-install-recommends .*\bchromium\b", done.stdout)
 
 
 def test_process_left_behind_is_ended_and_fails_the_run(checkout: Path) -> None:
-    done = run(checkout, demo="setsid sleep 300 & echo $$! > pid")
+    done = run(checkout, LEAVE="1")
+
     assert done.returncode != 0, done.stdout
     assert "processes left behind" in done.stdout
     assert "sleep 300" in done.stdout
-    for _ in range(50):
-        found = [path for path in Path("/proc").glob("[0-9]*/cmdline") if is_sleep_of(path, checkout)]
-        if not found:
-            break
-        time.sleep(0.1)
-    assert not found
-
-
-def is_sleep_of(cmdline: Path, checkout: Path) -> bool:
-    try:
-        return cmdline.read_bytes() == b"sleep\x00300\x00" and (cmdline.parent / "cwd").readlink() == checkout
-    except OSError:
-        return False
+    command = Path("/proc", (checkout / "pid").read_text().strip(), "cmdline")
+    # Empty while no parent has read the exit code.
+    wait_for(lambda: not command.exists() or not command.read_bytes(), "The end of the process", timeout=30)
