@@ -103,9 +103,9 @@ class Topology:
 
     def _bring_up(self, service: Service, failures: list[Exception], timeout: float) -> None:
         try:
-            for name, dependency in service.depends_on.items():
+            for name, condition in service.depends_on.items():
                 if name in self.services:
-                    self._wait(name, dependency.condition, timeout, failures)
+                    self._wait(name, condition, timeout, failures)
             for container in self._of[service.name]:
                 container.start()
             condition = "service_healthy" if service.health else "service_completed_successfully"

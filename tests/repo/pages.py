@@ -1,4 +1,4 @@
-"""The pages that people read, taken apart: blocks of code, links, headings."""
+"""Blocks of code, links and headings of the pages, and the targets of the Makefile."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PAGES = [
     *sorted((ROOT / "docs").rglob("*.md")),
     *sorted((ROOT / "include").rglob("README.md")),
 ]
-"""All of them; CHANGELOG.md is looked at for its links alone."""
+"""All pages; of CHANGELOG.md, only the links are checked."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Block:
 
     page: str
     line: int
-    """Where it begins, from 1."""
+    """Number of its first line, from 1."""
     language: str
     text: str
 
@@ -38,23 +38,30 @@ class Block:
 
 
 @cache
-def tokens_of(path: Path) -> tuple[Token, ...]:
-    """A page as a Git host understands it."""
-    return tuple(markdown().parse(path.read_text(encoding="utf-8")))
+def targets() -> frozenset[str]:
+    """Return the targets of the Makefile that are for people."""
+    found = re.findall(r"^([a-z-]+):(?!=)", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    return frozenset(found) - {"force"}
 
 
 def markdown() -> MarkdownIt:
-    """As Git hosts: CommonMark and tables."""
+    """Return a parser that reads as Git hosts do: CommonMark and tables."""
     return MarkdownIt("commonmark").enable("table")
 
 
+@cache
+def tokens_of(path: Path) -> tuple[Token, ...]:
+    """Parse a page."""
+    return tuple(markdown().parse(path.read_text(encoding="utf-8")))
+
+
 def name_of(path: Path) -> str:
-    """From the repository's top."""
+    """Return the path from the repository's top."""
     return path.relative_to(ROOT).as_posix()
 
 
 def blocks() -> Iterator[Block]:
-    """Every block of every page."""
+    """Yield every block of every page."""
     for path in PAGES:
         for token in tokens_of(path):
             if token.type in {"fence", "code_block"}:
@@ -62,7 +69,7 @@ def blocks() -> Iterator[Block]:
 
 
 def inline_code(path: Path) -> Iterator[str]:
-    """What stands in backquotes."""
+    """Yield the code in backquotes."""
     for token in tokens_of(path):
         for child in token.children or ():
             if child.type == "code_inline":
@@ -70,7 +77,7 @@ def inline_code(path: Path) -> Iterator[str]:
 
 
 def links(path: Path) -> Iterator[str]:
-    """Where the links and pictures of a page lead."""
+    """Yield the targets of the links and pictures of a page."""
     for token in tokens_of(path):
         for child in token.children or ():
             target = child.attrs.get("href" if child.type == "link_open" else "src")
@@ -80,7 +87,7 @@ def links(path: Path) -> Iterator[str]:
 
 @cache
 def anchors(path: Path) -> frozenset[str]:
-    """Of the headings of a page, as Git hosts and the site (see mkdocs.yml) make them."""
+    """Return the anchors of a page's headings, as Git hosts and the site (see mkdocs.yml) make them."""
     slugs: Counter[str] = Counter()
     found: set[str] = set()
     tokens = tokens_of(path)

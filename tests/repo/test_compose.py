@@ -1,8 +1,7 @@
-"""docker-compose.yaml, as far as it can be judged without Docker."""
+"""docker-compose.yaml without Docker: its properties, and the reader that tests/distributed starts it with."""
 
 from __future__ import annotations
 
-import importlib.resources
 import json
 import re
 import subprocess
@@ -10,14 +9,22 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 import yaml
 
 from sandbox.cli import build_parser
+from sandbox.settings import SandboxSettings
 from scripts import make_env
+from tests.distributed.compose import (
+    VARIABLE,
+    ComposeError,
+    interpolate,
+    read_env_file,
+    read_services,
+    schema_errors,
+    seconds,
+)
 
-VARIABLE = re.compile(r"(?<!\$)\$\{([A-Z_a-z0-9]+)(?:(:?[-?+])((?:[^{}]|\$\{[^{}]*\})*))?\}")
 SHARED = (
     "AIRFLOW__CORE__FERNET_KEY",
     "AIRFLOW__API__SECRET_KEY",
@@ -28,67 +35,53 @@ SHARED = (
     "AIRFLOW__CORE__SENSITIVE_VAR_CONN_NAMES",
 )
 COMPONENTS = {
-    "airflow-apiserver",
-    "airflow-dag-processor",
-    "airflow-scheduler",
-    "airflow-triggerer",
-    "airflow-worker",
+    f"airflow-{name}" for name in ("apiserver", "dag-processor", "scheduler", "triggerer", "worker")
 }
 ONE_SHOT = {"airflow-init"}
+Services = dict[str, dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
-def text(root: Path) -> str:
-    return (root / "docker-compose.yaml").read_text()
+def file(root: Path) -> Path:
+    return root / "docker-compose.yaml"
 
 
 @pytest.fixture(scope="module")
-def compose(text: str) -> dict[str, Any]:
-    parsed = yaml.safe_load(text)
-    assert isinstance(parsed, dict)
-    return parsed
+def compose(file: Path) -> dict[str, Any]:
+    return dict(yaml.safe_load(file.read_text()))
 
 
 @pytest.fixture(scope="module")
-def services(compose: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    parsed = compose["services"]
-    assert isinstance(parsed, dict)
-    return parsed
+def services(compose: dict[str, Any]) -> Services:
+    return dict(compose["services"])
 
 
-def test_valid_by_the_compose_specification(compose: dict[str, Any]) -> None:
-    # The schema of the specification, in the version that check-jsonschema ships.
-    folder = importlib.resources.files("check_jsonschema") / "builtin_schemas" / "vendor"
-    schema = json.loads((folder / "compose-spec.json").read_text())
-    validator = jsonschema.validators.validator_for(schema)(schema)
-    assert [f"{error.json_path}: {error.message}" for error in validator.iter_errors(compose)] == []
-    broken = {**compose, "services": {**compose["services"], "x": {"image": "x:1", "port": ["1:1"]}}}
-    assert not validator.is_valid(broken)
+def test_schema_errors_are_found(compose: dict[str, Any], services: Services) -> None:
+    """``read_services`` validates the file; see the tests below."""
+    broken = {**compose, "services": {**services, "x": {"image": "x:1", "port": ["1:1"]}}}
+    assert "'port' was unexpected" in str(schema_errors("compose-spec", broken))
 
 
-def test_services(services: dict[str, dict[str, Any]]) -> None:
+def test_services(services: Services) -> None:
     assert services.keys() == COMPONENTS | ONE_SHOT | {"postgres", "redis", "sandbox"}
-    assert [name for name, service in services.items() if "profiles" in service] == ["sandbox"]
-    assert services["sandbox"]["profiles"] == ["sandbox"]
+    profiles = {name: service["profiles"] for name, service in services.items() if "profiles" in service}
+    assert profiles == {"sandbox": ["sandbox"]}
 
 
-def test_images_are_pinned_by_tag(services: dict[str, dict[str, Any]], root: Path) -> None:
+def test_images_are_pinned_by_tag(services: Services, root: Path) -> None:
     images = [service["image"] for service in services.values()]
     images += re.findall(r"^ARG AIRFLOW_IMAGE=(.+)$", (root / "Dockerfile").read_text(), re.M)
     assert len(images) == len(services) + 1
-    for image in images:
-        name, _, tag = image.rpartition(":")
-        assert name, image
-        assert re.match(r"(slim-)?\d", tag), image
+    assert [image for image in images if not re.fullmatch(r".+:(slim-)?\d[^:]*", image)] == []
 
 
-def test_published_ports_are_for_this_machine_only(services: dict[str, dict[str, Any]]) -> None:
-    ports = [port for service in services.values() for port in service.get("ports", [])]
+def test_published_ports_are_for_this_machine_only(services: Services) -> None:
+    ports = [str(port) for service in services.values() for port in service.get("ports", [])]
     assert ports
-    assert [port for port in ports if not str(port).startswith("127.0.0.1:")] == []
+    assert [port for port in ports if not port.startswith("127.0.0.1:")] == []
 
 
-def test_long_running_services_are_watched_and_restarted(services: dict[str, dict[str, Any]]) -> None:
+def test_long_running_services_are_checked_and_restarted(services: Services) -> None:
     for name, service in services.items():
         if name in ONE_SHOT:
             assert service["restart"] == "no"
@@ -98,47 +91,39 @@ def test_long_running_services_are_watched_and_restarted(services: dict[str, dic
             assert {"test", "interval", "timeout", "retries"} <= service["healthcheck"].keys(), name
 
 
-def test_health_checks_fit_the_component(services: dict[str, dict[str, Any]]) -> None:
-    def command(name: str) -> str:
-        return " ".join(services[name]["healthcheck"]["test"])
-
-    assert "/api/v2/monitor/health" in command("airflow-apiserver")
-    assert ":8974/health" in command("airflow-scheduler")
+def test_health_checks_fit_the_component(services: Services) -> None:
+    for name, part in {
+        "airflow-apiserver": "/api/v2/monitor/health",
+        "airflow-scheduler": ":8974/health",
+        "airflow-dag-processor": "DagProcessorJob",
+        "airflow-triggerer": "TriggererJob",
+        "airflow-worker": "celery_executor.app inspect ping",
+    }.items():
+        assert part in " ".join(services[name]["healthcheck"]["test"])
     assert services["airflow-scheduler"]["environment"]["AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK"] == "true"
-    assert "DagProcessorJob" in command("airflow-dag-processor")
-    assert "TriggererJob" in command("airflow-triggerer")
-    assert "celery_executor.app inspect ping" in command("airflow-worker")
 
 
-@pytest.mark.parametrize("name", SHARED)
-def test_components_share_their_secrets(services: dict[str, dict[str, Any]], name: str) -> None:
-    values = {services[service]["environment"][name] for service in COMPONENTS | ONE_SHOT}
-    assert len(values) == 1
-
-
-def test_components_run_after_the_migration(services: dict[str, dict[str, Any]]) -> None:
+def test_components_share_their_secrets_and_wait_for_the_migration(services: Services) -> None:
+    for variable in SHARED:
+        values = {services[name]["environment"][variable] for name in COMPONENTS | ONE_SHOT}
+        assert len(values) == 1, variable
     for name in COMPONENTS:
         assert services[name]["depends_on"]["airflow-init"]["condition"] == "service_completed_successfully"
         assert services[name]["depends_on"]["postgres"]["condition"] == "service_healthy"
     assert services["airflow-init"]["environment"]["_AIRFLOW_DB_MIGRATE"] == "true"
 
 
-def test_nothing_runs_as_root(services: dict[str, dict[str, Any]]) -> None:
+def test_no_service_runs_as_root(services: Services) -> None:
     ours = COMPONENTS | ONE_SHOT | {"sandbox"}
     assert {services[name]["user"] for name in ours} == {"${AIRFLOW_UID:-50000}:0"}
     assert not [name for name, service in services.items() if service.get("privileged")]
 
 
-def test_mounted_folders_are_read_only(services: dict[str, dict[str, Any]]) -> None:
-    volumes = [volume for service in services.values() for volume in service.get("volumes", [])]
-    mounted = {volume for volume in volumes if volume.startswith(".")}
-    assert {volume.split(":")[0] for volume in mounted} == {"./include"}
-    assert [volume for volume in mounted if not volume.endswith(":ro")] == []
-
-
-def test_named_volumes_are_declared(compose: dict[str, Any], services: dict[str, dict[str, Any]]) -> None:
-    volumes = {volume.split(":")[0] for service in services.values() for volume in service.get("volumes", [])}
-    assert {volume for volume in volumes if not volume.startswith((".", "/"))} == compose["volumes"].keys()
+def test_mounted_folders_are_read_only(compose: dict[str, Any], services: Services) -> None:
+    volumes = {volume for service in services.values() for volume in service.get("volumes", [])}
+    assert {volume for volume in volumes if volume.startswith(".")} == {"./include:/opt/airflow/include:ro"}
+    named = {volume.split(":")[0] for volume in volumes if not volume.startswith((".", "/"))}
+    assert named == compose["volumes"].keys()
 
 
 def leaves(value: Any, path: str = "") -> list[tuple[str, str]]:
@@ -149,10 +134,10 @@ def leaves(value: Any, path: str = "") -> list[tuple[str, str]]:
     return [(path, str(value))]
 
 
-def test_no_secret_is_written_down(compose: dict[str, Any], root: Path) -> None:
+def test_no_secret_is_in_the_files(compose: dict[str, Any], root: Path) -> None:
     secret = re.compile(r"(password|passwd|secret|fernet|token|private)(?!s?_?names)", re.IGNORECASE)
     for path, value in leaves(compose):
-        # Without a value: handed on from .env.
+        # A variable without a value is handed on from .env.
         if secret.search(path.rsplit(".", 1)[-1]) and value != "None":
             assert re.fullmatch(r"\$\{\w+:\?run make env\}", value), path
         if secret.search(value) and "=" in value:
@@ -162,56 +147,45 @@ def test_no_secret_is_written_down(compose: dict[str, Any], root: Path) -> None:
     for line in (root / ".env.example").read_text().splitlines():
         name, _, value = line.partition("=")
         if not line.startswith("#") and secret.search(name):
-            assert value == "''" or name == "SANDBOX_PASSWORD", name
+            assert value == "''", name
 
 
-def test_every_variable_is_written_by_make_env_or_has_a_default(text: str, root: Path) -> None:
-    written = make_env.settings(sandbox=True).keys()
-    used = VARIABLE.findall(
-        "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
-    )
-    assert {name for name, _, _ in used} >= {"AIRFLOW_JWT_SECRET", "POSTGRES_PASSWORD", "AIRFLOW_PORT"}
-    for name, operator, _ in used:
-        if operator != ":-":
-            assert name in written, name
-            assert operator == ":?", name
+def test_variables_are_those_of_make_env(compose: dict[str, Any], file: Path, root: Path) -> None:
+    text = "\n".join(line for line in file.read_text().splitlines() if not line.lstrip().startswith("#"))
+    written = make_env.settings(sandbox=True, local=True).keys()
+    required = {match["name"] for match in VARIABLE.finditer(text) if match["operator"] == ":?"}
+    assert required >= {"AIRFLOW_JWT_SECRET", "POSTGRES_PASSWORD"}
+    assert required <= written
     # Handed on as they are: optional connections, and a secrets backend of one's own.
-    environment = yaml.safe_load(text)["x-airflow-common"]["environment"]
+    environment = compose["x-airflow-common"]["environment"]
     handed_on = {name for name, value in environment.items() if value is None}
     backend = {name for name in handed_on if name.startswith("AIRFLOW__SECRETS__")}
     assert backend
     assert handed_on - backend <= written
     for name in backend:
         assert re.search(rf"^#{name}=", (root / ".env.example").read_text(), re.M), name
+    # Compose reads these two itself.
+    unused = {name for name in written if not re.search(rf"\b{name}\b", file.read_text())}
+    assert unused <= {"COMPOSE_PROFILES", "COMPOSE_FILE"}
 
 
-def test_nothing_is_written_by_make_env_in_vain(text: str) -> None:
-    for name in make_env.settings(sandbox=True, local=True):
-        # Two that Compose reads itself.
-        assert name in {"COMPOSE_PROFILES", "COMPOSE_FILE"} or re.search(rf"\b{name}\b", text), name
-
-
-def test_the_files_of_one_host_are_there(root: Path) -> None:
-    named = make_env.settings(sandbox=False, local=True)["COMPOSE_FILE"].split(":")
-    assert [name for name in named if not (root / name).is_file()] == []
-    assert "COMPOSE_FILE" not in make_env.settings(sandbox=False)
-
-
-def test_sandbox_is_where_the_connections_point(services: dict[str, dict[str, Any]]) -> None:
+def test_sandbox_is_where_the_connections_point(services: Services) -> None:
     given, unknown = build_parser().parse_known_args(services["sandbox"]["command"])
     assert unknown == []
-    connections = make_env.sandbox_connections("chosen")
-    api = json.loads(connections["AIRFLOW_CONN_DIGITAL_AUDIENCE_DEFAULT"])
-    s3 = json.loads(connections["AIRFLOW_CONN_AUDIENCE_S3"])
+    made = make_env.sandbox_connections("chosen")
+    api, s3, fanfare, commbox = (
+        json.loads(made[f"AIRFLOW_CONN_{name}"])
+        for name in ("DIGITAL_AUDIENCE_DEFAULT", "AUDIENCE_S3", "FANFARE_DEFAULT", "COMMBOX_DEFAULT")
+    )
     assert api["host"] == f"http://{given.advertise_host}:{given.port}"
     assert api["login"] == given.username
     assert given.password == given.aws_secret_access_key == "${SANDBOX_PASSWORD:?run make env}"
     assert s3["extra"]["endpoint_url"] == f"http://sandbox:{given.s3_port}"
     assert s3["extra"]["service_config"]["s3"]["bucket_name"] == given.bucket
-    fanfare = json.loads(connections["AIRFLOW_CONN_FANFARE_DEFAULT"])
-    commbox = json.loads(connections["AIRFLOW_CONN_COMMBOX_DEFAULT"])
+    assert s3["login"] == SandboxSettings().aws_access_key_id
+    assert s3["extra"]["region_name"] == SandboxSettings().region
     assert (fanfare["host"], commbox["host"]) == (f"{api['host']}/fanfare/api", f"{api['host']}/commbox")
-    keys = (given.fanfare_secret_key, given.commbox_api_key)
+    keys = [given.fanfare_secret_key, given.commbox_api_key]
     assert [key.replace(given.password, "chosen") for key in keys] == [
         fanfare["password"],
         commbox["password"],
@@ -220,31 +194,16 @@ def test_sandbox_is_where_the_connections_point(services: dict[str, dict[str, An
     assert published == {str(given.port), str(given.s3_port)}
 
 
-def test_sandbox_defaults_that_the_connection_relies_on() -> None:
-    from sandbox.settings import SandboxSettings
-
-    s3 = json.loads(make_env.sandbox_connections("x")["AIRFLOW_CONN_AUDIENCE_S3"])
-    assert s3["login"] == SandboxSettings().aws_access_key_id
-    assert s3["extra"]["region_name"] == SandboxSettings().region
-
-
-def test_dockerfile_copies_only_what_the_build_context_has(root: Path) -> None:
+def test_image_is_built_from_the_context_and_the_lock(root: Path, pyproject: dict[str, Any]) -> None:
+    text = (root / "Dockerfile").read_text().replace("\\\n", " ")
     kept = {line[1:] for line in (root / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     copied = {
-        word
-        for line in re.findall(r"^COPY --chown=\S+ (.+) \S+$", (root / "Dockerfile").read_text(), re.M)
-        for word in line.split()
+        word for line in re.findall(r"^COPY --chown=\S+ (.+) \S+$", text, re.M) for word in line.split()
     }
     assert copied == kept
     assert [name for name in copied if not (root / name).exists()] == []
 
-
-def test_image_installs_the_locked_versions(root: Path, pyproject: dict[str, Any]) -> None:
-    commands = [
-        line
-        for line in (root / "Dockerfile").read_text().replace("\\\n", " ").splitlines()
-        if "pip install" in line
-    ]
+    commands = [line for line in text.splitlines() if "pip install" in line]
     assert commands
     assert [line for line in commands if "--constraint /opt/airflow/requirements.lock" not in line] == []
     extras = {name for line in commands for name in re.findall(r"\[([a-z]+)\]", line)}
@@ -252,21 +211,104 @@ def test_image_installs_the_locked_versions(root: Path, pyproject: dict[str, Any
     assert extras <= pyproject["project"]["optional-dependencies"].keys()
 
 
-def test_the_lock_fits_what_the_components_import() -> None:
-    # Ranges that resolve are no proof: a release of Celery once broke the provider that allowed it.
-    modules = (
-        "airflow.providers.celery.executors.celery_executor_utils",
-        "airflow.providers.fab.auth_manager.fab_auth_manager",
-        "psycopg",
-        "psycopg2",
-        "redis",
+def test_components_import_with_the_locked_versions() -> None:
+    """Ranges that resolve are no proof: a release of Celery once broke the provider that allowed it."""
+    script = (
+        "import airflow.providers.celery.executors.celery_executor_utils, psycopg, psycopg2, redis\n"
+        "import airflow.providers.fab.auth_manager.fab_auth_manager\n"
     )
-    script = "\n".join(f"import {name}" for name in modules)
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", script],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    command = [sys.executable, "-W", "ignore", "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=200)
     assert done.returncode == 0, done.stderr
+
+
+# --- the reader -----------------------------------------------------------------------------------------------
+
+
+def test_variables_and_durations_are_read_as_compose_does() -> None:
+    variables = {"SET": "value", "EMPTY": ""}
+    for text, wanted in {
+        "${SET:-default} ${EMPTY:-default} ${UNSET:-default}|${UNSET:-}": "value default default|",
+        "${SET:?message}": "value",
+        "${UNSET:-http://localhost:${PORT:-8080}}/x": "http://localhost:8080/x",
+        '"$${HOSTNAME}"': '"${HOSTNAME}"',
+        "nothing": "nothing",
+    }.items():
+        assert interpolate(text, variables) == wanted
+    for text, message in {
+        "${UNSET:?run make env}": "UNSET: run make env",
+        "${EMPTY:?run make env}": "EMPTY: run make env",
+        **dict.fromkeys(
+            ("${SET", "${SET}", "$SET", "${1:-x}", "${SET:=x}", "5 $ each"), r"Unknown use of \$"
+        ),
+    }.items():
+        with pytest.raises(ComposeError, match=message):
+            interpolate({"a": [text]}, variables)
+    assert (seconds("30s"), seconds("2m")) == (30, 120)
+    for text in ("", "30", "s", "30 s", "1d"):
+        with pytest.raises(ComposeError, match="Unknown duration"):
+            seconds(text)
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """Variables that ``make env SANDBOX=1`` writes, read from the file."""
+    written = make_env.settings(sandbox=True)
+    (tmp_path / ".env").write_text(make_env.render(written))
+    read = read_env_file(tmp_path / ".env")
+    assert read == written
+    return read
+
+
+def test_our_file_is_read(file: Path, environment: dict[str, str]) -> None:
+    services = read_services([file], environment, profiles=["sandbox"])
+    twice = {"airflow-scheduler", "airflow-triggerer"}
+    wanted = {*COMPONENTS, *ONE_SHOT, "postgres", "redis", "sandbox"}
+    assert {name: item.replicas for name, item in services.items()} == {
+        name: 2 if name in twice else 1 for name in wanted
+    }
+    worker = services["airflow-worker"]
+    assert worker.command == ("celery", "worker")
+    assert worker.environment["AIRFLOW__CORE__EXECUTOR"] == "CeleryExecutor"
+    assert environment["REDIS_PASSWORD"] in worker.environment["AIRFLOW__CELERY__BROKER_URL"]
+    assert worker.environment["AIRFLOW_CONN_AUDIENCE_S3"] == environment["AIRFLOW_CONN_AUDIENCE_S3"]
+    # Handed on only if it exists.
+    assert "AIRFLOW__SECRETS__BACKEND" not in worker.environment
+    assert worker.stop_grace_period == 120
+    assert worker.depends_on["airflow-init"] == "service_completed_successfully"
+    assert worker.health is not None
+    assert worker.health.test[:2] == ("/bin/sh", "-c")
+    assert worker.health.test[2].endswith('-d "celery@${HOSTNAME}"')
+    assert {volume.target for volume in worker.volumes} == {"/opt/airflow/include", "/opt/airflow/logs"}
+    assert services["airflow-init"].environment["_AIRFLOW_DB_MIGRATE"] == "true"
+    # Without its profile, and with a secret missing.
+    del environment["POSTGRES_PASSWORD"]
+    with pytest.raises(ComposeError, match="POSTGRES_PASSWORD: run make env"):
+        read_services([file], environment)
+    assert "sandbox" not in read_services([file], {**environment, "POSTGRES_PASSWORD": "x"})
+
+
+def test_one_host_without_celery(root: Path, environment: dict[str, str]) -> None:
+    assert "COMPOSE_FILE" not in make_env.settings(sandbox=False)
+    files = make_env.settings(sandbox=True, local=True)["COMPOSE_FILE"].split(":")
+    services = read_services([root / name for name in files], environment, profiles=["sandbox"])
+    assert not services.keys() & {"redis", "airflow-worker"}
+    assert {service.replicas for service in services.values()} == {1}
+    components = [service for name, service in services.items() if name.startswith("airflow-")]
+    assert len(components) == 5
+    assert {service.environment["AIRFLOW__CORE__EXECUTOR"] for service in components} == {"LocalExecutor"}
+    # The second file removes nothing.
+    assert len({service.environment["AIRFLOW__CORE__FERNET_KEY"] for service in components}) == 1
+
+
+def test_errors_in_a_file_are_reported(compose: dict[str, Any], tmp_path: Path) -> None:
+    for change, message in (
+        ({"port": ["1"]}, "'port' was unexpected"),
+        ({"cap_add": ["ALL"]}, "redis: cap_add is not known here"),
+        ({"volumes": ["cache:/data"]}, "'cache' is not declared"),
+        ({"depends_on": {"db": {"condition": "service_healthy"}}}, "redis needs db, which is not started"),
+    ):
+        changed = {**compose["services"], "redis": {**compose["services"]["redis"], **change}}
+        (tmp_path / "docker-compose.yaml").write_text(yaml.safe_dump({**compose, "services": changed}))
+        with pytest.raises(ComposeError, match=message):
+            read_services([tmp_path / "docker-compose.yaml"], make_env.settings(sandbox=True))
