@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.distributed.compose import interpolate
+
 BY_SECRET = {
     "AIRFLOW__CORE__FERNET_KEY": ("fernetKeySecretName",),
     "AIRFLOW__API__SECRET_KEY": ("apiSecretKeySecretName",),
@@ -17,7 +19,7 @@ BY_SECRET = {
     "AIRFLOW__CELERY__RESULT_BACKEND": ("data", "resultBackendSecretName"),
     "AIRFLOW__CELERY__BROKER_URL": ("data", "brokerUrlSecretName"),
 }
-# Addresses and places, which are another matter in a cluster.
+# Addresses and places, which differ in a cluster.
 OTHER_VALUE = {
     "AIRFLOW__CORE__EXECUTION_API_SERVER_URL",
     "AIRFLOW__API__BASE_URL",
@@ -50,40 +52,40 @@ LOOKED_UP = {
 
 
 @pytest.fixture(scope="module")
-def values(root: Path) -> dict[str, Any]:
-    parsed = yaml.safe_load((root / "deploy" / "kubernetes" / "values.yaml").read_text())
-    assert isinstance(parsed, dict)
-    return parsed
+def text(root: Path) -> str:
+    return (root / "deploy" / "kubernetes" / "values.yaml").read_text()
+
+
+@pytest.fixture(scope="module")
+def values(text: str) -> dict[str, Any]:
+    return dict(yaml.safe_load(text))
 
 
 @pytest.fixture(scope="module")
 def compose(root: Path) -> dict[str, Any]:
-    parsed = yaml.safe_load((root / "docker-compose.yaml").read_text())
-    assert isinstance(parsed, dict)
-    return parsed
+    return dict(yaml.safe_load((root / "docker-compose.yaml").read_text()))
 
 
-def at(values: dict[str, Any], path: str) -> Any:
+def at(values: dict[str, Any], *path: str) -> Any:
     found: Any = values
-    for part in path.split("."):
+    for part in path:
         found = found[part]
     return found
 
 
 def default_of(value: object) -> str:
-    """What Compose makes of a value if .env says nothing."""
-    return re.sub(r"\$\{\w+:?-([^}]*)\}", r"\1", str(value))
+    """Return the value that Compose uses if .env does not set it."""
+    return str(interpolate(str(value), {}))
 
 
-def test_every_setting_of_compose_is_there(values: dict[str, Any], compose: dict[str, Any]) -> None:
+def test_every_setting_of_compose_has_its_equal(values: dict[str, Any], compose: dict[str, Any]) -> None:
     environment: dict[str, Any] = compose["x-airflow-common"]["environment"]
     plain = {item["name"]: item["value"] for item in values["env"]}
-    text = yaml.safe_dump(values)
     assert environment.keys() >= BY_SECRET.keys() | OTHER_VALUE
     for name, value in environment.items():
         if name in BY_SECRET:
-            assert at(values, ".".join(BY_SECRET[name])).startswith("audience-onboarding-"), name
-            assert name not in text
+            assert at(values, *BY_SECRET[name]).startswith("audience-onboarding-"), name
+            assert name not in yaml.safe_dump(values)
         elif value is None:
             # Handed on from .env there, from the one secret here.
             assert "secretRef" in values["extraEnvFrom"]
@@ -94,26 +96,16 @@ def test_every_setting_of_compose_is_there(values: dict[str, Any], compose: dict
         else:
             _, section, key = name.split("__")
             there = values["config"][section.lower()][key.lower()]
-            assert isinstance(there, str), (
-                f"{name}: airflow.cfg has text only, and YAML would write True for true"
-            )
-            if name not in OTHER_VALUE:
-                assert there == default_of(value), name
-
-
-def test_nothing_is_set_that_compose_does_not_set(values: dict[str, Any], compose: dict[str, Any]) -> None:
-    here = {
-        f"AIRFLOW__{section}__{key}".upper()
-        for section, settings in values["config"].items()
-        for key in settings
+            assert isinstance(there, str), f"{name}: YAML would write True for true into airflow.cfg"
+            assert name in OTHER_VALUE or there == default_of(value), name
+    settings = {
+        f"AIRFLOW__{section}__{key}".upper() for section, keys in values["config"].items() for key in keys
     }
-    here |= {item["name"] for item in values["env"]}
-    assert here <= compose["x-airflow-common"]["environment"].keys()
+    assert settings | plain.keys() <= environment.keys()
 
 
-def test_the_secret_of_variables_is_told_of(root: Path, compose: dict[str, Any]) -> None:
-    text = (root / "deploy" / "kubernetes" / "values.yaml").read_text()
-    handed_on = [n for n, value in compose["x-airflow-common"]["environment"].items() if value is None]
+def test_the_secret_of_variables_is_explained(text: str, compose: dict[str, Any]) -> None:
+    handed_on = [name for name, value in compose["x-airflow-common"]["environment"].items() if value is None]
     assert [name for name in handed_on if name not in text] == []
 
 
@@ -121,7 +113,7 @@ def test_as_many_and_as_large(values: dict[str, Any], compose: dict[str, Any]) -
     for service, path in COMPONENTS.items():
         deploy = compose["services"][service]["deploy"]
         limits = deploy["resources"]["limits"]
-        here = at(values, path)
+        here = at(values, *path.split("."))
         assert here["resources"]["limits"]["memory"] == f"{default_of(limits['memory'])}i", path
         assert here["resources"]["limits"]["cpu"] == default_of(limits["cpus"]), path
         assert here["replicas"] >= int(default_of(deploy.get("replicas", 1))), path
@@ -132,14 +124,11 @@ def test_as_many_and_as_large(values: dict[str, Any], compose: dict[str, Any]) -
 
 def test_the_same_image(values: dict[str, Any], compose: dict[str, Any], root: Path) -> None:
     assert values["images"]["airflow"]["tag"] == compose["x-airflow-common"]["image"].rpartition(":")[2]
-    base = re.search(
-        r"^ARG AIRFLOW_IMAGE=apache/airflow:slim-([\d.]+)-", (root / "Dockerfile").read_text(), re.M
-    )
-    assert base is not None
-    assert values["airflowVersion"] == base[1]
+    argument = rf"^ARG AIRFLOW_IMAGE=apache/airflow:slim-{re.escape(values['airflowVersion'])}-"
+    assert re.search(argument, (root / "Dockerfile").read_text(), re.M)
 
 
-def test_nothing_runs_as_root(values: dict[str, Any], compose: dict[str, Any]) -> None:
+def test_no_container_runs_as_root(values: dict[str, Any], compose: dict[str, Any]) -> None:
     pod = values["securityContexts"]["pod"]
     assert f"{pod['runAsUser']}:{pod['runAsGroup']}" == default_of(compose["x-airflow-common"]["user"])
     assert pod["runAsNonRoot"] is True
@@ -148,8 +137,7 @@ def test_nothing_runs_as_root(values: dict[str, Any], compose: dict[str, Any]) -
     assert container["capabilities"] == {"drop": ["ALL"]}
 
 
-def test_no_secret_and_no_well_known_user(values: dict[str, Any], root: Path) -> None:
-    text = (root / "deploy" / "kubernetes" / "values.yaml").read_text()
+def test_no_secret_and_no_well_known_user(values: dict[str, Any], text: str) -> None:
     assert not re.search(r"://[^/\s]*:[^/@\s]+@", text)
     assert not re.search(r"^\s*(password|fernetKey|apiSecretKey|jwtSecret|brokerUrl|pass):", text, re.M)
     assert values["createUserJob"]["defaultUser"]["enabled"] is False

@@ -12,106 +12,56 @@ from cryptography.fernet import Fernet
 from scripts import make_env
 
 
-def read(path: Path) -> dict[str, str]:
-    """Read as Compose does: what is between single quotes is taken as it is."""
+def run(target: Path, *options: str) -> dict[str, str]:
+    """Write the file and read it as Compose does, which takes text between single quotes as it is."""
+    assert make_env.main(["--output", str(target), *options]) == 0
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
     values = {}
-    for line in path.read_text().splitlines():
-        if line.startswith("#"):
-            continue
-        name, _, value = line.partition("=")
-        assert value[0] == value[-1] == "'", line
-        assert "'" not in value[1:-1], line
-        values[name] = value[1:-1]
+    for line in target.read_text().splitlines():
+        if not line.startswith("#"):
+            name, _, value = line.partition("=")
+            assert value[0] == value[-1] == "'", line
+            assert "'" not in value[1:-1], line
+            values[name] = value[1:-1]
     return values
 
 
-@pytest.fixture
-def target(tmp_path: Path) -> Path:
-    return tmp_path / ".env"
-
-
-def run(target: Path, *options: str) -> int:
-    return make_env.main(["--output", str(target), *options])
-
-
-def test_mode_is_owner_only(target: Path) -> None:
-    assert run(target) == 0
-    assert stat.S_IMODE(target.stat().st_mode) == 0o600
-    assert list(target.parent.iterdir()) == [target]
-
-
-def test_secrets_are_long_enough(target: Path) -> None:
-    run(target)
-    values = read(target)
+def test_secrets_are_long_fresh_and_not_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    values, others = run(tmp_path / "1"), run(tmp_path / "2")
+    assert {path.name for path in tmp_path.iterdir()} == {"1", "2"}
     assert Fernet(values["AIRFLOW_FERNET_KEY"].encode())
     assert len(values["AIRFLOW_JWT_SECRET"].encode()) >= 64
-    for name in (
-        "AIRFLOW_API_SECRET_KEY",
-        "AIRFLOW_ADMIN_PASSWORD",
-        "POSTGRES_PASSWORD",
-        "REDIS_PASSWORD",
-        "SANDBOX_PASSWORD",
-    ):
+    passwords = ("AIRFLOW_ADMIN_PASSWORD", "POSTGRES_PASSWORD", "REDIS_PASSWORD")
+    for name in ("AIRFLOW_API_SECRET_KEY", "SANDBOX_PASSWORD", *passwords):
         assert len(values[name]) >= 32, name
-
-
-def test_passwords_within_urls_need_no_quoting(target: Path) -> None:
-    run(target)
-    values = read(target)
-    assert values["POSTGRES_PASSWORD"].isalnum()
-    assert values["REDIS_PASSWORD"].isalnum()
-
-
-def test_the_password_is_no_option_of_the_command_that_takes_it(target: Path) -> None:
-    # Airflow's image: airflow users create --password "..."; one that begins with a dash is taken for an option.
-    run(target)
-    assert read(target)["AIRFLOW_ADMIN_PASSWORD"].isalnum()
-
-
-def test_two_runs_share_no_secret(tmp_path: Path) -> None:
-    first, second = tmp_path / "1", tmp_path / "2"
-    run(first)
-    run(second)
-    one, two = read(first), read(second)
-    same = {name for name in one if one[name] == two[name]}
+    for name in passwords:
+        # Part of a URL, or of "airflow users create --password", which takes one with a dash for an option.
+        assert values[name].isalnum(), name
+    same = {name for name in values if values[name] == others[name]}
     assert same == {"AIRFLOW_UID", "AIRFLOW_PORT", "AIRFLOW_ADMIN_USERNAME"}
+    printed = "".join(capsys.readouterr())
+    assert not [name for name in values.keys() - same if values[name] in printed]
 
 
-def test_existing_file_is_kept(target: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    target.write_text("mine")
-    assert run(target) == 1
-    assert target.read_text() == "mine"
-    assert "stays as it is" in capsys.readouterr().err
-    assert list(target.parent.iterdir()) == [target]
-
-
-def test_force_replaces_file_and_mode(target: Path) -> None:
+def test_existing_file_is_kept_unless_forced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target = tmp_path / ".env"
     target.write_text("mine")
     target.chmod(0o644)
-    assert run(target, "--force") == 0
-    assert "AIRFLOW_JWT_SECRET" in read(target)
-    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    assert make_env.main(["--output", str(target)]) == 1
+    assert target.read_text() == "mine"
+    assert "stays as it is" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [target]
+
+    assert "AIRFLOW_JWT_SECRET" in run(target, "--force")
 
 
-def test_no_secret_is_printed(target: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run(target)
-    out = capsys.readouterr()
-    assert not [value for value in read(target).values() if len(value) >= 32 and value in out.out + out.err]
-
-
-def test_sandbox_connections_fit_the_sandbox(target: Path) -> None:
-    run(target, "--sandbox")
-    values = read(target)
+def test_sandbox_connections_fit_the_sandbox(tmp_path: Path, root: Path) -> None:
+    values = run(tmp_path / ".env", "--sandbox")
     assert values["COMPOSE_PROFILES"] == "sandbox"
     api = json.loads(values["AIRFLOW_CONN_DIGITAL_AUDIENCE_DEFAULT"])
     s3 = json.loads(values["AIRFLOW_CONN_AUDIENCE_S3"])
     assert api["password"] == s3["password"] == values["SANDBOX_PASSWORD"]
-    assert api["conn_type"] == "digital_audience"
-    assert s3["conn_type"] == "aws"
+    assert (api["conn_type"], s3["conn_type"]) == ("digital_audience", "aws")
 
-
-def test_example_explains_every_variable(root: Path, target: Path) -> None:
-    run(target, "--sandbox")
     lines = (root / ".env.example").read_text().splitlines()
-    explained = {line.lstrip("#").partition("=")[0] for line in lines if "=" in line}
-    assert read(target).keys() <= explained
+    assert values.keys() <= {line.lstrip("#").partition("=")[0] for line in lines if "=" in line}

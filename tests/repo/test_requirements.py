@@ -1,4 +1,7 @@
-"""requirements.txt, pyproject.toml and requirements.lock are three views of one list."""
+"""requirements.txt, pyproject.toml and requirements.lock are three views of one list.
+
+These tests read the files; ``make lock`` and ``make compat`` resolve the requirements.
+"""
 
 from __future__ import annotations
 
@@ -14,27 +17,28 @@ from packaging.version import Version
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 
 
-def requirements_of(text: str) -> list[Requirement]:
-    lines = (line.split(" #")[0].strip() for line in text.splitlines())
-    return [Requirement(line) for line in lines if line and not line.startswith("#")]
-
-
-def by_name(requirements: list[Requirement]) -> dict[str, Requirement]:
-    return {canonicalize_name(item.name): item for item in requirements}
-
-
-@pytest.fixture(scope="module")
-def direct(root: Path) -> dict[str, Requirement]:
-    return by_name(requirements_of((root / "requirements.txt").read_text()))
+def requirements_of(lines: list[str]) -> dict[str, list[Requirement]]:
+    """Return the requirements by their canonical name."""
+    found: dict[str, list[Requirement]] = {}
+    for line in (line.split(" #")[0].strip() for line in lines):
+        if line and not line.startswith("#"):
+            item = Requirement(line)
+            found.setdefault(canonicalize_name(item.name), []).append(item)
+    return found
 
 
 @pytest.fixture(scope="module")
-def lock_text(root: Path) -> str:
-    return (root / "requirements.lock").read_text()
+def direct(root: Path) -> dict[str, list[Requirement]]:
+    return requirements_of((root / "requirements.txt").read_text().splitlines())
 
 
-def pins_for(lock_text: str, python: str) -> dict[str, Version]:
-    """What the lock installs on Linux with one version of Python."""
+@pytest.fixture(scope="module")
+def lock(root: Path) -> dict[str, list[Requirement]]:
+    return requirements_of((root / "requirements.lock").read_text().splitlines())
+
+
+def pins_for(lock: dict[str, list[Requirement]], python: str) -> dict[str, Version]:
+    """Return the versions that the lock installs on Linux with one version of Python."""
     environment = {
         "python_version": python,
         "python_full_version": f"{python}.9",
@@ -46,70 +50,55 @@ def pins_for(lock_text: str, python: str) -> dict[str, Version]:
         "os_name": "posix",
     }
     pins: dict[str, Version] = {}
-    for item in requirements_of(lock_text):
-        if item.marker is None or item.marker.evaluate(environment):
+    for name, items in lock.items():
+        fitting = [item for item in items if item.marker is None or item.marker.evaluate(environment)]
+        assert len(fitting) <= 1, f"{name} is pinned twice for Python {python}"
+        for item in fitting:
             (specifier,) = item.specifier
             assert specifier.operator == "==", item
-            assert item.name not in pins, f"{item.name} is pinned twice for Python {python}"
-            pins[canonicalize_name(item.name)] = Version(specifier.version)
+            pins[name] = Version(specifier.version)
     return pins
 
 
 def test_pyproject_has_the_list_of_requirements_txt(
-    direct: dict[str, Requirement], pyproject: dict[str, Any]
+    direct: dict[str, list[Requirement]], pyproject: dict[str, Any]
 ) -> None:
-    assert by_name([Requirement(line) for line in pyproject["project"]["dependencies"]]) == direct
+    assert requirements_of(pyproject["project"]["dependencies"]) == direct
+    for (item,) in direct.values():
+        assert {specifier.operator for specifier in item.specifier} == {"<", ">="}, f"{item}: open range"
 
 
-def test_every_range_has_both_ends(direct: dict[str, Requirement]) -> None:
-    open_ended = [
-        name
-        for name, item in direct.items()
-        if {"<", ">="} != {specifier.operator for specifier in item.specifier}
-    ]
-    assert not open_ended
-
-
-@pytest.mark.parametrize("python", PYTHONS)
 def test_lock_has_every_direct_dependency_within_its_range(
-    pyproject: dict[str, Any], direct: dict[str, Requirement], lock_text: str, python: str
+    pyproject: dict[str, Any], lock: dict[str, list[Requirement]]
 ) -> None:
-    pins = pins_for(lock_text, python)
-    wanted = list(direct.values())
-    for lines in pyproject["project"]["optional-dependencies"].values():
-        wanted += [Requirement(line) for line in lines]
-    wanted += [Requirement(line) for line in pyproject["build-system"]["requires"]]
-    missing = [str(item) for item in wanted if canonicalize_name(item.name) not in pins]
-    assert not missing, "run make lock"
-    outside = [
-        f"{item} but {pins[canonicalize_name(item.name)]}"
-        for item in wanted
-        if not item.specifier.contains(pins[canonicalize_name(item.name)], prereleases=True)
-    ]
-    assert not outside, "run make lock"
+    project = pyproject["project"]
+    lines = [*project["dependencies"], *pyproject["build-system"]["requires"]]
+    lines += [line for extra in project["optional-dependencies"].values() for line in extra]
+    problems = []
+    for python in PYTHONS:
+        pins = pins_for(lock, python)
+        for item in map(Requirement, lines):
+            pin = pins.get(canonicalize_name(item.name))
+            if pin is None or not item.specifier.contains(pin, prereleases=True):
+                problems.append(f"Python {python}: {item}, but the lock has {pin}. Run make lock.")
+    assert not problems, "\n".join(problems)
 
 
 def test_lock_covers_every_python_that_is_declared(pyproject: dict[str, Any]) -> None:
     allowed = Requirement(f"x{pyproject['project']['requires-python']}").specifier
     assert [f"3.{minor}" for minor in range(8, 20) if allowed.contains(f"3.{minor}.5")] == list(PYTHONS)
-    listed = [
-        line.rsplit(" ", 1)[1]
-        for line in pyproject["project"]["classifiers"]
-        if re.search(r"Python :: 3\.\d", line)
-    ]
-    assert listed == list(PYTHONS)
+    classifiers = "\n".join(pyproject["project"]["classifiers"])
+    assert re.findall(r"Python :: (3\.\d+)$", classifiers, re.M) == list(PYTHONS)
 
 
-def test_lock_says_nothing_of_the_machine_that_made_it(lock_text: str) -> None:
-    # Constraints may have no extras, and nobody else has our indexes and folders.
-    for line in lock_text.splitlines():
-        assert not re.search(r"--|://|file:|@ |\\|/[a-z]+/", line.partition("#")[0]), line
-        assert not re.search(r"\[.*\]", line.partition("#")[0]), line
-        assert "/" not in line.partition("#")[2], line
+def test_lock_has_no_trace_of_the_machine_that_made_it(root: Path) -> None:
+    # Constraints may have no extras, and the indexes and folders of one machine do not exist on another.
+    for line in (root / "requirements.lock").read_text().splitlines():
+        requirement, _, comment = line.partition("#")
+        assert not re.search(r"--|://|file:|@ |\\|/[a-z]+/|\[.*\]", requirement), line
+        assert "/" not in comment, line
 
 
-def test_airflow_of_lock_and_image_are_the_same(root: Path, lock_text: str) -> None:
-    pinned = pins_for(lock_text, "3.12")["apache-airflow"]
-    image = re.search(r"apache/airflow:slim-([\d.]+)-python3\.12$", (root / "Dockerfile").read_text(), re.M)
-    assert image is not None
-    assert Version(image[1]) == pinned
+def test_airflow_of_lock_and_image_are_the_same(root: Path, lock: dict[str, list[Requirement]]) -> None:
+    pinned = pins_for(lock, "3.12")["apache-airflow"]
+    assert re.search(rf"apache/airflow:slim-{pinned}-python3\.12$", (root / "Dockerfile").read_text(), re.M)
