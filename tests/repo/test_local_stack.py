@@ -1,4 +1,4 @@
-"""The local stack's own tools: ports, waiting, processes, and what Airflow is started with."""
+"""Tools of the local stack: ports, waiting, processes, and the environment that Airflow gets."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import pickle
 import signal
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,43 +26,26 @@ def test_free_ports_are_different_and_free() -> None:
     for port in ports:
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", port))
-
-
-def test_no_port_is_asked_for() -> None:
     assert free_ports(0) == []
 
 
-# --- waiting ------------------------------------------------------------------------------------------------
-
-
-def test_waiting_ends_with_the_first_answer() -> None:
+def test_waiting_ends_with_an_answer_an_error_or_the_timeout() -> None:
     answers = iter([None, "", 0, "done", "later"])
-
-    assert wait_for(lambda: next(answers), "It", timeout=10, interval=0) == "done"
-
-
-def test_waiting_ends_at_the_time_out_and_says_for_what() -> None:
+    assert wait_for(lambda: next(answers), "It", timeout=30, interval=0) == "done"
+    # The condition is checked at least once.
+    assert wait_for(lambda: "there", "It", timeout=0) == "there"
     with pytest.raises(StackError, match="The start did not happen within 0 s"):
         wait_for(lambda: None, "The start", timeout=0)
 
-
-def test_there_is_one_look_at_least() -> None:
-    assert wait_for(lambda: "there", "It", timeout=0) == "there"
-
-
-def test_a_failure_ends_the_wait() -> None:
     def fail() -> None:
         raise StackError("It has ended")
 
     with pytest.raises(StackError, match="It has ended"):
-        wait_for(fail, "It", timeout=10)
-
-
-# --- Airflow's lists ----------------------------------------------------------------------------------------
+        wait_for(fail, "It", timeout=30)
 
 
 class ManyDags(AirflowApi):
-    """Gives a hundred at a time, whatever it is asked for, as Airflow does."""
+    """API that returns at most a hundred items, as Airflow does."""
 
     def api(self, path: str, **options: Any) -> Any:
         offset = int(path.rpartition("offset=")[2])
@@ -74,9 +59,18 @@ def test_lists_are_read_to_their_end() -> None:
 
 # --- processes ----------------------------------------------------------------------------------------------
 
+SLEEP = "import time; print('up', flush=True); time.sleep(600)"
 
-def python(code: str, log: Path) -> Process:
-    return Process([sys.executable, "-c", code], log=log)
+
+@contextmanager
+def python(code: str, log: Path, first: str = "") -> Iterator[Process]:
+    """A process that runs ``code``, once it has printed ``first``."""
+    process = Process([sys.executable, "-c", code], log=log)
+    try:
+        wait_for(lambda: first in log.read_text(), "The output", timeout=60, interval=0.01)
+        yield process
+    finally:
+        process.stop(timeout=0)
 
 
 def is_alive(pid: int) -> bool:
@@ -84,189 +78,80 @@ def is_alive(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    # A child that has ended, but that nobody has asked for its code, is still in the table.
+    # A child that has ended, but whose code its parent has not read yet, is a zombie: Z.
     status = Path(f"/proc/{pid}/stat")
     return not status.exists() or status.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
-def printed(log: Path, text: str) -> bool | None:
-    return (log.exists() and text in log.read_text()) or None
+def test_process_that_has_ended_is_reported_with_the_end_of_its_log(tmp_path: Path) -> None:
+    code = "import sys; print(*range(100), sep='\\n'); print('err', file=sys.stderr); sys.exit(3)"
+    with python(code, tmp_path / "folder" / "a.log") as process:
+        process._process.wait(60)
+        with pytest.raises(StackError, match="ended with code 3") as caught:
+            process.check()
+        # Stopping twice is harmless.
+        process.stop()
 
-
-def test_output_goes_to_the_log(tmp_path: Path) -> None:
-    log = tmp_path / "folder" / "a.log"
-    process = python("import sys; print('out'); print('err', file=sys.stderr)", log)
-    process._process.wait(20)
-    process.stop()
-
-    assert sorted(log.read_text().split()) == ["err", "out"]
-
-
-def test_a_process_that_has_ended_is_reported_with_its_last_words(tmp_path: Path) -> None:
-    process = python("import sys; print('\\n'.join(map(str, range(100)))); sys.exit(3)", tmp_path / "a.log")
-    process._process.wait(20)
-
-    with pytest.raises(StackError, match="ended with code 3") as caught:
-        process.check()
-
+    assert {"99", "err"} <= set(process.log.read_text().split())
     assert "99" in str(caught.value)
     assert "\n50\n" not in str(caught.value)
-    process.stop()
 
 
-def test_a_process_that_runs_passes_the_check_until_it_is_stopped(tmp_path: Path) -> None:
-    log = tmp_path / "a.log"
-    process = python("import time; print('up', flush=True); time.sleep(600)", log)
-    try:
-        wait_for(lambda: printed(log, "up"), "The start", timeout=20, interval=0.01)
+def test_running_process_passes_the_check_until_it_is_stopped(tmp_path: Path) -> None:
+    with python(SLEEP, tmp_path / "a.log", "up") as process:
         process.check()
-    finally:
-        process.stop()
 
     assert not is_alive(process.pid)
 
 
-def test_a_process_may_end_in_order(tmp_path: Path) -> None:
-    log = tmp_path / "a.log"
-    code = (
-        "import time\ntry:\n    print('up', flush=True)\n    time.sleep(600)\n"
-        "except KeyboardInterrupt:\n    print('goodbye', flush=True)\n"
-    )
-    # As in a background job of a shell: whoever starts us may have turned SIGINT off.
+def test_process_may_end_in_order(tmp_path: Path) -> None:
+    code = f"try:\n    {SLEEP}\nexcept KeyboardInterrupt:\n    print('goodbye', flush=True)\n"
+    # A shell starts its background jobs with SIGINT ignored.
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        process = python(code, log)
-        wait_for(lambda: printed(log, "up"), "The start", timeout=20, interval=0.01)
-        process.stop()
+        with python(code, tmp_path / "a.log", "up") as process:
+            process.stop()
     finally:
         signal.signal(signal.SIGINT, before)
 
-    assert "goodbye" in log.read_text()
+    assert "goodbye" in process.log.read_text()
 
 
-def test_a_process_that_does_not_listen_is_ended_with_all_its_children(tmp_path: Path) -> None:
-    log = tmp_path / "a.log"
+def test_process_that_ignores_the_signal_is_killed_with_its_children(tmp_path: Path) -> None:
     code = (
         "import signal, subprocess, sys, time\n"
         "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
         "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
-        "print('child', child.pid, flush=True)\n"
+        "print('child', child.pid, 'up', flush=True)\n"
         "time.sleep(600)\n"
     )
-    process = python(code, log)
-    wait_for(lambda: printed(log, "child"), "The start", timeout=20, interval=0.01)
-    child = int(log.read_text().split()[1])
-
-    process.stop(timeout=0.1)
+    with python(code, tmp_path / "a.log", "up") as process:
+        child = int(process.log.read_text().split()[1])
+        process.stop(timeout=0.1)
 
     assert not is_alive(process.pid)
-    wait_for(lambda: not is_alive(child), "The end of the child", timeout=20, interval=0.01)
+    wait_for(lambda: not is_alive(child), "The end of the child", timeout=60, interval=0.01)
 
 
-def test_stopping_twice_is_harmless(tmp_path: Path) -> None:
-    process = python("pass", tmp_path / "a.log")
+def test_another_process_may_use_the_stack_and_not_end_it(tmp_path: Path) -> None:
+    airflow, sandbox = Airflow(tmp_path / "home", env={"OF_THE_TEST": "1"}), Sandbox(tmp_path)
+    # Stopping what was never started does nothing.
+    airflow.stop()
+    sandbox.stop()
+    sandbox.info = {"api_url": "http://127.0.0.1:1"}
+    with python(SLEEP, tmp_path / "log", "up") as one, python(SLEEP, tmp_path / "log", "up") as other:
+        airflow._process, sandbox._process = one, other
+        there_airflow, there_sandbox = pickle.loads(pickle.dumps((airflow, sandbox)))
+        there_airflow.stop()
+        there_sandbox.stop()
 
-    process.stop()
-    process.stop()
-
-
-# --- what is started ----------------------------------------------------------------------------------------
-
-
-def test_the_developers_own_airflow_stays_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AIRFLOW_HOME", "/home/somebody/airflow")
-    monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "postgresql://production")
-    monkeypatch.setenv("AIRFLOW_CONN_DIGITAL_AUDIENCE_DEFAULT", "production")
-    monkeypatch.setenv("SOMETHING_ELSE", "stays")
-
-    airflow = Airflow(tmp_path / "home", env={"AIRFLOW_CONN_X": "ours"})
-
-    assert airflow.env["AIRFLOW_HOME"] == str(tmp_path / "home")
-    assert "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN" not in airflow.env
-    assert "AIRFLOW_CONN_DIGITAL_AUDIENCE_DEFAULT" not in airflow.env
-    assert (airflow.env["AIRFLOW_CONN_X"], airflow.env["SOMETHING_ELSE"]) == ("ours", "stays")
+        one.check()
+        other.check()
+    assert (there_airflow.url, there_airflow.env) == (airflow.url, airflow.env)
+    assert there_sandbox.info == sandbox.info
 
 
-def test_everything_listens_on_ports_of_its_own_for_this_machine_only(tmp_path: Path) -> None:
-    one, other = (Airflow(tmp_path / name, env={}) for name in ("one", "other"))
-
-    ports = [
-        airflow.env[name]
-        for airflow in (one, other)
-        for name in (
-            "AIRFLOW__API__PORT",
-            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT",
-            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT",
-        )
-    ]
-    assert len(set(ports)) == 6
-    assert one.env["AIRFLOW__API__HOST"] == "127.0.0.1"
-    assert one.env["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"] == f"{one.url}/execution/"
-
-
-def test_secrets_are_fresh_and_long_enough(tmp_path: Path) -> None:
-    one, other = (Airflow(tmp_path / name, env={}).env for name in ("one", "other"))
-
-    for name in ("AIRFLOW__CORE__FERNET_KEY", "AIRFLOW__API__SECRET_KEY", "AIRFLOW__API_AUTH__JWT_SECRET"):
-        assert one[name] != other[name]
-    assert len(one["AIRFLOW__API_AUTH__JWT_SECRET"]) >= 64
-
-
-@pytest.mark.parametrize("folder", [None, Path("/definitions")])
-def test_other_definitions_can_be_given(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: Path | None
-) -> None:
-    monkeypatch.delenv("AUDIENCE_ONBOARDING_DEFINITIONS", raising=False)
-
-    airflow = Airflow(tmp_path, definitions=folder, env={})
-
-    assert airflow.env.get("AUDIENCE_ONBOARDING_DEFINITIONS") == (None if folder is None else "/definitions")
-
-
-def test_airflow_is_given_connections_to_the_sandbox(tmp_path: Path) -> None:
-    sandbox = Sandbox(tmp_path)
-    sandbox.info = {
-        "api_url": "http://127.0.0.1:9300",
-        "username": "u",
-        "password": "p",
-        "aws_access_key_id": "id",
-        "aws_secret_access_key": "key",
-        "region": "eu-west-1",
-        "s3_url": "http://127.0.0.1:9400",
-        "bucket": "b",
-        "fanfare_url": "http://127.0.0.1:9300/fanfare/api",
-        "fanfare_secret_key": "sk_test_1",
-        "fanfare_organization_id": "o",
-        "commbox_url": "http://127.0.0.1:9300/commbox",
-        "commbox_api_key": "k",
-    }
-
-    found = {name: json.loads(value) for name, value in sandbox.connections().items()}
-
-    vendor = found["AIRFLOW_CONN_DIGITAL_AUDIENCE_DEFAULT"]
-    assert (vendor["conn_type"], vendor["host"]) == ("digital_audience", "http://127.0.0.1:9300")
-    storage = found["AIRFLOW_CONN_AUDIENCE_S3"]["extra"]
-    assert storage["endpoint_url"] == "http://127.0.0.1:9400"
-    assert storage["service_config"]["s3"]["bucket_name"] == "b"
-    fanfare, commbox = found["AIRFLOW_CONN_FANFARE_DEFAULT"], found["AIRFLOW_CONN_COMMBOX_DEFAULT"]
-    assert (fanfare["conn_type"], fanfare["password"], fanfare["extra"]) == (
-        "fanfare",
-        "sk_test_1",
-        {"organization": "o"},
-    )
-    assert (commbox["conn_type"], commbox["host"], commbox["password"]) == (
-        "commbox",
-        "http://127.0.0.1:9300/commbox",
-        "k",
-    )
-
-
-def test_what_was_never_started_can_be_stopped(tmp_path: Path) -> None:
-    Sandbox(tmp_path).stop()
-    Airflow(tmp_path, env={}).stop()
-
-
-def test_a_sandbox_that_ends_at_once_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sandbox_that_ends_at_once_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local_stack, "PROJECT", tmp_path)
     sandbox = Sandbox(tmp_path)
     try:
@@ -276,27 +161,59 @@ def test_a_sandbox_that_ends_at_once_is_reported(tmp_path: Path, monkeypatch: py
         sandbox.stop()
 
 
-# --- shared between processes -------------------------------------------------------------------------------
+# --- the environment ----------------------------------------------------------------------------------------
 
 
-def test_another_process_may_talk_to_the_stack_and_not_end_it(tmp_path: Path) -> None:
-    airflow = Airflow(tmp_path / "home", env={"OF_THE_TEST": "1"})
+def test_the_developers_own_airflow_stays_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_HOME", "/home/me/airflow")
+    monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "postgresql://production")
+    monkeypatch.setenv("AIRFLOW_CONN_DIGITAL_AUDIENCE_DEFAULT", "production")
+    monkeypatch.setenv("SOMETHING_ELSE", "stays")
+
+    env = Airflow(tmp_path / "home", env={"AIRFLOW_CONN_X": "ours"}).env
+
+    assert env["AIRFLOW_HOME"] == str(tmp_path / "home")
+    assert "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN" not in env
+    assert "AIRFLOW_CONN_DIGITAL_AUDIENCE_DEFAULT" not in env
+    assert (env["AIRFLOW_CONN_X"], env["SOMETHING_ELSE"]) == ("ours", "stays")
+
+
+def test_each_airflow_has_its_own_ports_secrets_and_definitions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AUDIENCE_ONBOARDING_DEFINITIONS", raising=False)
+    airflow = Airflow(tmp_path / "one", env={})
+    one = airflow.env
+    other = Airflow(tmp_path / "other", definitions=Path("/definitions"), env={}).env
+
+    ports = ("API__PORT", "LOGGING__WORKER_LOG_SERVER_PORT", "LOGGING__TRIGGER_LOG_SERVER_PORT")
+    assert len({env[f"AIRFLOW__{name}"] for env in (one, other) for name in ports}) == 6
+    assert one["AIRFLOW__API__HOST"] == "127.0.0.1"
+    assert one["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"] == f"{airflow.url}/execution/"
+    for name in ("CORE__FERNET_KEY", "API__SECRET_KEY", "API_AUTH__JWT_SECRET"):
+        assert one[f"AIRFLOW__{name}"] != other[f"AIRFLOW__{name}"]
+    assert len(one["AIRFLOW__API_AUTH__JWT_SECRET"]) >= 64
+    assert "AUDIENCE_ONBOARDING_DEFINITIONS" not in one
+    assert other["AUDIENCE_ONBOARDING_DEFINITIONS"] == "/definitions"
+
+
+def test_airflow_gets_connections_to_the_sandbox(tmp_path: Path) -> None:
     sandbox = Sandbox(tmp_path)
-    sandbox.info = {"api_url": "http://127.0.0.1:1"}
-    for item in (airflow, sandbox):
-        item._process = python("import time; time.sleep(60)", tmp_path / "log")
+    names = (
+        "api_url", "username", "password", "aws_access_key_id", "aws_secret_access_key", "region", "s3_url", "bucket",
+        "fanfare_url", "fanfare_secret_key", "fanfare_organization_id", "commbox_url", "commbox_api_key",
+    )  # fmt: skip
+    sandbox.info = {name: f"http://127.0.0.1:1/{name}" if name.endswith("url") else name for name in names}
 
-    try:
-        there_airflow, there_sandbox = pickle.loads(pickle.dumps((airflow, sandbox)))
-        there_airflow.stop()
-        there_sandbox.stop()
+    api, s3, fanfare, commbox = (
+        json.loads(sandbox.connections()[f"AIRFLOW_CONN_{name}"])
+        for name in ("DIGITAL_AUDIENCE_DEFAULT", "AUDIENCE_S3", "FANFARE_DEFAULT", "COMMBOX_DEFAULT")
+    )
 
-        for item in (airflow, sandbox):
-            assert item._process is not None
-            item._process.check()
-        assert there_airflow.url == airflow.url
-        assert there_airflow.env == airflow.env
-        assert there_sandbox.info == sandbox.info
-    finally:
-        airflow.stop(timeout=0)
-        sandbox.stop()
+    assert (api["conn_type"], api["host"]) == ("digital_audience", "http://127.0.0.1:1/api_url")
+    assert s3["extra"]["endpoint_url"] == "http://127.0.0.1:1/s3_url"
+    assert s3["extra"]["service_config"]["s3"]["bucket_name"] == "bucket"
+    assert (fanfare["conn_type"], fanfare["password"]) == ("fanfare", "fanfare_secret_key")
+    assert fanfare["extra"] == {"organization": "fanfare_organization_id"}
+    assert (commbox["conn_type"], commbox["host"]) == ("commbox", "http://127.0.0.1:1/commbox_url")
+    assert commbox["password"] == "commbox_api_key"
