@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pickle
 import signal
@@ -195,25 +194,3 @@ def test_each_airflow_has_its_own_ports_secrets_and_definitions(
     assert len(one["AIRFLOW__API_AUTH__JWT_SECRET"]) >= 64
     assert "AUDIENCE_ONBOARDING_DEFINITIONS" not in one
     assert other["AUDIENCE_ONBOARDING_DEFINITIONS"] == "/definitions"
-
-
-def test_airflow_gets_connections_to_the_sandbox(tmp_path: Path) -> None:
-    sandbox = Sandbox(tmp_path)
-    names = (
-        "api_url", "username", "password", "aws_access_key_id", "aws_secret_access_key", "region", "s3_url", "bucket",
-        "fanfare_url", "fanfare_secret_key", "fanfare_organization_id", "commbox_url", "commbox_api_key",
-    )  # fmt: skip
-    sandbox.info = {name: f"http://127.0.0.1:1/{name}" if name.endswith("url") else name for name in names}
-
-    api, s3, fanfare, commbox = (
-        json.loads(sandbox.connections()[f"AIRFLOW_CONN_{name}"])
-        for name in ("DIGITAL_AUDIENCE_DEFAULT", "AUDIENCE_S3", "FANFARE_DEFAULT", "COMMBOX_DEFAULT")
-    )
-
-    assert (api["conn_type"], api["host"]) == ("digital_audience", "http://127.0.0.1:1/api_url")
-    assert s3["extra"]["endpoint_url"] == "http://127.0.0.1:1/s3_url"
-    assert s3["extra"]["service_config"]["s3"]["bucket_name"] == "bucket"
-    assert (fanfare["conn_type"], fanfare["password"]) == ("fanfare", "fanfare_secret_key")
-    assert fanfare["extra"] == {"organization": "fanfare_organization_id"}
-    assert (commbox["conn_type"], commbox["host"]) == ("commbox", "http://127.0.0.1:1/commbox_url")
-    assert commbox["password"] == "commbox_api_key"

@@ -1,4 +1,4 @@
-"""What people get who install the wheel."""
+"""Contents of the wheel."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def wheel(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[zipf
 
 def test_every_file_of_the_package_and_nothing_else(wheel: zipfile.ZipFile, root: Path) -> None:
     package = root / "plugins" / "audience_onboarding"
+    files = {path.relative_to(package) for path in package.rglob("*") if path.is_file()}
     expected = {
-        path.relative_to(package.parent).as_posix()
-        for path in package.rglob("*")
-        if path.is_file()
-        and not any(part.startswith((".", "__pycache__")) for part in path.relative_to(package).parts)
+        f"{package.name}/{path.as_posix()}"
+        for path in files
+        if not any(part.startswith((".", "__pycache__")) for part in path.parts)
     }
     assert expected
     assert {name for name in wheel.namelist() if not name.startswith(f"{INFO}/")} == expected
@@ -50,13 +50,11 @@ def test_every_file_of_the_package_and_nothing_else(wheel: zipfile.ZipFile, root
 
 def test_metadata(wheel: zipfile.ZipFile, pyproject: dict[str, Any]) -> None:
     metadata = message_from_string(wheel.read(f"{INFO}/METADATA").decode())
-    assert metadata["Name"] == "airflow-audience-onboarding"
-    assert metadata["Version"] == __version__
+    assert (metadata["Name"], metadata["Version"]) == ("airflow-audience-onboarding", __version__)
     assert metadata["License-Expression"] == "Apache-2.0"
-    assert f"{INFO}/licenses/LICENSE" in wheel.namelist()
+    assert "Apache License" in wheel.read(f"{INFO}/licenses/LICENSE").decode()
     required = [line for line in metadata.get_all("Requires-Dist") or [] if "extra ==" not in line]
     assert len(required) == len(pyproject["project"]["dependencies"])
-    assert "Apache License" in wheel.read(f"{INFO}/licenses/LICENSE").decode()
 
 
 def test_entry_points(wheel: zipfile.ZipFile) -> None:
@@ -64,11 +62,16 @@ def test_entry_points(wheel: zipfile.ZipFile) -> None:
     points.read_string(wheel.read(f"{INFO}/entry_points.txt").decode())
     # No airflow.plugins: together with the file in plugins/ Airflow would find the plugin twice.
     assert set(points.sections()) == {"apache_airflow_provider", "console_scripts"}
-    module, _, function = points["console_scripts"]["audience-onboarding"].partition(":")
-    assert callable(getattr(importlib.import_module(module), function))
-    module, _, function = points["apache_airflow_provider"]["provider_info"].partition(":")
-    info = getattr(importlib.import_module(module), function)()
-    assert info["package-name"] == "airflow-audience-onboarding"
+    command, info = (
+        points[section][name].split(":")
+        for section, name in (
+            ("console_scripts", "audience-onboarding"),
+            ("apache_airflow_provider", "provider_info"),
+        )
+    )
+    assert callable(getattr(importlib.import_module(command[0]), command[1]))
+    found = getattr(importlib.import_module(info[0]), info[1])()
+    assert found["package-name"] == "airflow-audience-onboarding"
 
 
 def test_this_environment_has_the_package_installed() -> None:
