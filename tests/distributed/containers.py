@@ -1,8 +1,8 @@
 """Containers without Docker: bubblewrap for files, users and processes, network namespaces for addresses.
 
-Each container sees the system's programs, the interpreter and its packages, and of this repository only what the
-Compose file mounts, where it mounts it. It has a host name, an address and a network interface of its own, which can
-be cut. Needs Linux, root, ``bwrap`` and ``ip``.
+Each container sees the system's programs, the interpreter and its packages, and of this repository only the folders
+that the Compose file mounts. It has its own host name, address and network interface, which can be cut. Needs Linux,
+root, ``bwrap`` and ``ip``.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.distributed.compose import Health, Volume
+from tests.distributed.compose import Service
 
 ADDRESSES = "10.213"
-"""Where the addresses begin; they exist only inside the namespaces, and on the bridges to them."""
+"""First half of the addresses, which exist only inside the namespaces and on the bridges to them."""
 
 BRIDGE = re.compile(r"aud([0-9a-f]+)x[0-9]+")
-"""Names of bridges; the first number is that of the process that they are for."""
+"""Names of bridges; the first number is the id of the process that uses it."""
 
 ENTRYPOINTS = Path(__file__).parent / "entrypoints"
 """Mounted in every container as ``/entrypoints``."""
 
 FIRST_RESTART_PAUSE = 0.1
 LONG_ENOUGH = 10.0
-"""Seconds after which a container counts as having run, as with Docker."""
+"""Seconds after which Docker takes a container for running."""
 
 
 class ContainerError(Exception):
-    """A container cannot be started, or does not become what it should."""
+    """A container cannot be started, or does not reach a condition."""
 
 
 def missing_programs() -> list[str]:
-    """What is needed and not there."""
+    """Return the required programs that this machine lacks."""
     return [name for name in ("bwrap", "ip", "nsenter", "curl") if shutil.which(name) is None]
 
 
@@ -63,7 +63,7 @@ def _remove(bridge: str) -> None:
 
 
 class Network:
-    """A bridge with one network namespace for each container; several may be there at once."""
+    """A bridge with one network namespace for each container; several may exist at once."""
 
     _numbers = itertools.count()
 
@@ -74,7 +74,7 @@ class Network:
         self._addresses: dict[str, str] = {}
 
     def up(self) -> None:
-        """Make the bridge; remove what processes have left that were killed."""
+        """Make the bridge, and remove bridges of processes that were killed."""
         for link in json.loads(_run("ip", "-json", "link", "show", "type", "bridge").stdout or "[]"):
             match = BRIDGE.fullmatch(link.get("ifname", ""))
             if match and not Path(f"/proc/{int(match[1], 16)}").exists():
@@ -88,11 +88,11 @@ class Network:
         _run("ip", "link", "set", self.bridge, "up")
 
     def down(self) -> None:
-        """Remove all of it."""
+        """Remove the bridge and its namespaces."""
         _remove(self.bridge)
 
     def namespace(self, name: str) -> str:
-        """The namespace of a container."""
+        """Return the namespace of a container."""
         return f"{self.bridge}-{name}"
 
     def _interface(self, name: str) -> str:
@@ -115,23 +115,22 @@ class Network:
         return address
 
     def cut(self, name: str) -> None:
-        """Pull the cable of a container: nothing comes and goes any more, and nobody is told."""
+        """Disconnect a container: no packet arrives or leaves, and no connection is closed."""
         _run("ip", "link", "set", self._interface(name), "nomaster")
 
-    def mend(self, name: str) -> None:
-        """Put it back."""
+    def reconnect(self, name: str) -> None:
+        """Undo :meth:`cut`."""
         _run("ip", "link", "set", self._interface(name), "master", self.bridge)
 
 
 @dataclass(frozen=True)
 class Image:
-    """What is in a container before the Compose file adds to it.
+    """Content of a container before the Compose file adds to it.
 
-    :param entrypoint: put before the command; what the image's own does, see :mod:`.images`.
-    :param environment: of the image.
-    :param user: user and group where the Compose file names none.
+    :param entrypoint: put before the command; does what that of the image does, see :mod:`.images`.
+    :param user: user and group if the Compose file names none.
     :param folders: empty and writable.
-    :param contents: what was copied into the image: where it is there, and here.
+    :param contents: folders that were copied into the image: path there to path here.
     """
 
     entrypoint: tuple[str, ...]
@@ -143,26 +142,20 @@ class Image:
 
 @dataclass
 class Container:
-    """One container, started again if it ends as its policy says.
+    """One container, started again if it ends, as the restart policy of its service says.
 
     :param name: also its host name.
-    :param names: what the others call it, for all containers: address to names.
+    :param folder: for its log, and for the volumes of all.
+    :param hosts: address to names, of all containers.
     """
 
     name: str
+    service: Service
     image: Image
-    command: tuple[str, ...]
-    environment: Mapping[str, str]
-    user: str | None
-    volumes: tuple[Volume, ...]
-    health: Health | None
-    restart: str
-    stop_grace_period: float
     network: Network
-    state: Path
-    named_volumes: Path
+    folder: Path
     hosts: dict[str, list[str]]
-    address: str = ""
+    address: str
     starts: int = 0
     _process: subprocess.Popen[bytes] | None = None
     _keeper: threading.Thread | None = None
@@ -171,11 +164,11 @@ class Container:
 
     @property
     def log(self) -> Path:
-        """What it has written, over all its starts."""
-        return self.state / f"{self.name}.log"
+        """Its output, over all its starts."""
+        return self.folder / f"{self.name}.log"
 
     def start(self) -> None:
-        """Start it, and keep it as its policy says."""
+        """Start it, and start it again as its policy says."""
         self._is_stopping.clear()
         self._is_started.clear()
         self._keeper = threading.Thread(target=self._keep, name=f"keep-{self.name}", daemon=True)
@@ -209,7 +202,7 @@ class Container:
             assert process is not None
             began = time.monotonic()
             code = process.wait()
-            if self._is_stopping.is_set() or self.restart == "no":
+            if self._is_stopping.is_set() or self.service.restart == "no":
                 return
             with self.log.open("a") as output:
                 output.write(f"=== ended with {code}\n")
@@ -225,90 +218,73 @@ class Container:
             "LANG": "C.UTF-8",
             "HOSTNAME": self.name,
             **self.image.environment,
-            **self.environment,
+            **self.service.environment,
         }
 
     def _wrapped(self) -> list[str]:
-        uid, _, gid = (self.user or self.image.user).partition(":")
+        uid, _, gid = (self.service.user or self.image.user).partition(":")
+        read_only: dict[str, str | Path] = {"/usr": "/usr", "/etc": "/etc"}
+        hosts = ["127.0.0.1 localhost", *(f"{at} {' '.join(names)}" for at, names in self.hosts.items())]
+        passwd = f"root:x:0:0::/root:/bin/sh\ncontainer:x:{uid}:{gid}::/home/container:/bin/sh\n"
+        for name, text in {"hosts": "\n".join([*hosts, ""]), "passwd": passwd, "resolv.conf": ""}.items():
+            read_only[f"/etc/{name}"] = self.folder / f"{self.name}.{name}"
+            Path(read_only[f"/etc/{name}"]).write_text(text)
+        # The interpreter and its packages, at any place.
+        for folder in (sys.base_prefix, sys.prefix, str(Path(sys.prefix).resolve())):
+            if not Path(folder).is_relative_to("/usr"):
+                read_only[folder] = folder
         options = ["--die-with-parent", "--unshare-user", "--unshare-pid", "--unshare-uts", "--unshare-ipc"]
-        options += ["--uid", uid, "--gid", gid or "0", "--hostname", self.name]
-        options += ["--ro-bind", "/usr", "/usr"]
+        options += ["--uid", uid, "--gid", gid, "--hostname", self.name]
         for link in ("bin", "sbin", "lib", "lib64"):
             if Path("/", link).is_symlink():
                 options += ["--symlink", f"usr/{link}", f"/{link}"]
-        options += ["--ro-bind", "/etc", "/etc"]
-        for name, text in self._etc(uid, gid or "0").items():
-            file = self.state / f"{self.name}.{name}"
-            file.write_text(text)
-            options += ["--ro-bind", str(file), f"/etc/{name}"]
         options += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--dir", "/home/container"]
-        # Where the interpreter and its packages are, wherever that is.
-        for folder in dict.fromkeys([sys.base_prefix, sys.prefix, str(Path(sys.prefix).resolve())]):
-            if not Path(folder).is_relative_to("/usr"):
-                options += ["--ro-bind", folder, folder]
+        options += [word for to, source in read_only.items() for word in ("--ro-bind", str(source), to)]
         for folder in self.image.folders:
             options += ["--tmpfs", folder]
-        for target, source in self.image.contents.items():
-            options += ["--ro-bind", str(source), target]
-        options += ["--ro-bind", str(ENTRYPOINTS), "/entrypoints"]
-        for volume in self.volumes:
-            source = self.named_volumes / volume.source if volume.is_named else Path(volume.source)
+        for to, source in {**self.image.contents, "/entrypoints": ENTRYPOINTS}.items():
+            options += ["--ro-bind", str(source), to]
+        for volume in self.service.volumes:
+            source = self.folder / "volumes" / volume.source if volume.is_named else Path(volume.source)
             if volume.is_named:
                 source.mkdir(parents=True, exist_ok=True)
             options += ["--ro-bind" if volume.is_read_only else "--bind", str(source), volume.target]
         options += ["--chdir", self.image.folders[0] if self.image.folders else "/tmp"]
-        return ["bwrap", *options, "--", *self.image.entrypoint, *self.command]
-
-    def _etc(self, uid: str, gid: str) -> dict[str, str]:
-        hosts = ["127.0.0.1 localhost", *(f"{at} {' '.join(names)}" for at, names in self.hosts.items())]
-        user = f"container:x:{uid}:{gid}::/home/container:/bin/sh"
-        return {
-            "hosts": "\n".join(hosts) + "\n",
-            "passwd": f"root:x:0:0::/root:/bin/sh\n{user}\n",
-            "resolv.conf": "",
-        }
+        return ["bwrap", *options, "--", *self.image.entrypoint, *self.service.command]
 
     # --- looking at it -------------------------------------------------------------------------------------
 
-    def is_running(self) -> bool:
-        """Whether its main process is there."""
-        return self._process is not None and self._process.poll() is None
-
     def exit_code(self) -> int | None:
-        """How it has ended, ``None`` while it runs."""
+        """Return its exit code, ``None`` while it runs."""
         return None if self._process is None else self._process.poll()
 
-    def tail(self, lines: int = 30) -> str:
-        """The end of what it has written."""
+    def tail(self) -> str:
+        """Return the end of its log."""
         text = self.log.read_text(errors="replace") if self.log.exists() else ""
-        return "\n".join(text.splitlines()[-lines:])
+        return "\n".join(text.splitlines()[-30:])
 
     def _main_pid(self) -> int | None:
-        """The host's number of the process that the command became: below bwrap and its init."""
+        """Return the host's id of the process that the command became, below bwrap and its init."""
         if self._process is None:
             return None
         pid = self._process.pid
         # "ip netns exec" becomes bwrap; its child is the init of the namespace, whose first child is the command.
         for _ in range(2):
-            children = Path(f"/proc/{pid}/task/{pid}/children")
-            with suppress(OSError):
-                found = children.read_text().split()
-                if not found:
-                    return None
-                pid = int(found[0])
-                continue
-            return None
+            try:
+                pid = int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+            except (OSError, IndexError):
+                return None
         return pid
 
     def run(
         self, command: Sequence[str], *, timeout: float = 60.0
     ) -> subprocess.CompletedProcess[str] | None:
-        """Run a command inside, as ``docker exec`` does; ``None`` where there is no inside."""
+        """Run a command inside, as ``docker exec`` does; ``None`` if it does not run or does not end."""
         pid = self._main_pid()
         if pid is None:
             return None
         enter = ["nsenter", "--target", str(pid), "--user", "--mount", "--net", "--pid", "--uts", "--ipc"]
-        # No session leader may be left alone with the terminal, and no hung check may stay.
+        # In its own session, so that a command that hangs is killed with its children.
         process = subprocess.Popen(
             [*enter, "--preserve-credentials", "--", *command],
             stdin=subprocess.DEVNULL,
@@ -328,16 +304,15 @@ class Container:
         return subprocess.CompletedProcess(list(command), process.returncode, output, "")
 
     def is_healthy(self) -> bool:
-        """What the health check of the Compose file says now."""
-        if self.health is None:
-            return self.is_running()
-        done = self.run(self.health.test, timeout=self.health.timeout)
+        """Run the health check of the Compose file."""
+        health = self.service.health
+        done = self.run(health.test, timeout=health.timeout) if health else None
         return done is not None and done.returncode == 0
 
     # --- ending it -----------------------------------------------------------------------------------------
 
     def kill(self) -> None:
-        """End it and all in it at once, as a machine that fails; the policy starts it again."""
+        """Kill it and all in it at once, as a machine that fails; the policy starts it again."""
         if self._process is not None:
             with suppress(ProcessLookupError):
                 self._process.kill()
@@ -355,11 +330,8 @@ class Container:
         self.terminate()
         if self._process is not None:
             with suppress(subprocess.TimeoutExpired):
-                self._process.wait(self.stop_grace_period)
+                self._process.wait(self.service.stop_grace_period)
             self.kill()
             self._process.wait()
         if self._keeper is not None:
             self._keeper.join(timeout=10)
-
-    def __repr__(self) -> str:
-        return f"<{self.name} {json.dumps({'running': self.is_running(), 'starts': self.starts})}>"

@@ -1,7 +1,7 @@
-"""What stands in for the images that docker-compose.yaml names.
+"""Stand-ins for the images that docker-compose.yaml names.
 
-Those of Airflow and the sandbox hold what the Dockerfile puts in: the packages of the lock, which are those of the
-environment that runs the tests, and the package itself from ``/opt/airflow/plugins``.
+Those of Airflow and the sandbox have the content that the Dockerfile copies: the packages of the lock, which are those
+of the environment that runs the tests, and the package itself from ``/opt/airflow/plugins``.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _AIRFLOW = {
 
 
 def _copied() -> dict[str, Path]:
-    """What the Dockerfile copies into the image, and compiles."""
+    """Return the folders that the Dockerfile copies into the image, and compile them as it does."""
     text = (PROJECT / "Dockerfile").read_text(encoding="utf-8")
     copied = {
         target: PROJECT / name
@@ -43,24 +43,8 @@ def _copied() -> dict[str, Path]:
     return copied
 
 
-def _airflow() -> Image:
-    return Image(
-        entrypoint=("/bin/sh", "/entrypoints/airflow.sh"),
-        environment=_AIRFLOW,
-        user="50000:0",
-        folders=(HOME,),
-        contents=_copied(),
-    )
-
-
-def _sandbox() -> Image:
-    return Image(
-        entrypoint=("python", f"{HOME}/include/sandbox"),
-        environment=_AIRFLOW,
-        user="50000:0",
-        folders=(HOME,),
-        contents=_copied(),
-    )
+def _airflow(*entrypoint: str) -> Image:
+    return Image(entrypoint, _AIRFLOW, user="50000:0", folders=(HOME,), contents=_copied())
 
 
 def _postgres() -> Image:
@@ -69,37 +53,32 @@ def _postgres() -> Image:
     )
     if not programs:
         raise ContainerError("No PostgreSQL server on this machine: apt-get install postgresql")
+    environment = {"PGDATA": "/var/lib/postgresql/data", "PATH": f"{programs[-1].parent}:{SYSTEM}"}
     return Image(
-        entrypoint=("/bin/sh", "/entrypoints/postgres.sh"),
-        environment={
-            "PGDATA": "/var/lib/postgresql/data",
-            "PATH": f"{programs[-1].parent}:{SYSTEM}",
-        },
-        user="999:999",
-        folders=("/var/run/postgresql",),
+        ("/bin/sh", "/entrypoints/postgres.sh"), environment, user="999:999", folders=("/var/run/postgresql",)
     )
 
 
 def _redis() -> Image:
     if not Path("/usr/bin/redis-server").exists():
         raise ContainerError("No Redis on this machine: apt-get install redis-server")
-    return Image(entrypoint=(), environment={"PATH": SYSTEM}, user="999:1000", folders=("/data",))
+    return Image((), {"PATH": SYSTEM}, user="999:1000", folders=("/data",))
 
 
 _IMAGES: dict[str, Callable[[], Image]] = {
-    "audience-onboarding": _airflow,
-    "audience-onboarding-sandbox": _sandbox,
+    "audience-onboarding": lambda: _airflow("/bin/sh", "/entrypoints/airflow.sh"),
+    "audience-onboarding-sandbox": lambda: _airflow("python", f"{HOME}/include/sandbox"),
     "postgres": _postgres,
     "redis": _redis,
 }
 
 
 def image_of(service: Service) -> Image:
-    """What stands in for a service's image.
+    """Return the stand-in for a service's image.
 
-    :raises ComposeError: nothing does.
+    :raises ComposeError: there is none.
     """
     name = service.image.rpartition(":")[0]
     if name not in _IMAGES:
-        raise ComposeError(f"{service.name}: nothing stands in for the image {service.image}")
+        raise ComposeError(f"{service.name}: no stand-in for the image {service.image}")
     return _IMAGES[name]()

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import requests
 
 from scripts import make_env
-from scripts.local_stack import PROJECT, AirflowApi, wait_for
-from tests.distributed.compose import ComposeError, Service, read_env_file, read_services
+from scripts.local_stack import PROJECT, AirflowApi, StackError, wait_for
+from tests.distributed.compose import Service, read_env_file, read_services
 from tests.distributed.containers import Container, ContainerError, Network
 from tests.distributed.images import image_of
 
 START_TIMEOUT = 300.0
+HEALTHY, COMPLETED = "service_healthy", "service_completed_successfully"
 
 
 class Topology:
@@ -23,9 +25,9 @@ class Topology:
 
     :param folder: for logs, volumes, ``.env``.
     :param files: Compose files, merged in this order.
-    :param variables: what to put into ``.env`` beside what ``make env SANDBOX=1`` writes.
-    :param scale: replicas by service, as ``--scale`` gives them.
-    :param only: services to start, as they are named after ``up``; all where none is given.
+    :param variables: added to those that ``make env SANDBOX=1`` writes into ``.env``.
+    :param scale: replicas by service, as with ``--scale``.
+    :param only: services to start, as named after ``up``; default all.
     """
 
     def __init__(
@@ -48,58 +50,32 @@ class Topology:
         if only is not None:
             self.services = {name: service for name, service in self.services.items() if name in only}
         self.network = Network()
-        self.containers: dict[str, Container] = {}
         self._of: dict[str, list[Container]] = {}
         self._scale = dict(scale or {})
 
-    # --- coming up -----------------------------------------------------------------------------------------
-
     def up(self, *, timeout: float = START_TIMEOUT) -> None:
-        """Start all, each when what it depends on is there, and wait until all are healthy.
+        """Start all services, each after those that it depends on, and wait until all are healthy.
 
         :raises ContainerError: one of them does not come up; with the end of its log.
         """
         self.network.up()
         hosts: dict[str, list[str]] = {}
         for service in self.services.values():
-            self._of[service.name] = [
-                self._container(service, number + 1, hosts)
-                for number in range(self._scale.get(service.name, service.replicas))
-            ]
+            replicas = range(1, self._scale.get(service.name, service.replicas) + 1)
+            self._of[service.name] = [self._container(service, number, hosts) for number in replicas]
         failures: list[Exception] = []
-        threads = [
-            threading.Thread(target=self._bring_up, args=(service, failures, timeout), daemon=True)
-            for service in self.services.values()
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        _all_at_once(
+            [partial(self._bring_up, service, failures, timeout) for service in self.services.values()]
+        )
         if failures:
             raise failures[0]
 
     def _container(self, service: Service, number: int, hosts: dict[str, list[str]]) -> Container:
         name = f"{service.name}-{number}"
-        container = Container(
-            name=name,
-            image=image_of(service),
-            command=service.command,
-            environment=service.environment,
-            user=service.user,
-            volumes=service.volumes,
-            health=service.health,
-            restart=service.restart,
-            stop_grace_period=service.stop_grace_period,
-            network=self.network,
-            state=self.folder,
-            named_volumes=self.folder / "volumes",
-            hosts=hosts,
-            address=self.network.join(name),
-        )
-        # The first answers to the name of the service, as far as anybody asks: only one-replica services are asked for.
-        hosts[container.address] = [name, *([service.name] if number == 1 else [])]
-        self.containers[name] = container
-        return container
+        address = self.network.join(name)
+        # The first one has the name of the service as well; callers only use that of services with one replica.
+        hosts[address] = [name, *([service.name] if number == 1 else [])]
+        return Container(name, service, image_of(service), self.network, self.folder, hosts, address)
 
     def _bring_up(self, service: Service, failures: list[Exception], timeout: float) -> None:
         try:
@@ -108,56 +84,38 @@ class Topology:
                     self._wait(name, condition, timeout, failures)
             for container in self._of[service.name]:
                 container.start()
-            condition = "service_healthy" if service.health else "service_completed_successfully"
-            self._wait(service.name, condition, timeout, failures)
+            self._wait(service.name, HEALTHY if service.health else COMPLETED, timeout, failures)
         except Exception as error:
             failures.append(error)
 
     def _wait(self, name: str, condition: str, timeout: float, failures: list[Exception]) -> None:
-        reached = {
-            "service_started": Container.is_running,
-            "service_healthy": Container.is_healthy,
-            "service_completed_successfully": lambda container: container.exit_code() == 0,
-        }[condition]
+        reached = {HEALTHY: Container.is_healthy, COMPLETED: lambda container: container.exit_code() == 0}
 
         def is_so() -> bool:
             if failures:
-                raise ContainerError(f"{name} was not waited for: something else failed")
+                raise ContainerError(f"{name}: gave up waiting, because another service failed")
             for container in self._of[name]:
-                ended = container.exit_code() not in {None, 0} and container.restart == "no"
+                ended = container.exit_code() not in {None, 0} and container.service.restart == "no"
                 if ended or container.starts > 3:
                     raise ContainerError(f"{container.name} does not run:\n{container.tail()}")
-            return all(reached(container) for container in self._of[name])
+            return all(reached[condition](container) for container in self._of[name])
 
         try:
             wait_for(is_so, f"{name}: {condition}", timeout=timeout, interval=1)
-        except ContainerError:
-            raise
-        except Exception as error:
+        except StackError as error:
             ends = "\n".join(f"--- {item.name}\n{item.tail()}" for item in self._of[name])
             raise ContainerError(f"{error}\n{ends}") from error
 
-    # --- using it ------------------------------------------------------------------------------------------
-
     def of(self, service: str) -> list[Container]:
-        """The containers of a service."""
+        """Return the containers of a service."""
         return self._of[service]
 
-    def wait_until_healthy(self, service: str, *, timeout: float) -> None:
-        """Wait until all containers of a service are."""
-        wait_for(
-            lambda: all(item.is_healthy() for item in self._of[service]),
-            f"The health of {service}",
-            timeout=timeout,
-            interval=0.5,
-        )
-
     def address(self, service: str) -> str:
-        """Where the first container of a service is."""
+        """Return the address of the first container of a service."""
         return self._of[service][0].address
 
     def api(self) -> AirflowApi:
-        """Airflow's REST API, as the first administrator."""
+        """Return a client of Airflow's REST API, logged in as the first administrator."""
         url = f"http://{self.address('airflow-apiserver')}:8080"
         user = {
             "username": self.variables["AIRFLOW_ADMIN_USERNAME"],
@@ -168,17 +126,17 @@ class Topology:
         return AirflowApi(url, response.json()["access_token"])
 
     def down(self) -> None:
-        """Stop all, those first that others do not need."""
-        order = [*self._of]
-        order.sort(key=lambda name: name in {"postgres", "redis", "airflow-apiserver", "sandbox"})
-        for name in order:
-            threads = [threading.Thread(target=container.stop) for container in self._of[name]]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
+        """Stop all, last those that others need."""
+        last = ("postgres", "redis", "airflow-apiserver", "sandbox")
+        for name in sorted(self._of, key=lambda name: name in last):
+            _all_at_once([container.stop for container in self._of[name]])
         self.network.down()
         shutil.rmtree(self.folder / "volumes" / "postgres-data", ignore_errors=True)
 
 
-__all__ = ["ComposeError", "ContainerError", "Topology"]
+def _all_at_once(calls: Iterable[Callable[[], None]]) -> None:
+    threads = [threading.Thread(target=call, daemon=True) for call in calls]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
