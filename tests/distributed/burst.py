@@ -1,10 +1,11 @@
-"""Audiences that are all due at the same minute, and what has to have become of them."""
+"""Audiences that are all due at the same minute, and the checks of their result at the vendors."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import date
 from hashlib import sha256
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,15 @@ from scripts.local_stack import AirflowApi
 LOAD_DATE = date(2026, 11, 20)
 PEOPLE = 5
 LOGS = "airflow-logs"
-"""The bucket of the tasks' logs."""
+"""Bucket of the logs of tasks."""
 
 PLATFORMS = ("digital_audience", "digital_audience", "fanfare", "commbox")
-"""In turns."""
+"""Of the audiences, in turn."""
 
 
 @dataclass(frozen=True)
 class Audience:
-    """One of them."""
+    """One audience of the burst."""
 
     key: str
     platform: str
@@ -32,28 +33,36 @@ class Audience:
 
     @property
     def dag_id(self) -> str:
-        """The DAG that loads it."""
+        """DAG that loads it."""
         return f"onboard_{self.key}"
 
     @property
     def name(self) -> str:
-        """At the vendor."""
+        """Name at the vendor."""
         return f"Burst {self.number:04}"
 
     @property
     def emails(self) -> list[str]:
-        """Who is in it."""
+        """Addresses of its members."""
         return [f"person{person}@burst{self.number:04}.example" for person in range(PEOPLE)]
 
     @property
     def phones(self) -> list[str]:
-        """Who is in it, as the extract has it."""
+        """Numbers of its members, as the extract has them."""
         return [f"061{self.number:04}{person:03}" for person in range(PEOPLE)]
+
+    def members(self) -> list[str]:
+        """Return its members as :meth:`Vendors.members` returns them."""
+        if self.platform == "commbox":
+            return sorted(f"31{phone[1:]}" for phone in self.phones)
+        if self.platform == "fanfare":
+            return sorted(self.emails)
+        return sorted(sha256(email.encode()).hexdigest() for email in self.emails)
 
 
 @dataclass(frozen=True)
 class Burst:
-    """All of them.
+    """All audiences.
 
     :param folder: of the project: Compose file, definitions, extracts.
     """
@@ -63,40 +72,37 @@ class Burst:
     _runs: dict[str, str] = field(default_factory=dict)
 
     def trigger(self, api: AirflowApi) -> None:
-        """Make them due, all at once."""
+        """Trigger a run of each audience."""
         for audience in self.audiences:
             api.unpause(audience.dag_id)
         for audience in self.audiences:
             self._runs[audience.key] = api.trigger(audience.dag_id, {"load_date": LOAD_DATE.isoformat()})
 
     def states(self, api: AirflowApi) -> dict[str, str]:
-        """The state of each run, by the audience's key."""
-        return {
-            audience.key: api.run(audience.dag_id, self._runs[audience.key])["state"]
-            for audience in self.audiences
-        }
+        """Return the state of each run, by the audience's key."""
+        return {item.key: api.run(item.dag_id, self.run(item))["state"] for item in self.audiences}
 
     def run(self, audience: Audience) -> str:
-        """The id of an audience's run."""
+        """Return the id of an audience's run."""
         return self._runs[audience.key]
 
 
 def write_definitions(folder: Path, count: int) -> Burst:
-    """Write definitions and extracts.
-
-    :param folder: of the project.
-    """
-    audiences = [
-        Audience(f"burst_{number:04}", PLATFORMS[number % len(PLATFORMS)], number) for number in range(count)
-    ]
-    for audience in audiences:
+    """Write definitions and extracts below the folder of the project."""
+    platforms = islice(cycle(PLATFORMS), count)
+    burst = Burst(
+        folder,
+        [Audience(f"burst_{number:04}", platform, number) for number, platform in enumerate(platforms)],
+    )
+    for audience in burst.audiences:
         _write(folder / "include", audience)
-    return Burst(folder, audiences)
+    return burst
 
 
 def _write(include: Path, audience: Audience) -> None:
-    columns = {"email": "E-mail", "phone": "Mobile"}
-    definition: dict[str, Any] = {
+    columns = {"phone": "Mobile"} | ({} if audience.platform == "commbox" else {"email": "E-mail"})
+    is_raw = audience.platform != "digital_audience"
+    definition = {
         "platform": audience.platform,
         "name": audience.name,
         "owner": "tests",
@@ -104,13 +110,8 @@ def _write(include: Path, audience: Audience) -> None:
         "wait": {"poll_seconds": 5},
         "retries": 8,
         "retry_delay_seconds": 5,
+        **({"allow_raw": True} if is_raw else {"campaign": {"name": "Burst campaign"}}),
     }
-    if audience.platform == "digital_audience":
-        definition["campaign"] = {"name": "Burst campaign"}
-    else:
-        definition["allow_raw"] = True
-    if audience.platform == "commbox":
-        definition["source"]["columns"] = {"phone": "Mobile"}
     (include / "audiences" / f"{audience.key}.yaml").write_text(yaml.safe_dump(definition))
     extract = include / "crm" / audience.key / f"{LOAD_DATE}.csv"
     extract.parent.mkdir(parents=True)
@@ -119,32 +120,34 @@ def _write(include: Path, audience: Audience) -> None:
 
 
 class Vendors:
-    """What the sandbox tells of itself.
+    """The sandbox's own API.
 
-    :param url: of its API.
+    :param url: of the sandbox.
     """
 
     def __init__(self, url: str) -> None:
         self._url = url
 
     def ask(self, path: str) -> Any:
-        """Ask the sandbox itself, not the vendor that it plays."""
+        """Request a page of the sandbox itself, not of a vendor."""
         response = requests.get(f"{self._url}/_sandbox/{path}", timeout=60)
         response.raise_for_status()
         return response.json()
 
+    def _ids(self, platform: str, kind: str, name: str) -> list[str]:
+        items = self.ask("state")["vendors"][platform]["items"]
+        return [item["id"] for item in items if (item["kind"], item["name"]) == (kind, name)]
+
     def audiences(self, audience: Audience) -> list[str]:
-        """The ids of all audiences of that name."""
-        items = self.ask("state")["vendors"][audience.platform]["items"]
-        return [item["id"] for item in items if item["kind"] == "audience" and item["name"] == audience.name]
+        """Return the ids of all audiences of that name."""
+        return self._ids(audience.platform, "audience", audience.name)
 
     def campaigns(self) -> list[str]:
-        """The ids of all campaigns of Digital Audience."""
-        items = self.ask("state")["vendors"]["digital_audience"]["items"]
-        return [item["id"] for item in items if item["kind"] == "campaign"]
+        """Return the ids of all campaigns of the burst."""
+        return self._ids("digital_audience", "campaign", "Burst campaign")
 
     def members(self, audience: Audience, audience_id: str) -> list[str]:
-        """Who is in an audience, by the identifier that the platform tells people apart by, sorted."""
+        """Return the members of an audience, sorted, by the identifier that its platform matches on."""
         folder = "" if audience.platform == "digital_audience" else f"{audience.platform}/"
         found = self.ask(f"{folder}audiences/{audience_id}/members")["members"]
         if audience.platform == "commbox":
@@ -152,42 +155,24 @@ class Vendors:
         return sorted(value for item in found for name, value in item.items() if "mail" in name.lower())
 
 
-def wanted(audience: Audience) -> list[str]:
-    """Who has to be in an audience, as :meth:`Vendors.members` has them."""
-    if audience.platform == "commbox":
-        return sorted(f"31{phone[1:]}" for phone in audience.phones)
-    if audience.platform == "fanfare":
-        return sorted(audience.emails)
-    return sorted(sha256(email.encode()).hexdigest() for email in audience.emails)
-
-
 def problems(burst: Burst, vendors: Vendors) -> list[str]:
-    """What is not as it should be at the vendors when all are through: each audience once, with its people, each file
-    taken once, nothing left open."""
+    """Return what is wrong at the vendors after the burst: each audience exists once with its members, each file was
+    processed once, and no upload is open."""
     state = vendors.ask("state")
     found = [f"open upload: {item['key']}" for item in state["open_uploads"]]
-    for vendor, inventory in state["vendors"].items():
+    # Airflow writes the log of a task again each time that the task resumes.
+    written = [item for item in state["written"] if item["bucket"] != LOGS]
+    for vendor, inventory in {"S3": {"files": written}, **state["vendors"]}.items():
+        created = [item for item in inventory.get("created", ()) if item["kind"] != "import"]
         found += [
-            f"{vendor}: {item['kind']} {item['name']!r} was created {item['times']} times"
-            for item in inventory["created"]
-            if item["times"] != 1 and item["kind"] != "import"
-        ]
-        found += [
-            f"{vendor}: file {item['key']} was taken {item['times']} times"
-            for item in inventory["files"]
+            f"{vendor}: {item.get('kind', 'file')} {item.get('name') or item['key']!r}: {item['times']} times"
+            for item in (*created, *inventory["files"])
             if item["times"] != 1
         ]
-    found += [
-        f"{item['key']} was written {item['times']} times"
-        for item in state["written"]
-        # Airflow writes the log of a task anew each time that it goes on.
-        if item["times"] != 1 and item["bucket"] != LOGS
-    ]
     for audience in burst.audiences:
         ids = vendors.audiences(audience)
         if len(ids) != 1:
-            found.append(f"{audience.name} is there {len(ids)} times")
-            continue
-        if vendors.members(audience, ids[0]) != wanted(audience):
-            found.append(f"{audience.name} has not the people it should have")
+            found.append(f"{audience.name} exists {len(ids)} times")
+        elif vendors.members(audience, ids[0]) != audience.members():
+            found.append(f"{audience.name} has other members")
     return found

@@ -80,12 +80,11 @@ class Health:
 class Volume:
     """A folder in a container.
 
-    :param source: a folder of the host, or the name of a volume.
+    :param source: absolute path of a folder of the host, or the name of a volume.
     """
 
     source: str
     target: str
-    is_named: bool
     is_read_only: bool
 
 
@@ -136,10 +135,9 @@ def read_services(
             if dependency.get("required", True) and other not in on:
                 raise ComposeError(f"{name} needs {other}, which is not started")
     services = {name: _service(name, raw, variables, files[0].parent) for name, raw in on.items()}
-    for service in services.values():
-        for volume in service.volumes:
-            if volume.is_named and volume.source not in project["volumes"]:
-                raise ComposeError(f"{service.name}: volume {volume.source!r} is not declared")
+    used = {volume.source for service in services.values() for volume in service.volumes}
+    if undeclared := {source for source in used if not source.startswith("/")} - project["volumes"].keys():
+        raise ComposeError(f"Not declared: volumes {', '.join(undeclared)}")
     return services
 
 
@@ -193,10 +191,5 @@ def _health(given: Mapping[str, Any]) -> Health:
 
 def _volume(text: str, folder: Path) -> Volume:
     source, target, *options = text.split(":")
-    is_named = not source.startswith((".", "/"))
-    return Volume(
-        source=source if is_named else str((folder / source).resolve()),
-        target=target,
-        is_named=is_named,
-        is_read_only="ro" in options,
-    )
+    source = str((folder / source).resolve()) if source.startswith(".") else source
+    return Volume(source, target, is_read_only="ro" in options)

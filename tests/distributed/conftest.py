@@ -19,14 +19,14 @@ QUICK = Path(__file__).parent / "quick.yaml"
 
 @pytest.fixture(scope="session", autouse=True)
 def machine() -> None:
-    """What the tests need of the machine; a test that cannot run has failed."""
+    """Fail, instead of skip, on a machine on which the tests cannot run."""
     missing = missing_programs()
-    assert not missing, f"Needs bubblewrap, iproute2, util-linux and curl; there is no {', '.join(missing)}"
+    assert not missing, f"Needs bubblewrap, iproute2, util-linux and curl; missing: {', '.join(missing)}"
     assert os.geteuid() == 0, "Network namespaces need root: run this in a virtual machine or a container"
 
 
 def project(folder: Path) -> Path:
-    """A folder with the Compose file and what it mounts, as somebody has it who uses the package."""
+    """Make a folder with the Compose file and the folder that it mounts, as a user has it."""
     folder.mkdir(parents=True)
     shutil.copy2(PROJECT / "docker-compose.yaml", folder)
     shutil.copytree(PROJECT / "include", folder / "include", ignore=shutil.ignore_patterns("*.yaml"))

@@ -43,7 +43,7 @@ class ContainerError(Exception):
 
 
 def missing_programs() -> list[str]:
-    """Return the required programs that this machine lacks."""
+    """Return the required programs that this machine does not have."""
     return [name for name in ("bwrap", "ip", "nsenter", "curl") if shutil.which(name) is None]
 
 
@@ -56,9 +56,8 @@ def _run(*command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
 
 def _remove(bridge: str) -> None:
     for line in _run("ip", "netns", "list").stdout.splitlines():
-        name = line.split()[0]
-        if name.startswith(f"{bridge}-"):
-            _run("ip", "netns", "delete", name, check=False)
+        if line.startswith(f"{bridge}-"):
+            _run("ip", "netns", "delete", line.split()[0], check=False)
     _run("ip", "link", "delete", bridge, check=False)
 
 
@@ -175,12 +174,12 @@ class Container:
         self._keeper.start()
         self._is_started.wait()
 
-    def _spawn(self) -> None:
+    def _spawn(self) -> subprocess.Popen[bytes]:
         self.starts += 1
         with self.log.open("ab") as output:
             output.write(f"=== start {self.starts}\n".encode())
             output.flush()
-            self._process = subprocess.Popen(
+            return subprocess.Popen(
                 ["ip", "netns", "exec", self.network.namespace(self.name), *self._wrapped()],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -192,15 +191,13 @@ class Container:
 
     def _keep(self) -> None:
         # All starts are in this thread: a container ends when the thread ends that has started it.
-        try:
-            self._spawn()
-        finally:
-            self._is_started.set()
         pause = FIRST_RESTART_PAUSE
         while True:
-            process = self._process
-            assert process is not None
             began = time.monotonic()
+            try:
+                process = self._process = self._spawn()
+            finally:
+                self._is_started.set()
             code = process.wait()
             if self._is_stopping.is_set() or self.service.restart == "no":
                 return
@@ -209,7 +206,6 @@ class Container:
             pause = FIRST_RESTART_PAUSE if time.monotonic() - began > LONG_ENOUGH else min(2 * pause, 60)
             if self._is_stopping.wait(pause):
                 return
-            self._spawn()
 
     def _environment(self) -> dict[str, str]:
         return {
@@ -245,9 +241,9 @@ class Container:
         for to, source in {**self.image.contents, "/entrypoints": ENTRYPOINTS}.items():
             options += ["--ro-bind", str(source), to]
         for volume in self.service.volumes:
-            source = self.folder / "volumes" / volume.source if volume.is_named else Path(volume.source)
-            if volume.is_named:
-                source.mkdir(parents=True, exist_ok=True)
+            # A folder of the host, whose path is absolute, or the name of a volume.
+            source = self.folder / "volumes" / volume.source
+            source.mkdir(parents=True, exist_ok=True)
             options += ["--ro-bind" if volume.is_read_only else "--bind", str(source), volume.target]
         options += ["--chdir", self.image.folders[0] if self.image.folders else "/tmp"]
         return ["bwrap", *options, "--", *self.image.entrypoint, *self.service.command]
@@ -279,29 +275,23 @@ class Container:
     def run(
         self, command: Sequence[str], *, timeout: float = 60.0
     ) -> subprocess.CompletedProcess[str] | None:
-        """Run a command inside, as ``docker exec`` does; ``None`` if it does not run or does not end."""
+        """Run a command inside, as ``docker exec`` does; ``None`` if the container does not run."""
         pid = self._main_pid()
         if pid is None:
             return None
-        enter = ["nsenter", "--target", str(pid), "--user", "--mount", "--net", "--pid", "--uts", "--ipc"]
-        # In its own session, so that a command that hangs is killed with its children.
-        process = subprocess.Popen(
-            [*enter, "--preserve-credentials", "--", *command],
+        # It is killed with its children, in a session of its own.
+        enter = ["timeout", "--signal=KILL", str(timeout), "nsenter", "--target", str(pid)]
+        enter += ["--user", "--mount", "--net", "--pid", "--uts", "--ipc", "--preserve-credentials", "--"]
+        return subprocess.run(
+            [*enter, *command],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             env=self._environment(),
             start_new_session=True,
+            check=False,
         )
-        try:
-            output, _ = process.communicate(timeout=timeout)
-        except subprocess.TimeoutExpired:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
-            return None
-        return subprocess.CompletedProcess(list(command), process.returncode, output, "")
 
     def is_healthy(self) -> bool:
         """Run the health check of the Compose file."""
@@ -314,8 +304,7 @@ class Container:
     def kill(self) -> None:
         """Kill it and all in it at once, as a machine that fails; the policy starts it again."""
         if self._process is not None:
-            with suppress(ProcessLookupError):
-                self._process.kill()
+            self._process.kill()
 
     def terminate(self) -> None:
         """Ask its main process to end, as ``docker stop`` and ``docker restart`` do."""

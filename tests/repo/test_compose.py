@@ -305,7 +305,7 @@ def test_errors_in_a_file_are_reported(compose: dict[str, Any], tmp_path: Path) 
     for change, message in (
         ({"port": ["1"]}, "'port' was unexpected"),
         ({"cap_add": ["ALL"]}, "redis: cap_add is not known here"),
-        ({"volumes": ["cache:/data"]}, "'cache' is not declared"),
+        ({"volumes": ["cache:/data"]}, "Not declared: volumes cache"),
         ({"depends_on": {"db": {"condition": "service_healthy"}}}, "redis needs db, which is not started"),
     ):
         changed = {**compose["services"], "redis": {**compose["services"]["redis"], **change}}

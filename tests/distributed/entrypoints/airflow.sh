@@ -1,42 +1,32 @@
 #!/bin/sh
-# What the entrypoint of the official image does with what docker-compose.yaml gives it: wait for the database, and for
-# the broker where the command needs it; migrate and create the first user where told to; put "airflow" before one of
-# its own commands.
+# Does what the entrypoint of the official image does with docker-compose.yaml: waits for the database, and for the
+# broker if the command is "celery"; migrates and creates the first user if asked to; puts "airflow" before one of its
+# own commands.
 set -eu
 
-# reachable HOST PORT NAME
+# reachable URL DEFAULT_PORT
 reachable() {
-    python - "$1" "$2" "$3" <<'PYTHON'
+    python - "$1" "$2" <<'PYTHON'
 import socket
 import sys
 import time
+from urllib.parse import urlsplit
 
-host, port, name = sys.argv[1:]
+url, port = urlsplit(sys.argv[1]), sys.argv[2]
 for left in reversed(range(60)):
     try:
-        socket.create_connection((host, int(port)), timeout=2).close()
+        socket.create_connection((url.hostname, url.port or int(port)), timeout=2).close()
         break
     except OSError as error:
-        print(f"{name} at {host}:{port}: {error}; {left} tries left", flush=True)
+        print(f"{url.hostname}: {error}; {left} tries left", flush=True)
         time.sleep(1)
 else:
     sys.exit(1)
 PYTHON
 }
 
-# address URL DEFAULT_PORT, printed as "HOST PORT"
-address() {
-    python -c 'import sys; from urllib.parse import urlsplit
-url = urlsplit(sys.argv[1].partition("+")[2] if sys.argv[1].startswith("db+") else sys.argv[1])
-print(url.hostname, url.port or sys.argv[2])' "$1" "$2"
-}
-
-# shellcheck disable=SC2046 # two words
-reachable $(address "$AIRFLOW__DATABASE__SQL_ALCHEMY_CONN" 5432) database
-if [ "$1" = celery ]; then
-    # shellcheck disable=SC2046
-    reachable $(address "$AIRFLOW__CELERY__BROKER_URL" 6379) broker
-fi
+reachable "$AIRFLOW__DATABASE__SQL_ALCHEMY_CONN" 5432
+[ "$1" != celery ] || reachable "$AIRFLOW__CELERY__BROKER_URL" 6379
 if [ -n "${_AIRFLOW_DB_MIGRATE:-}" ]; then
     airflow db migrate
 fi

@@ -1,6 +1,6 @@
 #!/bin/sh
-# What the entrypoint of the official image does: a new cluster with the user, password and database of the environment,
-# open to all addresses with the password; then the server.
+# Does what the entrypoint of the official image does: makes a cluster with the user, password and database of the
+# environment, open to all addresses with the password; then starts the server.
 set -eu
 
 if [ ! -s "$PGDATA/PG_VERSION" ]; then
