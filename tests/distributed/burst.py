@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import date
 from hashlib import sha256
-from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +15,8 @@ from scripts.local_stack import AirflowApi
 
 LOAD_DATE = date(2026, 11, 20)
 PEOPLE = 5
-LOGS = "airflow-logs"
-"""Bucket of the logs of tasks."""
-
-PLATFORMS = ("digital_audience", "digital_audience", "fanfare", "commbox")
-"""Of the audiences, in turn."""
+LOGS = "airflow-logs"  # bucket of the logs of tasks
+PLATFORMS = ("digital_audience", "digital_audience", "fanfare", "commbox")  # of the audiences, in turn
 
 
 @dataclass(frozen=True)
@@ -89,14 +85,11 @@ class Burst:
 
 def write_definitions(folder: Path, count: int) -> Burst:
     """Write definitions and extracts below the folder of the project."""
-    platforms = islice(cycle(PLATFORMS), count)
-    burst = Burst(
-        folder,
-        [Audience(f"burst_{number:04}", platform, number) for number, platform in enumerate(platforms)],
-    )
-    for audience in burst.audiences:
+    numbers = range(count)
+    audiences = [Audience(f"burst_{at:04}", PLATFORMS[at % len(PLATFORMS)], at) for at in numbers]
+    for audience in audiences:
         _write(folder / "include", audience)
-    return burst
+    return Burst(folder, audiences)
 
 
 def _write(include: Path, audience: Audience) -> None:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jsonschema
 import yaml
@@ -19,7 +19,6 @@ VARIABLE = re.compile(
 )
 """``$$``, ``${NAME:-default}``, ``${NAME:?message}``; a default may hold variables. A single ``$`` has no groups."""
 
-SECONDS = {"s": 1, "m": 60}
 KNOWN = {
     "image", "build", "command", "environment", "user", "volumes", "depends_on", "healthcheck", "restart", "deploy",
     "stop_grace_period", "profiles", "ports", "security_opt",
@@ -65,23 +64,18 @@ def seconds(text: str) -> float:
     match = re.fullmatch(r"(\d+)([sm])", text)
     if match is None:
         raise ComposeError(f"Unknown duration: {text!r}")
-    return float(int(match[1]) * SECONDS[match[2]])
+    return float(match[1]) * {"s": 1, "m": 60}[match[2]]
 
 
-@dataclass(frozen=True)
-class Health:
+class Health(NamedTuple):
     """Health check of a container, with its timeout in seconds."""
 
     test: tuple[str, ...]
     timeout: float
 
 
-@dataclass(frozen=True)
-class Volume:
-    """A folder in a container.
-
-    :param source: absolute path of a folder of the host, or the name of a volume.
-    """
+class Volume(NamedTuple):
+    """A folder of the host, by its absolute path, or a named volume, in a container."""
 
     source: str
     target: str
@@ -162,10 +156,8 @@ def _service(name: str, raw: Mapping[str, Any], variables: Mapping[str, str], fo
         raise ComposeError(f"{name}: {', '.join(sorted(unknown))} is not known here")
     command = raw.get("command", [])
     # A variable without a value is handed on, if it exists.
-    environment = {
-        key: variables.get(key) if value is None else str(value)
-        for key, value in raw.get("environment", {}).items()
-    }
+    given = raw.get("environment", {}).items()
+    environment = {key: variables.get(key) if value is None else str(value) for key, value in given}
     return Service(
         name=name,
         image=raw["image"],

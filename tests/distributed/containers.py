@@ -24,18 +24,11 @@ from pathlib import Path
 
 from tests.distributed.compose import Service
 
-ADDRESSES = "10.213"
-"""First half of the addresses, which exist only inside the namespaces and on the bridges to them."""
-
-BRIDGE = re.compile(r"aud([0-9a-f]+)x[0-9]+")
-"""Names of bridges; the first number is the id of the process that uses it."""
-
+ADDRESSES = "10.213"  # their first half; they exist only inside the namespaces and on the bridges to them
+BRIDGE = re.compile(r"aud([0-9a-f]+)x[0-9]+")  # the first number is the id of the process that uses it
 ENTRYPOINTS = Path(__file__).parent / "entrypoints"
-"""Mounted in every container as ``/entrypoints``."""
-
 FIRST_RESTART_PAUSE = 0.1
-LONG_ENOUGH = 10.0
-"""Seconds after which Docker takes a container for running."""
+LONG_ENOUGH = 10.0  # seconds after which Docker takes a container for running
 
 
 class ContainerError(Exception):

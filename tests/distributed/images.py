@@ -20,8 +20,7 @@ SYSTEM = "/usr/local/bin:/usr/bin:/bin"
 
 _AIRFLOW = {
     "AIRFLOW_HOME": HOME,
-    # The image has an editable install of what is mounted here.
-    "PYTHONPATH": f"{HOME}/plugins",
+    "PYTHONPATH": f"{HOME}/plugins",  # an editable install in the image
     "PYTHONUNBUFFERED": "1",
     # The packages are mounted read-only, with their byte code.
     "PYTHONDONTWRITEBYTECODE": "1",

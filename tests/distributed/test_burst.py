@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import threading
-import time
 from collections import Counter
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 import requests
 
-from scripts.local_stack import PROJECT, AirflowApi, StackError, wait_for
+from scripts.local_stack import AirflowApi, StackError, wait_for
 from tests.distributed.burst import Audience, Burst, Vendors, problems
 from tests.distributed.containers import Container
 from tests.distributed.topology import Topology
@@ -20,14 +17,9 @@ from tests.distributed.topology import Topology
 pytestmark = [pytest.mark.distributed, pytest.mark.chaos, pytest.mark.timeout(5400)]
 
 ENDED = {"success", "failed"}
-CUT_SECONDS = 20.0
-"""How long a worker has no network: longer than the timeout of its requests."""
-
-SECONDS_BETWEEN = 5.0
-"""Between the end of a fault and the next one."""
-
-ROUNDS = 6
-"""How often failed runs are cleared."""
+CUT_SECONDS = 20.0  # longer than the timeout of a worker's requests
+SECONDS_BETWEEN = 5.0  # from the end of a fault to the next one
+ROUNDS = 6  # of clearing failed runs
 
 
 class PatientApi(AirflowApi):
@@ -40,26 +32,14 @@ class PatientApi(AirflowApi):
         def answer() -> tuple[Any] | None:
             try:
                 return (super(PatientApi, self).api(path, **options),)
-            except requests.ConnectionError as error:
-                if is_change and "NewConnectionError" not in str(error):
-                    raise
-            except (requests.Timeout, StackError) as error:
-                if is_change or (isinstance(error, StackError) and "answered with 5" not in str(error)):
+            except (requests.ConnectionError, requests.Timeout, StackError) as error:
+                is_sent = "NewConnectionError" not in str(error)
+                is_refused = isinstance(error, StackError) and "answered with 5" not in str(error)
+                if is_refused or (is_change and is_sent):
                     raise
             return None
 
         return wait_for(answer, f"An answer to {path}", timeout=300, interval=1)[0]
-
-
-@dataclass
-class Outcome:
-    """Record of the burst."""
-
-    seconds: float = 0.0
-    faults: list[str] = field(default_factory=list)
-    ambiguous: int = 0
-    cleared: int = 0
-    first_states: Counter[str] = field(default_factory=Counter)
 
 
 @pytest.fixture(scope="module")
@@ -76,40 +56,35 @@ def vendors(topology: Topology) -> Vendors:
 
 
 @pytest.fixture(scope="module")
-def outcome(topology: Topology, burst: Burst, api: AirflowApi, vendors: Vendors) -> Outcome:
-    """Run the burst to its end."""
+def faults(topology: Topology, burst: Burst, api: AirflowApi, vendors: Vendors) -> list[str]:
+    """Run the burst to its end, and return the faults that happened during it."""
     api.wait_for_dags(*(audience.dag_id for audience in burst.audiences), "settle_create", timeout=300)
     api.unpause("settle_create")
-    found = Outcome()
-    began = time.monotonic()
     burst.trigger(api)
     is_over = threading.Event()
-    faults = threading.Thread(target=fail_everything, args=(topology, burst, api, is_over, found.faults))
-    faults.start()
+    happened: list[str] = []
+    causing = threading.Thread(target=fail_everything, args=(topology, burst, api, is_over, happened))
+    causing.start()
     try:
-        found.first_states = Counter(all_ended(burst, api).values())
+        wait_for_all(burst, api)
         for _ in range(ROUNDS):
-            if not look_after(burst, api, vendors, found):
+            if not look_after(burst, api, vendors):
                 break
-            all_ended(burst, api)
-        found.seconds = time.monotonic() - began
+            wait_for_all(burst, api)
     finally:
         is_over.set()
-        faults.join()
-    report = {**vars(found), "audiences": len(burst.audiences), "first_states": dict(found.first_states)}
-    (PROJECT / "build").mkdir(exist_ok=True)
-    (PROJECT / "build" / "distributed.json").write_text(json.dumps(report, indent=2))
-    return found
+        causing.join()
+    return happened
 
 
-def all_ended(burst: Burst, api: AirflowApi) -> dict[str, str]:
-    """Wait until all runs have ended, and return their states."""
-
-    def ended() -> dict[str, str] | None:
-        states = burst.states(api)
-        return states if set(states.values()) <= ENDED else None
-
-    return wait_for(ended, "The end of all runs", timeout=600 + 40 * len(burst.audiences), interval=5)
+def wait_for_all(burst: Burst, api: AirflowApi) -> None:
+    """Wait until all runs have ended."""
+    wait_for(
+        lambda: set(burst.states(api).values()) <= ENDED,
+        "The end of all runs",
+        timeout=600 + 40 * len(burst.audiences),
+        interval=5,
+    )
 
 
 def fail_everything(
@@ -150,7 +125,7 @@ def fail_everything(
             )
 
 
-def look_after(burst: Burst, api: AirflowApi, vendors: Vendors, outcome: Outcome) -> bool:
+def look_after(burst: Burst, api: AirflowApi, vendors: Vendors) -> bool:
     """Do what the messages of failed runs ask for; return whether any run had failed."""
     states = burst.states(api)
     for audience in (item for item in burst.audiences if states[item.key] == "failed"):
@@ -160,9 +135,7 @@ def look_after(burst: Burst, api: AirflowApi, vendors: Vendors, outcome: Outcome
                 log = api.log(audience.dag_id, run_id, task["task_id"], try_number=task["try_number"])
                 if "AmbiguousCreateError" in log:
                     settle(audience, task["task_id"], api, vendors)
-                    outcome.ambiguous += 1
         api.clear(audience.dag_id, run_id, only_failed=True)
-        outcome.cleared += 1
     return "failed" in states.values()
 
 
@@ -189,23 +162,23 @@ def settle(audience: Audience, task_id: str, api: AirflowApi, vendors: Vendors) 
     wait_for(is_settled, f"The settlement of {audience.key}", timeout=300, interval=20)
 
 
-def test_all_are_onboarded(outcome: Outcome, burst: Burst, api: AirflowApi) -> None:
+def test_all_are_onboarded(faults: list[str], burst: Burst, api: AirflowApi) -> None:
     states = burst.states(api)
-    assert {key: state for key, state in states.items() if state != "success"} == {}, outcome
+    assert {key: state for key, state in states.items() if state != "success"} == {}, faults
 
 
-@pytest.mark.usefixtures("outcome")
+@pytest.mark.usefixtures("faults")
 def test_each_audience_exists_once_with_its_members(burst: Burst, vendors: Vendors) -> None:
     assert problems(burst, vendors) == []
 
 
-def test_all_faults_have_happened(outcome: Outcome, topology: Topology) -> None:
-    assert len(outcome.faults) == 7, outcome.faults
+def test_all_faults_have_happened(faults: list[str], topology: Topology) -> None:
+    assert len(faults) == 7, faults
     for service in ("postgres", "redis", "airflow-apiserver"):
         assert topology.of(service)[0].starts > 1, service
 
 
-@pytest.mark.usefixtures("outcome")
+@pytest.mark.usefixtures("faults")
 def test_the_work_was_shared(burst: Burst, api: AirflowApi, topology: Topology) -> None:
     runs = [(audience.dag_id, burst.run(audience)) for audience in burst.audiences]
     hosts = Counter(task["hostname"] for run in runs for task in api.tasks(*run) if task["hostname"])
@@ -218,7 +191,7 @@ def test_the_work_was_shared(burst: Burst, api: AirflowApi, topology: Topology) 
         assert 1 <= imported <= worker.starts, worker.name
 
 
-@pytest.mark.usefixtures("outcome")
+@pytest.mark.usefixtures("faults")
 def test_logs_outlive_the_workers(burst: Burst, api: AirflowApi, topology: Topology) -> None:
     audience = burst.audiences[0]
     folder = topology.services["airflow-worker"].environment["AIRFLOW__LOGGING__REMOTE_BASE_LOG_FOLDER"]

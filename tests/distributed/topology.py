@@ -16,7 +16,6 @@ from tests.distributed.compose import Service, read_env_file, read_services
 from tests.distributed.containers import Container, ContainerError, Network
 from tests.distributed.images import image_of
 
-START_TIMEOUT = 300.0
 HEALTHY, COMPLETED = "service_healthy", "service_completed_successfully"
 
 
@@ -53,7 +52,7 @@ class Topology:
         self._of: dict[str, list[Container]] = {}
         self._scale = dict(scale or {})
 
-    def up(self, *, timeout: float = START_TIMEOUT) -> None:
+    def up(self, *, timeout: float = 300.0) -> None:
         """Start all services, each after those that it depends on, and wait until all are healthy.
 
         :raises ContainerError: one of them does not come up; with the end of its log.
