@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from scripts.local_stack import wait_for
+from tests.repo.pages import ROOT
 
 CLOSING_LINE = "============ 1 passed in 0.01s ============"
 PASSED = '<testcase classname="t" name="passed"/>'
@@ -38,12 +39,12 @@ case "$*" in "${{FAIL:-nothing}}"*) exit 1 ;; esac
 
 
 @pytest.fixture(scope="module")
-def checkout(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a space in its name, with the script and all that ``make`` looks at."""
     folder = tmp_path_factory.mktemp("ci") / "a check out"
     for name in (".ci/run", "Makefile", "pyproject.toml", "requirements.lock", "scripts/bootstrap.sh"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(root / name, folder / name)
+        shutil.copy2(ROOT / name, folder / name)
     (folder / ".venv" / "bin").mkdir(parents=True)
     (folder / ".venv" / "bin" / "python").write_text(STUB)
     (folder / ".venv" / "bin" / "python").chmod(0o755)
@@ -55,7 +56,7 @@ def checkout(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(
     checkout: Path, *, cases: str = PASSED, result: str = '{"rows": 2, "rates": {"x": 0.5}}', **env: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run the script; nothing is installed unless ``CI_SKIP_INSTALL`` is empty.
+    """Run the script, which installs nothing.
 
     :param cases: of each report of pytest.
     :param result: of the demo; empty for none.
@@ -132,22 +133,6 @@ def test_incomplete_demo_fails_the_run(checkout: Path) -> None:
         done = run(checkout, result=result)
         assert done.returncode != 0, result
         assert message in done.stdout
-
-
-def test_missing_browser_is_installed(checkout: Path, tmp_path: Path) -> None:
-    for folder in reversed(os.environ["PATH"].split(os.pathsep)):
-        for program in Path(folder).glob("*"):
-            (tmp_path / program.name).unlink(missing_ok=True)
-            (tmp_path / program.name).symlink_to(program)
-    for name in ("chromium", "chromium-browser", "google-chrome", "apt-get"):
-        (tmp_path / name).unlink(missing_ok=True)
-    (tmp_path / "apt-get").write_text('#!/bin/sh\necho "apt-get $*"\n')
-    (tmp_path / "apt-get").chmod(0o755)
-
-    done = run(checkout, PATH=str(tmp_path), CHROMIUM="", CI_SKIP_INSTALL="")
-
-    assert done.returncode == 0, done.stdout
-    assert re.search(r"apt-get install -y -qq --no-install-recommends .*\bchromium\b", done.stdout)
 
 
 def test_process_left_behind_is_ended_and_fails_the_run(checkout: Path) -> None:

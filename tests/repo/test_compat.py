@@ -104,18 +104,14 @@ def test_missing_python_is_reported_and_is_an_error_if_strict(
     assert compat.main(["--only", "3.12-newest"]) == 1
 
 
-def test_table_and_report_agree(tmp_path: Path) -> None:
+def test_results_are_counted_and_reported(tmp_path: Path) -> None:
     junit = tmp_path / "report.xml"
     junit.write_text('<testsuites><testsuite tests="10" failures="1" errors="2" skipped="3"/></testsuites>')
-    assert compat.counts(junit) == {"passed": 4, "failed": 3, "skipped": 3}
-
     good = compat.Result("3.12", "newest", {"apache-airflow": "3.3.2"}, [compat.Step("tests", True, 2.4, "")])
-    good.tests = {"passed": 7, "failed": 0, "skipped": 0}
+    good.tests = compat.counts(junit)
+    assert good.tests == {"passed": 4, "failed": 3, "skipped": 3}
     bad = compat.Result("3.13", "oldest", {}, [compat.Step("resolve", False, 1.0, "no")])
-    lines = compat.table([good, bad]).splitlines()
-    assert lines[2].startswith("| 3.12 | newest | 3.3.2 | - ")
-    assert lines[2].endswith("| passed | 7 passed | 2 |")
-    assert "FAILED: resolve" in lines[3]
+    assert "FAILED: resolve" in compat.table([good, bad]).splitlines()[3]
     written = json.loads(compat.report([good, bad], ["3.10"]))
     assert [item["passed"] for item in written["environments"]] == [True, False]
     assert written["missing_pythons"] == ["3.10"]

@@ -21,68 +21,44 @@ from tests.distributed.compose import (
     interpolate,
     read_env_file,
     read_services,
-    schema_errors,
     seconds,
 )
+from tests.repo.pages import ROOT
 
 SHARED = (
-    "AIRFLOW__CORE__FERNET_KEY",
-    "AIRFLOW__API__SECRET_KEY",
-    "AIRFLOW__API_AUTH__JWT_SECRET",
-    "AIRFLOW__API_AUTH__JWT_ISSUER",
-    "AIRFLOW__CORE__EXECUTION_API_SERVER_URL",
-    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN",
-    "AIRFLOW__CORE__SENSITIVE_VAR_CONN_NAMES",
-)
+    "CORE__FERNET_KEY", "API__SECRET_KEY", "API_AUTH__JWT_SECRET", "API_AUTH__JWT_ISSUER",
+    "CORE__EXECUTION_API_SERVER_URL", "DATABASE__SQL_ALCHEMY_CONN", "CORE__SENSITIVE_VAR_CONN_NAMES",
+)  # fmt: skip
 COMPONENTS = {
     f"airflow-{name}" for name in ("apiserver", "dag-processor", "scheduler", "triggerer", "worker")
 }
 ONE_SHOT = {"airflow-init"}
-Services = dict[str, dict[str, Any]]
+FILE = ROOT / "docker-compose.yaml"
+COMPOSE = yaml.safe_load(FILE.read_text())
+SERVICES = COMPOSE["services"]
 
 
-@pytest.fixture(scope="module")
-def file(root: Path) -> Path:
-    return root / "docker-compose.yaml"
-
-
-@pytest.fixture(scope="module")
-def compose(file: Path) -> dict[str, Any]:
-    return dict(yaml.safe_load(file.read_text()))
-
-
-@pytest.fixture(scope="module")
-def services(compose: dict[str, Any]) -> Services:
-    return dict(compose["services"])
-
-
-def test_schema_errors_are_found(compose: dict[str, Any], services: Services) -> None:
-    """``read_services`` validates the file; see the tests below."""
-    broken = {**compose, "services": {**services, "x": {"image": "x:1", "port": ["1:1"]}}}
-    assert "'port' was unexpected" in str(schema_errors("compose-spec", broken))
-
-
-def test_services(services: Services) -> None:
-    assert services.keys() == COMPONENTS | ONE_SHOT | {"postgres", "redis", "sandbox"}
-    profiles = {name: service["profiles"] for name, service in services.items() if "profiles" in service}
+def test_services() -> None:
+    assert SERVICES.keys() == COMPONENTS | ONE_SHOT | {"postgres", "redis", "sandbox"}
+    profiles = {name: service["profiles"] for name, service in SERVICES.items() if "profiles" in service}
     assert profiles == {"sandbox": ["sandbox"]}
 
 
-def test_images_are_pinned_by_tag(services: Services, root: Path) -> None:
-    images = [service["image"] for service in services.values()]
-    images += re.findall(r"^ARG AIRFLOW_IMAGE=(.+)$", (root / "Dockerfile").read_text(), re.M)
-    assert len(images) == len(services) + 1
+def test_images_are_pinned_by_tag() -> None:
+    images = [service["image"] for service in SERVICES.values()]
+    images += re.findall(r"^ARG AIRFLOW_IMAGE=(.+)$", (ROOT / "Dockerfile").read_text(), re.M)
+    assert len(images) == len(SERVICES) + 1
     assert [image for image in images if not re.fullmatch(r".+:(slim-)?\d[^:]*", image)] == []
 
 
-def test_published_ports_are_for_this_machine_only(services: Services) -> None:
-    ports = [str(port) for service in services.values() for port in service.get("ports", [])]
+def test_published_ports_are_for_this_machine_only() -> None:
+    ports = [str(port) for service in SERVICES.values() for port in service.get("ports", [])]
     assert ports
     assert [port for port in ports if not port.startswith("127.0.0.1:")] == []
 
 
-def test_long_running_services_are_checked_and_restarted(services: Services) -> None:
-    for name, service in services.items():
+def test_long_running_services_are_checked_and_restarted() -> None:
+    for name, service in SERVICES.items():
         if name in ONE_SHOT:
             assert service["restart"] == "no"
             assert "healthcheck" not in service
@@ -91,7 +67,7 @@ def test_long_running_services_are_checked_and_restarted(services: Services) -> 
             assert {"test", "interval", "timeout", "retries"} <= service["healthcheck"].keys(), name
 
 
-def test_health_checks_fit_the_component(services: Services) -> None:
+def test_health_checks_fit_the_component() -> None:
     for name, part in {
         "airflow-apiserver": "/api/v2/monitor/health",
         "airflow-scheduler": ":8974/health",
@@ -99,31 +75,31 @@ def test_health_checks_fit_the_component(services: Services) -> None:
         "airflow-triggerer": "TriggererJob",
         "airflow-worker": "celery_executor.app inspect ping",
     }.items():
-        assert part in " ".join(services[name]["healthcheck"]["test"])
-    assert services["airflow-scheduler"]["environment"]["AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK"] == "true"
+        assert part in " ".join(SERVICES[name]["healthcheck"]["test"])
+    assert SERVICES["airflow-scheduler"]["environment"]["AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK"] == "true"
 
 
-def test_components_share_their_secrets_and_wait_for_the_migration(services: Services) -> None:
+def test_components_share_their_secrets_and_wait_for_the_migration() -> None:
     for variable in SHARED:
-        values = {services[name]["environment"][variable] for name in COMPONENTS | ONE_SHOT}
+        values = {SERVICES[name]["environment"][f"AIRFLOW__{variable}"] for name in COMPONENTS | ONE_SHOT}
         assert len(values) == 1, variable
     for name in COMPONENTS:
-        assert services[name]["depends_on"]["airflow-init"]["condition"] == "service_completed_successfully"
-        assert services[name]["depends_on"]["postgres"]["condition"] == "service_healthy"
-    assert services["airflow-init"]["environment"]["_AIRFLOW_DB_MIGRATE"] == "true"
+        assert SERVICES[name]["depends_on"]["airflow-init"]["condition"] == "service_completed_successfully"
+        assert SERVICES[name]["depends_on"]["postgres"]["condition"] == "service_healthy"
+    assert SERVICES["airflow-init"]["environment"]["_AIRFLOW_DB_MIGRATE"] == "true"
 
 
-def test_no_service_runs_as_root(services: Services) -> None:
+def test_no_service_runs_as_root() -> None:
     ours = COMPONENTS | ONE_SHOT | {"sandbox"}
-    assert {services[name]["user"] for name in ours} == {"${AIRFLOW_UID:-50000}:0"}
-    assert not [name for name, service in services.items() if service.get("privileged")]
+    assert {SERVICES[name]["user"] for name in ours} == {"${AIRFLOW_UID:-50000}:0"}
+    assert not [name for name, service in SERVICES.items() if service.get("privileged")]
 
 
-def test_mounted_folders_are_read_only(compose: dict[str, Any], services: Services) -> None:
-    volumes = {volume for service in services.values() for volume in service.get("volumes", [])}
+def test_mounted_folders_are_read_only() -> None:
+    volumes = {volume for service in SERVICES.values() for volume in service.get("volumes", [])}
     assert {volume for volume in volumes if volume.startswith(".")} == {"./include:/opt/airflow/include:ro"}
     named = {volume.split(":")[0] for volume in volumes if not volume.startswith((".", "/"))}
-    assert named == compose["volumes"].keys()
+    assert named == COMPOSE["volumes"].keys()
 
 
 def leaves(value: Any, path: str = "") -> list[tuple[str, str]]:
@@ -134,9 +110,9 @@ def leaves(value: Any, path: str = "") -> list[tuple[str, str]]:
     return [(path, str(value))]
 
 
-def test_no_secret_is_in_the_files(compose: dict[str, Any], root: Path) -> None:
+def test_no_secret_is_in_the_files() -> None:
     secret = re.compile(r"(password|passwd|secret|fernet|token|private)(?!s?_?names)", re.IGNORECASE)
-    for path, value in leaves(compose):
+    for path, value in leaves(COMPOSE):
         # A variable without a value is handed on from .env.
         if secret.search(path.rsplit(".", 1)[-1]) and value != "None":
             assert re.fullmatch(r"\$\{\w+:\?run make env\}", value), path
@@ -144,33 +120,33 @@ def test_no_secret_is_in_the_files(compose: dict[str, Any], root: Path) -> None:
             assert VARIABLE.search(value), path
         # user:password@host, with a password that is not a variable
         assert not re.search(r"://[^/$]*:[^$/@][^/@]*@", value), path
-    for line in (root / ".env.example").read_text().splitlines():
+    for line in (ROOT / ".env.example").read_text().splitlines():
         name, _, value = line.partition("=")
         if not line.startswith("#") and secret.search(name):
             assert value == "''", name
 
 
-def test_variables_are_those_of_make_env(compose: dict[str, Any], file: Path, root: Path) -> None:
-    text = "\n".join(line for line in file.read_text().splitlines() if not line.lstrip().startswith("#"))
+def test_variables_are_those_of_make_env() -> None:
+    text = "\n".join(line for line in FILE.read_text().splitlines() if not line.lstrip().startswith("#"))
     written = make_env.settings(sandbox=True, local=True).keys()
     required = {match["name"] for match in VARIABLE.finditer(text) if match["operator"] == ":?"}
     assert required >= {"AIRFLOW_JWT_SECRET", "POSTGRES_PASSWORD"}
     assert required <= written
     # Handed on as they are: optional connections, and a secrets backend of one's own.
-    environment = compose["x-airflow-common"]["environment"]
+    environment = COMPOSE["x-airflow-common"]["environment"]
     handed_on = {name for name, value in environment.items() if value is None}
     backend = {name for name in handed_on if name.startswith("AIRFLOW__SECRETS__")}
     assert backend
     assert handed_on - backend <= written
     for name in backend:
-        assert re.search(rf"^#{name}=", (root / ".env.example").read_text(), re.M), name
+        assert re.search(rf"^#{name}=", (ROOT / ".env.example").read_text(), re.M), name
     # Compose reads these two itself.
-    unused = {name for name in written if not re.search(rf"\b{name}\b", file.read_text())}
+    unused = {name for name in written if not re.search(rf"\b{name}\b", FILE.read_text())}
     assert unused <= {"COMPOSE_PROFILES", "COMPOSE_FILE"}
 
 
-def test_sandbox_is_where_the_connections_point(services: Services) -> None:
-    given, unknown = build_parser().parse_known_args(services["sandbox"]["command"])
+def test_sandbox_is_where_the_connections_point() -> None:
+    given, unknown = build_parser().parse_known_args(SERVICES["sandbox"]["command"])
     assert unknown == []
     made = make_env.sandbox_connections("chosen")
     api, s3, fanfare, commbox = (
@@ -190,18 +166,18 @@ def test_sandbox_is_where_the_connections_point(services: Services) -> None:
         fanfare["password"],
         commbox["password"],
     ]
-    published = {port.rsplit(":", 1)[1] for port in services["sandbox"]["ports"]}
+    published = {port.rsplit(":", 1)[1] for port in SERVICES["sandbox"]["ports"]}
     assert published == {str(given.port), str(given.s3_port)}
 
 
-def test_image_is_built_from_the_context_and_the_lock(root: Path, pyproject: dict[str, Any]) -> None:
-    text = (root / "Dockerfile").read_text().replace("\\\n", " ")
-    kept = {line[1:] for line in (root / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+def test_image_is_built_from_the_context_and_the_lock(pyproject: dict[str, Any]) -> None:
+    text = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
+    kept = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     copied = {
         word for line in re.findall(r"^COPY --chown=\S+ (.+) \S+$", text, re.M) for word in line.split()
     }
     assert copied == kept
-    assert [name for name in copied if not (root / name).exists()] == []
+    assert [name for name in copied if not (ROOT / name).exists()] == []
 
     commands = [line for line in text.splitlines() if "pip install" in line]
     assert commands
@@ -260,8 +236,8 @@ def environment(tmp_path: Path) -> dict[str, str]:
     return read
 
 
-def test_our_file_is_read(file: Path, environment: dict[str, str]) -> None:
-    services = read_services([file], environment, profiles=["sandbox"])
+def test_our_file_is_read(environment: dict[str, str]) -> None:
+    services = read_services([FILE], environment, profiles=["sandbox"])
     twice = {"airflow-scheduler", "airflow-triggerer"}
     wanted = {*COMPONENTS, *ONE_SHOT, "postgres", "redis", "sandbox"}
     assert {name: item.replicas for name, item in services.items()} == {
@@ -284,14 +260,14 @@ def test_our_file_is_read(file: Path, environment: dict[str, str]) -> None:
     # Without its profile, and with a secret missing.
     del environment["POSTGRES_PASSWORD"]
     with pytest.raises(ComposeError, match="POSTGRES_PASSWORD: run make env"):
-        read_services([file], environment)
-    assert "sandbox" not in read_services([file], {**environment, "POSTGRES_PASSWORD": "x"})
+        read_services([FILE], environment)
+    assert "sandbox" not in read_services([FILE], {**environment, "POSTGRES_PASSWORD": "x"})
 
 
-def test_one_host_without_celery(root: Path, environment: dict[str, str]) -> None:
+def test_one_host_without_celery(environment: dict[str, str]) -> None:
     assert "COMPOSE_FILE" not in make_env.settings(sandbox=False)
     files = make_env.settings(sandbox=True, local=True)["COMPOSE_FILE"].split(":")
-    services = read_services([root / name for name in files], environment, profiles=["sandbox"])
+    services = read_services([ROOT / name for name in files], environment, profiles=["sandbox"])
     assert not services.keys() & {"redis", "airflow-worker"}
     assert {service.replicas for service in services.values()} == {1}
     components = [service for name, service in services.items() if name.startswith("airflow-")]
@@ -301,14 +277,14 @@ def test_one_host_without_celery(root: Path, environment: dict[str, str]) -> Non
     assert len({service.environment["AIRFLOW__CORE__FERNET_KEY"] for service in components}) == 1
 
 
-def test_errors_in_a_file_are_reported(compose: dict[str, Any], tmp_path: Path) -> None:
+def test_errors_in_a_file_are_reported(tmp_path: Path) -> None:
     for change, message in (
         ({"port": ["1"]}, "'port' was unexpected"),
         ({"cap_add": ["ALL"]}, "redis: cap_add is not known here"),
         ({"volumes": ["cache:/data"]}, "Not declared: volumes cache"),
         ({"depends_on": {"db": {"condition": "service_healthy"}}}, "redis needs db, which is not started"),
     ):
-        changed = {**compose["services"], "redis": {**compose["services"]["redis"], **change}}
-        (tmp_path / "docker-compose.yaml").write_text(yaml.safe_dump({**compose, "services": changed}))
+        changed = {**SERVICES, "redis": {**SERVICES["redis"], **change}}
+        (tmp_path / "docker-compose.yaml").write_text(yaml.safe_dump({**COMPOSE, "services": changed}))
         with pytest.raises(ComposeError, match=message):
             read_services([tmp_path / "docker-compose.yaml"], make_env.settings(sandbox=True))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.repo.pages import targets
+from tests.repo.pages import ROOT, targets
 
 
 def run(*command: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
@@ -27,43 +27,43 @@ def run(*command: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str
     )
 
 
-def test_help_lists_every_target_and_is_the_default(root: Path) -> None:
-    default = run("make", cwd=root)
+def test_help_lists_every_target_and_is_the_default() -> None:
+    default = run("make", cwd=ROOT)
     assert default.returncode == 0, default.stderr
     assert {"lint", "test", "demo", "docs", "env"} <= targets()
     assert set(re.findall(r"^ +make ([a-z-]+) ", default.stdout, re.M)) == targets()
-    assert run("make", "help", cwd=root).stdout == default.stdout
+    assert run("make", "help", cwd=ROOT).stdout == default.stdout
 
 
-def test_scripts_are_executable_and_parse(root: Path) -> None:
-    scripts = [root / ".ci" / "run", *(root / "scripts").glob("*.sh")]
+def test_scripts_are_executable_and_parse() -> None:
+    scripts = [ROOT / ".ci" / "run", *(ROOT / "scripts").glob("*.sh")]
     assert len(scripts) > 1
     for path in scripts:
         assert path.stat().st_mode & stat.S_IXUSR, path
         shell = path.read_text().splitlines()[0].rsplit("/", 1)[1].split()[-1]
-        checked = run(shell, "-n", str(path), cwd=root)
+        checked = run(shell, "-n", str(path), cwd=ROOT)
         assert checked.returncode == 0, checked.stderr
 
 
-def test_targets_named_in_comments_exist(root: Path) -> None:
+def test_targets_named_in_comments_exist() -> None:
     """Pages are checked in ``test_examples.py``."""
     files = (".env.example", "docker-compose.yaml", "docker-compose.local.yaml")
     named = {
-        name for file in files for name in re.findall(r"(?:`|run )make ([a-z-]+)", (root / file).read_text())
+        name for file in files for name in re.findall(r"(?:`|run )make ([a-z-]+)", (ROOT / file).read_text())
     }
     assert named
     assert named <= targets()
 
 
 @pytest.fixture
-def checkout(root: Path, tmp_path: Path) -> Path:
+def checkout(tmp_path: Path) -> Path:
     """A folder with a space in its name, with the files that these targets need."""
     folder = tmp_path / "a check out"
     (folder / "scripts").mkdir(parents=True)
     for name in ("Makefile", "pyproject.toml", "requirements.lock"):
-        shutil.copy2(root / name, folder / name)
+        shutil.copy2(ROOT / name, folder / name)
     for name in ("bootstrap.sh", "make_env.py"):
-        shutil.copy2(root / "scripts" / name, folder / "scripts" / name)
+        shutil.copy2(ROOT / "scripts" / name, folder / "scripts" / name)
     return folder
 
 

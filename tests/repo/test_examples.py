@@ -67,7 +67,7 @@ def test_options_of_airflow_exist() -> None:
 
 def is_definition(block: Block) -> bool:
     # test_definition_options.py checks those of its page field by field; alert rules of Prometheus are compared with
-    # the metrics in test_observability_page.py.
+    # the metrics in test_page_contents.py.
     return block.page != "docs/definitions.md" and not block.text.startswith("groups:")
 
 

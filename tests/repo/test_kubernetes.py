@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 from tests.distributed.compose import interpolate
+from tests.repo.pages import ROOT
 
 BY_SECRET = {
     "AIRFLOW__CORE__FERNET_KEY": ("fernetKeySecretName",),
@@ -51,23 +50,14 @@ LOOKED_UP = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def text(root: Path) -> str:
-    return (root / "deploy" / "kubernetes" / "values.yaml").read_text()
+TEXT = (ROOT / "deploy" / "kubernetes" / "values.yaml").read_text()
+VALUES = yaml.safe_load(TEXT)
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())
+AIRFLOW = COMPOSE["x-airflow-common"]
 
 
-@pytest.fixture(scope="module")
-def values(text: str) -> dict[str, Any]:
-    return dict(yaml.safe_load(text))
-
-
-@pytest.fixture(scope="module")
-def compose(root: Path) -> dict[str, Any]:
-    return dict(yaml.safe_load((root / "docker-compose.yaml").read_text()))
-
-
-def at(values: dict[str, Any], *path: str) -> Any:
-    found: Any = values
+def at(*path: str) -> Any:
+    found: Any = VALUES
     for part in path:
         found = found[part]
     return found
@@ -78,70 +68,70 @@ def default_of(value: object) -> str:
     return str(interpolate(str(value), {}))
 
 
-def test_every_setting_of_compose_has_its_equal(values: dict[str, Any], compose: dict[str, Any]) -> None:
-    environment: dict[str, Any] = compose["x-airflow-common"]["environment"]
-    plain = {item["name"]: item["value"] for item in values["env"]}
+def test_every_setting_of_compose_has_its_equal() -> None:
+    environment: dict[str, Any] = AIRFLOW["environment"]
+    plain = {item["name"]: item["value"] for item in VALUES["env"]}
     assert environment.keys() >= BY_SECRET.keys() | OTHER_VALUE
     for name, value in environment.items():
         if name in BY_SECRET:
-            assert at(values, *BY_SECRET[name]).startswith("audience-onboarding-"), name
-            assert name not in yaml.safe_dump(values)
+            assert at(*BY_SECRET[name]).startswith("audience-onboarding-"), name
+            assert name not in yaml.safe_dump(VALUES)
         elif value is None:
             # Handed on from .env there, from the one secret here.
-            assert "secretRef" in values["extraEnvFrom"]
+            assert "secretRef" in VALUES["extraEnvFrom"]
         elif name == "AIRFLOW__CORE__EXECUTOR":
-            assert values["executor"] == value
+            assert VALUES["executor"] == value
         elif name in plain:
             assert plain[name] == default_of(value), name
         else:
             _, section, key = name.split("__")
-            there = values["config"][section.lower()][key.lower()]
+            there = VALUES["config"][section.lower()][key.lower()]
             assert isinstance(there, str), f"{name}: YAML would write True for true into airflow.cfg"
             assert name in OTHER_VALUE or there == default_of(value), name
     settings = {
-        f"AIRFLOW__{section}__{key}".upper() for section, keys in values["config"].items() for key in keys
+        f"AIRFLOW__{section}__{key}".upper() for section, keys in VALUES["config"].items() for key in keys
     }
     assert settings | plain.keys() <= environment.keys()
 
 
-def test_the_secret_of_variables_is_explained(text: str, compose: dict[str, Any]) -> None:
-    handed_on = [name for name, value in compose["x-airflow-common"]["environment"].items() if value is None]
-    assert [name for name in handed_on if name not in text] == []
+def test_the_secret_of_variables_is_explained() -> None:
+    handed_on = [name for name, value in AIRFLOW["environment"].items() if value is None]
+    assert [name for name in handed_on if name not in TEXT] == []
 
 
-def test_as_many_and_as_large(values: dict[str, Any], compose: dict[str, Any]) -> None:
+def test_as_many_and_as_large() -> None:
     for service, path in COMPONENTS.items():
-        deploy = compose["services"][service]["deploy"]
+        deploy = COMPOSE["services"][service]["deploy"]
         limits = deploy["resources"]["limits"]
-        here = at(values, *path.split("."))
+        here = at(*path.split("."))
         assert here["resources"]["limits"]["memory"] == f"{default_of(limits['memory'])}i", path
         assert here["resources"]["limits"]["cpu"] == default_of(limits["cpus"]), path
         assert here["replicas"] >= int(default_of(deploy.get("replicas", 1))), path
         if here["replicas"] > 1:
             assert here["podDisruptionBudget"] == {"enabled": True, "config": {"maxUnavailable": 1}}
-    assert {values[name]["replicas"] for name in ("scheduler", "triggerer")} == {2}
+    assert {VALUES[name]["replicas"] for name in ("scheduler", "triggerer")} == {2}
 
 
-def test_the_same_image(values: dict[str, Any], compose: dict[str, Any], root: Path) -> None:
-    assert values["images"]["airflow"]["tag"] == compose["x-airflow-common"]["image"].rpartition(":")[2]
-    argument = rf"^ARG AIRFLOW_IMAGE=apache/airflow:slim-{re.escape(values['airflowVersion'])}-"
-    assert re.search(argument, (root / "Dockerfile").read_text(), re.M)
+def test_the_same_image() -> None:
+    assert VALUES["images"]["airflow"]["tag"] == AIRFLOW["image"].rpartition(":")[2]
+    argument = rf"^ARG AIRFLOW_IMAGE=apache/airflow:slim-{re.escape(VALUES['airflowVersion'])}-"
+    assert re.search(argument, (ROOT / "Dockerfile").read_text(), re.M)
 
 
-def test_no_container_runs_as_root(values: dict[str, Any], compose: dict[str, Any]) -> None:
-    pod = values["securityContexts"]["pod"]
-    assert f"{pod['runAsUser']}:{pod['runAsGroup']}" == default_of(compose["x-airflow-common"]["user"])
+def test_no_container_runs_as_root() -> None:
+    pod = VALUES["securityContexts"]["pod"]
+    assert f"{pod['runAsUser']}:{pod['runAsGroup']}" == default_of(AIRFLOW["user"])
     assert pod["runAsNonRoot"] is True
-    container = values["securityContexts"]["containers"]
+    container = VALUES["securityContexts"]["containers"]
     assert container["allowPrivilegeEscalation"] is False
     assert container["capabilities"] == {"drop": ["ALL"]}
 
 
-def test_no_secret_and_no_well_known_user(values: dict[str, Any], text: str) -> None:
-    assert not re.search(r"://[^/\s]*:[^/@\s]+@", text)
-    assert not re.search(r"^\s*(password|fernetKey|apiSecretKey|jwtSecret|brokerUrl|pass):", text, re.M)
-    assert values["createUserJob"]["defaultUser"]["enabled"] is False
-    assert [values[name]["enabled"] for name in ("postgresql", "redis")] == [False, False]
+def test_no_secret_and_no_well_known_user() -> None:
+    assert not re.search(r"://[^/\s]*:[^/@\s]+@", TEXT)
+    assert not re.search(r"^\s*(password|fernetKey|apiSecretKey|jwtSecret|brokerUrl|pass):", TEXT, re.M)
+    assert VALUES["createUserJob"]["defaultUser"]["enabled"] is False
+    assert [VALUES[name]["enabled"] for name in ("postgresql", "redis")] == [False, False]
 
 
 def paths(value: Any, path: str = "") -> list[str]:
@@ -150,5 +140,5 @@ def paths(value: Any, path: str = "") -> list[str]:
     return [leaf for key, item in value.items() for leaf in paths(item, f"{path}.{key}".removeprefix("."))]
 
 
-def test_only_keys_that_were_looked_up(values: dict[str, Any]) -> None:
-    assert set(paths(values)) <= LOOKED_UP
+def test_only_keys_that_were_looked_up() -> None:
+    assert set(paths(VALUES)) <= LOOKED_UP

@@ -10,6 +10,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from scripts import make_env
+from tests.repo.pages import ROOT
 
 
 def run(target: Path, *options: str) -> dict[str, str]:
@@ -55,7 +56,7 @@ def test_existing_file_is_kept_unless_forced(tmp_path: Path, capsys: pytest.Capt
     assert "AIRFLOW_JWT_SECRET" in run(target, "--force")
 
 
-def test_sandbox_connections_fit_the_sandbox(tmp_path: Path, root: Path) -> None:
+def test_sandbox_connections_fit_the_sandbox(tmp_path: Path) -> None:
     values = run(tmp_path / ".env", "--sandbox")
     assert values["COMPOSE_PROFILES"] == "sandbox"
     api = json.loads(values["AIRFLOW_CONN_DIGITAL_AUDIENCE_DEFAULT"])
@@ -63,5 +64,5 @@ def test_sandbox_connections_fit_the_sandbox(tmp_path: Path, root: Path) -> None
     assert api["password"] == s3["password"] == values["SANDBOX_PASSWORD"]
     assert (api["conn_type"], s3["conn_type"]) == ("digital_audience", "aws")
 
-    lines = (root / ".env.example").read_text().splitlines()
+    lines = (ROOT / ".env.example").read_text().splitlines()
     assert values.keys() <= {line.lstrip("#").partition("=")[0] for line in lines if "=" in line}

@@ -1,4 +1,7 @@
-"""Statements of single pages: tables, queries and figures are those of the code."""
+"""Tables, queries and figures of single pages are those of the code.
+
+Run this file as a module to write the tables of docs/observability.md.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +23,10 @@ from audience_onboarding.crm.engine import prepare
 from audience_onboarding.crm.profiles import DIGITAL_AUDIENCE_S3, Identifier
 from audience_onboarding.errors import AudienceOnboardingError, TransientError, VendorError, help_for
 from audience_onboarding.fanfare.client import FanfareClient
+from audience_onboarding.orchestration.events import FIELDS, WHICH
+from audience_onboarding.orchestration.metrics import METRICS, PREFIX, Kind
 from audience_onboarding.storage.audit_table import COLUMNS, ddl, write_row
-from tests.repo.pages import ROOT, Block, blocks
+from tests.repo.pages import ROOT, Block, blocks, name_of
 
 
 def blocks_of(page: str, language: str) -> list[str]:
@@ -165,3 +170,71 @@ def test_the_quick_start_shows_the_figures_of_its_list(tmp_path: Path) -> None:
 
     samples = {path.stem for path in (ROOT / "include" / "audiences").glob("[!_]*.yaml")} - {"my_customers"}
     assert f"{len(samples) + 1} definitions in include/audiences" in quick_start("onboarding check").text
+
+
+# --- docs/observability.md ------------------------------------------------------------------------------------
+
+OBSERVABILITY = ROOT / "docs" / "observability.md"
+
+
+def metrics_table() -> str:
+    lines = ["| name | type | unit | tags | when |", "|---|---|---|---|---|"]
+    for metric in METRICS:
+        tags = ", ".join(f"`{tag}`" for tag in metric.tags)
+        lines.append(f"| `{metric.name}` | {metric.kind.value} | {metric.unit} | {tags} | {metric.when} |")
+    return "\n".join(lines)
+
+
+def events_table() -> str:
+    lines = ["| event | fields |", "|---|---|"]
+    for event, fields in FIELDS.items():
+        lines.append(f"| `{event}` | {', '.join(f'`{name}`' for name in fields)} |")
+    return "\n".join(lines)
+
+
+def written() -> str:
+    """Return the page with tables made from the code."""
+    text = OBSERVABILITY.read_text(encoding="utf-8")
+    for name, content in (
+        ("metrics", f"\n{metrics_table()}\n"),
+        ("events", f"\n{events_table()}\n"),
+        ("which", ", ".join(f"`{name}`" for name in WHICH)),
+    ):
+        text, found = re.subn(
+            rf"(<!-- {name} -->).*?(<!-- /{name} -->)",
+            lambda match, content=content: match[1] + content + match[2],
+            text,
+            flags=re.DOTALL,
+        )
+        assert found == 1, name
+    return text
+
+
+def test_the_page_lists_all_metrics_and_log_fields() -> None:
+    assert OBSERVABILITY.read_text(encoding="utf-8") == written(), (
+        "run: python -m tests.repo.test_page_contents"
+    )
+
+
+def test_the_alerts_use_metrics_and_tags_that_exist() -> None:
+    known = {
+        f"airflow_{PREFIX}_{metric.name}{'_total' if metric.kind is Kind.COUNTER else ''}": set(metric.tags)
+        for metric in METRICS
+    }
+    (block,) = (
+        block for block in blocks() if block.page == name_of(OBSERVABILITY) and block.language == "yaml"
+    )
+    rules = yaml.safe_load(block.text)["groups"][0]["rules"]
+    assert rules
+    for rule in rules:
+        names = set(re.findall(r"airflow_\w+", rule["expr"]))
+        assert names, rule
+        assert names <= set(known)
+        groups = re.findall(r"by \((.*?)\)", rule["expr"])
+        tags = {tag.strip() for group in groups for tag in group.split(",")}
+        tags |= set(re.findall(r"\{(\w+)=", rule["expr"]))
+        assert all(tags <= known[name] for name in names), rule
+
+
+if __name__ == "__main__":
+    OBSERVABILITY.write_text(written(), encoding="utf-8")

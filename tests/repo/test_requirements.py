@@ -6,13 +6,13 @@ These tests read the files; ``make lock`` and ``make compat`` resolve the requir
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
-import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
+
+from tests.repo.pages import ROOT
 
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 
@@ -27,17 +27,11 @@ def requirements_of(lines: list[str]) -> dict[str, list[Requirement]]:
     return found
 
 
-@pytest.fixture(scope="module")
-def direct(root: Path) -> dict[str, list[Requirement]]:
-    return requirements_of((root / "requirements.txt").read_text().splitlines())
+DIRECT = requirements_of((ROOT / "requirements.txt").read_text().splitlines())
+LOCK = requirements_of((ROOT / "requirements.lock").read_text().splitlines())
 
 
-@pytest.fixture(scope="module")
-def lock(root: Path) -> dict[str, list[Requirement]]:
-    return requirements_of((root / "requirements.lock").read_text().splitlines())
-
-
-def pins_for(lock: dict[str, list[Requirement]], python: str) -> dict[str, Version]:
+def pins_for(python: str) -> dict[str, Version]:
     """Return the versions that the lock installs on Linux with one version of Python."""
     environment = {
         "python_version": python,
@@ -50,7 +44,7 @@ def pins_for(lock: dict[str, list[Requirement]], python: str) -> dict[str, Versi
         "os_name": "posix",
     }
     pins: dict[str, Version] = {}
-    for name, items in lock.items():
+    for name, items in LOCK.items():
         fitting = [item for item in items if item.marker is None or item.marker.evaluate(environment)]
         assert len(fitting) <= 1, f"{name} is pinned twice for Python {python}"
         for item in fitting:
@@ -60,23 +54,19 @@ def pins_for(lock: dict[str, list[Requirement]], python: str) -> dict[str, Versi
     return pins
 
 
-def test_pyproject_has_the_list_of_requirements_txt(
-    direct: dict[str, list[Requirement]], pyproject: dict[str, Any]
-) -> None:
-    assert requirements_of(pyproject["project"]["dependencies"]) == direct
-    for (item,) in direct.values():
+def test_pyproject_has_the_list_of_requirements_txt(pyproject: dict[str, Any]) -> None:
+    assert requirements_of(pyproject["project"]["dependencies"]) == DIRECT
+    for (item,) in DIRECT.values():
         assert {specifier.operator for specifier in item.specifier} == {"<", ">="}, f"{item}: open range"
 
 
-def test_lock_has_every_direct_dependency_within_its_range(
-    pyproject: dict[str, Any], lock: dict[str, list[Requirement]]
-) -> None:
+def test_lock_has_every_direct_dependency_within_its_range(pyproject: dict[str, Any]) -> None:
     project = pyproject["project"]
     lines = [*project["dependencies"], *pyproject["build-system"]["requires"]]
     lines += [line for extra in project["optional-dependencies"].values() for line in extra]
     problems = []
     for python in PYTHONS:
-        pins = pins_for(lock, python)
+        pins = pins_for(python)
         for item in map(Requirement, lines):
             pin = pins.get(canonicalize_name(item.name))
             if pin is None or not item.specifier.contains(pin, prereleases=True):
@@ -91,14 +81,14 @@ def test_lock_covers_every_python_that_is_declared(pyproject: dict[str, Any]) ->
     assert re.findall(r"Python :: (3\.\d+)$", classifiers, re.M) == list(PYTHONS)
 
 
-def test_lock_has_no_trace_of_the_machine_that_made_it(root: Path) -> None:
+def test_lock_has_no_trace_of_the_machine_that_made_it() -> None:
     # Constraints may have no extras, and the indexes and folders of one machine do not exist on another.
-    for line in (root / "requirements.lock").read_text().splitlines():
+    for line in (ROOT / "requirements.lock").read_text().splitlines():
         requirement, _, comment = line.partition("#")
         assert not re.search(r"--|://|file:|@ |\\|/[a-z]+/|\[.*\]", requirement), line
         assert "/" not in comment, line
 
 
-def test_airflow_of_lock_and_image_are_the_same(root: Path, lock: dict[str, list[Requirement]]) -> None:
-    pinned = pins_for(lock, "3.12")["apache-airflow"]
-    assert re.search(rf"apache/airflow:slim-{pinned}-python3\.12$", (root / "Dockerfile").read_text(), re.M)
+def test_airflow_of_lock_and_image_are_the_same() -> None:
+    pinned = pins_for("3.12")["apache-airflow"]
+    assert re.search(rf"apache/airflow:slim-{pinned}-python3\.12$", (ROOT / "Dockerfile").read_text(), re.M)
