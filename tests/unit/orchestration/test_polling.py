@@ -1,10 +1,10 @@
-"""How often to look, and who looks for whom."""
+"""Intervals between looks, and looks and questions that several waits share."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from itertools import islice
 from types import SimpleNamespace
 from typing import Any
@@ -21,19 +21,17 @@ from audience_onboarding.orchestration.polling import (
     in_step,
     shared_looks,
 )
+from tests.unit.orchestration.helpers import check, in_loop
 
 
-@pytest.mark.parametrize(
-    ("longest", "pauses"),
-    [
+def test_pauses_double_up_to_the_longest() -> None:
+    cases = [
         (60.0, [5, 10, 20, 40, 60, 60]),
-        (10.0, [5, 10, 10]),
-        (1.0, [1, 1, 1]),
-        (0.25, [0.25, 0.25, 0.25]),
-    ],
-)
-def test_pauses_double_up_to_the_longest(longest: float, pauses: list[float]) -> None:
-    assert list(islice(growing_pauses(longest), len(pauses))) == pauses
+        (10.0, [5, 10, 10, 10, 10, 10]),
+        (1.0, [1] * 6),
+        (0.25, [0.25] * 6),
+    ]
+    check(lambda longest: list(islice(growing_pauses(longest), 6)), cases)
 
 
 # --- waking up together ---------------------------------------------------------------------------------------
@@ -45,28 +43,23 @@ def _in_step(now: float, pause: float, monkeypatch: pytest.MonkeyPatch) -> float
     return in_step(pause)
 
 
-@pytest.mark.parametrize("pause", [0.25, 5.0, 40.0, 60.0, 3600.0])
-@pytest.mark.parametrize("now", [0.0, 12.3, 12.9, 4711.49, 123456.789])
-def test_a_pause_is_hardly_shorter_and_ends_on_a_step(
-    pause: float, now: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    paused = _in_step(now, pause, monkeypatch)
+def test_a_pause_is_hardly_shorter_and_ends_on_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    for pause in (0.25, 5.0, 40.0, 60.0, 3600.0):
+        for now in (0.0, 12.3, 12.9, 4711.49, 123456.789):
+            paused = _in_step(now, pause, monkeypatch)
 
-    assert pause * 59 / 60 - 1e-6 <= paused <= pause + 1e-6
-    steps = (now + paused) / (pause / 60)
-    assert steps == pytest.approx(round(steps), abs=1e-4)
+            assert pause * 59 / 60 - 1e-6 <= paused <= pause + 1e-6, (now, pause)
+            steps = (now + paused) / (pause / 60)
+            assert steps == pytest.approx(round(steps), abs=1e-4), (now, pause)
+    assert _in_step(12.3, 0.0, monkeypatch) == 0
 
 
-def test_what_a_look_takes_does_not_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_time_of_a_look_does_not_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     for _ in range(50):
         now += _in_step(now, 60.0, monkeypatch) + 0.3
 
     assert now == pytest.approx(100 + 50 * 60 + 0.3)
-
-
-def test_no_pause_is_no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert _in_step(12.3, 0.0, monkeypatch) == 0
 
 
 # --- one look for all ---------------------------------------------------------------------------------------
@@ -89,17 +82,9 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
+    kept = {name: getattr(asyncio, name) for name in ("create_task", "shield", "get_running_loop")}
     monkeypatch.setattr(polling, "time", SimpleNamespace(monotonic=lambda: made.now))
-    monkeypatch.setattr(
-        polling,
-        "asyncio",
-        SimpleNamespace(
-            sleep=made.sleep,
-            create_task=asyncio.create_task,
-            shield=asyncio.shield,
-            get_running_loop=asyncio.get_running_loop,
-        ),
-    )
+    monkeypatch.setattr(polling, "asyncio", SimpleNamespace(sleep=made.sleep, **kept))
     return made
 
 
@@ -129,6 +114,16 @@ class Vendor:
             self.at_once -= 1
 
 
+@pytest.fixture
+def vendor(clock: Clock) -> Vendor:
+    return Vendor(clock)
+
+
+@pytest.fixture
+def looks(vendor: Vendor) -> SharedLooks[int]:
+    return SharedLooks(vendor.look, interval=60.0)
+
+
 async def until(condition: Callable[[], bool]) -> None:
     """Give the others their turns until it holds."""
     for _ in range(10_000):
@@ -138,226 +133,165 @@ async def until(condition: Callable[[], bool]) -> None:
     raise AssertionError("it never came to that")
 
 
-def run(scene: Awaitable[Any]) -> Any:
-    """Run a scene, in which no error may go unseen."""
-    unseen: list[Any] = []
+@in_loop
+async def test_a_thousand_waits_are_one_look_per_interval(vendor: Vendor, looks: SharedLooks[int]) -> None:
+    async def wait() -> list[int]:
+        return [await looks.next() for _ in range(3)]
 
-    async def watched() -> Any:
-        asyncio.get_running_loop().set_exception_handler(lambda loop, context: unseen.append(context))
-        found = await scene
-        gc.collect()
-        await asyncio.sleep(0)
-        return found
-
-    found = asyncio.run(watched())
-    gc.collect()
-    assert unseen == []
-    return found
+    assert await asyncio.gather(*(wait() for _ in range(1000))) == [[1, 2, 3]] * 1000
+    assert vendor.started == [1005.0, 1065.0, 1125.0]
 
 
-def test_a_thousand_waits_are_one_look_per_interval(clock: Clock) -> None:
-    async def scene() -> None:
-        vendor = Vendor(clock)
-        looks = SharedLooks(vendor.look, interval=60.0)
-
-        async def wait() -> list[int]:
-            return [await looks.next() for _ in range(3)]
-
-        found = await asyncio.gather(*(wait() for _ in range(1000)))
-
-        assert found == [[1, 2, 3]] * 1000
-        assert vendor.started == [1005.0, 1065.0, 1125.0]
-
-    run(scene())
-
-
-def test_the_first_look_comes_soon_but_not_at_once(clock: Clock) -> None:
-    async def scene() -> None:
-        await SharedLooks(Vendor().look, interval=3600.0).next()
-        await SharedLooks(Vendor().look, interval=0.5).next()
-
-    run(scene())
+@in_loop
+async def test_the_first_look_comes_soon_but_not_at_once(clock: Clock) -> None:
+    await SharedLooks(Vendor().look, interval=3600.0).next()
+    await SharedLooks(Vendor().look, interval=0.5).next()
 
     assert clock.pauses == [FIRST_PAUSE, 0.5]
 
 
-def test_a_look_that_took_long_does_not_bring_the_next_one_forward(clock: Clock) -> None:
-    async def scene() -> None:
-        vendor = Vendor(clock)
-        looks = SharedLooks(vendor.look, interval=60.0)
-        for late in (0.0, 10.0, 59.0, 500.0):
-            clock.now += late
+@in_loop
+async def test_a_long_look_does_not_bring_the_next_one_forward(
+    clock: Clock, vendor: Vendor, looks: SharedLooks[int]
+) -> None:
+    for late in (0.0, 10.0, 59.0, 500.0):
+        clock.now += late
+        await looks.next()
+
+    # At least an interval between two, and the first pause at least for each question.
+    assert vendor.started == [1005.0, 1065.0, 1129.0, 1634.0]
+
+
+@in_loop
+async def test_a_question_during_a_look_gets_the_next_look(vendor: Vendor, looks: SharedLooks[int]) -> None:
+    vendor.gate.clear()
+    early = asyncio.ensure_future(looks.next())
+    await until(lambda: len(vendor.started) == 1)
+    late = [asyncio.ensure_future(looks.next()) for _ in range(10)]
+    await asyncio.sleep(0)
+    vendor.gate.set()
+
+    # The first look may be older than the later questions.
+    assert await early == 1
+    assert await asyncio.gather(*late) == [2] * 10
+    assert len(vendor.started) == 2
+
+
+@in_loop
+async def test_a_look_that_hangs_holds_up_its_own_questions_only(
+    vendor: Vendor, looks: SharedLooks[int]
+) -> None:
+    vendor.gate.clear()
+    hanging = asyncio.ensure_future(looks.next())
+    await until(lambda: len(vendor.started) == 1)
+    gate, vendor.gate = vendor.gate, asyncio.Event()
+    vendor.gate.set()
+
+    assert await looks.next() == 2
+    assert not hanging.done()
+    gate.set()
+    assert await hanging == 1
+
+
+@in_loop
+async def test_all_questions_get_the_error_and_the_next_look_is_a_new_one(
+    vendor: Vendor, looks: SharedLooks[int]
+) -> None:
+    vendor.fails_with = [VendorUnavailableError(what="Down", retry_after=7.0)]
+
+    found = await asyncio.gather(*(looks.next() for _ in range(100)), return_exceptions=True)
+
+    assert {(type(error), error.retry_after) for error in found} == {(VendorUnavailableError, 7.0)}
+    assert await asyncio.gather(*(looks.next() for _ in range(100))) == [2] * 100
+    assert vendor.started == [1005.0, 1065.0]
+
+
+@pytest.mark.parametrize("looks_already", [False, True])
+@in_loop
+async def test_a_cancelled_wait_leaves_the_look_to_the_others(
+    vendor: Vendor, looks: SharedLooks[int], looks_already: bool
+) -> None:
+    vendor.gate.clear()
+    # The first one has started the look.
+    cancelled, *others = [asyncio.ensure_future(looks.next()) for _ in range(3)]
+    await until(lambda: len(vendor.started) == 1) if looks_already else await asyncio.sleep(0)
+    cancelled.cancel()
+    await asyncio.sleep(0)
+    vendor.gate.set()
+
+    assert await asyncio.gather(*others) == [1, 1]
+    assert cancelled.cancelled()
+
+
+@pytest.mark.parametrize("errors", [[], [VendorUnavailableError(what="Down")]], ids=["success", "error"])
+@in_loop
+async def test_when_all_are_cancelled_nothing_is_left_behind(
+    vendor: Vendor, looks: SharedLooks[int], errors: list[BaseException]
+) -> None:
+    vendor.fails_with = list(errors)
+    waits = [asyncio.ensure_future(looks.next()) for _ in range(3)]
+    await asyncio.sleep(0)
+    for wait in waits:
+        wait.cancel()
+    await asyncio.gather(*waits, return_exceptions=True)
+    await until(lambda: len(vendor.started) == 1 and vendor.at_once == 0)
+
+    assert await looks.next() == 2
+
+
+@in_loop
+async def test_a_wait_that_times_out_leaves_the_look_to_the_others(
+    vendor: Vendor, looks: SharedLooks[int]
+) -> None:
+    vendor.gate.clear()
+    other = asyncio.ensure_future(looks.next())
+    with pytest.raises(asyncio.TimeoutError):
+        await asyncio.wait_for(looks.next(), timeout=0.01)
+    vendor.gate.set()
+
+    assert await other == 1
+
+
+@in_loop
+async def test_looks_of_one_kind_never_pile_up(vendor: Vendor, looks: SharedLooks[int]) -> None:
+    async def wait(times: int) -> None:
+        for _ in range(times):
             await looks.next()
-        # At least an interval between two, and the first pause at least for each question.
-        assert vendor.started == [1005.0, 1065.0, 1129.0, 1634.0]
 
-    run(scene())
+    await asyncio.gather(*(wait(times) for times in range(50)))
 
-
-def test_who_asks_while_a_look_is_under_way_gets_the_next_one(clock: Clock) -> None:
-    async def scene() -> None:
-        vendor = Vendor(clock)
-        looks = SharedLooks(vendor.look, interval=60.0)
-        vendor.gate.clear()
-        early = asyncio.ensure_future(looks.next())
-        await until(lambda: len(vendor.started) == 1)
-        late = [asyncio.ensure_future(looks.next()) for _ in range(10)]
-        await asyncio.sleep(0)
-        vendor.gate.set()
-
-        # What the first look has seen may be older than the question of those who came later.
-        assert await early == 1
-        assert await asyncio.gather(*late) == [2] * 10
-        assert len(vendor.started) == 2
-
-    run(scene())
+    assert vendor.most_at_once == 1
+    assert vendor.started == [1005.0 + 60.0 * number for number in range(49)]
 
 
-def test_a_look_that_hangs_holds_up_those_who_asked_for_it_only(clock: Clock) -> None:
-    async def scene() -> None:
-        vendor = Vendor(clock)
-        looks = SharedLooks(vendor.look, interval=60.0)
-        vendor.gate.clear()
-        hanging = asyncio.ensure_future(looks.next())
-        await until(lambda: len(vendor.started) == 1)
-        gate, vendor.gate = vendor.gate, asyncio.Event()
-        vendor.gate.set()
-
-        assert await looks.next() == 2
-        assert not hanging.done()
-        gate.set()
-        assert await hanging == 1
-
-    run(scene())
+# --- sharing ------------------------------------------------------------------------------------------------
 
 
-def test_an_error_is_everybodys_and_the_next_look_is_a_new_one(clock: Clock) -> None:
-    async def scene() -> None:
-        vendor = Vendor(clock)
-        vendor.fails_with = [VendorUnavailableError(what="Down", retry_after=7.0)]
-        looks = SharedLooks(vendor.look, interval=60.0)
+@in_loop
+async def test_the_same_question_is_shared_and_another_is_not() -> None:
+    first, second = Vendor(), Vendor()
 
-        found = await asyncio.gather(*(looks.next() for _ in range(100)), return_exceptions=True)
+    looks = shared_looks("account", first.look, interval=0.01)
 
-        assert {type(error) for error in found} == {VendorUnavailableError}
-        assert {error.retry_after for error in found if isinstance(error, VendorUnavailableError)} == {7.0}
-        assert await asyncio.gather(*(looks.next() for _ in range(100))) == [2] * 100
-        assert vendor.started == [1005.0, 1065.0]
-
-    run(scene())
+    assert shared_looks("account", second.look, interval=0.01) is looks
+    assert shared_looks("another account", second.look, interval=0.01) is not looks
+    assert shared_looks("account", second.look, interval=0.02) is not looks
+    await asyncio.gather(looks.next(), shared_looks("account", second.look, interval=0.01).next())
+    assert (len(first.started), len(second.started)) == (1, 0)
 
 
-@pytest.mark.parametrize("when", ["before the look", "during the look"])
-def test_a_wait_that_is_cancelled_leaves_the_look_to_the_others(clock: Clock, when: str) -> None:
-    async def scene() -> None:
-        vendor = Vendor(clock)
-        looks = SharedLooks(vendor.look, interval=60.0)
-        vendor.gate.clear()
-        # The first one is the one that has started the look.
-        cancelled, *others = [asyncio.ensure_future(looks.next()) for _ in range(3)]
-        if when == "during the look":
-            await until(lambda: len(vendor.started) == 1)
-        else:
-            await asyncio.sleep(0)
-        cancelled.cancel()
-        await asyncio.sleep(0)
-        vendor.gate.set()
-
-        assert await asyncio.gather(*others) == [1, 1]
-        assert cancelled.cancelled()
-
-    run(scene())
-
-
-@pytest.mark.parametrize("error", [None, VendorUnavailableError(what="Down")], ids=["success", "error"])
-def test_when_all_are_cancelled_nothing_is_left_behind(clock: Clock, error: Exception | None) -> None:
-    async def scene() -> None:
-        vendor = Vendor(clock)
-        vendor.fails_with = [error] if error else []
-        looks = SharedLooks(vendor.look, interval=60.0)
-        waits = [asyncio.ensure_future(looks.next()) for _ in range(3)]
-        await asyncio.sleep(0)
-        for wait in waits:
-            wait.cancel()
-        await asyncio.gather(*waits, return_exceptions=True)
-        await until(lambda: len(vendor.started) == 1 and vendor.at_once == 0)
-
-        # Who comes later is not bothered by it.
-        assert await looks.next() == 2
-
-    run(scene())
-
-
-def test_a_cancelled_wait_with_a_time_out_does_not_take_the_look_along(clock: Clock) -> None:
-    async def scene() -> None:
-        vendor = Vendor(clock)
-        looks = SharedLooks(vendor.look, interval=60.0)
-        vendor.gate.clear()
-        other = asyncio.ensure_future(looks.next())
-        with pytest.raises(asyncio.TimeoutError):
-            await asyncio.wait_for(looks.next(), timeout=0.01)
-        vendor.gate.set()
-
-        assert await other == 1
-
-    run(scene())
-
-
-def test_looks_of_one_kind_never_pile_up(clock: Clock) -> None:
-    async def scene() -> None:
-        vendor = Vendor(clock)
-        looks = SharedLooks(vendor.look, interval=60.0)
-
-        async def wait(times: int) -> None:
-            for _ in range(times):
-                await looks.next()
-
-        await asyncio.gather(*(wait(times) for times in range(50)))
-
-        assert vendor.most_at_once == 1
-        assert len(vendor.started) == 49
-        gaps = {later - earlier for earlier, later in zip(vendor.started, vendor.started[1:], strict=False)}
-        assert gaps == {60.0}
-
-    run(scene())
-
-
-# --- who shares ---------------------------------------------------------------------------------------------
-
-
-def test_the_same_question_is_shared_and_another_is_not() -> None:
-    async def scene() -> None:
-        first, second = Vendor(), Vendor()
-
-        looks = shared_looks("account", first.look, interval=0.01)
-
-        assert shared_looks("account", second.look, interval=0.01) is looks
-        assert shared_looks("another account", second.look, interval=0.01) is not looks
-        assert shared_looks("account", second.look, interval=0.02) is not looks
-        await asyncio.gather(looks.next(), shared_looks("account", second.look, interval=0.01).next())
-        assert (len(first.started), len(second.started)) == (1, 0)
-
-    run(scene())
-
-
-def test_two_event_loops_share_nothing() -> None:
+def test_event_loops_share_nothing_and_are_forgotten() -> None:
     kept: list[SharedLooks[int]] = []
 
-    async def scene() -> int:
+    async def look() -> int:
         kept.append(shared_looks("account", Vendor().look, interval=0.01))
         return await kept[-1].next()
 
-    assert [run(scene()), run(scene())] == [1, 1]
-    assert kept[0] is not kept[1]
-
-
-def test_a_loop_that_is_gone_is_forgotten() -> None:
-    async def scene() -> None:
-        await shared_looks("account", Vendor().look, interval=0.01).next()
-
     gc.collect()
     before = len(polling._shared)
-    run(scene())
+    assert [asyncio.run(look()), asyncio.run(look())] == [1, 1]
+    assert kept[0] is not kept[1]
+    kept.clear()
     gc.collect()
 
     assert len(polling._shared) <= before
@@ -369,9 +303,11 @@ def test_a_loop_that_is_gone_is_forgotten() -> None:
 class Office:
     """Answers one question at a time, with its number, as soon as it is open."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_open: bool = False) -> None:
         self.asked: list[str] = []
         self.open = asyncio.Event()
+        if is_open:
+            self.open.set()
         self.fails_with: Exception | None = None
 
     async def answer(self, about: str) -> str:
@@ -385,92 +321,66 @@ class Office:
     def task(self, about: str = "x") -> asyncio.Task[str]:
         return asyncio.create_task(asked_together(about, lambda: self.answer(about)))
 
+    async def waiting(self, *about: str) -> list[asyncio.Task[str]]:
+        """Tasks that have asked, and wait for the answer."""
+        tasks = [self.task(each) for each in about]
+        await _turns()
+        return tasks
 
-async def _all_have_asked() -> None:
+
+async def _turns() -> None:
     for _ in range(5):
         await asyncio.sleep(0)
 
 
-def test_who_asks_while_another_does_gets_the_same_answer() -> None:
-    async def check() -> None:
-        office = Office()
-        waiting = [office.task(), office.task("y"), office.task(), office.task()]
-        await _all_have_asked()
-        office.open.set()
+@in_loop
+async def test_questions_at_the_same_time_get_the_same_answer() -> None:
+    office = Office()
+    waiting = await office.waiting("x", "y", "x", "x")
+    office.open.set()
 
-        assert await asyncio.gather(*waiting) == ["x 1", "y 2", "x 1", "x 1"]
-        assert office.asked == ["x", "y"]
-
-    asyncio.run(check())
+    assert await asyncio.gather(*waiting) == ["x 1", "y 2", "x 1", "x 1"]
+    assert office.asked == ["x", "y"]
 
 
-def test_who_asks_later_asks_anew() -> None:
-    async def check() -> None:
-        office = Office()
-        office.open.set()
+@in_loop
+async def test_a_later_question_is_asked_again() -> None:
+    office = Office(is_open=True)
 
-        assert [await office.task(), await office.task()] == ["x 1", "x 2"]
-
-    asyncio.run(check())
+    assert [await office.task(), await office.task()] == ["x 1", "x 2"]
 
 
-def test_an_error_is_everybodys_and_the_next_one_asks_anew() -> None:
-    async def check() -> None:
-        office = Office()
-        office.fails_with = KeyError("x")
-        waiting = [office.task(), office.task()]
-        await _all_have_asked()
-        office.open.set()
+@in_loop
+async def test_all_get_the_error_and_the_next_question_is_asked_again() -> None:
+    office = Office()
+    office.fails_with = KeyError("x")
+    waiting = await office.waiting("x", "x")
+    office.open.set()
 
-        assert await asyncio.gather(*waiting, return_exceptions=True) == [office.fails_with] * 2
-        assert office.asked == ["x"]
-        office.fails_with = None
-        assert await office.task() == "x 2"
-
-    asyncio.run(check())
+    assert await asyncio.gather(*waiting, return_exceptions=True) == [office.fails_with] * 2
+    assert office.asked == ["x"]
+    office.fails_with = None
+    assert await office.task() == "x 2"
 
 
-def test_an_error_that_nobody_else_waits_for_is_no_error_of_the_loop() -> None:
-    async def check() -> list[Any]:
-        told: list[Any] = []
-        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
-        office = Office()
-        office.open.set()
-        office.fails_with = KeyError("x")
-        with pytest.raises(KeyError):
-            await office.task()
-        gc.collect()
-        await asyncio.sleep(0)
-        return told
+@in_loop
+async def test_an_error_without_other_waits_is_no_error_of_the_loop() -> None:
+    office = Office(is_open=True)
+    office.fails_with = KeyError("x")
 
-    assert asyncio.run(check()) == []
+    with pytest.raises(KeyError):
+        await office.task()
 
 
-def test_where_the_one_who_asks_is_cancelled_another_asks() -> None:
-    async def check() -> None:
-        office = Office()
-        first, *others = office.task(), office.task(), office.task()
-        await _all_have_asked()
-        first.cancel()
-        await _all_have_asked()
-        office.open.set()
+@pytest.mark.parametrize(("cancelled", "answer"), [(0, "x 2"), (1, "x 1")], ids=["asking", "waiting"])
+@in_loop
+async def test_a_cancelled_question_leaves_the_answer_to_the_others(cancelled: int, answer: str) -> None:
+    office = Office()
+    waiting: list[Any] = await office.waiting("x", "x", "x")
+    gone = waiting.pop(cancelled)
+    gone.cancel()
+    await _turns()
+    office.open.set()
 
-        assert await asyncio.gather(*others) == ["x 2", "x 2"]
-        assert first.cancelled()
-
-    asyncio.run(check())
-
-
-def test_who_is_cancelled_leaves_the_answer_to_the_others() -> None:
-    async def check() -> None:
-        office = Office()
-        first, second, third = office.task(), office.task(), office.task()
-        await _all_have_asked()
-        second.cancel()
-        await _all_have_asked()
-        office.open.set()
-
-        assert await asyncio.gather(first, third) == ["x 1", "x 1"]
-        assert second.cancelled()
-
-    asyncio.run(check())
+    assert await asyncio.gather(*waiting) == [answer, answer]
+    assert gone.cancelled()
