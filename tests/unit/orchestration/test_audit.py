@@ -6,12 +6,11 @@ import json
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-import pytest
-
 from audience_onboarding import __version__
 from audience_onboarding.orchestration.audit import MAX_RECORD, audit_row, outcome_of, run_record
 from audience_onboarding.storage.audit_table import COLUMNS
 from tests.fakes import task_context
+from tests.unit.orchestration.helpers import check
 
 STARTED = datetime(2026, 11, 20, 3, tzinfo=timezone(timedelta(hours=1)))
 NOW = datetime(2026, 11, 20, 2, 1, 30, 500_000, tzinfo=timezone.utc)
@@ -54,7 +53,7 @@ def row_of(**changes: Any) -> dict[str, Any]:
     return audit_row(RUN, ABOUT, **given)
 
 
-def test_a_run_is_told_by_who_and_when() -> None:
+def test_the_record_of_a_run_has_its_user_and_its_times() -> None:
     assert run_of(start_date=STARTED, triggering_user_name="jo") == {
         "run_id": "manual__1",
         "run_type": "manual",
@@ -64,57 +63,47 @@ def test_a_run_is_told_by_who_and_when() -> None:
         "duration_seconds": 90.5,
         "package_version": __version__,
     }
+    unknown = run_of()
+    assert (unknown["started_at"], unknown["duration_seconds"], unknown["triggered_by"]) == (None,) * 3
 
 
-def test_what_airflow_does_not_say_is_not_known() -> None:
-    run = run_of()
-
-    assert (run["started_at"], run["duration_seconds"], run["triggered_by"]) == (None, None, None)
-
-
-@pytest.mark.parametrize(
-    ("record", "dry_run", "stops", "outcome"),
-    [
-        (RECORD, None, {}, "unchanged"),
-        ({}, None, {}, "confirmed"),
-        (None, None, {}, "skipped"),
-        (None, {"rows_sent": 1}, {}, "dry_run"),
-        (RECORD, None, STOP, "stopped"),
-        (None, None, STOP, "stopped"),
-    ],
-)
-def test_the_outcome(record: Any, dry_run: Any, stops: Any, outcome: str) -> None:
-    assert outcome_of(record=record, dry_run=dry_run, stops=stops) == outcome
+def test_the_outcome() -> None:
+    cases: list[tuple[tuple[Any, Any, Any], str]] = [
+        ((RECORD, None, {}), "unchanged"),
+        (({}, None, {}), "confirmed"),
+        ((None, None, {}), "skipped"),
+        ((None, {"rows_sent": 1}, {}), "dry_run"),
+        ((RECORD, None, STOP), "stopped"),
+        ((None, None, STOP), "stopped"),
+    ]
+    check(lambda case: outcome_of(record=case[0], dry_run=case[1], stops=case[2]), cases)
 
 
 def test_the_row_of_a_confirmed_load() -> None:
     row = row_of(record=RECORD, load={"rows_read": 99})
 
+    same = (
+        "load_date",
+        "outcome",
+        "rows_read",
+        "rows_sent",
+        "duplicates",
+        "rejected",
+        "s3_key",
+        "content_id",
+    )
     assert row == {
-        "dag_id": "onboard_x",
-        "run_id": "manual__1",
-        "run_type": "manual",
-        "triggered_by": "jo",
-        "audience_key": "x",
-        "platform": "digital_audience",
-        "connection": "da",
+        **{name: RUN[name] for name in ("run_id", "run_type", "triggered_by", "duration_seconds")},
+        **{name: ABOUT[name] for name in ("dag_id", "audience_key", "platform", "connection")},
+        **{name: RECORD[name] for name in same},
         "audience_id": "7",
-        "load_date": "2026-11-20",
         "history_from": None,
         "load_mode": "replace",
-        "outcome": "unchanged",
         "error": None,
         "error_message": None,
-        "rows_read": 10,
-        "rows_sent": 8,
-        "duplicates": 1,
-        "rejected": 1,
-        "s3_key": "onboard/x.csv",
-        "content_id": "abc",
         "match_rates": '{"EMAIL": 0.5, "PHONE": null}',
         "started_at": "2026-11-20 02:00:00",
         "ended_at": "2026-11-20 02:01:30",
-        "duration_seconds": 90.5,
         "package_version": __version__,
         "record": json.dumps(RECORD, sort_keys=True),
     }

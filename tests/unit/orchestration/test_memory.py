@@ -1,12 +1,10 @@
-"""Where ids are remembered."""
+"""Assets and stores that remember ids."""
 
 from __future__ import annotations
 
 from typing import Any
 from urllib.parse import urlsplit
 
-import pytest
-from airflow.sdk import Asset
 from airflow.sdk.execution_time.context import NEVER_EXPIRE
 
 from audience_onboarding.orchestration.memory import (
@@ -19,6 +17,7 @@ from audience_onboarding.orchestration.memory import (
     segment_key,
 )
 from tests.fakes import AssetStores, DictStore, task_context
+from tests.unit.orchestration.helpers import check
 
 
 def test_an_asset_has_a_memory_that_outlives_the_run() -> None:
@@ -57,50 +56,34 @@ def test_the_asset_of_an_audience_is_told_by_its_key() -> None:
     assert platform_of(asset.uri) == "digital_audience"
 
 
-@pytest.mark.parametrize(
-    "asset",
-    [
+def test_no_asset_makes_airflow_load_the_providers() -> None:
+    for asset in (
         audience_asset("fanfare", "vip"),
         segment_asset("digital_audience", "vip", "dv360"),
         campaign_asset("digital_audience", "conn", "https://x"),
-    ],
-    ids=lambda asset: asset.group,
-)
-def test_no_asset_makes_airflow_load_the_providers(asset: Asset) -> None:
-    # It does for any scheme, in each process that makes such an asset.
-    assert urlsplit(asset.uri).scheme == ""
+    ):
+        # Airflow does for any scheme, in each process that makes such an asset.
+        assert urlsplit(asset.uri).scheme == "", asset
 
 
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
+def test_campaigns_are_told_apart_by_connection_and_name() -> None:
+    def are_two(pair: tuple[tuple[str, str], tuple[str, str]]) -> bool:
+        # Airflow deactivates one of two assets that share a URI but not a name, and tasks with it fail.
+        first, second = (campaign_asset("digital_audience", *each) for each in pair)
+        return first.name != second.name and first.uri != second.uri
+
+    names = [
         ("Always-on CRM", "Always on CRM"),
         ("Always-on CRM", "always-on crm"),
         ("客户", "顾客"),
         ("Sale 50%", "Sale 50"),
         ("A/B", "A B"),
         ("?", "!"),
-    ],
-)
-def test_two_campaigns_are_two_assets_by_name_and_by_uri(one: str, other: str) -> None:
-    # Airflow deactivates one of two assets that share a URI but not a name, and tasks with it fail.
-    first, second = (campaign_asset("digital_audience", "conn", name) for name in (one, other))
-
-    assert first.name != second.name
-    assert first.uri != second.uri
-
-
-def test_the_same_campaign_of_another_connection_is_another_asset() -> None:
-    first, second = (campaign_asset("digital_audience", conn, "Always-on") for conn in ("a", "b"))
-
-    assert first.name != second.name
-    assert first.uri != second.uri
-
-
-def test_the_same_campaign_is_the_same_asset() -> None:
-    assert campaign_asset("digital_audience", "a", "Always-on") == campaign_asset(
-        "digital_audience", "a", "Always-on"
-    )
+    ]
+    check(are_two, [((("conn", one), ("conn", other)), True) for one, other in names])
+    assert are_two((("a", "Always-on"), ("b", "Always-on")))
+    same = [campaign_asset("digital_audience", "a", "Always-on") for _ in range(2)]
+    assert same[0] == same[1]
 
 
 def test_what_a_task_remembers_by_itself_does_not_expire() -> None:

@@ -13,6 +13,7 @@ from airflow.sdk.serde import deserialize, serialize
 
 from audience_onboarding.orchestration import ordering
 from audience_onboarding.orchestration.ordering import EarlierLoadsTrigger, earlier_unfinished
+from tests.unit.orchestration.helpers import check
 
 
 def scheduled(load_date: str, suffix: str = "Xy9z") -> str:
@@ -31,64 +32,44 @@ def states(*runs: str, state: str | None = None) -> dict[str, dict[str, str | No
     return {run: {"record_load": state} for run in runs}
 
 
-@pytest.mark.parametrize(
-    ("others", "own", "expected"),
-    [
-        pytest.param([], scheduled("2026-11-20"), [], id="alone"),
-        pytest.param(
-            [scheduled("2026-11-19")], scheduled("2026-11-20"), [scheduled("2026-11-19")], id="a day earlier"
-        ),
-        pytest.param([scheduled("2026-11-21")], scheduled("2026-11-20"), [], id="a day later"),
-        pytest.param(
-            [scheduled("2026-11-20", "other")], scheduled("2026-11-20"), [], id="another run of the same day"
-        ),
-        pytest.param(
-            [backfill("2026-11-03"), backfill("2026-11-01"), backfill("2026-11-02"), backfill("2026-11-05")],
-            backfill("2026-11-04"),
-            [backfill("2026-11-01"), backfill("2026-11-02"), backfill("2026-11-03")],
-            id="the other days of a backfill, oldest first",
-        ),
-        pytest.param(
-            [backfill("2026-11-01")], scheduled("2026-11-20"), [], id="a scheduled run passes a backfill"
-        ),
-        pytest.param(
-            [scheduled("2026-11-01")],
-            backfill("2026-11-20"),
-            [scheduled("2026-11-01")],
-            id="a backfill waits for a scheduled run",
-        ),
-        pytest.param([manual("2026-11-01")], scheduled("2026-11-20"), [], id="nobody waits for a manual run"),
-        pytest.param([scheduled("2026-11-01")], manual("2026-11-20"), [], id="a manual run waits for nobody"),
-        pytest.param(
-            ["anything", "scheduled__2026-11-01T03:00:00+00:00", "asset_triggered__x__2026-11-01__y"],
-            scheduled("2026-11-20"),
-            [],
-            id="runs of another making",
-        ),
-        pytest.param(
-            [scheduled("2025-12-31")], scheduled("2026-01-01"), [scheduled("2025-12-31")], id="new year"
-        ),
-    ],
-)
-def test_who_waits_for_whom(others: list[str], own: str, expected: list[str]) -> None:
-    assert earlier_unfinished(states(own, *others), run_id=own) == expected
+def waited_for(case: tuple[list[str], str]) -> list[str]:
+    others, own = case
+    return earlier_unfinished(states(own, *others), run_id=own)
 
 
-@pytest.mark.parametrize("state", ["success", "failed", "skipped", "upstream_failed", "removed"])
-def test_a_run_that_is_through_is_not_waited_for(state: str) -> None:
-    others = states(scheduled("2026-11-19"), state=state)
+def test_a_load_waits_for_earlier_loads_of_its_kind() -> None:
+    a_day_earlier = scheduled("2026-11-19")
+    days = [backfill(f"2026-11-{day:02}") for day in (3, 1, 2, 5)]
+    another_making = ["anything", "scheduled__2026-11-01T03:00:00+00:00"]
+    cases: list[tuple[tuple[list[str], str], list[str]]] = [
+        (([], scheduled("2026-11-20")), []),
+        (([a_day_earlier], scheduled("2026-11-20")), [a_day_earlier]),
+        (([scheduled("2026-11-21")], scheduled("2026-11-20")), []),
+        # Another run of the same day.
+        (([scheduled("2026-11-20", "other")], scheduled("2026-11-20")), []),
+        # The other days of a backfill, oldest first.
+        ((days, backfill("2026-11-04")), [days[1], days[2], days[0]]),
+        # A scheduled run passes a backfill, a backfill waits for a scheduled run.
+        (([backfill("2026-11-01")], scheduled("2026-11-20")), []),
+        (([a_day_earlier], backfill("2026-11-20")), [a_day_earlier]),
+        # No run waits for a manual one, nor the other way round.
+        (([manual("2026-11-01")], scheduled("2026-11-20")), []),
+        (([scheduled("2026-11-01")], manual("2026-11-20")), []),
+        (([*another_making, "asset_triggered__x__2026-11-01__y"], scheduled("2026-11-20")), []),
+        (([scheduled("2025-12-31")], scheduled("2026-01-01")), [scheduled("2025-12-31")]),
+    ]
+    check(waited_for, cases)
 
-    assert earlier_unfinished(others, run_id=scheduled("2026-11-20")) == []
 
-
-@pytest.mark.parametrize(
-    "state",
-    [None, "scheduled", "queued", "running", "deferred", "up_for_retry", "up_for_reschedule", "restarting"],
-)
-def test_a_run_that_is_not_through_is_waited_for(state: str | None) -> None:
-    others = states(scheduled("2026-11-19"), state=state)
-
-    assert earlier_unfinished(others, run_id=scheduled("2026-11-20")) == [scheduled("2026-11-19")]
+def test_only_unfinished_runs_are_waited_for() -> None:
+    earlier, own = scheduled("2026-11-19"), scheduled("2026-11-20")
+    finished = ["success", "failed", "skipped", "upstream_failed", "removed"]
+    unfinished = [None, "scheduled", "queued", "running", "deferred", "up_for_retry"]
+    unfinished += ["up_for_reschedule", "restarting"]
+    check(
+        lambda state: earlier_unfinished(states(earlier, state=state), run_id=own),
+        [(state, []) for state in finished] + [(state, [earlier]) for state in unfinished],
+    )
 
 
 def test_run_ids_are_read_as_airflow_makes_them() -> None:
@@ -139,13 +120,19 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[list[str]]]:
     return queue
 
 
-def test_it_fires_once_nobody_is_left(answers: list[list[str]]) -> None:
+def test_it_fires_once_no_run_is_left_or_at_the_deadline(answers: list[list[str]]) -> None:
     answers += [["a", "b"], ["b"], []]
-
     assert events_of(trigger()) == [{"waiting_for": []}]
 
+    # At the deadline, the event names the runs that are left; a passed deadline alone is no failure.
+    assert events_of(trigger(deadline=0)) == [{"waiting_for": []}]
+    answers[:] = [["a"]]
+    assert events_of(trigger(deadline=0)) == [{"waiting_for": ["a"]}]
 
-def test_who_comes_soon_looks_more_often(answers: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+
+def test_a_run_whose_turn_comes_soon_looks_more_often(
+    answers: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     answers += [["a", "b", "c", "d", "e", "f"], ["a", "b"], ["b"], []]
     pauses: list[float] = []
 
@@ -159,18 +146,6 @@ def test_who_comes_soon_looks_more_often(answers: list[list[str]], monkeypatch: 
     events_of(waiting)
 
     assert pauses == [5, 10, 4, 2]
-
-
-def test_it_gives_up_at_the_deadline_and_names_who_is_left(answers: list[list[str]]) -> None:
-    answers += [["a"]]
-
-    assert events_of(trigger(deadline=0)) == [{"waiting_for": ["a"]}]
-
-
-def test_a_deadline_that_has_passed_is_no_failure_if_nobody_is_left(answers: list[list[str]]) -> None:
-    answers += [[]]
-
-    assert events_of(trigger(deadline=0)) == [{"waiting_for": []}]
 
 
 def test_it_is_stored_as_json_and_comes_back_the_same() -> None:
