@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -11,7 +10,6 @@ import pytest
 
 from audience_onboarding.errors import (
     AmbiguousCreateError,
-    AudienceOnboardingError,
     AudienceRetiredError,
     AuthenticationError,
     ConfigurationError,
@@ -32,6 +30,7 @@ from audience_onboarding.orchestration.ensure import (
 from audience_onboarding.orchestration.ids import number_id
 from audience_onboarding.orchestration.memory import AUDIENCE_KEY, RETIRED_KEY
 from tests.fakes import DictStore
+from tests.unit.orchestration.helpers import check, check_refused
 
 HOST = "https://vendor.example"
 START = datetime(2026, 11, 20, 3, 0, 0, tzinfo=timezone.utc)
@@ -91,17 +90,8 @@ def vendor(memory: DictStore) -> Vendor:
     return Vendor(memory)
 
 
-def unknown(kind: type[VendorUnavailableError] = VendorUnavailableError) -> VendorUnavailableError:
-    return kind(what="No answer in time", outcome=Outcome.UNKNOWN)
-
-
-NOT_DONE = [
-    RequestRejectedError(what="No"),
-    AuthenticationError(what="No"),
-    RateLimitedError(what="Later", retry_after=3),
-    VendorUnavailableError(what="Refused", outcome=Outcome.NOT_DONE),
-    ConfigurationError(what="The login was not even sent"),
-]
+def unknown() -> VendorUnavailableError:
+    return VendorUnavailableError(what="No answer in time", outcome=Outcome.UNKNOWN)
 
 
 # --- the way it should go -----------------------------------------------------------------------------------
@@ -123,94 +113,71 @@ def test_what_is_not_there_is_created_and_remembered(vendor: Vendor, memory: Dic
 
 
 def test_the_intent_is_remembered_before_the_request_leaves(vendor: Vendor) -> None:
-    vendor.ensure()
+    assert (vendor.ensure(), vendor.ensure(run_id="run_2")) == (NEW_ID, NEW_ID)
 
+    # Once: a remembered id is not created again.
     assert vendor.memory_at_request == [
         {"intent": {"name": "Always-on", "at": "2026-11-20T03:00:00+00:00", "run_id": "run_1"}}
     ]
 
 
-def test_what_is_remembered_is_not_created_again(vendor: Vendor) -> None:
-    first = vendor.ensure()
-    second = vendor.ensure(run_id="run_2")
-
-    assert (first, second, vendor.requests) == (NEW_ID, NEW_ID, 1)
-
-
-def test_what_the_vendor_lists_is_taken_over_and_remembered(vendor: Vendor, memory: DictStore) -> None:
+def test_a_listed_object_is_taken_over_and_remembered(vendor: Vendor, memory: DictStore) -> None:
     vendor.lists, vendor.existing = True, [5]
 
-    assert vendor.ensure() == 5
-    assert vendor.requests == 0
+    assert (vendor.ensure(), vendor.requests) == (5, 0)
     assert remembered_id(memory, "campaign", account=HOST, read=number_id) == 5
+    # A remembered id needs no list.
+    vendor.existing = [6]
+    assert vendor.ensure() == 5
 
 
-def test_what_the_vendor_does_not_list_is_created(vendor: Vendor) -> None:
+def test_an_object_that_is_not_listed_is_created(vendor: Vendor) -> None:
     vendor.lists = True
 
     assert (vendor.ensure(), vendor.requests) == (NEW_ID, 1)
-
-
-def test_a_remembered_id_spares_the_look_up(vendor: Vendor, memory: DictStore) -> None:
-    memory.set("campaign", {"id": 3, "account": HOST})
-    vendor.lists, vendor.existing = True, [5]
-
-    assert vendor.ensure() == 3
 
 
 # --- the request fails --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("lists", [False, True])
-@pytest.mark.parametrize("failure", NOT_DONE, ids=lambda error: type(error).__name__)
-def test_what_was_not_done_leaves_no_intent_and_may_be_tried_again(
-    vendor: Vendor, memory: DictStore, failure: AudienceOnboardingError, lists: bool
-) -> None:
-    vendor.fails_with, vendor.lists = failure, lists
+def test_a_request_that_did_nothing_leaves_no_intent_and_may_be_tried_again(lists: bool) -> None:
+    for failure in (
+        RequestRejectedError(what="No"),
+        AuthenticationError(what="No"),
+        RateLimitedError(what="Later", retry_after=3),
+        VendorUnavailableError(what="Refused", outcome=Outcome.NOT_DONE),
+        ConfigurationError(what="The login was not even sent"),
+    ):
+        vendor = Vendor(DictStore(), fails_with=failure, lists=lists)
+        with pytest.raises(type(failure)) as caught:
+            vendor.ensure()
 
-    with pytest.raises(type(failure)) as caught:
-        vendor.ensure()
-
-    assert caught.value is failure
-    assert memory.values == {}
-    vendor.fails_with = None
-    assert vendor.ensure() == NEW_ID
-
-
-@pytest.mark.parametrize("failure", [TransientError(what="Something else"), OSError("anything")], ids=repr)
-def test_what_is_not_known_to_have_done_nothing_leaves_the_intent(
-    vendor: Vendor, memory: DictStore, failure: Exception
-) -> None:
-    vendor.fails_with = failure
-
-    with pytest.raises(type(failure)):
-        vendor.ensure()
-
-    assert "intent" in memory.get("campaign")
-    vendor.fails_with = None
-    with pytest.raises(AmbiguousCreateError):
-        vendor.ensure()
-    assert vendor.requests == 1
+        assert caught.value is failure
+        assert vendor.memory.values == {}, failure
+        vendor.fails_with = None
+        assert vendor.ensure() == NEW_ID
 
 
-@pytest.mark.parametrize(
-    "failure",
-    [unknown(), UnexpectedResponseError(what="No id in the answer", outcome=Outcome.UNKNOWN)],
-    ids=lambda error: type(error).__name__,
-)
-def test_an_unclear_request_stops_until_a_person_has_looked(
-    vendor: Vendor, failure: AudienceOnboardingError
-) -> None:
-    vendor.fails_with = failure
-    with pytest.raises(AmbiguousCreateError):
-        vendor.ensure()
-    vendor.fails_with = None
+def test_any_other_failure_is_unclear_until_a_person_has_looked() -> None:
+    for failure, raised in (
+        (unknown(), AmbiguousCreateError),
+        (UnexpectedResponseError(what="No id in the answer", outcome=Outcome.UNKNOWN), AmbiguousCreateError),
+        (TransientError(what="Something else"), TransientError),
+        (OSError("disk full"), OSError),
+        (ValueError("a bug"), ValueError),
+        (KeyboardInterrupt(), KeyboardInterrupt),
+    ):
+        vendor = Vendor(DictStore(), fails_with=failure)
+        with pytest.raises(raised):
+            vendor.ensure()
 
-    for hours in (0, 1, 1000):
-        with pytest.raises(AmbiguousCreateError):
-            vendor.ensure(at=START + timedelta(hours=hours), run_id="run_2")
-
-    assert vendor.requests == 1
+        assert "intent" in vendor.memory.get("campaign"), failure
+        vendor.fails_with = None
+        for hours in (0, 1, 1000):
+            with pytest.raises(AmbiguousCreateError):
+                vendor.ensure(at=START + timedelta(hours=hours), run_id="run_2")
+        assert vendor.requests == 1, failure
 
 
 def test_the_message_of_an_ambiguous_creation_says_what_when_who_and_the_two_ways_on(vendor: Vendor) -> None:
@@ -237,15 +204,21 @@ def test_the_message_of_an_ambiguous_creation_says_what_when_who_and_the_two_way
     assert "run_2" not in message
 
 
-def test_recording_the_id_settles_it(vendor: Vendor, memory: DictStore) -> None:
+@pytest.mark.parametrize(("record", "found"), [({"id": 12}, (12, 1)), (None, (NEW_ID, 2))])
+def test_a_person_settles_it_as_the_message_says(
+    vendor: Vendor, memory: DictStore, record: dict[str, int] | None, found: tuple[int, int]
+) -> None:
     vendor.fails_with = unknown()
     with pytest.raises(AmbiguousCreateError):
         vendor.ensure()
     vendor.fails_with = None
 
-    memory.set("campaign", {"id": 12})  # as the message says
+    if record:
+        memory.set("campaign", record)
+    else:
+        memory.delete("campaign")
 
-    assert (vendor.ensure(), vendor.requests) == (12, 1)
+    assert (vendor.ensure(), vendor.requests) == found
 
 
 @pytest.mark.parametrize("lists", [False, True])
@@ -257,30 +230,6 @@ def test_an_id_recorded_beside_the_intent_settles_it_too(
     memory.set("campaign", {"intent": intent, "id": 12})
 
     assert (vendor.ensure(), vendor.requests) == (12, 0)
-
-
-def test_declaring_that_nothing_was_created_settles_it(vendor: Vendor, memory: DictStore) -> None:
-    vendor.fails_with = unknown()
-    with pytest.raises(AmbiguousCreateError):
-        vendor.ensure()
-    vendor.fails_with = None
-
-    memory.delete("campaign")
-
-    assert (vendor.ensure(), vendor.requests) == (NEW_ID, 2)
-
-
-@pytest.mark.parametrize("failure", [KeyboardInterrupt(), ValueError("a bug"), OSError("disk full")])
-def test_a_crash_between_intent_and_id_counts_as_unclear(vendor: Vendor, failure: BaseException) -> None:
-    vendor.fails_with = failure
-    with pytest.raises(type(failure)):
-        vendor.ensure()
-    vendor.fails_with = None
-
-    with pytest.raises(AmbiguousCreateError):
-        vendor.ensure()
-
-    assert vendor.requests == 1
 
 
 # --- the request is unclear, but the vendor has a list ------------------------------------------------------
@@ -303,22 +252,15 @@ def test_the_next_try_finds_what_the_unclear_request_created(unclear: Vendor) ->
     assert (unclear.ensure(at=START + timedelta(seconds=1)), unclear.requests) == (5, 1)
 
 
-@pytest.mark.parametrize("after", [timedelta(0), SETTLE_AFTER - timedelta(seconds=1)])
-def test_an_absence_right_after_the_request_proves_nothing(unclear: Vendor, after: timedelta) -> None:
-    with pytest.raises(TransientError, match="not clear yet"):
-        unclear.ensure(at=START + after)
-
+def test_an_absence_soon_after_the_request_proves_nothing_and_one_that_lasts_does(
+    unclear: Vendor, memory: DictStore
+) -> None:
+    # Waiting does not start again with each look.
+    for after in (timedelta(0), SETTLE_AFTER / 2, SETTLE_AFTER - timedelta(seconds=1)):
+        with pytest.raises(TransientError, match="not clear yet"):
+            unclear.ensure(at=START + after)
     assert unclear.requests == 1
 
-
-def test_waiting_does_not_start_anew_with_each_look(unclear: Vendor) -> None:
-    with pytest.raises(TransientError):
-        unclear.ensure(at=START + SETTLE_AFTER / 2)
-
-    assert unclear.ensure(at=START + SETTLE_AFTER) == NEW_ID
-
-
-def test_an_absence_that_lasts_means_that_nothing_was_created(unclear: Vendor, memory: DictStore) -> None:
     assert (unclear.ensure(at=START + SETTLE_AFTER, run_id="run_2"), unclear.requests) == (NEW_ID, 2)
     assert memory.get("campaign")["run_id"] == "run_2"
 
@@ -339,21 +281,20 @@ def test_a_look_up_that_fails_sends_nothing(vendor: Vendor, memory: DictStore) -
 # --- what is remembered -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("record", "known"),
-    [
+def test_a_remembered_id_is_read() -> None:
+    records: list[tuple[Any, int | None]] = [
         (None, None),
         ({"intent": {"at": "2026-11-20T03:00:00+00:00"}}, None),
         ({"id": 5, "account": HOST}, 5),
         ({"id": "5", "account": HOST}, 5),
         ({"id": 5}, 5),
-    ],
-)
-def test_a_remembered_id_is_read(memory: DictStore, record: Any, known: int | None) -> None:
-    if record is not None:
-        memory.set("campaign", record)
+    ]
 
-    assert remembered_id(memory, "campaign", account=HOST, read=number_id) == known
+    def read(record: Any) -> int | None:
+        memory = DictStore({} if record is None else {"campaign": record})
+        return remembered_id(memory, "campaign", account=HOST, read=number_id)
+
+    check(read, records)
 
 
 def test_the_id_of_another_host_is_never_taken(vendor: Vendor, memory: DictStore) -> None:
@@ -365,23 +306,17 @@ def test_the_id_of_another_host_is_never_taken(vendor: Vendor, memory: DictStore
     assert vendor.requests == 0
 
 
-@pytest.mark.parametrize(
-    "entered",
-    [5, "5", '{"id": 5}', [5], {"ID": 5}, {"id": None}, {"id": "five"}, {"id": ""}],
-    ids=repr,
-)
 @pytest.mark.parametrize("lists", [False, True])
-def test_what_a_person_entered_wrongly_never_leads_to_a_second_creation(
-    vendor: Vendor, memory: DictStore, entered: Any, lists: bool
-) -> None:
-    vendor.lists = lists
-    memory.set("campaign", entered)
+def test_a_wrong_entry_of_a_person_never_leads_to_a_second_creation(lists: bool) -> None:
+    def ensure(entered: Any) -> None:
+        vendor = Vendor(DictStore({"campaign": entered}), lists=lists)
+        try:
+            vendor.ensure()
+        finally:
+            assert (vendor.requests, vendor.memory.get("campaign")) == (0, entered)
 
-    with pytest.raises(ConfigurationError, match="campaign"):
-        vendor.ensure()
-
-    assert vendor.requests == 0
-    assert memory.get("campaign") == entered
+    entries = [5, "5", '{"id": 5}', [5], {"ID": 5}, {"id": None}, {"id": "five"}, {"id": ""}]
+    check_refused(ensure, entries, ConfigurationError, "campaign")
 
 
 def test_the_clock_is_the_present_by_default(vendor: Vendor, memory: DictStore) -> None:
@@ -393,16 +328,11 @@ def test_the_clock_is_the_present_by_default(vendor: Vendor, memory: DictStore) 
 
 
 def test_creations_of_different_keys_do_not_meet(memory: DictStore) -> None:
-    calls: list[str] = []
-
-    def creating(name: str, new_id: int) -> Callable[[], int]:
-        return lambda: calls.append(name) or new_id  # type: ignore[func-returns-value]
-
     for new_id, key in enumerate(("campaign", "audience"), start=1):
-        creation = Creation(kind=key, name=key, account=HOST, create=creating(key, new_id))
+        creation = Creation(kind=key, name=key, account=HOST, create=lambda made=new_id: made)
         assert ensure_id(memory, key, creation, read=number_id, run_id="r", settle_hint="") == new_id
 
-    assert calls == ["campaign", "audience"]
+    assert {key: record["id"] for key, record in memory.values.items()} == {"campaign": 1, "audience": 2}
 
 
 # --- retired --------------------------------------------------------------------------------------------------

@@ -33,6 +33,7 @@ from audience_onboarding.orchestration.settle import (
     what_of,
 )
 from tests.fakes import DictStore
+from tests.unit.orchestration.helpers import check
 
 HOST = "https://vendor.example"
 SENT = datetime(2026, 11, 20, 3, tzinfo=timezone.utc)
@@ -125,44 +126,37 @@ def test_what_was_found_is_remembered_with_who_said_so(memory: DictStore, vendor
     assert json.loads(json.dumps(record)) == record
 
 
-def test_what_was_not_created_is_forgotten(memory: DictStore, vendor: Vendor) -> None:
+def test_an_object_that_was_not_created_is_forgotten_and_nothing_else(
+    memory: DictStore, vendor: Vendor
+) -> None:
+    memory.set("last_load", {"load_date": "2026-11-19"})
+
     record = run(memory, thing(vendor), NOT_CREATED)
 
-    assert memory.values == {}
+    assert memory.values == {"last_load": {"load_date": "2026-11-19"}}
     assert (record["before"], record["after"]) == ({"intent": INTENT}, None)
     assert vendor.asked == []
 
 
-def test_other_keys_are_left_alone(memory: DictStore, vendor: Vendor) -> None:
-    memory.set("last_load", {"load_date": "2026-11-19"})
+def test_the_id_and_name_that_are_remembered(vendor: Vendor) -> None:
+    def settled(case: tuple[str, dict[str, Any], dict[str, Any]]) -> tuple[Any, Any]:
+        given_id, changes, options = case
+        memory = DictStore({"audience": {"intent": dict(INTENT)}})
+        run(memory, thing(vendor, **changes), given_id=given_id, **options)
+        return memory.values["audience"]["id"], memory.values["audience"]["name"]
 
-    run(memory, thing(vendor), NOT_CREATED)
-
-    assert memory.values == {"last_load": {"load_date": "2026-11-19"}}
-
-
-def test_where_nobody_can_be_asked_the_id_is_taken_as_given(memory: DictStore, vendor: Vendor) -> None:
-    run(memory, thing(vendor, look=None), given_id="5")
-
-    assert memory.values["audience"]["id"] == 5
-    assert memory.values["audience"]["name"] == NAME
-
-
-def test_one_without_a_name_is_taken_for_the_one_that_was_sent(memory: DictStore, vendor: Vendor) -> None:
-    run(memory, thing(vendor), given_id="8")
-
-    assert (memory.values["audience"]["id"], memory.values["audience"]["name"]) == (8, NAME)
+    cases: list[tuple[tuple[str, dict[str, Any], dict[str, Any]], tuple[Any, str]]] = [
+        # Without a look at the vendor, the id is taken as given.
+        (("5", {"look": None}, {}), (5, NAME)),
+        (("aud_7-b", {"look": None, "read": text_id}, {}), ("aud_7-b", NAME)),
+        # The vendor shows no name: it is the one that was sent.
+        (("8", {}, {}), (8, NAME)),
+        (("7", {}, {"accept_other_name": True}), (7, "Something else")),
+    ]
+    check(settled, cases)
 
 
-def test_another_name_is_taken_where_a_person_says_that_it_is_right(
-    memory: DictStore, vendor: Vendor
-) -> None:
-    run(memory, thing(vendor), given_id="7", accept_other_name=True)
-
-    assert (memory.values["audience"]["id"], memory.values["audience"]["name"]) == (7, "Something else")
-
-
-# --- what is refused, and changes nothing ---------------------------------------------------------------------
+# --- refusals, which change nothing ------------------------------------------------------------------------------
 
 
 def refused(memory: DictStore, *arguments: Any, **more: Any) -> str:
@@ -175,61 +169,39 @@ def refused(memory: DictStore, *arguments: Any, **more: Any) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("remembered", "shown"),
-    [
+@pytest.mark.parametrize("outcome", [FOUND, NOT_CREATED])
+def test_only_an_unclear_creation_is_settled(vendor: Vendor, outcome: str) -> None:
+    for remembered, shown in (
         (None, "nothing is remembered of it"),
         ({"id": 69249, "account": HOST}, "{'id': 69249"),
         ({"id": 69249, "intent": INTENT}, "{'id': 69249"),
         ("69249", "'69249'"),
         ({"intent": "of long ago"}, "of long ago"),
-    ],
-)
-@pytest.mark.parametrize("outcome", [FOUND, NOT_CREATED])
-def test_where_nothing_is_unclear_nothing_is_settled(
-    vendor: Vendor, remembered: Any, shown: str, outcome: str
-) -> None:
-    memory = DictStore({} if remembered is None else {"audience": remembered})
+    ):
+        memory = DictStore({} if remembered is None else {"audience": remembered})
 
-    message = refused(memory, thing(vendor), outcome, "69249" if outcome == FOUND else None)
+        message = refused(memory, thing(vendor), outcome, "69249" if outcome == FOUND else None)
 
-    assert "There is no unclear creation of the audience" in message
-    assert shown in message
+        assert "There is no unclear creation of the audience" in message
+        assert shown in message
     assert vendor.asked == []
 
 
-@pytest.mark.parametrize("given", [None, ""])
-def test_found_needs_an_id(memory: DictStore, vendor: Vendor, given: str | None) -> None:
-    assert "The id of the audience is missing" in refused(memory, thing(vendor), FOUND, given)
-
-
-@pytest.mark.parametrize("given", ["abc", "-1", "1.5", "aud_7"])
-def test_an_id_is_spelled_as_the_platform_spells_it(memory: DictStore, vendor: Vendor, given: str) -> None:
-    message = refused(memory, thing(vendor), FOUND, given)
-
-    assert "The id of the audience" in message
-    assert "Nothing was changed" in message
+def test_an_id_is_needed_and_spelled_as_the_platform_spells_it(memory: DictStore, vendor: Vendor) -> None:
+    for given in (None, ""):
+        assert "The id of the audience is missing" in refused(memory, thing(vendor), FOUND, given)
+    for given in ("abc", "-1", "1.5", "aud_7"):
+        message = refused(memory, thing(vendor), FOUND, given)
+        assert "The id of the audience" in message, given
+        assert "Nothing was changed" in message, given
     assert vendor.asked == []
 
 
-def test_ids_that_are_text_are_read_as_text(memory: DictStore, vendor: Vendor) -> None:
-    run(memory, thing(vendor, read=text_id, look=None), given_id="aud_7-b")
-
-    assert memory.values["audience"]["id"] == "aud_7-b"
-
-
-def test_an_id_that_the_vendor_does_not_know_is_refused(memory: DictStore, vendor: Vendor) -> None:
+def test_an_answer_that_does_not_fit_is_refused(memory: DictStore, vendor: Vendor) -> None:
     assert "does not know it" in refused(memory, thing(vendor), FOUND, "404")
-
-
-def test_another_name_is_refused(memory: DictStore, vendor: Vendor) -> None:
     message = refused(memory, thing(vendor), FOUND, "7")
-
     assert "The audience with id 7 is called 'Something else', not 'Newsletter'" in message
     assert "Another name is right" in message
-
-
-def test_an_id_and_not_created_contradict_each_other(memory: DictStore, vendor: Vendor) -> None:
     assert "one of the two is wrong" in refused(memory, thing(vendor), NOT_CREATED, "69249")
 
 
@@ -337,11 +309,8 @@ def test_without_an_address_of_the_ui_there_is_no_link() -> None:
     assert "trigger the DAG 'settle_create' with" in how_to_settle("newsletter", "campaign", base_url="")
 
 
-@pytest.mark.parametrize("what", ["campaign", "audience", "segment dv360"])
-def test_what_the_form_says_is_a_key_and_back(what: str) -> None:
-    assert what_of(key_of(what)) == what
-
-
-@pytest.mark.parametrize("key", ["last_load", "load.2026-11-20.replace", "last_sent"])
-def test_what_is_no_creation_cannot_be_settled(key: str) -> None:
-    assert what_of(key) is None
+def test_the_text_of_the_form_is_a_key_and_back() -> None:
+    whats = ("campaign", "audience", "segment dv360")
+    check(lambda what: what_of(key_of(what)), [(what, what) for what in whats])
+    # Other keys are no creations.
+    check(what_of, [(key, None) for key in ("last_load", "load.2026-11-20.replace", "last_sent")])
