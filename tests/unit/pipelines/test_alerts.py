@@ -1,10 +1,8 @@
-"""Alerts: when which message goes to whom."""
+"""Alerts: their occasions, messages and receivers."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -12,15 +10,15 @@ from typing import Any
 
 import pytest
 from airflow.providers.smtp.notifications.smtp import SmtpNotifier
-from airflow.sdk import DAG
 
 from audience_onboarding.definitions import AudienceDefinition
 from audience_onboarding.errors import AuditUnavailableError, DefinitionError
-from audience_onboarding.pipelines import alerts, build_onboarding_dag
+from audience_onboarding.pipelines import alerts
 from audience_onboarding.pipelines.alerts import check_notifier, tell_failure, tell_late, tell_match_rates
 from tests.fakes import task_context
 from tests.notifiers import Kept
-from tests.unit.pipelines.conftest import definition
+from tests.unit.orchestration.helpers import check, check_refused
+from tests.unit.pipelines.conftest import definition, onboarding
 
 KEPT = "tests.notifiers.Kept"
 BROKEN = "tests.notifiers.Broken"
@@ -70,54 +68,47 @@ def failed(stops: dict[str, dict[str, str] | None], **params: Any) -> dict[str, 
 # --- which message ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("stops", "kind", "said"),
-    [
+def tell(
+    stops: dict[str, dict[str, str] | None], alerts: list[dict[str, Any]] | None = None, **params: Any
+) -> None:
+    tell_failure(failed(stops, **params), alerts=alerts or [alert()], about=ABOUT)
+
+
+def test_a_failed_run_is_told_once_with_its_kind(told: list[Kept]) -> None:
+    storage = {"error": "StorageAccessError", "message": "No."}
+    audit = {"error": "AuditUnavailableError", "message": "x" * 200}
+    for stops, kind, text in (
         ({"upload": GUARD}, "guard", "guards.min_rows: 3 rows to send"),
         ({"publish": {"error": "MatchRateError", "message": "Too few."}}, "match_rate", "Why: Too few."),
-        (
-            {"upload": {"error": "StorageAccessError", "message": "No."}},
-            "failure",
-            "failed in the task 'upload'",
-        ),
+        ({"upload": storage}, "failure", "failed in the task 'upload'"),
         ({"upload": {"error": "ValueError", "message": ""}}, "failure", "ValueError; the log of the task"),
         ({"upload": None}, "failure", "its worker was lost"),
         ({}, "failure", "no task says why (task_failure)"),
-        # An audit that fails as well is not what people have to know first.
-        (
-            {"audit": {"error": "AuditUnavailableError", "message": "x" * 200}, "upload": GUARD},
-            "guard",
-            "3 rows",
-        ),
+        # The message is not about an audit that fails as well.
+        ({"audit": audit, "upload": GUARD}, "guard", "3 rows"),
         ({"audit": None, "upload": None}, "failure", "in the task 'upload'"),
         ({"ensure_audience": None, "upload": GUARD}, "guard", "3 rows"),
-    ],
-)
-def test_a_failed_run_is_told_once_as_what_it_is(
-    told: list[Kept], stops: dict[str, dict[str, str] | None], kind: str, said: str
-) -> None:
-    tell_failure(failed(stops), alerts=[alert(more="{{ audience_onboarding.kind }}")], about=ABOUT)
+    ):
+        tell(stops, [alert(more="{{ audience_onboarding.kind }}")])
 
-    (message,) = told
-    assert message.more == kind
-    assert said in message.text
+        message = told.pop()
+        assert (message.more, told) == (kind, []), stops
+        assert text in message.text, stops
 
 
-@pytest.mark.parametrize("kind", ALL)
-def test_only_what_is_asked_for_is_told(told: list[Kept], kind: str) -> None:
-    wanted = [alert(when=[kind])]
+def test_only_the_chosen_kinds_are_told(told: list[Kept]) -> None:
+    for kind in ALL:
+        told.clear()
+        for stops in ({"upload": GUARD}, {"upload": None}):
+            tell(stops, [alert(when=[kind])])
 
-    tell_failure(failed({"upload": GUARD}), alerts=wanted, about=ABOUT)
-    tell_failure(failed({"upload": None}), alerts=wanted, about=ABOUT)
-
-    assert len(told) == (kind in {"guard", "failure"})
+        assert len(told) == (kind in {"guard", "failure"}), kind
 
 
-def test_a_message_says_what_is_needed(told: list[Kept], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_message_has_all_that_is_needed(told: list[Kept], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://airflow.example/")
-    context = failed({"upload": GUARD}, load_date="2026-11-19")
 
-    tell_failure(context, alerts=[alert(more="{{ audience_onboarding.html }}")], about=ABOUT)
+    tell({"upload": GUARD}, [alert(more="{{ audience_onboarding.html }}")], load_date="2026-11-19")
 
     (message,) = told
     assert message.subject == "News & more: stopped by a guard (2026-11-19)"
@@ -132,68 +123,55 @@ def test_a_message_says_what_is_needed(told: list[Kept], monkeypatch: pytest.Mon
     assert "News &amp; more" in message.more
 
 
-@pytest.mark.parametrize(
-    ("params", "partition_key", "load_date"),
-    [
-        ({"load_date": "2026-11-01"}, "2026-11-02", "2026-11-01"),
-        ({}, "2026-11-02", "2026-11-02"),
-        ({}, None, "2026-11-20"),
-    ],
-)
-def test_the_load_date_is_that_of_the_run(
-    told: list[Kept], params: dict[str, Any], partition_key: str | None, load_date: str
-) -> None:
-    context = {**failed({"upload": GUARD}, **params)}
-    context["dag_run"].partition_key = partition_key
+def test_the_load_date_is_that_of_the_run(told: list[Kept]) -> None:
+    def load_date(case: tuple[dict[str, str], str | None]) -> str:
+        params, partition_key = case
+        context = failed({"upload": GUARD}, **params)
+        context["dag_run"].partition_key = partition_key
+        tell_failure(context, alerts=[alert(more="{{ audience_onboarding.load_date }}")], about=ABOUT)
+        return told.pop().more
 
-    tell_failure(context, alerts=[alert(more="{{ audience_onboarding.load_date }}")], about=ABOUT)
-
-    assert told[0].more == load_date
+    cases: list[tuple[tuple[dict[str, str], str | None], str]] = [
+        (({"load_date": "2026-11-01"}, "2026-11-02"), "2026-11-01"),
+        (({}, "2026-11-02"), "2026-11-02"),
+        (({}, None), "2026-11-20"),
+    ]
+    check(load_date, cases)
 
 
-def test_what_airflow_gives_least_is_enough(told: list[Kept]) -> None:
-    tell_failure({"run_id": "r", "reason": "timed_out"}, alerts=[alert()], about=ABOUT)
-
-    assert "The run has failed." in told[0].text
-    assert "Load date: unknown" in told[0].text
-
-
-def test_that_the_cause_cannot_be_found_is_no_reason_not_to_tell(told: list[Kept]) -> None:
+def test_a_message_needs_no_more_than_airflow_gives_at_least(told: list[Kept]) -> None:
     class Lost(Ti):
         def get_task_states(self, **_: Any) -> Any:
             raise ConnectionError
 
+    tell_failure({"run_id": "r", "reason": "timed_out"}, alerts=[alert()], about=ABOUT)
     tell_failure({**failed({}), "ti": Lost({})}, alerts=[alert()], about=ABOUT)
 
-    assert "no task says why" in told[0].text
+    least, lost = told
+    assert "The run has failed." in least.text
+    assert "Load date: unknown" in least.text
+    assert "no task says why" in lost.text
 
 
-def test_a_notifier_that_fails_is_logged_and_keeps_nobody_from_being_told(
+def test_a_notifier_that_fails_is_logged_and_the_others_are_called(
     told: list[Kept], caplog: pytest.LogCaptureFixture
 ) -> None:
-    wanted = [alert(BROKEN), alert("tests.notifiers.Missing"), alert(KEPT, unknown=1), alert()]
-
-    tell_failure(failed({"upload": GUARD}), alerts=wanted, about=ABOUT)
+    tell(
+        {"upload": GUARD}, [alert(BROKEN), alert("tests.notifiers.Missing"), alert(KEPT, unknown=1), alert()]
+    )
 
     assert len(told) == 1
     assert caplog.text.count("could not be sent") == 3
 
 
-def test_a_value_of_a_message_is_no_template(told: list[Kept]) -> None:
-    stop = {"error": "GuardError", "message": "{{ 7 * 7 }}"}
-
-    tell_failure(failed({"upload": stop}), alerts=[alert()], about=ABOUT)
-
-    assert "{{ 7 * 7 }}" in told[0].text
-
-
-def test_arguments_of_the_definition_go_first(told: list[Kept]) -> None:
+def test_arguments_of_the_definition_go_first_and_values_are_no_templates(told: list[Kept]) -> None:
     wanted = alert(subject="[crm] {{ audience_onboarding.subject }}", number=3)
 
-    tell_failure(failed({"upload": GUARD}), alerts=[wanted], about=ABOUT)
+    tell({"upload": {"error": "GuardError", "message": "{{ 7 * 7 }}"}}, [wanted])
 
     assert told[0].subject.startswith("[crm] News & more: stopped")
     assert told[0].number == 3
+    assert "{{ 7 * 7 }}" in told[0].text
 
 
 def test_a_mail_is_filled_in(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,37 +179,27 @@ def test_a_mail_is_filled_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SmtpNotifier, "notify", lambda self, context: sent.append(self))
     path = "airflow.providers.smtp.notifications.smtp.SmtpNotifier"
 
-    tell_failure(
-        failed({"upload": GUARD}),
-        alerts=[alert(path, to="crm@example.com", from_email="a@example.com")],
-        about=ABOUT,
-    )
+    tell({"upload": GUARD}, [alert(path, to="crm@example.com", from_email="a@example.com")])
 
     (mail,) = sent
     assert mail.subject.startswith("News & more: stopped by a guard")
     assert mail.html_content.startswith("<pre>A guard has stopped the load")
 
 
-@pytest.mark.parametrize(
-    ("exception", "said"),
-    [
+def test_an_audit_that_fails_is_told_by_itself(told: list[Kept]) -> None:
+    dag = onboarding(audit={"connection": "dwh"}, alerts={"notifier": KEPT})
+    _, tell_audit = dag.get_task("audit").on_failure_callback
+
+    for exception, text in (
         (AuditUnavailableError(what="the table cannot be written"), "Why: the table cannot be written."),
         (ValueError("x"), "Why: ValueError"),
         (None, "the worker of the task was lost"),
-    ],
-)
-def test_an_audit_that_fails_tells_so_by_itself(
-    told: list[Kept], exception: Exception | None, said: str
-) -> None:
-    dag = build(audit={"connection": "dwh"}, alerts={"notifier": KEPT})
-    _, tell = dag.get_task("audit").on_failure_callback
+    ):
+        tell_audit({**task_context(), "exception": exception})
 
-    tell({**task_context(), "exception": exception})
-
-    (message,) = told
-    assert said in message.text
-    assert "the load itself is not concerned" in message.text
-    assert "Clear the task 'audit'" in message.text
+        message = told.pop().text
+        for part in (text, "the load itself is not concerned", "Clear the task 'audit'"):
+            assert part in message, exception
 
 
 # --- late ---------------------------------------------------------------------------------------------------
@@ -267,41 +235,31 @@ def test_a_run_that_has_failed_and_was_not_mended_is_late_too(told: list[Kept]) 
     assert "within 1.5 hours" in told[0].text
 
 
-def test_a_run_that_has_succeeded_meanwhile_is_not_late(told: list[Kept]) -> None:
+def test_a_finished_run_and_a_backfill_are_not_late(told: list[Kept]) -> None:
     tell_late(late("success"), [alert()], ABOUT, 26)
-
-    assert told == []
-
-
-def test_a_backfilled_run_is_never_late(told: list[Kept]) -> None:
     tell_late(late(run_type="backfill"), [alert()], ABOUT, 26)
 
     assert told == []
 
 
-@pytest.mark.parametrize(
-    ("changes", "load_date"),
-    [
+def test_the_load_date_of_a_late_run(told: list[Kept]) -> None:
+    def load_date(changes: dict[str, Any]) -> str:
+        tell_late(late(**changes), [alert(more="{{ audience_onboarding.load_date }}")], ABOUT, 26)
+        return told.pop().more
+
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"conf": {"load_date": "2026-11-01"}}, "2026-11-01"),
         ({"partition_key": None, "conf": None}, "2026-11-21"),
         ({"partition_key": None, "run_after": None}, ""),
-    ],
-)
-def test_the_load_date_of_a_late_run(told: list[Kept], changes: dict[str, Any], load_date: str) -> None:
-    tell_late(late(**changes), [alert(more="{{ audience_onboarding.load_date }}")], ABOUT, 26)
-
-    assert told[0].more == load_date
+    ]
+    check(load_date, cases)
 
 
 # --- the DAG ------------------------------------------------------------------------------------------------
 
 
-def build(**changes: Any) -> DAG:
-    return build_onboarding_dag(definition(**changes), base=Path("/project/include"))
-
-
-def test_without_alerts_the_dag_tells_nobody() -> None:
-    dag = build()
+def test_without_alerts_the_dag_has_no_callbacks() -> None:
+    dag = onboarding()
 
     assert not dag.on_failure_callback
     assert not dag.deadline
@@ -314,7 +272,7 @@ def test_each_lateness_is_a_deadline_with_what_is_needed_to_tell_it() -> None:
         {"notifier": KEPT, "late_after_hours": 6, "when": ["late"]},
         {"notifier": KEPT},
     ]
-    dag = build(alerts=entries)
+    dag = onboarding(alerts=entries)
 
     assert dag.on_failure_callback
     early, later = dag.deadline or []
@@ -331,7 +289,7 @@ def test_each_lateness_is_a_deadline_with_what_is_needed_to_tell_it() -> None:
 def test_a_dag_with_alerts_can_be_stored() -> None:
     from airflow.serialization.serialized_objects import DagSerialization
 
-    dag = build(alerts={"notifier": KEPT, "late_after_hours": 26}, audit={"connection": "dwh"})
+    dag = onboarding(alerts={"notifier": KEPT, "late_after_hours": 26}, audit={"connection": "dwh"})
 
     stored = json.loads(json.dumps(DagSerialization.to_dict(dag)))
 
@@ -351,51 +309,30 @@ def test_low_match_rates_that_are_only_warned_of_are_told_at_once(told: list[Kep
     assert ("match_rates.floor: 1%" in message.text, message.more) == (True, "0.01")
 
 
-# --- is it there? -------------------------------------------------------------------------------------------
+# --- import paths of notifiers --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
+def test_a_notifier_has_to_be_there() -> None:
+    for path in (
         "airflow.providers.smtp.notifications.smtp.SmtpNotifier",
         "airflow.providers.http.notifications.http.HttpNotifier",
         "airflow.providers.http.notifications.HttpNotifier",
         KEPT,
-    ],
-)
-def test_a_notifier_that_is_there(path: str) -> None:
-    check_notifier(path)
-
-
-@pytest.mark.parametrize(
-    ("path", "message"),
-    [
-        (
-            "airflow.providers.smtp.notifications.mail.SmtpNotifier",
-            "there is no module 'airflow.providers.smtp",
-        ),
-        ("no_such_package.notifier.Notifier", "there is no module 'no_such_package.notifier'"),
-        ("tests.notifiers.Kepd", "the module 'tests.notifiers' has no 'Kepd'"),
-    ],
-)
-def test_one_that_is_not(path: str, message: str) -> None:
-    with pytest.raises(DefinitionError, match=message):
+    ):
         check_notifier(path)
-    with pytest.raises(DefinitionError, match=message):
-        build(alerts={"notifier": path})
 
-
-def test_looking_for_it_imports_nothing() -> None:
-    code = (
-        "import sys\n"
-        "from audience_onboarding.pipelines.alerts import check_notifier\n"
-        "check_notifier('airflow.providers.smtp.notifications.smtp.SmtpNotifier')\n"
-        "print([name for name in sys.modules if 'smtp' in name and 'notifications' in name])\n"
+    messages = {
+        "airflow.providers.smtp.notifications.mail.SmtpNotifier": "no module 'airflow.providers.smtp",
+        "no_such_package.notifier.Notifier": "there is no module 'no_such_package.notifier'",
+        "tests.notifiers.Kepd": "the module 'tests.notifiers' has no 'Kepd'",
+    }
+    check_refused(check_notifier, messages, DefinitionError, lambda path: messages[path])
+    check_refused(
+        lambda path: onboarding(alerts={"notifier": path}),
+        messages,
+        DefinitionError,
+        lambda path: messages[path],
     )
-
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-
-    assert done.stdout.splitlines()[-1:] == ["[]"], done.stderr
 
 
 def test_the_variables_are_those_of_the_page() -> None:

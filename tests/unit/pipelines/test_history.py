@@ -1,4 +1,4 @@
-"""The DAG that loads a range of days: its form, what it refuses, and how it starts and awaits the other DAG's run."""
+"""The DAG that loads a range of days: its form, its refusals, and the run of the other DAG."""
 
 from __future__ import annotations
 
@@ -15,15 +15,21 @@ from airflow.sdk.exceptions import (
 )
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
-from audience_onboarding.commbox.definition import CommBoxDefinition
-from audience_onboarding.fanfare.definition import FanfareDefinition
-from audience_onboarding.orchestration.failures import OnboardingRetryPolicy
 from audience_onboarding.orchestration.ordering import earlier_unfinished
-from audience_onboarding.pipelines import build_history_dag, build_onboarding_dag, history
+from audience_onboarding.pipelines import build_history_dag
 from audience_onboarding.pipelines.history import LoadRangeOperator
 from tests.fakes import task_context
-from tests.unit.pipelines.conftest import definition, function_of
-from tests.unit.pipelines.test_onboard import BASE
+from tests.unit.orchestration.helpers import check_refused
+from tests.unit.pipelines.conftest import (
+    NO_FLAGS,
+    check_form,
+    definition,
+    fill_in,
+    minimal,
+    onboarding,
+    run_task,
+    upstream_of,
+)
 
 RUN = "manual__history_2026-11-01_2026-11-20_opt-in_1a2b3c4d"
 FORM = {
@@ -38,31 +44,16 @@ FORM = {
 }
 
 
-def other(kind: Any, key: str, column: str, **changes: Any) -> Any:
-    return kind.model_validate(
-        {
-            "key": key,
-            "platform": "fanfare" if kind is FanfareDefinition else "commbox",
-            "name": f"The {key}",
-            "owner": "crm-team",
-            "allow_raw": True,
-            "source": {"path": "crm/{load_date}.csv", "columns": {column: "Column"}},
-            **changes,
-        }
-    )
-
-
-FANS = other(FanfareDefinition, "fans", "email")
-ALERTS = other(CommBoxDefinition, "alerts", "phone")
-ALERTS_WITH_STATE = other(CommBoxDefinition, "alerts_kept", "phone", state={"path": "state"})
+FANS = minimal("fanfare", "fans")
+ALERTS = minimal("commbox", "alerts")
+ALERTS_WITH_STATE = minimal("commbox", "alerts_kept", state={"path": "state"})
 ALL = [definition(), FANS, ALERTS, ALERTS_WITH_STATE]
 
 
-def plan(monkeypatch: pytest.MonkeyPatch, *, run_id: str = "manual__1", **changes: Any) -> dict[str, Any]:
-    context = task_context(run_id=run_id, **{**FORM, **changes})
-    monkeypatch.setattr(history, "get_current_context", lambda: context)
+def plan(*, run_id: str = "manual__1", **changes: Any) -> dict[str, Any]:
     definitions = [definition(), FANS, ALERTS_WITH_STATE, definition("one_file", source__path="crm/all.csv")]
-    found: dict[str, Any] = function_of(build_history_dag(definitions), "check_form")()
+    context = task_context(run_id=run_id, **{**FORM, **changes})
+    found: dict[str, Any] = run_task(build_history_dag(definitions), "check_form", context)
     return found
 
 
@@ -71,15 +62,11 @@ def plan(monkeypatch: pytest.MonkeyPatch, *, run_id: str = "manual__1", **change
 
 def test_the_form_is_checked_before_anything_is_started() -> None:
     dag = build_history_dag(ALL)
-
-    assert {task.task_id: task.upstream_task_ids for task in dag.tasks} == {
-        "check_form": set(),
-        "load": {"check_form"},
-    }
     load: Any = dag.get_task("load")
+
+    assert upstream_of(dag) == {"check_form": set(), "load": {"check_form"}}
     assert load.render_template(load.trigger_dag_id, {"params": FORM}) == "onboard_newsletter"
     assert not dag.timetable.can_be_scheduled
-    assert all(isinstance(task.retry_policy, OnboardingRetryPolicy) for task in dag.tasks)
 
 
 def test_it_can_be_started_for_audiences_whose_modes_allow_it() -> None:
@@ -89,57 +76,40 @@ def test_it_can_be_started_for_audiences_whose_modes_allow_it() -> None:
     assert form["values_display"]["fans"] == "The fans (fans)"
 
 
-def test_without_any_audience_there_is_a_dag_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_any_audience_there_is_a_dag_all_the_same() -> None:
     dag = build_history_dag([ALERTS])
 
     assert "enum" not in dag.params.get_param("audience").schema
-    context = task_context(**FORM)
-    monkeypatch.setattr(history, "get_current_context", lambda: context)
     with pytest.raises(AirflowFailException, match=r"^ConfigurationError: .*There are: none"):
-        function_of(dag, "check_form")()
+        run_task(dag, "check_form", task_context(**FORM))
 
 
-@pytest.mark.parametrize(
-    ("name", "good", "bad"),
-    [
-        ("audience", ["newsletter", "fans"], [None, "", "alerts"]),
-        ("from", ["2026-11-01"], [None, "", "01-11-2026", 20261101]),
-        ("to", ["2026-11-20"], [None, "", "2026-02-30"]),
-        ("mode", ["opt-in", "opt-out"], [None, "replace", "mirror"]),
-        ("dry_run", [True, False], [None, "yes"]),
-        ("supersede", [True, False], [None, "yes"]),
-        ("ignore_guards", [True, False], [None, "yes"]),
-        ("activate_on_backfill", [True, False], [None, "yes"]),
-    ],
-)
-def test_the_form_takes_what_is_meant_and_refuses_the_rest(
-    name: str, good: list[Any], bad: list[Any]
-) -> None:
-    param = build_history_dag(ALL).params.get_param(name)
-
-    for value in good:
-        assert param.resolve(value) == value
-    for value in bad:
-        with pytest.raises(ParamValidationError):
-            param.resolve(value)
+def test_the_form_takes_good_values_and_refuses_others() -> None:
+    dag = build_history_dag(ALL)
+    flags = ("dry_run", "supersede", "ignore_guards", "activate_on_backfill")
+    check_form(
+        dag,
+        {
+            "audience": (["newsletter", "fans"], [None, "", "alerts"]),
+            "from": (["2026-11-01"], [None, "", "01-11-2026", 20261101]),
+            "to": (["2026-11-20"], [None, "", "2026-02-30"]),
+            "mode": (["opt-in", "opt-out"], [None, "replace", "mirror"]),
+            **dict.fromkeys(flags, ([True, False], NO_FLAGS)),
+        },
+    )
+    check_refused(
+        lambda name: fill_in(dag, {key: value for key, value in FORM.items() if key != name}),
+        ["audience", "from", "to"],
+        ParamValidationError,
+    )
+    assert fill_in(dag, FORM) == FORM
 
 
-@pytest.mark.parametrize("name", ["audience", "from", "to"])
-def test_what_cannot_be_guessed_has_to_be_given(name: str) -> None:
-    params = build_history_dag(ALL).params
-    params.update({key: value for key, value in FORM.items() if key != name})
-
-    with pytest.raises(ParamValidationError):
-        params.validate()
-    params.update(FORM)
-    assert params.validate() == FORM
+# --- the run that is started ----------------------------------------------------------------------------------------
 
 
-# --- what is started ----------------------------------------------------------------------------------------
-
-
-def test_a_form_becomes_a_run_of_the_audiences_dag(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = plan(monkeypatch)
+def test_a_form_becomes_a_run_of_the_audiences_dag() -> None:
+    found = plan()
 
     assert found["conf"] == {
         "load_date": "2026-11-20",
@@ -150,30 +120,27 @@ def test_a_form_becomes_a_run_of_the_audiences_dag(monkeypatch: pytest.MonkeyPat
         "ignore_guards": False,
         "activate_on_backfill": False,
     }
-    # And is one that the DAG takes.
-    dag = build_onboarding_dag(definition(), base=BASE)
+    # The DAG takes it.
+    dag = onboarding()
     assert set(found["conf"]) <= set(dag.params)
-    dag.params.update(found["conf"])
-    dag.params.validate()
+    fill_in(dag, found["conf"])
 
 
-def test_the_run_has_the_same_name_in_each_try_and_another_in_each_run(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    first = plan(monkeypatch)["run_id"]
+def test_the_run_has_the_same_name_in_each_try_and_another_in_each_run() -> None:
+    first = plan()["run_id"]
 
     assert first.startswith("manual__history_2026-11-01_2026-11-20_opt-in_")
-    assert plan(monkeypatch)["run_id"] == first
-    assert plan(monkeypatch, run_id="manual__2")["run_id"] != first
-    # It waits for nobody, and nobody waits for it.
+    assert plan()["run_id"] == first
+    assert plan(run_id="manual__2")["run_id"] != first
+    # It waits for no other run, and no other run for it.
     states = {first: {"upload": "running"}, "scheduled__x__2026-11-20__y": {"upload": "running"}}
     assert earlier_unfinished(states, run_id=first) == []
     assert earlier_unfinished(states, run_id="scheduled__x__2026-11-21__y") == ["scheduled__x__2026-11-20__y"]
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
+def test_the_first_try_refuses_a_range_that_cannot_be_loaded() -> None:
+    # The messages about the days are those of history_days().
+    for changes, message in (
         (
             {"audience": "gone"},
             "There is no audience 'gone' that a range of days could be loaded into. There are: alerts_kept, fans, "
@@ -185,37 +152,28 @@ def test_the_run_has_the_same_name_in_each_try_and_another_in_each_run(
             "out of a list, an import only adds them. Allowed is opt-in.",
         ),
         (
-            {"from": "2026-11-21"},
-            "The first day of the range, 2026-11-21, is after its last one, 2026-11-20. Give them the other way "
-            "round.",
-        ),
-        (
-            {"from": "2020-11-20"},
-            "The range has 2,192 days, more than 1,100 (2020-11-20..2026-11-20). Load it as several ranges, one after "
-            "the other.",
-        ),
-        (
-            {"mode": "replace"},
-            "A range of days cannot be loaded with mode 'replace': each list says who is in the audience, so only "
-            "that of the newest day counts (2026-11-01..2026-11-20). Run 2026-11-20 alone, without a first day.",
-        ),
-        (
             {"audience": "one_file"},
             "The source of 2026-11-02 is that of 2026-11-01, so a range of days would read it again and again "
             "(crm/all.csv). Give each day a source of its own, by {load_date} in its path, or run one day alone, "
             "without a first day.",
         ),
-    ],
-)
-def test_what_cannot_be_is_said_at_the_first_try(
-    monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], message: str
-) -> None:
-    with pytest.raises(AirflowFailException) as caught:
-        plan(monkeypatch, **changes)
-
-    assert str(caught.value) == (
-        f"ConfigurationError: {message} See docs/troubleshooting.md#configurationerror"
-    )
+        (
+            {"from": "2026-11-21"},
+            "The first day of the range, 2026-11-21, is after its last one, 2026-11-20. Give them the other way "
+            "round.",
+        ),
+    ):
+        with pytest.raises(AirflowFailException) as caught:
+            plan(**changes)
+        assert str(caught.value) == (
+            f"ConfigurationError: {message} See docs/troubleshooting.md#configurationerror"
+        )
+    for changes, start in (
+        ({"from": "2020-11-20"}, "The range has 2,192"),
+        ({"mode": "replace"}, "A range of"),
+    ):
+        with pytest.raises(AirflowFailException, match=f"^ConfigurationError: {start}"):
+            plan(**changes)
 
 
 # --- starting it, once --------------------------------------------------------------------------------------
@@ -269,11 +227,8 @@ def test_the_run_is_started_and_awaited_in_the_triggerer(airflow: Airflow) -> No
         airflow.execute()
 
     asked = caught.value
-    assert (asked.trigger_dag_id, asked.dag_run_id, asked.conf) == (
-        "onboard_newsletter",
-        RUN,
-        {"mode": "opt-in"},
-    )
+    assert (asked.trigger_dag_id, asked.dag_run_id) == ("onboard_newsletter", RUN)
+    assert asked.conf == {"mode": "opt-in"}
     assert (asked.wait_for_completion, asked.deferrable, asked.reset_dag_run) == (True, True, False)
     # A date would be one of two loads that cannot have the same.
     assert asked.logical_date is None
@@ -289,7 +244,7 @@ def test_a_run_that_would_never_begin_is_not_started(airflow: Airflow) -> None:
 @pytest.mark.parametrize("state", ["queued", "running"])
 def test_a_later_try_goes_on_waiting_for_the_run_that_is_there(airflow: Airflow, state: str) -> None:
     airflow.runs[RUN] = state
-    airflow.is_paused = True  # which is not asked: it is under way
+    airflow.is_paused = True  # It is under way already.
 
     with pytest.raises(TaskDeferred) as caught:
         airflow.execute()
