@@ -152,6 +152,7 @@ def test_an_invalid_certificate(platform: str, failure: Failure, tmp_path: Path)
         with Loopback(answering(platform, Reply(200)), tls=tls_with(path)) as server:
             message = failure("TLS", server.url, **({"verify_tls": str(path)} if is_known else {}))
 
+        assert server.seen == []
         assert message.startswith("TLS: The TLS certificate of the host is not trusted")
         assert said in message
 
@@ -204,6 +205,7 @@ def test_an_invalid_field(failure: Failure) -> None:
         ({"read_timeout": "soon"}, "'read_timeout'"),
     ):
         assert said in failure("Settings", "https://vendor.example", **extra)
+    assert "not an http or https URL" in failure("Settings", "https://[::1")
 
 
 def test_the_words_of_the_messages_are_those_of_the_form(platform: str) -> None:

@@ -14,7 +14,6 @@ from audience_onboarding.commbox.models import AudienceType
 from audience_onboarding.commbox.settings import CommBoxSettings
 from audience_onboarding.errors import (
     ConfigurationError,
-    NotFoundError,
     RequestRejectedError,
 )
 from audience_onboarding.http import FileContent
@@ -65,11 +64,3 @@ def test_a_dynamic_audience_takes_no_file(sandbox: Sandbox, client: CommBoxClien
     with pytest.raises(RequestRejectedError, match="has to be a static audience") as error:
         client.replace_audience(str(audience_id), file=csv("31612345678"))
     assert error.value.status == 400
-
-
-def test_an_unknown_audience(client: CommBoxClient) -> None:
-    with pytest.raises(NotFoundError) as error:
-        client.replace_audience("999999", file=csv("31612345678"))
-    assert error.value.status == 404
-    with pytest.raises(NotFoundError, match="There is no audience 999999"):
-        client.load_audience("999999")

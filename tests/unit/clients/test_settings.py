@@ -50,7 +50,8 @@ def test_unknown_options_are_refused_and_secrets_never_shown(kind: str) -> None:
 
     assert "unknown options: organisation" in str(error)
     assert all(option in error.next_step for option in own)
-    assert "hunter22" not in f"{settings('vendor.example')!r} {settings('vendor.example')}"
+    made = settings("vendor.example")
+    assert "hunter22" not in f"{made!r} {made} {made.account}"
 
 
 @pytest.mark.parametrize(("kind", "production"), BEARER)
@@ -85,12 +86,10 @@ def test_the_type_of_a_static_list_of_fanfare_is_one_of_two_words() -> None:
         fanfare.settings("", static_list_type="LIST")
 
 
-def test_a_portal_link_has_the_placeholders_of_the_vendor() -> None:
-    for settings in (fanfare.settings, commbox.settings):
-        made = settings("", portal_url="https://x/{audience_id}")
-        assert made.portal_link(audience_id="a_1") == "https://x/a_1"
-        with pytest.raises(ConfigurationError, match="placeholder"):
-            settings("", portal_url="https://x/{segment_id}")
-    both = digital_audience.settings("x.example", portal_url="https://portal/a/{audience_id}/s/{segment_id}")
+def test_a_portal_link_may_name_a_segment_at_digital_audience_only() -> None:
+    template = "https://portal/a/{audience_id}/s/{segment_id}"
+    both = digital_audience.settings("vendor.example", portal_url=template)
     assert both.portal_link(audience_id=7, segment_id=5) == "https://portal/a/7/s/5"
-    assert both.portal_link(audience_id=7) is None
+    for settings in (fanfare.settings, commbox.settings):
+        with pytest.raises(ConfigurationError, match="placeholder"):
+            settings("", portal_url=template)

@@ -49,13 +49,6 @@ def create(client: FanfareClient) -> Any:
 # --- two generations of pages -------------------------------------------------------------------------------
 
 
-def test_a_creation_may_be_answered_with_200_or_201(vendor: Vendor, client: FanfareClient) -> None:
-    for status in (200, 201):
-        vendor.answers["POST /audiences"] = Reply(status, audience_json())
-
-        assert create(client).id == AUDIENCE
-
-
 def test_the_base_of_the_hand_written_pages_can_be_given(vendor: Vendor) -> None:
     vendor.answers["GET /api/v1/audiences"] = Reply(200, [])
     settings = FanfareSettings.from_options(host=f"{vendor.server.url}/api/v1/", key=KEY, options={})

@@ -16,7 +16,6 @@ from audience_onboarding.fanfare.models import (
     AudienceStatus,
     AudienceType,
     Import,
-    Member,
     RowError,
     RuleDraft,
     RuleOperator,
@@ -92,12 +91,6 @@ def test_the_errors_of_an_import_may_be_missing_but_not_odd() -> None:
 
         # The client quotes the places only.
         assert {item["loc"][0] for item in caught.value.errors()} == {"errors"}
-
-
-def test_only_the_id_of_a_member_is_kept() -> None:
-    member = Member.model_validate({"id": "con_1", "email": EMAIL, "phone": PHONE, "verificationCode": "99"})
-
-    assert member.model_dump() == {"id": "con_1"}
 
 
 def test_an_id_can_stand_in_a_path() -> None:

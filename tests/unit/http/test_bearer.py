@@ -135,10 +135,7 @@ def test_the_pause_comes_from_the_header_or_else_from_the_body(vendor: Vendor, c
         ([30], {}, None),
         ("slower", {}, None),
         ('{"retryAfter": NaN}', {}, None),
-        ({}, {"Retry-After": "7"}, 7.0),
         ({"retryAfter": 30}, {"Retry-After": "7"}, 7.0),
-        ({"retryAfter": 30}, {"Retry-After": "0"}, 0.0),
-        ({"retryAfter": 30}, {"Retry-After": "soon"}, 30.0),
     ):
         for status in (423, 429, 503):
             vendor.default = Reply(status, body, headers)
@@ -180,13 +177,6 @@ def headers(remaining: Any, reset_in: float) -> dict[str, str]:
     return {"X-RateLimit-Remaining": str(remaining), "X-RateLimit-Reset": str(NOW + reset_in)}
 
 
-def test_without_a_limit_no_call_waits(limit: RateLimit, clock: Clock) -> None:
-    for _ in range(1000):
-        limit.wait("here")
-
-    assert clock.pauses == []
-
-
 def test_headers_without_a_limit_do_not_hold_calls_up(clock: Clock) -> None:
     resets = ["soon", "", "nan", "inf", "-inf", "1e300", str(int(NOW + 5) * 1000), "30"]
     for given in (
@@ -201,7 +191,8 @@ def test_headers_without_a_limit_do_not_hold_calls_up(clock: Clock) -> None:
         limit = RateLimit(sleep=clock.sleep)
         limit.note(given)
 
-        limit.wait("here")
+        for _ in range(100):
+            limit.wait("here")
 
         assert clock.pauses == [], given
 

@@ -17,9 +17,7 @@ from audience_onboarding.errors import (
     PermissionDeniedError,
     RateLimitedError,
     RequestRejectedError,
-    TerminalError,
     TooLargeError,
-    TransientError,
     UnexpectedResponseError,
     VendorError,
     VendorUnavailableError,
@@ -130,16 +128,6 @@ def test_each_status_stands_for_one_error_and_outcome() -> None:
     assert not problems, "\n".join(problems)
 
 
-def test_conflicts_and_large_bodies_are_terminal_refusals_and_locks_are_transient() -> None:
-    for status in (409, 413):
-        assert isinstance(error_for(status), RequestRejectedError)
-        assert isinstance(error_for(status), TerminalError)
-    locked = error_for(423)
-    assert isinstance(locked, TransientError)
-    assert not isinstance(locked, RateLimitedError)
-    assert "locked" in str(locked)
-
-
 @pytest.mark.parametrize("status", [302, 400, 401, 429, 503])
 def test_the_message_holds_place_reason_and_request_id_but_not_the_body(status: int) -> None:
     message = str(error_for(status, message="Not today", X_Request_Id="r-1"))
@@ -150,13 +138,10 @@ def test_the_message_holds_place_reason_and_request_id_but_not_the_body(status: 
     assert "secret body" not in message
 
 
-def test_without_a_message_of_the_vendor_the_reason_of_the_status_line_is_given() -> None:
+def test_the_reason_is_the_vendors_message_without_personal_data_or_else_the_status_line() -> None:
     assert "The reason" in str(error_for(400))
-
-
-def test_personal_data_in_the_vendors_message_are_redacted() -> None:
+    assert "The object is locked for now" in str(error_for(423))
     message = str(error_for(422, message="anna@example.com is taken"))
-
     assert "<e-mail> is taken" in message
     assert "anna" not in message
 

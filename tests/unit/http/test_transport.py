@@ -385,14 +385,6 @@ def server_tls(certificate: Path) -> ssl.SSLContext:
     return tls_with(certificate)
 
 
-def test_a_certificate_that_is_not_trusted_is_a_configuration_error(server_tls: ssl.SSLContext) -> None:
-    with Loopback(lambda seen: Reply(), tls=server_tls) as server:
-        error = error_of(lambda: transport(server.url).send("POST", "/x"), ConfigurationError)
-
-    assert "certificate" in str(error)
-    assert server.seen == []
-
-
 def test_a_ca_file_makes_a_certificate_trusted(server_tls: ssl.SSLContext, certificate: Path) -> None:
     with Loopback(lambda seen: Reply(), tls=server_tls) as server:
         assert transport(server.url, verify_tls=str(certificate)).send("GET", "/x").status_code == 200
@@ -406,12 +398,6 @@ def test_verification_can_be_turned_off_even_where_the_machine_names_a_ca_file(
 
     with Loopback(lambda seen: Reply(), tls=server_tls) as server:
         assert transport(server.url, verify_tls=False).send("GET", "/x").status_code == 200
-
-
-def test_a_missing_ca_file_is_a_configuration_error(tmp_path: Path) -> None:
-    sender = transport("https://127.0.0.1:9", verify_tls=str(tmp_path / "missing.pem"))
-
-    error_of(lambda: sender.send("POST", "/x"), ConfigurationError)
 
 
 def test_a_tls_failure_after_sending_is_an_unknown_outcome_and_not_repeated(
