@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import pytest
+
 from tests.fakes import AssetStores, DictStore
 
 
@@ -46,6 +48,13 @@ class Effects:
             self.after()
 
         return call
+
+    def kill(self, dies: tuple[int, str], task: Callable[[], object]) -> None:
+        """Run a task that is killed at a point, then count from the next try on."""
+        self.start(dies=dies)
+        with pytest.raises(Killed):
+            task()
+        self.start()
 
     def start(self, *, dies: tuple[int, str] | None = None) -> None:
         """Count from here."""

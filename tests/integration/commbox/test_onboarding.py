@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,6 @@ from audience_onboarding.commbox import (
     CommBoxUserCountSensor,
 )
 from audience_onboarding.commbox.triggers import CommBoxUserCountTrigger
-from audience_onboarding.errors import TransientError
-from audience_onboarding.orchestration import ensure as ensuring
 from audience_onboarding.orchestration.memory import LAST_LOAD_KEY, audience_asset, days_of, load_key
 from scripts.local_stack import Sandbox
 from tests.fakes import AssetStores, task_context
@@ -141,23 +138,6 @@ def test_people_are_added_and_taken_out(sandbox: Sandbox, stores: AssetStores, t
         assert load["uploaded"] is (digits != "431")
 
     assert len(list((tmp_path / "state").iterdir())) == 2
-
-
-@pytest.mark.parametrize("when", ["before", "after"])
-def test_a_lost_answer_to_the_creation_is_settled_by_the_list(
-    sandbox: Sandbox, stores: AssetStores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
-) -> None:
-    source = numbers(tmp_path, 4)
-    fault(sandbox, "commbox", "POST", AUDIENCES, when=when, action="drop")
-    with pytest.raises(TransientError, match="It is not clear yet"):
-        upload(source, stores)
-    if when == "before":
-        monkeypatch.setattr(ensuring, "SETTLE_AFTER", timedelta(0))
-
-    load = upload(source, stores)
-
-    assert wait(load)["user_count"] == 4
-    assert len(audiences()) == 1
 
 
 def test_a_worker_that_is_killed_after_the_post_leaves_one_audience(sandbox: Sandbox, tmp_path: Path) -> None:

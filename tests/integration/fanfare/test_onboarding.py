@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 
-from audience_onboarding.errors import TransientError
 from audience_onboarding.fanfare import (
     FanfareArchiveAudienceOperator,
     FanfareAudienceStatusSensor,
@@ -24,7 +22,6 @@ from audience_onboarding.fanfare import (
     FanfareUpdateAudienceOperator,
 )
 from audience_onboarding.fanfare.hooks import FanfareHook
-from audience_onboarding.orchestration import ensure as ensuring
 from audience_onboarding.orchestration.memory import audience_asset, load_key
 from scripts.local_stack import Sandbox, wait_for
 from tests.fakes import AssetStores, task_context
@@ -170,23 +167,6 @@ def test_a_long_list_is_three_imports_in_order_and_a_failure_in_the_second_resum
     ]
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
-def test_a_lost_answer_to_the_creation_is_settled_by_the_list(
-    sandbox: Sandbox, stores: AssetStores, monkeypatch: pytest.MonkeyPatch, when: str
-) -> None:
-    fault(sandbox, "fanfare", "POST", AUDIENCES, when=when, action="drop")
-    with pytest.raises(TransientError, match="It is not clear yet"):
-        ensure(stores)
-    if when == "before":
-        with pytest.raises(TransientError, match="a moment ago"):
-            ensure(stores)
-        monkeypatch.setattr(ensuring, "SETTLE_AFTER", timedelta(0))
-
-    ensure(stores)
-
-    assert len(list(FanfareHook().client.list_audiences())) == 1
-
-
 def test_a_worker_that_is_killed_during_an_import_sends_it_again(
     sandbox: Sandbox, tmp_path: Path, extract: Path
 ) -> None:
@@ -207,17 +187,6 @@ def test_a_worker_that_is_killed_during_an_import_sends_it_again(
     upload = run(onboarding(extract, asset=asset), FileStores(store))
 
     assert wait(upload)["members"] == 3
-
-
-def test_a_storage_that_fails_is_tried_again_with_a_new_import(
-    sandbox: Sandbox, stores: AssetStores, extract: Path
-) -> None:
-    ensure(stores)
-    fault(sandbox, "s3", "PUT", ".*imports/.*", status=503)
-
-    with pytest.raises(TransientError):
-        run(onboarding(extract), stores)
-    assert wait(run(onboarding(extract), stores))["members"] == 3
 
 
 def test_rows_that_the_vendor_refuses_are_shown_without_their_values(

@@ -10,7 +10,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from tests.unit.commbox.conftest import static
 from tests.unit.commbox.world import MONDAY, NAME, TUESDAY, WEDNESDAY, World
-from tests.unit.effects import Killed, points
+from tests.unit.effects import points
 from tests.unit.platforms.cases import every_case
 from tests.unit.platforms.sequences import play_all
 
@@ -186,10 +186,7 @@ def test_a_task_that_is_killed_loses_nobody(
             world = World(tmp_path / f"{dies}", monkeypatch, with_state=True)
             with case(dies):
                 world.run(MONDAY, "123", "replace")
-                world.effects.start(dies=dies)
-                with pytest.raises(Killed):
-                    world.send(TUESDAY, "34", mode)
-                world.effects.start()
+                world.effects.kill(dies, lambda: world.send(TUESDAY, "34", mode))  # noqa: B023
 
                 world.confirm(world.send(TUESDAY, None, mode))
 
@@ -204,10 +201,7 @@ def test_nor_does_the_one_that_creates_the_audience(tmp_path: Path, monkeypatch:
         for dies in points(8):
             world = World(tmp_path / f"{dies}", monkeypatch, with_state=True)
             with case(dies):
-                world.effects.start(dies=dies)
-                with pytest.raises(Killed):
-                    world.send(MONDAY, "12", "opt-in")
-                world.effects.start()
+                world.effects.kill(dies, lambda: world.send(MONDAY, "12", "opt-in"))  # noqa: B023
                 record = world.memory.get("audience") or {}
                 if "intent" in record:
                     # Long enough ago to believe the vendor's list.

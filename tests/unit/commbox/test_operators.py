@@ -23,7 +23,7 @@ from audience_onboarding.orchestration.ensure import SETTLE_AFTER
 from tests.fakes import task_context
 from tests.unit.commbox.conftest import dynamic, static
 from tests.unit.commbox.world import ASSET, MONDAY, NAME, TUESDAY, WEDNESDAY, Vendor, World
-from tests.unit.effects import Killed, points
+from tests.unit.effects import points
 from tests.unit.platforms.cases import every_case
 from tests.unit.platforms.kits import COMMBOX, HOST, as_stored, report, without_content_and_time
 
@@ -336,10 +336,7 @@ def test_a_task_that_is_killed_creates_nothing_twice_and_loses_nothing(
             with case(dies), time_machine.travel(NOW, tick=False) as clock:
                 if earlier:
                     world.confirm(world.send(MONDAY))
-                world.effects.start(dies=dies)
-                with pytest.raises(Killed):
-                    world.send(TUESDAY)
-                world.effects.start()
+                world.effects.kill(dies, lambda: world.send(TUESDAY))  # noqa: B023
 
                 world.confirm(until_done(world, TUESDAY, clock))
 
@@ -358,10 +355,7 @@ def test_an_older_confirmation_is_not_taken_for_a_killed_task(
             with case(dies):
                 world.confirm(world.send(MONDAY))
                 world.send(TUESDAY)
-                world.effects.start(dies=dies)
-                with pytest.raises(Killed):
-                    world.send(MONDAY, supersede=True)
-                world.effects.start()
+                world.effects.kill(dies, lambda: world.send(MONDAY, supersede=True))  # noqa: B023
 
                 world.send(MONDAY, supersede=True)
 

@@ -28,7 +28,7 @@ from audience_onboarding.orchestration.memory import audience_asset
 from audience_onboarding.pipelines import build_onboarding_dag, onboard
 from audience_onboarding.storage import snapshots
 from tests.fakes import task_context
-from tests.unit.effects import Effects, JsonStores, Killed, points
+from tests.unit.effects import Effects, JsonStores, points
 from tests.unit.pipelines.conftest import REMOVE, definition, function_of
 from tests.unit.platforms.cases import every_case
 from tests.unit.platforms.kits import DIGITAL_AUDIENCE, as_stored
@@ -609,14 +609,6 @@ def prepared(world: World) -> World:
     return world
 
 
-def killed(world: World, dies: tuple[int, str], run: Callable[[], object]) -> None:
-    """Run a task that is killed."""
-    world.effects.start(dies=dies)
-    with pytest.raises(Killed):
-        run()
-    world.effects.start()
-
-
 def test_the_points_are_all_there_are(world: World) -> None:
     prepared(world)
 
@@ -630,7 +622,7 @@ def test_a_mirror_that_is_killed_sends_nothing_twice_and_loses_nothing(made: Mad
         for dies in points(len(SENDING)):
             world = prepared(made(dies))
             with case(dies):
-                killed(world, dies, lambda world=world: world.send(THURSDAY))  # type: ignore[misc]
+                world.effects.kill(dies, lambda: world.send(THURSDAY))  # noqa: B023
 
                 world.confirm(world.send(THURSDAY))
 
@@ -645,7 +637,7 @@ def test_a_killed_mirror_that_is_never_run_again_is_corrected_by_the_next_day(ma
         for dies in points(len(SENDING)):
             world = prepared(made(dies))
             with case(dies):
-                killed(world, dies, lambda world=world: world.send(THURSDAY))  # type: ignore[misc]
+                world.effects.kill(dies, lambda: world.send(THURSDAY))  # noqa: B023
                 world.vendor.process()
 
                 world.run("2026-11-20", "abd")
@@ -661,7 +653,7 @@ def test_a_record_that_is_killed_is_completed_by_a_retry(made: Made) -> None:
             world = prepared(made(dies))
             with case(dies):
                 load = world.send(THURSDAY)
-                killed(world, dies, lambda world=world, load=load: world.confirm(load))  # type: ignore[misc]
+                world.effects.kill(dies, lambda: world.confirm(load))  # noqa: B023
 
                 world.confirm(load)
 
@@ -749,12 +741,9 @@ def test_a_list_that_goes_out_again_does_so_once_also_if_the_task_is_killed(made
                 world.run(MONDAY, "ab", "replace", state=None, supersede=True)
                 world.bucket.written.clear()
 
-                def send(world: World = world) -> Any:
-                    return world.send(TUESDAY, "replace", state=None)
+                world.effects.kill(dies, lambda: world.send(TUESDAY, "replace", state=None))  # noqa: B023
 
-                killed(world, dies, send)
-
-                world.confirm(send())
+                world.confirm(world.send(TUESDAY, "replace", state=None))
 
                 assert world.vendor.people == ["b", "c"]
                 assert world.bucket.written == [key_of("replace", TUESDAY)]

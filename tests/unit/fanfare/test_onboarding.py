@@ -31,7 +31,7 @@ from audience_onboarding.fanfare.sensors import FanfareImportSensor
 from audience_onboarding.fanfare.triggers import FanfareImportTrigger, look_at_import
 from audience_onboarding.orchestration.ordering import EarlierLoadsTrigger
 from tests.fakes import task_context
-from tests.unit.effects import Effects, JsonStores, Killed
+from tests.unit.effects import Effects, JsonStores, points
 from tests.unit.fanfare.conftest import audience_json, import_json
 from tests.unit.platforms.cases import every_case
 from tests.unit.platforms.kits import FANFARE, as_stored, report, without_content_and_time
@@ -684,22 +684,18 @@ def test_a_task_that_is_killed_goes_on_where_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_time: bool
 ) -> None:
     with every_case() as case:
-        for number in range(1, len(POINTS) + 1):
-            for when in ("before", "after"):
-                with case((number, when)):
-                    killed_and_resumed(World(tmp_path, monkeypatch), (number, when), in_time=in_time)
+        for point in points(len(POINTS)):
+            with case(point):
+                killed_and_resumed(World(tmp_path, monkeypatch), point, in_time=in_time)
 
 
 def killed_and_resumed(world: World, point: tuple[int, str], *, in_time: bool) -> None:
     vendor = world.vendor
-    world.effects.start(dies=point)
-    with pytest.raises(Killed):
-        world.to_the_end(rows_per_import=2)
+    world.effects.kill(point, lambda: world.to_the_end(rows_per_import=2))
     through = list(vendor.taken_in)
     if in_time:
         # What was sent is through before the next try looks.
         vendor.finish()
-    world.effects.start()
 
     load = world.to_the_end(rows_per_import=2)
     seen = world.seen(load)
