@@ -1,14 +1,12 @@
-"""The DAG that takes people out of all audiences: its form, which audiences, the report, and what Airflow stores."""
+"""The DAG that takes people out of all audiences: its form, its audiences, its report, and its storage."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowFailException, ParamValidationError, TaskDeferred
 
 from audience_onboarding.base.erasing import Outcome, Waiting
@@ -17,15 +15,14 @@ from audience_onboarding.digital_audience.hooks import DigitalAudienceHook
 from audience_onboarding.errors import ConfigurationError, RequestRejectedError
 from audience_onboarding.orchestration.forgetting import ERASE_DAG_ID, HASH_FIELDS, OTHER_FIELDS
 from audience_onboarding.orchestration.memory import AUDIENCE_KEY, RETIRED_KEY
-from audience_onboarding.pipelines import build_erase_dag, erase
+from audience_onboarding.pipelines import build_erase_dag
 from audience_onboarding.pipelines.common import asset_of
 from audience_onboarding.pipelines.erase import Audiences, ErasePersonOperator, judged, people_in
 from tests.fakes import AssetStores, task_context
-from tests.unit.pipelines.conftest import definition, function_of
+from tests.unit.orchestration.helpers import check_refused
+from tests.unit.pipelines.conftest import BASE, HOST, definition, fill_in, run_task
 
 HASH = "ab" * 32
-HOST = "https://vendor.example"
-BASE = Path("/base")
 
 
 @pytest.fixture
@@ -36,18 +33,12 @@ def stores(monkeypatch: pytest.MonkeyPatch) -> AssetStores:
     return AssetStores()
 
 
-def dag_of(*keys: str) -> DAG:
+def dag_of(*keys: str) -> Any:
     return build_erase_dag([definition(key=key) for key in keys or ("newsletter",)], base=BASE)
 
 
-def filled_in(dag: DAG, conf: dict[str, Any]) -> dict[str, Any]:
-    """Do with the form what Airflow does before it makes a run."""
-    dag.params.update(conf)
-    return dict(dag.params.validate())
-
-
-def context_of(stores: AssetStores, conf: dict[str, Any], dag: DAG | None = None) -> dict[str, Any]:
-    context = task_context(stores=stores, **filled_in(dag or dag_of(), conf))
+def context_of(stores: AssetStores, conf: dict[str, Any], dag: Any = None) -> dict[str, Any]:
+    context = task_context(stores=stores, **fill_in(dag or dag_of(), conf))
     context["dag_run"].conf = conf
     return context
 
@@ -59,14 +50,12 @@ def test_it_is_started_by_hand_only_and_by_one_at_a_time() -> None:
     dag = dag_of("one", "two")
 
     assert (dag.dag_id, dag.max_active_runs, dag.timetable.can_be_scheduled) == (ERASE_DAG_ID, 1, False)
-    assert {asset.name for asset in dag.get_task("erase").partial_kwargs["inlets"]} == {  # type: ignore[union-attr]
-        "audience/one",
-        "audience/two",
-    }
-    assert dag.get_task("erase").partial_kwargs["pool"] == "audience_onboarding_at_digital_audience_default"  # type: ignore[union-attr]
+    erase = dag.get_task("erase").partial_kwargs
+    assert {asset.name for asset in erase["inlets"]} == {"audience/one", "audience/two"}
+    assert erase["pool"] == "audience_onboarding_at_digital_audience_default"
 
 
-def test_what_is_removed_from_the_conf_are_the_fields_of_the_form() -> None:
+def test_the_fields_of_the_form_are_removed_from_the_conf() -> None:
     assert set(dag_of().params) == {*HASH_FIELDS, *OTHER_FIELDS}
 
 
@@ -80,9 +69,9 @@ def test_airflow_stores_no_definition_with_it_and_renders_nothing() -> None:
     assert ErasePersonOperator.template_fields == ()
 
 
-@pytest.mark.parametrize(
-    "conf",
-    [
+def test_the_form_takes_hashes_of_either_case_and_refuses_the_rest() -> None:
+    dag = dag_of()
+    wrong: list[dict[str, Any]] = [
         {"email_sha256": ["anna@example.com"]},
         {"email_sha256": "anna@example.com"},
         {"email_sha256": [HASH[1:]]},
@@ -96,81 +85,71 @@ def test_airflow_stores_no_definition_with_it_and_renders_nothing() -> None:
         {"audiences": ["nobody"]},
         {"audiences": "newsletter"},
         {"dry_run": "yes"},
-    ],
-    ids=str,
-)
-def test_what_is_no_hash_is_refused_before_the_run(conf: dict[str, Any]) -> None:
-    with pytest.raises(ParamValidationError):
-        filled_in(dag_of(), conf)
-
-
-def test_hashes_of_either_case_are_taken() -> None:
-    filled_in(dag_of(), {"email_sha256": [HASH, HASH.upper()], "audiences": ["newsletter"]})
+    ]
+    check_refused(lambda conf: fill_in(dag, conf), wrong, ParamValidationError)
+    fill_in(dag, {"email_sha256": [HASH, HASH.upper()], "audiences": ["newsletter"]})
 
 
 def test_without_any_definition_it_is_there() -> None:
     dag = build_erase_dag([], base=BASE)
 
-    filled_in(dag, {})
+    fill_in(dag, {})
     with pytest.raises(ParamValidationError):
-        filled_in(dag, {"audiences": ["x"]})
+        fill_in(dag, {"audiences": ["x"]})
 
 
-# --- who, and where -------------------------------------------------------------------------------------------
+# --- people and audiences -------------------------------------------------------------------------------------------
 
 
-def found_by(
-    stores: AssetStores, monkeypatch: pytest.MonkeyPatch, conf: dict[str, Any], *keys: str
-) -> tuple[list[str], dict[str, str]]:
+def found_by(stores: AssetStores, *keys: str, **conf: Any) -> tuple[list[str], dict[str, str]]:
     dag = dag_of(*keys)
-    context = context_of(stores, conf, dag)
-    monkeypatch.setattr(erase, "get_current_context", lambda: context)
-    found: list[str] = function_of(dag, "find_audiences")()
+    context = context_of(stores, {"email_sha256": [HASH], **conf}, dag)
+    found: list[str] = run_task(dag, "find_audiences", context)
     return found, context["ti"].pushed["left_out"]
 
 
-def test_audiences_that_are_not_there_yet_or_retired_are_left_out_and_said(
-    stores: AssetStores, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stores[asset_of(definition(key="one"))].set(AUDIENCE_KEY, {"id": 5})
+def remember(stores: AssetStores, key: str, **record: Any) -> None:
+    stores[asset_of(definition(key=key))].set(AUDIENCE_KEY, {"id": 5, **record})
+
+
+def test_audiences_that_are_not_there_yet_or_retired_are_left_out_with_a_reason(stores: AssetStores) -> None:
+    remember(stores, "one")
     stores[asset_of(definition(key="three"))].set(
         RETIRED_KEY, {"audience": "three", "at": "2026-11-20", "by": "anna", "audience_id": 7}
     )
 
-    found, left_out = found_by(stores, monkeypatch, {"email_sha256": [HASH]}, "one", "two", "three")
+    found, left_out = found_by(stores, "one", "two", "three")
 
     assert found == ["one"]
     assert "no audience at the vendor yet" in left_out["two"]
     assert "was retired on 2026-11-20 by anna" in left_out["three"]
 
 
-def test_an_audience_that_cannot_be_judged_is_for_its_own_task(
-    stores: AssetStores, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stores[asset_of(definition(key="one"))].set(AUDIENCE_KEY, {"id": 5, "account": "https://other.example"})
+def test_an_audience_that_cannot_be_judged_is_for_its_own_task(stores: AssetStores) -> None:
+    remember(stores, "one", account="https://other.example")
 
-    assert found_by(stores, monkeypatch, {"email_sha256": [HASH]}, "one") == (["one"], {})
+    assert found_by(stores, "one") == (["one"], {})
 
 
-def test_only_those_that_are_chosen(stores: AssetStores, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_audiences_can_be_chosen(stores: AssetStores) -> None:
     for key in ("one", "two"):
-        stores[asset_of(definition(key=key))].set(AUDIENCE_KEY, {"id": 5})
+        remember(stores, key)
 
-    conf = {"email_sha256": [HASH], "audiences": ["two", "two"]}
-    assert found_by(stores, monkeypatch, conf, "one", "two") == (["two"], {})
+    assert found_by(stores, "one", "two", audiences=["two", "two"]) == (["two"], {})
 
 
-@pytest.mark.parametrize(
-    ("conf", "message"),
-    [
+def test_a_run_without_people_sends_nothing(stores: AssetStores) -> None:
+    cases: list[tuple[dict[str, Any], str]] = [
         ({}, "No hash is given"),
         ({"unknown_fields_removed": 1}, "fields that the form does not have"),
         ({"removed": {"email_sha256": 1}, "email_sha256": []}, "trigger a new run"),
-    ],
-)
-def test_a_run_without_people_sends_nothing(stores: AssetStores, conf: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigurationError, match=message):
-        people_in(context_of(stores, conf))
+    ]
+    check_refused(
+        lambda case: people_in(context_of(stores, case[0])),
+        cases,
+        ConfigurationError,
+        lambda case: case[1],
+    )
 
 
 # --- the operator ---------------------------------------------------------------------------------------------
@@ -195,13 +174,13 @@ def test_it_waits_in_the_triggerer_without_a_hash_and_goes_on(
     )
 
     with pytest.raises(TaskDeferred) as deferred:
-        operator().execute(context)  # type: ignore[arg-type]
+        operator().execute(context)
 
     assert deferred.value.kwargs == {"after": "our file"}
-    assert deferred.value.timeout.total_seconds() > 60  # type: ignore[union-attr]
+    assert deferred.value.timeout.total_seconds() > 60
     assert (seen[0].people.count, seen[0].moment) == (1, context["dag_run"].run_after)
     assert HASH not in repr(seen[0])
-    result = operator().execute_complete(context, {"status": "success"}, "our file")  # type: ignore[arg-type]
+    result = operator().execute_complete(context, {"status": "success"}, "our file")
     assert result == {
         "audience": "newsletter",
         "platform": "digital_audience",
@@ -253,18 +232,17 @@ def test_the_report_fails_where_a_person_is_needed_and_says_what_to_do() -> None
         judged(["b"], [], {}, is_dry_run=True)
 
 
-def test_the_report_reads_the_results_of_all_audiences(
-    stores: AssetStores, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_report_reads_the_results_of_all_audiences(stores: AssetStores) -> None:
     dag = dag_of("a", "b")
     context = context_of(stores, {"email_sha256": [HASH]}, dag)
 
     def pulled(*, task_ids: str, key: str = "return_value", map_indexes: Any = None) -> Any:
         return {"x": "why"} if key == "left_out" else [outcome("a", "erased"), None][: len(map_indexes)]
 
+    def report(keys: Any) -> Any:
+        return run_task(dag, "report", context, keys)
+
     context["ti"].xcom_pull = pulled
-    monkeypatch.setattr(erase, "get_current_context", lambda: context)
-    report = function_of(dag, "report")
 
     with pytest.raises(AirflowFailException, match="b: its task has failed"):
         report(["a", "b"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,9 +20,9 @@ from audience_onboarding.pipelines import build_retire_dag, retire
 from audience_onboarding.pipelines.common import asset_of
 from audience_onboarding.pipelines.retire import RetirementApprovalOperator
 from tests.fakes import AssetStores, task_context
-from tests.unit.pipelines.conftest import definition, function_of
+from tests.unit.orchestration.helpers import check_refused
+from tests.unit.pipelines.conftest import BASE, definition, fill_in, run_task
 
-BASE = Path("/base")
 SEEN = Seen(5, "The audience", 3, (SeenSegment(11, "One", "Active", "2026-12-01T00:00:00+00:00"),))
 
 
@@ -32,27 +31,15 @@ def dag_of(*keys: str) -> DAG:
 
 
 def context_of(stores: AssetStores, dag: DAG, **conf: Any) -> Any:
-    dag.params.update({"audience": "newsletter", **conf})
-    context = task_context(stores=stores, **dag.params.validate())
+    context = task_context(stores=stores, **fill_in(dag, {"audience": "newsletter", **conf}))
     context["dag_run"].triggering_user_name = "anna"
     return context
-
-
-def fill_in(params: Any, conf: dict[str, Any]) -> None:
-    """Do with the form what Airflow does before it makes a run."""
-    params.update(conf)
-    params.validate()
 
 
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> AssetStores:
     monkeypatch.setattr(retiring, "look", lambda definition, memory: SEEN)
     return AssetStores()
-
-
-def run(dag: DAG, task_id: str, context: Any, monkeypatch: pytest.MonkeyPatch, *arguments: Any) -> Any:
-    monkeypatch.setattr(retire, "get_current_context", lambda: context)
-    return function_of(dag, task_id)(*arguments)
 
 
 def test_it_is_started_by_hand_only_and_asks_between_look_and_delete() -> None:
@@ -73,29 +60,21 @@ def test_no_audience_gets_an_event_that_it_is_not_about() -> None:
     assert [type(outlet).__name__ for outlet in close.outlets] == ["AssetAlias"]
 
 
-@pytest.mark.parametrize(
-    "conf",
-    [
+def test_wrong_input_is_refused_before_the_run() -> None:
+    wrong: list[dict[str, Any]] = [
         {},
         {"audience": "nobody"},
         {"audience": "newsletter", "action": "delete"},
         {"audience": "newsletter", "approve_within_hours": 0},
         {"audience": "newsletter", "approve_within_hours": "soon"},
-    ],
-    ids=str,
-)
-def test_wrong_input_is_refused_before_the_run(conf: dict[str, Any]) -> None:
-    params = dag_of().params
-    with pytest.raises(ParamValidationError):
-        fill_in(params, conf)
+    ]
+    check_refused(lambda conf: fill_in(dag_of(), conf), wrong, ParamValidationError)
 
 
-def test_the_question_shows_all_that_would_be_deleted(
-    here: AssetStores, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_question_shows_all_that_would_be_deleted(here: AssetStores) -> None:
     dag = dag_of()
 
-    shown = run(dag, "look", context_of(here, dag), monkeypatch)
+    shown = run_task(dag, "look", context_of(here, dag))
 
     for word in ("newsletter", "The audience", "id 5", "members: 3", "One (11, Active, ends 2026-12-01"):
         assert word in shown["text"]
@@ -120,26 +99,24 @@ def test_the_time_to_answer_is_that_of_the_form(monkeypatch: pytest.MonkeyPatch)
     assert asked == [timedelta(hours=5)]
 
 
-def test_each_action_skips_what_is_the_others(here: AssetStores, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_action_skips_what_is_the_others(here: AssetStores) -> None:
     dag = dag_of()
 
     with pytest.raises(AirflowSkipException):
-        run(dag, "look", context_of(here, dag, action="reopen"), monkeypatch)
+        run_task(dag, "look", context_of(here, dag, action="reopen"))
     with pytest.raises(AirflowSkipException):
-        run(dag, "reopen", context_of(here, dag, action="retire"), monkeypatch)
+        run_task(dag, "reopen", context_of(here, dag, action="retire"))
 
 
-def test_opening_again_forgets_the_record_and_returns_it(
-    here: AssetStores, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_opening_again_forgets_the_record_and_returns_it(here: AssetStores) -> None:
     dag, record = dag_of(), {"audience": "newsletter", "audience_id": 5}
     memory = here[asset_of(definition())]
     memory.set(RETIRED_KEY, record)
 
-    assert run(dag, "reopen", context_of(here, dag, action="reopen"), monkeypatch) == record
+    assert run_task(dag, "reopen", context_of(here, dag, action="reopen")) == record
     assert memory.get(RETIRED_KEY) is None
     with pytest.raises(AirflowFailException, match="is not retired"):
-        run(dag, "reopen", context_of(here, dag, action="reopen"), monkeypatch)
+        run_task(dag, "reopen", context_of(here, dag, action="reopen"))
 
 
 def test_what_was_shown_is_what_the_platform_deletes_and_the_event_is_the_record(
@@ -147,7 +124,7 @@ def test_what_was_shown_is_what_the_platform_deletes_and_the_event_is_the_record
 ) -> None:
     dag = dag_of()
     context = context_of(here, dag)
-    shown = run(dag, "look", context, monkeypatch)
+    shown = run_task(dag, "look", context)
     deleted: list[Seen] = []
     monkeypatch.setattr(retiring, "delete", lambda of, memory, progress, seen: deleted.append(seen) or "gone")
     events: list[Any] = []
@@ -156,8 +133,8 @@ def test_what_was_shown_is_what_the_platform_deletes_and_the_event_is_the_record
     }
     context["ti"].xcom_pull = lambda **_: None
 
-    done = run(dag, "delete", context, monkeypatch, shown)
-    record = run(dag, "close", context, monkeypatch, shown, done)
+    done = run_task(dag, "delete", context, shown)
+    record = run_task(dag, "close", context, shown, done)
 
     assert deleted == [SEEN]
     assert (record["done"], record["by"], record["approved_by"]) == ("gone", "anna", "unknown")
@@ -165,20 +142,15 @@ def test_what_was_shown_is_what_the_platform_deletes_and_the_event_is_the_record
     assert events == [((asset_of(definition()),), {"extra": record})]
 
 
-@pytest.mark.parametrize(
-    ("now", "why"),
-    [
+def test_anything_else_than_the_approved_objects_is_not_deleted() -> None:
+    segments = SEEN.segments
+    cases = [
         (Seen(6, "The audience"), "the audience is 6"),
         (Seen(5, "Another"), "is called 'Another'"),
-        (Seen(5, "The audience", 3, (*SEEN.segments, SeenSegment(12, "Two"))), "not approved: Two"),
+        (Seen(5, "The audience", 3, (*segments, SeenSegment(12, "Two"))), "not approved: Two"),
         (Seen(5, "The audience", 3, (SeenSegment(11, "Renamed"),)), "not approved: Renamed"),
-    ],
-)
-def test_something_else_than_what_was_approved_is_not_deleted(now: Seen, why: str) -> None:
-    with pytest.raises(ApprovalOutdatedError, match=why):
-        check_same(SEEN, now)
-
-
-def test_less_than_what_was_approved_or_other_members_is_fine() -> None:
+    ]
+    check_refused(lambda case: check_same(SEEN, case[0]), cases, ApprovalOutdatedError, lambda case: case[1])
+    # Fewer objects, or other members, are fine.
     check_same(SEEN, Seen(5, "The audience", 99))
     check_same(SEEN, Seen(5, "", is_there=False))
