@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 
 from audience_onboarding.errors import AuditUnavailableError
-from audience_onboarding.pipelines import auditing, build_onboarding_dag
 from tests.fakes import task_context
 from tests.unit.base.databases import connect_to
-from tests.unit.pipelines.conftest import definition, function_of
+from tests.unit.pipelines.conftest import onboarding, run_task
 
 AUDIT = {"connection": "dwh", "table": "runs", "create": True}
 RECORD = {
@@ -23,10 +22,6 @@ RECORD = {
     "rows_sent": 8,
     "outcome": "confirmed",
 }
-
-
-def build(**changes: Any) -> Any:
-    return build_onboarding_dag(definition(audit={**AUDIT, **changes}), base=Path("/project/include"))
 
 
 def context_of(xcoms: dict[tuple[str, str], Any], states: dict[str, str], **params: Any) -> dict[str, Any]:
@@ -53,28 +48,27 @@ def rows(path: Path) -> list[dict[str, Any]]:
         return [dict(row) for row in connection.execute("SELECT * FROM runs")]
 
 
-def write(monkeypatch: pytest.MonkeyPatch, context: dict[str, Any], **changes: Any) -> None:
-    monkeypatch.setattr(auditing, "get_current_context", lambda: context)
-    function_of(build(**changes), "audit")()
+def write(xcoms: dict[tuple[str, str], Any], states: dict[str, str], **params: Any) -> None:
+    run_task(onboarding(audit=AUDIT), "audit", context_of(xcoms, states, **params))
+
+
+CONFIRMED = {("record_load", "return_value"): RECORD}
 
 
 def test_it_comes_last_whatever_became_of_the_others_and_the_run_is_judged_by_these() -> None:
-    dag = build()
+    dag = onboarding(audit=AUDIT)
     task = dag.get_task("audit")
 
     assert task.upstream_task_ids == {"publish"}
     assert (task.is_teardown, task.on_failure_fail_dagrun) == (True, False)
     assert task.trigger_rule.value == "all_done_setup_success"
     assert not task.outlets
-    without = build_onboarding_dag(definition(), base=Path("/project/include"))
-    assert not without.has_task("audit")
+    assert not onboarding().has_task("audit")
 
 
-def test_a_confirmed_load_is_a_row(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    context = context_of({("record_load", "return_value"): RECORD}, {"publish": "success"})
-
-    write(monkeypatch, context)
-    write(monkeypatch, context)
+def test_a_confirmed_load_is_a_row(database: Path) -> None:
+    write(CONFIRMED, {"publish": "success"})
+    write(CONFIRMED, {"publish": "success"})
 
     (row,) = rows(database)
     assert (row["dag_id"], row["run_id"]) == ("onboard_newsletter", "manual__1")
@@ -83,39 +77,32 @@ def test_a_confirmed_load_is_a_row(database: Path, monkeypatch: pytest.MonkeyPat
     assert (row["rows_sent"], row["audience_id"]) == (8, "7")
 
 
-def test_a_run_that_was_stopped_is_a_row_and_its_repair_replaces_it(
-    database: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_that_was_stopped_is_a_row_and_its_repair_replaces_it(database: Path) -> None:
     stop = {"error": "GuardError", "message": "A guard stops this load."}
-    write(monkeypatch, context_of({("upload", "stopped"): stop}, {"upload": "failed"}))
+    write({("upload", "stopped"): stop}, {"upload": "failed"})
     (stopped,) = rows(database)
 
-    write(monkeypatch, context_of({("record_load", "return_value"): RECORD}, {"upload": "success"}))
+    write(CONFIRMED, {"upload": "success"})
 
     (repaired,) = rows(database)
-    assert (stopped["outcome"], stopped["error"], stopped["load_date"]) == (
-        "stopped",
-        "GuardError",
-        "2026-11-20",
-    )
-    assert (stopped["load_mode"], repaired["outcome"], repaired["error"]) == ("replace", "confirmed", None)
+    assert (stopped["outcome"], stopped["error"]) == ("stopped", "GuardError")
+    assert (stopped["load_date"], stopped["load_mode"]) == ("2026-11-20", "replace")
+    assert (repaired["outcome"], repaired["error"]) == ("confirmed", None)
 
 
-def test_dry_and_skipped_runs_are_rows(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dry_and_skipped_runs_are_rows(database: Path) -> None:
     dry = {"rows_read": 3, "load_date": "2026-11-20", "mode": "opt-in"}
-    write(monkeypatch, context_of({("upload", "dry_run"): dry}, {"upload": "skipped"}))
+    write({("upload", "dry_run"): dry}, {"upload": "skipped"})
     (row,) = rows(database)
     assert (row["outcome"], row["rows_read"]) == ("dry_run", 3)
 
-    write(monkeypatch, context_of({}, {"upload": "skipped"}))
+    write({}, {"upload": "skipped"})
     (row,) = rows(database)
     assert (row["outcome"], row["rows_read"]) == ("skipped", None)
 
 
-def test_a_form_with_a_date_that_is_none_is_a_row_too(
-    database: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write(monkeypatch, context_of({}, {"upload": "failed"}, load_date="yesterday"))
+def test_a_form_with_a_date_that_is_none_is_a_row_too(database: Path) -> None:
+    write({}, {"upload": "failed"}, load_date="yesterday")
 
     (row,) = rows(database)
     assert (row["load_date"], row["error"]) == (None, "upload failed")
@@ -125,4 +112,4 @@ def test_a_database_that_is_not_there_is_tried_again(tmp_path: Path, monkeypatch
     connect_to(tmp_path / "no such folder" / "audit.db", monkeypatch)
 
     with pytest.raises(AuditUnavailableError):
-        write(monkeypatch, context_of({}, {}))
+        write({}, {})

@@ -1,9 +1,8 @@
-"""What a reader finds at a task and at a DAG: links, and what to do. As Airflow's API server has them."""
+"""Links and notes of tasks and DAGs, as Airflow's API server has them."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,11 @@ from audience_onboarding.base.links import (
     linked,
     s3_object_url,
 )
+from audience_onboarding.orchestration.failures import OnboardingRetryPolicy
+from audience_onboarding.orchestration.memory import audience_asset, campaign_asset
 from audience_onboarding.pipelines import dags as built
 from audience_onboarding.ui.paths import audience_page, audiences_page, dag_page
+from tests.unit.orchestration.helpers import check
 
 PROJECT = Path(__file__).resolve().parents[3]
 BASE = "https://airflow.example/team"
@@ -40,17 +42,24 @@ def all_dags() -> dict[str, DAG]:
     return found
 
 
-def tasks(dags: dict[str, DAG]) -> Iterator[tuple[str, Any]]:
-    for dag_id, dag in dags.items():
-        # As the API server reads it from the database.
-        there = DagSerialization.from_dict(DagSerialization.to_dict(dag))
-        for task in there.tasks:
-            yield f"{dag_id}.{task.task_id}", task
+@pytest.fixture(scope="module")
+def tasks(all_dags: dict[str, DAG]) -> dict[str, Any]:
+    """All tasks as the API server reads them from the database."""
+    stored = {key: DagSerialization.from_dict(DagSerialization.to_dict(dag)) for key, dag in all_dags.items()}
+    return {f"{key}.{task.task_id}": task for key, dag in stored.items() for task in dag.tasks}
 
 
-def test_every_task_says_what_it_does_what_to_do_and_whether_to_clear_it(all_dags: dict[str, DAG]) -> None:
+def test_every_task_follows_our_rules_of_retrying(all_dags: dict[str, DAG]) -> None:
     assert len(all_dags) > 8
-    for name, task in tasks(all_dags):
+    for key, dag in all_dags.items():
+        for task in dag.tasks:
+            assert isinstance(task.retry_policy, OnboardingRetryPolicy), (key, task.task_id)
+
+
+def test_the_note_of_every_task_has_its_work_its_repair_and_whether_to_clear_it(
+    tasks: dict[str, Any],
+) -> None:
+    for name, task in tasks.items():
         text = task.doc_md or ""
         assert "**If it fails:**" in text, name
         assert "**Clear it?**" in text, name
@@ -58,11 +67,11 @@ def test_every_task_says_what_it_does_what_to_do_and_whether_to_clear_it(all_dag
         assert "{" not in text, name
 
 
-def test_every_task_leads_to_the_page_of_its_audience_or_of_all(all_dags: dict[str, DAG]) -> None:
+def test_every_task_leads_to_the_page_of_its_audience_or_of_all(tasks: dict[str, Any]) -> None:
     without = [
         name
-        for name, task in tasks(all_dags)
-        # What never runs keeps no link.
+        for name, task in tasks.items()
+        # A task that never runs keeps no link.
         if not task.inherits_from_empty_operator
         and not {"Audience", "Audiences"} & {link.name for link in task.operator_extra_links}
     ]
@@ -78,31 +87,29 @@ PORTALS = {
 }
 
 
-@pytest.mark.parametrize("platform", sorted(PORTALS))
-def test_where_the_vendor_is_asked_there_is_a_link_to_its_portal(
-    platform: str, all_dags: dict[str, DAG]
+def test_tasks_that_call_a_vendor_have_a_link_to_its_portal(
+    all_dags: dict[str, DAG], tasks: dict[str, Any]
 ) -> None:
-    dag = next(dag for key, dag in all_dags.items() if key.startswith("onboard_") and platform in dag.tags)
-    links = {
-        task.task_id: [link.name for link in task.operator_extra_links]
-        for _, task in tasks({dag.dag_id: dag})
-    }
-    asking = [
-        name
-        for name in links
-        if name.startswith(("recall_", "ensure_audience", "find_", "upload", "wait_until"))
-    ]
+    for platform, portal in PORTALS.items():
+        key = next(key for key in all_dags if key.startswith("onboard_") and platform in all_dags[key].tags)
+        links = {
+            name.removeprefix(f"{key}."): [link.name for link in task.operator_extra_links]
+            for name, task in tasks.items()
+            if name.startswith(f"{key}.")
+        }
+        calls = ("recall_", "ensure_audience", "find_", "upload", "wait_until")
+        asking = [name for name in links if name.startswith(calls)]
 
-    assert len(asking) == (4 if "recall_audience" in asking else 3)
-    for name in (*asking, "record_load"):
-        assert PORTALS[platform] in links[name], name
-    for name in ("upload", "record_load"):
-        assert "Rejects" in links[name]
-        assert ("S3 object" in links[name]) is (platform == "digital_audience")
+        assert len(asking) == (4 if "recall_audience" in asking else 3)
+        for name in (*asking, "record_load"):
+            assert portal in links[name], (key, name)
+        for name in ("upload", "record_load"):
+            assert "Rejects" in links[name]
+            assert ("S3 object" in links[name]) is (platform == "digital_audience")
 
 
-def test_links_of_one_task_do_not_share_a_name_or_a_key(all_dags: dict[str, DAG]) -> None:
-    for name, task in tasks(all_dags):
+def test_links_of_one_task_do_not_share_a_name_or_a_key(tasks: dict[str, Any]) -> None:
+    for name, task in tasks.items():
         links = list(task.operator_extra_links)
         assert len({link.name for link in links}) == len(links), name
         assert len({link.xcom_key for link in links}) == len(links), name
@@ -136,20 +143,15 @@ def test_the_dags_of_all_audiences_lead_to_the_page(all_dags: dict[str, DAG]) ->
 # --- addresses ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("base", "audience"),
-    [
+def test_the_pages_lie_below_airflows_own_address() -> None:
+    for base, expected in (
         ("", "/audience-onboarding/#/audiences/people"),
         ("http://localhost:8080", "http://localhost:8080/audience-onboarding/#/audiences/people"),
         ("https://a.example/team/", "https://a.example/team/audience-onboarding/#/audiences/people"),
-    ],
-)
-def test_the_page_lies_below_airflows_own_address(base: str, audience: str) -> None:
-    assert audience_page("people", base_url=base) == audience
-    assert audiences_page(base_url=base) == audience.partition("#")[0]
-
-
-def test_a_key_cannot_break_out_of_an_address() -> None:
+    ):
+        assert audience_page("people", base_url=base) == expected
+        assert audiences_page(base_url=base) == expected.partition("#")[0]
+    # No key breaks out of the address.
     assert audience_page("a/../b?c#d") == "/audience-onboarding/#/audiences/a%2F..%2Fb%3Fc%23d"
     assert dag_page("a b") == "/dags/a%20b"
 
@@ -168,8 +170,6 @@ def shown(link: ShownLink, task: Any) -> str:
 
 
 def test_a_task_for_one_audience_shows_its_page_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    from audience_onboarding.orchestration.memory import audience_asset, campaign_asset
-
     monkeypatch.setenv("AIRFLOW__API__BASE_URL", BASE)
     people, others = (audience_asset("fanfare", key) for key in ("people", "others"))
     campaign = campaign_asset("digital_audience", "c", "Campaign")
@@ -205,16 +205,14 @@ class Ti:
         return self.value
 
 
-@pytest.mark.parametrize(
-    ("value", "link"),
-    [("https://s3/x", "https://s3/x"), ("", ""), (None, ""), (7, ""), (RuntimeError("no server"), "")],
-)
-def test_a_link_of_an_earlier_task_is_taken_over_where_there_is_one(value: Any, link: str) -> None:
-    task = Task()
+def test_a_link_of_an_earlier_task_is_taken_over_if_there_is_one() -> None:
+    def taken_over(value: Any) -> str:
+        task = Task()
+        RejectsLink().take_over(task, Ti(value), task_id="upload")
+        return shown(RejectsLink(), task)
 
-    RejectsLink().take_over(task, Ti(value), task_id="upload")
-
-    assert shown(RejectsLink(), task) == link
+    nothing: list[Any] = ["", None, 7, RuntimeError("no server")]
+    check(taken_over, [("https://s3/x", "https://s3/x"), *((value, "") for value in nothing)])
 
 
 def test_rejects_on_a_workers_disk_have_no_address() -> None:
@@ -227,15 +225,12 @@ def test_rejects_on_a_workers_disk_have_no_address() -> None:
 
 def test_an_objects_address_holds_its_key_safely() -> None:
     page = s3_object_url(bucket="b", key="rejects/a b&c=1.csv", region="eu-west-1", endpoint=None)
+    own = s3_object_url(bucket="b", key="a b", region=None, endpoint="http://minio:9000/")
 
-    assert (
-        page
-        == "https://s3.console.aws.amazon.com/s3/object/b?prefix=rejects/a%20b%26c=1.csv&region=eu-west-1"
+    assert page == (
+        "https://s3.console.aws.amazon.com/s3/object/b?prefix=rejects/a%20b%26c=1.csv&region=eu-west-1"
     )
-    assert (
-        s3_object_url(bucket="b", key="a b", region=None, endpoint="http://minio:9000/")
-        == "http://minio:9000/b/a%20b"
-    )
+    assert own == "http://minio:9000/b/a%20b"
 
 
 def test_a_function_gets_links_and_stays_what_it_was() -> None:

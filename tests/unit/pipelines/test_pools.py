@@ -1,17 +1,12 @@
-"""Which tasks are in the pool of their connection: those that call its vendor from a worker."""
+"""Tasks in the pool of their connection: those that call its vendor from a worker."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
-import pytest
 from airflow.sdk import DAG
 
 from audience_onboarding.orchestration.pools import CREATE_POOL, connection_pool
 from audience_onboarding.pipelines import build_activation_dag, build_extension_dag, build_onboarding_dag
-from audience_onboarding.platforms import part_of
-from tests.unit.pipelines.conftest import definition
+from tests.unit.pipelines.conftest import BASE, definition, minimal, onboarding
 
 OURS = connection_pool("digital_audience_default")
 AIRFLOWS = "default_pool"
@@ -22,15 +17,15 @@ def pools(dag: DAG) -> dict[str, str]:
 
 
 def test_a_load_on_digital_audience() -> None:
-    assert pools(build_onboarding_dag(definition(), base=Path("/x"))) == {
+    assert pools(onboarding()) == {
         # Every load goes through the first of these, and only the first load of all through the next.
         "recall_audience": OURS,
         "ensure_campaign": CREATE_POOL,
         "ensure_audience": OURS,
         "upload": OURS,
-        # These wait in the triggerer, and call nobody from their worker.
+        # These wait in the triggerer, and their workers call no vendor.
         "wait_for_turn": AIRFLOWS,
-        # The scheduler itself is through with it.
+        # The scheduler itself finishes it.
         "have_audience": AIRFLOWS,
         "wait_until_ready": AIRFLOWS,
         "record_load": AIRFLOWS,
@@ -38,25 +33,14 @@ def test_a_load_on_digital_audience() -> None:
     }
 
 
-@pytest.mark.parametrize(
-    ("platform", "calling"),
-    [("fanfare", {"ensure_audience", "upload"}), ("commbox", {"find_audience", "upload"})],
-)
-def test_a_load_on_another_platform(platform: str, calling: set[str]) -> None:
-    raw: dict[str, Any] = {
-        "key": "list",
-        "platform": platform,
-        "name": "List",
-        "owner": "somebody",
-        "connection": "mine",
-        "allow_raw": True,
-        "source": {"path": "x.csv", "columns": {"phone": "Phone"}},
-    }
-    found = pools(
-        build_onboarding_dag(part_of(platform, "definition").DEFINITION.model_validate(raw), base=Path("/x"))
-    )
+def test_a_load_on_another_platform() -> None:
+    for platform, calling in (
+        ("fanfare", {"ensure_audience", "upload"}),
+        ("commbox", {"find_audience", "upload"}),
+    ):
+        found = pools(build_onboarding_dag(minimal(platform, connection="mine"), base=BASE))
 
-    assert {task for task, pool in found.items() if pool == connection_pool("mine")} == calling
+        assert {task for task, pool in found.items() if pool == connection_pool("mine")} == calling
 
 
 def test_an_activation() -> None:
@@ -65,13 +49,9 @@ def test_an_activation() -> None:
     assert {pool for task, pool in found.items() if task.startswith("activate_")} == {OURS}
 
 
-def test_the_upkeep_of_one_connection_is_in_its_pool() -> None:
-    dag = build_extension_dag([definition(), definition(key="other")])
+def test_the_upkeep_is_in_the_pool_of_its_connection_if_it_has_only_one() -> None:
+    one = build_extension_dag([definition(), definition(key="other")])
+    several = build_extension_dag([definition(), definition(key="other", connection="another")])
 
-    assert pools(dag) == {"find_segments": OURS, "report": AIRFLOWS, "extend": OURS}
-
-
-def test_the_upkeep_of_several_connections_is_in_airflows_own() -> None:
-    dag = build_extension_dag([definition(), definition(key="other", connection="another")])
-
-    assert set(pools(dag).values()) == {AIRFLOWS}
+    assert pools(one) == {"find_segments": OURS, "report": AIRFLOWS, "extend": OURS}
+    assert set(pools(several).values()) == {AIRFLOWS}

@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowFailException
 
 from audience_onboarding import __version__
-from audience_onboarding.pipelines import build_onboarding_dag, onboard
+from audience_onboarding.orchestration.stops import note_stop
 from tests.fakes import AssetStores, task_context
 from tests.notifiers import Kept
-from tests.unit.pipelines.conftest import definition, function_of
+from tests.unit.pipelines.conftest import onboarding, run_task
 from tests.unit.pipelines.test_onboard import LOAD, SEEN
 
 LIMITS = {"floor": {"email": 0.4}, "at_least": 1}
 ALERTS = {"notifier": "tests.notifiers.Kept"}
 
 
-def build(**changes: Any) -> DAG:
-    return build_onboarding_dag(definition(**changes), base=Path("/project/include"))
-
-
 class Runs:
     """Runs of one audience."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
-        self._monkeypatch = monkeypatch
-        self.dag = build(**{"match_rates": LIMITS, "alerts": ALERTS, **changes})
+    def __init__(self, **changes: Any) -> None:
+        self.dag = onboarding(**{"match_rates": LIMITS, "alerts": ALERTS, **changes})
         self.stores = AssetStores()
         self.context: dict[str, Any] = {}
 
@@ -40,9 +33,8 @@ class Runs:
         self.context = task_context(
             stores=self.stores, run_id=run_id, activate_on_backfill=False, **(params or {})
         )
-        self._monkeypatch.setattr(onboard, "get_current_context", lambda: self.context)
         seen = {**SEEN, "total_rows": 900, "match_rates": {"EMAIL": email, "PHONE": None}}
-        found: dict[str, Any] = function_of(self.dag, "record_load")({**LOAD, **load}, seen)
+        found: dict[str, Any] = run_task(self.dag, "record_load", self.context, {**LOAD, **load}, seen)
         return found
 
     @property
@@ -56,8 +48,8 @@ def _nobody_was_told() -> None:
     Kept.told.clear()
 
 
-def test_a_load_is_judged_and_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    runs = Runs(monkeypatch)
+def test_a_load_is_judged_and_remembered() -> None:
+    runs = Runs()
     runs.record(0.6, load_date="2026-11-19")
 
     found = runs.record(0.59)["watch"]
@@ -69,10 +61,8 @@ def test_a_load_is_judged_and_remembered(monkeypatch: pytest.MonkeyPatch) -> Non
     assert Kept.told == []
 
 
-def test_a_warning_is_logged_told_and_published(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    runs = Runs(monkeypatch)
+def test_a_warning_is_logged_told_and_published(caplog: pytest.LogCaptureFixture) -> None:
+    runs = Runs()
 
     found = runs.record(0.3)
 
@@ -81,19 +71,19 @@ def test_a_warning_is_logged_told_and_published(
     assert not found["watch"]["stops"]
 
 
-def test_what_is_stopped_is_recorded_and_not_published(monkeypatch: pytest.MonkeyPatch) -> None:
-    runs = Runs(monkeypatch, match_rates={**LIMITS, "then": "fail"})
+def test_what_is_stopped_is_recorded_and_not_published() -> None:
+    runs = Runs(match_rates={**LIMITS, "then": "fail"})
     found = runs.record(0.3)
 
     assert runs.memory["last_load"] == found
     # The DAG tells it, once the run has failed.
     assert Kept.told == []
     with pytest.raises(AirflowFailException, match=r"^MatchRateError: .*30% of email match"):
-        function_of(runs.dag, "publish")(found)
+        run_task(runs.dag, "publish", runs.context, found)
 
 
-def test_a_run_may_let_it_through(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    runs = Runs(monkeypatch, match_rates={**LIMITS, "then": "fail"})
+def test_a_run_may_let_it_through(caplog: pytest.LogCaptureFixture) -> None:
+    runs = Runs(match_rates={**LIMITS, "then": "fail"})
 
     found = runs.record(0.3, params={"ignore_match_rates": True})
 
@@ -102,57 +92,48 @@ def test_a_run_may_let_it_through(monkeypatch: pytest.MonkeyPatch, caplog: pytes
     assert Kept.told == []
 
 
-def test_what_the_vendor_does_not_list_counts_by_the_rows_that_were_sent(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    runs = Runs(monkeypatch, match_rates={**LIMITS, "from_rows": 901})
+def test_what_the_vendor_does_not_list_counts_by_the_rows_that_were_sent() -> None:
+    runs = Runs(match_rates={**LIMITS, "from_rows": 901})
     assert not runs.record(0.3)["watch"]["judged"]
 
-    runs = Runs(monkeypatch, match_rates={**LIMITS, "from_rows": 900})
+    runs = Runs(match_rates={**LIMITS, "from_rows": 900})
     assert runs.record(0.3)["watch"]["judged"]
 
 
-def test_a_range_of_days_is_no_measure(monkeypatch: pytest.MonkeyPatch) -> None:
-    runs = Runs(monkeypatch)
+def test_a_range_of_days_is_no_measure() -> None:
+    runs = Runs()
 
     runs.record(0.6, history_from="2026-11-01")
 
     assert "match_rates.opt-in" not in runs.memory
 
 
-def test_without_limits_nothing_is_watched(monkeypatch: pytest.MonkeyPatch) -> None:
-    dag = build()
+def test_without_limits_nothing_is_watched() -> None:
+    dag = onboarding()
 
     assert "ignore_match_rates" not in dag.params
-    form = build(match_rates={}).params
+    form = onboarding(match_rates={}).params
     assert form.get_param("ignore_match_rates").value is False
 
 
-@pytest.mark.parametrize(
-    ("load", "outcome"),
-    [
+def test_the_record_has_the_outcome() -> None:
+    for load, outcome in (
         ({"uploaded": True}, "confirmed"),
-        # A try has found what an earlier try of the run has sent.
+        # A try has found the file of an earlier try of the run.
         ({"uploaded": False}, "confirmed"),
         # Nothing has changed since the day before.
         ({"uploaded": False, "confirmed": {}}, "unchanged"),
-    ],
-)
-def test_the_record_says_what_came_of_it(
-    monkeypatch: pytest.MonkeyPatch, load: dict[str, Any], outcome: str
-) -> None:
-    found = Runs(monkeypatch).record(0.6, **load)
+    ):
+        found = Runs().record(0.6, **load)
 
-    assert found["outcome"] == outcome
-    assert (found["audience_key"], found["platform"]) == ("newsletter", "digital_audience")
-    assert (found["connection"], found["package_version"]) == ("digital_audience_default", __version__)
-    assert found["ended_at"]
+        assert found["outcome"] == outcome, load
+        assert (found["audience_key"], found["platform"]) == ("newsletter", "digital_audience")
+        assert (found["connection"], found["package_version"]) == ("digital_audience_default", __version__)
+        assert found["ended_at"]
 
 
-def test_a_load_that_is_there_already_is_unchanged_in_another_run_and_not_in_its_own(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    runs = Runs(monkeypatch)
+def test_a_load_that_is_there_already_is_unchanged_in_another_run_and_not_in_its_own() -> None:
+    runs = Runs()
     runs.record(0.6, run_id="first")
 
     assert runs.record(0.6, run_id="first", uploaded=False, confirmed={})["outcome"] == "confirmed"
@@ -161,15 +142,13 @@ def test_a_load_that_is_there_already_is_unchanged_in_another_run_and_not_in_its
 
 
 def test_every_task_notes_why_it_has_failed() -> None:
-    from audience_onboarding.orchestration.stops import note_stop
-
-    for task in build(audit={"connection": "dwh"}).tasks:
+    for task in onboarding(audit={"connection": "dwh"}).tasks:
         assert task.on_failure_callback[0] is note_stop
 
 
 def test_the_page_of_the_dag_explains_all_of_it() -> None:
     page = (
-        build(
+        onboarding(
             match_rates={"floor": {"email": 0.4}, "max_rows_deviation": 0.5, "then": "fail"},
             alerts={"notifier": "tests.notifiers.Kept", "late_after_hours": 26},
             audit={"connection": "dwh"},
@@ -192,7 +171,7 @@ def test_the_page_of_the_dag_explains_all_of_it() -> None:
         "*Ignore match rates*",
     ):
         assert part in page
-    plain = build().doc_md or ""
+    plain = onboarding().doc_md or ""
     assert "| match rates | recorded only |" in plain
     assert "| guards | as by default |" in plain
     assert "Ignore match rates" not in plain
