@@ -69,7 +69,9 @@ class TestEveryTask:
         assert kind.__doc__
         assert all(hasattr(task, name) for name in task.template_fields)
         if isinstance(task, PlatformOperator):
+            mine = OnboardingRetryPolicy()
             assert isinstance(task.retry_policy, OnboardingRetryPolicy)
+            assert made(kind, retry_policy=mine).retry_policy is mine
 
     def test_its_connection_can_be_given_in_every_way(self, platform: str, kind: Any) -> None:
         name = f"{platform}_conn_id"

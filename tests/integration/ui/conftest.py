@@ -27,8 +27,11 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def fixed_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Set the clock of the page."""
-    monkeypatch.setattr("audience_onboarding.ui.app._now", lambda: NOW)
+    """Set the clock of the page, which is in UTC."""
+    from audience_onboarding.ui import app
+
+    assert app._now().tzinfo is NOW.tzinfo
+    monkeypatch.setattr(app, "_now", lambda: NOW)
 
 
 class Server:

@@ -26,48 +26,31 @@ def shown(link: ShownLink, operator: Any) -> str:
     return link.get_link(operator, ti_key=None)
 
 
-def test_the_portals_link_is_shown() -> None:
-    operator = SimpleNamespace()
-
-    PlainPortalLink.show(operator, settings("https://portal/{audience_id}"), audience_id="a-7")
-
-    assert shown(PlainPortalLink(), operator) == "https://portal/a-7"
-
-
 @pytest.mark.parametrize(
-    ("template", "ids"),
+    ("template", "ids", "url"),
     [
-        ("", {"audience_id": 7}),
-        ("https://portal/{audience_id}", {}),
-        ("https://portal/{audience_id}", {"audience_id": None}),
-        ("https://portal/{audience_id}", {"import_id": 7}),
+        ("https://portal/{audience_id}", {"audience_id": "a-7"}, "https://portal/a-7"),
+        ("", {"audience_id": 7}, ""),
+        ("https://portal/{audience_id}", {}, ""),
+        ("https://portal/{audience_id}", {"audience_id": None}, ""),
+        ("https://portal/{audience_id}", {"import_id": 7}, ""),
     ],
 )
-def test_without_a_template_or_an_id_there_is_no_link(template: str, ids: dict[str, Any]) -> None:
+def test_a_link_needs_a_template_and_an_id(template: str, ids: dict[str, Any], url: str) -> None:
     operator = SimpleNamespace()
+    assert shown(PlainPortalLink(), operator) == ""
 
+    # A link of an earlier call is removed.
+    PlainPortalLink.show(operator, settings("https://portal/{audience_id}"), audience_id=1)
     PlainPortalLink.show(operator, settings(template), **ids)
 
-    assert shown(PlainPortalLink(), operator) == ""
-
-
-def test_a_link_that_fits_no_more_is_taken_away() -> None:
-    operator = SimpleNamespace()
-
-    PlainPortalLink.show(operator, settings("https://portal/{audience_id}"), audience_id=7)
-    PlainPortalLink.show(operator, settings("https://portal/{audience_id}"), audience_id=None)
-
-    assert shown(PlainPortalLink(), operator) == ""
-
-
-@pytest.mark.parametrize("link", [PlainPortalLink(), OtherLink()])
-def test_a_task_that_did_not_come_to_it_has_no_link(link: ShownLink) -> None:
-    assert shown(link, SimpleNamespace()) == ""
+    assert shown(PlainPortalLink(), operator) == url
 
 
 def test_links_of_two_kinds_do_not_meet() -> None:
     operator = SimpleNamespace()
 
+    assert shown(OtherLink(), operator) == ""
     OtherLink._show(operator, "https://other")
 
     assert shown(OtherLink(), operator) == "https://other"

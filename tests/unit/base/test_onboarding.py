@@ -102,10 +102,6 @@ def test_the_first_mode_of_the_platform_is_the_default(bench: Bench) -> None:
         ({**ALLOWED_RAW, "allow_raw": False}, "Plain takes phone as they are, not hashed"),
         ({"columns": {"mail": "E-mail"}}, r"'mail' is no identifier\. Allowed are email, phone"),
         ({"source": {"path": "x", "delimeter": ";"}}, "A source has no 'delimeter'. It has path, query"),
-        ({"source": {"path": "x", "format": "json"}}, "'json' is no format of a source. Allowed are auto, csv"),
-        ({"source": {"path": "x", "if_missing": "hope"}}, "'hope' is no if_missing of a source"),
-        ({"source": {"path": "", "query": "SELECT 1"}}, "needs a path, or a query and its connection"),
-        ({"source": ""}, "needs a path, or a query and its connection"),
     ],
 )  # fmt: skip
 def test_invalid_arguments_are_refused_before_any_request(

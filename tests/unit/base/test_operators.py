@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from airflow.sdk import DAG, Asset
+from airflow.sdk import Asset
 from airflow.sdk.exceptions import AirflowFailException
 
 from audience_onboarding.errors import ConfigurationError, Outcome, VendorUnavailableError
-from audience_onboarding.orchestration.failures import OnboardingRetryPolicy
 from tests.fakes import AssetStores, task_context
 from tests.unit.base.plain import HOST, PlainEnsureOperator, PlainListOperator, PlainOnboardOperator
 
@@ -131,42 +130,22 @@ def test_without_an_audience_it_says_what_to_do(client: Any, asset: Asset | None
         PlainListOperator(task_id="t", asset=asset).execute(task_context())
 
 
-# --- all operators ------------------------------------------------------------------------------------------
+# --- assets -------------------------------------------------------------------------------------------------
 
 
-OPERATORS: list[Any] = [
-    lambda **more: PlainEnsureOperator(task_id="t", **more),
-    lambda **more: PlainListOperator(task_id="t", **more),
-    lambda **more: PlainOnboardOperator(task_id="t", source="x", columns={}, **more),
-]
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda **more: PlainEnsureOperator(task_id="t", **more),
+        lambda **more: PlainListOperator(task_id="t", **more),
+        lambda **more: PlainOnboardOperator(task_id="t", source="x", columns={}, **more),
+    ],
+)
+def test_the_asset_is_an_inlet_and_no_outlet(make: Any) -> None:
+    other = Asset("other")
 
-
-@pytest.mark.parametrize("make", OPERATORS)
-class TestEveryOperator:
-    def test_it_follows_our_retry_policy_unless_it_is_given_another(self, make: Any) -> None:
-        mine = OnboardingRetryPolicy()
-
-        assert isinstance(make().retry_policy, OnboardingRetryPolicy)
-        assert make(retry_policy=mine).retry_policy is mine
-
-    def test_its_asset_is_an_inlet_and_no_outlet(self, make: Any) -> None:
-        other = Asset("other")
-
-        assert make(asset=ASSET).inlets == [ASSET]
-        assert make(asset=ASSET, inlets=[ASSET]).inlets == [ASSET]
-        assert make(asset=ASSET, inlets=[other]).inlets == [other, ASSET]
-        assert make().inlets == []
-        assert make(asset=ASSET).outlets == []
-
-    def test_its_connection_may_come_from_default_args(self, make: Any) -> None:
-        with DAG("a_dag", schedule=None, default_args={"plain_conn_id": "of_the_dag"}):
-            assert make().plain_conn_id == "of_the_dag"
-        assert make().plain_conn_id == "plain_default"
-        assert make(plain_conn_id="own").hook.conn_id == "own"
-
-
-def test_its_connection_may_be_given_to_mapped_tasks() -> None:
-    with DAG("a_dag", schedule=None):
-        mapped = PlainEnsureOperator.partial(task_id="t", plain_conn_id="own").expand(thing_name=["a", "b"])
-
-    assert mapped.partial_kwargs["plain_conn_id"] == "own"
+    assert make(asset=ASSET).inlets == [ASSET]
+    assert make(asset=ASSET, inlets=[ASSET]).inlets == [ASSET]
+    assert make(asset=ASSET, inlets=[other]).inlets == [other, ASSET]
+    assert make().inlets == []
+    assert make(asset=ASSET).outlets == []

@@ -8,7 +8,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.sdk import DAG
 from airflow.sdk.exceptions import (
     AirflowFailException,
     AirflowSensorTimeout,
@@ -136,15 +135,6 @@ def test_an_unusable_connection_fails_a_start_but_not_a_finished_wait(
         sensor().execute(task_context())
     # The result matters more than a link to it.
     assert sensor().execute_complete({}, {"status": "success", "result": {"size": 3}}) == {"size": 3}
-
-
-def test_the_connection_may_come_from_default_args_and_partial() -> None:
-    with DAG("a_dag", schedule=None, default_args={"plain_conn_id": "of_the_dag"}):
-        assert sensor(task_id="a").plain_conn_id == "of_the_dag"
-        assert sensor(task_id="b", plain_conn_id="own").plain_conn_id == "own"
-        mapped = PlainSensor.partial(task_id="c", plain_conn_id="own").expand(thing_id=["t-1"])
-
-    assert mapped.partial_kwargs["plain_conn_id"] == "own"
 
 
 # --- events -------------------------------------------------------------------------------------------------

@@ -25,17 +25,12 @@ def test_a_text_is_a_path_with_the_load_date() -> None:
     assert SourceOptions.of({"path": "s3://b/{load_date:%Y/%m}/"}).url(DAY) == "s3://b/2026/11/"
 
 
-@pytest.mark.parametrize(
-    ("given", "is_query"),
-    [
-        ({"query": "SELECT 1", "conn_id": "db"}, True),
-        ({"path": "", "query": "SELECT 1", "conn_id": "db"}, True),
-        ({"path": "x.csv", "query": "SELECT 1", "conn_id": "db"}, False),
-        ("x.csv", False),
-    ],
-)
-def test_a_path_goes_before_a_query(given: Any, is_query: bool) -> None:
-    assert SourceOptions.of(given).is_query is is_query
+def test_a_path_goes_before_a_query() -> None:
+    query = {"query": "SELECT 1", "conn_id": "db"}
+    for given in (query, {**query, "path": ""}):
+        assert SourceOptions.of(given).is_query
+    for given in ({**query, "path": "x.csv"}, "x.csv"):
+        assert not SourceOptions.of(given).is_query
 
 
 @pytest.mark.parametrize(
@@ -43,12 +38,13 @@ def test_a_path_goes_before_a_query(given: Any, is_query: bool) -> None:
     [
         ("", "needs a path, or a query"),
         ({}, "needs a path, or a query"),
+        ({"path": "", "query": "SELECT 1"}, "needs a path, or a query and its connection"),
         ({"query": "SELECT 1"}, "needs a path, or a query and its connection"),
         (
             {"path": "x", "aws": "y", "bucket": "z"},
             "A source has no 'aws', 'bucket'. It has path, query, conn_id",
         ),
-        ({"path": "x", "format": "CSV"}, "'CSV' is no format of a source"),
+        ({"path": "x", "format": "CSV"}, "'CSV' is no format of a source. Allowed are auto, csv"),
         (
             {"path": "x", "if_missing": None},
             "None is no if_missing of a source. Allowed are fail, skip, wait",
