@@ -8,7 +8,7 @@ from airflow.sdk import BaseNotifier
 
 
 class Kept(BaseNotifier):
-    """Keeps what it is told."""
+    """Keeps its arguments."""
 
     template_fields = ("subject", "text", "more")
     told: ClassVar[list[Kept]] = []

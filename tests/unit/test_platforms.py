@@ -39,7 +39,7 @@ TASKS = [*public("Operator"), *public("Sensor")]
 
 
 def arguments_of(kind: type[BaseOperator]) -> dict[str, Any]:
-    """The least that it wants to be told."""
+    """Return the required arguments."""
     wanted = {
         name
         for base in kind.__mro__

@@ -232,7 +232,7 @@ def test_missing_bucket_and_key(s3: S3Client) -> None:
         upload_once(s3, bucket="no-such-bucket", key=KEY, chunks=chunks_of(LARGE), metadata={})
 
 
-def test_nobody_listens() -> None:
+def test_a_refused_connection_is_transient() -> None:
     with pytest.raises(StorageUnavailableError):
         publish(make_client("http://127.0.0.1:9"), SMALL)
 

@@ -158,7 +158,7 @@ def test_missing_sources_and_buckets(s3: S3Client, tmp_path: Path) -> None:
             read(find_source(url, s3_client=lambda: s3), ["email"], tmp_path)
 
 
-def test_nobody_listens(tmp_path: Path) -> None:
+def test_a_refused_connection_is_transient(tmp_path: Path) -> None:
     client = make_client("http://127.0.0.1:9")
     for url in ("s3://b/k", "s3://b/k/", "s3://b/*"):
         with pytest.raises(StorageUnavailableError):

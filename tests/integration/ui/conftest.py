@@ -87,7 +87,7 @@ class Server:
         return self.client.get(f"{self.prefix}{path}", params=query, headers=headers)
 
     def told(self, path: str, **query: Any) -> Any:
-        """What is told to an admin."""
+        """Answer to an admin, as JSON."""
         answer = self.get(path, **query)
         assert answer.status_code == 200, answer.text
         return answer.json()

@@ -64,7 +64,7 @@ def row_of(server: Server, key: str) -> Any:
 # --- who may see what -----------------------------------------------------------------------------------------
 
 
-def test_nothing_is_told_without_permission(server: Server, data: Metadata) -> None:
+def test_no_answer_without_permission(server: Server, data: Metadata) -> None:
     audience(data, "open", loads=1)
     audience(data, "secret", loads=1)
     data.save()
@@ -337,7 +337,7 @@ def test_segments_are_put_together_from_all_that_is_known(server: Server, data: 
     assert server.told("/api/audiences/vip_1")["segments"][0]["days_left"] == 30
 
 
-def test_loads_are_told_newest_first_and_by_page(server: Server, data: Metadata) -> None:
+def test_loads_are_listed_newest_first_and_by_page(server: Server, data: Metadata) -> None:
     asset = audience(data, "vip", loads=5)
     history = load_record("vip", "digital_audience", TODAY - timedelta(days=1), 1, mode="opt-in")
     days = f"{TODAY - timedelta(days=20)}..{YESTERDAY}"

@@ -88,7 +88,7 @@ def test_a_dry_run_creates_nothing_and_remembers_nothing(client: Any, stores: As
 @pytest.mark.parametrize(
     "remembered", [{"id": ["t-5"]}, {"id": "a b"}, {"id": None}, "t-5", ["t-5"]], ids=repr
 )
-def test_what_a_person_entered_wrongly_is_told_and_nothing_is_created(
+def test_an_invalid_manual_entry_is_reported_and_nothing_is_created(
     client: Any, stores: AssetStores, remembered: Any
 ) -> None:
     stores[ASSET].values["audience"] = remembered

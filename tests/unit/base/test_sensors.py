@@ -29,7 +29,7 @@ TIMEOUT = {"status": "timeout", "state": "busy", "message": "the thing is busy"}
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The clock of the sensors stands still, and nobody sleeps."""
+    """Stop the clock of the sensors, and do not sleep."""
     monkeypatch.setattr(sensors, "time", SimpleNamespace(time=lambda: NOW))
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
 

@@ -1,4 +1,4 @@
-"""What an operator is told of its source."""
+"""Source options of an operator."""
 
 from __future__ import annotations
 

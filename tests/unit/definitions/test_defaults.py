@@ -118,7 +118,7 @@ def test_a_default_may_complete_what_is_required(tmp_path: Path) -> None:
     assert news(tmp_path).source.path == "crm/{load_date}.csv"
 
 
-def test_a_wrong_value_that_is_inherited_is_told_at_its_line(tmp_path: Path) -> None:
+def test_an_invalid_inherited_value_is_reported_at_its_line(tmp_path: Path) -> None:
     # Each by itself is right; Fanfare and CommBox have no such mode together with these.
     folder_of(
         tmp_path,
@@ -301,7 +301,9 @@ def test_two_of_one_name_in_one_environment(tmp_path: Path) -> None:
     assert problems[0].endswith("(environment staging)")
 
 
-def test_an_environment_that_nobody_knows_is_a_typo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_environment_is_reported_as_a_typo(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder_of(
         tmp_path,
         news=NEWS + OWNER + "environments:\n  staging: {retries: 0}\n",

@@ -1,4 +1,4 @@
-"""What a definition may say, and how a wrong one is told."""
+"""Fields of definitions: allowed values, and errors of invalid ones."""
 
 from __future__ import annotations
 

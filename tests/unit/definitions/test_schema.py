@@ -179,7 +179,7 @@ def patterns_in(item: Any) -> set[str]:
     return own | {text for inner in item.values() for text in patterns_in(inner)}
 
 
-def test_every_pattern_is_told_in_words(schema: dict[str, Any]) -> None:
+def test_every_pattern_has_a_message(schema: dict[str, Any]) -> None:
     used = {text for part in schema["$defs"].values() for text in patterns_in(part.get("properties", {}))}
 
     assert used - {"^[A-Za-z0-9][A-Za-z0-9_-]{0,49}$"} <= set(PATTERNS)

@@ -1,4 +1,4 @@
-"""What a definition says of alerts, match rates and the audit."""
+"""Alerts, match rates and audit in a definition."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def read(write: Write, **changes: Any) -> DigitalAudienceDefinition:
     return definition
 
 
-def test_without_a_word_nobody_is_told_and_nothing_watched(write: Write) -> None:
+def test_alerts_match_rates_and_audit_are_off_by_default(write: Write) -> None:
     definition = read(write)
 
     assert (definition.alerts, definition.match_rates, definition.audit) == ((), None, None)
@@ -127,7 +127,7 @@ def test_errors_name_the_field(write: Write) -> None:
 
 
 @pytest.mark.parametrize("platform", ["fanfare", "commbox"])
-def test_where_no_match_rates_are_told_none_can_be_watched(write: Write, platform: str) -> None:
+def test_platforms_without_match_rates_cannot_watch_them(write: Write, platform: str) -> None:
     content = {
         "platform": platform,
         "name": "x",

@@ -1,4 +1,4 @@
-"""What is said of a wrong definition, word for word, by the models and by ``check`` in one pass."""
+"""Messages of wrong definitions, word for word, from the models and from ``check`` in one pass."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_check_gives_them_as_json(folder: Path, capsys: pytest.CaptureFixture[st
         assert any(line.startswith(place) and item["message"] in line for line in lines)
 
 
-def test_a_wrong_one_is_told_in_one_environment_only_where_it_is_wrong_there_only(folder: Path) -> None:
+def test_an_error_in_one_environment_names_it(folder: Path) -> None:
     said = {line for wrong in ALL for line in wrong.said}
 
     assert [line for line in said if "(environment" in line] == [

@@ -1,4 +1,4 @@
-"""The folder of snapshots: each file as a whole or not at all, and nobody else may read it."""
+"""The folder of snapshots: whole files only, readable by their owner."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_a_bucket(tmp_path: Path, snapshot: Path) -> None:
 
 
 @pytest.mark.parametrize("url", ["/nowhere/x.parquet", "s3://ours/x.parquet"])
-def test_one_that_is_not_there_is_told_with_the_way_on(tmp_path: Path, url: str) -> None:
+def test_a_missing_snapshot_is_reported_with_an_action(tmp_path: Path, url: str) -> None:
     s3: Any = FakeS3(refuses=("NoSuchKey", 404))
 
     with pytest.raises(SourceNotFoundError, match=r"x\.parquet.*mode replace"):
@@ -114,7 +114,7 @@ def test_one_that_is_not_there_is_told_with_the_way_on(tmp_path: Path, url: str)
     ("refuses", "error"),
     [(("AccessDenied", 403), StorageAccessError), (("SlowDown", 503), StorageUnavailableError)],
 )
-def test_what_s3_says_is_told(
+def test_errors_of_s3_are_reported(
     tmp_path: Path, snapshot: Path, refuses: tuple[str, int], error: type[Exception]
 ) -> None:
     s3: Any = FakeS3(refuses=refuses)

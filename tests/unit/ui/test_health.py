@@ -1,4 +1,4 @@
-"""How an audience is doing: each rule, and which goes first."""
+"""Health of an audience: each rule, and their order."""
 
 from __future__ import annotations
 

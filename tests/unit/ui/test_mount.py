@@ -1,4 +1,4 @@
-"""The app that is built when somebody asks for the page."""
+"""The app of the page, which is built on its first request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The statements can be said to each database that Airflow works with."""
+"""Statements of the page, in the dialect of each database that Airflow works with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is taken out of stored records, whatever they hold."""
+"""Values read from stored records of any content."""
 
 from __future__ import annotations
 
