@@ -435,12 +435,12 @@ def test_every_stored_value_gets_an_answer(server: Server, data: Metadata) -> No
 
     problems = []
     for key in memories:
-        detail = server.get(f"/api/audiences/{key}")
-        if detail.status_code != 200 or detail.json()["audience"]["key"] != key:
-            problems.append(f"{key}: detail: {detail.status_code} {detail.text[:200]}")
-        loads = server.get(f"/api/audiences/{key}/loads")
-        if loads.status_code != 200 or (loads.json()["total"], len(loads.json()["loads"])) != (1, 1):
-            problems.append(f"{key}: loads: {loads.status_code} {loads.text[:200]}")
+        try:
+            assert server.told(f"/api/audiences/{key}")["audience"]["key"] == key
+            loads = server.told(f"/api/audiences/{key}/loads")
+            assert (loads["total"], len(loads["loads"])) == (1, 1)
+        except Exception as error:
+            problems.append(f"{key}: {error!r}")
     assert not problems, "\n".join(problems)
     assert sorted(server.keys(limit=200)) == sorted(memories)
 
