@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -34,8 +35,7 @@ NETWORK = frozenset(
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Import:
+class Import(NamedTuple):
     """Target of one import statement, as far as the source shows it."""
 
     module: str

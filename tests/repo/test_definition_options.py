@@ -88,6 +88,22 @@ def test_the_page_has_every_option_and_no_other() -> None:
 # --- the examples ---------------------------------------------------------------------------------------------
 
 
+def completed(content: dict[str, Any], platform: str) -> dict[str, Any]:
+    """Add the least that makes a part of a definition valid."""
+    least: dict[str, Any] = {
+        "platform": platform,
+        "name": "Example",
+        "owner": "me",
+        "source": {"path": "crm/{load_date}.csv", "columns": {"phone": "Phone"}},
+    }
+    if platform == "digital_audience":
+        least["campaign"] = {"name": "Always-on CRM"}
+    columns = set(content.get("source", {}).get("columns", {}))
+    if platform != "digital_audience" or columns - {"email", "phone", "personal_id"}:
+        least["allow_raw"] = True
+    return {**least, **copy.deepcopy(content)}
+
+
 @dataclass(frozen=True)
 class Example:
     """A block of YAML on the page, with the words of the comment above it."""
@@ -107,23 +123,11 @@ class Example:
         return "defaults" in self.words
 
     def definition(self) -> dict[str, Any]:
-        """Return the example as a whole definition, completed with the least that is valid."""
+        """Return the example as a whole definition."""
         if "whole" in self.words:
             return self.content
-        content = {} if self.is_defaults else self.content
-        least: dict[str, Any] = {
-            "platform": self.platform,
-            "name": "Example",
-            "owner": "me",
-            "source": {"path": "crm/{load_date}.csv", "columns": {"phone": "Phone"}},
-        }
-        if self.platform == "digital_audience":
-            least["campaign"] = {"name": "Always-on CRM"}
-        elif "allow_raw" not in content:
-            least["allow_raw"] = True
-        if "allow_raw" in self.words:
-            least["allow_raw"] = True
-        return {**least, **copy.deepcopy(content)}
+        raw = {"allow_raw": True} if "allow_raw" in self.words else {}
+        return completed({} if self.is_defaults else self.content, self.platform) | raw
 
 
 def examples() -> Iterator[Example]:

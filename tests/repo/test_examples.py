@@ -25,6 +25,7 @@ from audience_onboarding.storage.audit_table import ddl
 from sandbox.cli import build_parser as sandbox_parser
 from sandbox.faults.orders import FaultOrder
 from tests.repo.pages import PAGES, ROOT, Block, blocks, inline_code, name_of, targets
+from tests.repo.test_definition_options import completed
 
 BLOCKS = list(blocks())
 PLATFORM_OF = {"docs/commbox.md": "commbox", "docs/fanfare.md": "fanfare"}
@@ -76,20 +77,9 @@ def test_definitions_are_valid(tmp_path: Path) -> None:
     for number, block in enumerate(filter(is_definition, of("yaml"))):
         content = yaml.safe_load(block.text)
         platform = content.get("platform", PLATFORM_OF.get(block.page, "digital_audience"))
-        columns = set(content.get("source", {}).get("columns", {}))
-        is_raw = platform != "digital_audience" or columns - {"email", "phone", "personal_id"}
-        whole = {
-            "platform": platform,
-            "name": "Example",
-            "owner": "me",
-            "source": {"path": "crm/{load_date}.csv", "columns": {"phone": "Phone"}},
-            **({"campaign": {"name": "Example"}} if platform == "digital_audience" else {}),
-            **({"allow_raw": True} if is_raw else {}),
-            **content,
-        }
         folder = tmp_path / str(number)
         folder.mkdir()
-        (folder / "example.yaml").write_text(yaml.safe_dump(whole, sort_keys=False))
+        (folder / "example.yaml").write_text(yaml.safe_dump(completed(content, platform)))
         problems += [(block, problem) for problem in check_folder(folder, environment=None).problems]
     reported(problems)
 

@@ -10,7 +10,6 @@ import zipfile
 from collections.abc import Iterator
 from configparser import ConfigParser
 from email import message_from_string
-from importlib.metadata import distribution
 from typing import Any
 
 import pytest
@@ -74,12 +73,6 @@ def test_entry_points(wheel: zipfile.ZipFile) -> None:
     assert callable(getattr(importlib.import_module(command[0]), command[1]))
     found = getattr(importlib.import_module(info[0]), info[1])()
     assert found["package-name"] == "airflow-audience-onboarding"
-
-
-def test_this_environment_has_the_package_installed() -> None:
-    installed = distribution("airflow-audience-onboarding")
-    assert installed.version == __version__
-    assert [point.name for point in installed.entry_points if point.group == "apache_airflow_provider"]
 
 
 # --- files of other makers ------------------------------------------------------------------------------------
