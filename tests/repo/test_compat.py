@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -102,19 +101,6 @@ def test_missing_python_is_reported_and_is_an_error_if_strict(
     monkeypatch.setattr(compat, "find_uv", lambda: "false")
     monkeypatch.setattr(compat, "PROJECT", compat.BUILD.parent)
     assert compat.main(["--only", "3.12-newest"]) == 1
-
-
-def test_results_are_counted_and_reported(tmp_path: Path) -> None:
-    junit = tmp_path / "report.xml"
-    junit.write_text('<testsuites><testsuite tests="10" failures="1" errors="2" skipped="3"/></testsuites>')
-    good = compat.Result("3.12", "newest", {"apache-airflow": "3.3.2"}, [compat.Step("tests", True, 2.4, "")])
-    good.tests = compat.counts(junit)
-    assert good.tests == {"passed": 4, "failed": 3, "skipped": 3}
-    bad = compat.Result("3.13", "oldest", {}, [compat.Step("resolve", False, 1.0, "no")])
-    assert "FAILED: resolve" in compat.table([good, bad]).splitlines()[3]
-    written = json.loads(compat.report([good, bad], ["3.10"]))
-    assert [item["passed"] for item in written["environments"]] == [True, False]
-    assert written["missing_pythons"] == ["3.10"]
 
 
 def test_tests_that_are_left_out_exist() -> None:

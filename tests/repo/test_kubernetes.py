@@ -49,7 +49,6 @@ LOOKED_UP = {
     *(f"{name}.podDisruptionBudget.{key}" for name in COMPONENTS.values() for key in ("enabled", "config")),
 }  # fmt: skip
 
-
 TEXT = (ROOT / "deploy" / "kubernetes" / "values.yaml").read_text()
 VALUES = yaml.safe_load(TEXT)
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())

@@ -9,6 +9,7 @@ import inspect
 import json
 import re
 import sqlite3
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from audience_onboarding.fanfare.client import FanfareClient
 from audience_onboarding.orchestration.events import FIELDS, WHICH
 from audience_onboarding.orchestration.metrics import METRICS, PREFIX, Kind
 from audience_onboarding.storage.audit_table import COLUMNS, ddl, write_row
-from tests.repo.pages import ROOT, Block, blocks, name_of
+from tests.repo.pages import ROOT, Block, blocks
 
 
 def blocks_of(page: str, language: str) -> list[str]:
@@ -177,43 +178,38 @@ def test_the_quick_start_shows_the_figures_of_its_list(tmp_path: Path) -> None:
 OBSERVABILITY = ROOT / "docs" / "observability.md"
 
 
-def metrics_table() -> str:
-    lines = ["| name | type | unit | tags | when |", "|---|---|---|---|---|"]
-    for metric in METRICS:
-        tags = ", ".join(f"`{tag}`" for tag in metric.tags)
-        lines.append(f"| `{metric.name}` | {metric.kind.value} | {metric.unit} | {tags} | {metric.when} |")
-    return "\n".join(lines)
+def code(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
 
 
-def events_table() -> str:
-    lines = ["| event | fields |", "|---|---|"]
-    for event, fields in FIELDS.items():
-        lines.append(f"| `{event}` | {', '.join(f'`{name}`' for name in fields)} |")
-    return "\n".join(lines)
+def table(*rows: Sequence[str]) -> str:
+    header, *others = (f"| {' | '.join(row)} |" for row in rows)
+    return "\n".join(["", header, f"|{'---|' * len(rows[0])}", *others, ""])
 
 
 def written() -> str:
     """Return the page with tables made from the code."""
     text = OBSERVABILITY.read_text(encoding="utf-8")
-    for name, content in (
-        ("metrics", f"\n{metrics_table()}\n"),
-        ("events", f"\n{events_table()}\n"),
-        ("which", ", ".join(f"`{name}`" for name in WHICH)),
-    ):
-        text, found = re.subn(
-            rf"(<!-- {name} -->).*?(<!-- /{name} -->)",
-            lambda match, content=content: match[1] + content + match[2],
-            text,
-            flags=re.DOTALL,
-        )
-        assert found == 1, name
+    metrics = [
+        (code([item.name]), item.kind.value, item.unit, code(item.tags), item.when) for item in METRICS
+    ]
+    events = [(code([event]), code(fields)) for event, fields in FIELDS.items()]
+    for name, content in {
+        "metrics": table(("name", "type", "unit", "tags", "when"), *metrics),
+        "events": table(("event", "fields"), *events),
+        "which": code(WHICH),
+    }.items():
+        head, begin, rest = text.partition(f"<!-- {name} -->")
+        _, end, tail = rest.partition(f"<!-- /{name} -->")
+        assert begin, name
+        assert end, name
+        text = head + begin + content + end + tail
     return text
 
 
 def test_the_page_lists_all_metrics_and_log_fields() -> None:
-    assert OBSERVABILITY.read_text(encoding="utf-8") == written(), (
-        "run: python -m tests.repo.test_page_contents"
-    )
+    text = OBSERVABILITY.read_text(encoding="utf-8")
+    assert text == written(), "run: python -m tests.repo.test_page_contents"
 
 
 def test_the_alerts_use_metrics_and_tags_that_exist() -> None:
@@ -221,10 +217,8 @@ def test_the_alerts_use_metrics_and_tags_that_exist() -> None:
         f"airflow_{PREFIX}_{metric.name}{'_total' if metric.kind is Kind.COUNTER else ''}": set(metric.tags)
         for metric in METRICS
     }
-    (block,) = (
-        block for block in blocks() if block.page == name_of(OBSERVABILITY) and block.language == "yaml"
-    )
-    rules = yaml.safe_load(block.text)["groups"][0]["rules"]
+    (block,) = blocks_of("docs/observability.md", "yaml")
+    rules = yaml.safe_load(block)["groups"][0]["rules"]
     assert rules
     for rule in rules:
         names = set(re.findall(r"airflow_\w+", rule["expr"]))
