@@ -15,7 +15,6 @@ from audience_onboarding.errors import (
     AudienceOnboardingError,
     ConfigurationError,
     SourceFormatError,
-    SourceNotFoundError,
 )
 from tests.unit.crm.loads import load
 
@@ -77,11 +76,6 @@ def test_structure_is_seen_over_the_edges_of_stretches(
     assert rows(f'"a{line_end}{line_end}b"{more}', f"c{more}") == (2, 4)
     for broken in (f"a{more},x", f'"a"b{more}', f' "a"{more}', f'"a{more}', f"a\rb{more}"):
         assert rows(f"a{more}", broken, f"b{more}") is None, broken
-
-
-def test_the_label_names_the_file(tmp_path: Path) -> None:
-    with pytest.raises(SourceNotFoundError, match="s3://bucket/key"):
-        load(tmp_path / "x.csv", source={"label": "s3://bucket/key"})
 
 
 def test_memory_stays_bounded_without_the_limit_of_csv(

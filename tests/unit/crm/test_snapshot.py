@@ -480,7 +480,7 @@ def test_threads_memory_and_blocks_change_nothing(layout: Layout) -> None:
     reference = outcome(layout, threads=1, block=5000)
 
     assert reference == outcome(layout, threads=4, block=7)
-    assert reference == outcome(layout, threads=2, block=30, budget=3_000)
+    assert reference == outcome(layout, threads=2, block=30, budget=8_000)
     assert reference == outcome(layout, threads=1, block=70, budget=30_000)
 
 
@@ -500,11 +500,11 @@ def test_little_memory_means_many_buckets(here: Lab, monkeypatch: pytest.MonkeyP
         return is_in(self, other, **kwargs)
 
     monkeypatch.setattr(pl.Expr, "is_in", counted)
-    here.budget, here.block = 20_000, 100
-    here.difference(HASHED, many(0, 1000), many(0, 1000))
+    here.budget, here.block = 8_000, 40
+    here.difference(HASHED, many(0, 400), many(0, 400))
 
     assert len(sizes) > 10
-    assert max(sizes) < 200
+    assert max(sizes) < 80
 
 
 # --- the file -----------------------------------------------------------------------------------------------

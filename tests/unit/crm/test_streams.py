@@ -17,6 +17,7 @@ import polars as pl
 import pytest
 import zstandard
 
+from audience_onboarding.crm import streams
 from audience_onboarding.crm.streams import ENCODINGS, as_utf8, decompressed, open_file
 from audience_onboarding.errors import SourceFormatError, SourceNotFoundError, StorageUnavailableError
 from tests.unit.crm.malformed.case import words
@@ -309,10 +310,11 @@ def test_any_encoding_becomes_utf8(source: Callable[[bytes], BinaryIO]) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "utf-16", "utf-16-be"])
-def test_long_texts_in_portions_of_any_size(encoding: str) -> None:
-    text = "".join(f"user{n}@x.example;{'é' * (n % 3)}€\r\n" for n in range(200_000))
+def test_long_texts_in_portions_of_any_size(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "_BLOCK", 400_000)
+    text = "".join(f"user{n}@x.example;{'é' * (n % 3)}€\r\n" for n in range(40_000))
     content = text.encode(encoding)
-    for portion in (1001, 5 * MIB):
+    for portion in (1001, MIB):
         stream = as_utf8(Unseekable(content, portion), encoding, "x")  # type: ignore[arg-type]
         read = []
         while block := stream.read(99_999):
@@ -328,15 +330,18 @@ def test_long_texts_in_portions_of_any_size(encoding: str) -> None:
         ("cp1252", b"email\r\nx\r\n\x81@x.example\r\n", 3),
         ("cp1252", b"email\rx\r\x81@x.example\r", 3),
         ("cp1252", b"\x81", 1),
-        ("cp1252", b"x\n" * 3_000_000 + b"\x9d", 3_000_001),
-        ("cp1252", "é\n".encode("cp1252") * 3_000_000 + b"\x9d", 3_000_001),
+        ("cp1252", b"x\n" * 300_000 + b"\x9d", 300_001),
+        ("cp1252", "é\n".encode("cp1252") * 300_000 + b"\x9d", 300_001),
         ("utf-16", "email\nx\n".encode("utf-16") + b"\x00", 3),  # half a character
         ("utf-16-le", "email\nx".encode("utf-16-le") + b"\x00\xd8" + "\n".encode("utf-16-le"), 2),
         ("utf-16", codecs.BOM_UTF16_BE + "a\nb\nc".encode("utf-16-be") + b"\xdc\x00", 3),
-        ("utf-16", "ab\n".encode("utf-16") + "ab\n".encode("utf-16-le") * 1_000_000 + b"\x00\xdc", 1_000_002),
+        ("utf-16", "ab\n".encode("utf-16") + "ab\n".encode("utf-16-le") * 100_000 + b"\x00\xdc", 100_002),
     ],
 )
-def test_undecodable_bytes_are_an_error_with_their_line(encoding: str, content: bytes, line: int) -> None:
+def test_undecodable_bytes_are_an_error_with_their_line(
+    encoding: str, content: bytes, line: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "_BLOCK", 400_000)
     stream = as_utf8(io.BytesIO(content), encoding, "my.csv")
     with pytest.raises(
         SourceFormatError, match=rf"line {line} of the CRM file is not {encoding} text"

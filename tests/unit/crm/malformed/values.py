@@ -257,9 +257,9 @@ HASHES = [
 
 WHOLE = [
     Case("one row", table(GOOD[0]), Gives(1, 1)),
-    Case("all duplicates", table(*[GOOD[0]] * 200), Gives(200, 1, duplicates=199)),
-    Case("all invalid", table(*["x,y"] * 200), nothing("invalid_email 200")),
-    Case("all empty", table(*[","] * 200), nothing("no_identifier 200")),
+    Case("all duplicates", table(*[GOOD[0]] * 60), Gives(60, 1, duplicates=59)),
+    Case("all invalid", table(*["x,y"] * 60), nothing("invalid_email 60")),
+    Case("all empty", table(*[","] * 60), nothing("no_identifier 60")),
     same("rows that differ in case and space only", f"{A.upper()},{PHONE}", f" {A.title()} ,06 {PHONE[2:]}"),
     Case(
         "rows that differ in columns that nobody wants",
