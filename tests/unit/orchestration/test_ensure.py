@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -21,6 +21,7 @@ from audience_onboarding.errors import (
     VendorUnavailableError,
 )
 from audience_onboarding.orchestration.ensure import (
+    ENDED,
     SETTLE_AFTER,
     Creation,
     check_not_retired,
@@ -68,7 +69,7 @@ class Vendor:
             sent={"name": "Always-on", "parent": 7},
         )
 
-    def ensure(self, *, at: datetime = START, run_id: str = "run_1") -> int:
+    def ensure(self, *, at: datetime = START, run_id: str = "run_1", settle_by: str = "") -> int:
         return ensure_id(
             self.memory,
             "campaign",
@@ -76,6 +77,7 @@ class Vendor:
             read=number_id,
             run_id=run_id,
             settle_hint="the state store of asset 'x'",
+            settle_by=settle_by,
             now=lambda: at,
         )
 
@@ -97,28 +99,16 @@ def unknown() -> VendorUnavailableError:
 # --- the way it should go -----------------------------------------------------------------------------------
 
 
-def test_what_is_not_there_is_created_and_remembered(vendor: Vendor, memory: DictStore) -> None:
-    assert vendor.ensure() == NEW_ID
+def test_an_object_is_created_once_and_remembered(vendor: Vendor, memory: DictStore) -> None:
+    created = {"name": "Always-on", "run_id": "run_1"}
 
-    assert vendor.requests == 1
-    assert memory.values == {
-        "campaign": {
-            "id": NEW_ID,
-            "name": "Always-on",
-            "account": HOST,
-            "since": "2026-11-20T03:00:00+00:00",
-            "run_id": "run_1",
-        }
-    }
-
-
-def test_the_intent_is_remembered_before_the_request_leaves(vendor: Vendor) -> None:
     assert (vendor.ensure(), vendor.ensure(run_id="run_2")) == (NEW_ID, NEW_ID)
 
-    # Once: a remembered id is not created again.
-    assert vendor.memory_at_request == [
-        {"intent": {"name": "Always-on", "at": "2026-11-20T03:00:00+00:00", "run_id": "run_1"}}
-    ]
+    # The intent is remembered before the one request leaves.
+    assert vendor.memory_at_request == [{"intent": {**created, "at": START.isoformat()}}]
+    assert memory.values == {
+        "campaign": {**created, "id": NEW_ID, "account": HOST, "since": START.isoformat()}
+    }
 
 
 def test_a_listed_object_is_taken_over_and_remembered(vendor: Vendor, memory: DictStore) -> None:
@@ -180,56 +170,45 @@ def test_any_other_failure_is_unclear_until_a_person_has_looked() -> None:
         assert vendor.requests == 1, failure
 
 
-def test_the_message_of_an_ambiguous_creation_says_what_when_who_and_the_two_ways_on(vendor: Vendor) -> None:
+@pytest.fixture
+def unanswered(vendor: Vendor) -> Vendor:
+    """A vendor without a list, whose first request ended without an answer."""
     vendor.fails_with = unknown()
     with pytest.raises(AmbiguousCreateError):
         vendor.ensure()
-
-    with pytest.raises(AmbiguousCreateError) as caught:
-        vendor.ensure(at=START + timedelta(days=1), run_id="run_2")
-
-    message = str(caught.value)
-    for part in (
-        "campaign 'Always-on'",
-        HOST,
-        "2026-11-20T03:00:00+00:00",
-        "run_1",
-        "name='Always-on', parent=7",
-        "the state store of asset 'x'",
-        "key 'campaign'",
-        '{"id": <id>}',
-        "deleting that key",
-    ):
-        assert part in message
-    assert "run_2" not in message
-
-
-@pytest.mark.parametrize(("record", "found"), [({"id": 12}, (12, 1)), (None, (NEW_ID, 2))])
-def test_a_person_settles_it_as_the_message_says(
-    vendor: Vendor, memory: DictStore, record: dict[str, int] | None, found: tuple[int, int]
-) -> None:
-    vendor.fails_with = unknown()
-    with pytest.raises(AmbiguousCreateError):
-        vendor.ensure()
+    assert ENDED in vendor.memory.get("campaign")["intent"]
     vendor.fails_with = None
-
-    if record:
-        memory.set("campaign", record)
-    else:
-        memory.delete("campaign")
-
-    assert (vendor.ensure(), vendor.requests) == found
+    return vendor
 
 
-@pytest.mark.parametrize("lists", [False, True])
-def test_an_id_recorded_beside_the_intent_settles_it_too(
-    vendor: Vendor, memory: DictStore, lists: bool
+def test_the_message_of_an_ambiguous_creation_has_its_object_its_run_and_the_ways_on(
+    unanswered: Vendor,
 ) -> None:
-    vendor.lists = lists
-    intent = {"name": "Always-on", "at": "2026-11-19T03:00:00+00:00", "run_id": "run_0"}
-    memory.set("campaign", {"intent": intent, "id": 12})
+    common = ("campaign 'Always-on'", HOST, START.isoformat(), "run_1", "name='Always-on', parent=7")
+    common += ("the state store of asset 'x'", "key 'campaign'", "clear this task")
+    for settle_by, parts in (
+        ("", ('{"id": <id>}', "deleting that key")),
+        ("trigger the DAG 'settle_create'", ("trigger the DAG 'settle_create'",)),
+    ):
+        with pytest.raises(AmbiguousCreateError) as caught:
+            unanswered.ensure(at=START + timedelta(days=1), run_id="run_2", settle_by=settle_by)
 
-    assert (vendor.ensure(), vendor.requests) == (12, 0)
+        message = str(caught.value)
+        for part in (*common, *parts):
+            assert part in message
+        assert "run_2" not in message
+
+
+def test_a_person_settles_it_as_the_message_says(unanswered: Vendor, memory: DictStore) -> None:
+    intent = memory.get("campaign")
+    # The id may stand beside the intent.
+    for record in ({"id": 12}, {**intent, "id": 12}):
+        for unanswered.lists in (False, True):
+            memory.set("campaign", record)
+            assert (unanswered.ensure(), unanswered.requests) == (12, 1)
+    unanswered.lists = False
+    memory.delete("campaign")
+    assert (unanswered.ensure(), unanswered.requests) == (NEW_ID, 2)
 
 
 # --- the request is unclear, but the vendor has a list ------------------------------------------------------
@@ -269,16 +248,14 @@ def test_a_look_up_that_fails_sends_nothing(vendor: Vendor, memory: DictStore) -
     def fail() -> int | None:
         raise VendorUnavailableError(what="Down")
 
-    creation = replace(vendor.creation(), find=fail)
+    vendor.lists, vendor.find = True, fail  # type: ignore[method-assign]
 
     with pytest.raises(VendorUnavailableError):
-        ensure_id(memory, "campaign", creation, read=number_id, run_id="run_1", settle_hint="")
-
-    assert vendor.requests == 0
-    assert memory.values == {}
+        vendor.ensure()
+    assert (vendor.requests, memory.values) == (0, {})
 
 
-# --- what is remembered -------------------------------------------------------------------------------------
+# --- the memory ----------------------------------------------------------------------------------------------
 
 
 def test_a_remembered_id_is_read() -> None:
@@ -343,15 +320,11 @@ def test_of_a_retired_audience_nothing_is_remembered_and_nothing_created() -> No
     store = DictStore({RETIRED_KEY: record, AUDIENCE_KEY: {"id": 5}})
 
     with pytest.raises(AudienceRetiredError) as caught:
-        remembered_id(store, AUDIENCE_KEY, account="https://vendor.example", read=int)
+        remembered_id(store, AUDIENCE_KEY, account=HOST, read=int)
 
-    for word in (
-        "'news' was retired on 2026-11-20 by anna",
-        "manual__1",
-        '"action": "reopen"',
-        "Remove its definition",
-    ):
+    retired = "'news' was retired on 2026-11-20 by anna"
+    for word in (retired, "manual__1", '"action": "reopen"', "Remove its definition"):
         assert word in str(caught.value)
     # A campaign has a memory of its own.
-    assert remembered_id(store, "campaign", account="https://vendor.example", read=int) is None
+    assert remembered_id(store, "campaign", account=HOST, read=int) is None
     check_not_retired(DictStore())

@@ -12,14 +12,12 @@ from typing import Any
 import pytest
 
 from audience_onboarding.errors import (
-    AmbiguousCreateError,
     ConfigurationError,
     NotFoundError,
     NothingToSettleError,
-    Outcome,
     VendorUnavailableError,
 )
-from audience_onboarding.orchestration.ensure import SETTLE_AFTER, Creation, ensure_id
+from audience_onboarding.orchestration.ensure import ENDED, SETTLE_AFTER
 from audience_onboarding.orchestration.ids import number_id, text_id
 from audience_onboarding.orchestration.memory import Memory, audience_asset
 from audience_onboarding.orchestration.settle import (
@@ -99,7 +97,9 @@ def run(
 # --- as it should go ------------------------------------------------------------------------------------------
 
 
-def test_what_was_found_is_remembered_with_who_said_so(memory: DictStore, vendor: Vendor) -> None:
+def test_a_found_object_is_remembered_with_the_person_who_settled_it(
+    memory: DictStore, vendor: Vendor
+) -> None:
     record = run(memory, thing(vendor), given_id="69249")
 
     assert memory.values == {
@@ -205,7 +205,7 @@ def test_an_answer_that_does_not_fit_is_refused(memory: DictStore, vendor: Vendo
     assert "one of the two is wrong" in refused(memory, thing(vendor), NOT_CREATED, "69249")
 
 
-def test_what_the_vendor_lists_was_created(memory: DictStore, vendor: Vendor) -> None:
+def test_a_listed_object_was_created(memory: DictStore, vendor: Vendor) -> None:
     vendor.listed = 69249
 
     message = refused(memory, thing(vendor, find=vendor.find), NOT_CREATED)
@@ -238,9 +238,13 @@ def test_a_request_that_may_be_on_its_way_is_not_settled(memory: DictStore, vend
 
     run(memory, thing(vendor), NOT_CREATED, now=lambda: SENT + SETTLE_AFTER)
     assert memory.values == {}
+    # One that is known to have ended can be settled at once.
+    memory.set("audience", {"intent": {**INTENT, ENDED: SENT.isoformat()}})
+    run(memory, thing(vendor), NOT_CREATED, now=lambda: SENT)
+    assert memory.values == {}
 
 
-def test_what_changes_while_the_vendor_is_asked_is_not_overwritten(memory: DictStore, vendor: Vendor) -> None:
+def test_a_change_during_the_look_at_the_vendor_is_not_overwritten(memory: DictStore, vendor: Vendor) -> None:
     def look(remote_id: int | str, of: Memory) -> Found:
         of.set("audience", {"id": 1, "account": HOST})
         return Found(NAME)
@@ -251,61 +255,18 @@ def test_what_changes_while_the_vendor_is_asked_is_not_overwritten(memory: DictS
     assert memory.values == {"audience": {"id": 1, "account": HOST}}
 
 
-# --- together with the creation -------------------------------------------------------------------------------
+# --- the message ----------------------------------------------------------------------------------------------
 
 
-def ensure(memory: DictStore, create: Any) -> int:
-    creation = Creation(kind="audience", name=NAME, account=HOST, create=create)
-    by = how_to_settle("newsletter", "audience", base_url="https://airflow.example/")
-    return ensure_id(
-        memory,
-        "audience",
-        creation,
-        read=number_id,
-        run_id="run_1",
-        settle_hint="the state store",
-        settle_by=by,
-        now=lambda: SENT,
-    )
+def test_the_message_names_the_dag_its_page_and_the_values_of_the_form() -> None:
+    message = how_to_settle("newsletter", "audience", base_url="https://airflow.example/")
 
-
-@pytest.mark.parametrize(("outcome", "given", "result"), [(FOUND, "69249", 69249), (NOT_CREATED, None, 5)])
-def test_the_next_try_goes_on_as_it_was_settled(
-    vendor: Vendor, outcome: str, given: str | None, result: int
-) -> None:
-    memory = DictStore()
-
-    def lost() -> int:
-        raise VendorUnavailableError(what="No answer in time", outcome=Outcome.UNKNOWN)
-
-    for _ in range(2):
-        with pytest.raises(AmbiguousCreateError):
-            ensure(memory, lost)
-    # The request is known to have ended, so there is nothing to wait for.
-    run(memory, thing(vendor), outcome, given, now=lambda: SENT)
-
-    assert ensure(memory, lambda: 5) == result
-
-
-def test_the_message_names_the_dag_its_page_and_the_values_of_the_form(memory: DictStore) -> None:
-    with pytest.raises(AmbiguousCreateError) as caught:
-        ensure(memory, lambda: 5)
-
-    message = str(caught.value)
     assert "the DAG 'settle_create' at https://airflow.example/dags/settle_create with" in message
     found, absent = (json.loads(text) for text in re.findall(r'\{"audience".*?\}', message))
-    assert found == {
-        "audience": "newsletter",
-        "what": "audience",
-        "outcome": "found",
-        "id": "<the id in the portal>",
-    }
-    assert absent == {"audience": "newsletter", "what": "audience", "outcome": "not_created"}
-    assert "the state store" in message
-    assert "clear this task" in message
-
-
-def test_without_an_address_of_the_ui_there_is_no_link() -> None:
+    form = {"audience": "newsletter", "what": "audience"}
+    assert found == {**form, "outcome": "found", "id": "<the id in the portal>"}
+    assert absent == {**form, "outcome": "not_created"}
+    # Without an address of the UI there is no link.
     assert "trigger the DAG 'settle_create' with" in how_to_settle("newsletter", "campaign", base_url="")
 
 

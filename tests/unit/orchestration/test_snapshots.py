@@ -1,4 +1,4 @@
-"""Which snapshots mean something, by what was announced, begun and confirmed."""
+"""Snapshots that count, by the loads that were announced, begun and confirmed."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def book(memory: JsonStore, audience_id: Any = 7) -> SnapshotBook:
     return SnapshotBook(memory, audience_id)
 
 
-def kept(name: str) -> Kept:
-    return Kept(name, "2026-11-20", "mirror", f"/s/{name}", 3)
+def kept(name: str, rows: int = 3) -> Kept:
+    return Kept(name, "2026-11-20", "mirror", f"/s/{name}", rows)
 
 
 def begin(memory: JsonStore, name: str, *, is_whole: bool = True) -> None:
@@ -45,13 +45,20 @@ def confirm(memory: JsonStore, name: str, *, keep: int = 2) -> list[str]:
     return book(memory).confirm(name, keep=keep)
 
 
+def load(memory: JsonStore, *names: str) -> None:
+    """Loads that are begun and confirmed, one after the other."""
+    for name in names:
+        begin(memory, name)
+        confirm(memory, name)
+
+
 def test_at_first_there_is_nothing(memory: JsonStore) -> None:
     assert book(memory).base_of("a") == Base()
     assert confirm(memory, "a") == []
     assert memory.values == {}
 
 
-def test_what_is_begun_is_compared_with_until_it_is_confirmed(memory: JsonStore) -> None:
+def test_a_begun_load_is_compared_with_until_it_is_confirmed(memory: JsonStore) -> None:
     begin(memory, "a")
     assert book(memory).base_of("b") == Base(None, (kept("a"),))
 
@@ -59,7 +66,7 @@ def test_what_is_begun_is_compared_with_until_it_is_confirmed(memory: JsonStore)
     assert book(memory).base_of("b") == Base(kept("a"))
 
 
-def test_a_retry_is_compared_with_what_it_was_compared_with_before(memory: JsonStore) -> None:
+def test_a_retry_has_the_same_base_as_before(memory: JsonStore) -> None:
     begin(memory, "a")
     begin(memory, "b")
     confirm(memory, "a")
@@ -70,7 +77,7 @@ def test_a_retry_is_compared_with_what_it_was_compared_with_before(memory: JsonS
     assert book(memory).base_of("b") == Base(kept("a"), (kept("b"), kept("c")))
 
 
-def test_confirming_settles_what_was_begun_before_and_not_what_was_begun_after(memory: JsonStore) -> None:
+def test_confirming_settles_loads_that_were_begun_before_only(memory: JsonStore) -> None:
     for name in ("a", "b", "c"):
         begin(memory, name)
 
@@ -80,7 +87,7 @@ def test_confirming_settles_what_was_begun_before_and_not_what_was_begun_after(m
     assert confirm(memory, "c") == ["/s/a"]
 
 
-def test_what_only_adds_or_takes_out_settles_itself_alone(memory: JsonStore) -> None:
+def test_a_load_that_only_adds_or_takes_out_settles_itself_alone(memory: JsonStore) -> None:
     begin(memory, "a", is_whole=False)
     begin(memory, "b", is_whole=False)
     confirm(memory, "b")
@@ -92,44 +99,36 @@ def test_what_only_adds_or_takes_out_settles_itself_alone(memory: JsonStore) -> 
 
 
 @pytest.mark.parametrize(("keep", "left"), [(2, ["/s/a", "/s/b"]), (3, ["/s/a"])])
-def test_so_many_are_kept(memory: JsonStore, keep: int, left: list[str]) -> None:
+def test_only_the_last_snapshots_are_kept(memory: JsonStore, keep: int, left: list[str]) -> None:
     for name in ("a", "b", "c", "d"):
         begin(memory, name)
         last = confirm(memory, name, keep=keep)
 
     assert last == left
-    # Until they are gone, they are told again.
+    # Until they are gone, they are returned again.
     assert confirm(memory, "d", keep=keep) == left
     book(memory).deleted()
     assert confirm(memory, "d", keep=keep) == []
 
 
-def test_a_late_confirmation_of_what_is_settled_changes_nothing(memory: JsonStore) -> None:
-    for name in ("a", "b"):
-        begin(memory, name)
-        confirm(memory, name)
+def test_a_late_confirmation_of_a_settled_load_changes_nothing(memory: JsonStore) -> None:
+    load(memory, "a", "b")
 
     assert confirm(memory, "a") == []
     assert book(memory).confirmed == kept("b")
 
 
-def test_what_was_announced_and_never_begun_is_given_back(memory: JsonStore) -> None:
+def test_an_announced_snapshot_is_given_back_if_it_was_never_begun(memory: JsonStore) -> None:
     assert book(memory).announce("/s/a") is None
     assert book(memory).announce("/s/a") is None
     assert book(memory).announce("/s/b") == "/s/a"
+    load(memory, "b")
+    book(memory).announce("/s/b")
+    assert book(memory).announce("/s/c") is None
 
 
-def test_what_means_something_is_not_given_back(memory: JsonStore) -> None:
-    begin(memory, "a")
-    confirm(memory, "a")
-    book(memory).announce("/s/a")
-
-    assert book(memory).announce("/s/b") is None
-
-
-def test_what_is_about_another_audience_does_not_count(memory: JsonStore) -> None:
-    begin(memory, "a")
-    confirm(memory, "a")
+def test_loads_of_another_audience_do_not_count(memory: JsonStore) -> None:
+    load(memory, "a")
     begin(memory, "b")
 
     for audience_id in (8, None):
@@ -164,38 +163,22 @@ def test_the_two_tasks_write_apart(memory: JsonStore) -> None:
 # --- people taken out -----------------------------------------------------------------------------------------
 
 
-def test_all_snapshots_are_known_but_those_that_mean_nothing() -> None:
-    store = DictStore()
-    book = SnapshotBook(store, 5)
-    for number in range(1, 4):
-        url = f"/state/{number}"
-        book.announce(url)
-        kept = Kept(f"load {number}", "2026-11-20", "replace", url, 10)
-        book.begin(kept, book.base_of(kept.load), is_whole=True)
-        if number < 3:
-            SnapshotBook(store, 5).confirm(kept.load, keep=2)
-        book = SnapshotBook(store, 5)
-    book.announce("/state/announced")
+def test_all_snapshots_that_count_are_known(memory: JsonStore) -> None:
+    load(memory, "1", "2")
+    begin(memory, "3")
+    book(memory).announce("/s/announced")
 
-    assert book.urls() == ["/state/1", "/state/2", "/state/3", "/state/announced"]
+    assert book(memory).urls() == ["/s/1", "/s/2", "/s/3", "/s/announced"]
 
 
-def test_people_who_were_taken_out_are_not_counted_and_the_load_stays_what_it_was() -> None:
-    store = DictStore()
-    book = SnapshotBook(store, 5)
-    for number in (1, 2):
-        kept = Kept(f"load {number}", "2026-11-20", "replace", f"/state/{number}", 10)
-        book.begin(kept, book.base_of(kept.load), is_whole=True)
-        SnapshotBook(store, 5).confirm(kept.load, keep=2)
-        book = SnapshotBook(store, 5)
+def test_people_who_were_taken_out_are_not_counted_and_the_load_stays_as_it_was(memory: JsonStore) -> None:
+    load(memory, "1", "2")
 
-    book.recount({"/state/2": 9, "/state/1": 0, "/state/other": 3})
+    book(memory).recount({"/s/2": 9, "/s/1": 0, "/s/other": 3})
 
-    confirmed = SnapshotBook(store, 5).confirmed
-    assert confirmed == Kept("load 2", "2026-11-20", "replace", "/state/2", 9)
-    # Nobody is left in the other one, so there is no file of it.
-    assert SnapshotBook(store, 5).urls() == ["/state/2"]
-    writes = dict(store.values)
-    book = SnapshotBook(store, 5)
-    book.recount({"/state/2": 9})
-    assert store.values == writes
+    assert book(memory).confirmed == kept("2", rows=9)
+    # The other one is empty, so there is no file of it.
+    assert book(memory).urls() == ["/s/2"]
+    writes = dict(memory.values)
+    book(memory).recount({"/s/2": 9})
+    assert memory.values == writes

@@ -1,4 +1,4 @@
-"""Watching match rates: what a load is compared with, what is wrong with it, and what later loads see of it."""
+"""Watching match rates: the loads to compare with, the findings, and the memory for later loads."""
 
 from __future__ import annotations
 
@@ -65,21 +65,23 @@ def test_a_load_is_compared_with_the_mean_of_the_loads_before_it() -> None:
     assert not dropped["stops"]
 
 
-def test_a_drop_of_exactly_the_limit_may_be() -> None:
-    audience = Audience(Limits(at_least=1, max_drop=0.5))
-    audience.load(1, 0.5)
+def test_loads_without_a_finding() -> None:
+    for limits, before, load in (
+        # A drop of exactly the limit, a rate of nothing that stays so, and rules that are off.
+        (Limits(at_least=1, max_drop=0.5), [(0.5, 1000)], (0.25, 1000)),
+        (Limits(at_least=1, max_drop=0.2), [(0.0, 1000)], (0.0, 1000)),
+        (Limits(at_least=1, max_drop=None), [(0.9, 100_000)], (0.01, 100)),
+        # Too few loads to compare with.
+        (LIMITS, [(0.9, 1000), (0.9, 1000)], (0.1, 1000)),
+    ):
+        audience = Audience(limits)
+        for day, (rate, rows) in enumerate(before, start=1):
+            audience.load(day, rate, rows=rows)
 
-    assert audience.load(2, 0.25)["findings"] == []
+        found = audience.load(20, load[0], rows=load[1])
 
-
-def test_with_too_few_loads_before_it_nothing_is_compared() -> None:
-    audience = Audience()
-    audience.load(1, 0.9)
-    audience.load(2, 0.9)
-
-    found = audience.load(3, 0.1)
-
-    assert (found["findings"], found["compared_with"], found["means"]) == ([], 0, {})
+        assert found["findings"] == [], limits
+    assert (found["compared_with"], found["means"]) == (0, {})
 
 
 def test_only_the_last_ones_make_the_mean() -> None:
@@ -90,20 +92,14 @@ def test_only_the_last_ones_make_the_mean() -> None:
     assert audience.load(4, 0.5)["means"] == {"email": 0.5}
 
 
-@pytest.mark.parametrize(
-    ("rate", "is_below"), [(0.39, True), (0.4, False), (0.41, False), (None, False), (0.0, True)]
-)
-def test_a_floor_holds_from_the_first_load_on_and_unknown_is_not_zero(
-    rate: float | None, is_below: bool
-) -> None:
-    audience = Audience(Limits(floors={"email": 0.4}))
+def test_a_floor_holds_from_the_first_load_on_and_unknown_is_not_zero() -> None:
+    for rate, is_below in ((0.39, True), (0.4, False), (0.41, False), (None, False), (0.0, True)):
+        found = Audience(Limits(floors={"email": 0.4})).load(1, rate, phone=0.01)
 
-    found = audience.load(1, rate, phone=0.01)
-
-    assert settings_of(found) == (["match_rates.floor"] if is_below else [])
-    assert found["rates"] == {"email": rate, "phone": 0.01}
-    if is_below:
-        assert found["findings"][0].endswith("of email match, at least 40% have to")
+        assert settings_of(found) == (["match_rates.floor"] if is_below else []), rate
+        assert found["rates"] == {"email": rate, "phone": 0.01}
+        if is_below:
+            assert found["findings"][0].endswith("of email match, at least 40% have to")
 
 
 def test_an_unknown_rate_is_not_part_of_a_mean() -> None:
@@ -116,33 +112,17 @@ def test_an_unknown_rate_is_not_part_of_a_mean() -> None:
     assert audience.load(4, 0.6, phone=0.5)["means"] == {"email": 0.6, "phone": 0.5}
 
 
-def test_a_rate_of_nothing_may_stay_so() -> None:
-    audience = Audience(Limits(at_least=1, max_drop=0.2))
-    audience.load(1, 0.0)
+def test_more_or_fewer_rows_than_usual() -> None:
+    for rows, is_outside in ((499, True), (500, False), (1500, False), (1501, True)):
+        audience = Audience(Limits(at_least=2, max_rows_deviation=0.5))
+        audience.load(1, 0.5, rows=900)
+        audience.load(2, 0.5, rows=1100)
 
-    assert audience.load(2, 0.0)["findings"] == []
+        found = audience.load(3, 0.5, rows=rows)
 
-
-@pytest.mark.parametrize(("rows", "is_outside"), [(499, True), (500, False), (1500, False), (1501, True)])
-def test_more_or_fewer_rows_than_usual(rows: int, is_outside: bool) -> None:
-    audience = Audience(Limits(at_least=2, max_rows_deviation=0.5))
-    audience.load(1, 0.5, rows=900)
-    audience.load(2, 0.5, rows=1100)
-
-    found = audience.load(3, 0.5, rows=rows)
-
-    assert settings_of(found) == (["match_rates.max_rows_deviation"] if is_outside else [])
-    if is_outside:
-        assert (
-            "the mean of the last 2 loads is 1,000, at most 50% more or fewer may be" in found["findings"][0]
-        )
-
-
-def test_what_is_off_is_not_judged() -> None:
-    audience = Audience(Limits(at_least=1, max_drop=None))
-    audience.load(1, 0.9, rows=100_000)
-
-    assert audience.load(2, 0.01, rows=100)["findings"] == []
+        assert settings_of(found) == (["match_rates.max_rows_deviation"] if is_outside else []), rows
+        usual = "the mean of the last 2 loads is 1,000, at most 50% more or fewer may be"
+        assert all(usual in finding for finding in found["findings"])
 
 
 def test_a_few_rows_are_neither_judged_nor_remembered() -> None:
@@ -198,7 +178,7 @@ def test_the_same_day_again_is_not_compared_with_itself_and_is_kept_once() -> No
     ]
 
 
-def test_what_is_stopped_is_no_measure_for_others_and_what_is_let_through_is() -> None:
+def test_a_stopped_load_is_no_measure_for_others_and_an_ignored_one_is() -> None:
     audience = Audience(Limits(at_least=1, stops=True))
     audience.load(1, 0.9)
 
@@ -235,20 +215,15 @@ def test_the_list_is_bounded_and_keeps_the_newest() -> None:
     assert audience.days() == sorted(audience.days())
 
 
-def test_what_is_stopped_says_the_numbers_and_how_to_go_on() -> None:
-    audience = Audience(Limits(floors={"email": 0.4}, stops=True))
-    found = audience.load(1, 0.1)
-
+def test_a_stop_has_the_numbers_and_the_next_step() -> None:
     with pytest.raises(MatchRateError) as caught:
-        check(found)
+        check(Audience(Limits(floors={"email": 0.4}, stops=True)).load(1, 0.1))
 
     assert str(caught.value) == (
         "The load is confirmed, but too few of its people match, so it is not activated: match_rates.floor: 10% of "
         "email match, at least 40% have to. Look into the source. If it is right as it is, run this load date again "
         "with 'Ignore match rates': nothing is sent twice, and the activation starts."
     )
-
-
-def test_nothing_is_stopped_where_nothing_is_watched_or_wrong() -> None:
+    # A load that is not watched, or has no finding, is not stopped.
     check(None)
     check(Audience(Limits(stops=True)).load(1, 0.9))
