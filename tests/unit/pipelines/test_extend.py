@@ -38,49 +38,37 @@ def segment(
     return Segment(segment_id=segment_id, name=name, account_id=account_id, end_date=ends)
 
 
-def test_segments_that_end_within_the_window_are_extended() -> None:
-    def new_end(case: tuple[datetime | None, int, int]) -> datetime | None:
-        ends, within_days, days = case
+def test_a_segment_that_ends_within_the_window_is_extended_until_its_last_day() -> None:
+    def judged(case: tuple[datetime | None, int, int, datetime | None]) -> tuple[str, datetime | None]:
+        ends, within_days, days, until = case
         rule = ExtendEndDates(within_days=within_days, days=days)
-        outcome, new_end, _ = judge(segment(5, ends=ends), rule, now=NOW)
-        assert (outcome == "extend") is (new_end is not None)
-        return new_end
-
-    cases: list[tuple[tuple[datetime | None, int, int], datetime | None]] = [
-        ((NOW + 3 * DAY, 7, 30), NOW + 30 * DAY),
-        ((NOW + 7 * DAY, 7, 30), NOW + 30 * DAY),
-        ((NOW + 7 * DAY + SECOND, 7, 30), None),
-        ((NOW, 7, 30), NOW + 30 * DAY),
-        # Over already, or without an end.
-        ((NOW - SECOND, 7, 30), None),
-        ((None, 7, 30), None),
-        # The new end would be earlier, the same, or later.
-        ((NOW + 20 * DAY, 30, 10), None),
-        ((NOW + 10 * DAY, 30, 10), None),
-        ((NOW + 9 * DAY, 30, 10), NOW + 10 * DAY),
-        # A window of no days.
-        ((NOW, 0, 30), NOW + 30 * DAY),
-        ((NOW + SECOND, 0, 30), None),
-    ]
-    check(new_end, cases)
-
-
-def test_a_segment_is_let_go_after_its_last_day() -> None:
-    def judged(case: tuple[datetime, datetime]) -> tuple[str, datetime | None]:
-        ends, until = case
-        rule = ExtendEndDates(within_days=7, days=30)
-        return judge(segment(1, ends=ends), rule, now=NOW, until=until)[:2]
+        return judge(segment(5, ends=ends), rule, now=NOW, until=until)[:2]
 
     until = NOW + 10 * DAY
-    cases: list[tuple[tuple[datetime, datetime], tuple[str, datetime | None]]] = [
-        ((NOW + 3 * DAY, until), ("extend", until)),
-        ((NOW + 3 * DAY, NOW + 99 * DAY), ("extend", NOW + 30 * DAY)),
-        # It ends with the target or later, or the target or the segment is over.
-        ((NOW + 3 * DAY, NOW + 3 * DAY), ("let go", None)),
-        ((NOW + 3 * DAY, NOW + 2 * DAY), ("let go", None)),
-        ((NOW + 3 * DAY, NOW - DAY), ("let go", None)),
-        ((NOW - DAY, until), ("let go", None)),
-        ((NOW + 9 * DAY, until), ("left alone", None)),
+    extended, alone, let_go = ("extend", NOW + 30 * DAY), ("left alone", None), ("let go", None)
+    cases: list[tuple[Any, Any]] = [
+        ((NOW + 3 * DAY, 7, 30, None), extended),
+        ((NOW + 7 * DAY, 7, 30, None), extended),
+        ((NOW + 7 * DAY + SECOND, 7, 30, None), alone),
+        ((NOW, 7, 30, None), extended),
+        # Over already, or without an end.
+        ((NOW - SECOND, 7, 30, None), let_go),
+        ((None, 7, 30, None), alone),
+        # The new end would be earlier, the same, or later.
+        ((NOW + 20 * DAY, 30, 10, None), alone),
+        ((NOW + 10 * DAY, 30, 10, None), alone),
+        ((NOW + 9 * DAY, 30, 10, None), ("extend", NOW + 10 * DAY)),
+        # A window of no days.
+        ((NOW, 0, 30, None), extended),
+        ((NOW + SECOND, 0, 30, None), alone),
+        # The target has a last day.
+        ((NOW + 3 * DAY, 7, 30, until), ("extend", until)),
+        ((NOW + 3 * DAY, 7, 30, NOW + 99 * DAY), extended),
+        ((NOW + 3 * DAY, 7, 30, NOW + 3 * DAY), let_go),
+        ((NOW + 3 * DAY, 7, 30, NOW + 2 * DAY), let_go),
+        ((NOW + 3 * DAY, 7, 30, NOW - DAY), let_go),
+        ((NOW - DAY, 7, 30, until), let_go),
+        ((NOW + 9 * DAY, 7, 30, until), alone),
     ]
     check(judged, cases)
 
@@ -201,7 +189,6 @@ def test_a_missing_audience_or_account_does_not_keep_others_from_being_extended(
 def test_until_is_the_end_of_that_day_in_the_zone_of_the_definition(client: Any) -> None:
     (found,) = find(definition(id=7, activation__targets__0__until="2026-11-25"))
 
-    # Newsletter's schedule is in Amsterdam.
     assert found["new_end_date"] == "2026-11-25T23:59:59+01:00"
 
 
@@ -282,25 +269,14 @@ class Pulled:
 
 
 def seen(segment_id: int, outcome: str) -> dict[str, Any]:
-    return {
-        "audience": "newsletter",
-        "target": "dv360",
-        "segment": f"Segment {segment_id}",
-        "segment_id": segment_id,
-        "outcome": outcome,
-        "from": "2026-11-23",
-        "to": "2026-12-20" if outcome == "extend" else None,
-        "why": "because",
-    }
+    end = {"from": "2026-11-23", "to": "2026-12-20" if outcome == "extend" else None}
+    found = {"segment": f"Segment {segment_id}", "segment_id": segment_id, "outcome": outcome}
+    return {"audience": "newsletter", "target": "dv360", **found, **end, "why": "because"}
 
 
 def moved(segment_id: int, *, changed: bool = True) -> dict[str, Any]:
-    return {
-        "segment_id": segment_id,
-        "end_date_before": "2026-11-23T00:00:00+00:00",
-        "end_date": "2026-12-20T00:00:00+00:00",
-        "changed": changed,
-    }
+    ends = {"end_date_before": "2026-11-23T00:00:00+00:00", "end_date": "2026-12-20T00:00:00+00:00"}
+    return {"segment_id": segment_id, **ends, "changed": changed}
 
 
 def test_the_report_shows_the_outcome_of_each_segment(caplog: pytest.LogCaptureFixture) -> None:
@@ -335,14 +311,8 @@ def test_the_report_fails_for_a_problem_after_all_extensions() -> None:
 # --- by hand ------------------------------------------------------------------------------------------------
 
 
-FORM = {
-    "audience": "newsletter",
-    "segment": "dv360",
-    "segment_id": None,
-    "end_date": "2026-12-24",
-    "allow_shorten": False,
-    "dry_run": False,
-}
+FORM = {"audience": "newsletter", "segment": "dv360", "segment_id": None, "end_date": "2026-12-24"}
+FORM |= {"allow_shorten": False, "dry_run": False}
 
 
 def by_hand(changes: dict[str, Any] | None = None, **params: Any) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowSkipException
 
 from audience_onboarding.base.comparing import StateFolder
@@ -18,12 +17,14 @@ from audience_onboarding.crm.guards import Guards
 from audience_onboarding.crm.profiles import DIGITAL_AUDIENCE_S3, SourceColumn
 from audience_onboarding.orchestration.failures import OnboardingRetryPolicy
 from audience_onboarding.orchestration.pools import CREATE_POOL
+from audience_onboarding.pipelines.common import asset_of
 from tests.fakes import AssetStores, task_context
 from tests.unit.orchestration.helpers import check
 from tests.unit.pipelines.conftest import (
     NO_FLAGS,
     REMOVE,
     check_form,
+    definition,
     onboarding,
     outlets_of,
     rendered,
@@ -31,52 +32,40 @@ from tests.unit.pipelines.conftest import (
     upstream_of,
 )
 
-
-def chain_of(dag: DAG) -> list[str]:
-    """The tasks in the order in which they run."""
-    order: list[str] = []
-    while len(order) < len(dag.tasks):
-        (next_one, *_) = sorted(
-            task.task_id
-            for task in dag.tasks
-            if task.task_id not in order and task.upstream_task_ids <= set(order)
-        )
-        order.append(next_one)
-    return order
-
-
 # --- tasks --------------------------------------------------------------------------------------------------
 
 
-def test_a_pinned_object_is_not_created() -> None:
-    loading = ["wait_for_turn", "upload", "wait_until_ready", "record_load", "publish"]
-    cases: list[tuple[dict[str, Any], list[str]]] = [
-        ({}, ["recall_audience", "ensure_campaign", "ensure_audience", "have_audience"]),
-        ({"campaign": {"id": 5}}, ["ensure_audience"]),
-        ({"campaign": REMOVE, "id": 7}, []),
-        ({"id": 7}, []),
-        ({"campaign": {"id": 5}, "id": 7}, []),
-    ]
-    check(
-        lambda changes: chain_of(onboarding(**changes)),
-        [(changes, [*creating, *loading]) for changes, creating in cases],
-    )
-    assert onboarding(campaign={"id": 5}).get_task("ensure_audience").campaign_id == 5
-    assert onboarding(id=7).get_task("upload").audience_id == 7
-
-
-def test_each_task_follows_the_one_before() -> None:
-    assert upstream_of(onboarding()) == {
+def test_each_task_follows_the_one_before_and_pinned_objects_are_not_created() -> None:
+    loading = {
+        "wait_until_ready": {"upload"},
+        "record_load": {"upload", "wait_until_ready"},
+        "publish": {"record_load"},
+        "wait_for_turn": set(),
+    }
+    given: dict[str, Any] = {**loading, "upload": {"wait_for_turn"}}
+    found: dict[str, Any] = {
+        **loading,
+        "upload": {"wait_for_turn", "ensure_audience"},
+        "ensure_audience": set(),
+    }
+    created = {
+        **loading,
+        "upload": {"have_audience", "wait_for_turn"},
         "recall_audience": set(),
         "ensure_campaign": {"recall_audience"},
         "ensure_audience": {"recall_audience", "ensure_campaign"},
         "have_audience": {"recall_audience", "ensure_audience"},
-        "wait_for_turn": set(),
-        "upload": {"have_audience", "wait_for_turn"},
-        "wait_until_ready": {"upload"},
-        "record_load": {"upload", "wait_until_ready"},
-        "publish": {"record_load"},
     }
+    cases: list[tuple[dict[str, Any], dict[str, Any]]] = [
+        ({}, created),
+        ({"campaign": {"id": 5}}, found),
+        ({"campaign": REMOVE, "id": 7}, given),
+        ({"id": 7}, given),
+        ({"campaign": {"id": 5}, "id": 7}, given),
+    ]
+    check(lambda changes: upstream_of(onboarding(**changes)), cases)
+    assert onboarding(campaign={"id": 5}).get_task("ensure_audience").campaign_id == 5
+    assert onboarding(id=7).get_task("upload").audience_id == 7
 
 
 def test_a_load_passes_over_the_creation_of_known_objects_and_over_nothing_else() -> None:
@@ -125,12 +114,6 @@ def test_a_campaign_of_several_audiences_is_created_by_one_task_at_a_time() -> N
     assert len(set(names("ensure_audience"))) == 2
 
 
-def test_every_task_follows_our_rules_of_retrying() -> None:
-    for task in onboarding(retries=5, retry_delay_seconds=7).tasks:
-        assert isinstance(task.retry_policy, OnboardingRetryPolicy)
-        assert (task.retries, task.retry_delay.total_seconds(), task.owner) == (5, 7, "crm-team")
-
-
 def test_tasks_write_the_memory_once_at_a_time_and_only_publish_makes_an_event() -> None:
     dag = onboarding()
     writing = {"ensure_audience", "upload", "record_load"}
@@ -142,22 +125,26 @@ def test_tasks_write_the_memory_once_at_a_time_and_only_publish_makes_an_event()
     assert with_inlets == {*writing, "recall_audience", "ensure_campaign"}
 
 
-def test_later_loads_wait_for_earlier_ones() -> None:
-    for until, task_id in ((None, "record_load"), ("confirmed", "record_load"), ("uploaded", "upload")):
-        dag = onboarding(upload={} if until is None else {"wait_for_earlier_loads": until})
-
-        assert dag.get_task("wait_for_turn").in_order_of == task_id, until
-        assert dag.has_task(task_id)
-
-
-def test_loads_that_need_no_order_wait_for_none() -> None:
-    def waits_for(mode: str) -> str:
-        turn: Any = onboarding(upload={"wait_for_earlier_loads": "never"}).get_task("wait_for_turn")
+def test_later_loads_wait_for_earlier_ones_as_far_as_they_need_an_order() -> None:
+    def waits_for(case: tuple[str | None, str]) -> str:
+        until, mode = case
+        dag = onboarding(upload={"wait_for_earlier_loads": until} if until else {})
+        turn: Any = dag.get_task("wait_for_turn")
         params = {"mode": mode, "source": None, "history_from": None, "dry_run": False}
         turn.render_template_fields({"params": params})
+        assert not turn.in_order_of or dag.has_task(turn.in_order_of)
         return str(turn.in_order_of)
 
-    check(waits_for, [("opt-in", ""), ("opt-out", ""), ("replace", "record_load"), ("mirror", "record_load")])
+    cases: list[tuple[tuple[str | None, str], str]] = [
+        ((None, "opt-in"), "record_load"),
+        (("confirmed", "opt-in"), "record_load"),
+        (("uploaded", "opt-in"), "upload"),
+        (("never", "opt-in"), ""),
+        (("never", "opt-out"), ""),
+        (("never", "replace"), "record_load"),
+        (("never", "mirror"), "record_load"),
+    ]
+    check(waits_for, cases)
 
 
 def test_a_wait_for_the_turn_holds_no_place_that_earlier_loads_need() -> None:
@@ -176,52 +163,28 @@ def test_a_wait_for_the_turn_holds_no_place_that_earlier_loads_need() -> None:
 
 
 def test_the_definition_reaches_the_tasks() -> None:
+    columns = {"email": {"column": "Hash", "hashed": True}, "phone": "Phone"}
+    reading = {"delimiter": ";", "encoding": "cp1252", "quote": "'", "country": "SE", "if_missing": "wait"}
+    waiting = {"aws_connection": "source_s3", "wait_hours": 2, "poll_seconds": 30}
+    sending = {"aws_connection": "vendor_s3", "bucket": "b", "memory_limit_mib": 256}
+    states = {"success_states": ["DONE"], "failure_states": ["BAD"], "pending_states": ["BUSY"]}
     dag = onboarding(
         connection="a_connection",
-        source={
-            "path": "x.csv",
-            "columns": {"email": {"column": "Hash", "hashed": True}, "phone": "Phone"},
-            "delimiter": ";",
-            "encoding": "cp1252",
-            "quote": "'",
-            "country": "SE",
-            "aws_connection": "source_s3",
-            "if_missing": "wait",
-            "wait_hours": 2,
-            "poll_seconds": 30,
-        },
+        retries=5,
+        retry_delay_seconds=7,
+        source={"path": "x.csv", "columns": columns, **reading, **waiting},
         file={"hash_case": "upper"},
         guards={"min_rows": 10, "max_shrink": None},
         rejects={"path": "rejects", "aws_connection": "our_s3"},
-        upload={
-            "aws_connection": "vendor_s3",
-            "bucket": "b",
-            "memory_limit_mib": 256,
-            "second_file_same_day": "wait",
-        },
-        wait={
-            "success_states": ["DONE"],
-            "failure_states": ["BAD"],
-            "pending_states": ["BUSY"],
-            "confirm_by": "history",
-            "poll_seconds": 5,
-            "timeout_hours": 1.5,
-        },
+        upload={**sending, "second_file_same_day": "wait"},
+        wait={**states, "confirm_by": "history", "poll_seconds": 5, "timeout_hours": 1.5},
     )
     upload: Any = dag.get_task("upload")
     wait: Any = dag.get_task("wait_until_ready")
 
     assert upload.columns == {"email": SourceColumn("Hash", hashed=True), "phone": "Phone"}
     assert SourceOptions.of({**upload.source, "path": "x"}) == SourceOptions(
-        path="x",
-        delimiter=";",
-        encoding="cp1252",
-        quote="'",
-        country="SE",
-        aws_conn_id="source_s3",
-        if_missing="wait",
-        wait_timeout=7200,
-        poll_interval=30,
+        path="x", aws_conn_id="source_s3", wait_timeout=7200, poll_interval=30, **reading
     )
     assert upload.profile == replace(DIGITAL_AUDIENCE_S3, hash_case="upper")
     assert upload.guards == Guards(min_rows=10, max_shrink=None)
@@ -233,11 +196,13 @@ def test_the_definition_reaches_the_tasks() -> None:
     assert (upload.poke_interval, upload.processing_timeout) == (5, 5400)
     assert upload.second_file_same_day == "wait"
     for task in (wait, upload):
-        states = (task.success_states, task.failure_states, task.pending_states)
-        assert states == (("DONE",), ("BAD",), ("BUSY",))
+        assert {name: list(getattr(task, name)) for name in states} == states
         assert task.confirm_by == "history"
     ours = ("recall_audience", "ensure_campaign", "ensure_audience", "upload", "wait_until_ready")
     assert {dag.get_task(task_id).digital_audience_conn_id for task_id in ours} == {"a_connection"}
+    for task in dag.tasks:
+        assert isinstance(task.retry_policy, OnboardingRetryPolicy)
+        assert (task.retries, task.retry_delay.total_seconds(), task.owner) == (5, 7, "crm-team")
 
 
 def test_a_folder_of_snapshots_reaches_the_task_and_lets_the_form_offer_a_mirror() -> None:
@@ -280,23 +245,21 @@ def test_a_query_is_asked_unless_the_run_names_a_file() -> None:
 
 
 def test_a_path_survives_the_template_whatever_it_holds() -> None:
-    for path in (
-        "crm/{load_date}.csv",
-        "it's/{load_date}.csv",
-        'a "quoted" name/{load_date:%Y%m%d}.csv',
+    def path_of(case: tuple[str, str | None]) -> str:
+        path, given = case
+        template: Any = onboarding(source__path=path).get_task("upload").source["path"]
+        return rendered(template, params={"source": given})
+
+    paths = ["crm/{load_date}.csv", "it's/{load_date}.csv", 'a "quoted" name/{load_date:%Y%m%d}.csv']
+    paths += [
         "both ' and \".csv",
         "back\\slash\\new.csv",
         "één klant 客户.csv",
         "{{curly}}/%}}{load_date}.csv",
-    ):
-        template = onboarding(source__path=path).get_task("upload").source["path"]
-
-        for given, expected in (
-            (None, f"/project/include/{path}"),
-            ("", f"/project/include/{path}"),
-            ("s3://other/{load_date}.csv", "s3://other/{load_date}.csv"),
-        ):
-            assert rendered(template, params={"source": given}) == expected
+    ]
+    check(path_of, [((path, empty), f"/project/include/{path}") for path in paths for empty in (None, "")])
+    other = "s3://other/{load_date}.csv"
+    check(path_of, [((path, other), other) for path in paths])
 
 
 # --- schedule -----------------------------------------------------------------------------------------------
@@ -342,19 +305,13 @@ def test_the_form_takes_good_values_and_refuses_others() -> None:
 
 
 def test_the_form_is_filled_in_so_that_a_schedule_works() -> None:
-    form = onboarding(upload={"mode": "replace"}).params
+    flags = ("dry_run", "ignore_guards", "supersede", "activate_on_backfill")
 
-    assert form.dump() == {
-        "load_date": None,
-        "history_from": None,
+    assert onboarding(upload={"mode": "replace"}).params.dump() == {
+        **dict.fromkeys(("load_date", "history_from", "source")),
         "mode": "replace",
-        "source": None,
-        "dry_run": False,
-        "ignore_guards": False,
-        "supersede": False,
-        "activate_on_backfill": False,
+        **dict.fromkeys(flags, False),
     }
-    assert set(form) == {name for name in form if form.get_param(name).schema.get("title")}
 
 
 def test_the_form_reaches_every_task_that_could_send_something() -> None:
@@ -523,13 +480,7 @@ def test_the_result_of_a_load_is_logged(context: dict[str, Any], caplog: pytest.
         "added               12",
         "removed              3",
         "another file was put on the same day: onboard/another.csv",
-        "1,000",
-        "900",
-        "60",
-        "40",
-        "email_invalid: 40",
-        "EMAIL: 50.0%",
-        "PHONE: unknown",
+        *("1,000", "900", "60", "40", "email_invalid: 40", "EMAIL: 50.0%", "PHONE: unknown"),
         "rejects are listed in /rejects/newsletter/2026-11-20-scheduled__1.csv",
         "ignored: guards.max_rejected_share: 40 of 1,000 rows",
     ):
@@ -550,37 +501,29 @@ class Event:
         self.partitions += [keys] if isinstance(keys, str) else list(keys)
 
 
-class Events(dict[str, Event]):
-    """By the asset's name."""
-
-    def __getitem__(self, asset: Any) -> Event:
-        return self.setdefault(asset.name, Event())
-
-
-def test_a_historical_load_is_published_only_if_asked_for(context: dict[str, Any]) -> None:
+@pytest.mark.parametrize("is_asked_for", [False, True])
+def test_a_historical_load_is_published_only_if_asked_for(
+    context: dict[str, Any], is_asked_for: bool
+) -> None:
+    context["params"]["activate_on_backfill"] = is_asked_for
     day = {"load_date": "2026-11-20"}
     days = {**day, "history_from": "2026-11-01"}
-    publishing = [("scheduled", day, False), ("manual", day, False), ("backfill", day, True)]
-    skipping = [("backfill", day)]
-    for run_type in ("manual", "operator_triggered", "scheduled"):
-        publishing.append((run_type, days, True))
-        skipping.append((run_type, days))
-
-    for run_type, load, asked_for in publishing:
-        events = context["outlet_events"] = Events()
+    for run_type, load, is_historical in (
+        ("scheduled", day, False),
+        ("manual", day, False),
+        ("backfill", day, True),
+        *((run_type, days, True) for run_type in ("manual", "operator_triggered", "scheduled")),
+    ):
+        event = Event()
+        context["outlet_events"] = {asset_of(definition()): event}
         context["dag_run"] = SimpleNamespace(run_type=run_type)
-        context["params"]["activate_on_backfill"] = asked_for
-        run_task(onboarding(), "publish", context, load)
-        event = dict(events)["audience/newsletter"]
-        assert (event.extra, event.partitions) == (load, ["2026-11-20"]), (run_type, load)
-
-    context["params"]["activate_on_backfill"] = False
-    for run_type, load in skipping:
-        events = context["outlet_events"] = Events()
-        context["dag_run"] = SimpleNamespace(run_type=run_type)
-        with pytest.raises(AirflowSkipException, match="activate_on_backfill"):
+        if is_historical and not is_asked_for:
+            with pytest.raises(AirflowSkipException, match="activate_on_backfill"):
+                run_task(onboarding(), "publish", context, load)
+            assert (event.extra, event.partitions) == ({}, []), (run_type, load)
+        else:
             run_task(onboarding(), "publish", context, load)
-        assert events == {}
+            assert (event.extra, event.partitions) == (load, ["2026-11-20"]), (run_type, load)
 
 
 # --- texts for people ---------------------------------------------------------------------------------------
