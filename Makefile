@@ -55,7 +55,7 @@ export TEST_PROFILE := $(if $(THOROUGH),thorough,$(TEST_PROFILE))
 test: $(READY) ## the tests that each change needs: test-unit and test-loads, side by side
 	@$(MAKE) -j 2 test-unit test-loads
 
-UNIT := tests/integration tests/chaos tests/unit
+UNIT := tests/chaos tests/integration tests/unit
 REPORT := test-report.xml
 .PHONY: test-unit
 test-unit: $(READY) ## unit and integration tests, a slice of the chaos suite; THOROUGH=1: .ci/run's number of examples

@@ -20,6 +20,7 @@ from playwright.sync_api import Page
 
 from scripts.local_stack import PROJECT, Airflow, Process, StackError, wait_for
 from tests.browser.browsing import Pages
+from tests.children import child_env
 from tests.e2e.stack import Stack
 
 AIRFLOW = str(Path(sys.executable).parent / "airflow")
@@ -123,7 +124,7 @@ def running_site(folder: Path, *, fill: Callable[[Site], None] | None = None) ->
             "AIRFLOW__CORE__AUTH_MANAGER": "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager",
             # The form is filled in once a test.
             "AIRFLOW__FAB__AUTH_RATE_LIMITED": "False",
-            "PYTHONPATH": str(PROJECT),
+            "PYTHONPATH": child_env(PROJECT)["PYTHONPATH"],
         },
     )
     # Only to write definitions: it has no vendor, and nothing runs.

@@ -6,7 +6,6 @@ python -m tests.integration.killed <module:class> <arguments as JSON> <file of t
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.local_stack import wait_for
+from tests.children import PLUGINS, child_env
 from tests.fakes import AssetStores, DictStore, task_context
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -58,7 +58,7 @@ def run_and_kill(
 ) -> None:
     """Start the operator, wait until ``done`` says something true, and kill it with SIGKILL."""
     command = [sys.executable, "-m", "tests.integration.killed", operator, json.dumps(arguments), str(store)]
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (PROJECT, PROJECT / "plugins")))}
+    env = child_env(PROJECT, PLUGINS)
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=PROJECT, env=env, stdout=output, stderr=subprocess.STDOUT)
         try:

@@ -42,7 +42,14 @@ case "$*" in "${{FAIL:-nothing}}"*) exit 1 ;; esac
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a space in its name, with the script and all that ``make`` looks at."""
     folder = tmp_path_factory.mktemp("ci") / "a check out"
-    for name in (".ci/run", "Makefile", "pyproject.toml", "requirements.lock", "scripts/bootstrap.sh"):
+    for name in (
+        ".ci/run",
+        "Makefile",
+        "pyproject.toml",
+        "requirements.lock",
+        "scripts/bootstrap.sh",
+        "scripts/moved_clock/sitecustomize.py",
+    ):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, folder / name)
     (folder / ".venv" / "bin").mkdir(parents=True)
@@ -91,7 +98,8 @@ def calls(checkout: Path) -> list[str]:
     """The programs that a run without failure starts, in their order."""
     done = run(checkout, cases=PASSED + XFAILED)
     assert done.returncode == 0, done.stdout
-    assert done.stdout.splitlines()[-1] == CLOSING_LINE
+    assert "all passed in " in done.stdout
+    assert " s  make test\n" in done.stdout
     return (checkout / "calls").read_text().splitlines()
 
 

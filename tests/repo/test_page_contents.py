@@ -98,8 +98,10 @@ def test_every_operation_of_a_client_has_its_row_and_its_test() -> None:
             for name, value in vars(client).items()
             if not name.startswith("_") and callable(getattr(client, name))
         }
-        folder = ROOT / "tests" / "integration" / title.lower()
-        tests = "".join(path.read_text(encoding="utf-8") for path in folder.glob("test_*.py"))
+        folders = (ROOT / "tests" / "integration" / title.lower(), ROOT / "tests" / "unit" / "clients")
+        tests = "".join(
+            path.read_text(encoding="utf-8") for folder in folders for path in folder.glob("test_*.py")
+        )
 
         rows = re.findall(r"^\| .+ \| `(\w+)` \| `test_\w+` \|$", section, re.MULTILINE)
         assert set(rows) == methods - NO_OPERATIONS

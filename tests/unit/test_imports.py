@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +12,8 @@ import pytest
 import yaml
 
 from audience_onboarding import preload
+from tests.children import PLUGINS, PROJECT, child_env
 from tests.unit.definitions.conftest import GOOD
-
-PROJECT = Path(__file__).resolve().parents[2]
 
 CHILD = """
 import json, os, sys, threading, traceback
@@ -248,14 +246,12 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> Answers:
     folder = tmp_path_factory.mktemp("imports")
     (folder / "answers").mkdir()
     asked = stages(folder)
-    env = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("AUDIENCE_ONBOARDING_")},
-        "AIRFLOW_HOME": str(folder),
-        "AIRFLOW__CORE__PLUGINS_FOLDER": str(PROJECT / "plugins"),
-        "AIRFLOW_CONN_AWS_OF_OURS": "aws://key:secret@/?region_name=eu-west-1",
-        "PYTHONPATH": str(PROJECT / "plugins"),
-        "PYTHONWARNINGS": "ignore",
-    }
+    env = child_env(
+        AIRFLOW_HOME=str(folder),
+        AIRFLOW__CORE__PLUGINS_FOLDER=str(PLUGINS),
+        AIRFLOW_CONN_AWS_OF_OURS="aws://key:secret@/?region_name=eu-west-1",
+        PYTHONWARNINGS="ignore",
+    )
     done = subprocess.run(
         [sys.executable, "-c", CHILD, str(folder / "answers")],
         cwd=folder,

@@ -27,6 +27,7 @@ from audience_onboarding.crm.profiles import DIGITAL_AUDIENCE_S3, Identifier
 from audience_onboarding.storage import s3_upload
 from audience_onboarding.storage.s3_upload import PublishResult, publish_object
 from scripts.local_stack import wait_for
+from tests.children import PLUGINS, child_env
 from tests.integration.killed import PROJECT
 from tests.integration.storage.conftest import BUCKET, PART, make_client
 
@@ -117,7 +118,7 @@ def killed_in(stage: str, url: str, path: Path, spill: Path, log: Path) -> Itera
     command = [
         sys.executable, "-m", "tests.integration.storage.test_killed_load", stage, url, str(path), str(spill)
     ]  # fmt: skip
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (PROJECT, PROJECT / "plugins")))}
+    env = child_env(PROJECT, PLUGINS)
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=PROJECT, env=env, stdout=output, stderr=subprocess.STDOUT)
         try:

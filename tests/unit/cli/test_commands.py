@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from datetime import datetime, timezone
@@ -16,6 +15,7 @@ import yaml
 
 from audience_onboarding.cli import main
 from audience_onboarding.definitions.schema import schemas
+from tests.children import child_env
 from tests.unit.definitions.conftest import GOOD, changed
 
 PROJECT = Path(__file__).resolve().parents[3]
@@ -147,7 +147,7 @@ def test_the_process_has_an_exit_code_and_no_traceback_on_a_closed_pipe(commands
     done = subprocess.run(
         ["sh", "-c", f"{command} >all; echo $?; {command} | head -1"],
         cwd=folder.parent,
-        env={**os.environ, "PYTHONPATH": str(PROJECT / "plugins")},
+        env=child_env(),
         capture_output=True,
         text=True,
         check=False,
@@ -285,7 +285,7 @@ def test_a_header_is_not_checked_where_the_engine_is_not_installed(commands: Com
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT_POLARS, NOW.isoformat()],
         cwd=commands.folder,
-        env={**os.environ, "PYTHONPATH": str(PROJECT / "plugins")},
+        env=child_env(),
         capture_output=True,
         text=True,
         check=False,

@@ -18,6 +18,7 @@ from audience_onboarding.errors import (
     SourceFormatError,
     SourceNotFoundError,
 )
+from tests.children import child_env
 from tests.profiles import THOROUGH
 from tests.unit.crm.reading import column, read
 
@@ -172,7 +173,7 @@ def test_memory_stays_the_same_for_a_row_group_of_any_size(tmp_path: Path) -> No
     ).write_parquet(path, row_group_size=rows)
     done = subprocess.run(
         [sys.executable, "-c", MEASURE, str(path)], capture_output=True, text=True, check=True,
-        env={"PYTHONPATH": "plugins", "POLARS_MAX_THREADS": "2"}, cwd=Path(__file__).parents[3],
+        env=child_env(base={}, POLARS_MAX_THREADS="2"),
     )  # fmt: skip
     read, mib = map(int, done.stdout.split())
     assert read == rows

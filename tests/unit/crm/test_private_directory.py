@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from audience_onboarding.crm.private_directory import private_directory
+from tests.children import child_env
 
 
 def age(directory: Path) -> None:
@@ -37,10 +38,9 @@ def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path: Path) -> No
         "    (directory / 'raw').write_text('x')\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    plugins = Path(__file__).parents[3] / "plugins"
     subprocess.run(
         [sys.executable, "-c", code, str(tmp_path)],
-        env={**os.environ, "PYTHONPATH": str(plugins)},
+        env=child_env(),
         check=False,
     )
     (left,) = tmp_path.iterdir()
