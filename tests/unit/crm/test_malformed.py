@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -116,8 +117,10 @@ def in_small_blocks(case: Case, path: Path) -> tuple[CsvSource, dict[str, Any]]:
 
 
 def dripping(case: Case, path: Path) -> tuple[CsvSource, dict[str, Any]]:
-    """Read a stream that gives a few bytes at a time."""
-    source = CsvSource(stream=lambda: in_drops(case.bytes), label=str(path), **case.source)
+    """Read a stream that gives a few bytes at a time; one in two is seekable."""
+    is_seekable = len(case.name) % 2 == 1
+    stream = partial(in_drops, case.bytes, is_seekable=is_seekable)
+    source = CsvSource(stream=stream, label=str(path), **case.source)
     return source, {"memory_limit_mib": 128}
 
 

@@ -124,27 +124,21 @@ def leaks(text: str, secrets: Iterable[str]) -> list[str]:
 
 
 class _Drops:
-    """A stream of a network: a few bytes at a time, no seeking, another number each time."""
+    """A stream without ``readinto`` that gives a few bytes at a time, another number each time."""
 
-    def __init__(self, content: bytes) -> None:
-        self._content = content
-        self._place = 0
+    def __init__(self, content: bytes, is_seekable: bool) -> None:
+        self._stream = io.BytesIO(content)
         self._number = 0
+        self.readable = lambda: True
+        self.seekable = lambda: is_seekable
+        self.seek = self._stream.seek
 
     def read(self, size: int = -1, /) -> bytes:
         self._number += 1
         few = 1 + self._number * 7 % 61
-        taken = self._content[self._place : self._place + (few if size < 0 else min(size, few))]
-        self._place += len(taken)
-        return taken
-
-    def seekable(self) -> bool:
-        return False
-
-    def readable(self) -> bool:
-        return True
+        return self._stream.read(few if size < 0 else min(size, few))
 
 
-def in_drops(content: bytes) -> AbstractContextManager[BinaryIO]:
+def in_drops(content: bytes, *, is_seekable: bool = False) -> AbstractContextManager[BinaryIO]:
     """For ``CsvSource(stream=...)``."""
-    return nullcontext(_Drops(content))  # type: ignore[arg-type]
+    return nullcontext(_Drops(content, is_seekable))  # type: ignore[arg-type]
