@@ -22,34 +22,29 @@ from tests.unit.pipelines.conftest import (
 )
 
 FIRST = GOOD["activation"]["targets"][0]
-SECOND = {
-    "key": "xandr",
-    "account": {"id": 9},
-    "segment_name": "Other name",
-    "description": "d",
-    "days": 10,
-    "poll_seconds": 5,
-    "timeout_hours": 2,
-}
+SECOND = {"key": "xandr", "account": {"id": 9}, "segment_name": "Other name", "description": "d"}
+SECOND |= {"days": 10, "poll_seconds": 5, "timeout_hours": 2}
 
 
 def build(**changes: Any) -> DAG:
     return build_activation_dag(definition(**changes))
 
 
-def test_each_target_is_activated_and_waited_for_by_itself() -> None:
-    dag = build(activation__targets=[FIRST, SECOND])
+EACH_BY_ITSELF: dict[str, set[str]] = {
+    "activate_dv360": set(),
+    "wait_until_active_dv360": {"activate_dv360"},
+    "activate_xandr": set(),
+    "wait_until_active_xandr": {"activate_xandr"},
+}
 
-    assert upstream_of(dag) == {
-        "activate_dv360": set(),
-        "wait_until_active_dv360": {"activate_dv360"},
-        "activate_xandr": set(),
-        "wait_until_active_xandr": {"activate_xandr"},
-    }
+
+def test_each_target_is_activated_and_waited_for_by_itself() -> None:
+    assert upstream_of(build(activation__targets=[FIRST, SECOND])) == EACH_BY_ITSELF
 
 
 def test_the_target_reaches_the_tasks() -> None:
-    dag = build(activation__targets=[FIRST, SECOND], connection="a_connection", id=7)
+    general = {"connection": "a_connection", "id": 7, "retries": 5, "retry_delay_seconds": 7}
+    dag = build(activation__targets=[FIRST, SECOND], **general)
     first: Any = dag.get_task("activate_dv360")
     second: Any = dag.get_task("activate_xandr")
     wait: Any = dag.get_task("wait_until_active_xandr")
@@ -60,9 +55,12 @@ def test_the_target_reaches_the_tasks() -> None:
     assert (second.segment_name, second.description, second.audience_id) == ("Other name", "d", 7)
     assert (wait.poke_interval, wait.timeout) == (5, 7200)
     assert {task.digital_audience_conn_id for task in dag.tasks} == {"a_connection"}
+    for task in dag.tasks:
+        assert isinstance(task.retry_policy, OnboardingRetryPolicy)
+        assert (task.retries, task.retry_delay.total_seconds(), task.owner) == (5, 7, "crm-team")
 
 
-def test_the_audience_is_remembered_but_not_announced() -> None:
+def test_a_run_follows_each_published_day_and_announces_segments() -> None:
     dag = build()
     activate = dag.get_task("activate_dv360")
 
@@ -70,19 +68,9 @@ def test_the_audience_is_remembered_but_not_announced() -> None:
     assert outlets_of(dag) == {"wait_until_active_dv360": ["segment/newsletter/dv360"]}
     # Two runs do not activate at the same time.
     assert activate.max_active_tis_per_dag == 1
-
-
-def test_it_runs_for_each_day_that_is_published() -> None:
-    timetable: Any = build().timetable
-
+    timetable: Any = dag.timetable
     assert type(timetable).__name__ == "PartitionedAssetTimetable"
     assert timetable.asset_condition.name == "audience/newsletter"
-
-
-def test_every_task_follows_our_rules_of_retrying() -> None:
-    for task in build(retries=5, retry_delay_seconds=7).tasks:
-        assert isinstance(task.retry_policy, OnboardingRetryPolicy)
-        assert (task.retries, task.retry_delay.total_seconds(), task.owner) == (5, 7, "crm-team")
 
 
 def test_days_and_load_date_come_from_the_form_first_and_never_from_the_clock() -> None:
@@ -129,11 +117,9 @@ def test_only_a_target_with_an_approval_has_a_task_for_it() -> None:
     activate: Any = dag.get_task("activate_xandr")
 
     assert upstream_of(dag) == {
-        "activate_dv360": set(),
-        "wait_until_active_dv360": {"activate_dv360"},
+        **EACH_BY_ITSELF,
         "approve_xandr": set(),
         "activate_xandr": {"approve_xandr"},
-        "wait_until_active_xandr": {"activate_xandr"},
     }
     # Both have to mean the same segment.
     for name in ("segment_name", "account_id", "days", "until", "load_date", "naming", "target", "asset"):

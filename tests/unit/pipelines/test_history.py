@@ -32,16 +32,9 @@ from tests.unit.pipelines.conftest import (
 )
 
 RUN = "manual__history_2026-11-01_2026-11-20_opt-in_1a2b3c4d"
-FORM = {
-    "audience": "newsletter",
-    "from": "2026-11-01",
-    "to": "2026-11-20",
-    "mode": "opt-in",
-    "dry_run": False,
-    "supersede": True,
-    "ignore_guards": False,
-    "activate_on_backfill": False,
-}
+OPTIONS = {"mode": "opt-in", "dry_run": False, "supersede": True, "ignore_guards": False}
+OPTIONS |= {"activate_on_backfill": False}
+FORM = {"audience": "newsletter", "from": "2026-11-01", "to": "2026-11-20", **OPTIONS}
 
 
 FANS = minimal("fanfare", "fans")
@@ -71,17 +64,13 @@ def test_the_form_is_checked_before_anything_is_started() -> None:
 
 def test_it_can_be_started_for_audiences_whose_modes_allow_it() -> None:
     form = build_history_dag(ALL).params.get_param("audience").schema
+    without = build_history_dag([ALERTS])
 
     assert form["enum"] == ["alerts_kept", "fans", "newsletter"]
     assert form["values_display"]["fans"] == "The fans (fans)"
-
-
-def test_without_any_audience_there_is_a_dag_all_the_same() -> None:
-    dag = build_history_dag([ALERTS])
-
-    assert "enum" not in dag.params.get_param("audience").schema
+    assert "enum" not in without.params.get_param("audience").schema
     with pytest.raises(AirflowFailException, match=r"^ConfigurationError: .*There are: none"):
-        run_task(dag, "check_form", task_context(**FORM))
+        run_task(without, "check_form", task_context(**FORM))
 
 
 def test_the_form_takes_good_values_and_refuses_others() -> None:
@@ -111,15 +100,7 @@ def test_the_form_takes_good_values_and_refuses_others() -> None:
 def test_a_form_becomes_a_run_of_the_audiences_dag() -> None:
     found = plan()
 
-    assert found["conf"] == {
-        "load_date": "2026-11-20",
-        "history_from": "2026-11-01",
-        "mode": "opt-in",
-        "dry_run": False,
-        "supersede": True,
-        "ignore_guards": False,
-        "activate_on_backfill": False,
-    }
+    assert found["conf"] == {"load_date": "2026-11-20", "history_from": "2026-11-01", **OPTIONS}
     # The DAG takes it.
     dag = onboarding()
     assert set(found["conf"]) <= set(dag.params)
@@ -232,11 +213,8 @@ def test_the_run_is_started_and_awaited_in_the_triggerer(airflow: Airflow) -> No
     assert (asked.wait_for_completion, asked.deferrable, asked.reset_dag_run) == (True, True, False)
     # A date would be one of two loads that cannot have the same.
     assert asked.logical_date is None
-
-
-def test_a_run_that_would_never_begin_is_not_started(airflow: Airflow) -> None:
+    # A run of a paused DAG would never begin.
     airflow.is_paused = True
-
     with pytest.raises(AirflowFailException, match="The DAG onboard_newsletter is paused"):
         airflow.execute()
 

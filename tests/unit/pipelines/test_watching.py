@@ -26,13 +26,10 @@ class Runs:
         self.stores = AssetStores()
         self.context: dict[str, Any] = {}
 
-    def record(
-        self, email: float | None, *, run_id: str = "r", params: dict[str, Any] | None = None, **load: Any
-    ) -> dict[str, Any]:
+    def record(self, email: float | None, *, run_id: str = "r", **load: Any) -> dict[str, Any]:
         """Record a load."""
-        self.context = task_context(
-            stores=self.stores, run_id=run_id, activate_on_backfill=False, **(params or {})
-        )
+        params = {"activate_on_backfill": False, "ignore_match_rates": load.pop("ignored", False)}
+        self.context = task_context(stores=self.stores, run_id=run_id, **params)
         seen = {**SEEN, "total_rows": 900, "match_rates": {"EMAIL": email, "PHONE": None}}
         found: dict[str, Any] = run_task(self.dag, "record_load", self.context, {**LOAD, **load}, seen)
         return found
@@ -44,7 +41,7 @@ class Runs:
 
 
 @pytest.fixture(autouse=True)
-def _nobody_was_told() -> None:
+def _no_message_yet() -> None:
     Kept.told.clear()
 
 
@@ -71,7 +68,7 @@ def test_a_warning_is_logged_told_and_published(caplog: pytest.LogCaptureFixture
     assert not found["watch"]["stops"]
 
 
-def test_what_is_stopped_is_recorded_and_not_published() -> None:
+def test_a_stopped_load_is_recorded_and_not_published() -> None:
     runs = Runs(match_rates={**LIMITS, "then": "fail"})
     found = runs.record(0.3)
 
@@ -85,19 +82,17 @@ def test_what_is_stopped_is_recorded_and_not_published() -> None:
 def test_a_run_may_let_it_through(caplog: pytest.LogCaptureFixture) -> None:
     runs = Runs(match_rates={**LIMITS, "then": "fail"})
 
-    found = runs.record(0.3, params={"ignore_match_rates": True})
+    found = runs.record(0.3, ignored=True)
 
     assert (found["watch"]["ignored"], found["watch"]["stops"]) == (True, False)
     assert "Ignored: match_rates.floor" in caplog.text
     assert Kept.told == []
 
 
-def test_what_the_vendor_does_not_list_counts_by_the_rows_that_were_sent() -> None:
-    runs = Runs(match_rates={**LIMITS, "from_rows": 901})
-    assert not runs.record(0.3)["watch"]["judged"]
-
-    runs = Runs(match_rates={**LIMITS, "from_rows": 900})
-    assert runs.record(0.3)["watch"]["judged"]
+def test_without_a_share_from_the_vendor_the_rows_that_were_sent_count() -> None:
+    for from_rows, is_judged in ((901, False), (900, True)):
+        runs = Runs(match_rates={**LIMITS, "from_rows": from_rows})
+        assert runs.record(0.3)["watch"]["judged"] is is_judged
 
 
 def test_a_range_of_days_is_no_measure() -> None:
@@ -108,12 +103,9 @@ def test_a_range_of_days_is_no_measure() -> None:
     assert "match_rates.opt-in" not in runs.memory
 
 
-def test_without_limits_nothing_is_watched() -> None:
-    dag = onboarding()
-
-    assert "ignore_match_rates" not in dag.params
-    form = onboarding(match_rates={}).params
-    assert form.get_param("ignore_match_rates").value is False
+def test_the_form_lets_match_rates_be_ignored_if_there_are_limits() -> None:
+    assert "ignore_match_rates" not in onboarding().params
+    assert onboarding(match_rates={}).params.get_param("ignore_match_rates").value is False
 
 
 def test_the_record_has_the_outcome() -> None:
@@ -147,30 +139,22 @@ def test_every_task_notes_why_it_has_failed() -> None:
 
 
 def test_the_page_of_the_dag_explains_all_of_it() -> None:
-    page = (
-        onboarding(
-            match_rates={"floor": {"email": 0.4}, "max_rows_deviation": 0.5, "then": "fail"},
-            alerts={"notifier": "tests.notifiers.Kept", "late_after_hours": 26},
-            audit={"connection": "dwh"},
-            guards={"min_rows": 10, "max_shrink": None},
-        ).doc_md
-        or ""
-    )
-
+    page = onboarding(
+        match_rates={"floor": {"email": 0.4}, "max_rows_deviation": 0.5, "then": "fail"},
+        alerts={**ALERTS, "late_after_hours": 26},
+        audit={"connection": "dwh"},
+        guards={"min_rows": 10, "max_shrink": None},
+    ).doc_md
     for part in (
         "| guards | `min_rows` 10, `max_shrink` off; the rest as by default |",
         "| match rates | email at least 0.4; at most 0.2 below the mean of the last 7 loads; rows within 0.5 of it; "
         "a load outside stops the activation |",
         "| alerts | failure, guard, late (after 26 hours), match rate by `Kept` |",
         "| audit | a row a run in `audience_onboarding_audit`, connection `dwh` |",
-        "*Supersede*",
-        "**Dry run**",
-        "**Backfill**",
+        *("*Supersede*", "**Dry run**", "**Backfill**", "*Ignore guards*", "*Ignore match rates*"),
         "--dag-id onboard_newsletter",
-        "*Ignore guards*",
-        "*Ignore match rates*",
     ):
-        assert part in page
+        assert part in (page or "")
     plain = onboarding().doc_md or ""
     assert "| match rates | recorded only |" in plain
     assert "| guards | as by default |" in plain
