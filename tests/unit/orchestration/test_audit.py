@@ -15,27 +15,12 @@ from tests.unit.orchestration.helpers import check
 STARTED = datetime(2026, 11, 20, 3, tzinfo=timezone(timedelta(hours=1)))
 NOW = datetime(2026, 11, 20, 2, 1, 30, 500_000, tzinfo=timezone.utc)
 STOP = {"upload": {"error": "GuardError", "message": "A guard stops this load."}}
-RECORD = {
-    "audience_id": 7,
-    "load_date": "2026-11-20",
-    "mode": "replace",
-    "rows_read": 10,
-    "rows_sent": 8,
-    "duplicates": 1,
-    "rejected": 1,
-    "s3_key": "onboard/x.csv",
-    "content_id": "abc",
-    "match_rates": {"PHONE": None, "EMAIL": 0.5},
-    "outcome": "unchanged",
-}
-ABOUT = {
-    "dag_id": "onboard_x",
-    "audience_key": "x",
-    "platform": "digital_audience",
-    "connection": "da",
-    "load_date": "2026-11-19",
-    "load_mode": "opt-in",
-}
+COUNTS = {"rows_read": 10, "rows_sent": 8, "duplicates": 1, "rejected": 1}
+SENT = {"load_date": "2026-11-20", "outcome": "unchanged", "s3_key": "onboard/x.csv", "content_id": "abc"}
+RATES = {"PHONE": None, "EMAIL": 0.5}
+RECORD = {**COUNTS, **SENT, "audience_id": 7, "mode": "replace", "match_rates": RATES}
+AUDIENCE = {"dag_id": "onboard_x", "audience_key": "x", "platform": "digital_audience", "connection": "da"}
+ABOUT = {**AUDIENCE, "load_date": "2026-11-19", "load_mode": "opt-in"}
 
 
 def run_of(**dag_run: Any) -> dict[str, Any]:
@@ -82,20 +67,11 @@ def test_the_outcome() -> None:
 def test_the_row_of_a_confirmed_load() -> None:
     row = row_of(record=RECORD, load={"rows_read": 99})
 
-    same = (
-        "load_date",
-        "outcome",
-        "rows_read",
-        "rows_sent",
-        "duplicates",
-        "rejected",
-        "s3_key",
-        "content_id",
-    )
     assert row == {
         **{name: RUN[name] for name in ("run_id", "run_type", "triggered_by", "duration_seconds")},
-        **{name: ABOUT[name] for name in ("dag_id", "audience_key", "platform", "connection")},
-        **{name: RECORD[name] for name in same},
+        **AUDIENCE,
+        **COUNTS,
+        **SENT,
         "audience_id": "7",
         "history_from": None,
         "load_mode": "replace",
@@ -122,13 +98,13 @@ def test_a_run_that_was_stopped_early_has_the_day_that_it_was_asked_for() -> Non
     assert (row["rows_read"], row["audience_id"], row["record"]) == (None, None, None)
 
 
-def test_a_run_that_was_stopped_late_has_the_counts_of_what_was_sent() -> None:
+def test_a_run_that_was_stopped_late_has_the_counts_of_its_file() -> None:
     row = row_of(load={**RECORD, "history_from": "2026-11-01"}, stops=STOP)
 
     assert (row["rows_sent"], row["history_from"], row["s3_key"]) == (8, "2026-11-01", "onboard/x.csv")
 
 
-def test_of_several_failed_tasks_the_one_is_told_that_says_why() -> None:
+def test_the_row_has_the_failed_task_with_a_reason() -> None:
     killed = {"error": "", "message": ""}
 
     assert row_of(stops={"ensure": killed, **STOP})["error"] == "GuardError"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from airflow.sdk import BaseOperator
 from airflow.sdk.definitions.retry_policy import RetryAction
 from airflow.sdk.exceptions import AirflowFailException
 
@@ -26,6 +28,7 @@ from audience_onboarding.orchestration.failures import (
     failure_told,
     terminal_errors_fail,
 )
+from audience_onboarding.pipelines.common import default_args
 from tests.unit.orchestration.helpers import check
 
 
@@ -44,15 +47,14 @@ def evaluate(error: BaseException, try_number: int = 1):
     return OnboardingRetryPolicy().evaluate(error, try_number, 4)
 
 
-@pytest.mark.parametrize("kind", [TerminalError, AuthenticationError, AmbiguousCreateError])
-def test_a_terminal_error_fails_the_task_at_once_and_is_named(kind: type[TerminalError]) -> None:
-    with pytest.raises(AirflowFailException, match=rf"^{kind.__name__}: It broke\. Mend it") as caught:
-        Operator().execute(kind(what="It broke", next_step="Mend it"))
+def test_a_terminal_error_fails_the_task_at_once_and_is_named() -> None:
+    for kind in (TerminalError, AuthenticationError, AmbiguousCreateError):
+        with pytest.raises(AirflowFailException, match=rf"^{kind.__name__}: It broke\. Mend it") as caught:
+            Operator().execute(kind(what="It broke", next_step="Mend it"))
+        assert caught.value.__suppress_context__
 
-    assert caught.value.__suppress_context__
 
-
-def test_what_to_do_is_in_the_log_in_lines_that_fit(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_next_step_is_in_the_log_in_lines_that_fit(caplog: pytest.LogCaptureFixture) -> None:
     address = f"https://airflow.example/{'way/' * 30}settle_create"
     with pytest.raises(AirflowFailException):
         Operator().execute(AmbiguousCreateError(what="It broke " * 20, next_step=f"Mend it at {address}"))
@@ -74,26 +76,19 @@ def test_other_errors_pass_as_they_are_and_results_too() -> None:
     assert (Operator.execute.__name__, Operator.execute.__doc__) == ("execute", "Do it.")
 
 
-def test_a_message_ends_with_the_page_about_its_error() -> None:
+def test_a_message_ends_once_with_the_page_about_its_error() -> None:
+    page = "See docs/troubleshooting.md#"
     of_a_trigger = failure_told({"status": "error", "error": "NotFoundError", "message": "It is gone."})
-
-    assert str(failure_of(TerminalError(what="It broke"))) == (
-        "TerminalError: It broke. See docs/troubleshooting.md#terminalerror"
-    )
-    assert str(of_a_trigger) == "NotFoundError: It is gone. See docs/troubleshooting.md#notfounderror"
-
-
-def test_an_error_that_is_tried_again_says_where_to_read_more_once() -> None:
-    error = RateLimitedError(what="Too many requests", status=429)
-
+    again = RateLimitedError(what="Too many requests", status=429)
     for _ in range(2):
         with pytest.raises(RateLimitedError) as caught:
-            Operator().execute(error)
+            Operator().execute(again)
+        assert caught.value is again
 
-    assert caught.value is error
-    assert str(error) == (
-        "Too many requests. It is tried again by itself. [HTTP 429] See docs/troubleshooting.md#ratelimitederror"
-    )
+    assert str(failure_of(TerminalError(what="It broke"))) == f"TerminalError: It broke. {page}terminalerror"
+    assert str(of_a_trigger) == f"NotFoundError: It is gone. {page}notfounderror"
+    by_itself = "Too many requests. It is tried again by itself. [HTTP 429]"
+    assert str(again) == f"{by_itself} {page}ratelimitederror"
 
 
 def test_a_terminal_error_is_not_tried_again_and_an_unknown_one_follows_the_task() -> None:
@@ -105,27 +100,20 @@ def test_a_terminal_error_is_not_tried_again_and_an_unknown_one_follows_the_task
     check(lambda error: evaluate(error).action, [(error, RetryAction.DEFAULT) for error in others])
 
 
-def pauses(try_number: int = 1, *, max_tries: int = 3, task: object = None, count: int = 300) -> list[float]:
-    """The pauses that many tasks make which fail at the same try."""
+def pauses(try_number: int = 1, *, max_tries: int = 3, task: object = None) -> list[float]:
+    """The pauses of many tasks that fail at the same try."""
     policy = OnboardingRetryPolicy()
-    context = None if task is None else {"task": task}
-    found = []
-    for _ in range(count):
-        decision = policy.evaluate(TransientError(what="x"), try_number, max_tries, context)  # type: ignore[arg-type]
-        assert decision.action is RetryAction.RETRY
-        assert decision.retry_delay is not None
-        found.append(decision.retry_delay.total_seconds())
-    return found
+    context: Any = None if task is None else {"task": task}
+    decisions = [
+        policy.evaluate(TransientError(what="x"), try_number, max_tries, context) for _ in range(300)
+    ]
+    assert {decision.action for decision in decisions} == {RetryAction.RETRY}
+    return [decision.retry_delay.total_seconds() for decision in decisions]
 
 
 def test_a_transient_error_is_tried_again_after_a_random_pause() -> None:
-    for kind in (
-        TransientError,
-        VendorUnavailableError,
-        RateLimitedError,
-        StorageUnavailableError,
-        NotClearYetError,
-    ):
+    vendor = (VendorUnavailableError, RateLimitedError, NotClearYetError)
+    for kind in (TransientError, StorageUnavailableError, *vendor):
         decisions = [evaluate(kind(what="x")) for _ in range(20)]
 
         assert {decision.action for decision in decisions} == {RetryAction.RETRY}
@@ -144,38 +132,21 @@ def test_the_pause_is_any_part_of_one_that_doubles_with_each_try() -> None:
 
 
 def test_the_settings_of_the_task_count() -> None:
-    task = SimpleNamespace(
-        retries=3,
-        retry_delay=timedelta(seconds=10),
-        retry_exponential_backoff=3.0,
-        max_retry_delay=timedelta(seconds=50),
-    )
+    def task(backoff: float, longest: timedelta | None) -> Any:
+        delays = {"retry_delay": timedelta(seconds=10), "max_retry_delay": longest}
+        return SimpleNamespace(retries=3, retry_exponential_backoff=backoff, **delays)
 
-    assert 9 < max(pauses(1, task=task)) <= 10
-    assert 27 < max(pauses(2, task=task)) <= 30
-    assert 45 < max(pauses(3, task=task)) <= 50
-
-
-def test_a_cleared_task_begins_with_short_pauses_again() -> None:
-    task = SimpleNamespace(
-        retries=3, retry_delay=timedelta(seconds=10), retry_exponential_backoff=2.0, max_retry_delay=None
-    )
-
-    # After two tries and a clear, it may make four more.
-    assert max(pauses(3, max_tries=5, task=task)) <= 10
-    assert max(pauses(4, max_tries=5, task=task)) > 10
-
-
-def test_a_real_operator_is_understood() -> None:
-    from airflow.sdk import BaseOperator
-
-    from audience_onboarding.pipelines.common import default_args
-
+    limited = task(3.0, timedelta(seconds=50))
+    assert 9 < max(pauses(1, task=limited)) <= 10
+    assert 27 < max(pauses(2, task=limited)) <= 30
+    assert 45 < max(pauses(3, task=limited)) <= 50
+    # A cleared task begins with short pauses: after two tries and a clear, it may make four more.
+    assert max(pauses(3, max_tries=5, task=task(2.0, None))) <= 10
+    assert max(pauses(4, max_tries=5, task=task(2.0, None))) > 10
     arguments = default_args(owner="x", retries=2, retry_delay=timedelta(seconds=5))
-    task = BaseOperator(task_id="x", **arguments)
-
-    assert 4 < max(pauses(1, max_tries=2, task=task)) <= 5
-    assert 8 < max(pauses(2, max_tries=2, task=task)) <= 10
+    operator = BaseOperator(task_id="x", **arguments)
+    assert 4 < max(pauses(1, max_tries=2, task=operator)) <= 5
+    assert 8 < max(pauses(2, max_tries=2, task=operator)) <= 10
 
 
 def test_a_pause_that_the_error_asks_for_is_kept_with_a_little_spread() -> None:

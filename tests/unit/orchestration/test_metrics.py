@@ -33,6 +33,7 @@ from tests.unit.orchestration.helpers import check
 
 LOAD = {"platform": "digital_audience", "audience": "people", "mode": "opt-in"}
 RATE = {"platform": "digital_audience", "audience": "people", "identifier": "EMAIL"}
+CALL = {"platform": "fanfare", "operation": "get_audience"}
 
 
 def _forget() -> None:
@@ -51,40 +52,30 @@ def test_a_value_has_its_tags_and_for_backends_without_them_a_name_that_holds_th
     with statsd() as received:
         count(ROWS_SENT, 3, **LOAD)
         set_to(metrics.MATCH_RATE, 0.61, **RATE)
-        took(metrics.API_TIME, 1.5, platform="fanfare", operation="get_audience")
+        took(metrics.API_TIME, 1.5, **CALL)
 
         assert received.all() == [
             Packet("audience_onboarding.rows_sent", tuple(LOAD.items()), 3, "c"),
             Packet("audience_onboarding.rows_sent.digital_audience.people.opt-in", (), 3, "c"),
             Packet("audience_onboarding.match_rate", tuple(RATE.items()), 0.61, "g"),
             Packet("audience_onboarding.match_rate.digital_audience.people.EMAIL", (), 0.61, "g"),
-            Packet(
-                "audience_onboarding.api_time",
-                (("platform", "fanfare"), ("operation", "get_audience")),
-                1500,
-                "ms",
-            ),
+            Packet("audience_onboarding.api_time", tuple(CALL.items()), 1500, "ms"),
             Packet("audience_onboarding.api_time.fanfare.get_audience", (), 1500, "ms"),
         ]
 
 
-def test_without_legacy_names_there_are_tags_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AIRFLOW__METRICS__LEGACY_NAMES_ON", "False")
-
-    with statsd() as received:
-        count(ROWS_SENT, 3, **LOAD)
-
-        assert [packet.name for packet in received.all()] == ["audience_onboarding.rows_sent"]
-
-
-def test_plain_statsd_has_names_only() -> None:
+def test_legacy_names_alone_or_tags_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "audience_onboarding.rows_sent"
     with statsd(tags=False) as received:
         count(ROWS_SENT, 3, **LOAD)
+        found = [(packet.name, packet.tags) for packet in received.all()]
+        assert found == [(name, ()), (f"{name}.digital_audience.people.opt-in", ())]
 
-        assert [(packet.name, packet.tags) for packet in received.all()] == [
-            ("audience_onboarding.rows_sent", ()),
-            ("audience_onboarding.rows_sent.digital_audience.people.opt-in", ()),
-        ]
+    monkeypatch.setenv("AIRFLOW__METRICS__LEGACY_NAMES_ON", "False")
+    _forget()
+    with statsd() as received:
+        count(ROWS_SENT, 3, **LOAD)
+        assert [packet.name for packet in received.all()] == [name]
 
 
 def test_airflows_lists_of_names_hold() -> None:
@@ -150,28 +141,18 @@ def test_a_backend_that_fails_is_told_of_once_and_no_load_fails_of_it(
             count(ROWS_SENT, 3, **LOAD)
         set_to(metrics.MATCH_RATE, 0.5, **RATE)
         ApiMetrics("fanfare").answered("get_audience", 200, 0.1)
+        count(metrics.UPLOADED_BYTES, 3, platform="fanfare")
 
     said = [record.getMessage() for record in caplog.records]
+    *said, wrong_tags = said
     assert len(said) == len({ROWS_SENT, metrics.MATCH_RATE, API_CALLS, API_TIME})
     assert said[0] == "audience_onboarding.rows_sent is not measured: OSError: no route to host"
-
-
-def test_wrong_tags_fail_no_load_either(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.WARNING):
-        count(ROWS_SENT, 3, platform="fanfare")
-
-    assert "has the tags platform, audience, mode" in caplog.text
+    assert "has the tags platform, audience, mode" in wrong_tags
 
 
 def test_a_call_is_counted_by_the_class_of_its_status() -> None:
-    for status, tag in (
-        (200, "2xx"),
-        (204, "2xx"),
-        (302, "3xx"),
-        (404, "4xx"),
-        (503, "5xx"),
-        (None, "none"),
-    ):
+    classes = {200: "2xx", 204: "2xx", 302: "3xx", 404: "4xx", 503: "5xx", None: "none"}
+    for status, tag in classes.items():
         with statsd() as received:
             ApiMetrics("fanfare").answered("get_audience", status, 0.25)
 

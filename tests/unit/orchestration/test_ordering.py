@@ -15,6 +15,8 @@ from audience_onboarding.orchestration import ordering
 from audience_onboarding.orchestration.ordering import EarlierLoadsTrigger, earlier_unfinished
 from tests.unit.orchestration.helpers import check
 
+MOMENT = pendulum.datetime(2026, 11, 20, 3)
+
 
 def scheduled(load_date: str, suffix: str = "Xy9z") -> str:
     return f"scheduled__{load_date}T03:00:00+00:00__{load_date}__{suffix}"
@@ -79,10 +81,7 @@ def test_run_ids_are_read_as_airflow_makes_them() -> None:
     timetable = CronPartitionTimetable("0 3 * * *", timezone="Europe/Amsterdam", key_format="%Y-%m-%d")
     for kind in (DagRunType.SCHEDULED, DagRunType.BACKFILL_JOB):
         made = timetable.generate_run_id(
-            run_type=kind,
-            run_after=pendulum.datetime(2026, 11, 20, 3),
-            data_interval=None,
-            partition_key="2026-11-20",
+            run_type=kind, run_after=MOMENT, data_interval=None, partition_key="2026-11-20"
         )
         assert earlier_unfinished(states(made), run_id=backfill("2026-11-21")) == [made]
 
@@ -90,14 +89,11 @@ def test_run_ids_are_read_as_airflow_makes_them() -> None:
 # --- the trigger --------------------------------------------------------------------------------------------
 
 
-def trigger(*, deadline: float = float("inf")) -> EarlierLoadsTrigger:
-    return EarlierLoadsTrigger(
-        dag_id="onboard_x",
-        awaited_task_id="record_load",
-        run_id=backfill("2026-11-20"),
-        poll_interval=0.001,
-        deadline=deadline,
-    )
+WAITING = {"dag_id": "onboard_x", "awaited_task_id": "record_load", "run_id": backfill("2026-11-20")}
+
+
+def trigger(*, deadline: float = float("inf"), poll_interval: float = 0.001) -> EarlierLoadsTrigger:
+    return EarlierLoadsTrigger(**WAITING, poll_interval=poll_interval, deadline=deadline)
 
 
 def events_of(waiting: EarlierLoadsTrigger) -> list[Any]:
@@ -140,10 +136,8 @@ def test_a_run_whose_turn_comes_soon_looks_more_often(
         pauses.append(seconds)
 
     monkeypatch.setattr(ordering.asyncio, "sleep", sleep)
-    waiting = trigger()
-    waiting.poll_interval = 10
 
-    events_of(waiting)
+    events_of(trigger(poll_interval=10))
 
     assert pauses == [5, 10, 4, 2]
 
@@ -166,7 +160,7 @@ def test_airflow_is_asked_for_the_one_task_that_ends_a_load(monkeypatch: pytest.
 
     monkeypatch.setattr(ordering.RuntimeTaskInstance, "get_task_states", staticmethod(get_task_states))
 
-    assert ordering.ask_airflow(
-        dag_id="onboard_x", task_id="record_load", run_id=scheduled("2026-11-20")
-    ) == [scheduled("2026-11-19")]
+    found = ordering.ask_airflow(dag_id="onboard_x", task_id="record_load", run_id=scheduled("2026-11-20"))
+
+    assert found == [scheduled("2026-11-19")]
     assert asked == [{"dag_id": "onboard_x", "task_ids": ["record_load"]}]
