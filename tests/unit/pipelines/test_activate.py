@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -137,18 +136,3 @@ def test_the_last_day_reaches_the_task_as_a_moment() -> None:
     task: Any = build(activation__targets__0__until="2026-12-31").get_task("activate_dv360")
 
     assert task.until == "2026-12-31T23:59:59+01:00"
-
-
-def test_a_dag_with_an_approval_can_be_stored_and_is_the_same_each_time() -> None:
-    from airflow.serialization.serialized_objects import DagSerialization
-
-    def stored() -> str:
-        dag = build(
-            activation__targets__0__approval={"assigned_users": ["anna"]},
-            activation__targets__0__until="2026-12-31",
-        )
-        return json.dumps(DagSerialization.to_dict(dag), sort_keys=True)
-
-    first, second = stored(), stored()
-
-    assert first == second

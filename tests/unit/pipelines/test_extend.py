@@ -105,10 +105,6 @@ def find(
     return found
 
 
-def ids(found: list[dict[str, Any]]) -> list[int]:
-    return [item["segment_id"] for item in found]
-
-
 def test_our_segments_that_end_soon_become_arguments_of_the_operator(client: Any) -> None:
     assert find(definition(id=7, connection="a_connection")) == [
         {
@@ -120,12 +116,9 @@ def test_our_segments_that_end_soon_become_arguments_of_the_operator(client: Any
         }
     ]
     client.load_audience_segments.assert_called_once_with(7)
-
-
-def test_an_audience_is_known_by_the_memory_of_its_asset(client: Any) -> None:
-    stores = remembering({"audience": {"id": 70, "account": HOST}})
-
-    assert len(find(definition(), stores=stores)) == 1
+    client.load_audience_segments.reset_mock()
+    # The id is pinned, or in the memory of the asset.
+    assert len(find(definition(), stores=remembering({"audience": {"id": 70, "account": HOST}}))) == 1
     client.load_audience_segments.assert_called_once_with(70)
 
 
@@ -153,17 +146,12 @@ def test_one_audience_can_be_chosen(client: Any) -> None:
 
 
 def test_the_form_comes_before_the_definition(client: Any) -> None:
-    cases: list[tuple[dict[str, int], list[tuple[int, str]]]] = [
-        ({"within_days": 1}, []),
-        ({"within_days": 1000}, [(1, (NOW + 30 * DAY).isoformat())]),
-        ({"days": 1000}, [(1, (NOW + 1000 * DAY).isoformat())]),
-    ]
-    check(
-        lambda params: [
-            (item["segment_id"], item["new_end_date"]) for item in find(definition(id=7), **params)
-        ],
-        cases,
-    )
+    def ends(params: dict[str, int]) -> list[str]:
+        return [item["new_end_date"] for item in find(definition(id=7), **params)]
+
+    in_a_month = (NOW + 30 * DAY).isoformat()
+    by_days = ({"days": 1000}, [(NOW + 1000 * DAY).isoformat()])
+    check(ends, [({"within_days": 1}, []), ({"within_days": 1000}, [in_a_month]), by_days])
 
 
 def test_a_missing_audience_or_account_does_not_keep_others_from_being_extended(client: Any) -> None:
@@ -179,7 +167,7 @@ def test_a_missing_audience_or_account_does_not_keep_others_from_being_extended(
 
     found = find(definition("one", id=1), definition(id=7, activation__targets=targets), problems=problems)
 
-    assert ids(found) == [5]
+    assert [item["segment_id"] for item in found] == [5]
     gone, wrong = problems
     assert gone.startswith("one: NotFoundError: Audience 1 is gone")
     assert wrong.startswith("newsletter, target wrong: ConfigurationError: No platform accounts fit id 77")
@@ -200,7 +188,7 @@ def test_segments_of_all_months_are_known_by_the_fixed_parts_of_the_name(client:
 
     found = find(definition(id=7, activation__targets__0__segment_name="{audience} {load_date:%Y-%m}"))
 
-    assert ids(found) == [2, 1]
+    assert [item["segment_id"] for item in found] == [2, 1]
 
 
 def test_the_dag_extends_each_segment_by_a_mapped_task_and_reports_last() -> None:
@@ -220,25 +208,17 @@ def test_the_dag_extends_each_segment_by_a_mapped_task_and_reports_last() -> Non
 def test_the_forms_take_good_values_and_refuse_others() -> None:
     both = [definition(), definition("quiet", activation=REMOVE)]
     by_hand = build_extension_form_dag(both)
-    check_form(
-        build_extension_dag(both),
-        {
-            "audience": ([None, "newsletter"], ["quiet", "other", 5]),
-            "within_days": ([None, 0, 30], [-1, "7"]),
-            "days": ([None, 1, 365], [0, "30"]),
-        },
-    )
-    check_form(
-        by_hand,
-        {
-            "audience": (["newsletter"], ["quiet", None, 5]),
-            "segment": (["dv360"], ["xandr", None]),
-            "end_date": (["2026-12-24"], ["2026-02-30", "soon", "", None, 5, "24-12-2026"]),
-            "segment_id": ([None, 5], [0, "5"]),
-            "allow_shorten": ([True, False], NO_FLAGS),
-            "dry_run": ([True, False], NO_FLAGS),
-        },
-    )
+    whole = {"within_days": ([None, 0, 30], [-1, "7"]), "days": ([None, 1, 365], [0, "30"])}
+    audiences = ([None, "newsletter"], ["quiet", "other", 5])
+    check_form(build_extension_dag(both), {"audience": audiences, **whole})
+    fields = {
+        "audience": (["newsletter"], ["quiet", None, 5]),
+        "segment": (["dv360"], ["xandr", None]),
+        "end_date": (["2026-12-24"], ["2026-02-30", "soon", "", None, 5, "24-12-2026"]),
+        "segment_id": ([None, 5], [0, "5"]),
+        **dict.fromkeys(("allow_shorten", "dry_run"), ([True, False], NO_FLAGS)),
+    }
+    check_form(by_hand, fields)
     assert by_hand.schedule is None
     assert build_extension_form_dag([]).task_ids == ["extend"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,11 @@ from audience_onboarding.base.links import (
 )
 from audience_onboarding.orchestration.failures import OnboardingRetryPolicy
 from audience_onboarding.orchestration.memory import audience_asset, campaign_asset
+from audience_onboarding.pipelines import build_activation_dag
 from audience_onboarding.pipelines import dags as built
 from audience_onboarding.ui.paths import audience_page, audiences_page, dag_page
 from tests.unit.orchestration.helpers import check
+from tests.unit.pipelines.conftest import definition, onboarding
 
 PROJECT = Path(__file__).resolve().parents[3]
 BASE = "https://airflow.example/team"
@@ -54,6 +57,21 @@ def test_every_task_follows_our_rules_of_retrying(all_dags: dict[str, DAG]) -> N
     for key, dag in all_dags.items():
         for task in dag.tasks:
             assert isinstance(task.retry_policy, OnboardingRetryPolicy), (key, task.task_id)
+
+
+def test_dags_with_optional_parts_can_be_stored_and_are_the_same_each_time() -> None:
+    told = {"notifier": "tests.notifiers.Kept", "late_after_hours": 26}
+    asked = {"activation__targets__0__approval": {"assigned_users": ["anna"]}}
+
+    def stored() -> list[str]:
+        activation = build_activation_dag(definition(**asked, activation__targets__0__until="2026-12-31"))
+        dags = (onboarding(alerts=told, audit={"connection": "dwh"}), activation)
+        return [json.dumps(DagSerialization.to_dict(dag), sort_keys=True) for dag in dags]
+
+    first = stored()
+    assert first == stored()
+    found = [DagSerialization.from_dict(json.loads(text)).dag_id for text in first]
+    assert found == ["onboard_newsletter", "activate_newsletter"]
 
 
 def test_the_note_of_every_task_has_its_work_its_repair_and_whether_to_clear_it(
@@ -187,11 +205,6 @@ def test_a_task_for_one_audience_shows_its_page_by_itself(monkeypatch: pytest.Mo
     assert shown(AudiencesPageLink(), task) == f"{BASE}/audience-onboarding/"
 
 
-def test_a_function_that_is_called_by_itself_shows_nothing() -> None:
-    AudiencePageLink.show(None, "people")
-    RejectsLink().take_over(None, None, task_id="upload")
-
-
 class Ti:
     """Has what a task has shown."""
 
@@ -215,9 +228,12 @@ def test_a_link_of_an_earlier_task_is_taken_over_if_there_is_one() -> None:
     check(taken_over, [("https://s3/x", "https://s3/x"), *((value, "") for value in nothing)])
 
 
-def test_rejects_on_a_workers_disk_have_no_address() -> None:
+def test_without_a_task_or_an_address_there_is_no_link() -> None:
     task = Task()
+    AudiencePageLink.show(None, "people")
+    RejectsLink().take_over(None, None, task_id="upload")
 
+    # The disk of a worker has no address.
     RejectsLink.show(task, "/data/rejects/x.csv", lambda: pytest.fail("no S3 is asked"))
 
     assert shown(RejectsLink(), task) == ""

@@ -108,6 +108,7 @@ def test_a_campaign_of_several_audiences_is_created_by_one_task_at_a_time() -> N
 
     dags = [onboarding(key="one"), onboarding(key="two")]
 
+    # Its pool has one slot.
     assert {dag.get_task("ensure_campaign").pool for dag in dags} == {CREATE_POOL}
     assert len(set(names("ensure_campaign"))) == 1
     assert names("recall_audience", "campaign_asset") == names("ensure_campaign")

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from airflow.providers.standard.operators.hitl import ApprovalOperator
-from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, ParamValidationError
 
 from audience_onboarding.base.retiring import Seen, SeenSegment, check_same
@@ -21,16 +20,16 @@ from audience_onboarding.pipelines.common import asset_of
 from audience_onboarding.pipelines.retire import RetirementApprovalOperator
 from tests.fakes import AssetStores, task_context
 from tests.unit.orchestration.helpers import check_refused
-from tests.unit.pipelines.conftest import BASE, definition, fill_in, run_task
+from tests.unit.pipelines.conftest import BASE, definition, fill_in, run_task, upstream_of
 
 SEEN = Seen(5, "The audience", 3, (SeenSegment(11, "One", "Active", "2026-12-01T00:00:00+00:00"),))
 
 
-def dag_of(*keys: str) -> DAG:
+def dag_of(*keys: str) -> Any:
     return build_retire_dag([definition(key=key) for key in keys or ("newsletter",)], base=BASE)
 
 
-def context_of(stores: AssetStores, dag: DAG, **conf: Any) -> Any:
+def context_of(stores: AssetStores, dag: Any, **conf: Any) -> Any:
     context = task_context(stores=stores, **fill_in(dag, {"audience": "newsletter", **conf}))
     context["dag_run"].triggering_user_name = "anna"
     return context
@@ -43,44 +42,24 @@ def here(monkeypatch: pytest.MonkeyPatch) -> AssetStores:
 
 
 def test_it_is_started_by_hand_only_and_asks_between_look_and_delete() -> None:
-    dag = dag_of()
+    dag = dag_of("one", "two")
+    approve: Any = dag.get_task("approve")
 
     assert (dag.dag_id, dag.timetable.can_be_scheduled) == (RETIRE_DAG_ID, False)
-    assert dag.get_task("delete").upstream_task_ids == {"look", "approve"}
-    assert dag.get_task("close").upstream_task_ids == {"look", "delete"}
-    assert dag.get_task("approve").upstream_task_ids == {"look"}
-    approve: Any = dag.get_task("approve")
-    # What nobody answers is rejected.
+    found = upstream_of(dag)
+    assert (found["approve"], found["delete"]) == ({"look"}, {"look", "approve"})
+    assert found["close"] == {"look", "delete"}
+    # Without an answer, nothing is deleted.
     assert (approve.defaults, approve.fail_on_reject) == ([ApprovalOperator.REJECT], False)
-
-
-def test_no_audience_gets_an_event_that_it_is_not_about() -> None:
-    close = dag_of("one", "two").get_task("close")
-
-    assert [type(outlet).__name__ for outlet in close.outlets] == ["AssetAlias"]
+    # No audience gets an event of another one.
+    assert [type(outlet).__name__ for outlet in dag.get_task("close").outlets] == ["AssetAlias"]
 
 
 def test_wrong_input_is_refused_before_the_run() -> None:
-    wrong: list[dict[str, Any]] = [
-        {},
-        {"audience": "nobody"},
-        {"audience": "newsletter", "action": "delete"},
-        {"audience": "newsletter", "approve_within_hours": 0},
-        {"audience": "newsletter", "approve_within_hours": "soon"},
-    ]
+    chosen = {"audience": "newsletter"}
+    wrong = [{}, {"audience": "nobody"}, {**chosen, "action": "delete"}]
+    wrong += [{**chosen, "approve_within_hours": hours} for hours in (0, "soon")]
     check_refused(lambda conf: fill_in(dag_of(), conf), wrong, ParamValidationError)
-
-
-def test_the_question_shows_all_that_would_be_deleted(here: AssetStores) -> None:
-    dag = dag_of()
-
-    shown = run_task(dag, "look", context_of(here, dag))
-
-    for word in ("newsletter", "The audience", "id 5", "members: 3", "One (11, Active, ends 2026-12-01"):
-        assert word in shown["text"]
-    assert Seen.from_dict(shown["seen"]) == SEEN
-    body: Any = dag.get_task("approve")
-    assert "ti.xcom_pull(task_ids='look')['text']" in body.body
 
 
 def test_the_time_to_answer_is_that_of_the_form(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,32 +78,31 @@ def test_the_time_to_answer_is_that_of_the_form(monkeypatch: pytest.MonkeyPatch)
     assert asked == [timedelta(hours=5)]
 
 
-def test_each_action_skips_what_is_the_others(here: AssetStores) -> None:
-    dag = dag_of()
-
-    with pytest.raises(AirflowSkipException):
-        run_task(dag, "look", context_of(here, dag, action="reopen"))
-    with pytest.raises(AirflowSkipException):
-        run_task(dag, "reopen", context_of(here, dag, action="retire"))
-
-
-def test_opening_again_forgets_the_record_and_returns_it(here: AssetStores) -> None:
+def test_each_action_skips_the_tasks_of_the_other(here: AssetStores) -> None:
     dag, record = dag_of(), {"audience": "newsletter", "audience_id": 5}
     memory = here[asset_of(definition())]
     memory.set(RETIRED_KEY, record)
 
+    for task_id, action in (("look", "reopen"), ("reopen", "retire")):
+        with pytest.raises(AirflowSkipException):
+            run_task(dag, task_id, context_of(here, dag, action=action))
+    # The one to open it again forgets the record and returns it.
     assert run_task(dag, "reopen", context_of(here, dag, action="reopen")) == record
     assert memory.get(RETIRED_KEY) is None
     with pytest.raises(AirflowFailException, match="is not retired"):
         run_task(dag, "reopen", context_of(here, dag, action="reopen"))
 
 
-def test_what_was_shown_is_what_the_platform_deletes_and_the_event_is_the_record(
+def test_the_platform_deletes_the_shown_objects_and_the_event_is_the_record(
     here: AssetStores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dag = dag_of()
     context = context_of(here, dag)
     shown = run_task(dag, "look", context)
+    for word in ("newsletter", "The audience", "id 5", "members: 3", "One (11, Active, ends 2026-12-01"):
+        assert word in shown["text"]
+    assert Seen.from_dict(shown["seen"]) == SEEN
+    assert "ti.xcom_pull(task_ids='look')['text']" in dag.get_task("approve").body
     deleted: list[Seen] = []
     monkeypatch.setattr(retiring, "delete", lambda of, memory, progress, seen: deleted.append(seen) or "gone")
     events: list[Any] = []

@@ -15,7 +15,8 @@ from tests.unit.pipelines.conftest import onboarding, run_task
 from tests.unit.pipelines.test_onboard import LOAD, SEEN
 
 LIMITS = {"floor": {"email": 0.4}, "at_least": 1}
-ALERTS = {"notifier": "tests.notifiers.Kept"}
+RATE = "{{ audience_onboarding.numbers.rates.email }}"
+ALERTS = {"notifier": "tests.notifiers.Kept", "arguments": {"more": RATE}}
 
 
 class Runs:
@@ -64,7 +65,9 @@ def test_a_warning_is_logged_told_and_published(caplog: pytest.LogCaptureFixture
     found = runs.record(0.3)
 
     assert "match_rates.floor: 30% of email match" in caplog.text
-    assert [message.subject for message in Kept.told] == ["Newsletter: low match rates (2026-11-20)"]
+    (message,) = Kept.told
+    assert (message.subject, message.more) == ("Newsletter: low match rates (2026-11-20)", "0.3")
+    assert "match_rates.floor: 30% of email match" in message.text
     assert not found["watch"]["stops"]
 
 
