@@ -119,11 +119,8 @@ def test_a_listed_object_is_taken_over_and_remembered(vendor: Vendor, memory: Di
     # A remembered id needs no list.
     vendor.existing = [6]
     assert vendor.ensure() == 5
-
-
-def test_an_object_that_is_not_listed_is_created(vendor: Vendor) -> None:
-    vendor.lists = True
-
+    # One that is not listed is created.
+    vendor.existing, memory.values = [], {}
     assert (vendor.ensure(), vendor.requests) == (NEW_ID, 1)
 
 

@@ -124,6 +124,14 @@ def looks(vendor: Vendor) -> SharedLooks[int]:
     return SharedLooks(vendor.look, interval=60.0)
 
 
+async def asking(vendor: Vendor, looks: SharedLooks[int]) -> asyncio.Future[int]:
+    """A question whose look is under way, and ends when the gate opens."""
+    vendor.gate.clear()
+    asked = asyncio.ensure_future(looks.next())
+    await until(lambda: len(vendor.started) == 1)
+    return asked
+
+
 async def until(condition: Callable[[], bool]) -> None:
     """Give the others their turns until it holds."""
     for _ in range(10_000):
@@ -164,9 +172,7 @@ async def test_a_long_look_does_not_bring_the_next_one_forward(
 
 @in_loop
 async def test_a_question_during_a_look_gets_the_next_look(vendor: Vendor, looks: SharedLooks[int]) -> None:
-    vendor.gate.clear()
-    early = asyncio.ensure_future(looks.next())
-    await until(lambda: len(vendor.started) == 1)
+    early = await asking(vendor, looks)
     late = [asyncio.ensure_future(looks.next()) for _ in range(10)]
     await asyncio.sleep(0)
     vendor.gate.set()
@@ -181,9 +187,7 @@ async def test_a_question_during_a_look_gets_the_next_look(vendor: Vendor, looks
 async def test_a_look_that_hangs_holds_up_its_own_questions_only(
     vendor: Vendor, looks: SharedLooks[int]
 ) -> None:
-    vendor.gate.clear()
-    hanging = asyncio.ensure_future(looks.next())
-    await until(lambda: len(vendor.started) == 1)
+    hanging = await asking(vendor, looks)
     gate, vendor.gate = vendor.gate, asyncio.Event()
     vendor.gate.set()
 
@@ -206,17 +210,21 @@ async def test_all_questions_get_the_error_and_the_next_look_is_a_new_one(
     assert vendor.started == [1005.0, 1065.0]
 
 
-@pytest.mark.parametrize("looks_already", [False, True])
+@pytest.mark.parametrize("when", ["before the look", "during the look", "by a time-out"])
 @in_loop
 async def test_a_cancelled_wait_leaves_the_look_to_the_others(
-    vendor: Vendor, looks: SharedLooks[int], looks_already: bool
+    vendor: Vendor, looks: SharedLooks[int], when: str
 ) -> None:
     vendor.gate.clear()
     # The first one has started the look.
     cancelled, *others = [asyncio.ensure_future(looks.next()) for _ in range(3)]
-    await until(lambda: len(vendor.started) == 1) if looks_already else await asyncio.sleep(0)
-    cancelled.cancel()
-    await asyncio.sleep(0)
+    if when == "by a time-out":
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(cancelled, timeout=0.01)
+    else:
+        await until(lambda: bool(vendor.started)) if when == "during the look" else await asyncio.sleep(0)
+        cancelled.cancel()
+        await asyncio.sleep(0)
     vendor.gate.set()
 
     assert await asyncio.gather(*others) == [1, 1]
@@ -237,19 +245,6 @@ async def test_when_all_are_cancelled_nothing_is_left_behind(
     await until(lambda: len(vendor.started) == 1 and vendor.at_once == 0)
 
     assert await looks.next() == 2
-
-
-@in_loop
-async def test_a_wait_that_times_out_leaves_the_look_to_the_others(
-    vendor: Vendor, looks: SharedLooks[int]
-) -> None:
-    vendor.gate.clear()
-    other = asyncio.ensure_future(looks.next())
-    with pytest.raises(asyncio.TimeoutError):
-        await asyncio.wait_for(looks.next(), timeout=0.01)
-    vendor.gate.set()
-
-    assert await other == 1
 
 
 @in_loop
@@ -303,11 +298,9 @@ def test_event_loops_share_nothing_and_are_forgotten() -> None:
 class Office:
     """Answers one question at a time, with its number, as soon as it is open."""
 
-    def __init__(self, *, is_open: bool = False) -> None:
+    def __init__(self) -> None:
         self.asked: list[str] = []
         self.open = asyncio.Event()
-        if is_open:
-            self.open.set()
         self.fails_with: Exception | None = None
 
     async def answer(self, about: str) -> str:
@@ -344,13 +337,6 @@ async def test_questions_at_the_same_time_get_the_same_answer() -> None:
 
 
 @in_loop
-async def test_a_later_question_is_asked_again() -> None:
-    office = Office(is_open=True)
-
-    assert [await office.task(), await office.task()] == ["x 1", "x 2"]
-
-
-@in_loop
 async def test_all_get_the_error_and_the_next_question_is_asked_again() -> None:
     office = Office()
     office.fails_with = KeyError("x")
@@ -359,17 +345,11 @@ async def test_all_get_the_error_and_the_next_question_is_asked_again() -> None:
 
     assert await asyncio.gather(*waiting, return_exceptions=True) == [office.fails_with] * 2
     assert office.asked == ["x"]
-    office.fails_with = None
-    assert await office.task() == "x 2"
-
-
-@in_loop
-async def test_an_error_without_other_waits_is_no_error_of_the_loop() -> None:
-    office = Office(is_open=True)
-    office.fails_with = KeyError("x")
-
+    # An error without other waits is no error of the loop.
     with pytest.raises(KeyError):
         await office.task()
+    office.fails_with = None
+    assert [await office.task(), await office.task()] == ["x 3", "x 4"]
 
 
 @pytest.mark.parametrize(("cancelled", "answer"), [(0, "x 2"), (1, "x 1")], ids=["asking", "waiting"])

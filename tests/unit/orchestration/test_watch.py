@@ -84,14 +84,6 @@ def test_loads_without_a_finding() -> None:
     assert (found["compared_with"], found["means"]) == (0, {})
 
 
-def test_only_the_last_ones_make_the_mean() -> None:
-    audience = Audience(Limits(last=2, at_least=2, max_drop=None))
-    for day, rate in enumerate((0.1, 0.4, 0.6), start=1):
-        audience.load(day, rate)
-
-    assert audience.load(4, 0.5)["means"] == {"email": 0.5}
-
-
 def test_a_floor_holds_from_the_first_load_on_and_unknown_is_not_zero() -> None:
     for rate, is_below in ((0.39, True), (0.4, False), (0.41, False), (None, False), (0.0, True)):
         found = Audience(Limits(floors={"email": 0.4})).load(1, rate, phone=0.01)
@@ -102,12 +94,15 @@ def test_a_floor_holds_from_the_first_load_on_and_unknown_is_not_zero() -> None:
             assert found["findings"][0].endswith("of email match, at least 40% have to")
 
 
-def test_an_unknown_rate_is_not_part_of_a_mean() -> None:
-    audience = Audience(Limits(at_least=1, max_drop=0.2))
-    audience.load(1, 0.6, phone=0.5)
-    audience.load(2, 0.6, phone=None)
-    audience.load(3, None, phone=None)
+def test_the_mean_is_that_of_the_last_known_rates() -> None:
+    audience = Audience(Limits(last=2, at_least=2, max_drop=None))
+    for day, rate in enumerate((0.1, 0.4, 0.6), start=1):
+        audience.load(day, rate)
+    assert audience.load(4, 0.5)["means"] == {"email": 0.5}
 
+    audience = Audience(Limits(at_least=1, max_drop=0.2))
+    for day, email, phone in ((1, 0.6, 0.5), (2, 0.6, None), (3, None, None)):
+        audience.load(day, email, phone=phone)
     assert audience.days() == ["2026-11-01", "2026-11-02"]
     assert audience.load(4, 0.6, phone=0.5)["means"] == {"email": 0.6, "phone": 0.5}
 
@@ -153,29 +148,18 @@ def test_a_range_of_days_is_held_to_the_floor_and_not_remembered() -> None:
     assert audience.days() == ["2026-11-01"]
 
 
-def test_a_load_is_compared_with_earlier_days_only() -> None:
+def test_a_load_is_compared_with_earlier_days_only_and_each_day_is_kept_once() -> None:
     audience = Audience(Limits(at_least=1))
-    audience.load(10, 0.9)
-    audience.load(12, 0.9)
+    for day, rate in ((10, 0.9), (12, 0.8)):
+        audience.load(day, rate)
 
-    found = audience.load(11, 0.5)
-
-    assert found["compared_with"] == 1
-    assert audience.days() == ["2026-11-10", "2026-11-11", "2026-11-12"]
-
-
-def test_the_same_day_again_is_not_compared_with_itself_and_is_kept_once() -> None:
-    audience = Audience(Limits(at_least=1))
-    audience.load(1, 0.9)
-    audience.load(2, 0.8)
-
-    again = audience.load(2, 0.85)
+    assert audience.load(11, 0.5)["compared_with"] == 1
+    again = audience.load(11, 0.85)
 
     assert (again["compared_with"], again["means"]) == (1, {"email": 0.9})
-    assert [entry["rates"] for entry in audience.memory.get("match_rates.opt-in")] == [
-        {"email": 0.9},
-        {"email": 0.85},
-    ]
+    assert audience.days() == ["2026-11-10", "2026-11-11", "2026-11-12"]
+    kept = audience.memory.get("match_rates.opt-in")
+    assert [entry["rates"]["email"] for entry in kept] == [0.9, 0.85, 0.8]
 
 
 def test_a_stopped_load_is_no_measure_for_others_and_an_ignored_one_is() -> None:
