@@ -1,14 +1,14 @@
-"""Ranges of days: which there are, and which are refused."""
+"""Ranges of days: their days, and refused ranges."""
 
 from __future__ import annotations
 
+import re
 from datetime import date, timedelta
-
-import pytest
 
 from audience_onboarding.errors import ConfigurationError
 from audience_onboarding.orchestration.history import MAX_HISTORY_DAYS, history_days, told_days
 from audience_onboarding.orchestration.memory import days_of, days_text, load_identity, load_key
+from tests.unit.orchestration.helpers import check_refused
 
 FIRST, LAST = date(2026, 11, 1), date(2026, 11, 20)
 
@@ -20,35 +20,26 @@ def test_all_days_oldest_first() -> None:
     assert history_days(LAST, LAST, mode="opt-out") == (LAST,)
 
 
-@pytest.mark.parametrize("mode", ["replace", "mirror"])
-def test_where_only_the_newest_list_counts_there_are_no_ranges(mode: str) -> None:
-    with pytest.raises(ConfigurationError) as caught:
-        history_days(FIRST, LAST, mode=mode)
+def test_a_range_has_an_order_an_end_and_a_mode_in_which_all_its_days_count() -> None:
+    longest = LAST - timedelta(days=MAX_HISTORY_DAYS - 1)
+    assert len(history_days(longest, LAST, mode="opt-in")) == MAX_HISTORY_DAYS == 1100
 
-    assert str(caught.value) == (
-        f"A range of days cannot be loaded with mode '{mode}': each list says who is in the audience, so only that of "
+    whole_list = (
+        "A range of days cannot be loaded with mode '{}': each list says who is in the audience, so only that of "
         "the newest day counts (2026-11-01..2026-11-20). Run 2026-11-20 alone, without a first day."
     )
-
-
-def test_the_first_day_is_not_after_the_last() -> None:
-    with pytest.raises(ConfigurationError) as caught:
-        history_days(LAST, FIRST, mode="opt-in")
-
-    assert str(caught.value) == (
-        "The first day of the range, 2026-11-20, is after its last one, 2026-11-01. Give them the other way round."
-    )
-
-
-def test_a_range_has_an_end() -> None:
-    longest = history_days(LAST - timedelta(days=MAX_HISTORY_DAYS - 1), LAST, mode="opt-in")
-
-    assert len(longest) == MAX_HISTORY_DAYS == 1100
-    with pytest.raises(ConfigurationError) as caught:
-        history_days(LAST - timedelta(days=MAX_HISTORY_DAYS), LAST, mode="opt-in")
-    assert str(caught.value) == (
+    turned = "The first day of the range, 2026-11-20, is after its last one, 2026-11-01. Give them the other way round."
+    too_long = (
         "The range has 1,101 days, more than 1,100 (2023-11-16..2026-11-20). Load it as several ranges, one after the "
         "other."
+    )
+    cases = [(FIRST, LAST, mode, whole_list.format(mode)) for mode in ("replace", "mirror")]
+    cases += [(LAST, FIRST, "opt-in", turned), (longest - timedelta(days=1), LAST, "opt-in", too_long)]
+    check_refused(
+        lambda case: history_days(case[0], case[1], mode=case[2]),
+        cases,
+        ConfigurationError,
+        lambda case: f"^{re.escape(case[3])}$",
     )
 
 

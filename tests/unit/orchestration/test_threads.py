@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
-from typing import Any
 
 import pytest
 
@@ -155,15 +154,12 @@ async def test_a_call_that_is_cancelled_under_way_takes_nothing_from_the_others(
 
 
 def test_loops_have_threads_of_their_own_which_end_with_them() -> None:
-    def thread_of_a_loop() -> Any:
-        async def ask() -> Any:
-            return await in_thread(threading.current_thread)
-
-        return asyncio.run(ask())
+    async def ask() -> threading.Thread:
+        return await in_thread(threading.current_thread)
 
     before = set(threading.enumerate())
-    first = thread_of_a_loop()
-    assert thread_of_a_loop() is not first
+    first = asyncio.run(ask())
+    assert asyncio.run(ask()) is not first
 
     def are_gone() -> bool:
         gc.collect()

@@ -90,22 +90,16 @@ def test_a_run_that_was_stopped_is_a_row_and_its_repair_replaces_it(database: Pa
     assert (repaired["outcome"], repaired["error"]) == ("confirmed", None)
 
 
-def test_dry_and_skipped_runs_are_rows(database: Path) -> None:
+def test_dry_skipped_and_wrongly_started_runs_are_rows(database: Path) -> None:
     dry = {"rows_read": 3, "load_date": "2026-11-20", "mode": "opt-in"}
-    write({("upload", "dry_run"): dry}, {"upload": "skipped"})
-    (row,) = rows(database)
-    assert (row["outcome"], row["rows_read"]) == ("dry_run", 3)
-
-    write({}, {"upload": "skipped"})
-    (row,) = rows(database)
-    assert (row["outcome"], row["rows_read"]) == ("skipped", None)
-
-
-def test_a_form_with_a_date_that_is_none_is_a_row_too(database: Path) -> None:
-    write({}, {"upload": "failed"}, load_date="yesterday")
-
-    (row,) = rows(database)
-    assert (row["load_date"], row["error"]) == (None, "upload failed")
+    for xcoms, state, params, expected in (
+        ({("upload", "dry_run"): dry}, "skipped", {}, ("dry_run", 3, "2026-11-20", None)),
+        ({}, "skipped", {}, ("skipped", None, "2026-11-20", None)),
+        ({}, "failed", {"load_date": "yesterday"}, ("stopped", None, None, "upload failed")),
+    ):
+        write(xcoms, {"upload": state}, **params)
+        (row,) = rows(database)
+        assert tuple(row[name] for name in ("outcome", "rows_read", "load_date", "error")) == expected
 
 
 def test_a_database_that_is_not_there_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -224,7 +224,7 @@ def test_a_folder_that_is_not_there_is_no_folder_without_definitions(
         check_definitions(PROJECT)
 
 
-def test_a_builder_that_fails_takes_only_its_own_dags_and_is_shown(
+def test_a_failing_builder_or_a_missing_notifier_takes_only_its_own_dags_and_is_shown(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (folder / "broken.yaml").unlink()
@@ -235,20 +235,14 @@ def test_a_builder_that_fails_takes_only_its_own_dags_and_is_shown(
             raise RuntimeError("Airflow does not like it")
         return build(definition, **options)
 
-    monkeypatch.setattr(onboard, "build_onboarding_dag", fails_for_one)
+    def check_shown(message: str) -> None:
+        assert set(audience_dags(PROJECT)) == {"onboard_quiet"}
+        with pytest.raises(DefinitionError, match=rf"newsletter\.yaml: {message}"):
+            check_definitions(PROJECT)
 
-    assert set(audience_dags(PROJECT)) == {"onboard_quiet"}
-    with pytest.raises(DefinitionError, match=r"newsletter\.yaml: RuntimeError: Airflow does not like it"):
-        check_definitions(PROJECT)
-
-
-def test_a_notifier_that_is_not_there_takes_only_the_dags_of_its_definition_and_is_shown(
-    folder: Path,
-) -> None:
-    alerts = {"notifier": "tests.notifiers.Missing"}
-    (folder / "newsletter.yaml").write_text(yaml.safe_dump(changed(alerts=alerts)), encoding="utf-8")
-    (folder / "broken.yaml").unlink()
-
-    assert set(audience_dags(PROJECT)) == {"onboard_quiet"}
-    with pytest.raises(DefinitionError, match=r"newsletter\.yaml: .*'tests\.notifiers' has no 'Missing'"):
-        check_definitions(PROJECT)
+    with monkeypatch.context() as patched:
+        patched.setattr(onboard, "build_onboarding_dag", fails_for_one)
+        check_shown("RuntimeError: Airflow does not like it")
+    missing = changed(alerts={"notifier": "tests.notifiers.Missing"})
+    (folder / "newsletter.yaml").write_text(yaml.safe_dump(missing), encoding="utf-8")
+    check_shown(r".*'tests\.notifiers' has no 'Missing'")

@@ -283,39 +283,23 @@ def test_an_audience_that_is_gone_elsewhere_is_drift(fanfare: Any, commbox: Any)
         assert short(compare(other(platform))) == [("audience", "presence", False)]
         # One that was never created is none.
         assert compare(other(platform, id=None)) == []
-
-
-def test_every_platform_can_be_compared() -> None:
-    for platform in PLATFORMS:
-        assert callable(part_of(platform, "drift").differences)
+    assert all(callable(part_of(platform, "drift").differences) for platform in PLATFORMS)
 
 
 # --- the task -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("error", "raised", "message"),
-    [
+def test_an_audience_that_cannot_be_compared_does_not_hide_the_others(client: Any) -> None:
+    two = [definition("one", id=1), definition("two", id=2, activation=REMOVE)]
+    for error, raised, message in (
         (AuthenticationError(what="No login"), AirflowFailException, "one: AuthenticationError: No login"),
         (VendorUnavailableError(what="No answer"), VendorUnavailableError, "No answer"),
-    ],
-)
-def test_an_audience_that_cannot_be_compared_does_not_hide_the_others(
-    client: Any, error: Exception, raised: type[Exception], message: str
-) -> None:
-    def answer(audience_id: int) -> Audience:
-        if audience_id == 1:
-            raise error
-        return Audience(id=2, name="Renamed")
-
-    client.load_audience.side_effect = answer
-    context = task_context(**FORM)
-    two = [definition("one", id=1), definition("two", id=2, activation=REMOVE)]
-
-    with pytest.raises(raised, match=message):
-        run_task(build_drift_dag(two), "compare", context)
-
-    assert short(context["ti"].pushed["report"]) == [("audience", "name", True)]
+    ):
+        client.load_audience.side_effect = [error, Audience(id=2, name="Renamed")]
+        context = task_context(**FORM)
+        with pytest.raises(raised, match=message):
+            run_task(build_drift_dag(two), "compare", context)
+        assert short(context["ti"].pushed["report"]) == [("audience", "name", True)]
 
 
 def test_a_failed_correction_is_reported(client: Any) -> None:
