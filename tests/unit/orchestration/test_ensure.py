@@ -252,7 +252,7 @@ def test_a_look_up_that_fails_sends_nothing(vendor: Vendor, memory: DictStore) -
     assert (vendor.requests, memory.values) == (0, {})
 
 
-# --- the memory ----------------------------------------------------------------------------------------------
+# --- the memory ---------------------------------------------------------------------------------------------
 
 
 def test_a_remembered_id_is_read() -> None:
@@ -309,7 +309,7 @@ def test_creations_of_different_keys_do_not_meet(memory: DictStore) -> None:
     assert {key: record["id"] for key, record in memory.values.items()} == {"campaign": 1, "audience": 2}
 
 
-# --- retired --------------------------------------------------------------------------------------------------
+# --- retired ------------------------------------------------------------------------------------------------
 
 
 def test_of_a_retired_audience_nothing_is_remembered_and_nothing_created() -> None:

@@ -105,7 +105,7 @@ def events_of(waiting: EarlierLoadsTrigger) -> list[Any]:
 
 @pytest.fixture
 def answers(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[list[str]]]:
-    """What Airflow answers, one look after the other; the last answer stays."""
+    """Answers of Airflow, one look after the other; the last answer stays."""
     queue: list[list[str]] = []
 
     def ask(*, dag_id: str, task_id: str, run_id: str) -> list[str]:

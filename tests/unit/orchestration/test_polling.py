@@ -34,7 +34,7 @@ def test_pauses_double_up_to_the_longest() -> None:
     check(lambda longest: list(islice(growing_pauses(longest), 6)), cases)
 
 
-# --- waking up together ---------------------------------------------------------------------------------------
+# --- waking up together -------------------------------------------------------------------------------------
 
 
 def _in_step(now: float, pause: float, monkeypatch: pytest.MonkeyPatch) -> float:
@@ -292,7 +292,7 @@ def test_event_loops_share_nothing_and_are_forgotten() -> None:
     assert len(polling._shared) <= before
 
 
-# --- one question for all -------------------------------------------------------------------------------------
+# --- one question for all -----------------------------------------------------------------------------------
 
 
 class Office:

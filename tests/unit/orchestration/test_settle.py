@@ -84,7 +84,7 @@ def run(
     return settle(what, memory=memory, audience_memory=memory, **given)
 
 
-# --- as it should go ------------------------------------------------------------------------------------------
+# --- as it should go ----------------------------------------------------------------------------------------
 
 
 def test_a_found_object_is_remembered_with_the_person_who_settled_it(
@@ -141,7 +141,7 @@ def test_the_id_and_name_that_are_remembered(vendor: Vendor) -> None:
     check(settled, cases)
 
 
-# --- refusals, which change nothing ------------------------------------------------------------------------------
+# --- refusals, which change nothing -------------------------------------------------------------------------
 
 
 def refused(memory: DictStore, *arguments: Any, **more: Any) -> str:
@@ -237,7 +237,7 @@ def test_a_change_during_the_look_at_the_vendor_is_not_overwritten(memory: DictS
     assert memory.values == {"audience": {"id": 1, "account": HOST}}
 
 
-# --- the message ----------------------------------------------------------------------------------------------
+# --- the message --------------------------------------------------------------------------------------------
 
 
 def test_the_message_names_the_dag_its_page_and_the_values_of_the_form() -> None:

@@ -160,7 +160,7 @@ def test_the_two_tasks_write_apart(memory: JsonStore) -> None:
     assert book(memory).begun == (kept("b"),)
 
 
-# --- people taken out -----------------------------------------------------------------------------------------
+# --- people taken out ---------------------------------------------------------------------------------------
 
 
 def test_all_snapshots_that_count_are_known(memory: JsonStore) -> None:

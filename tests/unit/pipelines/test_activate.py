@@ -107,7 +107,7 @@ def test_the_dag_describes_itself() -> None:
     assert "onboard_newsletter" in str(dag.doc_md)
 
 
-# --- approval, until, the load date --------------------------------------------------------------------------
+# --- approval, until, the load date -------------------------------------------------------------------------
 
 
 def test_only_a_target_with_an_approval_has_a_task_for_it() -> None:

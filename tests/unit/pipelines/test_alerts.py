@@ -33,7 +33,7 @@ def alert(notifier: str = KEPT, when: list[str] | None = None, **arguments: Any)
 
 @pytest.fixture(autouse=True)
 def told() -> Iterator[list[Kept]]:
-    """What the notifier was told."""
+    """The messages that the notifier got."""
     Kept.told.clear()
     yield Kept.told
     Kept.told.clear()
@@ -55,7 +55,7 @@ class Ti:
 
 
 def failed(stops: dict[str, dict[str, str] | None], **params: Any) -> dict[str, Any]:
-    """What Airflow gives to the callback of a run that has failed."""
+    """The context of the callback of a failed run."""
     return {**task_context(**params), "ti": Ti(stops), "reason": "task_failure"}
 
 
@@ -206,7 +206,7 @@ def test_an_audit_that_fails_is_told_by_itself(told: list[Kept]) -> None:
 
 
 def late(state: str = "running", **changes: Any) -> dict[str, Any]:
-    """What Airflow gives to a deadline's callback."""
+    """The arguments of the callback of a deadline."""
     run = {"dag_run_id": "scheduled__1", "state": state, "run_type": "scheduled", "conf": {}}
     run |= {"partition_key": "2026-11-20", "run_after": "2026-11-20T23:30:00Z"}
     return {"dag_run": {**run, **changes}, "deadline": {"id": "x"}}
@@ -252,7 +252,7 @@ def test_each_lateness_is_a_deadline_with_what_is_needed_to_tell_it() -> None:
     assert len(Kept.told) == 2
 
 
-# --- import paths of notifiers --------------------------------------------------------------------------------
+# --- import paths of notifiers ------------------------------------------------------------------------------
 
 
 def test_a_notifier_has_to_be_there() -> None:

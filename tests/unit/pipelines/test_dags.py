@@ -186,7 +186,7 @@ def test_upkeep_leaves_platforms_without_end_dates_alone(folder: Path) -> None:
     }
 
 
-# --- broken files --------------------------------------------------------------------------------------------
+# --- broken files -------------------------------------------------------------------------------------------
 
 
 def test_all_broken_definitions_are_named(folder: Path) -> None:

@@ -43,7 +43,7 @@ def context_of(stores: AssetStores, conf: dict[str, Any], dag: Any = None) -> di
     return context
 
 
-# --- the DAG --------------------------------------------------------------------------------------------------
+# --- the DAG ------------------------------------------------------------------------------------------------
 
 
 def test_it_is_started_by_hand_only_and_by_one_at_a_time() -> None:
@@ -92,7 +92,7 @@ def test_without_any_definition_there_is_a_dag_all_the_same() -> None:
     check_refused(lambda conf: fill_in(dag, conf), [{"audiences": ["x"]}], ParamValidationError)
 
 
-# --- people and audiences -------------------------------------------------------------------------------------------
+# --- people and audiences -----------------------------------------------------------------------------------
 
 
 def found_by(stores: AssetStores, *keys: str, **conf: Any) -> tuple[list[str], dict[str, str]]:
@@ -141,7 +141,7 @@ def test_a_run_without_people_sends_nothing(stores: AssetStores) -> None:
     )
 
 
-# --- the operator ---------------------------------------------------------------------------------------------
+# --- the operator -------------------------------------------------------------------------------------------
 
 
 def operator(key: str = "newsletter") -> ErasePersonOperator:
@@ -187,7 +187,7 @@ def test_an_error_names_the_audience(stores: AssetStores, monkeypatch: pytest.Mo
         operator("gone").execute(context)
 
 
-# --- the report -----------------------------------------------------------------------------------------------
+# --- the report ---------------------------------------------------------------------------------------------
 
 
 def outcome(key: str, status: str, said: str = "Words") -> dict[str, Any]:

@@ -94,7 +94,7 @@ def test_the_form_takes_good_values_and_refuses_others() -> None:
     assert fill_in(dag, FORM) == FORM
 
 
-# --- the run that is started ----------------------------------------------------------------------------------------
+# --- the run that is started --------------------------------------------------------------------------------
 
 
 def test_a_form_becomes_a_run_of_the_audiences_dag() -> None:

@@ -481,7 +481,7 @@ def test_the_result_of_a_load_is_logged(context: dict[str, Any], caplog: pytest.
 
 
 class Event:
-    """What a task can say of its outlet."""
+    """Event of an outlet, which takes an extra and partitions."""
 
     def __init__(self) -> None:
         self.extra: dict[str, Any] = {}

@@ -54,7 +54,7 @@ def settleable(item: AudienceDefinition) -> set[str]:
     return {thing.what for thing in part_of(item.platform, "settling").settleable(item, asset_of(item))}
 
 
-# --- the DAG --------------------------------------------------------------------------------------------------
+# --- the DAG ------------------------------------------------------------------------------------------------
 
 
 def test_it_is_started_by_hand_only_by_one_at_a_time_and_may_write_all_memories() -> None:
@@ -128,7 +128,7 @@ def test_pinned_objects_and_segments_of_a_load_date_are_not_offered() -> None:
     assert settleable(dated) == {"campaign", "audience"}
 
 
-# --- its task -------------------------------------------------------------------------------------------------
+# --- its task -----------------------------------------------------------------------------------------------
 
 
 def test_an_audience_that_was_found(stores: AssetStores) -> None:

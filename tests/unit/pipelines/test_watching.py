@@ -37,7 +37,7 @@ class Runs:
 
     @property
     def memory(self) -> dict[str, Any]:
-        """What the audience remembers."""
+        """The values in the store of the audience."""
         return self.stores.stores["audience/newsletter"].values
 
 
