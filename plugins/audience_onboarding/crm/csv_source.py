@@ -401,8 +401,9 @@ class _Reader:
     def parse(self, text: bytes, first: int, rows: int, positions: Sequence[int]) -> Rows:
         """The rows of a plain block."""
         frame: pl.DataFrame | None = None
-        # Its message may quote the data; the exact road tells what is the matter.
-        with suppress(pl.exceptions.PolarsError):
+        # Its message may quote the data; the exact road tells what is the matter. OSError: Polars takes text that
+        # begins with "x" and certain characters for a zlib stream.
+        with suppress(pl.exceptions.PolarsError, OSError):
             frame = pl.read_csv(
                 text,
                 has_header=False,

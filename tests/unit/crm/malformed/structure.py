@@ -31,6 +31,14 @@ ALL, BOTH = Gives(3, 3), Gives(2, 2)
 FIRST_OF_2, SECOND_OF_2, SECOND_OF_3 = malformed(2, 1, 1), malformed(2, 1, 2), malformed(3, 2, 2)
 
 ROWS = [
+    *(
+        Case(
+            f"a block that begins like a zlib stream, {start!a}",
+            csv_bytes("note,email,phone", f"{start},{mail(1)},{phone(1)}", f"y,{mail(2)},{phone(2)}"),
+            BOTH,
+        )
+        for start in ("x\x01", "x\u0680")
+    ),
     Case("a short row", table(GOOD[0], mail(2), GOOD[2]), SECOND_OF_3),
     Case("a long row", table(GOOD[0], f"{GOOD[1]},x", GOOD[2]), SECOND_OF_3),
     Case(
