@@ -64,11 +64,11 @@ test-unit: $(READY) ## unit and integration tests, a slice of the chaos suite; T
 .PHONY: test-loads
 test-loads: $(READY) ## the main end-to-end tests: loads in a real Airflow; writes build/test-loads.log
 	@mkdir -p build
-	@status=0; $(PYTEST) tests/e2e -m "not long and not more" $(IN_AIRFLOW) --junitxml=build/e2e-report.xml $(ARGS) \
+	@status=0; $(PYTEST) tests/e2e -m "not long and not more" $(IN_AIRFLOW) -n 6 --junitxml=build/e2e-report.xml $(ARGS) \
 		>build/test-loads.log 2>&1 || status=$$?; cat build/test-loads.log; exit $$status
 
 .PHONY: test-more
-test-more: $(READY) ## the other end-to-end tests: activation, alerts, erasure, resolution, history
+test-more: $(READY) ## the other end-to-end tests: activation, failures, alerts, erasure, resolution, history
 	@$(PYTEST) tests/e2e -m "more or last" $(IN_AIRFLOW) --junitxml=build/more-report.xml $(ARGS)
 
 .PHONY: test-sandbox

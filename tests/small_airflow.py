@@ -41,7 +41,6 @@ from airflow.sdk.execution_time.context import OutletEventAccessors, set_current
 from audience_onboarding.base import turn
 from tests.fakes import AssetStores, DictStore
 
-_NOT_GIVEN = object()
 _REAL_ASYNC_SLEEP = asyncio.sleep
 _REAL_MONOTONIC = time.monotonic
 

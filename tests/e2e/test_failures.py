@@ -9,7 +9,7 @@ import pytest
 from tests.e2e.runs import LOAD_DATE
 from tests.e2e.stack import CANARY_TRACES, SESSION_COOKIE, Stack
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.more, pytest.mark.timeout(900)]
 
 
 BROKEN = ("server_error", "access_denied")

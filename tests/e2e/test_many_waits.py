@@ -8,7 +8,7 @@ from scripts.local_stack import wait_for
 from tests.e2e.runs import s3_of
 from tests.e2e.stack import Stack, vendor_user
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.more, pytest.mark.timeout(900)]
 
 
 def test_fifty_waits_hold_no_worker_and_share_one_login(stack: Stack) -> None:

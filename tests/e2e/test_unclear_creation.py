@@ -14,7 +14,7 @@ from tests.e2e.runs import (
 )
 from tests.e2e.stack import Stack, vendor_user
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.more, pytest.mark.timeout(900)]
 
 
 def test_an_unclear_creation_stops_until_a_person_settles_it(stack: Stack) -> None:

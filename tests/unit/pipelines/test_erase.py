@@ -211,6 +211,8 @@ def test_the_report_fails_where_a_person_is_needed_and_says_what_to_do() -> None
         AirflowFailException, match=r"a: Take them out in the dashboard \| b: its task has failed"
     ):
         judged(["a", "b"], outcomes, {})
+    with pytest.raises(AirflowFailException, match="a: Take them out in the dashboard"):
+        judged(["a"], outcomes, {})
     assert judged(["a"], outcomes, {}, is_dry_run=True)["audiences"] == {"a": "by_hand"}
     with pytest.raises(AirflowFailException, match="its task has failed"):
         judged(["b"], [], {}, is_dry_run=True)
