@@ -1,8 +1,9 @@
 """Move the clock of every Python process of a run: ``make test CLOCK=+400d``.
 
 Python imports a module of this name at its start when its folder is on ``PYTHONPATH``. With ``CLOCK_OFFSET`` set, in
-seconds, :func:`move` then lets this process and its forks read a clock that is ahead by so much. Modification times of
-files and the C library keep the machine's time.
+seconds, :func:`move` then lets this process and its forks read a clock that is ahead by so much. So does SQLite in
+them, because Airflow's scheduler compares times with ``CURRENT_TIMESTAMP``. Modification times of files and the C
+library keep the machine's time.
 
 As a script, it computes the offset once for all processes of a run::
 
@@ -12,8 +13,10 @@ As a script, it computes the offset once for all processes of a run::
 
 import os
 import re
+import sqlite3
 import sys
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 DAYS = re.compile(r"([+-]\d+)d")
 
@@ -38,6 +41,14 @@ def move(seconds: float) -> None:
         # Not the project's environment: a tool of the system, or the Python that makes the environment.
         return
     time_machine.travel(datetime.now(timezone.utc) + timedelta(seconds=seconds), tick=True).start()
+    connect = sqlite3.connect
+
+    def moved_connect(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        connection: sqlite3.Connection = connect(*arguments, **options)
+        connection.create_function("CURRENT_TIMESTAMP", 0, lambda: f"{datetime.now(timezone.utc):%F %T}")
+        return connection
+
+    sqlite3.connect = sqlite3.dbapi2.connect = moved_connect  # type: ignore[assignment]
 
 
 if __name__ == "__main__":

@@ -27,11 +27,6 @@ def release(sandbox: Sandbox, ident: int) -> int:
     return int(sandbox.admin(f"faults/{ident}/release", method="POST")["released"])
 
 
-def is_holding(sandbox: Sandbox, ident: int) -> bool:
-    """Tell whether an order is holding a call up now."""
-    return any(line["held"] for line in sandbox.admin("faults") if line["id"] == ident)
-
-
 def exchanges(sandbox: Sandbox, since: int = 0) -> list[dict[str, Any]]:
     """Every exchange since the last reset, S3 and reads included, in the order of arrival."""
     found: list[dict[str, Any]] = sandbox.admin(f"exchanges?since={since}")["exchanges"]

@@ -18,7 +18,12 @@ NOW = datetime(2026, 12, 1, tzinfo=timezone.utc)
 CLOSE = 60.0
 """Seconds that a busy machine may take between two readings."""
 
-READ = "import time; print(time.time())"
+READ = """
+import sqlite3, time
+((seconds,),) = sqlite3.connect(":memory:").execute("SELECT strftime('%s', CURRENT_TIMESTAMP)")
+assert abs(int(seconds) - time.time()) < 60
+print(time.time())
+"""
 
 
 @pytest.mark.parametrize(
