@@ -270,10 +270,10 @@ class Metadata:
         self._rows("xcom", [row])
 
     def approval(self, dag_id: str, run_id: str, task_id: str, *, is_answered: bool = False) -> None:
-        """A task that asks a person."""
+        """A task that asks a person; it keeps its state until the triggerer has seen the answer."""
         own = uuid.uuid4().hex
         task = {"id": own, "dag_id": dag_id, "run_id": run_id, "task_id": task_id, "map_index": -1}
-        task |= {"state": "success" if is_answered else "awaiting_input", "try_number": 1, "max_tries": 0}
+        task |= {"state": "awaiting_input", "try_number": 1, "max_tries": 0}
         task |= {"pool": "default_pool", "pool_slots": 1, "span_status": "not_started"}
         self._rows("task_instance", [task])
         answered = self._now if is_answered else None
