@@ -16,7 +16,6 @@ from tests.children import child_env
 
 NOW = datetime(2026, 12, 1, tzinfo=timezone.utc)
 CLOSE = 60.0
-"""Seconds that a busy machine may take between two readings."""
 
 READ = """
 import sqlite3, time

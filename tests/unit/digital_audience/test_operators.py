@@ -29,9 +29,9 @@ from audience_onboarding.digital_audience.models import (
     Segment,
     UpdateMode,
 )
-from audience_onboarding.digital_audience.onboarding import object_key
+from audience_onboarding.digital_audience.onboarding import bucket_at, object_key
 from audience_onboarding.digital_audience.segment_names import SegmentName
-from audience_onboarding.errors import NotFoundError
+from audience_onboarding.errors import ConfigurationError, NotFoundError
 from tests.fakes import AssetStores, task_context
 from tests.unit.platforms.cases import every_case
 from tests.unit.platforms.kits import ASSET, DIGITAL_AUDIENCE, HOST
@@ -437,3 +437,10 @@ def test_an_upload_that_cannot_be_meant_is_refused_before_anything_is_asked(clie
         with case("backfill with a date"), pytest.raises(AirflowFailException, match="its own range"):
             upload(backfill)
     assert client.method_calls == []
+
+
+def test_bucket_comes_from_the_operator_or_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_NO_BUCKET", "aws://")
+    assert bucket_at("no_bucket", "ours") == "ours"
+    with pytest.raises(ConfigurationError, match="which bucket to upload to"):
+        bucket_at("no_bucket")
