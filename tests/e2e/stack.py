@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 import shutil
 import sys
 import threading
@@ -31,6 +30,7 @@ from scripts.local_stack import (
     free_ports,
     wait_for,
 )
+from tests.children import child_env
 from tests.e2e import airflow_side
 
 CANARY_ADDRESS = "Canary.Bird.7c1f@leak.example"
@@ -446,7 +446,6 @@ def running_stack(
 
 def _settings(sandbox: Sandbox, quiet: Sandbox, folder: Path) -> dict[str, str]:
     airflow_side.install_into(folder / "site")
-    python_path = [str(folder / "site"), str(PROJECT), os.environ.get("PYTHONPATH", "")]
     connections = sandbox.connections()
     right = json.loads(connections["AIRFLOW_CONN_DIGITAL_AUDIENCE_DEFAULT"])
     right["extra"] = {"portal_url": "https://portal.example/audiences/{audience_id}"}
@@ -462,7 +461,7 @@ def _settings(sandbox: Sandbox, quiet: Sandbox, folder: Path) -> dict[str, str]:
     return {
         **QUICK,
         **connections,
-        "PYTHONPATH": os.pathsep.join(filter(None, python_path)),
+        "PYTHONPATH": child_env(folder / "site", PROJECT)["PYTHONPATH"],
         # Of a server that crashes: what it was doing, in its log.
         "PYTHONFAULTHANDLER": "1",
         f"AIRFLOW_CONN_{airflow_side.CONNECTION.upper()}": json.dumps(
