@@ -78,8 +78,8 @@ test-sandbox: $(READY) ## the simulated vendors against their pages; after a cha
 # New Year's Eve, 29 February, and the hours in which European summer time begins and ends.
 DATES := 2026-12-31T23:59 2028-02-29T12:00 2027-03-28T00:59 2027-10-31T00:30 2027-10-31T01:30
 # The tests whose subject is a date: one list, because collecting all tests five times takes minutes.
-DATED := tests/unit/cli/test_commands.py tests/unit/definitions/test_due.py tests/unit/digital_audience/test_segment_names.py \
-	tests/unit/http/test_failures.py tests/unit/orchestration/test_load_date.py tests/unit/pipelines/test_extend.py \
+DATED := tests/unit/cli/test_commands.py tests/unit/definitions/test_schedule.py tests/unit/platforms/digital_audience/test_segment_names.py \
+	tests/unit/http/test_error_mapping.py tests/unit/state/test_load_date.py tests/unit/pipelines/test_extension.py \
 	tests/integration/test_a_month.py
 
 .PHONY: test-dates

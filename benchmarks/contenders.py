@@ -70,9 +70,9 @@ Work = Callable[[Task], tuple[int, int, dict[str, Any]]]
 
 
 def _prepared(task: Task) -> AbstractContextManager[Any]:
-    from audience_onboarding.crm.csv_source import CsvSource
-    from audience_onboarding.crm.engine import prepare
-    from audience_onboarding.crm.profiles import DIGITAL_AUDIENCE_S3, Identifier
+    from audience_onboarding.crm.output.profiles import DIGITAL_AUDIENCE_S3, Identifier
+    from audience_onboarding.crm.prepare import prepare
+    from audience_onboarding.crm.sources.csv_file import CsvSource
 
     columns = {Identifier.EMAIL: "email", Identifier.PHONE: "phone"}
     return prepare(
@@ -93,7 +93,7 @@ def _checked(load: Any, task: Task) -> tuple[int, int, dict[str, Any]]:
 
 def engine() -> Work:
     """Our engine with all its rules: all chunks made and thrown away, and the list of rejects."""
-    import audience_onboarding.crm.engine  # noqa: F401
+    import audience_onboarding.crm.prepare  # noqa: F401
 
     def work(task: Task) -> tuple[int, int, dict[str, Any]]:
         with _prepared(task) as load:
@@ -108,7 +108,7 @@ def engine() -> Work:
 
 def engine_to_file() -> Work:
     """The same, and written to a file: what the others are compared with, as they write one too."""
-    import audience_onboarding.crm.engine  # noqa: F401
+    import audience_onboarding.crm.prepare  # noqa: F401
 
     def work(task: Task) -> tuple[int, int, dict[str, Any]]:
         with _prepared(task) as load, task.target.open("wb") as out:
@@ -126,7 +126,7 @@ def engine_to_s3() -> Work:
     import boto3
     from botocore.config import Config
 
-    import audience_onboarding.crm.engine  # noqa: F401
+    import audience_onboarding.crm.prepare  # noqa: F401
     from audience_onboarding.storage.s3_upload import publish_object
 
     def work(task: Task) -> tuple[int, int, dict[str, Any]]:

@@ -27,7 +27,7 @@ from airflow.models.taskinstance import TaskInstance
 from airflow.models.trigger import Trigger
 from airflow.utils.session import create_session
 
-from audience_onboarding.digital_audience.sensors import DigitalAudienceAudienceStateSensor
+from audience_onboarding.platforms.digital_audience.sensors import DigitalAudienceAudienceStateSensor
 from benchmarks.waiting_trigger import BareTrigger
 from benchmarks.waiting_vendor import BARE
 
@@ -35,7 +35,7 @@ DAG_ID, TASK_ID, BUNDLE = "onboard", "wait", "dags-folder"
 A_DAY = 24 * 3600.0
 DAG = f"""
 from airflow.sdk import DAG
-from audience_onboarding.digital_audience.sensors import DigitalAudienceAudienceStateSensor
+from audience_onboarding.platforms.digital_audience.sensors import DigitalAudienceAudienceStateSensor
 
 with DAG("{DAG_ID}", schedule=None):
     DigitalAudienceAudienceStateSensor(task_id="{TASK_ID}", audience_id=1)

@@ -45,21 +45,21 @@ GROUPS = {
 
 SHARED = {
     "Operators": (
-        "base.onboarding.OnboardCrmOperator",
-        "base.onboarding.Rejects",
+        "base.upload_operator.OnboardCrmOperator",
+        "base.upload_operator.Rejects",
         "base.operators.PlatformOperator",
-        "base.comparing.StateFolder",
+        "base.snapshot_diff.StateFolder",
         "base.source_options.SourceOptions",
-        "base.turn.TakesItsTurn",
-        "base.turn.WaitForTurnOperator",
+        "base.prerequisites.TakesItsTurn",
+        "base.prerequisites.WaitForTurnOperator",
         "crm.guards.Guards",
-        "crm.profiles.SourceColumn",
-        "crm.profiles.FileProfile",
+        "crm.output.profiles.SourceColumn",
+        "crm.output.profiles.FileProfile",
     ),
     "Sensors and triggers": ("base.sensors.PlatformSensor", "base.triggers.PollingTrigger"),
     "Hooks": ("base.hooks.PlatformHook", "base.hooks.BearerHook"),
     "Links": ("base.links.PortalLink",),
-    "Retries": ("orchestration.failures.OnboardingRetryPolicy",),
+    "Retries": ("base.retry_policy.OnboardingRetryPolicy",),
 }
 """What the classes of the vendors are built on, and what they take."""
 
@@ -165,14 +165,14 @@ def reference_pages(package: Path) -> Iterator[tuple[str, str]]:
     """The pages of the reference: names of what is public, from which mkdocstrings makes the text."""
     for vendor, title in VENDORS.items():
         intro = (
-            f"Made from the docstrings. The names are imported from `audience_onboarding.{vendor}`; triggers and links "
-            "from its modules `triggers` and `links`."
+            f"Made from the docstrings. The names come from `audience_onboarding.platforms.{vendor}`; triggers and "
+            "links from its modules `triggers` and `links`."
         )
         groups = {
             heading: [
-                f"audience_onboarding.{vendor}.{module}.{name}"
+                f"audience_onboarding.platforms.{vendor}.{module}.{name}"
                 for module in modules
-                for name in public_names(package / vendor, module)
+                for name in public_names(package / "platforms" / vendor, module)
             ]
             for heading, modules in GROUPS.items()
         }
@@ -189,8 +189,10 @@ def reference_pages(package: Path) -> Iterator[tuple[str, str]]:
         ]
     }
     for vendor, title in VENDORS.items():
-        path = package / vendor / "definition.py"
-        models[f"On {title}"] = [f"audience_onboarding.{vendor}.definition.{name}" for name in _classes(path)]
+        path = package / "platforms" / vendor / "definition.py"
+        models[f"On {title}"] = [
+            f"audience_onboarding.platforms.{vendor}.definition.{name}" for name in _classes(path)
+        ]
     yield (
         "reference/definition-models.md",
         _page(
@@ -202,13 +204,13 @@ def reference_pages(package: Path) -> Iterator[tuple[str, str]]:
             options={"show_if_no_docstring": "true"},
         ),
     )
-    names = _classes(package / "errors.py")
+    names = _classes(package / "exceptions.py")
     yield (
         "reference/errors.md",
         _page(
             "Errors",
             "What each means for the person who sees it: [Troubleshooting](../troubleshooting.md).",
-            {"All of them": [f"audience_onboarding.errors.{name}" for name in names]},
+            {"All of them": [f"audience_onboarding.exceptions.{name}" for name in names]},
         ),
     )
 

@@ -38,7 +38,7 @@ from airflow.sdk.exceptions import (
 )
 from airflow.sdk.execution_time.context import OutletEventAccessors, set_current_context
 
-from audience_onboarding.base import turn
+from audience_onboarding.base import prerequisites
 from tests.fakes import AssetStores, DictStore
 
 _REAL_ASYNC_SLEEP = asyncio.sleep
@@ -497,5 +497,5 @@ def _fire(deferred: TaskDeferred, run_id: str) -> Any:
 @contextmanager
 def no_earlier_runs() -> Iterator[None]:
     """Runs come one after the other here, so that none has to wait for one before it."""
-    with mock.patch.object(turn, "ask_airflow", return_value=[]):
+    with mock.patch.object(prerequisites, "ask_airflow", return_value=[]):
         yield

@@ -11,7 +11,7 @@ from typing import Any
 from airflow.listeners import hookimpl
 from airflow.sdk.plugins_manager import AirflowPlugin
 
-from audience_onboarding.orchestration.forgetting import (
+from audience_onboarding.base.erasure_conf import (
     ERASE_DAG_ID,
     HASH_FIELDS,
     KEPT_AFTER_FAILURE,
@@ -19,7 +19,7 @@ from audience_onboarding.orchestration.forgetting import (
     without_people,
     without_unknown,
 )
-from audience_onboarding.orchestration.pools import (
+from audience_onboarding.base.pools import (
     CREATE_POOL,
     OUR_POOLS,
     connection_pool,
@@ -27,7 +27,7 @@ from audience_onboarding.orchestration.pools import (
     slots_of,
 )
 from audience_onboarding.preload import preload
-from audience_onboarding.ui.mount import external_view, fastapi_app
+from audience_onboarding.ui.plugin_views import external_view, fastapi_app
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ import logging
 import time
 from importlib import import_module
 
-from audience_onboarding.platforms import PLATFORMS
+from audience_onboarding.platform_registry import PLATFORMS
 
 log = logging.getLogger(__name__)
 
@@ -25,17 +25,17 @@ MODULES = (
     "airflow.providers.standard.decorators.python",
     "airflow.serialization.definitions.assets",
     "audience_onboarding.pipelines.activate",
-    "audience_onboarding.pipelines.dags",
+    "audience_onboarding.pipelines.factory",
     "audience_onboarding.pipelines.onboard",
-    *(f"audience_onboarding.{platform}.steps" for platform in PLATFORMS),
+    *(f"audience_onboarding.platforms.{platform}.tasks" for platform in PLATFORMS),
     # What their tasks reach when they run.
     "airflow.providers.amazon.aws.hooks.s3",
-    "audience_onboarding.crm.private_directory",
-    "audience_onboarding.storage.rejects",
+    "audience_onboarding.crm.runtime.spill_dir",
+    "audience_onboarding.storage.reject_files",
     "audience_onboarding.storage.s3_errors",
     "audience_onboarding.storage.s3_upload",
-    "audience_onboarding.storage.snapshots",
-    "audience_onboarding.storage.sources",
+    "audience_onboarding.storage.snapshot_files",
+    "audience_onboarding.storage.file_sources",
     "boto3.s3.inject",
     "boto3.s3.transfer",
     "jinja2.ext",
@@ -51,9 +51,9 @@ def preload() -> None:
     try:
         for module in MODULES:
             import_module(module)
-        from audience_onboarding.crm import numbering
+        from audience_onboarding.crm.identifiers import phone_grammar
 
-        numbering.prepare()
+        phone_grammar.prepare()
     except Exception:
         log.exception("Not all that tasks need could be imported in advance; they do it themselves")
     else:

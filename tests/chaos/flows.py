@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 from airflow.sdk import DAG
 
-from audience_onboarding.definitions.files import read_definition
+from audience_onboarding.definitions.loader import read_definition
 from audience_onboarding.pipelines import (
     build_activation_dag,
     build_extension_dag,

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import polars as pl
 
 from audience_onboarding.base.connections import s3_client
-from audience_onboarding.crm import fast_path
+from audience_onboarding.crm.identifiers import vectorized
 from scripts.local_stack import Sandbox
 from tests.chaos.flows import Flow
 from tests.chaos.processes import Diary, WrittenWorld, in_a_fork
@@ -20,11 +20,11 @@ from tests.chaos.schedules import Stage, Verdict
 from tests.small_airflow import Failure, Run, World
 
 IMPORTED_LATE = (
-    "audience_onboarding.crm.engine",
-    "audience_onboarding.crm.difference",
+    "audience_onboarding.crm.prepare",
+    "audience_onboarding.crm.snapshots.diff",
     "audience_onboarding.storage.s3_upload",
-    "audience_onboarding.storage.snapshots",
-    "audience_onboarding.storage.sources",
+    "audience_onboarding.storage.snapshot_files",
+    "audience_onboarding.storage.file_sources",
 )
 """What tasks import only when they run."""
 
@@ -58,7 +58,7 @@ class KillStage(Stage):
         s3_client("audience_s3")
         for module in IMPORTED_LATE:
             import_module(module)
-        fast_path.phone(pl.col("phone"), country="NL")
+        vectorized.phone(pl.col("phone"), country="NL")
 
     def world(self) -> World:
         """A new world, with an empty diary."""

@@ -12,9 +12,9 @@ from typing import Any
 from unittest import mock
 
 from audience_onboarding.base import triggers
-from audience_onboarding.digital_audience import onboarding as digital_audience_onboarding
-from audience_onboarding.digital_audience import operators as digital_audience_operators
-from audience_onboarding.orchestration import ensure
+from audience_onboarding.platforms.digital_audience import operators as digital_audience_operators
+from audience_onboarding.platforms.digital_audience import upload as digital_audience_onboarding
+from audience_onboarding.state import create_once
 from audience_onboarding.storage import s3_upload
 from tests.chaos.judging import DOUBLED, DUPLICATE, HANG, LEAK, LOST, OPEN_UPLOAD
 
@@ -44,13 +44,13 @@ def _blind_retry() -> Iterator[None]:
     """A creation whose answer is lost is simply tried again."""
 
     def ensure_id(memory: Any, key: str, creation: Any, *, read: Any, **_: Any) -> Any:
-        known = ensure.remembered_id(memory, key, account=creation.account, read=read)
+        known = create_once.remembered_id(memory, key, account=creation.account, read=read)
         if known is not None:
             return known
         for _try in range(3):
             try:
                 made = creation.create()
-            except ensure.VendorError:
+            except create_once.VendorError:
                 continue
             memory.set(key, {"id": made})
             return made
@@ -123,7 +123,7 @@ def _rows_in_the_log() -> Iterator[None]:
 def _end_date_from_the_clock() -> Iterator[None]:
     """An end date is computed from the moment of the try."""
     now = lambda _: datetime.now(timezone.utc)  # noqa: E731
-    with mock.patch("audience_onboarding.pipelines.extend.pendulum.instance", now):
+    with mock.patch("audience_onboarding.pipelines.extension.pendulum.instance", now):
         yield
 
 
@@ -139,7 +139,7 @@ def _segments_not_looked_up() -> Iterator[None]:
         mock.patch.object(
             digital_audience_operators.DigitalAudienceActivateAudienceOperator, "_creation", creation
         ),
-        mock.patch.object(ensure, "SETTLE_AFTER", timedelta(0)),
+        mock.patch.object(create_once, "SETTLE_AFTER", timedelta(0)),
     ):
         yield
 

@@ -20,10 +20,10 @@ from typing import Any
 
 from airflow.sdk._shared.secrets_masker import reset_secrets_masker
 
-from audience_onboarding import errors
-from audience_onboarding.errors import AudienceOnboardingError
+from audience_onboarding import exceptions as errors
+from audience_onboarding.exceptions import AudienceOnboardingError
 from audience_onboarding.http import forget_clients
-from audience_onboarding.orchestration.ensure import open_intent
+from audience_onboarding.state.create_once import open_intent
 from scripts.local_stack import Sandbox
 from tests.chaos.faults import SLOW, Fault
 from tests.chaos.flows import START, STATE, Flow, Step, dags_of, in_folder

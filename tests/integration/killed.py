@@ -72,7 +72,7 @@ def run_and_kill(
 
 def main() -> None:
     """Run one operator."""
-    from audience_onboarding.orchestration.memory import audience_asset
+    from audience_onboarding.state.store import audience_asset
 
     target, arguments, store = sys.argv[1:]
     module, _, name = target.partition(":")

@@ -9,18 +9,18 @@ from typing import Any
 
 from airflow.sdk.exceptions import TaskDeferred
 
-from audience_onboarding.base.comparing import confirm_snapshot
+from audience_onboarding.base.snapshot_diff import confirm_snapshot
 from audience_onboarding.definitions import AudienceDefinition
-from audience_onboarding.digital_audience import (
+from audience_onboarding.pipelines.common import asset_of, state_of
+from audience_onboarding.pipelines.erase import Audiences, ErasePersonOperator
+from audience_onboarding.platform_registry import part_of
+from audience_onboarding.platforms.digital_audience import (
     DigitalAudienceActivateAudienceOperator,
     DigitalAudienceCreateCampaignOperator,
     DigitalAudienceCreateCrmAudienceOperator,
 )
-from audience_onboarding.fanfare import FanfareCreateAudienceOperator
-from audience_onboarding.orchestration.memory import LAST_LOAD_KEY, days_of, load_key
-from audience_onboarding.pipelines.common import asset_of, state_of
-from audience_onboarding.pipelines.erase import Audiences, ErasePersonOperator
-from audience_onboarding.platforms import part_of
+from audience_onboarding.platforms.fanfare import FanfareCreateAudienceOperator
+from audience_onboarding.state.store import LAST_LOAD_KEY, days_of, load_key
 from scripts.local_stack import Sandbox, wait_for
 from tests.fakes import AssetStores, DictStore, task_context
 
@@ -87,7 +87,7 @@ class World:
         lines = ["E-mail,Mobile", *(f"{name}@example.com,{PHONES[name]}" for name in names)]
         path = self.folder / f"{key}.csv"
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        asset, steps = asset_of(definition), part_of(definition.platform, "steps")
+        asset, steps = asset_of(definition), part_of(definition.platform, "tasks")
         state = state_of(definition, self.folder)
         operator = steps.send(
             definition,

@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 import pytest
 import yaml
 
-from audience_onboarding.definitions.files import read_definition
+from audience_onboarding.definitions.loader import read_definition
 from audience_onboarding.http import forget_clients
 from audience_onboarding.pipelines import (
     build_activation_dag,

@@ -12,13 +12,13 @@ import polars as pl
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 
-from audience_onboarding.commbox.client import CommBoxClient
-from audience_onboarding.crm.people import People
-from audience_onboarding.crm.profiles import Identifier
-from audience_onboarding.crm.snapshot import count_people
-from audience_onboarding.errors import AudienceOnboardingError, TransientError
-from audience_onboarding.orchestration.memory import BEGUN_KEY, ERASURE_PUTS_KEY, SNAPSHOTS_KEY
-from audience_onboarding.orchestration.snapshots import Base, Kept, SnapshotBook
+from audience_onboarding.crm.output.profiles import Identifier
+from audience_onboarding.crm.snapshots.snapshot import count_people
+from audience_onboarding.crm.snapshots.subjects import People
+from audience_onboarding.exceptions import AudienceOnboardingError, TransientError
+from audience_onboarding.platforms.commbox.client import CommBoxClient
+from audience_onboarding.state.snapshot_ledger import Base, Kept, SnapshotBook
+from audience_onboarding.state.store import BEGUN_KEY, ERASURE_PUTS_KEY, SNAPSHOTS_KEY
 from scripts.local_stack import Sandbox
 from tests.integration.faults import fault
 from tests.integration.taking_back import (

@@ -20,12 +20,12 @@ from airflow.utils.state import TaskInstanceState
 from openlineage.client import OpenLineageClient
 from openlineage.client.transport.file import FileConfig, FileTransport
 
-from audience_onboarding.commbox import CommBoxOnboardCrmOperator
 from audience_onboarding.crm.guards import Guards
-from audience_onboarding.digital_audience import DigitalAudienceOnboardCrmToS3Operator
-from audience_onboarding.digital_audience.sensors import DigitalAudienceAudienceStateSensor
-from audience_onboarding.fanfare import FanfareCreateAudienceOperator, FanfareOnboardCrmOperator
-from audience_onboarding.orchestration.memory import audience_asset
+from audience_onboarding.platforms.commbox import CommBoxOnboardCrmOperator
+from audience_onboarding.platforms.digital_audience import DigitalAudienceOnboardCrmToS3Operator
+from audience_onboarding.platforms.digital_audience.sensors import DigitalAudienceAudienceStateSensor
+from audience_onboarding.platforms.fanfare import FanfareCreateAudienceOperator, FanfareOnboardCrmOperator
+from audience_onboarding.state.store import audience_asset
 from scripts.local_stack import Sandbox
 from tests.fakes import AssetStores, task_context
 from tests.integration.digital_audience.world import ASSET, create_audience
@@ -329,8 +329,8 @@ class Missing:
 for name in [name for name in sys.modules if name.startswith(("airflow.providers.openlineage", "openlineage"))]:
     del sys.modules[name]
 sys.meta_path.insert(0, Missing())
-from audience_onboarding.digital_audience import DigitalAudienceOnboardCrmToS3Operator
-from audience_onboarding.digital_audience.sensors import DigitalAudienceAudienceStateSensor
+from audience_onboarding.platforms.digital_audience import DigitalAudienceOnboardCrmToS3Operator
+from audience_onboarding.platforms.digital_audience.sensors import DigitalAudienceAudienceStateSensor
 operator = DigitalAudienceOnboardCrmToS3Operator(
     task_id="upload", source="/x.csv", columns={"email": "E-mail"}, load_date="2026-11-20"
 )

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from audience_onboarding.orchestration.metrics import METRICS, PREFIX
+from audience_onboarding.base.metrics import METRICS, PREFIX
 from audience_onboarding.pipelines import build_onboarding_dag
-from audience_onboarding.platforms import PLATFORMS
+from audience_onboarding.platform_registry import PLATFORMS
 from scripts.local_stack import Sandbox
 from tests.integration.faults import exchanges, fault
 from tests.integration.taking_back import defined

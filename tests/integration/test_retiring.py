@@ -8,17 +8,21 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
-from audience_onboarding.base.retiring import Seen
-from audience_onboarding.digital_audience import DigitalAudienceActivateAudienceOperator
-from audience_onboarding.digital_audience.hooks import DigitalAudienceHook
-from audience_onboarding.errors import (
+from audience_onboarding.base.retirement import Seen
+from audience_onboarding.exceptions import (
     ApprovalOutdatedError,
     AudienceRetiredError,
     ConfigurationError,
     NotFoundError,
     TransientError,
 )
-from audience_onboarding.orchestration.memory import (
+from audience_onboarding.pipelines import retire
+from audience_onboarding.pipelines.common import asset_of
+from audience_onboarding.platform_registry import part_of
+from audience_onboarding.platforms.digital_audience import DigitalAudienceActivateAudienceOperator
+from audience_onboarding.platforms.digital_audience.hooks import DigitalAudienceHook
+from audience_onboarding.state.match_rates import rates_key
+from audience_onboarding.state.store import (
     AUDIENCE_KEY,
     BEGUN_KEY,
     LAST_LOAD_KEY,
@@ -30,10 +34,6 @@ from audience_onboarding.orchestration.memory import (
     refusal_key,
     segment_key,
 )
-from audience_onboarding.orchestration.watch import rates_key
-from audience_onboarding.pipelines import retire
-from audience_onboarding.pipelines.common import asset_of
-from audience_onboarding.platforms import part_of
 from scripts.local_stack import Sandbox
 from tests.fakes import DictStore
 from tests.integration.faults import calls, fault
@@ -91,7 +91,7 @@ class Retirement:
         return self.shown
 
     def delete(self) -> str:
-        done: str = part_of(self.definition.platform, "retiring").delete(
+        done: str = part_of(self.definition.platform, "retirement").delete(
             self.definition, self.world.memory(self.key), self.progress, Seen.from_dict(self.shown["seen"])
         )
         return done

@@ -21,12 +21,12 @@ import yaml
 from pydantic import BaseModel
 
 from audience_onboarding.base.source_options import SourceOptions, open_source
-from audience_onboarding.crm.engine import prepare
-from audience_onboarding.crm.profiles import Identifier, SourceColumn
+from audience_onboarding.crm.output.profiles import Identifier, SourceColumn
+from audience_onboarding.crm.prepare import prepare
 from audience_onboarding.definitions import AudienceDefinition, Source, read_definition
-from audience_onboarding.definitions.files import check_folder
+from audience_onboarding.definitions.loader import check_folder
 from audience_onboarding.pipelines.onboard import source_of
-from audience_onboarding.platforms import PLATFORMS, part_of
+from audience_onboarding.platform_registry import PLATFORMS, part_of
 from tests.unit.base.databases import connect_to
 from tests.unit.crm.workbooks import xlsx
 

@@ -20,7 +20,7 @@ import pytest
 import yaml
 
 from audience_onboarding.cli import _parser as own_parser
-from audience_onboarding.definitions.files import check_folder
+from audience_onboarding.definitions.loader import check_folder
 from audience_onboarding.storage.audit_table import ddl
 from sandbox.cli import build_parser as sandbox_parser
 from sandbox.faults.orders import FaultOrder

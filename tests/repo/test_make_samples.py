@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from audience_onboarding.crm.engine import CsvSource, prepare
-from audience_onboarding.crm.profiles import DIGITAL_AUDIENCE_S3, Identifier
+from audience_onboarding.crm.output.profiles import DIGITAL_AUDIENCE_S3, Identifier
+from audience_onboarding.crm.prepare import CsvSource, prepare
 from scripts import make_samples
 
 CRM = Path(__file__).parents[2] / "include" / "crm"

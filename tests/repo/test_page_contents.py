@@ -16,16 +16,16 @@ from typing import Any
 
 import yaml
 
-from audience_onboarding import errors
-from audience_onboarding.base.onboarding import summary
-from audience_onboarding.commbox.client import CommBoxClient
-from audience_onboarding.crm.csv_source import CsvSource
-from audience_onboarding.crm.engine import prepare
-from audience_onboarding.crm.profiles import DIGITAL_AUDIENCE_S3, Identifier
-from audience_onboarding.errors import AudienceOnboardingError, TransientError, VendorError, help_for
-from audience_onboarding.fanfare.client import FanfareClient
-from audience_onboarding.orchestration.events import FIELDS, WHICH
-from audience_onboarding.orchestration.metrics import METRICS, PREFIX, Kind
+from audience_onboarding import exceptions
+from audience_onboarding.base.load_events import FIELDS, WHICH
+from audience_onboarding.base.metrics import METRICS, PREFIX, Kind
+from audience_onboarding.base.upload_operator import summary
+from audience_onboarding.crm.output.profiles import DIGITAL_AUDIENCE_S3, Identifier
+from audience_onboarding.crm.prepare import prepare
+from audience_onboarding.crm.sources.csv_file import CsvSource
+from audience_onboarding.exceptions import AudienceOnboardingError, TransientError, VendorError, help_for
+from audience_onboarding.platforms.commbox.client import CommBoxClient
+from audience_onboarding.platforms.fanfare.client import FanfareClient
 from audience_onboarding.storage.audit_table import COLUMNS, ddl, write_row
 from tests.repo.pages import ROOT, Block, blocks
 
@@ -116,7 +116,7 @@ NEVER_RAISED = {AudienceOnboardingError, VendorError}
 
 CLASSES = {
     name: cls
-    for name, cls in inspect.getmembers(errors, inspect.isclass)
+    for name, cls in inspect.getmembers(exceptions, inspect.isclass)
     if issubclass(cls, AudienceOnboardingError) and cls not in NEVER_RAISED
 }
 
@@ -146,7 +146,7 @@ def test_every_error_of_the_package_is_in_one_module() -> None:
     found = [
         path.name
         for path in (ROOT / "plugins" / "audience_onboarding").rglob("*.py")
-        if path.name != "errors.py"
+        if path.name != "exceptions.py"
         and re.search(rf"^class \w+\(.*\b({bases})\b", path.read_text(encoding="utf-8"), re.MULTILINE)
     ]
     assert found == []

@@ -16,7 +16,7 @@ import pytest
 from cryptography import x509
 
 from audience_onboarding.http import forget_clients
-from audience_onboarding.platforms import PLATFORMS, part_of
+from audience_onboarding.platform_registry import PLATFORMS, part_of
 from tests.unit.http.loopback import Action, Hang, Loopback, Reply, Reset, Seen, closed_port
 from tests.unit.http.tls import HERE, VALID, make_certificate, tls_with
 

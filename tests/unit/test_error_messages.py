@@ -8,22 +8,28 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from audience_onboarding import errors
+from audience_onboarding import exceptions
 
 PACKAGE = Path(__file__).resolve().parents[2] / "plugins" / "audience_onboarding"
 
 CLASSES = {
     name: cls
-    for name, cls in inspect.getmembers(errors, inspect.isclass)
-    if issubclass(cls, errors.AudienceOnboardingError)
+    for name, cls in inspect.getmembers(exceptions, inspect.isclass)
+    if issubclass(cls, exceptions.AudienceOnboardingError)
 }
 
 WITHOUT_NEXT_STEP = {
-    ("http/failures.py", "error_for_status"): "the clients know the object, and add what to do about it",
-    ("orchestration/ids.py", "_no_id"): "its callers say it",
-    ("crm/csv_source.py", "CsvSource.__post_init__"): "no definition gets that far; the message is the rule",
-    ("crm/engine.py", "prepare"): "no definition gets that far; the message is the rule",
-    ("digital_audience/client.py", "DigitalAudienceClient._data_of"): "_call() adds it, with the object",
+    ("http/error_mapping.py", "error_for_status"): "the clients know the object, and add what to do about it",
+    ("state/remote_ids.py", "_no_id"): "its callers say it",
+    (
+        "crm/sources/csv_file.py",
+        "CsvSource.__post_init__",
+    ): "no definition gets that far; the message is the rule",
+    ("crm/prepare.py", "prepare"): "no definition gets that far; the message is the rule",
+    (
+        "platforms/digital_audience/client.py",
+        "DigitalAudienceClient._data_of",
+    ): "_call() adds it, with the object",
 }
 """Where an error is made without one, and why that is right."""
 
@@ -72,7 +78,7 @@ def all_made() -> list[Made]:
     return [
         made
         for path in sorted(PACKAGE.rglob("*.py"))
-        if path.name != "errors.py"
+        if path.name != "exceptions.py"
         for made in errors_made_in(path.read_text(encoding="utf-8"), path.relative_to(PACKAGE).as_posix())
     ]
 
@@ -107,7 +113,7 @@ def test_every_error_of_a_vendor_or_a_storage_says_where() -> None:
     elsewhere = [
         name
         for name, cls in CLASSES.items()
-        if issubclass(cls, errors.VendorError)
+        if issubclass(cls, exceptions.VendorError)
         or name.startswith(("Storage", "Bucket", "Upload", "Ambiguous"))
     ]
     assert [str(made) for made in MADE if made.name in elsewhere and "where" not in made.says] == []
@@ -135,7 +141,7 @@ def test_an_error_without_a_next_step_is_noticed() -> None:
 # --- tasks --------------------------------------------------------------------------------------------------
 
 AIRFLOWS_OWN = {
-    ("pipelines/history.py", "LoadRangeOperator.execute"): "it starts a run, and raises no error of ours",
+    ("pipelines/load_range.py", "LoadRangeOperator.execute"): "it starts a run, and raises no error of ours",
     (
         "pipelines/retire.py",
         "RetirementApprovalOperator.execute",

@@ -92,14 +92,14 @@ found = len(audience_dags(Path({project!r})))
 """
 
 CLIENT = """
-from audience_onboarding.digital_audience import DigitalAudienceClient
-from audience_onboarding.digital_audience.settings import DigitalAudienceSettings
-import audience_onboarding.crm.engine, audience_onboarding.storage.s3_upload
+from audience_onboarding.platforms.digital_audience import DigitalAudienceClient
+from audience_onboarding.platforms.digital_audience.connection import DigitalAudienceSettings
+import audience_onboarding.crm.prepare, audience_onboarding.storage.s3_upload
 """
 
 STEPS = """
-import audience_onboarding.pipelines, audience_onboarding.platforms as platforms
-found = [platforms.part_of(name, "steps") and name for name in platforms.PLATFORMS]
+import audience_onboarding.pipelines, audience_onboarding.platform_registry as platforms
+found = [platforms.part_of(name, "tasks") and name for name in platforms.PLATFORMS]
 """
 
 CHECK_A_NOTIFIER = """
@@ -153,8 +153,8 @@ SEND = """
 from datetime import date
 from audience_onboarding.base.connections import s3_client
 from audience_onboarding.base.source_options import SourceOptions, open_source
-from audience_onboarding.crm.engine import prepare
-from audience_onboarding.crm.profiles import DIGITAL_AUDIENCE_S3, Identifier
+from audience_onboarding.crm.prepare import prepare
+from audience_onboarding.crm.output.profiles import DIGITAL_AUDIENCE_S3, Identifier
 from audience_onboarding.storage.s3_upload import publish_object
 
 s3_client("aws_of_ours")
@@ -205,7 +205,7 @@ def stages(folder: Path) -> list[tuple[str, dict[str, str]]]:
             {
                 "crm": "import audience_onboarding.crm",
                 "client": CLIENT,
-                "storage": "import audience_onboarding.storage, audience_onboarding.storage.sources",
+                "storage": "import audience_onboarding.storage, audience_onboarding.storage.file_sources",
                 **{
                     name: RUN.format(arguments=[name, "--folder", definitions])
                     for name in ("check", "plan", "schema")
@@ -301,7 +301,7 @@ def test_parsing_loads_nothing_that_only_tasks_need(answers: Answers) -> None:
         "polars", "phonenumbers", "boto3", "botocore", "aiobotocore", "pandas", "pyarrow", "numpy", "openpyxl", "moto",
     }  # fmt: skip
     assert not heavy & set(answers["parse"].found["modules"])
-    rooms = ("audience_onboarding.crm.engine", "audience_onboarding.storage")
+    rooms = ("audience_onboarding.crm.prepare", "audience_onboarding.storage")
     assert not [
         name
         for name in answers["parse"].loaded
@@ -313,7 +313,7 @@ def test_loading_the_dags_of_audiences_loads_no_library_and_no_model(answers: An
     # Every task begins with this.
     answer = answers["dags"]
     assert answer.found >= 5
-    assert "audience_onboarding.digital_audience.operators" in answer.loaded
+    assert "audience_onboarding.platforms.digital_audience.operators" in answer.loaded
     assert not {"boto3", "polars", "phonenumbers", "airflow.models.dagrun"} & answer.loaded
 
 
@@ -333,7 +333,7 @@ def test_checking_a_notifier_does_not_import_it(answers: Answers) -> None:
 def test_the_plugin_brings_the_page_and_imports_none_of_it(answers: Answers) -> None:
     answer = answers["page"]
     assert answer.found == ["/audience-onboarding", "audience-onboarding/", "audiences", "nav"]
-    assert not {"audience_onboarding.ui.app", "audience_onboarding.ui.view", "fastapi"} & answer.loaded
+    assert not {"audience_onboarding.ui.app", "audience_onboarding.ui.service", "fastapi"} & answer.loaded
 
 
 def test_the_plugins_folder_shows_airflow_the_plugin_and_nothing_else(answers: Answers) -> None:
@@ -368,5 +368,5 @@ def test_a_task_that_sends_imports_little_but_the_engine(answers: Answers) -> No
     assert "polars" in packages
     assert not {"boto3", "jinja2", "requests"} & packages
     assert not [name for name in later if name.startswith("airflow.providers")]
-    ours = {name.rpartition(".")[0] for name in later if name.startswith("audience_onboarding")}
-    assert ours == {"audience_onboarding.crm"}
+    ours = {name.split(".")[1] for name in later if name.startswith("audience_onboarding")}
+    assert ours == {"crm"}

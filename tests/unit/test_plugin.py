@@ -19,7 +19,7 @@ from sqlalchemy import select, text
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from audience_onboarding import plugin
-from audience_onboarding.orchestration.pools import CREATE_POOL, connection_pool
+from audience_onboarding.base.pools import CREATE_POOL, connection_pool
 from audience_onboarding.plugin import (
     AudienceOnboardingPlugin,
     on_dag_run_running,

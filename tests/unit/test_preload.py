@@ -7,15 +7,15 @@ import logging
 import pytest
 
 from audience_onboarding import preload
-from audience_onboarding.crm import numbering
+from audience_onboarding.crm.identifiers import phone_grammar
 
 
 def test_the_numbers_of_the_countries_served_are_worked_out() -> None:
     preload.preload()
-    before = numbering.foreign_spellings.cache_info().misses
-    for country in numbering.COUNTRIES_SERVED:
-        numbering.foreign_spellings(numbering.calling_code(country))
-    assert numbering.foreign_spellings.cache_info().misses == before
+    before = phone_grammar.foreign_spellings.cache_info().misses
+    for country in phone_grammar.COUNTRIES_SERVED:
+        phone_grammar.foreign_spellings(phone_grammar.calling_code(country))
+    assert phone_grammar.foreign_spellings.cache_info().misses == before
 
 
 def test_a_failed_import_does_not_stop_the_component(

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from audience_onboarding.errors import ConfigurationError
+from audience_onboarding.exceptions import ConfigurationError
 
 _MOST_CLIENTS = 16
 """Of a process that lives long: a connection that says something else from now on has another client."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from airflow.sdk import BaseOperator
 
-from audience_onboarding.base.templated import RemoteId
+from audience_onboarding.base.templating import RemoteId
 
 
 @dataclass(frozen=True)

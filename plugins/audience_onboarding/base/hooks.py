@@ -11,7 +11,8 @@ from airflow.sdk import BaseHook
 from airflow.sdk.definitions.connection import Connection
 from airflow.sdk.log import mask_secret
 
-from audience_onboarding.errors import (
+from audience_onboarding.base.metrics import ApiMetrics
+from audience_onboarding.exceptions import (
     AudienceOnboardingError,
     AuthenticationError,
     ConfigurationError,
@@ -22,8 +23,7 @@ from audience_onboarding.errors import (
     VendorUnavailableError,
 )
 from audience_onboarding.http import AccountSettings, ApiClient, BearerSettings, shared_client
-from audience_onboarding.http.failures import UNTRUSTED
-from audience_onboarding.orchestration.metrics import ApiMetrics
+from audience_onboarding.http.error_mapping import UNTRUSTED
 
 Client = TypeVar("Client", bound=ApiClient[Any])
 

@@ -9,8 +9,8 @@ from urllib.parse import quote
 from airflow.sdk import BaseOperatorLink
 from airflow.sdk.configuration import conf
 
-from audience_onboarding.orchestration.memory import audience_key_of
-from audience_onboarding.ui.paths import audience_page, audiences_page
+from audience_onboarding.state.store import audience_key_of
+from audience_onboarding.urls import audience_page, audiences_page
 
 if TYPE_CHECKING:
     from audience_onboarding.http import AccountSettings

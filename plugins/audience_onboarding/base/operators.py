@@ -11,14 +11,14 @@ from airflow.sdk.configuration import conf
 from airflow.sdk.definitions.context import Context
 
 from audience_onboarding.base.hooks import PlatformHook
-from audience_onboarding.base.templated import as_bool
-from audience_onboarding.errors import AmbiguousCreateError, ConfigurationError
-from audience_onboarding.orchestration.ensure import Creation, check_not_retired, ensure_id, remembered_id
-from audience_onboarding.orchestration.failures import OnboardingRetryPolicy
-from audience_onboarding.orchestration.ids import is_missing
-from audience_onboarding.orchestration.memory import AUDIENCE_KEY, Memory, audience_key_of, memory_of
-from audience_onboarding.orchestration.metrics import AMBIGUOUS_STOPS, count
-from audience_onboarding.orchestration.settle import how_to_settle
+from audience_onboarding.base.metrics import AMBIGUOUS_STOPS, count
+from audience_onboarding.base.retry_policy import OnboardingRetryPolicy
+from audience_onboarding.base.templating import as_bool
+from audience_onboarding.exceptions import AmbiguousCreateError, ConfigurationError
+from audience_onboarding.state.create_once import Creation, check_not_retired, ensure_id, remembered_id
+from audience_onboarding.state.reconcile import how_to_settle
+from audience_onboarding.state.remote_ids import is_missing
+from audience_onboarding.state.store import AUDIENCE_KEY, Memory, audience_key_of, memory_of
 
 Hook = TypeVar("Hook", bound=PlatformHook[Any])
 Id = TypeVar("Id", int, str)

@@ -19,28 +19,28 @@ from airflow.sdk.exceptions import (
 )
 
 from audience_onboarding.base.hooks import PlatformHook
-from audience_onboarding.base.triggers import PollingTrigger
-from audience_onboarding.errors import (
-    AudienceFailedError,
-    AudienceOnboardingError,
-    ConfigurationError,
-    TerminalError,
-    TransientError,
-)
-from audience_onboarding.orchestration.failures import (
-    OnboardingRetryPolicy,
-    failure_of,
-    failure_told,
-    terminal_errors_fail,
-)
-from audience_onboarding.orchestration.ids import Id, is_missing
-from audience_onboarding.orchestration.metrics import (
+from audience_onboarding.base.metrics import (
     CONFIRMATION_TIME,
     MATCH_RATE,
     seconds_since,
     set_to,
     took,
 )
+from audience_onboarding.base.retry_policy import (
+    OnboardingRetryPolicy,
+    failure_of,
+    failure_told,
+    terminal_errors_fail,
+)
+from audience_onboarding.base.triggers import PollingTrigger
+from audience_onboarding.exceptions import (
+    AudienceFailedError,
+    AudienceOnboardingError,
+    ConfigurationError,
+    TerminalError,
+    TransientError,
+)
+from audience_onboarding.state.remote_ids import Id, is_missing
 
 Hook = TypeVar("Hook", bound=PlatformHook[Any])
 

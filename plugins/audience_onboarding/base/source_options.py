@@ -9,13 +9,13 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from audience_onboarding.base.connections import database
-from audience_onboarding.base.templated import source_url
-from audience_onboarding.errors import ConfigurationError, SourceNotFoundError
-from audience_onboarding.orchestration.history import told_days
+from audience_onboarding.base.templating import source_url
+from audience_onboarding.exceptions import ConfigurationError, SourceNotFoundError
+from audience_onboarding.state.history import told_days
 
 if TYPE_CHECKING:
-    from audience_onboarding.crm.rows import Source
-    from audience_onboarding.storage.databases import SqlSource
+    from audience_onboarding.crm.sources.base import Source
+    from audience_onboarding.storage.sql_source import SqlSource
 
 IF_MISSING = ("fail", "skip", "wait")
 
@@ -61,7 +61,7 @@ class SourceOptions:
         :param given: a path, or what the fields of this class are called, with their values.
         :raises ConfigurationError: something in it cannot be meant.
         """
-        from audience_onboarding.storage.sources import FORMATS  # a DAG file has no use for it
+        from audience_onboarding.storage.file_sources import FORMATS  # a DAG file has no use for it
 
         values = {"path": given} if isinstance(given, str) else dict(given)
         known = [field.name for field in fields(cls)]
@@ -119,7 +119,7 @@ def check_days(options: SourceOptions, days: Sequence[date]) -> None:
 
     :raises ConfigurationError: several days would read the same.
     """
-    from audience_onboarding.storage.databases import bound
+    from audience_onboarding.storage.sql_source import bound
 
     advice = "or run one day alone, without a first day"
     if options.is_query:
@@ -157,8 +157,8 @@ def open_days(
     :raises SourceNotFoundError: there are days without a source, see above; or no day has one.
     :raises ConfigurationError: the connection of a query is no database.
     """
-    from audience_onboarding.crm.many_sources import ManySources
-    from audience_onboarding.storage.sources import source_is_there
+    from audience_onboarding.crm.sources.multi_file import ManySources
+    from audience_onboarding.storage.file_sources import source_is_there
 
     label = f"{options.label}, {days[0]}..{days[-1]}"
     if options.is_query:
@@ -198,7 +198,7 @@ def open_days(
 
 
 def _files(options: SourceOptions, load_date: date, s3_client: Callable[[], Any]) -> Source:
-    from audience_onboarding.storage.sources import SourceSpec, find_source
+    from audience_onboarding.storage.file_sources import SourceSpec, find_source
 
     spec = SourceSpec(
         format=options.format,
@@ -211,6 +211,6 @@ def _files(options: SourceOptions, load_date: date, s3_client: Callable[[], Any]
 
 
 def _query(options: SourceOptions, load_date: date, connect: Callable[[], Any], label: str) -> SqlSource:
-    from audience_onboarding.storage.databases import SqlSource
+    from audience_onboarding.storage.sql_source import SqlSource
 
     return SqlSource(connect=connect, query=options.query, parameters={"load_date": load_date}, label=label)

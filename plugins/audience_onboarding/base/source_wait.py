@@ -11,9 +11,9 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
 
 from audience_onboarding.base.connections import s3_client
-from audience_onboarding.errors import TerminalError, TransientError
-from audience_onboarding.orchestration.polling import growing_pauses
-from audience_onboarding.orchestration.threads import in_thread
+from audience_onboarding.base.polling import growing_pauses
+from audience_onboarding.base.thread_pool import in_thread
+from audience_onboarding.exceptions import TerminalError, TransientError
 
 THERE = "there"
 TIMEOUT = "timeout"
@@ -71,7 +71,7 @@ class SourceTrigger(BaseTrigger):
                 return
 
     async def _look(self) -> bool:
-        from audience_onboarding.storage.sources import source_is_there
+        from audience_onboarding.storage.file_sources import source_is_there
 
         if self._client is None and self.url.startswith("s3://"):
             # Asking for a connection goes back through the loop of the triggerer, which other threads cannot do.

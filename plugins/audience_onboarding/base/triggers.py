@@ -14,12 +14,12 @@ from airflow.sdk.definitions.connection import Connection
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from audience_onboarding.base.hooks import PlatformHook
-from audience_onboarding.errors import TerminalError, TransientError
+from audience_onboarding.base.metrics import LOOKS, count
+from audience_onboarding.base.polling import asked_together, growing_pauses, in_step
+from audience_onboarding.base.retry_policy import MAX_PAUSE
+from audience_onboarding.base.thread_pool import in_thread
+from audience_onboarding.exceptions import TerminalError, TransientError
 from audience_onboarding.http import ApiClient
-from audience_onboarding.orchestration.failures import MAX_PAUSE
-from audience_onboarding.orchestration.metrics import LOOKS, count
-from audience_onboarding.orchestration.polling import asked_together, growing_pauses, in_step
-from audience_onboarding.orchestration.threads import in_thread
 
 Client = TypeVar("Client", bound=ApiClient[Any])
 

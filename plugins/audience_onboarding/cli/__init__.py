@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from audience_onboarding.cli import check, hashing, plan, schema
+from audience_onboarding.cli import check, hash, plan, schema
 from audience_onboarding.cli.common import GOOD, WRONG_DEFINITIONS, WRONG_USAGE
 from audience_onboarding.definitions import definitions_folder
 
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None, *, now: datetime | None = None) -> i
 
 def _run(options: argparse.Namespace, now: datetime | None) -> int:
     if options.command == "hash":
-        return hashing.run(options)
+        return hash.run(options)
     folder = options.folder or _usual_folder()
     if options.command == "check":
         return check.run(folder, environment=options.environment, as_json=options.json)
@@ -84,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
         )
         if name == "plan":
             command.add_argument("keys", nargs="*", metavar="KEY", help="of audiences; default: all")
-    hashing.add_command(commands)
+    hash.add_command(commands)
     return parser
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from audience_onboarding.cli.common import GOOD, WRONG_DEFINITIONS, counted, files_in, print_json
-from audience_onboarding.definitions.files import check_folder, chosen_environment
-from audience_onboarding.errors import DefinitionError, help_for
+from audience_onboarding.definitions.loader import check_folder, chosen_environment
+from audience_onboarding.exceptions import DefinitionError, help_for
 
 
 def run(folder: Path, *, environment: str | None, as_json: bool) -> int:

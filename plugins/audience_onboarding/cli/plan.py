@@ -16,12 +16,12 @@ import pendulum
 
 from audience_onboarding.cli.common import GOOD, WRONG_DEFINITIONS, WRONG_USAGE, print_json
 from audience_onboarding.definitions import AudienceDefinition, Source
-from audience_onboarding.definitions.due import next_load
-from audience_onboarding.definitions.files import check_folder, chosen_environment
+from audience_onboarding.definitions.loader import check_folder, chosen_environment
 from audience_onboarding.definitions.problems import nearest
-from audience_onboarding.errors import AudienceOnboardingError, MissingColumnError
-from audience_onboarding.platforms import part_of
-from audience_onboarding.storage.sources import (
+from audience_onboarding.definitions.schedule import next_load
+from audience_onboarding.exceptions import AudienceOnboardingError, MissingColumnError
+from audience_onboarding.platform_registry import part_of
+from audience_onboarding.storage.file_sources import (
     SourceSpec,
     files_beside,
     find_source,
@@ -205,7 +205,7 @@ def _header(source: Source, place: str) -> tuple[bool | None, str]:
     spec = SourceSpec(source.format, source.delimiter, source.encoding, source.quote, source.sheet)
     of_several = ""
     try:
-        from audience_onboarding.crm.many_sources import ManySources
+        from audience_onboarding.crm.sources.multi_file import ManySources
 
         file = find_source(place, spec=spec)
         if isinstance(file, ManySources):

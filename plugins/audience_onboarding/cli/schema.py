@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from audience_onboarding.cli.common import GOOD, WRONG_DEFINITIONS, WRONG_USAGE
-from audience_onboarding.definitions.schema import schemas
+from audience_onboarding.definitions.json_schema import schemas
 
 
 def run(folder: Path, *, only_check: bool) -> int:

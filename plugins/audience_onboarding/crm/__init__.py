@@ -4,12 +4,13 @@ It knows nothing of Airflow and does no network I/O. Importing this package is c
 is parsed: it holds profiles, reason codes and the report. The engine itself (Polars, phonenumbers) is a
 module that callers import where the work is done::
 
-    from audience_onboarding.crm.engine import CsvSource, prepare
+    from audience_onboarding.crm.prepare import CsvSource, prepare
 """
 
 from __future__ import annotations
 
-from audience_onboarding.crm.profiles import (
+from audience_onboarding.crm.identifiers.reject_reasons import Reason
+from audience_onboarding.crm.output.profiles import (
     COMMBOX_AUDIENCE,
     DIGITAL_AUDIENCE_S3,
     FANFARE_IMPORT,
@@ -17,7 +18,6 @@ from audience_onboarding.crm.profiles import (
     Identifier,
     ProfileColumn,
 )
-from audience_onboarding.crm.reasons import Reason
 from audience_onboarding.crm.report import LoadReport
 
 __all__ = [

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from audience_onboarding.crm.profiles import Identifier
-from audience_onboarding.crm.reasons import Reason
-from audience_onboarding.errors import GuardError
+from audience_onboarding.crm.identifiers.reject_reasons import Reason
+from audience_onboarding.crm.output.profiles import Identifier
+from audience_onboarding.exceptions import GuardError
 
 if TYPE_CHECKING:
     from audience_onboarding.crm.report import LoadReport

@@ -28,7 +28,7 @@ from pydantic import (
 )
 
 from audience_onboarding.crm.guards import WHOLE_LIST, Guards
-from audience_onboarding.crm.profiles import FileProfile, Identifier, SourceColumn
+from audience_onboarding.crm.output.profiles import FileProfile, Identifier, SourceColumn
 
 Key = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$", max_length=100)]
 """Lower-case letters, digits and underscores: it becomes part of DAG and task ids."""

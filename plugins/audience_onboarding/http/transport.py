@@ -18,10 +18,10 @@ from requests.utils import requote_uri
 from urllib3.connectionpool import ConnectionPool
 from urllib3.util.retry import Retry
 
-from audience_onboarding.errors import ConfigurationError
-from audience_onboarding.http.failures import error_for_exception
+from audience_onboarding.exceptions import ConfigurationError
+from audience_onboarding.http.error_mapping import error_for_exception
 from audience_onboarding.http.observer import UNOBSERVED, Observer
-from audience_onboarding.http.pace import Pace
+from audience_onboarding.http.rate_limiter import Pace
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from audience_onboarding.pipelines.dags import (
+from audience_onboarding.pipelines.factory import (
     audience_dags,
     check_definitions,
     erase_dag,
@@ -24,22 +24,22 @@ if TYPE_CHECKING:
     from audience_onboarding.pipelines.activate import build_activation_dag
     from audience_onboarding.pipelines.drift import build_drift_dag
     from audience_onboarding.pipelines.erase import build_erase_dag
-    from audience_onboarding.pipelines.extend import build_extension_dag, build_extension_form_dag
-    from audience_onboarding.pipelines.history import build_history_dag
+    from audience_onboarding.pipelines.extension import build_extension_dag, build_extension_form_dag
+    from audience_onboarding.pipelines.load_range import build_history_dag
     from audience_onboarding.pipelines.onboard import build_onboarding_dag
+    from audience_onboarding.pipelines.resolve_create import build_settle_dag
     from audience_onboarding.pipelines.retire import build_retire_dag
-    from audience_onboarding.pipelines.settle import build_settle_dag
 
 _BUILDERS = {
     "build_activation_dag": "activate",
     "build_drift_dag": "drift",
     "build_erase_dag": "erase",
-    "build_extension_dag": "extend",
-    "build_extension_form_dag": "extend",
-    "build_history_dag": "history",
+    "build_extension_dag": "extension",
+    "build_extension_form_dag": "extension",
+    "build_history_dag": "load_range",
     "build_onboarding_dag": "onboard",
     "build_retire_dag": "retire",
-    "build_settle_dag": "settle",
+    "build_settle_dag": "resolve_create",
 }
 """The module of each."""
 

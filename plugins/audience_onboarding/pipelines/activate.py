@@ -7,14 +7,6 @@ from typing import Any
 
 from airflow.sdk import DAG, Param, PartitionedAssetTimetable, XComArg
 
-from audience_onboarding.digital_audience.definition import ActivationTarget, DigitalAudienceDefinition
-from audience_onboarding.digital_audience.operators import (
-    ACTIVATION,
-    DigitalAudienceActivateAudienceOperator,
-)
-from audience_onboarding.digital_audience.sensors import DigitalAudienceSegmentStatusSensor
-from audience_onboarding.digital_audience.targets import naming_of
-from audience_onboarding.orchestration.memory import segment_asset
 from audience_onboarding.pipelines.common import (
     activation_dag_id,
     asset_of,
@@ -24,9 +16,20 @@ from audience_onboarding.pipelines.common import (
     pool_of,
     tags_of,
 )
-from audience_onboarding.pipelines.page import links_of
-from audience_onboarding.pipelines.task_notes import ACTIVATION as ACTIVATION_NOTES
-from audience_onboarding.pipelines.task_notes import annotate
+from audience_onboarding.pipelines.dag_docs import links_of
+from audience_onboarding.pipelines.task_docs import ACTIVATION as ACTIVATION_NOTES
+from audience_onboarding.pipelines.task_docs import annotate
+from audience_onboarding.platforms.digital_audience.activation_targets import naming_of
+from audience_onboarding.platforms.digital_audience.definition import (
+    ActivationTarget,
+    DigitalAudienceDefinition,
+)
+from audience_onboarding.platforms.digital_audience.operators import (
+    ACTIVATION,
+    DigitalAudienceActivateAudienceOperator,
+)
+from audience_onboarding.platforms.digital_audience.sensors import DigitalAudienceSegmentStatusSensor
+from audience_onboarding.state.store import segment_asset
 
 
 def build_activation_dag(definition: DigitalAudienceDefinition, *, auto_register: bool = True) -> DAG:
@@ -58,7 +61,7 @@ def build_activation_dag(definition: DigitalAudienceDefinition, *, auto_register
             approved: Any = None
             if target.approval_rule is not None:
                 # It loads what other DAGs have no use for.
-                from audience_onboarding.digital_audience.approval import (
+                from audience_onboarding.platforms.digital_audience.approval import (
                     DigitalAudienceApproveActivationOperator,
                 )
 

@@ -28,11 +28,11 @@ from airflow.sdk.configuration import conf
 from airflow.sdk.definitions.callback import SyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
+from audience_onboarding.base.failure_xcom import stop_of, stops_of
 from audience_onboarding.definitions import AudienceDefinition
-from audience_onboarding.errors import DefinitionError, GuardError, MatchRateError
-from audience_onboarding.orchestration.load_date import BACKFILL
-from audience_onboarding.orchestration.stops import stop_of, stops_of
+from audience_onboarding.exceptions import DefinitionError, GuardError, MatchRateError
 from audience_onboarding.pipelines.common import onboarding_dag_id
+from audience_onboarding.state.load_date import BACKFILL
 
 log = logging.getLogger(__name__)
 

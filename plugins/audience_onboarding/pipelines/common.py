@@ -10,11 +10,11 @@ from typing import Any
 
 from airflow.sdk import DAG, Param
 
-from audience_onboarding.base.comparing import StateFolder
 from audience_onboarding.base.links import AudiencePageLink
-from audience_onboarding.definitions import AudienceDefinition
-from audience_onboarding.errors import AudienceRetiredError
-from audience_onboarding.orchestration.dag_ids import (
+from audience_onboarding.base.pools import AIRFLOWS_POOL, connection_pool
+from audience_onboarding.base.retry_policy import OnboardingRetryPolicy
+from audience_onboarding.base.snapshot_diff import StateFolder
+from audience_onboarding.dag_ids import (
     DRIFT_DAG_ID,
     EXTENSION_DAG_ID,
     EXTENSION_FORM_DAG_ID,
@@ -22,10 +22,10 @@ from audience_onboarding.orchestration.dag_ids import (
     activation_dag_id,
     onboarding_dag_id,
 )
-from audience_onboarding.orchestration.ensure import check_not_retired
-from audience_onboarding.orchestration.failures import OnboardingRetryPolicy
-from audience_onboarding.orchestration.memory import audience_asset, memory_of
-from audience_onboarding.orchestration.pools import AIRFLOWS_POOL, connection_pool
+from audience_onboarding.definitions import AudienceDefinition
+from audience_onboarding.exceptions import AudienceRetiredError
+from audience_onboarding.state.create_once import check_not_retired
+from audience_onboarding.state.store import audience_asset, memory_of
 
 log = logging.getLogger(__name__)
 

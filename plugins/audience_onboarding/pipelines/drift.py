@@ -12,11 +12,9 @@ from airflow.sdk import DAG, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException
 
 from audience_onboarding.base.links import AudiencesPageLink, linked
+from audience_onboarding.base.retry_policy import terminal_errors_fail
 from audience_onboarding.definitions import AudienceDefinition
-from audience_onboarding.errors import TerminalError, TransientError
-from audience_onboarding.orchestration.drift import Difference
-from audience_onboarding.orchestration.failures import terminal_errors_fail
-from audience_onboarding.orchestration.memory import memory_of
+from audience_onboarding.exceptions import TerminalError, TransientError
 from audience_onboarding.pipelines.common import (
     DRIFT_DAG_ID,
     PACKAGE_TAG,
@@ -27,9 +25,11 @@ from audience_onboarding.pipelines.common import (
     pool_of,
     table,
 )
-from audience_onboarding.pipelines.page import all_audiences
-from audience_onboarding.pipelines.task_notes import DRIFT, annotate
-from audience_onboarding.platforms import part_of
+from audience_onboarding.pipelines.dag_docs import all_audiences
+from audience_onboarding.pipelines.task_docs import DRIFT, annotate
+from audience_onboarding.platform_registry import part_of
+from audience_onboarding.state.drift import Difference
+from audience_onboarding.state.store import memory_of
 
 log = logging.getLogger(__name__)
 

@@ -14,14 +14,13 @@ from airflow.sdk import DAG, BaseOperator, Param, TriggerRule, get_current_conte
 from airflow.sdk.definitions.context import Context
 from airflow.sdk.exceptions import AirflowFailException
 
-from audience_onboarding.base.erasing import IN_THE_CRM, ErasureJob, Outcome, Waiting
+from audience_onboarding.base.erasure import IN_THE_CRM, ErasureJob, Outcome, Waiting
+from audience_onboarding.base.erasure_conf import ERASE_DAG_ID, HASH_FIELDS, REMOVED, UNKNOWN
 from audience_onboarding.base.links import AudiencePageLink, AudiencesPageLink, linked
+from audience_onboarding.base.retry_policy import OnboardingRetryPolicy, terminal_errors_fail
 from audience_onboarding.base.sensors import DEFERRAL_GRACE
 from audience_onboarding.definitions import AudienceDefinition
-from audience_onboarding.errors import AudienceOnboardingError, AudienceRetiredError, ConfigurationError
-from audience_onboarding.orchestration.failures import OnboardingRetryPolicy, terminal_errors_fail
-from audience_onboarding.orchestration.forgetting import ERASE_DAG_ID, HASH_FIELDS, REMOVED, UNKNOWN
-from audience_onboarding.orchestration.memory import memory_of
+from audience_onboarding.exceptions import AudienceOnboardingError, AudienceRetiredError, ConfigurationError
 from audience_onboarding.pipelines.common import (
     PACKAGE_TAG,
     asset_of,
@@ -30,9 +29,10 @@ from audience_onboarding.pipelines.common import (
     pool_of,
     state_of,
 )
-from audience_onboarding.pipelines.page import all_audiences
-from audience_onboarding.pipelines.task_notes import ERASURE, annotate
-from audience_onboarding.platforms import part_of
+from audience_onboarding.pipelines.dag_docs import all_audiences
+from audience_onboarding.pipelines.task_docs import ERASURE, annotate
+from audience_onboarding.platform_registry import part_of
+from audience_onboarding.state.store import memory_of
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +119,7 @@ class ErasePersonOperator(BaseOperator):
         """Begin, or find what an earlier try has done."""
         job = self._job(context)
         with _hushed(job):
-            return self._end(job, part_of(job.definition.platform, "erasing").begin(job))
+            return self._end(job, part_of(job.definition.platform, "erasure").begin(job))
 
     @terminal_errors_fail
     def execute_complete(self, context: Context, event: dict[str, Any], after: str) -> dict[str, Any]:
@@ -129,7 +129,7 @@ class ErasePersonOperator(BaseOperator):
         """
         job = self._job(context)
         with _hushed(job):
-            return self._end(job, part_of(job.definition.platform, "erasing").go_on(job, after, event))
+            return self._end(job, part_of(job.definition.platform, "erasure").go_on(job, after, event))
 
     def _job(self, context: Any) -> ErasureJob:
         definition = self.audiences.get(self.audience)
@@ -174,7 +174,7 @@ def people_in(context: Any) -> Any:
 
     :raises ConfigurationError: it has no hashes, or not any more; or fields that the form does not have.
     """
-    from audience_onboarding.crm.people import IDENTIFIERS, People
+    from audience_onboarding.crm.snapshots.subjects import IDENTIFIERS, People
 
     conf, params = context["dag_run"].conf or {}, context["params"]
     if conf.get(UNKNOWN):
@@ -306,7 +306,7 @@ def _why_not(definition: AudienceDefinition, context: Any) -> str:
     wrong."""
     try:
         memory = memory_of(context, asset_of(definition))
-        if part_of(definition.platform, "erasing").known_id(definition, memory) is None:
+        if part_of(definition.platform, "erasure").known_id(definition, memory) is None:
             return "it has no audience at the vendor yet"
     except AudienceRetiredError as error:
         return f"{error.what}"

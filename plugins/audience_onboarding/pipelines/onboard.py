@@ -12,30 +12,19 @@ import pendulum
 from airflow.sdk import DAG, CronPartitionTimetable, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
-from audience_onboarding.base.comparing import confirm_snapshot
+from audience_onboarding.base import load_events as events
+from audience_onboarding.base.failure_xcom import note_stop
 from audience_onboarding.base.links import AudiencePageLink, ShownLink, linked
-from audience_onboarding.base.onboarding import Rejects
-from audience_onboarding.base.turn import WaitForTurnOperator
+from audience_onboarding.base.pools import connection_pool
+from audience_onboarding.base.prerequisites import WaitForTurnOperator
+from audience_onboarding.base.retry_policy import terminal_errors_fail
+from audience_onboarding.base.snapshot_diff import confirm_snapshot
+from audience_onboarding.base.upload_operator import Rejects
 from audience_onboarding.crm.guards import WHOLE_LIST
+from audience_onboarding.dag_ids import ONBOARDING_NAME
 from audience_onboarding.definitions import AudienceDefinition, Schedule, Source
-from audience_onboarding.orchestration import events
-from audience_onboarding.orchestration.dag_ids import ONBOARDING_NAME
-from audience_onboarding.orchestration.failures import terminal_errors_fail
-from audience_onboarding.orchestration.history import MAX_HISTORY_DAYS
-from audience_onboarding.orchestration.load_date import BACKFILL, run_type
-from audience_onboarding.orchestration.memory import (
-    LAST_LOAD_KEY,
-    Memory,
-    days_of,
-    load_key,
-    memory_of,
-)
-from audience_onboarding.orchestration.pools import connection_pool
-from audience_onboarding.orchestration.stops import note_stop
-from audience_onboarding.orchestration.watch import Limits, Seen, watch
-from audience_onboarding.orchestration.watch import check as check_watched
 from audience_onboarding.pipelines.alerts import dag_arguments, tell_match_rates
-from audience_onboarding.pipelines.auditing import audit_task
+from audience_onboarding.pipelines.audit import audit_task
 from audience_onboarding.pipelines.common import (
     asset_of,
     completed,
@@ -44,10 +33,21 @@ from audience_onboarding.pipelines.common import (
     state_of,
     tags_of,
 )
-from audience_onboarding.pipelines.page import documentation
-from audience_onboarding.pipelines.recording import last_load, record_of, report_of
-from audience_onboarding.pipelines.task_notes import ONBOARDING, annotate
-from audience_onboarding.platforms import part_of
+from audience_onboarding.pipelines.dag_docs import documentation
+from audience_onboarding.pipelines.load_record import last_load, record_of, report_of
+from audience_onboarding.pipelines.task_docs import ONBOARDING, annotate
+from audience_onboarding.platform_registry import part_of
+from audience_onboarding.state.history import MAX_HISTORY_DAYS
+from audience_onboarding.state.load_date import BACKFILL, run_type
+from audience_onboarding.state.match_rates import Limits, Seen, watch
+from audience_onboarding.state.match_rates import check as check_watched
+from audience_onboarding.state.store import (
+    LAST_LOAD_KEY,
+    Memory,
+    days_of,
+    load_key,
+    memory_of,
+)
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
     :param auto_register: whether Airflow takes the DAG for one of the file that is being parsed.
     """
     asset = asset_of(definition)
-    steps = part_of(definition.platform, "steps")
+    steps = part_of(definition.platform, "tasks")
     state = state_of(definition, base)
     limits = _limits(definition)
     with DAG(
@@ -256,7 +256,7 @@ def _watch(
         is_range="history_from" in record,
         rows_sent=record["rows_sent"],
         rows=record["rows_sent"] if rows is None else rows,
-        rates=part_of(definition.platform, "steps").rates(seen),
+        rates=part_of(definition.platform, "tasks").rates(seen),
     )
     is_ignored = bool(context["params"].get("ignore_match_rates"))
     return watch(judged, limits, memory=memory, mode=record["mode"], is_ignored=is_ignored)

@@ -13,23 +13,10 @@ from airflow.sdk import DAG, AssetAlias, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
 from audience_onboarding.base.links import AudiencePageLink, linked
-from audience_onboarding.base.retiring import Seen
+from audience_onboarding.base.retirement import Seen
+from audience_onboarding.base.retry_policy import terminal_errors_fail
 from audience_onboarding.definitions import AudienceDefinition
-from audience_onboarding.errors import ConfigurationError
-from audience_onboarding.orchestration.ensure import RETIRE_DAG_ID, check_not_retired, open_intent
-from audience_onboarding.orchestration.failures import terminal_errors_fail
-from audience_onboarding.orchestration.memory import (
-    AUDIENCE_KEY,
-    BEGUN_KEY,
-    LAST_LOAD_KEY,
-    RETIRED_KEY,
-    SNAPSHOTS_KEY,
-    Memory,
-    memory_of,
-)
-from audience_onboarding.orchestration.settle import SETTLE_DAG_ID
-from audience_onboarding.orchestration.snapshots import SnapshotBook
-from audience_onboarding.orchestration.watch import rates_key
+from audience_onboarding.exceptions import ConfigurationError
 from audience_onboarding.pipelines.common import (
     PACKAGE_TAG,
     asset_of,
@@ -39,9 +26,22 @@ from audience_onboarding.pipelines.common import (
     show_page,
     state_of,
 )
-from audience_onboarding.pipelines.page import all_audiences
-from audience_onboarding.pipelines.task_notes import RETIREMENT, annotate
-from audience_onboarding.platforms import part_of
+from audience_onboarding.pipelines.dag_docs import all_audiences
+from audience_onboarding.pipelines.task_docs import RETIREMENT, annotate
+from audience_onboarding.platform_registry import part_of
+from audience_onboarding.state.create_once import RETIRE_DAG_ID, check_not_retired, open_intent
+from audience_onboarding.state.match_rates import rates_key
+from audience_onboarding.state.reconcile import SETTLE_DAG_ID
+from audience_onboarding.state.snapshot_ledger import SnapshotBook
+from audience_onboarding.state.store import (
+    AUDIENCE_KEY,
+    BEGUN_KEY,
+    LAST_LOAD_KEY,
+    RETIRED_KEY,
+    SNAPSHOTS_KEY,
+    Memory,
+    memory_of,
+)
 
 log = logging.getLogger(__name__)
 
@@ -126,7 +126,7 @@ def build_retire_dag(definitions: Sequence[AudienceDefinition], *, base: Path) -
             context: Any = get_current_context()
             definition = _chosen(by_key, context)
             memory = memory_of(context, asset_of(definition))
-            done = part_of(definition.platform, "retiring").delete(
+            done = part_of(definition.platform, "retirement").delete(
                 definition, memory, memory_of(context, None), Seen.from_dict(shown["seen"])
             )
             log.info("%s", done)
@@ -192,7 +192,7 @@ def looked_at(
             where=f"state store, key {AUDIENCE_KEY!r}",
             next_step=f"Settle that first, with the DAG {SETTLE_DAG_ID!r}. Nothing was deleted",
         )
-    seen: Seen = part_of(definition.platform, "retiring").look(definition, memory)
+    seen: Seen = part_of(definition.platform, "retirement").look(definition, memory)
     book = SnapshotBook(memory, seen.audience_id)
     same = [
         item.key
@@ -257,7 +257,7 @@ def closed(
 
     :return: the record.
     """
-    from audience_onboarding.storage.snapshots import delete_snapshot
+    from audience_onboarding.storage.snapshot_files import delete_snapshot
 
     memory: Memory = memory_of(context, asset_of(definition))
     seen = Seen.from_dict(shown["seen"])
@@ -284,7 +284,7 @@ def closed(
     if state is not None:
         for url in SnapshotBook(memory, seen.audience_id).urls():
             delete_snapshot(url, s3_client=state.client)
-    of_platform = part_of(definition.platform, "retiring").keys(definition, memory)
+    of_platform = part_of(definition.platform, "retirement").keys(definition, memory)
     for key in (*CLOSED_KEYS, *map(rates_key, definition.modes), *of_platform):
         memory.delete(key)
     log.info("%s is retired: %s. Now remove its definition", definition.key, deleted["done"])

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from audience_onboarding.errors import AudienceOnboardingError, AuditUnavailableError, ConfigurationError
-from audience_onboarding.storage.databases import bound, code_of, paramstyle_of
+from audience_onboarding.exceptions import AudienceOnboardingError, AuditUnavailableError, ConfigurationError
+from audience_onboarding.storage.sql_source import bound, code_of, paramstyle_of
 
 COLUMNS = {
     "dag_id": "VARCHAR(250) NOT NULL",

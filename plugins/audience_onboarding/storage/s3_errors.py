@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import botocore.exceptions as boto
 
-from audience_onboarding.errors import (
+from audience_onboarding.exceptions import (
     AudienceOnboardingError,
     BucketNotFoundError,
     ConditionalWriteUnsupportedError,

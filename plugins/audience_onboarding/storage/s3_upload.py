@@ -20,7 +20,7 @@ from datetime import datetime
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from audience_onboarding.errors import (
+from audience_onboarding.exceptions import (
     WITH_SUPERSEDE,
     AccountingError,
     AudienceOnboardingError,

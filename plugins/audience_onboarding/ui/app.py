@@ -25,10 +25,10 @@ from starlette.datastructures import MutableHeaders
 from starlette.staticfiles import StaticFiles
 
 from audience_onboarding import __version__
-from audience_onboarding.ui import view
-from audience_onboarding.ui.hrefs import Hrefs
+from audience_onboarding.ui import service
+from audience_onboarding.ui.links import Hrefs
 from audience_onboarding.ui.models import Health
-from audience_onboarding.ui.mount import Receive, Scope, Send
+from audience_onboarding.ui.plugin_views import Receive, Scope, Send
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
@@ -133,7 +133,8 @@ def _reader(user: GetUserDep, session: SessionDep) -> Reader:
 
 ReaderDep = Annotated[Reader, Depends(_reader)]
 SortDep = Annotated[
-    str, Query(pattern=f"^-?({'|'.join(view.SORTS)})$", description="What to sort by; a dash turns it round.")
+    str,
+    Query(pattern=f"^-?({'|'.join(service.SORTS)})$", description="What to sort by; a dash turns it round."),
 ]
 
 
@@ -171,7 +172,7 @@ def list_audiences(  # noqa: PLR0913, PLR0917
     offset: Annotated[int, Query(ge=0)] = 0,
 ) -> Response:
     """A page of the table."""
-    wanted = view.Wanted(
+    wanted = service.Wanted(
         search=search,
         platforms=frozenset(platform),
         health=frozenset(health),
@@ -180,15 +181,15 @@ def list_audiences(  # noqa: PLR0913, PLR0917
         limit=limit,
         offset=offset,
     )
-    return _json(view.audience_list(session, reader, wanted, _now()))
+    return _json(service.audience_list(session, reader, wanted, _now()))
 
 
 @data.get("/audiences/{key}")
 def get_audience(key: str, request: Request, reader: ReaderDep, session: SessionDep) -> Response:
     """One audience."""
     now = _now()
-    item = _allowed(view.find(session, key), key, reader)
-    return _json(view.audience_detail(session, item, reader, hrefs=_hrefs(request), now=now))
+    item = _allowed(service.find(session, key), key, reader)
+    return _json(service.audience_detail(session, item, reader, hrefs=_hrefs(request), now=now))
 
 
 @data.get("/audiences/{key}/loads")
@@ -201,14 +202,14 @@ def list_loads(
     offset: Annotated[int, Query(ge=0)] = 0,
 ) -> Response:
     """A page of the history of its loads."""
-    item = _allowed(view.find_asset(session, key), key, reader)
-    return _json(view.load_list(session, item, hrefs=_hrefs(request), limit=limit, offset=offset))
+    item = _allowed(service.find_asset(session, key), key, reader)
+    return _json(service.load_list(session, item, hrefs=_hrefs(request), limit=limit, offset=offset))
 
 
-def _allowed(item: view.Audience | None, key: str, reader: Reader) -> view.Audience:
+def _allowed(item: service.Audience | None, key: str, reader: Reader) -> service.Audience:
     if item is None:
         raise HTTPException(404, f"There is no audience {key!r}")
-    if not view.readable_only([item], reader):
+    if not service.readable_only([item], reader):
         raise HTTPException(403, "Forbidden")
     return item
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from audience_onboarding.orchestration.moments import moment_text
+from audience_onboarding.timestamps import moment_text
 from audience_onboarding.ui.models import Health
 
 ENDING_DAYS = 7

@@ -40,15 +40,15 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import aliased
 
-from audience_onboarding.orchestration.dag_ids import EXTENSION_DAG_ID, EXTENSION_REPORT
-from audience_onboarding.orchestration.memory import (
+from audience_onboarding.base.failure_xcom import STOP_KEY
+from audience_onboarding.dag_ids import EXTENSION_DAG_ID, EXTENSION_REPORT
+from audience_onboarding.state.store import (
     AUDIENCE_KEY,
     CAMPAIGN_KEY,
     LAST_LOAD_KEY,
     RETIRED_KEY,
 )
-from audience_onboarding.orchestration.stops import STOP_KEY
-from audience_onboarding.ui.records import LOADS, SEGMENTS
+from audience_onboarding.ui.stored_records import LOADS, SEGMENTS
 
 AUDIENCE_NAMES = ("audience", "audiencf")
 SEGMENT_NAMES = ("segment", "segmenu")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from airflow.sdk import DAG, Param, task
 
-from audience_onboarding.digital_audience import DigitalAudienceAudienceStateSensor
+from audience_onboarding.platforms.digital_audience import DigitalAudienceAudienceStateSensor
 
 with DAG(dag_id="many_waits", schedule=None, params={"audience_ids": Param([], type="array")}) as dag:
 

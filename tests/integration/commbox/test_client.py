@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from audience_onboarding.commbox.client import CommBoxClient
-from audience_onboarding.commbox.models import AudienceType
-from audience_onboarding.commbox.settings import CommBoxSettings
-from audience_onboarding.errors import (
+from audience_onboarding.exceptions import (
     ConfigurationError,
     RequestRejectedError,
 )
 from audience_onboarding.http import FileContent
+from audience_onboarding.platforms.commbox.client import CommBoxClient
+from audience_onboarding.platforms.commbox.connection import CommBoxSettings
+from audience_onboarding.platforms.commbox.models import AudienceType
 from scripts.local_stack import Sandbox, wait_for
 
 

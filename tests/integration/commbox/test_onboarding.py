@@ -12,15 +12,15 @@ import pytest
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from audience_onboarding.base.comparing import StateFolder, confirm_snapshot
-from audience_onboarding.commbox import (
+from audience_onboarding.base.snapshot_diff import StateFolder, confirm_snapshot
+from audience_onboarding.platforms.commbox import (
     CommBoxFindAudienceOperator,
     CommBoxListAudiencesOperator,
     CommBoxOnboardCrmOperator,
     CommBoxUserCountSensor,
 )
-from audience_onboarding.commbox.triggers import CommBoxUserCountTrigger
-from audience_onboarding.orchestration.memory import LAST_LOAD_KEY, audience_asset, days_of, load_key
+from audience_onboarding.platforms.commbox.triggers import CommBoxUserCountTrigger
+from audience_onboarding.state.store import LAST_LOAD_KEY, audience_asset, days_of, load_key
 from scripts.local_stack import Sandbox
 from tests.fakes import AssetStores, task_context
 from tests.integration.faults import calls, fault
@@ -152,7 +152,7 @@ def test_a_worker_that_is_killed_after_the_post_leaves_one_audience(sandbox: San
     }
 
     run_and_kill(
-        "audience_onboarding.commbox:CommBoxOnboardCrmOperator",
+        "audience_onboarding.platforms.commbox:CommBoxOnboardCrmOperator",
         arguments,
         store=store,
         done=audiences,

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from audience_onboarding.digital_audience.client import DigitalAudienceClient
-from audience_onboarding.digital_audience.settings import DEFAULT_PATHS, DigitalAudienceSettings
-from audience_onboarding.errors import NotFoundError
+from audience_onboarding.exceptions import NotFoundError
+from audience_onboarding.platforms.digital_audience.client import DigitalAudienceClient
+from audience_onboarding.platforms.digital_audience.connection import DEFAULT_PATHS, DigitalAudienceSettings
 from scripts.local_stack import Sandbox
 
 START = datetime(2026, 11, 20, 12, tzinfo=timezone.utc)

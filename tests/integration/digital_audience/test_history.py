@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from audience_onboarding.digital_audience import DigitalAudienceOnboardCrmToS3Operator
+from audience_onboarding.platforms.digital_audience import DigitalAudienceOnboardCrmToS3Operator
 from scripts.local_stack import Sandbox
 from tests.fakes import task_context
 from tests.integration.digital_audience.world import ASSET, OURS, World

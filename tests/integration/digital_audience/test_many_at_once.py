@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from airflow.sdk import BaseHook
 
-from audience_onboarding.digital_audience.client import DigitalAudienceClient
-from audience_onboarding.digital_audience.hooks import DigitalAudienceHook
-from audience_onboarding.digital_audience.triggers import DigitalAudienceAudienceStateTrigger
 from audience_onboarding.http import Pace, forget_clients
+from audience_onboarding.platforms.digital_audience.client import DigitalAudienceClient
+from audience_onboarding.platforms.digital_audience.hooks import DigitalAudienceHook
+from audience_onboarding.platforms.digital_audience.triggers import DigitalAudienceAudienceStateTrigger
 from scripts.local_stack import Sandbox
 
 CONNECTION = "digital_audience_default"

@@ -13,10 +13,10 @@ import pytest
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import DownstreamTasksSkipped
 
-from audience_onboarding.digital_audience import steps
-from audience_onboarding.digital_audience.definition import DigitalAudienceDefinition
-from audience_onboarding.orchestration.pools import CREATE_POOL, connection_pool, slots_of
+from audience_onboarding.base.pools import CREATE_POOL, connection_pool, slots_of
 from audience_onboarding.pipelines import build_onboarding_dag
+from audience_onboarding.platforms.digital_audience import tasks
+from audience_onboarding.platforms.digital_audience.definition import DigitalAudienceDefinition
 from scripts.local_stack import Sandbox
 from tests.fakes import AssetStores, DictStore, task_context
 
@@ -124,7 +124,7 @@ def test_new_audiences_that_start_together_share_one_campaign(sandbox: Sandbox, 
 def test_it_is_the_one_slot_that_keeps_them_from_creating_several(
     sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(steps, "CREATE_POOL", OURS)
+    monkeypatch.setattr(tasks, "CREATE_POOL", OURS)
 
     Airflow(Racing()).load_all(dags(tmp_path))
 

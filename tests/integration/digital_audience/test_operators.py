@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
-from audience_onboarding.digital_audience import (
+from audience_onboarding.platforms.digital_audience import (
     DigitalAudienceActivateAudienceOperator,
     DigitalAudienceDeleteAudienceOperator,
     DigitalAudienceDeleteSegmentOperator,
@@ -20,7 +20,7 @@ from audience_onboarding.digital_audience import (
     DigitalAudienceOnboardCrmToS3Operator,
     DigitalAudienceUpdateAudienceOperator,
 )
-from audience_onboarding.digital_audience.sensors import DigitalAudienceAudienceStateSensor
+from audience_onboarding.platforms.digital_audience.sensors import DigitalAudienceAudienceStateSensor
 from scripts.local_stack import Sandbox
 from tests.fakes import AssetStores, task_context
 from tests.integration.digital_audience.world import ASSET, create_audience

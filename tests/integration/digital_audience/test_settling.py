@@ -11,10 +11,15 @@ import pytest
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowFailException
 
-from audience_onboarding.digital_audience.definition import DigitalAudienceDefinition
-from audience_onboarding.errors import TransientError
-from audience_onboarding.pipelines import build_activation_dag, build_onboarding_dag, build_settle_dag, settle
+from audience_onboarding.exceptions import TransientError
+from audience_onboarding.pipelines import (
+    build_activation_dag,
+    build_onboarding_dag,
+    build_settle_dag,
+    resolve_create,
+)
 from audience_onboarding.pipelines.common import asset_of
+from audience_onboarding.platforms.digital_audience.definition import DigitalAudienceDefinition
 from scripts.local_stack import Sandbox
 from tests.fakes import AssetStores, task_context
 from tests.integration.faults import fault
@@ -68,7 +73,7 @@ class Scene:
         dag = build_settle_dag([self.definition])
         dag.params.update(conf)
         context = task_context(stores=self.stores, run_id="manual__settle", **dag.params.validate())
-        self._monkeypatch.setattr(settle, "get_current_context", lambda: context)
+        self._monkeypatch.setattr(resolve_create, "get_current_context", lambda: context)
         task: Any = dag.get_task("settle")
         result: dict[str, Any] = task.python_callable()
         return result

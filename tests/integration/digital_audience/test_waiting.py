@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from airflow.exceptions import TaskDeferred
 
-from audience_onboarding.digital_audience.hooks import DigitalAudienceHook
-from audience_onboarding.digital_audience.readiness import Baseline
-from audience_onboarding.digital_audience.sensors import DigitalAudienceAudienceStateSensor
-from audience_onboarding.digital_audience.triggers import (
+from audience_onboarding.platforms.digital_audience.confirmation import Baseline
+from audience_onboarding.platforms.digital_audience.hooks import DigitalAudienceHook
+from audience_onboarding.platforms.digital_audience.sensors import DigitalAudienceAudienceStateSensor
+from audience_onboarding.platforms.digital_audience.triggers import (
     DigitalAudienceAudienceStateTrigger,
     DigitalAudienceSegmentStatusTrigger,
 )

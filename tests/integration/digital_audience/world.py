@@ -11,17 +11,17 @@ from typing import Any
 import boto3
 from airflow.sdk.exceptions import TaskDeferred
 
-from audience_onboarding.base.comparing import StateFolder, confirm_snapshot
+from audience_onboarding.base.snapshot_diff import StateFolder, confirm_snapshot
 from audience_onboarding.crm.guards import WHOLE_LIST
-from audience_onboarding.digital_audience import (
+from audience_onboarding.platforms.digital_audience import (
     DigitalAudienceAudienceStateSensor,
     DigitalAudienceCreateCampaignOperator,
     DigitalAudienceCreateCrmAudienceOperator,
     DigitalAudienceOnboardCrmToS3Operator,
 )
-from audience_onboarding.digital_audience import onboarding as onboarding_module
-from audience_onboarding.digital_audience.hooks import DigitalAudienceHook
-from audience_onboarding.orchestration.memory import (
+from audience_onboarding.platforms.digital_audience import upload as onboarding_module
+from audience_onboarding.platforms.digital_audience.hooks import DigitalAudienceHook
+from audience_onboarding.state.store import (
     LAST_LOAD_KEY,
     audience_asset,
     campaign_asset,

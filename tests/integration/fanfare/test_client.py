@@ -10,15 +10,16 @@ from typing import Any
 
 import pytest
 
-from audience_onboarding.errors import (
+from audience_onboarding.exceptions import (
     Outcome,
     RateLimitedError,
     RequestRejectedError,
     VendorError,
     VendorUnavailableError,
 )
-from audience_onboarding.fanfare.client import FanfareClient
-from audience_onboarding.fanfare.models import (
+from audience_onboarding.platforms.fanfare.client import FanfareClient
+from audience_onboarding.platforms.fanfare.connection import FanfareSettings
+from audience_onboarding.platforms.fanfare.models import (
     AudienceChanges,
     AudienceDraft,
     AudienceType,
@@ -29,7 +30,6 @@ from audience_onboarding.fanfare.models import (
     SyncSourceDraft,
     SyncStatus,
 )
-from audience_onboarding.fanfare.settings import FanfareSettings
 from scripts.local_stack import Sandbox, wait_for
 from tests.integration.faults import fault
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 
-from audience_onboarding.fanfare import (
+from audience_onboarding.platforms.fanfare import (
     FanfareArchiveAudienceOperator,
     FanfareAudienceStatusSensor,
     FanfareCreateAudienceOperator,
@@ -21,8 +21,8 @@ from audience_onboarding.fanfare import (
     FanfareSyncAudienceOperator,
     FanfareUpdateAudienceOperator,
 )
-from audience_onboarding.fanfare.hooks import FanfareHook
-from audience_onboarding.orchestration.memory import audience_asset, load_key
+from audience_onboarding.platforms.fanfare.hooks import FanfareHook
+from audience_onboarding.state.store import audience_asset, load_key
 from scripts.local_stack import Sandbox, wait_for
 from tests.fakes import AssetStores, task_context
 from tests.integration.faults import calls, fault
@@ -177,7 +177,7 @@ def test_a_worker_that_is_killed_during_an_import_sends_it_again(
     arguments = {"source": str(extract), "columns": COLUMNS, "load_date": "2026-11-20", "allow_raw": True}
 
     run_and_kill(
-        "audience_onboarding.fanfare:FanfareOnboardCrmOperator",
+        "audience_onboarding.platforms.fanfare:FanfareOnboardCrmOperator",
         arguments,
         store=store,
         done=lambda: client.get_import(audience_id),

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pytest
 
-from audience_onboarding.crm import engine
-from audience_onboarding.crm.csv_source import CsvSource
-from audience_onboarding.crm.profiles import DIGITAL_AUDIENCE_S3, Identifier
+from audience_onboarding.crm import prepare
+from audience_onboarding.crm.output.profiles import DIGITAL_AUDIENCE_S3, Identifier
+from audience_onboarding.crm.sources.csv_file import CsvSource
 from audience_onboarding.storage import s3_upload
 from audience_onboarding.storage.s3_upload import PublishResult, publish_object
 from scripts.local_stack import wait_for
@@ -45,7 +45,7 @@ READING, SENDING = "reading", "sending"
 
 def load(client: S3Client, source: CsvSource, spill: Path) -> tuple[PublishResult, bytes]:
     """The load, from the extract to the object; and what it should have written."""
-    with engine.prepare(
+    with prepare.prepare(
         source,
         columns={Identifier.EMAIL: "email", Identifier.PHONE: "phone"},
         profile=DIGITAL_AUDIENCE_S3,
@@ -91,7 +91,7 @@ def main() -> None:
     stage, url, path, spill = sys.argv[1:]
     client = make_client(url)
     # So little memory that rows go to the disk at once, which is what must not stay there.
-    engine.MIB = 16  # type: ignore[attr-defined]
+    prepare.MIB = 16  # type: ignore[attr-defined]
     s3_upload.MIN_PART_SIZE, s3_upload.MIB = PART, 1
     source = CsvSource(Path(path), block_size=PART)
     if stage == READING:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from audience_onboarding.crm.engine import CsvSource, prepare
-from audience_onboarding.crm.profiles import DIGITAL_AUDIENCE_S3, Identifier
-from audience_onboarding.errors import (
+from audience_onboarding.crm.output.profiles import DIGITAL_AUDIENCE_S3, Identifier
+from audience_onboarding.crm.prepare import CsvSource, prepare
+from audience_onboarding.exceptions import (
     BucketNotFoundError,
     StorageUnavailableError,
     UploadConflictError,

@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 import zstandard
 
-from audience_onboarding.errors import (
+from audience_onboarding.exceptions import (
     AudienceOnboardingError,
     BucketNotFoundError,
     SourceFormatError,
@@ -22,7 +22,7 @@ from audience_onboarding.errors import (
     StorageAccessError,
     StorageUnavailableError,
 )
-from audience_onboarding.storage.sources import SourceSpec, find_source, source_is_there
+from audience_onboarding.storage.file_sources import SourceSpec, find_source, source_is_there
 from tests.integration.storage.conftest import BUCKET, make_client
 from tests.unit.crm.reading import column, read
 from tests.unit.crm.workbooks import xlsx

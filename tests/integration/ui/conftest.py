@@ -46,7 +46,7 @@ class Server:
         from airflow.api_fastapi.app import _AuthManagerState
         from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
 
-        from audience_onboarding.ui.mount import URL_PREFIX, LazyApp
+        from audience_onboarding.ui.plugin_views import URL_PREFIX, LazyApp
 
         server = self
 

@@ -12,14 +12,14 @@ from airflow.sdk.definitions.context import Context
 
 from audience_onboarding.base.hooks import BearerHook
 from audience_onboarding.base.links import PortalLink
-from audience_onboarding.base.onboarding import OnboardCrmOperator, Sending
 from audience_onboarding.base.operators import PlatformOperator
+from audience_onboarding.base.retry_policy import terminal_errors_fail
 from audience_onboarding.base.sensors import PlatformSensor
 from audience_onboarding.base.triggers import Look, PollingTrigger
-from audience_onboarding.crm.profiles import FileProfile, Identifier, ProfileColumn
+from audience_onboarding.base.upload_operator import OnboardCrmOperator, Sending
+from audience_onboarding.crm.output.profiles import FileProfile, Identifier, ProfileColumn
 from audience_onboarding.http import BearerClient, BearerSettings
-from audience_onboarding.orchestration.failures import terminal_errors_fail
-from audience_onboarding.orchestration.ids import text_id
+from audience_onboarding.state.remote_ids import text_id
 
 HOST = "https://plain.example"
 KEY = "sk_test_hunter22"

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
-from audience_onboarding.base import onboarding
-from audience_onboarding.base.onboarding import Rejects, StateFolder
+from audience_onboarding.base import upload_operator
 from audience_onboarding.base.source_options import SourceOptions, open_days
+from audience_onboarding.base.upload_operator import Rejects, StateFolder
 from audience_onboarding.crm.guards import Guards
-from audience_onboarding.errors import SourceNotFoundError
-from audience_onboarding.orchestration.load_date import parse_load_date
-from audience_onboarding.orchestration.memory import LAST_LOAD_KEY, load_key
+from audience_onboarding.exceptions import SourceNotFoundError
+from audience_onboarding.state.load_date import parse_load_date
+from audience_onboarding.state.store import LAST_LOAD_KEY, load_key
 from tests.fakes import AssetStores, task_context
 from tests.unit.base.bench import Bench, csv_of
 from tests.unit.base.databases import connect_to
@@ -293,7 +293,7 @@ def test_one_client_looks_at_all_days() -> None:
         return made[-1]
 
     options = SourceOptions.of("s3://b/{load_date}/*.csv")
-    days = onboarding.history_days(parse_load_date(FIRST), parse_load_date(LAST), mode="opt-in")
+    days = upload_operator.history_days(parse_load_date(FIRST), parse_load_date(LAST), mode="opt-in")
     with pytest.raises(SourceNotFoundError, match="None of the 5 days"):
         open_days(options, days, s3_client=client)
 

@@ -11,7 +11,7 @@ import pytest
 from airflow.sdk.definitions.connection import Connection
 
 from audience_onboarding.base import hooks
-from audience_onboarding.errors import ConfigurationError
+from audience_onboarding.exceptions import ConfigurationError
 from audience_onboarding.http import forget_clients
 from tests.unit.base.plain import HOST, KEY, PlainHook
 from tests.unit.http.loopback import Loopback, Reply

@@ -8,7 +8,7 @@ import pytest
 from airflow.sdk import Asset
 from airflow.sdk.exceptions import AirflowFailException
 
-from audience_onboarding.errors import ConfigurationError, Outcome, VendorUnavailableError
+from audience_onboarding.exceptions import ConfigurationError, Outcome, VendorUnavailableError
 from tests.fakes import AssetStores, task_context
 from tests.unit.base.plain import HOST, PlainEnsureOperator, PlainListOperator, PlainOnboardOperator
 

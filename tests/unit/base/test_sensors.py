@@ -18,7 +18,7 @@ from airflow.sdk.exceptions import (
 
 from audience_onboarding.base import sensors
 from audience_onboarding.base.sensors import DEFERRAL_GRACE
-from audience_onboarding.errors import ConfigurationError, NotFoundError, VendorUnavailableError
+from audience_onboarding.exceptions import ConfigurationError, NotFoundError, VendorUnavailableError
 from tests.fakes import task_context
 from tests.unit.base.plain import PlainHook, PlainPortalLink, PlainSensor, PlainTrigger
 

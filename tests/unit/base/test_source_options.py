@@ -14,7 +14,7 @@ from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from audience_onboarding.base.source_options import SourceOptions, open_source
-from audience_onboarding.errors import ConfigurationError, SourceNotFoundError
+from audience_onboarding.exceptions import ConfigurationError, SourceNotFoundError
 from tests.unit.base.databases import connect_to
 
 DAY = date(2026, 11, 20)

@@ -12,8 +12,8 @@ import pytest
 
 from audience_onboarding.base import source_wait
 from audience_onboarding.base.source_wait import SourceTrigger
-from audience_onboarding.errors import StorageAccessError, StorageUnavailableError
-from audience_onboarding.storage import sources
+from audience_onboarding.exceptions import StorageAccessError, StorageUnavailableError
+from audience_onboarding.storage import file_sources
 
 NOW = 1_800_000_000.0
 
@@ -46,7 +46,7 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Any]]:
                 raise found
             return bool(found)
 
-        monkeypatch.setattr(sources, "source_is_there", look)
+        monkeypatch.setattr(file_sources, "source_is_there", look)
         return clients
 
     return are

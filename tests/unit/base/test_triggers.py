@@ -13,7 +13,7 @@ import pytest
 
 from audience_onboarding.base import triggers
 from audience_onboarding.base.triggers import Look
-from audience_onboarding.errors import (
+from audience_onboarding.exceptions import (
     AuthenticationError,
     ConfigurationError,
     NotFoundError,

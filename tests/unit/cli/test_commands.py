@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from audience_onboarding.cli import main
-from audience_onboarding.definitions.schema import schemas
+from audience_onboarding.definitions.json_schema import schemas
 from tests.children import child_env
 from tests.unit.definitions.conftest import GOOD, changed
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from audience_onboarding.commbox.client import CommBoxClient
-from audience_onboarding.commbox.settings import CommBoxSettings
 from audience_onboarding.http import FileContent
+from audience_onboarding.platforms.commbox.client import CommBoxClient
+from audience_onboarding.platforms.commbox.connection import CommBoxSettings
 from tests.unit.clients.contract import EMAIL, Operation, Platform
-from tests.unit.commbox.conftest import KEY, Vendor, envelope, static
+from tests.unit.platforms.commbox.conftest import KEY, Vendor, envelope, static
 
 CSV = b"phone1\r\n31612345678\r\n442079832100\r\n"
 FILE_PART = {"name": "audience_file", "filename": "20261120.csv", "type": "text/csv", "content": CSV}

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import Any
 
-from audience_onboarding.digital_audience.client import DigitalAudienceClient
-from audience_onboarding.digital_audience.settings import DigitalAudienceSettings
+from audience_onboarding.platforms.digital_audience.client import DigitalAudienceClient
+from audience_onboarding.platforms.digital_audience.connection import DigitalAudienceSettings
 from tests.unit.clients.contract import EMAIL, Operation, Platform
-from tests.unit.digital_audience.conftest import PASSWORD, USER, Vendor, envelope
+from tests.unit.platforms.digital_audience.conftest import PASSWORD, USER, Vendor, envelope
 
 START = datetime(2026, 11, 20, tzinfo=timezone.utc)
 END = datetime(2026, 12, 20, 23, 59, 59, tzinfo=timezone.utc)

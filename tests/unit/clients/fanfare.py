@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from audience_onboarding.fanfare.client import PAGE_SIZE, FanfareClient
-from audience_onboarding.fanfare.models import (
+from audience_onboarding.platforms.fanfare.client import PAGE_SIZE, FanfareClient
+from audience_onboarding.platforms.fanfare.connection import FanfareSettings
+from audience_onboarding.platforms.fanfare.models import (
     AudienceChanges,
     AudienceDraft,
     AudienceType,
@@ -15,11 +16,18 @@ from audience_onboarding.fanfare.models import (
     RuleOperator,
     SyncSourceDraft,
 )
-from audience_onboarding.fanfare.settings import FanfareSettings
 from sandbox.fanfare import bodies
 from sandbox.settings import SandboxSettings
 from tests.unit.clients.contract import EMAIL, Operation, Platform
-from tests.unit.fanfare.conftest import AUDIENCE, KEY, ORGANIZATION, Vendor, audience_json, import_json, page
+from tests.unit.platforms.fanfare.conftest import (
+    AUDIENCE,
+    KEY,
+    ORGANIZATION,
+    Vendor,
+    audience_json,
+    import_json,
+    page,
+)
 
 PATH = f"/audiences/{AUDIENCE}"
 RULE_ID = "11111111-0d44-4b50-8888-8dd25736052c"

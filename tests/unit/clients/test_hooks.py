@@ -14,18 +14,18 @@ from airflow.sdk.definitions.connection import Connection
 
 from audience_onboarding.base import hooks
 from audience_onboarding.base.hooks import PlatformHook
-from audience_onboarding.commbox.hooks import CommBoxHook
-from audience_onboarding.digital_audience.hooks import DigitalAudienceHook
-from audience_onboarding.fanfare.hooks import FanfareHook
 from audience_onboarding.http import forget_clients
+from audience_onboarding.platforms.commbox.hooks import CommBoxHook
+from audience_onboarding.platforms.digital_audience.hooks import DigitalAudienceHook
+from audience_onboarding.platforms.fanfare.hooks import FanfareHook
 from tests.unit.clients.commbox import COMMBOX
 from tests.unit.clients.contract import Platform
 from tests.unit.clients.digital_audience import DIGITAL_AUDIENCE
 from tests.unit.clients.fanfare import FANFARE
-from tests.unit.commbox.conftest import dynamic, static
-from tests.unit.digital_audience.conftest import PASSWORD, USER
-from tests.unit.fanfare.conftest import ORGANIZATION, audience_json, page
 from tests.unit.http.loopback import Reply
+from tests.unit.platforms.commbox.conftest import dynamic, static
+from tests.unit.platforms.digital_audience.conftest import PASSWORD, USER
+from tests.unit.platforms.fanfare.conftest import ORGANIZATION, audience_json, page
 
 HOOKS: dict[str, tuple[type[PlatformHook[Any]], Platform]] = {
     "commbox": (CommBoxHook, COMMBOX),

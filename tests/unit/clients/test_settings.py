@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from audience_onboarding.commbox import form as commbox_form
-from audience_onboarding.commbox.settings import CommBoxSettings
-from audience_onboarding.digital_audience import form as digital_audience_form
-from audience_onboarding.errors import ConfigurationError
-from audience_onboarding.fanfare import form as fanfare_form
-from audience_onboarding.fanfare.settings import FanfareSettings
-from audience_onboarding.http.account import COMMON_OPTIONS
+from audience_onboarding.exceptions import ConfigurationError
+from audience_onboarding.http.settings import COMMON_OPTIONS
+from audience_onboarding.platforms.commbox import form as commbox_form
+from audience_onboarding.platforms.commbox.connection import CommBoxSettings
+from audience_onboarding.platforms.digital_audience import form as digital_audience_form
+from audience_onboarding.platforms.fanfare import form as fanfare_form
+from audience_onboarding.platforms.fanfare.connection import FanfareSettings
 from tests.unit.clients import commbox, digital_audience, fanfare
 from tests.unit.http.plain import error_of
 

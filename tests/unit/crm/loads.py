@@ -8,14 +8,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from audience_onboarding.crm.engine import CsvSource, prepare
-from audience_onboarding.crm.layout import ContentId, Layout, fingerprint
-from audience_onboarding.crm.normalize import normalize_email, normalize_phone
-from audience_onboarding.crm.output import CrmFile
-from audience_onboarding.crm.profiles import DIGITAL_AUDIENCE_S3, FileProfile, Identifier
+from audience_onboarding.crm.identifiers.normalize import normalize_email, normalize_phone
+from audience_onboarding.crm.output.crm_file import CrmFile
+from audience_onboarding.crm.output.encoder import ContentId, Layout, fingerprint
+from audience_onboarding.crm.output.profiles import DIGITAL_AUDIENCE_S3, FileProfile, Identifier
+from audience_onboarding.crm.prepare import CsvSource, prepare
 from audience_onboarding.crm.report import LoadReport
-from audience_onboarding.crm.store import FrameStore
-from audience_onboarding.crm.workers import Workers
+from audience_onboarding.crm.runtime.frame_store import FrameStore
+from audience_onboarding.crm.runtime.thread_pool import Workers
 
 BOTH = {Identifier.EMAIL: "email", Identifier.PHONE: "phone"}
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from audience_onboarding.crm.rows import Source
+from audience_onboarding.crm.sources.base import Source
 
 
 @dataclass

@@ -19,11 +19,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from audience_onboarding.crm import engine
-from audience_onboarding.crm.csv_source import CsvSource
-from audience_onboarding.crm.engine import prepare
-from audience_onboarding.crm.profiles import DIGITAL_AUDIENCE_S3, Identifier
-from audience_onboarding.errors import AudienceOnboardingError, EmptySourceError
+from audience_onboarding.crm import prepare as engine
+from audience_onboarding.crm.output.profiles import DIGITAL_AUDIENCE_S3, Identifier
+from audience_onboarding.crm.prepare import prepare
+from audience_onboarding.crm.sources.csv_file import CsvSource
+from audience_onboarding.exceptions import AudienceOnboardingError, EmptySourceError
 from tests.unit.crm.loads import expected
 from tests.unit.crm.malformed.check import in_drops
 

@@ -11,7 +11,7 @@ import pytest
 
 from audience_onboarding.crm.guards import Guards, guard_error
 from audience_onboarding.crm.report import LoadReport
-from audience_onboarding.errors import GuardError, TerminalError
+from audience_onboarding.exceptions import GuardError, TerminalError
 
 OFF = Guards(
     min_rows=None,

@@ -11,9 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audience_onboarding.crm.engine import CsvSource, FilePart, PreparedLoad, prepare
-from audience_onboarding.crm.layout import Layout
-from audience_onboarding.crm.profiles import (
+from audience_onboarding.crm.output.encoder import Layout
+from audience_onboarding.crm.output.profiles import (
     COMMBOX_AUDIENCE,
     DIGITAL_AUDIENCE_S3,
     FANFARE_IMPORT,
@@ -21,7 +20,8 @@ from audience_onboarding.crm.profiles import (
     Identifier,
     ProfileColumn,
 )
-from audience_onboarding.errors import ConfigurationError
+from audience_onboarding.crm.prepare import CsvSource, FilePart, PreparedLoad, prepare
+from audience_onboarding.exceptions import ConfigurationError
 from tests.unit.crm.loads import BOTH, load
 
 PHONE = {Identifier.PHONE: "phone"}

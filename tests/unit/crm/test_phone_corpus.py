@@ -18,10 +18,10 @@ import phonenumbers
 import polars as pl
 import pytest
 
-from audience_onboarding.crm.normalize import Rejected
-from audience_onboarding.crm.profiles import Identifier
-from audience_onboarding.crm.reasons import Reason
-from audience_onboarding.crm.rules import rule_for
+from audience_onboarding.crm.identifiers.normalize import Rejected
+from audience_onboarding.crm.identifiers.reject_reasons import Reason
+from audience_onboarding.crm.identifiers.rules import rule_for
+from audience_onboarding.crm.output.profiles import Identifier
 from tests.profiles import THOROUGH
 from tests.unit.crm.malformed.case import words
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import phonenumbers
 import pytest
 
-from audience_onboarding.crm.fast_path import phone_of_any_country
-from audience_onboarding.crm.normalize import normalize_phone
+from audience_onboarding.crm.identifiers.normalize import normalize_phone
+from audience_onboarding.crm.identifiers.vectorized import phone_of_any_country
 from tests.profiles import THOROUGH
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from audience_onboarding.crm.report import LoadReport
-from audience_onboarding.errors import AccountingError
+from audience_onboarding.exceptions import AccountingError
 
 REPORT = LoadReport(
     rows_read=10,

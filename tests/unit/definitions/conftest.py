@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from audience_onboarding.definitions import read_definition
-from audience_onboarding.errors import DefinitionError
+from audience_onboarding.exceptions import DefinitionError
 
 GOOD: dict[str, Any] = {
     "platform": "digital_audience",

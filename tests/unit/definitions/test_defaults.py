@@ -13,9 +13,9 @@ from audience_onboarding.definitions import (
     read_definition,
     read_definitions,
 )
-from audience_onboarding.definitions.files import check_folder
-from audience_onboarding.digital_audience.definition import DigitalAudienceDefinition
-from audience_onboarding.errors import DefinitionError
+from audience_onboarding.definitions.loader import check_folder
+from audience_onboarding.exceptions import DefinitionError
+from audience_onboarding.platforms.digital_audience.definition import DigitalAudienceDefinition
 
 NEWS = """\
 platform: digital_audience

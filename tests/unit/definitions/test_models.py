@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import pytest
 
 from audience_onboarding.crm.guards import Guards
-from audience_onboarding.crm.profiles import (
+from audience_onboarding.crm.output.profiles import (
     DIGITAL_AUDIENCE_S3,
     FANFARE_IMPORT,
     FileProfile,
@@ -21,9 +21,9 @@ from audience_onboarding.crm.profiles import (
 )
 from audience_onboarding.definitions import AudienceDefinition, read_definition
 from audience_onboarding.definitions.models import Columns, Headers, Source
-from audience_onboarding.digital_audience.definition import DigitalAudienceDefinition
-from audience_onboarding.errors import DefinitionError
-from audience_onboarding.platforms import PLATFORMS, part_of
+from audience_onboarding.exceptions import DefinitionError
+from audience_onboarding.platform_registry import PLATFORMS, part_of
+from audience_onboarding.platforms.digital_audience.definition import DigitalAudienceDefinition
 from tests.unit.definitions.conftest import GOOD, REMOVE, changed, misread
 
 Write = Callable[..., Path]

@@ -11,8 +11,8 @@ import pytest
 
 from audience_onboarding.definitions import AudienceDefinition, read_definition
 from audience_onboarding.definitions.models import ALERT_KINDS
-from audience_onboarding.digital_audience.definition import DigitalAudienceDefinition
-from audience_onboarding.errors import DefinitionError
+from audience_onboarding.exceptions import DefinitionError
+from audience_onboarding.platforms.digital_audience.definition import DigitalAudienceDefinition
 from tests.unit.definitions.conftest import changed, misread
 
 Write = Callable[..., Path]

@@ -14,7 +14,7 @@ import yaml
 
 from audience_onboarding.cli import main
 from audience_onboarding.definitions import BrokenDefinition, read_definitions
-from audience_onboarding.definitions.files import check_folder
+from audience_onboarding.definitions.loader import check_folder
 from tests.unit.definitions.conftest import GOOD
 from tests.unit.definitions.wrong import ALONE, HEAD, WRONG, Wrong
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, TypeVar
 
 import pytest
 
-from audience_onboarding.errors import AudienceOnboardingError
+from audience_onboarding.exceptions import AudienceOnboardingError
 from audience_onboarding.http import BearerClient, BearerSettings, Body
 from tests.unit.http.loopback import Action, Seen
 

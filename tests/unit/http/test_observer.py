@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from audience_onboarding.errors import VendorUnavailableError
+from audience_onboarding.exceptions import VendorUnavailableError
 from audience_onboarding.http import HttpTransport, Pace, TransportSettings, forget_clients, shared_client
-from audience_onboarding.http.bearer import RateLimit
+from audience_onboarding.http.bearer_client import RateLimit
 from tests.unit.http.loopback import Loopback, Reply, Reset, closed_port
 from tests.unit.http.plain import Client, Settings, in_turn
 

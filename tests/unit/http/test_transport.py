@@ -11,7 +11,7 @@ import requests
 import urllib3.util.retry
 from requests.adapters import HTTPAdapter
 
-from audience_onboarding.errors import (
+from audience_onboarding.exceptions import (
     AccountingError,
     AudienceOnboardingError,
     ConfigurationError,

@@ -15,12 +15,12 @@ from airflow.sdk import DAG
 from airflow.sdk.exceptions import ParamValidationError
 from airflow.sdk.execution_time.context import set_current_context
 
-from audience_onboarding.digital_audience.client import DigitalAudienceClient
-from audience_onboarding.digital_audience.definition import DigitalAudienceDefinition
-from audience_onboarding.digital_audience.hooks import DigitalAudienceHook
-from audience_onboarding.digital_audience.settings import DigitalAudienceSettings
 from audience_onboarding.pipelines import build_onboarding_dag
-from audience_onboarding.platforms import part_of
+from audience_onboarding.platform_registry import part_of
+from audience_onboarding.platforms.digital_audience.client import DigitalAudienceClient
+from audience_onboarding.platforms.digital_audience.connection import DigitalAudienceSettings
+from audience_onboarding.platforms.digital_audience.definition import DigitalAudienceDefinition
+from audience_onboarding.platforms.digital_audience.hooks import DigitalAudienceHook
 from tests.fakes import AssetStores, DictStore
 from tests.unit.definitions.conftest import GOOD, REMOVE, changed
 

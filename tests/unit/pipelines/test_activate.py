@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG
 
-from audience_onboarding.orchestration.failures import OnboardingRetryPolicy
+from audience_onboarding.base.retry_policy import OnboardingRetryPolicy
 from audience_onboarding.pipelines import build_activation_dag
-from tests.unit.orchestration.helpers import check
 from tests.unit.pipelines.conftest import (
     GOOD,
     REMOVE,
@@ -19,6 +18,7 @@ from tests.unit.pipelines.conftest import (
     rendered,
     upstream_of,
 )
+from tests.unit.state.helpers import check
 
 FIRST = GOOD["activation"]["targets"][0]
 SECOND = {"key": "xandr", "account": {"id": 9}, "segment_name": "Other name", "description": "d"}

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from airflow.providers.smtp.notifications.smtp import SmtpNotifier
 
-from audience_onboarding.errors import AuditUnavailableError, DefinitionError
+from audience_onboarding.exceptions import AuditUnavailableError, DefinitionError
 from audience_onboarding.pipelines import alerts
 from audience_onboarding.pipelines.alerts import check_notifier, tell_failure, tell_late
 from tests.fakes import task_context
 from tests.notifiers import Kept
-from tests.unit.orchestration.helpers import check, check_refused
 from tests.unit.pipelines.conftest import onboarding
+from tests.unit.state.helpers import check, check_refused
 
 KEPT = "tests.notifiers.Kept"
 ABOUT = {"audience": "newsletter", "audience_name": "News & more", "platform": "digital_audience"}

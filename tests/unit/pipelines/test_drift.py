@@ -10,26 +10,24 @@ from unittest.mock import create_autospec
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
-from audience_onboarding.commbox.client import CommBoxClient
-from audience_onboarding.commbox.hooks import CommBoxHook
-from audience_onboarding.commbox.models import Audience as CommBoxAudience
-from audience_onboarding.commbox.settings import CommBoxSettings
-from audience_onboarding.digital_audience.models import Audience, PlatformAccount, Segment
-from audience_onboarding.errors import (
+from audience_onboarding.exceptions import (
     AuthenticationError,
     NotFoundError,
     RequestRejectedError,
     VendorUnavailableError,
 )
-from audience_onboarding.fanfare.client import FanfareClient
-from audience_onboarding.fanfare.hooks import FanfareHook
-from audience_onboarding.fanfare.models import Audience as FanfareAudience
-from audience_onboarding.fanfare.settings import FanfareSettings
 from audience_onboarding.pipelines import build_drift_dag
-from audience_onboarding.platforms import PLATFORMS, part_of
+from audience_onboarding.platform_registry import PLATFORMS, part_of
+from audience_onboarding.platforms.commbox.client import CommBoxClient
+from audience_onboarding.platforms.commbox.connection import CommBoxSettings
+from audience_onboarding.platforms.commbox.hooks import CommBoxHook
+from audience_onboarding.platforms.commbox.models import Audience as CommBoxAudience
+from audience_onboarding.platforms.digital_audience.models import Audience, PlatformAccount, Segment
+from audience_onboarding.platforms.fanfare.client import FanfareClient
+from audience_onboarding.platforms.fanfare.connection import FanfareSettings
+from audience_onboarding.platforms.fanfare.hooks import FanfareHook
+from audience_onboarding.platforms.fanfare.models import Audience as FanfareAudience
 from tests.fakes import AssetStores, task_context
-from tests.unit.fanfare.conftest import audience_json
-from tests.unit.orchestration.helpers import check
 from tests.unit.pipelines.conftest import (
     HOST,
     NO_FLAGS,
@@ -40,6 +38,8 @@ from tests.unit.pipelines.conftest import (
     remembering,
     run_task,
 )
+from tests.unit.platforms.fanfare.conftest import audience_json
+from tests.unit.state.helpers import check
 
 NOW = datetime(2026, 11, 20, 3, tzinfo=timezone.utc)
 DAY = timedelta(days=1)

@@ -9,18 +9,18 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, ParamValidationError, TaskDeferred
 
-from audience_onboarding.base.erasing import Outcome, Waiting
-from audience_onboarding.digital_audience import erasing
-from audience_onboarding.digital_audience.hooks import DigitalAudienceHook
-from audience_onboarding.errors import ConfigurationError, RequestRejectedError
-from audience_onboarding.orchestration.forgetting import ERASE_DAG_ID, HASH_FIELDS, OTHER_FIELDS
-from audience_onboarding.orchestration.memory import AUDIENCE_KEY, RETIRED_KEY
+from audience_onboarding.base.erasure import Outcome, Waiting
+from audience_onboarding.base.erasure_conf import ERASE_DAG_ID, HASH_FIELDS, OTHER_FIELDS
+from audience_onboarding.exceptions import ConfigurationError, RequestRejectedError
 from audience_onboarding.pipelines import build_erase_dag
 from audience_onboarding.pipelines.common import asset_of
 from audience_onboarding.pipelines.erase import Audiences, ErasePersonOperator, judged, people_in
+from audience_onboarding.platforms.digital_audience import erasure
+from audience_onboarding.platforms.digital_audience.hooks import DigitalAudienceHook
+from audience_onboarding.state.store import AUDIENCE_KEY, RETIRED_KEY
 from tests.fakes import AssetStores, task_context
-from tests.unit.orchestration.helpers import check_refused
 from tests.unit.pipelines.conftest import BASE, HOST, definition, fill_in, run_task
+from tests.unit.state.helpers import check_refused
 
 HASH = "ab" * 32
 
@@ -156,10 +156,10 @@ def test_it_waits_in_the_triggerer_without_a_hash_and_goes_on(
     context = context_of(stores, {"email_sha256": [HASH]})
     seen: list[Any] = []
     monkeypatch.setattr(
-        erasing, "begin", lambda job: seen.append(job) or Waiting("the trigger", 60, "our file")
+        erasure, "begin", lambda job: seen.append(job) or Waiting("the trigger", 60, "our file")
     )
     monkeypatch.setattr(
-        erasing, "go_on", lambda job, after, event: Outcome("erased", after, {"rows_sent": 1})
+        erasure, "go_on", lambda job, after, event: Outcome("erased", after, {"rows_sent": 1})
     )
 
     with pytest.raises(TaskDeferred) as deferred:
@@ -178,7 +178,7 @@ def test_an_error_names_the_audience(stores: AssetStores, monkeypatch: pytest.Mo
     def refuse(job: Any) -> None:
         raise RequestRejectedError(what="The vendor says no", next_step="Ask it")
 
-    monkeypatch.setattr(erasing, "begin", refuse)
+    monkeypatch.setattr(erasure, "begin", refuse)
     context: Any = context_of(stores, {"email_sha256": [HASH]})
 
     with pytest.raises(AirflowFailException, match="RequestRejectedError: newsletter: the vendor says no"):

@@ -19,13 +19,13 @@ from audience_onboarding.base.links import (
     linked,
     s3_object_url,
 )
-from audience_onboarding.orchestration.failures import OnboardingRetryPolicy
-from audience_onboarding.orchestration.memory import audience_asset, campaign_asset
+from audience_onboarding.base.retry_policy import OnboardingRetryPolicy
 from audience_onboarding.pipelines import build_activation_dag
-from audience_onboarding.pipelines import dags as built
-from audience_onboarding.ui.paths import audience_page, audiences_page, dag_page
-from tests.unit.orchestration.helpers import check
+from audience_onboarding.pipelines import factory as built
+from audience_onboarding.state.store import audience_asset, campaign_asset
+from audience_onboarding.urls import audience_page, audiences_page, dag_page
 from tests.unit.pipelines.conftest import definition, onboarding
+from tests.unit.state.helpers import check
 
 PROJECT = Path(__file__).resolve().parents[3]
 BASE = "https://airflow.example/team"

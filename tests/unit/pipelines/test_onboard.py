@@ -10,16 +10,15 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowSkipException
 
-from audience_onboarding.base.comparing import StateFolder
-from audience_onboarding.base.onboarding import Rejects
+from audience_onboarding.base.pools import CREATE_POOL
+from audience_onboarding.base.retry_policy import OnboardingRetryPolicy
+from audience_onboarding.base.snapshot_diff import StateFolder
 from audience_onboarding.base.source_options import SourceOptions
+from audience_onboarding.base.upload_operator import Rejects
 from audience_onboarding.crm.guards import Guards
-from audience_onboarding.crm.profiles import DIGITAL_AUDIENCE_S3, SourceColumn
-from audience_onboarding.orchestration.failures import OnboardingRetryPolicy
-from audience_onboarding.orchestration.pools import CREATE_POOL
+from audience_onboarding.crm.output.profiles import DIGITAL_AUDIENCE_S3, SourceColumn
 from audience_onboarding.pipelines.common import asset_of
 from tests.fakes import AssetStores, task_context
-from tests.unit.orchestration.helpers import check
 from tests.unit.pipelines.conftest import (
     NO_FLAGS,
     REMOVE,
@@ -31,6 +30,7 @@ from tests.unit.pipelines.conftest import (
     run_task,
     upstream_of,
 )
+from tests.unit.state.helpers import check
 
 # --- tasks --------------------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from airflow.sdk import DAG
 
-from audience_onboarding.orchestration.pools import CREATE_POOL, connection_pool
+from audience_onboarding.base.pools import CREATE_POOL, connection_pool
 from audience_onboarding.pipelines import build_activation_dag, build_extension_dag, build_onboarding_dag
 from tests.unit.pipelines.conftest import BASE, definition, minimal, onboarding
 

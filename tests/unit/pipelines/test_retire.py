@@ -10,17 +10,17 @@ import pytest
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, ParamValidationError
 
-from audience_onboarding.base.retiring import Seen, SeenSegment, check_same
-from audience_onboarding.digital_audience import retiring
-from audience_onboarding.errors import ApprovalOutdatedError
-from audience_onboarding.orchestration.ensure import RETIRE_DAG_ID
-from audience_onboarding.orchestration.memory import RETIRED_KEY
+from audience_onboarding.base.retirement import Seen, SeenSegment, check_same
+from audience_onboarding.exceptions import ApprovalOutdatedError
 from audience_onboarding.pipelines import build_retire_dag, retire
 from audience_onboarding.pipelines.common import asset_of
 from audience_onboarding.pipelines.retire import RetirementApprovalOperator
+from audience_onboarding.platforms.digital_audience import retirement
+from audience_onboarding.state.create_once import RETIRE_DAG_ID
+from audience_onboarding.state.store import RETIRED_KEY
 from tests.fakes import AssetStores, task_context
-from tests.unit.orchestration.helpers import check_refused
 from tests.unit.pipelines.conftest import BASE, definition, fill_in, run_task, upstream_of
+from tests.unit.state.helpers import check_refused
 
 SEEN = Seen(5, "The audience", 3, (SeenSegment(11, "One", "Active", "2026-12-01T00:00:00+00:00"),))
 
@@ -37,7 +37,7 @@ def context_of(stores: AssetStores, dag: Any, **conf: Any) -> Any:
 
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> AssetStores:
-    monkeypatch.setattr(retiring, "look", lambda definition, memory: SEEN)
+    monkeypatch.setattr(retirement, "look", lambda definition, memory: SEEN)
     return AssetStores()
 
 
@@ -104,7 +104,9 @@ def test_the_platform_deletes_the_shown_objects_and_the_event_is_the_record(
     assert Seen.from_dict(shown["seen"]) == SEEN
     assert "ti.xcom_pull(task_ids='look')['text']" in dag.get_task("approve").body
     deleted: list[Seen] = []
-    monkeypatch.setattr(retiring, "delete", lambda of, memory, progress, seen: deleted.append(seen) or "gone")
+    monkeypatch.setattr(
+        retirement, "delete", lambda of, memory, progress, seen: deleted.append(seen) or "gone"
+    )
     events: list[Any] = []
     context["outlet_events"] = {
         retire.RETIREMENTS: SimpleNamespace(add=lambda *a, **k: events.append((a, k)))

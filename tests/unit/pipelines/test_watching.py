@@ -8,7 +8,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
 from audience_onboarding import __version__
-from audience_onboarding.orchestration.stops import note_stop
+from audience_onboarding.base.failure_xcom import note_stop
 from tests.fakes import AssetStores, task_context
 from tests.notifiers import Kept
 from tests.unit.pipelines.conftest import onboarding, run_task

@@ -12,19 +12,19 @@ from unittest.mock import create_autospec
 import pytest
 from airflow.sdk import Asset
 
-from audience_onboarding import commbox, digital_audience, fanfare
-from audience_onboarding.commbox.client import CommBoxClient
-from audience_onboarding.commbox.hooks import CommBoxHook
-from audience_onboarding.commbox.links import CommBoxPortalLink
-from audience_onboarding.commbox.settings import CommBoxSettings
-from audience_onboarding.digital_audience.client import DigitalAudienceClient
-from audience_onboarding.digital_audience.hooks import DigitalAudienceHook
-from audience_onboarding.digital_audience.links import DigitalAudiencePortalLink
-from audience_onboarding.digital_audience.settings import DigitalAudienceSettings
-from audience_onboarding.fanfare.client import FanfareClient
-from audience_onboarding.fanfare.hooks import FanfareHook
-from audience_onboarding.fanfare.links import FanfarePortalLink
-from audience_onboarding.fanfare.settings import FanfareSettings
+from audience_onboarding.platforms import commbox, digital_audience, fanfare
+from audience_onboarding.platforms.commbox.client import CommBoxClient
+from audience_onboarding.platforms.commbox.connection import CommBoxSettings
+from audience_onboarding.platforms.commbox.hooks import CommBoxHook
+from audience_onboarding.platforms.commbox.links import CommBoxPortalLink
+from audience_onboarding.platforms.digital_audience.client import DigitalAudienceClient
+from audience_onboarding.platforms.digital_audience.connection import DigitalAudienceSettings
+from audience_onboarding.platforms.digital_audience.hooks import DigitalAudienceHook
+from audience_onboarding.platforms.digital_audience.links import DigitalAudiencePortalLink
+from audience_onboarding.platforms.fanfare.client import FanfareClient
+from audience_onboarding.platforms.fanfare.connection import FanfareSettings
+from audience_onboarding.platforms.fanfare.hooks import FanfareHook
+from audience_onboarding.platforms.fanfare.links import FanfarePortalLink
 
 HOST = "https://vendor.example"
 PORTAL = "https://portal/{audience_id}"

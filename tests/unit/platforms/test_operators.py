@@ -11,10 +11,8 @@ import pytest
 import time_machine
 from airflow.sdk.exceptions import AirflowFailException
 
-from audience_onboarding import commbox, digital_audience, fanfare
-from audience_onboarding.digital_audience.models import Activation, Campaign, PlatformAccount, Segment
-from audience_onboarding.digital_audience.models import Audience as DigitalAudience
-from audience_onboarding.errors import (
+from audience_onboarding.base.retry_policy import OnboardingRetryPolicy
+from audience_onboarding.exceptions import (
     ConfigurationError,
     Outcome,
     RequestRejectedError,
@@ -22,12 +20,19 @@ from audience_onboarding.errors import (
     UnexpectedResponseError,
     VendorUnavailableError,
 )
-from audience_onboarding.fanfare.models import Audience as FanfareAudience
-from audience_onboarding.orchestration.ensure import SETTLE_AFTER
-from audience_onboarding.orchestration.failures import OnboardingRetryPolicy
+from audience_onboarding.platforms import commbox, digital_audience, fanfare
+from audience_onboarding.platforms.digital_audience.models import (
+    Activation,
+    Campaign,
+    PlatformAccount,
+    Segment,
+)
+from audience_onboarding.platforms.digital_audience.models import Audience as DigitalAudience
+from audience_onboarding.platforms.fanfare.models import Audience as FanfareAudience
+from audience_onboarding.state.create_once import SETTLE_AFTER
 from tests.fakes import AssetStores, task_context
-from tests.unit.fanfare.conftest import audience_json
 from tests.unit.platforms.cases import every_case
+from tests.unit.platforms.fanfare.conftest import audience_json
 from tests.unit.platforms.kits import ASSET, DIGITAL_AUDIENCE, FANFARE, HOST, KITS, Kit
 
 OPERATORS: dict[str, dict[type[Any], dict[str, Any]]] = {

@@ -18,14 +18,14 @@ from airflow.sdk.exceptions import (
 
 from audience_onboarding.base import sensors
 from audience_onboarding.base.sensors import DEFERRAL_GRACE
-from audience_onboarding.commbox.sensors import CommBoxUserCountSensor
-from audience_onboarding.commbox.triggers import LAST_LOOK
-from audience_onboarding.digital_audience.sensors import (
+from audience_onboarding.exceptions import AuthenticationError, VendorUnavailableError
+from audience_onboarding.platforms.commbox.sensors import CommBoxUserCountSensor
+from audience_onboarding.platforms.commbox.triggers import LAST_LOOK
+from audience_onboarding.platforms.digital_audience.sensors import (
     DigitalAudienceAudienceStateSensor,
     DigitalAudienceSegmentStatusSensor,
 )
-from audience_onboarding.errors import AuthenticationError, VendorUnavailableError
-from audience_onboarding.fanfare.sensors import FanfareAudienceStatusSensor, FanfareImportSensor
+from audience_onboarding.platforms.fanfare.sensors import FanfareAudienceStatusSensor, FanfareImportSensor
 from tests.fakes import task_context
 from tests.unit.platforms.cases import every_case
 from tests.unit.platforms.kits import COMMBOX, DIGITAL_AUDIENCE, FANFARE, Kit

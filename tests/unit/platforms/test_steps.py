@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG
 
-from audience_onboarding.commbox.operators import CONFIRMED as COUNTED
-from audience_onboarding.fanfare.onboarding import CONFIRMED as IMPORTED
-from audience_onboarding.orchestration.failures import OnboardingRetryPolicy
+from audience_onboarding.base.retry_policy import OnboardingRetryPolicy
 from audience_onboarding.pipelines import build_onboarding_dag, onboard
-from audience_onboarding.platforms import part_of
+from audience_onboarding.platform_registry import part_of
+from audience_onboarding.platforms.commbox.operators import CONFIRMED as COUNTED
+from audience_onboarding.platforms.fanfare.upload import CONFIRMED as IMPORTED
 from tests.fakes import AssetStores, task_context
 from tests.unit.pipelines.conftest import function_of
 
@@ -95,7 +95,7 @@ def test_the_definition_reaches_the_tasks(platform: str) -> None:
     expected = OF_A_DEFINITION[platform]
     dag = build(platform, connection="a_connection", **expected["definition"])
     first, upload, wait = (dag.get_task(name) for name in (FIRST_TASK[platform], "upload", WAIT[platform]))
-    steps = part_of(platform, "steps")
+    steps = part_of(platform, "tasks")
 
     common: dict[str, dict[str, Any]] = {
         "upload": {"memory_limit_mib": 256, "allow_raw": True, "columns": SOURCES[platform]},

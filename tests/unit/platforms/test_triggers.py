@@ -8,14 +8,7 @@ from typing import Any
 
 import pytest
 
-from audience_onboarding.commbox.models import Audience as CommBoxAudience
-from audience_onboarding.commbox.triggers import CommBoxUserCountTrigger
-from audience_onboarding.digital_audience.models import Audience, Segment
-from audience_onboarding.digital_audience.triggers import (
-    DigitalAudienceAudienceStateTrigger,
-    DigitalAudienceSegmentStatusTrigger,
-)
-from audience_onboarding.errors import (
+from audience_onboarding.exceptions import (
     AuthenticationError,
     ConfigurationError,
     NotFoundError,
@@ -23,11 +16,18 @@ from audience_onboarding.errors import (
     UnexpectedResponseError,
     VendorUnavailableError,
 )
-from audience_onboarding.fanfare.models import AudienceStatus, Import
-from audience_onboarding.fanfare.triggers import FanfareAudienceStatusTrigger, FanfareImportTrigger
-from tests.unit.commbox.conftest import static
-from tests.unit.fanfare.conftest import import_json
+from audience_onboarding.platforms.commbox.models import Audience as CommBoxAudience
+from audience_onboarding.platforms.commbox.triggers import CommBoxUserCountTrigger
+from audience_onboarding.platforms.digital_audience.models import Audience, Segment
+from audience_onboarding.platforms.digital_audience.triggers import (
+    DigitalAudienceAudienceStateTrigger,
+    DigitalAudienceSegmentStatusTrigger,
+)
+from audience_onboarding.platforms.fanfare.models import AudienceStatus, Import
+from audience_onboarding.platforms.fanfare.triggers import FanfareAudienceStatusTrigger, FanfareImportTrigger
 from tests.unit.platforms.cases import every_case
+from tests.unit.platforms.commbox.conftest import static
+from tests.unit.platforms.fanfare.conftest import import_json
 from tests.unit.platforms.kits import COMMBOX, DIGITAL_AUDIENCE, FANFARE, Kit, as_stored
 from tests.unit.platforms.waiting import FAR, START, Scripted, scripted
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from audience_onboarding.base import polling
 from audience_onboarding.base import triggers as base_triggers
-from audience_onboarding.commbox import triggers as commbox_triggers
-from audience_onboarding.orchestration import polling
+from audience_onboarding.platforms.commbox import triggers as commbox_triggers
 from tests.unit.platforms.kits import Kit, as_stored
 
 START = 1000.0

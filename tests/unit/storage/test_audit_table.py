@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from audience_onboarding.errors import AuditUnavailableError, ConfigurationError
+from audience_onboarding.exceptions import AuditUnavailableError, ConfigurationError
 from audience_onboarding.storage.audit_table import COLUMNS, ddl, statements, write_row
 
 ROW: dict[str, Any] = {

@@ -5,7 +5,7 @@ import pickle
 import botocore.exceptions as boto
 import pytest
 
-from audience_onboarding.errors import (
+from audience_onboarding.exceptions import (
     AudienceOnboardingError,
     BucketNotFoundError,
     ConditionalWriteUnsupportedError,

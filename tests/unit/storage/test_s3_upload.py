@@ -11,7 +11,7 @@ from typing import Any
 import botocore.exceptions as boto
 import pytest
 
-from audience_onboarding.errors import (
+from audience_onboarding.exceptions import (
     AccountingError,
     ConditionalWriteUnsupportedError,
     ConfigurationError,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from audience_onboarding import errors
+from audience_onboarding import exceptions
 from audience_onboarding.ui.health import STOPPING_ERRORS, Ended, Facts, Scheduled, judge
 from audience_onboarding.ui.models import Health
 
@@ -130,4 +130,4 @@ def test_what_was_never_loaded(changes: dict[str, Any], said: str) -> None:
 
 
 def test_the_errors_that_stop_a_load_are_there() -> None:
-    assert all(issubclass(getattr(errors, name), errors.TerminalError) for name in STOPPING_ERRORS)
+    assert all(issubclass(getattr(exceptions, name), exceptions.TerminalError) for name in STOPPING_ERRORS)

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from audience_onboarding.ui import queries
-from audience_onboarding.ui.view import SORTS, in_order
+from audience_onboarding.ui.service import SORTS, in_order
 
 FOR_ONE_OR_ALL = (
     queries.audiences,

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from audience_onboarding.crm.profiles import Identifier, SourceColumn
-from audience_onboarding.errors import (
+from audience_onboarding.crm.output.profiles import Identifier, SourceColumn
+from audience_onboarding.exceptions import (
     AudienceOnboardingError,
     EmptySourceError,
     MissingColumnError,

@@ -14,10 +14,10 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from audience_onboarding.crm.engine import PreparedLoad, prepare
-from audience_onboarding.crm.profiles import DIGITAL_AUDIENCE_S3
-from audience_onboarding.crm.rows import Source
-from audience_onboarding.errors import AudienceOnboardingError
+from audience_onboarding.crm.output.profiles import DIGITAL_AUDIENCE_S3
+from audience_onboarding.crm.prepare import PreparedLoad, prepare
+from audience_onboarding.crm.sources.base import Source
+from audience_onboarding.exceptions import AudienceOnboardingError
 from tests.unit.crm.malformed.case import CANARY, CANARY_DIGITS, Case, Fails, Gives
 
 HEADER = re.compile(rb"(email_sha256|phone_sha256|email_sha256,phone_sha256)\r\n")

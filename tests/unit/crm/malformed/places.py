@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from audience_onboarding.errors import SourceNotFoundError
+from audience_onboarding.exceptions import SourceNotFoundError
 from tests.unit.crm.malformed.case import GOOD, Fails, Gives, table
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from audience_onboarding.crm.profiles import Identifier
+from audience_onboarding.crm.output.profiles import Identifier
 from tests.unit.crm.malformed.case import (
     GOOD,
     Case,

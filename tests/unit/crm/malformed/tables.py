@@ -10,11 +10,11 @@ from pathlib import Path
 
 import polars as pl
 
-from audience_onboarding.crm.csv_source import CsvSource
-from audience_onboarding.crm.many_sources import ManySources
-from audience_onboarding.crm.parquet_source import ParquetSource
-from audience_onboarding.crm.rows import Source
-from audience_onboarding.crm.xlsx_source import XlsxSource
+from audience_onboarding.crm.sources.base import Source
+from audience_onboarding.crm.sources.csv_file import CsvSource
+from audience_onboarding.crm.sources.excel_file import XlsxSource
+from audience_onboarding.crm.sources.multi_file import ManySources
+from audience_onboarding.crm.sources.parquet_file import ParquetSource
 from tests.unit.crm.malformed.case import (
     GOOD,
     Case,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from audience_onboarding.crm.profiles import Identifier, SourceColumn
+from audience_onboarding.crm.output.profiles import Identifier, SourceColumn
 from tests.unit.crm.malformed.case import GOOD, Case, Gives, csv_bytes, mail, nothing, phone, table, words
 
 A, B = mail(1), mail(2)

@@ -1,0 +1,1 @@
+"""Encoding of processed rows into the file that is sent."""

@@ -1,0 +1,1 @@
+"""Threads, spill files and deduplication of the engine."""

@@ -1,0 +1,1 @@
+"""Snapshots of audience members and their differences."""

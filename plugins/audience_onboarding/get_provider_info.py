@@ -1,0 +1,19 @@
+"""What Airflow reads when it discovers the package as a provider: the connection types and their forms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from audience_onboarding import __version__
+from audience_onboarding.platform_registry import PLATFORMS, part_of
+
+
+def get_provider_info() -> dict[str, Any]:
+    """The answer to the entry point ``apache_airflow_provider``."""
+    return {
+        "package-name": "airflow-audience-onboarding",
+        "name": "Audience onboarding",
+        "description": "Turn CRM lists into ad audiences.",
+        "versions": [__version__],
+        "connection-types": [part_of(platform, "form").connection_type() for platform in PLATFORMS],
+    }

@@ -1,0 +1,1 @@
+"""Audience platforms, one package per vendor."""

@@ -1,0 +1,56 @@
+"""The part of a definition that is CommBox's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from audience_onboarding.crm.output.profiles import COMMBOX_AUDIENCE, FileProfile
+from audience_onboarding.definitions.models import AudienceDefinition, RemoteId, Text, Wait
+
+
+class CountWait(Wait):
+    """How the vendor's counting is waited for."""
+
+    minimum_share: float = Field(1.0, gt=0, le=1)
+    """Which part of the customers sent ``user_count`` has to show."""
+
+
+class CommBoxDefinition(AudienceDefinition):
+    """A static audience on CommBox. What is sent replaces its customers, whatever the mode: to add to them or take some
+    out, the list that results is made here."""
+
+    modes: ClassVar[Mapping[str, str]] = {
+        "replace": "replace: replace all customers of the audience",
+        "mirror": "mirror: the same, but nothing is sent where nothing has changed",
+        "opt-in": "opt-in: add the customers",
+        "opt-out": "opt-out: take the customers out",
+    }
+    modes_with_state: ClassVar[frozenset[str]] = frozenset({"opt-in", "opt-out"})
+    found_by_name: ClassVar[bool] = True
+    profile: ClassVar[FileProfile] = COMMBOX_AUDIENCE
+
+    platform: Literal["commbox"]
+    connection: Text = "commbox_default"
+    id: RemoteId | None = None
+    wait: CountWait = CountWait()
+
+    @model_validator(mode="after")
+    def _no_description(self) -> CommBoxDefinition:
+        if self.description is not None:
+            raise ValueError("description: this platform's audiences have none")
+        return self
+
+    @model_validator(mode="after")
+    def _one_after_the_other(self) -> CommBoxDefinition:
+        if self.state is not None and self.upload.wait_for_earlier_loads != "confirmed":
+            raise ValueError(
+                "upload.wait_for_earlier_loads: with 'state', it has to be 'confirmed': each list is made of the last "
+                "confirmed one"
+            )
+        return self
+
+
+DEFINITION = CommBoxDefinition

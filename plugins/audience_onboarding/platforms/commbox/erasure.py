@@ -1,0 +1,233 @@
+"""Taking people out of an audience of CommBox: the list without them takes the place of what is there.
+
+The vendor shows nobody, and has no operation that takes one out. So who is in the audience is known from the snapshot
+of the last confirmed load only, which holds the numbers as they are; each is hashed in memory.
+
+Source: https://help.commbox.io/apidocs/update-static-audience
+"""
+
+from __future__ import annotations
+
+import logging
+import time as clock
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from audience_onboarding.base.erasure import ErasureJob, HeldPeople, Outcome, Waiting, nothing_mapped
+from audience_onboarding.base.snapshot_diff import StateFolder
+from audience_onboarding.crm.output.encoder import Layout
+from audience_onboarding.crm.snapshots.subjects import People
+from audience_onboarding.exceptions import WITH_SUPERSEDE, ConflictError, TerminalError, TransientError
+from audience_onboarding.http import FileContent
+from audience_onboarding.platforms.commbox.client import CommBoxClient
+from audience_onboarding.platforms.commbox.definition import CommBoxDefinition
+from audience_onboarding.platforms.commbox.hooks import CommBoxHook
+from audience_onboarding.platforms.commbox.operators import LAST_SENT_KEY
+from audience_onboarding.platforms.commbox.triggers import CommBoxUserCountTrigger
+from audience_onboarding.state.create_once import audience_id_of, check_not_retired
+from audience_onboarding.state.remote_ids import text_id
+from audience_onboarding.state.snapshot_ledger import Kept
+from audience_onboarding.state.store import BEGUN_KEY, SNAPSHOTS_KEY, Memory
+
+log = logging.getLogger(__name__)
+
+COUNTED = "counted"
+
+_CHUNK = 1024 * 1024
+
+BUSY_PAUSE = timedelta(minutes=10).total_seconds()
+"""Until a load that is under way is looked at again."""
+
+
+def _client(definition: CommBoxDefinition) -> CommBoxClient:
+    return CommBoxHook(definition.connection).client
+
+
+def known_id(definition: CommBoxDefinition, memory: Memory) -> str | None:
+    """The audience's id, ``None`` where there is none yet.
+
+    :raises AudienceRetiredError: it was retired.
+    """
+    check_not_retired(memory)
+    known = audience_id_of(
+        definition.id, memory, account=lambda: _client(definition).settings.account, read=text_id
+    )
+    if known is not None:
+        return known
+    found = _client(definition).find_audience(definition.name)
+    return None if found is None else found.id
+
+
+def begin(job: ErasureJob) -> Outcome | Waiting:
+    """Replace the list by one without the people, and wait until the vendor counts it."""
+    definition: CommBoxDefinition = job.definition
+    if not job.people.of("phone"):
+        return nothing_mapped(job)
+    audience_id = known_id(definition, job.memory)
+    if audience_id is None:
+        return Outcome("not_in_it", "There is no audience yet")
+    held = HeldPeople(job, audience_id)
+    confirmed = held.book.confirmed
+    if job.state is None or confirmed is None:
+        return Outcome(
+            "by_hand",
+            "CommBox shows nobody, and there is no snapshot of a confirmed load ('state'), so nothing can be done by "
+            f"its API. Look for the person in the console, in the audience {definition.name!r} ({audience_id}), and "
+            "take them out there",
+        )
+    sent = job.done("sent")
+    if isinstance(sent, dict) and sent.get("is_through"):
+        return _wait_on(definition, audience_id, sent, confirmed)
+    _check_quiet(held, definition)
+    rows = held.rows()
+    not_to_send = _not_to_send(job, confirmed, rows, audience_id, is_begun=bool(sent))
+    if not_to_send is not None:
+        return not_to_send
+    left = confirmed.rows - (rows or 0)
+    taken = _replace(job, held, job.state, confirmed, audience_id)
+    log.info("The list of audience %s was replaced by one of %s rows", audience_id, left)
+    job.note("sent", {"rows": left, "taken": taken, "load": confirmed.load, "is_through": True})
+    return _waiting(definition, audience_id, left)
+
+
+def _wait_on(
+    definition: CommBoxDefinition, audience_id: str, sent: Mapping[str, Any], confirmed: Kept
+) -> Outcome | Waiting:
+    """Wait for a list that an earlier try has sent, unless a load has taken its place since."""
+    if confirmed.load != sent.get("load"):
+        return Outcome("erased", "A later load has replaced the list without them since", _counts(sent))
+    return _waiting(definition, audience_id, int(sent["rows"]))
+
+
+def _not_to_send(
+    job: ErasureJob, confirmed: Kept, rows: int | None, audience_id: str, *, is_begun: bool
+) -> Outcome | None:
+    """The outcome where no list is to be sent.
+
+    :param rows: of the last confirmed list, with one of the people; ``None`` where that is not known.
+    :param is_begun: an earlier try may have sent one.
+    """
+    if rows is None:
+        return _lost(audience_id)
+    if rows == 0 and not is_begun:
+        return Outcome("not_in_it", "By the snapshot of the last confirmed load, none of them is in it")
+    left = confirmed.rows - rows
+    if left <= 0:
+        return Outcome(
+            "by_hand",
+            "Nobody would be left, and CommBox's pages do not say what it makes of an empty list. Empty or delete the "
+            f"audience {audience_id} in the console",
+        )
+    if job.is_dry_run:
+        return Outcome("would_erase", f"The list would be replaced by one of {left} rows, {rows} fewer")
+    return None
+
+
+def _lost(audience_id: str) -> Outcome:
+    return Outcome(
+        "by_hand",
+        "The snapshot of the last confirmed load is lost. Load the list once with mode replace, from a CRM without the "
+        f"person, or take them out in CommBox's console (audience {audience_id})",
+    )
+
+
+def go_on(job: ErasureJob, after: str, event: dict[str, Any]) -> Outcome:  # noqa: ARG001 - there is one wait
+    """End, now that the vendor counts the new list.
+
+    :raises TerminalError: it refuses to be asked, or did not count it in time.
+    """
+    if event["status"] != "success":
+        raise TerminalError(
+            what="CommBox does not count the list without the people yet",
+            where=f"audience {known_id(job.definition, job.memory)}",
+            why=str(event["message"]),
+            next_step="The list was taken in. Look at the audience in the console, then clear this task to look again; "
+            "nothing is sent again. If another load has replaced the list since, mark it a success",
+        )
+    return Outcome("erased", "CommBox counts the list without them", _counts(job.done("sent") or {}))
+
+
+def _counts(sent: Mapping[str, Any]) -> dict[str, int]:
+    return {"rows_left": int(sent.get("rows", 0)), "taken_out_of_snapshot": int(sent.get("taken", 0))}
+
+
+def _check_quiet(held: HeldPeople, definition: CommBoxDefinition) -> None:
+    """No list may be on its way: ours would undo it.
+
+    :raises TransientError: one is.
+    """
+    begun = held.book.begun
+    if not begun:
+        return
+    raise TransientError(
+        what=f"The load of {begun[-1].load_date} ({begun[-1].mode}) was begun and is not confirmed, so that it is not "
+        "known who is in the audience",
+        where=definition.key,
+        next_step="Wait until it is confirmed, or run it again if it has failed; then clear this task",
+        retry_after=BUSY_PAUSE,
+    )
+
+
+def _replace(job: ErasureJob, held: HeldPeople, state: StateFolder, confirmed: Kept, audience_id: str) -> int:
+    """Send the list without the people, then take them out of the snapshots.
+
+    The answer to the PUT is all that the vendor ever says of a list; a load that begins before the snapshot is written
+    anew would bring them back.
+    """
+    from audience_onboarding.crm.runtime.spill_dir import private_directory
+    from audience_onboarding.storage.snapshot_files import fetch_snapshot
+
+    definition: CommBoxDefinition = job.definition
+    client = _client(definition)
+    client.check_static(client.load_audience(audience_id))
+    before = _seen(job.memory)
+    with private_directory() as directory:
+        path = fetch_snapshot(str(confirmed.url), directory, s3_client=state.client)
+        file = _written(path, job.people, definition, directory / "list.csv")
+        if _seen(job.memory) != before:
+            raise TransientError(what="A load has begun at the same moment", where=definition.key)
+        job.note("sent", {"rows": 0})
+        client.replace_audience(audience_id, file=file)
+    if _seen(job.memory) != before:
+        raise ConflictError(
+            what="A load was begun while the list without the people was sent, and it is not known which one came last",
+            where=f"audience {audience_id} of {definition.key}",
+            next_step=f"Trigger that load again {WITH_SUPERSEDE}, then clear this task",
+        )
+    return held.take_out()
+
+
+def _seen(memory: Memory) -> list[Any]:
+    return [memory.get(key) for key in (BEGUN_KEY, SNAPSHOTS_KEY, LAST_SENT_KEY)]
+
+
+def _written(path: Path, people: People, definition: CommBoxDefinition, to: Path) -> FileContent:
+    from audience_onboarding.crm.snapshots.snapshot import rows_without
+
+    profile = definition.file_profile
+    layout = Layout(profile, profile.columns)
+    with to.open("wb") as out:
+        for piece in rows_without(path, people, layout):
+            out.write(piece)
+
+    def chunks() -> Iterator[bytes]:
+        with to.open("rb") as stream:
+            while block := stream.read(_CHUNK):
+                yield block
+
+    return FileContent(name="list.csv", content_type="text/csv", size=to.stat().st_size, chunks=chunks)
+
+
+def _waiting(definition: CommBoxDefinition, audience_id: str, rows: int) -> Waiting:
+    seconds = timedelta(hours=definition.wait.timeout_hours).total_seconds()
+    trigger = CommBoxUserCountTrigger(
+        conn_id=definition.connection,
+        audience_id=audience_id,
+        rows=rows,
+        minimum_share=definition.wait.minimum_share,
+        poll_interval=definition.wait.poll_seconds,
+        deadline=clock.time() + seconds,
+    )
+    return Waiting(trigger, seconds, COUNTED)

@@ -1,0 +1,20 @@
+"""What ``plan`` says of an audience on CommBox, beyond what it says of all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+
+from audience_onboarding.platforms.commbox.definition import CommBoxDefinition
+
+
+def audience(definition: CommBoxDefinition) -> str:
+    """Which audience is loaded, and whether it may be created."""
+    if definition.id is not None:
+        return f"the existing one with id {definition.id}; none is created"
+    return f"the one that is called {definition.name!r}; created if there is none"
+
+
+def more(definition: CommBoxDefinition, load_date: date | None) -> Iterator[tuple[str, str]]:  # noqa: ARG001 - as on all platforms
+    """Further lines: none."""
+    yield from ()

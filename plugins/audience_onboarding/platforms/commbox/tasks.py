@@ -1,0 +1,59 @@
+"""The tasks of an onboarding DAG that are CommBox's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk import Asset
+
+from audience_onboarding.base.ensured import Ensured
+from audience_onboarding.base.pools import connection_pool
+from audience_onboarding.platforms.commbox.definition import CommBoxDefinition
+from audience_onboarding.platforms.commbox.operators import (
+    CommBoxFindAudienceOperator,
+    CommBoxOnboardCrmOperator,
+)
+from audience_onboarding.platforms.commbox.sensors import CommBoxUserCountSensor
+
+VENDOR_PAGES = "https://help.commbox.io/apidocs/get-audiences"
+"""Where the vendor describes what these tasks do."""
+
+RECORDED = ()
+"""What the record of a load keeps of the upload, beside what it keeps on every platform."""
+
+
+def ensure(definition: CommBoxDefinition, asset: Asset) -> Ensured:
+    """The task that looks for the audience, which is created with its first list."""
+    if definition.id is not None:
+        return Ensured(definition.id)
+    task = CommBoxFindAudienceOperator(
+        task_id="find_audience",
+        audience_name=definition.name,
+        commbox_conn_id=definition.connection,
+        asset=asset,
+        pool=connection_pool(definition.connection),
+    )
+    return Ensured(task.output)
+
+
+def send(definition: CommBoxDefinition, **common: Any) -> CommBoxOnboardCrmOperator:
+    """The task that prepares and uploads.
+
+    :param common: the arguments that all platforms share.
+    """
+    return CommBoxOnboardCrmOperator(
+        audience_name=definition.name, commbox_conn_id=definition.connection, **common
+    )
+
+
+def wait(definition: CommBoxDefinition, **common: Any) -> CommBoxUserCountSensor:
+    """The task that waits until the vendor counts what was sent.
+
+    :param common: the arguments that all platforms share, among them the output of the sending task.
+    """
+    return CommBoxUserCountSensor(
+        task_id="wait_until_counted",
+        minimum_share=definition.wait.minimum_share,
+        commbox_conn_id=definition.connection,
+        **common,
+    )

@@ -1,0 +1,66 @@
+"""The activation targets of a definition as they are at the vendor: account, segments, last day. No Airflow in here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from audience_onboarding.platforms.digital_audience.client import choose_account
+from audience_onboarding.platforms.digital_audience.definition import (
+    ActivationTarget,
+    DigitalAudienceDefinition,
+)
+from audience_onboarding.platforms.digital_audience.models import PlatformAccount, Segment
+from audience_onboarding.platforms.digital_audience.segment_names import SegmentName
+
+
+@dataclass(frozen=True)
+class TargetAtVendor:
+    """One target with the account that it names.
+
+    :param target: of the definition.
+    :param account: that fits it.
+    :param naming: of its segments.
+    :param until: after which its segment is let go.
+    """
+
+    target: ActivationTarget
+    account: PlatformAccount
+    naming: SegmentName
+    until: datetime | None
+
+    @property
+    def key(self) -> str:
+        """Of the target."""
+        return self.target.key
+
+    def is_ours(self, segment: Segment) -> bool:
+        """Whether a segment of the audience is one of this target's."""
+        return segment.account_id == self.account.id and self.naming.fits(
+            segment.name, platform=self.account.platform, account=self.account.name or ""
+        )
+
+    def of(self, segments: Iterable[Segment]) -> list[Segment]:
+        """The segments of this target, newest first."""
+        ours = [segment for segment in segments if self.is_ours(segment)]
+        return sorted(ours, key=lambda segment: segment.segment_id, reverse=True)
+
+
+def naming_of(definition: DigitalAudienceDefinition, target: ActivationTarget) -> SegmentName:
+    """How the segments of a target are called."""
+    return SegmentName(target.segment_name, definition.name, definition.key, target.key)
+
+
+def target_at_vendor(
+    definition: DigitalAudienceDefinition, target: ActivationTarget, accounts: Sequence[PlatformAccount]
+) -> TargetAtVendor:
+    """A target with the account that fits it.
+
+    :param accounts: of the organisation.
+    :raises ConfigurationError: none or several fit; the message lists the choices.
+    """
+    wanted = target.account
+    account = choose_account(accounts, platform=wanted.platform, name=wanted.name, account_id=wanted.id)
+    until = target.last_moment(definition.timezone)
+    return TargetAtVendor(target, account, naming_of(definition, target), until)

@@ -1,0 +1,148 @@
+"""A person approves of a segment before it is created. Nobody is asked about a segment that is there already."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from airflow.providers.standard.exceptions import HITLTimeoutError
+from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.sdk.definitions.context import Context
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+
+from audience_onboarding.base.links import AudiencePageLink
+from audience_onboarding.base.retry_policy import terminal_errors_fail
+from audience_onboarding.platforms.digital_audience.definition import Approval
+from audience_onboarding.platforms.digital_audience.links import DigitalAudiencePortalLink
+from audience_onboarding.platforms.digital_audience.operators import SegmentPlan, _SegmentOperator
+from audience_onboarding.state.store import LAST_LOAD_KEY, refusal_key
+from audience_onboarding.timestamps import moment_text
+
+_QUESTION = "question"
+
+
+class DigitalAudienceApproveActivationOperator(_SegmentOperator, ApprovalOperator):
+    """Ask a person whether a segment may be created, and wait for the answer without a worker slot.
+
+    Takes the arguments of :class:`.operators.DigitalAudienceActivateAudienceOperator`, which has to come next, and
+    works out the same segment. If that is there already, nobody is asked. What a person has refused is not asked again
+    by later runs, until the target changes, the form says ``ask_again``, or this task is cleared.
+
+    :param audience_name: shown to the person.
+    :param rule: who may answer, and for how long.
+    :return: whether a person was ``asked``, whether the answer is ``approved``, ``by`` whom, and ``at`` what moment.
+    """
+
+    template_fields: Sequence[str] = (*_SegmentOperator.template_fields, "subject", "body")
+    operator_extra_links = (DigitalAudiencePortalLink(), AudiencePageLink())
+
+    def __init__(self, *, audience_name: str, rule: Approval | None = None, **kwargs: Any) -> None:
+        rule = rule or Approval()
+        users: Any = [{"id": user, "name": user} for user in rule.assigned_users]
+        super().__init__(
+            # What is asked is known when it is asked.
+            subject=f"Activate {audience_name}?",
+            assigned_users=users or None,
+            response_timeout=timedelta(hours=rule.within_hours),
+            defaults=self.REJECT if rule.on_timeout == "reject" else None,
+            **kwargs,
+        )
+        self.audience_name = audience_name
+
+    @terminal_errors_fail
+    def execute(self, context: Context) -> Any:
+        """Ask, if there is something to ask."""
+        plan = self._plan(context)
+        DigitalAudiencePortalLink.show(self, self.hook.client.settings, audience_id=plan.audience_id)
+        segment_id = self._remembered(context, plan.key) or self._existing(plan)
+        if segment_id is not None:
+            self.log.info("Segment %s is there already: nobody has to approve of it", segment_id)
+            return {"asked": False}
+        question = self._question(plan)
+        self._refused_before(context, question)
+        # Kept for the process that takes up the answer.
+        context["task_state_store"].set(_QUESTION, question)
+        self.subject = f"Activate {self.audience_name} on {plan.account.platform}?"
+        self.body = self._shown(plan, self._memory(context).get(LAST_LOAD_KEY) or {})
+        return ApprovalOperator.execute(self, context)
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
+        """Take up the answer: what comes next runs, or is skipped.
+
+        :raises AirflowFailException: nobody has answered in time, and that is to be a failure.
+        """
+        memory, key = self._memory(context), refusal_key(self.target)
+        chosen = list(event.get("chosen_options") or [])
+        user = event.get("responded_by_user") or {}
+        by = user.get("name") or user.get("id")
+        at: Any = event.get("responded_at")
+        answer = {
+            "asked": True,
+            "approved": chosen == [self.APPROVE],
+            "by": by,
+            "at": at.isoformat() if hasattr(at, "isoformat") else at,
+        }
+        if answer["approved"]:
+            memory.delete(key)
+        elif chosen and by:
+            question = context["task_state_store"].get(_QUESTION)
+            memory.set(key, {**answer, "question": question, "run_id": str(context["run_id"])})
+        # On a refusal, Airflow's operator ends by an exception that skips what comes next, and returns nothing.
+        context["ti"].xcom_push(key="return_value", value=answer)
+        if chosen and not answer["approved"]:
+            who = f"{by} has refused" if by else "Nobody has answered in time"
+            self.log.warning("%s: the target %s is not activated", who, self.target)
+        try:
+            ApprovalOperator.execute_complete(self, context, event)
+        except HITLTimeoutError:
+            raise AirflowFailException(
+                f"Nobody has answered within {self.response_timeout} whether {self.target!r} may be activated. "
+                "Clear this task to ask again"
+            ) from None
+        return answer
+
+    def _question(self, plan: SegmentPlan) -> dict[str, Any]:
+        """What makes it the same question: not its dates, which each run has its own of."""
+        return {
+            "audience_id": plan.audience_id,
+            "account_id": plan.account.id,
+            "segment_name": plan.name,
+            "description": self.description,
+            "days": str(self.days),
+            "until": self.until,
+        }
+
+    def _refused_before(self, context: Context, question: dict[str, Any]) -> None:
+        refused = self._memory(context).get(refusal_key(self.target))
+        if not refused or refused.get("question") != question:
+            return
+        if context["params"].get("ask_again") or refused.get("run_id") == str(context["run_id"]):
+            return
+        raise AirflowSkipException(
+            f"{refused['by']} has refused it {refused['at']}, in run {refused['run_id']}. To be asked again, clear "
+            "this task in that run, or trigger the DAG with 'Ask again'"
+        )
+
+    def _shown(self, plan: SegmentPlan, load: dict[str, Any]) -> str:
+        size = load.get("size")
+        rates = load.get("match_rates") or {}
+        shown_rates = (
+            f"{name} {'unknown' if rate is None else f'{rate:.1%}'}" for name, rate in sorted(rates.items())
+        )
+        rows = {
+            "Audience": f"{self.audience_name} ({plan.audience_id})",
+            "Last load": load.get("load_date") or "none known",
+            "Members": "unknown" if size is None else f"{size:,}",
+            "Match rates": ", ".join(shown_rates) or "unknown",
+            "Account": f"{plan.account.name} on {plan.account.platform} ({plan.account.id})",
+            "Segment": plan.name,
+            "From": moment_text(plan.start),
+            "To": moment_text(plan.end),
+        }
+        lines = [f"| {name} | {_cell(value)} |" for name, value in rows.items()]
+        return "\n".join(["| | |", "|---|---|", *lines])
+
+
+def _cell(value: Any) -> str:
+    return str(value).replace("|", "\\|").replace("\n", " ")

@@ -1,0 +1,174 @@
+"""When an audience has taken in *our* upload, judged from what the vendor shows. Pure: no I/O, no Airflow.
+
+The vendor's pages name neither the state of success nor one of failure, so all of them are settings. What they do
+state is ``dataUpdated`` ("last successful data upload or refresh") and the history of uploads with mode and rows.
+A state alone proves nothing: ``READY`` may be left over from yesterday.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import Any, Literal
+
+from audience_onboarding.http import is_one_of
+from audience_onboarding.platforms.digital_audience.models import Audience, HistoryEntry
+
+DEFAULT_SUCCESS_STATES = ("READY",)
+"""The portal calls an audience "ready"; that the API does too is an inference."""
+DEFAULT_FAILURE_STATES = ("FAILED", "ERROR")
+"""Inferred: the vendor's pages name no failure state."""
+DEFAULT_PENDING_STATES = ("NODATA", "PROCESSING")
+"""Stated by the vendor's "Audience API" page."""
+
+ConfirmBy = Literal["auto", "data_updated", "history"]
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What the vendor showed right before the upload.
+
+    :param state: ``audienceState``.
+    :param updated: time of the last change of the audience, ISO 8601.
+    :param data_updated: time of the last successful data upload, ISO 8601.
+    :param last_upload: time of the newest history entry, ISO 8601.
+    """
+
+    state: str | None = None
+    updated: str | None = None
+    data_updated: str | None = None
+    last_upload: str | None = None
+
+    @classmethod
+    def of(cls, audience: Audience) -> Baseline:
+        """Take the baseline of an audience as just loaded."""
+        uploads = [entry.created for entry in audience.uploads() if entry.created]
+        return cls(
+            state=audience.audience_state,
+            updated=_iso(audience.updated),
+            data_updated=_iso(audience.data_updated),
+            last_upload=_iso(uploads[-1]) if uploads else None,
+        )
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any] | None) -> Baseline:
+        """Read what :meth:`to_dict` wrote; missing values are ``None``."""
+        values = values or {}
+        return cls(**{name: values.get(name) for name in cls.__dataclass_fields__})
+
+    def to_dict(self) -> dict[str, str]:
+        """As JSON and object metadata want it: only what is known."""
+        return {
+            name: value
+            for name in type(self).__dataclass_fields__
+            if (value := getattr(self, name)) is not None
+        }
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What has to be seen.
+
+    :param baseline: what was there before; an empty one accepts any data.
+    :param mode: of our upload; ``None`` accepts any.
+    :param rows: of our upload; ``None`` accepts any number.
+    :param confirm_by: ``data_updated``: a newer ``dataUpdated`` is enough. ``history``: an upload of our mode and
+        row count that is newer than the baseline must be listed. ``auto``: a newer ``dataUpdated``, and where newer
+        uploads are listed, ours among them.
+    """
+
+    baseline: Baseline = field(default_factory=Baseline)
+    mode: str | None = None
+    rows: int | None = None
+    success_states: tuple[str, ...] = DEFAULT_SUCCESS_STATES
+    failure_states: tuple[str, ...] = DEFAULT_FAILURE_STATES
+    pending_states: tuple[str, ...] = DEFAULT_PENDING_STATES
+    confirm_by: ConfirmBy = "auto"
+
+
+class Verdict(str, Enum):
+    """What an observation means."""
+
+    READY = "ready"
+    FAILED = "failed"
+    WAITING = "waiting"
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A verdict with its reason, and our upload in the vendor's history where it is listed."""
+
+    verdict: Verdict
+    reason: str
+    upload: HistoryEntry | None = None
+    known_state: bool = True
+
+
+def judge(audience: Audience, expectation: Expectation) -> Judgement:
+    """Judge one observation of an audience."""
+    state = audience.audience_state or ""
+    baseline = expectation.baseline
+    if is_one_of(state, expectation.failure_states):
+        if state == baseline.state and not _is_newer(audience.updated, baseline.updated):
+            return Judgement(Verdict.WAITING, f"{state} is left over from before the upload")
+        return Judgement(Verdict.FAILED, f"the audience is in state {state}")
+    if not is_one_of(state, expectation.success_states):
+        known = is_one_of(state, expectation.pending_states)
+        return Judgement(Verdict.WAITING, f"the audience is in state {state or 'unknown'}", known_state=known)
+    newer = [entry for entry in audience.uploads() if _is_newer(entry.created, baseline.last_upload)]
+    ours = next((entry for entry in reversed(newer) if _is_ours(entry, expectation)), None)
+    if not _is_newer(audience.data_updated, baseline.data_updated) and expectation.confirm_by != "history":
+        return Judgement(Verdict.WAITING, f"{state}, but with no data newer than before the upload")
+    if ours is None and (expectation.confirm_by == "history" or (newer and expectation.confirm_by == "auto")):
+        return Judgement(Verdict.WAITING, f"{state}, but our upload is not in the vendor's history yet")
+    return Judgement(Verdict.READY, f"the audience is in state {state} with our upload", upload=ours)
+
+
+def summary(audience: Audience, upload: HistoryEntry | None) -> dict[str, Any]:
+    """What is kept of a finished wait: state, sizes and match rates; JSON, no personal data."""
+    return {
+        "audience_id": audience.id,
+        "audience_state": audience.audience_state,
+        "data_updated": _iso(audience.data_updated),
+        "size": audience.crm_data.size if audience.crm_data else None,
+        "total_rows": upload.total_rows if upload else None,
+        "match_rates": dict(upload.match_rates) if upload else {},
+        "data_set": {
+            name: counts.model_dump(by_alias=True)
+            for name, counts in (upload.data_set if upload else {}).items()
+        },
+    }
+
+
+IDENTIFIERS = {
+    "EMAIL": "email",
+    "PHONE": "phone",
+    "POSTALADDRESS": "postal_code",
+    "SECURITYNUMBER": "personal_id",
+    "AAID": "aaid",
+}
+"""The vendor's data types, which its pages state, and what the definitions call them, which is inferred."""
+
+
+def rates_by_identifier(seen: Mapping[str, Any]) -> dict[str, float | None]:
+    """The match rates of a finished wait as the definitions name them; ``None`` where the vendor told none.
+
+    :param seen: what :func:`summary` has given.
+    """
+    return {IDENTIFIERS.get(name, name.lower()): rate for name, rate in seen["match_rates"].items()}
+
+
+def _is_ours(entry: HistoryEntry, expectation: Expectation) -> bool:
+    return (expectation.mode is None or (entry.mode or "").lower() == expectation.mode.lower()) and (
+        expectation.rows is None or entry.total_rows == expectation.rows
+    )
+
+
+def _is_newer(moment: datetime | None, before: str | None) -> bool:
+    return moment is not None and (before is None or moment > datetime.fromisoformat(before))
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()

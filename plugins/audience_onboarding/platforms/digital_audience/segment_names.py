@@ -1,0 +1,136 @@
+"""The names of segments: a template in the definition, and which names at the vendor it stands for.
+
+A segment is found by its name, so the name must be the same for a retry, a clear and the next load. A load date in it
+makes a new segment per load date, or per month with ``{load_date:%Y-%m}``; that date is the load's, never the clock's.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import date
+from string import Formatter
+
+from audience_onboarding.exceptions import ConfigurationError
+
+LOAD_DATE = "load_date"
+KNOWN = ("audience", "key", "target", "platform", "account", LOAD_DATE)
+"""What may stand in braces: the audience's name, its key, the target's key, the ad platform and the name of the
+account as the vendor has them, the load date."""
+
+_PARTS = {
+    "%Y": r"\d{4}",
+    "%y": r"\d{2}",
+    "%m": r"\d{2}",
+    "%d": r"\d{2}",
+    "%j": r"\d{3}",
+    "%G": r"\d{4}",
+    "%V": r"\d{2}",
+}
+"""Parts of a date, and what they look like. No names of months or days: these depend on the worker's language."""
+
+_ISO = "%Y-%m-%d"
+
+
+def checked_template(template: str) -> str:
+    """The template, if it can be filled in.
+
+    :raises ValueError: it holds something in braces that is not known.
+    """
+    try:
+        fields = [(name, form, how) for _, name, form, how in Formatter().parse(template) if name is not None]
+    except ValueError:
+        raise ValueError("a brace is open or closed without its other one") from None
+    for name, form, how in fields:
+        if name not in KNOWN or how:
+            known = ", ".join(f"{{{item}}}" for item in KNOWN)
+            raise ValueError(f"{{{name}}} is no placeholder; known are {known}")
+        if form and name != LOAD_DATE:
+            raise ValueError(f"{{{name}}} takes no format")
+        if form and (not _directives(form) or set(_directives(form)) - set(_PARTS)):
+            raise ValueError(
+                f"{{{name}:{form}}}: a format is made of {', '.join(_PARTS)}, for example {{load_date:%Y-%m}}"
+            )
+    return template
+
+
+def _directives(form: str) -> list[str]:
+    return re.findall(r"%.?", form)
+
+
+@dataclass(frozen=True)
+class SegmentName:
+    """The name of one target's segments.
+
+    :param template: as the definition has it, see :data:`KNOWN`.
+    :param audience: the audience's name.
+    :param key: of the definition.
+    :param target: key of the target.
+    """
+
+    template: str
+    audience: str
+    key: str
+    target: str
+
+    @property
+    def is_dated(self) -> bool:
+        """Whether each load date, or each month of them, has a segment of its own."""
+        return any(name == LOAD_DATE for _, name, _, _ in Formatter().parse(self.template))
+
+    def of(self, load_date: date | None, *, platform: str, account: str) -> str:
+        """The name for a load.
+
+        :param load_date: of the load.
+        :param platform: the ad platform.
+        :param account: name of the account there.
+        :raises ConfigurationError: the name holds the load date, and there is none.
+        """
+        self._needs(load_date)
+        values = {**self._values(platform, account), LOAD_DATE: load_date}
+        return self.template.format(**values)
+
+    def period(self, load_date: date | None) -> str:
+        """The part of the load date that the name holds: ``2026-11``; empty where it holds none.
+
+        :raises ConfigurationError: it holds one, and there is none.
+        """
+        self._needs(load_date)
+        parts = [
+            format(load_date, form or _ISO)
+            for _, name, form, _ in Formatter().parse(self.template)
+            if name == LOAD_DATE and load_date is not None
+        ]
+        return re.sub(r"[^0-9]+", "-", "-".join(parts)).strip("-")
+
+    def fits(self, name: str | None, *, platform: str, account: str) -> bool:
+        """Whether a segment of this name is one of the target's, of whatever load date."""
+        return name is not None and re.fullmatch(self._pattern(platform, account), name) is not None
+
+    def _pattern(self, platform: str, account: str) -> str:
+        values, pattern = self._values(platform, account), ""
+        for text, name, form, _ in Formatter().parse(self.template):
+            pattern += re.escape(text)
+            if name == LOAD_DATE:
+                pieces = re.split(r"(%.)", form or _ISO)
+                pattern += "".join(_PARTS.get(piece) or re.escape(piece) for piece in pieces)
+            elif name is not None:
+                pattern += re.escape(values[name])
+        return pattern
+
+    def _values(self, platform: str, account: str) -> dict[str, str]:
+        return {
+            "audience": self.audience,
+            "key": self.key,
+            "target": self.target,
+            "platform": platform,
+            "account": account,
+        }
+
+    def _needs(self, load_date: date | None) -> None:
+        if load_date is None and self.is_dated:
+            raise ConfigurationError(
+                what=f"The segment's name {self.template!r} holds the load date, and this run has none",
+                where=f"target {self.target!r} of {self.key!r}",
+                next_step="Trigger the DAG again with a load date in its form",
+            )

@@ -1,0 +1,237 @@
+"""Sensors for Digital Audience: deferred by default, so that waiting holds no worker slot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import Asset, XComArg
+from airflow.sdk.definitions.context import Context
+
+from audience_onboarding.base.links import AudiencePageLink
+from audience_onboarding.base.openlineage import Place, audience_place, taken_in
+from audience_onboarding.base.sensors import PlatformSensor, told_id
+from audience_onboarding.base.templating import RemoteId
+from audience_onboarding.exceptions import (
+    WITH_SUPERSEDE,
+    AudienceFailedError,
+    SegmentFailedError,
+    TerminalError,
+)
+from audience_onboarding.platforms.digital_audience.confirmation import (
+    DEFAULT_FAILURE_STATES,
+    DEFAULT_PENDING_STATES,
+    DEFAULT_SUCCESS_STATES,
+    ConfirmBy,
+)
+from audience_onboarding.platforms.digital_audience.connected import DigitalAudienceConnected
+from audience_onboarding.platforms.digital_audience.hooks import DigitalAudienceHook
+from audience_onboarding.platforms.digital_audience.links import DigitalAudiencePortalLink
+from audience_onboarding.platforms.digital_audience.triggers import (
+    DigitalAudienceAudienceStateTrigger,
+    DigitalAudienceSegmentStatusTrigger,
+)
+from audience_onboarding.state.remote_ids import number_id
+
+
+def audience_failed(subject: str, message: str) -> AudienceFailedError:
+    """The error of a file that the vendor could not take in.
+
+    :param subject: whose file.
+    :param message: what the vendor shows.
+    """
+    return AudienceFailedError(
+        what=f"{subject} has failed",
+        where="Digital Audience",
+        why=message,
+        next_step="The vendor's portal shows the reason in the audience's log; mend the file, then trigger "
+        f"the load again {WITH_SUPERSEDE}",
+    )
+
+
+class _DigitalAudienceSensor(DigitalAudienceConnected, PlatformSensor[DigitalAudienceHook]):
+    operator_extra_links = (DigitalAudiencePortalLink(), AudiencePageLink())
+
+
+class DigitalAudienceAudienceStateSensor(_DigitalAudienceSensor):
+    """Wait until an audience has taken in an upload.
+
+    Success needs more than a state, which may be left over from yesterday: data newer than ``baseline``, and where
+    the vendor lists the upload, its mode and row count. Unknown states are waited on and logged once.
+
+    :param upload: what the onboarding operator has returned (templated): gives audience, baseline, mode and rows.
+        Without it, any data that the audience has is success.
+    :param audience_id: which audience, where there is no ``upload`` (templated).
+    :param success_states: values of ``audienceState`` that mean success, in any case. Default ``READY``: the
+        vendor's pages name none.
+    :param failure_states: values that mean failure. Default ``FAILED`` and ``ERROR``: inferred as well.
+    :param pending_states: values that mean "not yet". ``NODATA`` and ``PROCESSING`` are stated.
+    :param confirm_by: ``auto``, ``data_updated`` or ``history``, see :class:`.readiness.Expectation`.
+    :param digital_audience_conn_id: a connection of type ``digital_audience`` (templated).
+    :param deferrable: wait in the triggerer (default), or in a worker slot.
+    :param poke_interval: seconds between two looks at most, 60 by default; a deferred wait looks more often at first.
+    :param timeout: seconds until it fails. Default two days: the vendor speaks of the next day.
+    :return: state, sizes and match rates, see :func:`.readiness.summary`.
+
+    Source: the vendor's "Audience API" page, GET /audience/loadAudienceById.
+    """
+
+    template_fields: Sequence[str] = ("upload", "audience_id", "digital_audience_conn_id")
+
+    def __init__(
+        self,
+        *,
+        upload: Mapping[str, Any] | XComArg | None = None,
+        audience_id: RemoteId | None = None,
+        success_states: Sequence[str] = DEFAULT_SUCCESS_STATES,
+        failure_states: Sequence[str] = DEFAULT_FAILURE_STATES,
+        pending_states: Sequence[str] = DEFAULT_PENDING_STATES,
+        confirm_by: ConfirmBy = "auto",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.upload: Any = upload
+        self.audience_id: Any = audience_id
+        self.success_states = tuple(success_states)
+        self.failure_states = tuple(failure_states)
+        self.pending_states = tuple(pending_states)
+        self.confirm_by: ConfirmBy = confirm_by
+
+    @property
+    def subject(self) -> str:
+        """What is waited for."""
+        return f"Audience {self._waited_for}"
+
+    @property
+    def _waited_for(self) -> int:
+        return told_id(self.upload, self.audience_id, read=number_id, wanted="'upload' or 'audience_id'")
+
+    def failure(self, message: str) -> TerminalError:
+        """The vendor could not take in the file."""
+        return audience_failed(self.subject, message)
+
+    def known_result(self) -> dict[str, Any] | None:
+        """A load that changes nothing was not sent."""
+        return self.upload.get("confirmed") if self.upload else None
+
+    def trigger(self, *, deadline: float) -> DigitalAudienceAudienceStateTrigger:
+        """The wait itself."""
+        upload = self.upload or {}
+        awaited = upload.get("awaited") or {"mode": upload.get("mode"), "rows": upload.get("rows_sent")}
+        return DigitalAudienceAudienceStateTrigger(
+            conn_id=self.digital_audience_conn_id,
+            audience_id=self._waited_for,
+            baseline=upload.get("baseline"),
+            mode=awaited["mode"],
+            rows=awaited["rows"],
+            success_states=self.success_states,
+            failure_states=self.failure_states,
+            pending_states=self.pending_states,
+            confirm_by=self.confirm_by,
+            poll_interval=self.poke_interval,
+            deadline=deadline,
+        )
+
+    def show_links(self) -> None:
+        """Show the link to the audience in the portal."""
+        DigitalAudiencePortalLink.show(self, self.hook.client.settings, audience_id=self._waited_for)
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:  # noqa: ARG002
+        """Where OpenLineage's provider is installed: the objects in S3 have become the audience."""
+        upload = self.upload or {}
+        keys = upload.get("s3_keys") or [upload.get("s3_key")]
+        # Made when the task has begun; this is asked in a process that cannot ask Airflow for a connection.
+        client = vars(self.hook).get("client")
+        if client is None or not all(keys):
+            return None
+        audience = audience_place(self.hook.conn_type, client.settings.account, self._waited_for)
+        return taken_in([Place(f"s3://{upload['bucket']}", key) for key in keys], audience)
+
+
+class DigitalAudienceSegmentStatusSensor(_DigitalAudienceSensor):
+    """Wait until a segment is active on its platform.
+
+    :param segment_id: the ``segmentId`` that the activation returned (templated).
+    :param success_statuses: values of ``status`` that mean success, in any case. ``Active`` is the only value that
+        the vendor's pages state.
+    :param failure_statuses: values that mean failure. Default none: the pages name none.
+    :param asset: the segment's asset, which then has an event with status, dates and counts.
+    :param details: what else the event says (templated): what the activation has pushed.
+    :param digital_audience_conn_id: a connection of type ``digital_audience`` (templated).
+    :param deferrable: wait in the triggerer (default), or in a worker slot.
+    :param poke_interval: seconds between two looks at most, 60 by default; a deferred wait looks more often at first.
+    :param timeout: seconds until it fails. Default four days: the vendor speaks of two days on average.
+    :return: status, dates and counts of the segment.
+
+    Source: the vendor's "Segment API" page, GET /segment/{segmentid}.
+    """
+
+    template_fields: Sequence[str] = ("segment_id", "details", "digital_audience_conn_id")
+
+    def __init__(
+        self,
+        *,
+        segment_id: RemoteId,
+        success_statuses: Sequence[str] = ("Active",),
+        failure_statuses: Sequence[str] = (),
+        asset: Asset | None = None,
+        details: Mapping[str, Any] | XComArg | None = None,
+        timeout: float = timedelta(days=4).total_seconds(),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(timeout=timeout, **kwargs)
+        self.asset = asset
+        self.details: Any = details
+        if asset is not None:
+            self.outlets = [*self.outlets, asset]
+        self.segment_id: Any = segment_id
+        self.success_statuses = tuple(success_statuses)
+        self.failure_statuses = tuple(failure_statuses)
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """Take up the trigger's event, and say in the asset's event what came of it."""
+        result = super().execute_complete(context, event)
+        if self.asset is not None:
+            events = context["outlet_events"][self.asset]
+            details = self.details or {}
+            events.extra = {**result, **details}
+            day = details.get("load_date")
+            if day:
+                # A manual run has no partition key of its own, and without one nobody hears of the event.
+                events.add_partitions(day)
+        return result
+
+    @property
+    def subject(self) -> str:
+        """What is waited for."""
+        return f"Segment {self.segment_id}"
+
+    def show_links(self) -> None:
+        """Show the link to the segment in the portal."""
+        DigitalAudiencePortalLink.show(
+            self,
+            self.hook.client.settings,
+            audience_id=(self.details or {}).get("audience_id"),
+            segment_id=self.segment_id,
+        )
+
+    def failure(self, message: str) -> TerminalError:
+        """The platform did not take the segment."""
+        return SegmentFailedError(
+            what=f"{self.subject} has failed",
+            where="Digital Audience",
+            why=message,
+            next_step="Look at the segment in the vendor's portal",
+        )
+
+    def trigger(self, *, deadline: float) -> DigitalAudienceSegmentStatusTrigger:
+        """The wait itself."""
+        return DigitalAudienceSegmentStatusTrigger(
+            conn_id=self.digital_audience_conn_id,
+            segment_id=number_id(self.segment_id),
+            success_statuses=self.success_statuses,
+            failure_statuses=self.failure_statuses,
+            poll_interval=self.poke_interval,
+            deadline=deadline,
+        )

@@ -1,0 +1,152 @@
+"""The tasks of an onboarding DAG that are Digital Audience's own."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import Asset, TriggerRule, chain
+
+from audience_onboarding.base.ensured import Ensured
+from audience_onboarding.base.pools import CREATE_POOL, connection_pool
+from audience_onboarding.base.templating import RemoteId
+from audience_onboarding.platforms.digital_audience.confirmation import rates_by_identifier
+from audience_onboarding.platforms.digital_audience.definition import DigitalAudienceDefinition
+from audience_onboarding.platforms.digital_audience.operators import (
+    DigitalAudienceCreateCampaignOperator,
+    DigitalAudienceCreateCrmAudienceOperator,
+)
+from audience_onboarding.platforms.digital_audience.recalling import (
+    CAMPAIGN_ID,
+    DigitalAudienceRecallAudienceOperator,
+)
+from audience_onboarding.platforms.digital_audience.sensors import DigitalAudienceAudienceStateSensor
+from audience_onboarding.platforms.digital_audience.upload import DigitalAudienceOnboardCrmToS3Operator
+from audience_onboarding.state.store import campaign_asset
+
+VENDOR_PAGES = "https://doc.digitalaudience.io/product-docs/"
+"""Where the vendor describes what these tasks do."""
+
+RECORDED = ("bucket", "s3_key")
+"""What the record of a load keeps of the upload, beside what it keeps on every platform."""
+
+_RECALL = "recall_audience"
+_CAMPAIGN = "ensure_campaign"
+_AUDIENCE = "ensure_audience"
+_THERE = "have_audience"
+
+_RETURNED = "return_value"
+
+rates = rates_by_identifier
+"""The match rates that a confirmed load has brought, of platforms whose definitions have ``match_rates``."""
+
+
+def ensure(definition: DigitalAudienceDefinition, asset: Asset) -> Ensured:
+    """The tasks that see to campaign and audience.
+
+    Only one task at a time, of all audiences, may create a campaign. So no load goes through there that need not: the
+    first task looks whether audience and campaign are known, and skips those that would create them.
+    """
+    if definition.id is not None:
+        return Ensured(definition.id)
+    if definition.campaign is None or definition.campaign.id is not None:
+        pinned = None if definition.campaign is None else definition.campaign.id
+        return Ensured(_create_audience(definition, asset, pinned).output)
+    name = str(definition.campaign.name)
+    campaign = campaign_asset(definition.platform, definition.connection, name)
+    recall = DigitalAudienceRecallAudienceOperator(
+        task_id=_RECALL,
+        digital_audience_conn_id=definition.connection,
+        asset=asset,
+        campaign_asset=campaign,
+        campaign_task_id=_CAMPAIGN,
+        audience_task_id=_AUDIENCE,
+        pool=connection_pool(definition.connection),
+    )
+    create_campaign = DigitalAudienceCreateCampaignOperator(
+        task_id=_CAMPAIGN,
+        campaign_name=name,
+        digital_audience_conn_id=definition.connection,
+        asset=campaign,
+        audience_key=definition.key,
+        is_dry_run="{{ params.dry_run }}",
+        pool=CREATE_POOL,
+    )
+    create_audience = _create_audience(
+        definition,
+        asset,
+        _first_pushed((_RECALL, CAMPAIGN_ID), (_CAMPAIGN, _RETURNED)),
+        trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS,
+    )
+    # What comes next must be skipped where its turn is: it cannot pass over skipped tasks itself. The scheduler is
+    # through with this one at once, without a worker.
+    there = EmptyOperator(task_id=_THERE, trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
+    chain(recall, create_campaign, create_audience, there)
+    recall >> [create_audience, there]
+    return Ensured(_first_pushed((_RECALL, _RETURNED), (_AUDIENCE, _RETURNED)), (there,))
+
+
+def _create_audience(
+    definition: DigitalAudienceDefinition, asset: Asset, campaign_id: RemoteId | None, **more: Any
+) -> DigitalAudienceCreateCrmAudienceOperator:
+    return DigitalAudienceCreateCrmAudienceOperator(
+        task_id=_AUDIENCE,
+        audience_name=definition.name,
+        description=definition.description,
+        campaign_id=campaign_id,
+        digital_audience_conn_id=definition.connection,
+        asset=asset,
+        is_dry_run="{{ params.dry_run }}",
+        max_active_tis_per_dag=1,
+        pool=connection_pool(definition.connection),
+        **more,
+    )
+
+
+def _first_pushed(*places: tuple[str, str]) -> str:
+    """A template for the first of these XComs that is there.
+
+    No output of a task: that would make the task one that has to be a success.
+
+    :param places: task id and key of each.
+    """
+    pulls = [f"ti.xcom_pull(task_ids={task_id!r}, key={key!r})" for task_id, key in places]
+    # Airflow gives an empty list for one that is not there.
+    return f"{{{{ {' or '.join(pulls)} or '' }}}}"
+
+
+def send(definition: DigitalAudienceDefinition, **common: Any) -> DigitalAudienceOnboardCrmToS3Operator:
+    """The task that prepares and uploads.
+
+    :param common: the arguments that all platforms share.
+    """
+    return DigitalAudienceOnboardCrmToS3Operator(
+        bucket=definition.upload.bucket,
+        aws_conn_id=definition.upload.aws_connection,
+        second_file_same_day=definition.upload.second_file_same_day,
+        success_states=definition.wait.success_states,
+        failure_states=definition.wait.failure_states,
+        pending_states=definition.wait.pending_states,
+        confirm_by=definition.wait.confirm_by,
+        poke_interval=definition.wait.poll_seconds,
+        processing_timeout=timedelta(hours=definition.wait.timeout_hours).total_seconds(),
+        digital_audience_conn_id=definition.connection,
+        **common,
+    )
+
+
+def wait(definition: DigitalAudienceDefinition, **common: Any) -> DigitalAudienceAudienceStateSensor:
+    """The task that waits until the vendor has taken in the upload.
+
+    :param common: the arguments that all platforms share, among them the output of the sending task.
+    """
+    return DigitalAudienceAudienceStateSensor(
+        task_id="wait_until_ready",
+        success_states=definition.wait.success_states,
+        failure_states=definition.wait.failure_states,
+        pending_states=definition.wait.pending_states,
+        confirm_by=definition.wait.confirm_by,
+        digital_audience_conn_id=definition.connection,
+        **common,
+    )

@@ -1,0 +1,171 @@
+"""Waiting for Digital Audience in the triggerer. Triggers only log in and GET; they change nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from audience_onboarding.base.triggers import Look, PollingTrigger
+from audience_onboarding.http import is_one_of
+from audience_onboarding.platforms.digital_audience.client import DigitalAudienceClient
+from audience_onboarding.platforms.digital_audience.confirmation import (
+    DEFAULT_FAILURE_STATES,
+    DEFAULT_PENDING_STATES,
+    DEFAULT_SUCCESS_STATES,
+    Baseline,
+    ConfirmBy,
+    Expectation,
+    Verdict,
+    judge,
+    summary,
+)
+from audience_onboarding.platforms.digital_audience.hooks import DigitalAudienceHook
+from audience_onboarding.platforms.digital_audience.models import Audience
+
+
+def judge_audience(audience: Audience, expectation: Expectation) -> Look:
+    """Judge an audience as just loaded."""
+    judgement = judge(audience, expectation)
+    state = audience.audience_state or "unknown"
+    if judgement.verdict is Verdict.READY:
+        return Look.success(state, summary(audience, judgement.upload))
+    if judgement.verdict is Verdict.FAILED:
+        return Look.failure(state, judgement.reason)
+    return Look(state, judgement.reason, known=judgement.known_state)
+
+
+def look_at_segment(
+    client: DigitalAudienceClient,
+    segment_id: int,
+    success_statuses: tuple[str, ...],
+    failure_statuses: tuple[str, ...],
+) -> Look:
+    """Load a segment and judge it by its status."""
+    segment = client.load_segment(segment_id)
+    status = segment.status or "unknown"
+    reason = f"the segment is in status {status}"
+    if is_one_of(status, success_statuses):
+        return Look.success(status, segment.model_dump(mode="json", include=SEGMENT_RESULT))
+    if is_one_of(status, failure_statuses):
+        return Look.failure(status, reason)
+    return Look(status, reason)
+
+
+SEGMENT_RESULT = {
+    "segment_id",
+    "name",
+    "audience_id",
+    "account_id",
+    "status",
+    "active",
+    "start_date",
+    "end_date",
+    "total_upload_count",
+    "total_pending_count",
+    "total_failed_count",
+    "total_segment_upload_count",
+}
+
+
+class _DigitalAudienceTrigger(PollingTrigger[DigitalAudienceClient]):
+    hook_class = DigitalAudienceHook
+
+
+class DigitalAudienceAudienceStateTrigger(_DigitalAudienceTrigger):
+    """Fires when an audience has taken in an upload, has failed, or the deadline has passed.
+
+    Arguments beside those of :class:`..base.triggers.PollingTrigger`:
+
+    :param audience_id: which audience.
+    :param baseline: what was there before the upload, see :class:`.readiness.Baseline`.
+    :param mode: of the upload; ``None``: any.
+    :param rows: of the upload; ``None``: any number.
+    :param success_states: values of ``audienceState`` that mean success, in any case.
+    :param failure_states: values that mean failure.
+    :param pending_states: values that are known to mean "not yet"; others are logged once and waited on.
+    :param confirm_by: ``auto``, ``data_updated`` or ``history``, see :class:`.readiness.Expectation`.
+    """
+
+    def __init__(  # noqa: PLR0913 - flat, as Airflow stores them
+        self,
+        *,
+        audience_id: int,
+        baseline: dict[str, Any] | None = None,
+        mode: str | None = None,
+        rows: int | None = None,
+        success_states: list[str] | tuple[str, ...] = DEFAULT_SUCCESS_STATES,
+        failure_states: list[str] | tuple[str, ...] = DEFAULT_FAILURE_STATES,
+        pending_states: list[str] | tuple[str, ...] = DEFAULT_PENDING_STATES,
+        confirm_by: ConfirmBy = "auto",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.audience_id = audience_id
+        self.expectation = Expectation(
+            baseline=Baseline.from_dict(baseline),
+            mode=mode,
+            rows=rows,
+            success_states=tuple(success_states),
+            failure_states=tuple(failure_states),
+            pending_states=tuple(pending_states),
+            confirm_by=confirm_by,
+        )
+        self._fingerprint: bytes | None = None
+        self._seen = Look("unknown", "nothing was seen yet")
+
+    def look(self, client: DigitalAudienceClient) -> Look:
+        """Load the audience and judge it. The same answer as last time means the same: the judgement knows no clock."""
+        changed = client.load_changed_audience(self.audience_id, known=self._fingerprint)
+        if changed is not None:
+            self._fingerprint, audience = changed
+            self._seen = judge_audience(audience, self.expectation)
+        return self._seen
+
+    def arguments(self) -> dict[str, Any]:
+        """The arguments beside those of every wait."""
+        expected = self.expectation
+        return {
+            "audience_id": self.audience_id,
+            "baseline": expected.baseline.to_dict(),
+            "mode": expected.mode,
+            "rows": expected.rows,
+            "success_states": list(expected.success_states),
+            "failure_states": list(expected.failure_states),
+            "pending_states": list(expected.pending_states),
+            "confirm_by": expected.confirm_by,
+        }
+
+
+class DigitalAudienceSegmentStatusTrigger(_DigitalAudienceTrigger):
+    """Fires when a segment has one of the given statuses, or the deadline has passed.
+
+    Arguments beside those of :class:`..base.triggers.PollingTrigger`:
+
+    :param segment_id: which segment.
+    :param success_statuses: values of ``status`` that mean success, in any case.
+    :param failure_statuses: values that mean failure.
+    """
+
+    def __init__(
+        self,
+        *,
+        segment_id: int,
+        success_statuses: list[str] | tuple[str, ...] = ("Active",),
+        failure_statuses: list[str] | tuple[str, ...] = (),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.segment_id = segment_id
+        self.success_statuses = tuple(success_statuses)
+        self.failure_statuses = tuple(failure_statuses)
+
+    def look(self, client: DigitalAudienceClient) -> Look:
+        """Load the segment and judge it."""
+        return look_at_segment(client, self.segment_id, self.success_statuses, self.failure_statuses)
+
+    def arguments(self) -> dict[str, Any]:
+        """The arguments beside those of every wait."""
+        return {
+            "segment_id": self.segment_id,
+            "success_statuses": list(self.success_statuses),
+            "failure_statuses": list(self.failure_statuses),
+        }

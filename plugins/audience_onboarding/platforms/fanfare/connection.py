@@ -1,0 +1,56 @@
+"""How to talk to one Fanfare organization: what the connection form holds, read and checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from audience_onboarding.exceptions import ConfigurationError
+from audience_onboarding.http import BearerSettings
+
+VENDOR = "Fanfare"
+PRODUCTION = "https://admin.fanfare.io/api"
+"""The server of the vendor's API description. Its hand-written pages show ``/api/v1`` below it, which can be given as
+host of the connection."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FanfareSettings(BearerSettings):
+    """One organization.
+
+    :param key: the secret key, ``sk_live_...`` or ``sk_test_...``.
+    :param organization: id of the organization that the key has to belong to; empty: whichever it is.
+    :param static_list_type: how the API spells the type of a fixed list: ``STATIC_LIST``, as its description says, or
+        ``STATIC``, as the hand-written pages do.
+    """
+
+    vendor: ClassVar[str] = VENDOR
+    default_host: ClassVar[str] = PRODUCTION
+    usual_requests_per_minute: ClassVar[float] = 500
+    """Of the smallest plan (https://docs.fanfare.io/api/rate-limiting)."""
+    own_options: ClassVar[frozenset[str]] = frozenset({"organization", "static_list_type"})
+
+    organization: str = ""
+    static_list_type: str = "STATIC_LIST"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.key.startswith("pk_"):
+            raise ConfigurationError(
+                what="The key of the connection is a publishable one (pk_...)",
+                where=VENDOR,
+                why="it is for browsers; the Admin API takes the secret key",
+                next_step="Put the secret key (sk_...) into the Password of the connection (Admin > Connections)",
+            )
+
+        if self.static_list_type not in {"STATIC_LIST", "STATIC"}:
+            raise ConfigurationError(
+                what=f"'static_list_type' of the connection is {self.static_list_type!r}",
+                where=VENDOR,
+                next_step="It is STATIC_LIST or STATIC",
+            )
+
+    @property
+    def account(self) -> str:
+        """Host and, where given, organization."""
+        return f"{self.base_url} organization {self.organization}" if self.organization else self.base_url

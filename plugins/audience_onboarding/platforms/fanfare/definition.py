@@ -1,0 +1,38 @@
+"""The part of a definition that is Fanfare's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from audience_onboarding.crm.output.profiles import FANFARE_IMPORT, FileProfile
+from audience_onboarding.definitions.models import AudienceDefinition, RemoteId, Text, Upload
+from audience_onboarding.platforms.fanfare.limits import MAX_ROWS
+
+
+class ImportUpload(Upload):
+    """How the list is sent."""
+
+    rows_per_import: int = Field(MAX_ROWS, ge=1, le=MAX_ROWS)
+    """A longer list is sent as several imports, one after the other."""
+
+
+class FanfareDefinition(AudienceDefinition):
+    """A static list on Fanfare; each load adds its consumers."""
+
+    modes: ClassVar[Mapping[str, str]] = {"opt-in": "opt-in: add the consumers"}
+    why_not: ClassVar[str] = (
+        "its API has no operation that takes people out of a list, an import only adds them"
+    )
+    found_by_name: ClassVar[bool] = True
+    profile: ClassVar[FileProfile] = FANFARE_IMPORT
+
+    platform: Literal["fanfare"]
+    connection: Text = "fanfare_default"
+    id: RemoteId | None = None
+    upload: ImportUpload = ImportUpload()
+
+
+DEFINITION = FanfareDefinition

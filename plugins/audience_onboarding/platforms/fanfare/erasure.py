@@ -1,0 +1,64 @@
+"""Looking for people in an audience of Fanfare: its API takes no member out of a list, so a person has to.
+
+Source: https://docs.fanfare.io/api/admin-api/audiences (members)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from audience_onboarding.base.erasure import ErasureJob, Outcome, mapped_hashes, nothing_mapped
+from audience_onboarding.platforms.fanfare.client import FanfareClient
+from audience_onboarding.platforms.fanfare.definition import FanfareDefinition
+from audience_onboarding.platforms.fanfare.hooks import FanfareHook
+from audience_onboarding.platforms.fanfare.models import AudienceType
+from audience_onboarding.state.create_once import audience_id_of, check_not_retired
+from audience_onboarding.state.remote_ids import text_id
+from audience_onboarding.state.store import Memory
+
+
+def _client(definition: FanfareDefinition) -> FanfareClient:
+    return FanfareHook(definition.connection).client
+
+
+def known_id(definition: FanfareDefinition, memory: Memory) -> str | None:
+    """The audience's id, ``None`` where there is none yet.
+
+    :raises AudienceRetiredError: it was retired.
+    """
+    check_not_retired(memory)
+    known = audience_id_of(
+        definition.id, memory, account=lambda: _client(definition).settings.account, read=text_id
+    )
+    if known is not None:
+        return known
+    found = _client(definition).find_audience(definition.name, AudienceType.STATIC_LIST)
+    return None if found is None else found.id
+
+
+def begin(job: ErasureJob) -> Outcome:
+    """Look whether one of them is a member."""
+    definition: FanfareDefinition = job.definition
+    hashes = mapped_hashes(job)
+    if not hashes.count:
+        return nothing_mapped(job)
+    audience_id = known_id(definition, job.memory)
+    if audience_id is None:
+        return Outcome("not_in_it", "There is no audience yet")
+    members, looked_at = _client(definition).count_members_like(
+        audience_id, emails=hashes.of("email"), phones=hashes.of("phone")
+    )
+    if not members:
+        return Outcome("not_in_it", f"None of its {looked_at} members is one of them", {"members": looked_at})
+    return Outcome(
+        "by_hand",
+        f"{members} of its {looked_at} members are among them, and Fanfare's API has no operation that takes a member "
+        f"out of a list. Take them out in the dashboard (audience {definition.name!r}, {audience_id}), then clear this "
+        "task: it looks again",
+        {"members": looked_at, "found": members},
+    )
+
+
+def go_on(job: ErasureJob, after: str, event: dict[str, Any]) -> Outcome:  # noqa: ARG001 - nothing is waited for
+    """Look again."""
+    return begin(job)

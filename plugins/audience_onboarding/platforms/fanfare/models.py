@@ -1,0 +1,324 @@
+"""What Fanfare's Admin API takes and answers, as types.
+
+Field names are the vendor's, in Python's spelling (``syncStatus`` is ``sync_status``). Sources: the vendor's API
+description (api/openapi/admin-api.json) and https://docs.fanfare.io/api/admin-api/audiences, which contradict each
+other in places: what either of them shows is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from enum import Enum
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from audience_onboarding.crm.identifiers.normalize import (
+    Rejected,
+    normalize_email,
+    normalize_phone,
+    sha256_hex,
+)
+from audience_onboarding.http import Answer, UtcDateTime
+from audience_onboarding.http.redaction import shortened
+
+Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
+"""A uuid in the API description, ``aud_01HXYZ...`` on the hand-written pages."""
+
+MAX_SHOWN_ISSUES = 5
+"""Issues of one row that are shown."""
+
+MAX_ISSUE = 200
+"""Characters of each."""
+
+
+class AudienceType(str, Enum):
+    """How the members of an audience come about."""
+
+    STATIC_LIST = "STATIC_LIST"
+    """A list, which imports add to."""
+    DYNAMIC = "DYNAMIC"
+    """Rules."""
+    SYNCED_LIST = "SYNCED_LIST"
+    """A list of another system."""
+
+
+def _either_spelling(value: Any) -> Any:
+    # The hand-written pages say STATIC.
+    return AudienceType.STATIC_LIST if value == "STATIC" else value
+
+
+Known: Any = Field(union_mode="left_to_right")
+"""A word that the pages name where it is one, else the vendor's: a new word on one audience stops no other."""
+
+
+class GroupType(str, Enum):
+    """What a group of audiences is made by."""
+
+    SEGMENTED_VALUE = "SEGMENTED_VALUE"
+    RFM = "RFM"
+
+
+class SyncStatus(str, Enum):
+    """How the last sync of an audience went."""
+
+    PENDING = "PENDING"
+    SUCCESS = "SUCCESS"
+    FAILED = "FAILED"
+
+
+class RuleOperator(str, Enum):
+    """How a rule compares."""
+
+    EQUALS = "EQUALS"
+    NOT_EQUALS = "NOT_EQUALS"
+    GREATER_THAN = "GREATER_THAN"
+    GREATER_THAN_OR_EQUAL = "GREATER_THAN_OR_EQUAL"
+    LESS_THAN = "LESS_THAN"
+    LESS_THAN_OR_EQUAL = "LESS_THAN_OR_EQUAL"
+    BETWEEN = "BETWEEN"
+    CONTAINS = "CONTAINS"
+    NOT_CONTAINS = "NOT_CONTAINS"
+    IN = "IN"
+    NOT_IN = "NOT_IN"
+    EXISTS = "EXISTS"
+    NOT_EXISTS = "NOT_EXISTS"
+
+
+# --- requests -----------------------------------------------------------------------------------------------------
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, frozen=True, extra="forbid", use_enum_values=True
+    )
+
+    def to_json(self) -> dict[str, Any]:
+        """As the vendor wants it: its names, and only what was given."""
+        return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
+
+
+class RuleDraft(_Request):
+    """A rule to be added."""
+
+    field: str = Field(min_length=1)
+    operator: RuleOperator
+    values: tuple[str | int | float | bool | None, ...]
+    group_id: str | None = None
+    position: int | None = None
+
+
+class SyncSourceDraft(_Request):
+    """Where a synced list comes from; ``sync_source`` is for example ``klaviyo:list``."""
+
+    sync_source: str = Field(min_length=1)
+    sync_source_id: str = Field(min_length=1)
+    source_data: Mapping[str, Any] | None = None
+
+
+class AudienceChanges(_Request):
+    """What ``PUT /audiences/{audienceId}`` takes; fields that are not given stay as they are."""
+
+    name: str | None = Field(None, min_length=1)
+    type: AudienceType | None = None
+    description: str | None = None
+    group_id: str | None = None
+    group_name: str | None = None
+    group_type: GroupType | None = None
+    icon_name: str | None = None
+    metadata: Mapping[str, Any] | None = None
+    refresh_interval_seconds: float | None = None
+
+
+class AudienceDraft(AudienceChanges):
+    """What ``POST /audiences`` takes. The page's own example leaves out ``type``, which its schema requires."""
+
+    name: str = Field(min_length=1)
+    type: AudienceType
+    primary_sync_source: SyncSourceDraft | None = None
+    rules: tuple[RuleDraft, ...] | None = None
+
+
+class LoyaltyTier(_Request):
+    """A tier of ``POST /audiences/loyalty-tiers``."""
+
+    name: str = Field(min_length=1)
+    order: int
+    start_value: float
+    end_value: float | None = None
+    icon_name: str | None = None
+
+
+# --- answers ------------------------------------------------------------------------------------------------------
+
+
+class RowError(Answer):
+    """A row of an import that the vendor did not take, without what the row holds."""
+
+    row: int
+    issues: tuple[str, ...] = ()
+
+    @classmethod
+    def shown(cls, value: Any) -> Any:
+        """Reduce the vendor's issues, which quote the values that they are about, to what is not personal."""
+        if not isinstance(value, Mapping):
+            return value
+        issues = value.get("issues")
+        issues = issues if isinstance(issues, (list, tuple)) else []
+        return {"row": value.get("row"), "issues": [issue_text(item) for item in issues[:MAX_SHOWN_ISSUES]]}
+
+
+def issue_text(issue: Any) -> str:
+    """An issue of the vendor's validation in words: field, and what was expected; never what was received."""
+    if not isinstance(issue, Mapping):
+        return shortened(issue if isinstance(issue, str) else "not accepted", MAX_ISSUE)
+    path = issue.get("path")
+    parts = path if isinstance(path, (list, tuple)) else [path]
+    keys = [part.get("key") if isinstance(part, Mapping) else part for part in parts]
+    field = ".".join(str(key) for key in keys if isinstance(key, (str, int))) or _text(issue.get("field"))
+    expected = _text(issue.get("expected"))
+    wanted = f"expected {expected}" if expected else _text(issue.get("type")) or _text(issue.get("kind"))
+    wanted = wanted or "not accepted"
+    return shortened(f"{field}: {wanted}" if field else wanted, MAX_ISSUE)
+
+
+def _text(value: Any) -> str:
+    # What is an object may hold the whole row.
+    return value if isinstance(value, str) else ""
+
+
+class Import(Answer):
+    """One import of consumers."""
+
+    id: Id
+    audience_id: Id | None = None
+    status: str
+    """``PENDING``, ``PROCESSING``, ``COMPLETED`` (hand-written pages: ``SUCCESS``) or ``FAILED``."""
+    progress: float | None = None
+    """The pages do not state the scale."""
+    processed_consumers: int | None = None
+    total_consumers: int | None = None
+    error_count: int | None = None
+    errors: tuple[Annotated[RowError, BeforeValidator(RowError.shown)], ...] | None = None
+    created_at: UtcDateTime | None = None
+
+
+class ImportStarted(Import):
+    """An import that waits for its file. ``upload_url`` is a secret: whoever has it can write there."""
+
+    upload_url: str = Field(repr=False, min_length=1)
+
+
+class Rule(Answer):
+    """A rule of a dynamic audience."""
+
+    id: Id
+    field: str
+    operator: str | None = None
+    values: tuple[Any, ...] = ()
+    group_id: str | None = None
+    position: int | None = None
+
+
+class SyncSource(Answer):
+    """Where a synced list comes from, and how the last sync went."""
+
+    sync_source: str
+    sync_source_id: str
+    last_synced_at: UtcDateTime | None = None
+    sync_status: Annotated[SyncStatus | str, Known] | None = None
+
+
+class Audience(Answer):
+    """An audience."""
+
+    id: Id
+    name: str
+    type: Annotated[AudienceType | str, Known, BeforeValidator(_either_spelling)]
+    organization_id: str | None = None
+    archived: bool = False
+    description: str | None = None
+    created_at: UtcDateTime | None = None
+    updated_at: UtcDateTime | None = None
+    last_refreshed_at: UtcDateTime | None = None
+    refresh_interval_seconds: float | None = None
+    group_id: str | None = None
+    group_name: str | None = None
+    group_type: str | None = None
+    icon_name: str | None = None
+    metadata: Mapping[str, Any] | None = None
+    primary_sync_source: SyncSource | None = None
+    imports: tuple[Import, ...] | None = None
+    rules: tuple[Rule, ...] | None = None
+
+
+class AudienceCount(Answer):
+    """How many members an audience has."""
+
+    audience_id: Id | None = None
+    count: int
+
+
+class AudienceStatus(Answer):
+    """Whether an audience is up to date."""
+
+    audience_id: Id | None = None
+    version: int | str | None = None
+    stale: bool
+    in_progress: bool
+    last_refreshed_at: UtcDateTime | None = None
+    last_synced_at: UtcDateTime | None = None
+    pending_shards: int | None = None
+    refresh_interval_seconds: float | None = None
+    sync_status: Annotated[SyncStatus | str, Known] | None = None
+
+
+class SyncStarted(Answer):
+    """Answer of ``POST /audiences/{audienceId}/sync``."""
+
+    success: bool
+    sync_source_id: str | None = None
+    status: str | None = None
+
+
+class Member(Answer):
+    """A member of an audience. The vendor sends name, address, phone and a verification code with it: none is kept."""
+
+    id: Id
+
+
+class LoyaltyTiers(Answer):
+    """Answer of ``POST /audiences/loyalty-tiers``."""
+
+    tier_group: Any = None
+    audiences: tuple[Audience, ...] = ()
+
+
+def _hash_of(normalized: str | Rejected) -> str | None:
+    return sha256_hex(normalized) if isinstance(normalized, str) else None
+
+
+def _text_only(value: Any) -> Any:
+    # An answer that cannot be read is quoted by its place, not by its value; what is no text is nobody's address.
+    return value if isinstance(value, str) else None
+
+
+class MemberContact(Answer):
+    """What a member is told by; for looking, never for keeping or showing."""
+
+    email: Annotated[str | None, BeforeValidator(_text_only)] = Field(None, repr=False)
+    phone: Annotated[str | None, BeforeValidator(_text_only)] = Field(None, repr=False)
+
+    def is_one_of(self, emails: Collection[str], phones: Collection[str]) -> bool:
+        """Whether one of its hashes is among these, in lower case."""
+        return (bool(self.email) and _hash_of(normalize_email(self.email or "")) in emails) or (
+            bool(self.phone) and _hash_of(normalize_phone(self.phone or "")) in phones
+        )
+
+
+class PageInfo(Answer):
+    """Cursors of a page; the vendor has no ``hasNextPage``."""
+
+    start_cursor: str | None = None
+    end_cursor: str | None = None

@@ -1,0 +1,266 @@
+"""Operators for Fanfare's Admin API. What creates something creates it once, see :mod:`..orchestration.ensure`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from airflow.sdk import BaseOperatorLink
+from airflow.sdk.definitions.context import Context
+from pydantic import ValidationError
+
+from audience_onboarding.base.links import AudiencePageLink
+from audience_onboarding.base.operators import PlatformOperator
+from audience_onboarding.base.retry_policy import terminal_errors_fail
+from audience_onboarding.base.templating import RemoteId
+from audience_onboarding.exceptions import ConfigurationError
+from audience_onboarding.http.base_client import Model
+from audience_onboarding.platforms.fanfare.connected import FanfareConnected
+from audience_onboarding.platforms.fanfare.hooks import FanfareHook
+from audience_onboarding.platforms.fanfare.links import FanfarePortalLink
+from audience_onboarding.platforms.fanfare.models import (
+    AudienceChanges,
+    AudienceDraft,
+    AudienceType,
+    RuleDraft,
+)
+from audience_onboarding.platforms.fanfare.triggers import baseline_of
+from audience_onboarding.state.remote_ids import text_id
+from audience_onboarding.state.store import AUDIENCE_KEY
+
+
+class FanfareOperator(FanfareConnected, PlatformOperator[FanfareHook, str]):
+    """What all operators for the vendor share: ``fanfare_conn_id`` and ``asset``."""
+
+    template_fields: Sequence[str] = ("fanfare_conn_id",)
+    operator_extra_links: Collection[BaseOperatorLink] = (FanfarePortalLink(), AudiencePageLink())
+    read_id = staticmethod(text_id)
+
+    def _show(self, audience_id: str) -> str:
+        FanfarePortalLink.show(self, self.hook.client.settings, audience_id=audience_id)
+        return audience_id
+
+
+class FanfareCreateAudienceOperator(FanfareOperator):
+    """Create an audience, unless there is one of its name.
+
+    The list of audiences is looked at first, and settles whether a request that ended unclear has created one.
+
+    :param audience_name: sent as ``name`` (templated).
+    :param audience_type: ``STATIC_LIST`` (default), ``DYNAMIC`` or ``SYNCED_LIST``; one of the name but of another
+        type is a ``ConfigurationError``.
+    :param description: optional (templated).
+    :param rules: of a dynamic audience, each with ``field``, ``operator`` and ``values``.
+    :param sync_source: of a synced list, with ``sync_source`` (for example ``klaviyo:list``) and ``sync_source_id``.
+    :param options: further fields of the vendor's page, in its spelling: ``groupId``, ``groupName``, ``groupType``,
+        ``iconName``, ``metadata``, ``refreshIntervalSeconds``.
+    :param is_dry_run: only say what would be done (templated).
+    :return: the audience's id, ``None`` in a dry run that would create it.
+
+    Source: the vendor's page "Create audience", POST /audiences.
+    """
+
+    template_fields: Sequence[str] = ("audience_name", "description", "is_dry_run", "fanfare_conn_id")
+
+    def __init__(
+        self,
+        *,
+        audience_name: str,
+        audience_type: AudienceType | str = AudienceType.STATIC_LIST,
+        description: str | None = None,
+        rules: Sequence[Mapping[str, Any]] | None = None,
+        sync_source: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None,
+        is_dry_run: bool | str = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.audience_name = audience_name
+        self.audience_type = AudienceType(audience_type).value
+        self.description = description
+        self.rules = rules
+        self.sync_source = sync_source
+        self.options = options
+        self.is_dry_run = is_dry_run
+
+    @terminal_errors_fail
+    def execute(self, context: Context) -> str | None:
+        """Return the audience's id, creating it where needed."""
+        client = self.hook.client
+        draft = self._draft()
+
+        def find() -> str | None:
+            found = client.find_audience(self.audience_name, AudienceType(self.audience_type))
+            return found.id if found else None
+
+        creation = self._creation(
+            "audience",
+            self.audience_name,
+            find=find,
+            create=lambda: client.create_audience(draft).id,
+            sent={"name": self.audience_name, "type": self.audience_type},
+        )
+        audience_id = self._ensure(context, AUDIENCE_KEY, creation, is_dry_run=self.is_dry_run)
+        return None if audience_id is None else self._show(audience_id)
+
+    def _draft(self) -> AudienceDraft:
+        given: dict[str, Any] = {
+            **(self.options or {}),
+            "name": self.audience_name,
+            "type": self.audience_type,
+            "description": self.description,
+            "rules": self.rules,
+            "primarySyncSource": self.sync_source,
+        }
+        draft = checked(AudienceDraft, {name: value for name, value in given.items() if value is not None})
+        if bool(self.sync_source) != (draft.type == AudienceType.SYNCED_LIST.value):
+            raise ConfigurationError(
+                what="A synced list, and only that, has a sync_source",
+                next_step="Give 'sync_source' with the audience_type SYNCED_LIST, or neither",
+            )
+        if self.rules and draft.type != AudienceType.DYNAMIC.value:
+            raise ConfigurationError(
+                what="Only a dynamic audience has rules",
+                next_step="Leave 'rules' out, or give the audience_type DYNAMIC",
+            )
+        return draft
+
+
+class _FanfareAudienceOperator(FanfareOperator):
+    """For an audience that is there.
+
+    :param audience_id: which audience (templated); without one, the one that ``asset`` remembers.
+    """
+
+    template_fields: Sequence[str] = ("audience_id", "fanfare_conn_id")
+
+    def __init__(self, *, audience_id: RemoteId | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.audience_id = audience_id
+
+    def _audience(self, context: Context) -> str:
+        return self._show(self._audience_id(context, self.audience_id))
+
+
+class FanfareUpdateAudienceOperator(_FanfareAudienceOperator):
+    """Change fields of an audience; those that are not given stay as they are. Doing so twice is harmless.
+
+    :param audience_id: which audience (templated); without one, the one that ``asset`` remembers.
+    :param changes: fields in the vendor's spelling (templated): ``name``, ``description``, ``groupId``, ``groupName``,
+        ``groupType``, ``iconName``, ``metadata``, ``refreshIntervalSeconds``, ``type``.
+
+    Source: the vendor's API description, PUT /audiences/{audienceId}.
+    """
+
+    template_fields: Sequence[str] = ("audience_id", "changes", "fanfare_conn_id")
+
+    def __init__(self, *, changes: Mapping[str, Any], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.changes = changes
+
+    @terminal_errors_fail
+    def execute(self, context: Context) -> None:
+        """Change it."""
+        self.hook.client.update_audience(self._audience(context), checked(AudienceChanges, self.changes))
+
+
+class FanfareReplaceRulesOperator(_FanfareAudienceOperator):
+    """Replace all rules of a dynamic audience. Doing so twice is harmless.
+
+    :param audience_id: which audience (templated); without one, the one that ``asset`` remembers.
+    :param rules: each with ``field``, ``operator`` and ``values`` (templated).
+
+    Source: the vendor's API description, PUT /audiences/{audienceId}/rules.
+    """
+
+    template_fields: Sequence[str] = ("audience_id", "rules", "fanfare_conn_id")
+
+    def __init__(self, *, rules: Sequence[Mapping[str, Any]], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.rules = rules
+
+    @terminal_errors_fail
+    def execute(self, context: Context) -> None:
+        """Replace them."""
+        rules = [checked(RuleDraft, rule) for rule in self.rules]
+        self.hook.client.replace_rules(self._audience(context), rules)
+
+
+class FanfareSyncAudienceOperator(_FanfareAudienceOperator):
+    """Start the sync of a synced list; one that is under way already will do.
+
+    :param audience_id: which audience (templated); without one, the one that ``asset`` remembers.
+    :return: the audience, and the baseline that :class:`.sensors.FanfareAudienceStatusSensor` wants.
+
+    Source: https://docs.fanfare.io/api/admin-api/audiences, POST /audiences/{audienceId}/sync.
+    """
+
+    @terminal_errors_fail
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Start it."""
+        client = self.hook.client
+        audience_id = self._audience(context)
+        baseline = baseline_of(client.status(audience_id))
+        if client.sync(audience_id) is None:
+            self.log.info("A sync of audience %s is under way already", audience_id)
+        return {"audience_id": audience_id, "baseline": baseline}
+
+
+class FanfareArchiveAudienceOperator(_FanfareAudienceOperator):
+    """Archive an audience; the vendor calls it "Delete (archive)".
+
+    :param audience_id: which audience (templated); it must be given, a remembered one is not archived.
+
+    Source: the vendor's API description, DELETE /audiences/{audienceId}.
+    """
+
+    def __init__(self, *, audience_id: RemoteId, **kwargs: Any) -> None:
+        super().__init__(audience_id=audience_id, **kwargs)
+
+    @terminal_errors_fail
+    def execute(self, context: Context) -> None:  # noqa: ARG002
+        """Archive it."""
+        self.hook.client.archive_audience(text_id(self.audience_id))
+        self.log.info("Audience %s is archived", self.audience_id)
+
+
+class FanfareListAudiencesOperator(FanfareOperator):
+    """List the audiences of the organization.
+
+    :param with_archived: archived ones, too.
+    :return: the audiences as JSON objects, without rules and imports, names in Python's spelling.
+
+    Source: the vendor's API description, GET /audiences.
+    """
+
+    def __init__(self, *, with_archived: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.with_archived = with_archived
+
+    @terminal_errors_fail
+    def execute(self, context: Context) -> list[dict[str, Any]]:  # noqa: ARG002
+        """List them."""
+        return [
+            audience.model_dump(mode="json", exclude={"rules", "imports"})
+            for audience in self.hook.client.list_audiences()
+            if self.with_archived or not audience.archived
+        ]
+
+
+def checked(model: type[Model], value: Any) -> Model:
+    """``value`` as what the vendor takes.
+
+    :raises ConfigurationError: it is something else; names the fields.
+    """
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(str(part) for part in item['loc']) or 'the whole'}: {item['msg']}"
+            for item in error.errors()
+        )
+        raise ConfigurationError(
+            what="Fanfare does not take these fields",
+            why=problems,
+            next_step="See the vendor's page about audiences",
+        ) from None

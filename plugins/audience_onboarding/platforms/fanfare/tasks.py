@@ -1,0 +1,64 @@
+"""The tasks of an onboarding DAG that are Fanfare's own."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import Asset
+
+from audience_onboarding.base.ensured import Ensured
+from audience_onboarding.base.pools import connection_pool
+from audience_onboarding.platforms.fanfare.definition import FanfareDefinition
+from audience_onboarding.platforms.fanfare.operators import FanfareCreateAudienceOperator
+from audience_onboarding.platforms.fanfare.sensors import FanfareImportSensor
+from audience_onboarding.platforms.fanfare.upload import FanfareOnboardCrmOperator
+
+VENDOR_PAGES = "https://docs.fanfare.io/api/admin-api/audiences"
+"""Where the vendor describes what these tasks do."""
+
+RECORDED = ()
+"""What the record of a load keeps of the upload, beside what it keeps on every platform."""
+
+
+def ensure(definition: FanfareDefinition, asset: Asset) -> Ensured:
+    """The task that sees to the audience."""
+    if definition.id is not None:
+        return Ensured(definition.id)
+    task = FanfareCreateAudienceOperator(
+        task_id="ensure_audience",
+        audience_name=definition.name,
+        description=definition.description,
+        fanfare_conn_id=definition.connection,
+        asset=asset,
+        is_dry_run="{{ params.dry_run }}",
+        max_active_tis_per_dag=1,
+        pool=connection_pool(definition.connection),
+    )
+    return Ensured(task.output)
+
+
+def send(definition: FanfareDefinition, **common: Any) -> FanfareOnboardCrmOperator:
+    """The task that prepares and imports.
+
+    :param common: the arguments that all platforms share.
+    """
+    return FanfareOnboardCrmOperator(
+        rows_per_import=definition.upload.rows_per_import,
+        poke_interval=definition.wait.poll_seconds,
+        import_timeout=timedelta(hours=definition.wait.timeout_hours).total_seconds(),
+        fanfare_conn_id=definition.connection,
+        **common,
+    )
+
+
+def wait(definition: FanfareDefinition, **common: Any) -> FanfareImportSensor:
+    """The task that waits until the import is through.
+
+    :param common: the arguments that all platforms share, among them the output of the sending task.
+    """
+    return FanfareImportSensor(
+        task_id="wait_until_imported",
+        fanfare_conn_id=definition.connection,
+        **common,
+    )

@@ -1,0 +1,157 @@
+"""Watching match rates: a confirmed load is compared with the loads before it.
+
+A load can pass every guard and still match nobody: other phone numbers than people have, addresses hashed in another
+spelling. Only the vendor knows, and only afterwards. Pure: no I/O, no Airflow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from audience_onboarding.exceptions import MatchRateError
+from audience_onboarding.state.store import Memory
+
+KEPT = 90
+"""Loads that are remembered, the newest by load date."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a load has to keep to.
+
+    :param last: how many loads before it make the mean, 1 or more.
+    :param at_least: with fewer of them, nothing is compared with a mean.
+    :param floors: by identifier, the least that may match, 0 to 1.
+    :param max_drop: which part lower than the mean a rate may be, 0 to 1; ``None``: any.
+    :param max_rows_deviation: which part more or fewer rows than the mean may be sent, above 0; ``None``: any.
+    :param from_rows: uploads of fewer rows are neither judged nor remembered: of ten people, one is ten percent.
+    :param stops: whether a load outside the limits is kept from what comes after it.
+    """
+
+    last: int = 7
+    at_least: int = 3
+    floors: Mapping[str, float] = field(default_factory=dict)
+    max_drop: float | None = 0.2
+    max_rows_deviation: float | None = None
+    from_rows: int = 100
+    stops: bool = False
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is judged of a confirmed load.
+
+    :param load_date: ISO.
+    :param is_range: it is a range of days, which is held to the floors only: its mix of people is another one.
+    :param rows_sent: rows of the list.
+    :param rows: rows of the upload that the rates are of; of a ``mirror``, those that have changed.
+    :param rates: by identifier, 0 to 1; ``None`` where the vendor told none, which is not 0.
+    """
+
+    load_date: str
+    is_range: bool
+    rows_sent: int
+    rows: int
+    rates: Mapping[str, float | None]
+
+    @property
+    def known(self) -> dict[str, float]:
+        """The rates that the vendor told."""
+        return {name: rate for name, rate in self.rates.items() if rate is not None}
+
+
+def rates_key(mode: str) -> str:
+    """The key of the rates of earlier loads. Each mode has its own: those that leave are other people."""
+    return f"match_rates.{mode}"
+
+
+def watch(seen: Seen, limits: Limits, *, memory: Memory, mode: str, is_ignored: bool) -> dict[str, Any]:
+    """Judge a load, and remember its rates for the loads after it.
+
+    A load that is stopped is not remembered: it would pull down the mean until nothing is noticed any more. One that
+    is let through is, whatever its rates.
+
+    :param memory: of the audience.
+    :param mode: of the load.
+    :param is_ignored: the run says that it is to be let through.
+    :return: for the record: the rates, the means that they were compared with, what is wrong (``findings``), whether
+        that ``stops`` it.
+    """
+    entries = [entry for entry in memory.get(rates_key(mode)) or [] if isinstance(entry, dict)]
+    earlier = [] if seen.is_range else _earlier(entries, seen.load_date, limits)
+    is_judged = bool(seen.known) and seen.rows >= limits.from_rows
+    findings = list(_findings(seen, limits, earlier)) if is_judged else []
+    stops = bool(findings) and limits.stops and not is_ignored
+    if not seen.is_range:
+        kept = [entry for entry in entries if entry["load_date"] != seen.load_date]
+        if is_judged and not stops:
+            kept.append({"load_date": seen.load_date, "rows_sent": seen.rows_sent, "rates": seen.known})
+        if kept != entries:
+            memory.set(rates_key(mode), sorted(kept, key=lambda entry: str(entry["load_date"]))[-KEPT:])
+    return {
+        "rates": dict(seen.rates),
+        "means": {name: round(mean, 4) for name in seen.known if (mean := _mean(earlier, name)) is not None},
+        "compared_with": len(earlier),
+        "judged": is_judged,
+        "findings": findings,
+        "ignored": is_ignored,
+        "stops": stops,
+    }
+
+
+def check(watched: Mapping[str, Any] | None) -> None:
+    """Keep a load from what comes after it.
+
+    :param watched: what :func:`watch` has given, ``None`` if nothing is watched.
+    :raises MatchRateError: it is outside the limits, and these stop it.
+    """
+    if watched is not None and watched["stops"]:
+        raise MatchRateError(
+            what="The load is confirmed, but too few of its people match, so it is not activated",
+            why="; ".join(watched["findings"]),
+            next_step="Look into the source. If it is right as it is, run this load date again with 'Ignore match "
+            "rates': nothing is sent twice, and the activation starts",
+        )
+
+
+def _earlier(entries: list[dict[str, Any]], load_date: str, limits: Limits) -> list[dict[str, Any]]:
+    before = sorted((entry for entry in entries if entry["load_date"] < load_date), key=_date_of)
+    found = before[-limits.last :]
+    return found if len(found) >= limits.at_least else []
+
+
+def _date_of(entry: Mapping[str, Any]) -> str:
+    return str(entry["load_date"])
+
+
+def _mean(earlier: list[dict[str, Any]], name: str) -> float | None:
+    rates = [entry["rates"][name] for entry in earlier if entry["rates"].get(name) is not None]
+    return sum(rates) / len(rates) if rates else None
+
+
+def _findings(seen: Seen, limits: Limits, earlier: list[dict[str, Any]]) -> Iterator[str]:
+    for name, rate in sorted(seen.known.items()):
+        floor = limits.floors.get(name)
+        if floor is not None and rate < floor:
+            yield f"match_rates.floor: {_percent(rate)} of {name} match, at least {_percent(floor)} have to"
+        mean = _mean(earlier, name)
+        if limits.max_drop is not None and mean and rate < mean * (1 - limits.max_drop):
+            yield (
+                f"match_rates.max_drop: {_percent(rate)} of {name} match, {_percent(1 - rate / mean)} less than the "
+                f"mean of the last {len(earlier)} loads ({_percent(mean)}), at most {_percent(limits.max_drop)} less "
+                "may be"
+            )
+    if limits.max_rows_deviation is not None and earlier:
+        usual = sum(entry["rows_sent"] for entry in earlier) / len(earlier)
+        if abs(seen.rows_sent - usual) > limits.max_rows_deviation * usual:
+            yield (
+                f"match_rates.max_rows_deviation: {seen.rows_sent:,} rows were sent, the mean of the last "
+                f"{len(earlier)} loads is {usual:,.0f}, at most {_percent(limits.max_rows_deviation)} more or fewer "
+                "may be"
+            )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g}%"

@@ -1,0 +1,245 @@
+"""Settle an unclear creation as a person has seen it at the vendor: found with an id, or not there.
+
+Only an intent without an id is ever changed, and only where nothing that can be known speaks against it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any, Literal
+from urllib.parse import quote
+
+from airflow.sdk import Asset
+
+from audience_onboarding.exceptions import ConfigurationError, NothingToSettleError
+from audience_onboarding.state.create_once import ENDED, SETTLE_AFTER, open_intent
+from audience_onboarding.state.store import AUDIENCE_KEY, CAMPAIGN_KEY, Memory, segment_key
+
+log = logging.getLogger(__name__)
+
+SETTLE_DAG_ID = "settle_create"
+"""The DAG that a person settles with."""
+
+FOUND = "found"
+NOT_CREATED = "not_created"
+Outcome = Literal["found", "not_created"]
+
+OUTCOMES = {FOUND: "Found at the vendor, with the id below", NOT_CREATED: "Nothing was created"}
+"""What a person can have seen, and how the form says it."""
+
+NEXT = "Nothing was changed. Correct the form, and trigger the DAG again"
+
+_SEGMENT = "segment "
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the vendor shows under an id.
+
+    :param name: its name there, ``None`` where the vendor shows none.
+    """
+
+    name: str | None
+
+
+@dataclass(frozen=True)
+class Settleable:
+    """Something of an audience whose creation can be unclear.
+
+    :param what: as the form says it: ``campaign``, ``audience``, ``segment <target>``.
+    :param asset: whose memory knows of it.
+    :param read: reads an id as the platform spells them, see :mod:`.ids`.
+    :param account: the account of the connection; blocks.
+    :param look: asks the vendor for an id, with the audience's memory; raises where it is not there or not ours.
+        ``None`` where the vendor cannot be asked.
+    :param find: asks the vendor for one that was created all the same; ``None`` where the vendor has no such list.
+    """
+
+    what: str
+    asset: Asset
+    read: Callable[[Any], int | str]
+    account: Callable[[], str]
+    look: Callable[[int | str, Memory], Found] | None = None
+    find: Callable[[Memory], int | str | None] | None = None
+
+    @property
+    def key(self) -> str:
+        """Of the intent, in the memory of the asset."""
+        return key_of(self.what)
+
+
+def key_of(what: str) -> str:
+    """The key in the memory of what the form calls so."""
+    if what.startswith(_SEGMENT):
+        return segment_key(what.removeprefix(_SEGMENT))
+    return {"campaign": CAMPAIGN_KEY, "audience": AUDIENCE_KEY}[what]
+
+
+def what_of(key: str) -> str | None:
+    """How the form calls what is remembered under a key; ``None`` for what is never unclear."""
+    prefix = segment_key("")
+    if key.startswith(prefix):
+        return f"{_SEGMENT}{key.removeprefix(prefix)}"
+    return {CAMPAIGN_KEY: "campaign", AUDIENCE_KEY: "audience"}.get(key)
+
+
+def how_to_settle(audience_key: str, key: str, *, base_url: str) -> str:
+    """The one action that settles an unclear creation, for its message.
+
+    :param audience_key: of the definition.
+    :param key: of the intent.
+    :param base_url: of the Airflow UI; empty: not known.
+    """
+    what = what_of(key)
+    # Airflow's log makes a link of it, up to the next space.
+    page = f" at {base_url.rstrip('/')}/dags/{quote(SETTLE_DAG_ID)}" if base_url else ""
+    form = f'"audience": "{audience_key}", "what": "{what}"'
+    return (
+        f"trigger the DAG {SETTLE_DAG_ID!r}{page} with the conf "
+        f'{{{form}, "outcome": "{FOUND}", "id": "<the id in the portal>"}} if it is there, or '
+        f'{{{form}, "outcome": "{NOT_CREATED}"}} if it is not'
+    )
+
+
+def settle(  # noqa: PLR0913
+    thing: Settleable,
+    *,
+    memory: Memory,
+    audience_memory: Memory,
+    outcome: str,
+    given_id: str | None,
+    accept_other_name: bool,
+    run_id: str,
+    by: str,
+    now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
+) -> dict[str, Any]:
+    """Write down what became of an unclear creation.
+
+    :param memory: of the thing's asset.
+    :param audience_memory: of the audience's asset.
+    :param outcome: one of :data:`OUTCOMES`.
+    :param given_id: as a person typed it, for :data:`FOUND`.
+    :param accept_other_name: also take one that is called otherwise than what was sent.
+    :param run_id: of the Airflow run.
+    :param by: who says so.
+    :return: who, what and when; what was remembered, and what is now.
+    :raises NothingToSettleError: nothing is unclear, or what is said cannot be so; nothing was changed.
+    :raises ConfigurationError: the id is none.
+    :raises VendorError: the vendor does not know the id, or cannot be asked; nothing was changed.
+    """
+    before = memory.get(thing.key)
+    intent = open_intent(before)
+    if intent is None:
+        raise NothingToSettleError(
+            what=f"There is no unclear creation of the {thing.what}",
+            where=_where(thing),
+            why="nothing is remembered of it" if before is None else f"what is remembered is {before!r}",
+            next_step="Nothing was changed. Compare audience and what with the message of the task that stopped",
+        )
+    _check_over(thing, intent, now())
+    if outcome == FOUND:
+        remote_id, name = _confirmed(thing, given_id, intent, audience_memory, accept_other_name)
+        after: dict[str, Any] | None = {
+            "id": remote_id,
+            "name": name or intent.get("name"),
+            "account": thing.account(),
+            "since": now().isoformat(),
+            "run_id": run_id,
+            "settled": {"by": by, "sent": intent.get("at"), "sent_by_run": intent.get("run_id")},
+        }
+    else:
+        _check_absent(thing, given_id, audience_memory)
+        after = None
+    # There is no compare-and-set: between the first look and here the vendor was asked.
+    if memory.get(thing.key) != before:
+        raise NothingToSettleError(
+            what=f"What is remembered of the {thing.what} has changed just now",
+            where=_where(thing),
+            next_step="Nothing was changed. Look at the run that has changed it, then trigger the DAG again",
+        )
+    if after is None:
+        memory.delete(thing.key)
+    else:
+        memory.set(thing.key, after)
+    return {
+        "what": thing.what,
+        "asset": thing.asset.name,
+        "key": thing.key,
+        "outcome": outcome,
+        "by": by,
+        "at": now().isoformat(),
+        "run_id": run_id,
+        "before": before,
+        "after": after,
+    }
+
+
+def _where(thing: Settleable) -> str:
+    return f"state store of asset {thing.asset.name!r}, key {thing.key!r}"
+
+
+def _check_over(thing: Settleable, intent: Any, moment: datetime) -> None:
+    """A request that may still be on its way is not settled: its answer would come on top."""
+    if ENDED in intent or "at" not in intent:
+        return
+    over = datetime.fromisoformat(intent["at"]) + SETTLE_AFTER
+    if moment < over:
+        raise NothingToSettleError(
+            what=f"The request that creates the {thing.what} may still be on its way",
+            where=_where(thing),
+            why=f"it was sent {intent['at']} by run {intent.get('run_id')}",
+            next_step=f"Nothing was changed. If its task has stopped, trigger the DAG again after {over.isoformat()}",
+        )
+
+
+def _confirmed(
+    thing: Settleable, given_id: str | None, intent: Any, audience_memory: Memory, accept_other_name: bool
+) -> tuple[int | str, str | None]:
+    if not given_id:
+        raise NothingToSettleError(
+            what=f"The id of the {thing.what} is missing", where=SETTLE_DAG_ID, next_step=NEXT
+        )
+    try:
+        remote_id = thing.read(given_id)
+    except ConfigurationError as error:
+        error.concerning(f"The id of the {thing.what}")
+        error.where = error.where or SETTLE_DAG_ID
+        error.advise("Nothing was changed")
+        raise
+    if thing.look is None:
+        log.warning(
+            "The vendor cannot be asked for a %s by its id: %s is taken as given", thing.what, remote_id
+        )
+        return remote_id, None
+    name = thing.look(remote_id, audience_memory).name
+    log.info("At the vendor, %s %s is called %r", thing.what, remote_id, name)
+    sent = intent.get("name")
+    if name is not None and name != sent and not accept_other_name:
+        raise NothingToSettleError(
+            what=f"The {thing.what} with id {remote_id} is called {name!r}, not {sent!r}",
+            where=thing.account(),
+            why="lists would go to something that we have not created",
+            next_step=f"{NEXT}; if it is the right one and was renamed since, tick 'Another name is right'",
+        )
+    return remote_id, name
+
+
+def _check_absent(thing: Settleable, given_id: str | None, audience_memory: Memory) -> None:
+    if given_id:
+        raise NothingToSettleError(
+            what=f"An id is given ({given_id}), and that nothing was created",
+            where=SETTLE_DAG_ID,
+            why="one of the two is wrong",
+            next_step=NEXT,
+        )
+    there = thing.find(audience_memory) if thing.find else None
+    if there is not None:
+        raise NothingToSettleError(
+            what=f"The {thing.what} is there, with id {there}",
+            where=thing.account(),
+            why="the vendor lists it",
+            next_step=f"{NEXT}, with the outcome {FOUND!r} and this id",
+        )

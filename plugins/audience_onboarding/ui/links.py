@@ -1,0 +1,67 @@
+"""Where things are: pages of this Airflow, below whatever path it is served at, and objects in S3."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from audience_onboarding.base.links import s3_object_url
+from audience_onboarding.storage.file_sources import split_url
+from audience_onboarding.ui.models import Link
+from audience_onboarding.ui.stored_records import Load
+from audience_onboarding.urls import dag_page
+
+
+def _part(text: str) -> str:
+    return quote(text, safe="")
+
+
+class Hrefs:
+    """Paths of pages of Airflow.
+
+    :param base: the path that Airflow is served at, without a slash at its end: ``/airflow``, or nothing.
+    """
+
+    def __init__(self, base: str = "") -> None:
+        self._base = base.rstrip("/")
+
+    def dag(self, dag_id: str, page: str = "") -> str:
+        """Of a DAG, or one of its pages."""
+        return f"{dag_page(dag_id, base_url=self._base)}{f'/{page}' if page else ''}"
+
+    def run(self, dag_id: str, run_id: str) -> str:
+        """Of a run."""
+        return f"{self.dag(dag_id)}/runs/{_part(run_id)}"
+
+    def task(self, dag_id: str, run_id: str, task_id: str, page: str = "") -> str:
+        """Of a task of a run, or one of its pages."""
+        return f"{self.run(dag_id, run_id)}/tasks/{_part(task_id)}{f'/{page}' if page else ''}"
+
+    def asset(self, asset_id: int) -> str:
+        """Of an asset."""
+        return f"{self._base}/assets/{asset_id}"
+
+
+def objects_of(load: Load) -> list[Link]:
+    """The objects that were written for a load."""
+    return [
+        Link(label=f"{load.bucket}/{key}" if load.bucket else key, href=_object(load, load.bucket, key))
+        for key in load.s3_keys
+    ]
+
+
+def rejects_of(load: Load) -> Link | None:
+    """Where the list of rejects of a load lies. A path on a worker is told, but leads nowhere."""
+    if load.rejects_file is None:
+        return None
+    scheme, rest = split_url(load.rejects_file)
+    bucket, _, key = rest.partition("/")
+    href = _object(load, bucket, key) if scheme == "s3" and key else ""
+    return Link(label=load.rejects_file, href=href)
+
+
+def _object(load: Load, bucket: str | None, key: str) -> str:
+    # Whoever edits the state store must not be able to put a script behind a link.
+    is_web = load.s3_endpoint is None or load.s3_endpoint.startswith(("https://", "http://"))
+    if bucket is None or not is_web:
+        return ""
+    return s3_object_url(bucket=bucket, key=key, region=load.s3_region, endpoint=load.s3_endpoint)

@@ -1,0 +1,744 @@
+"""Snapshots of what was sent, and what a new list changes, held to plain sets."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple, TypeAlias
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from audience_onboarding.crm.output.crm_file import CrmFile
+from audience_onboarding.crm.output.encoder import Layout
+from audience_onboarding.crm.output.profiles import (
+    COMMBOX_AUDIENCE,
+    DIGITAL_AUDIENCE_S3,
+    FANFARE_IMPORT,
+    FileProfile,
+    Identifier,
+    SourceColumn,
+)
+from audience_onboarding.crm.prepare import CsvSource, prepare
+from audience_onboarding.crm.runtime.frame_store import FrameStore
+from audience_onboarding.crm.runtime.thread_pool import Workers
+from audience_onboarding.crm.snapshots import snapshot as snapshot_module
+from audience_onboarding.crm.snapshots.diff import Difference, difference, merged, removed
+from audience_onboarding.crm.snapshots.snapshot import read_info, write_snapshot
+from audience_onboarding.exceptions import (
+    AccountingError,
+    ConfigurationError,
+    SourceFormatError,
+    SourceNotFoundError,
+    TerminalError,
+)
+from tests.profiles import THOROUGH
+from tests.unit.crm.loads import BOTH, file_of
+
+Row: TypeAlias = tuple["str | None", ...]
+
+PLENTY = 100_000_000
+CONTACT = (Identifier.EMAIL, Identifier.PHONE)
+ADDRESS = (Identifier.POSTAL_CODE, Identifier.HOUSE_NUMBER, Identifier.EXTENSION)
+ANNA, BOB, CARL = "anna@example.com", "bob@example.com", "carl@example.com"
+ONE, TWO, THREE = "31611111111", "31622222222", "31633333333"
+
+
+def layout_of(profile: FileProfile, *identifiers: Identifier) -> Layout:
+    return Layout(profile, tuple(column for column in profile.columns if column.identifier in identifiers))
+
+
+HASHED = layout_of(DIGITAL_AUDIENCE_S3, *CONTACT)
+RAW = layout_of(FANFARE_IMPORT, *CONTACT)
+MIXED = layout_of(DIGITAL_AUDIENCE_S3, Identifier.EMAIL, *ADDRESS)
+PHONES = layout_of(COMMBOX_AUDIENCE, Identifier.PHONE)
+
+
+class Lab:
+    """Makes files of rows, and compares them."""
+
+    def __init__(self, directory: Path, *, threads: int = 1, budget: int = PLENTY, block: int = 3) -> None:
+        self.directory = directory
+        self.workers = Workers(threads)
+        self.budget = budget
+        self.block = block
+        self._made = 0
+
+    @property
+    def means(self) -> dict[str, Any]:
+        return {"workdir": self.directory, "workers": self.workers, "budget": self.budget}
+
+    def file(self, layout: Layout, rows: Sequence[Row]) -> CrmFile:
+        self._made += 1
+        store = FrameStore(self.directory, f"made-{self._made}", budget=self.budget)
+        for start in range(0, len(rows), self.block):
+            some = rows[start : start + self.block]
+            store.add(pl.DataFrame(some, schema=dict.fromkeys(layout.names, pl.String), orient="row"))
+        return file_of(layout, store, self.workers)
+
+    def snapshot(self, layout: Layout, rows: Sequence[Row]) -> Path:
+        self._made += 1
+        path = self.directory / f"{self._made}.parquet"
+        write_snapshot(self.file(layout, rows), path)
+        return path
+
+    def difference(self, layout: Layout, old: Sequence[Row], new: Sequence[Row]) -> Difference:
+        return difference(self.file(layout, new), self.snapshot(layout, old), **self.means)
+
+
+@contextmanager
+def lab(**settings: int) -> Iterator[Lab]:
+    with TemporaryDirectory() as directory:
+        made = Lab(Path(directory), **settings)
+        try:
+            yield made
+        finally:
+            made.workers.close()
+
+
+@pytest.fixture
+def here() -> Iterator[Lab]:
+    with lab() as made:
+        yield made
+
+
+def sent(file: CrmFile | None) -> list[Row]:
+    """The rows of a file as the vendor gets them."""
+    if file is None:
+        return []
+    header, *lines = b"".join(file.chunks(1000)).decode().removesuffix("\r\n").split("\r\n")
+    assert header == file.layout.header().decode().removesuffix("\r\n")
+    assert len(lines) == file.rows
+    assert file.size == sum(map(len, file.chunks(1000)))
+    return [tuple(field or None for field in line.split(",")) for line in lines]
+
+
+def ids_of(found: Difference) -> list[str | None]:
+    """The content ids of the opt-in and the opt-out."""
+    return [file and file.content_id for file in (found.opt_in, found.opt_out)]
+
+
+def finished(layout: Layout, row: Row) -> Row:
+    """A row as the vendor gets it, one value at a time."""
+    done: list[str | None] = []
+    for column, value in zip(layout.columns, row, strict=True):
+        if value is None:
+            done.append(None)
+        elif column.transform == "sha256":
+            done.append(hashlib.sha256(value.encode()).hexdigest())
+        else:
+            done.append(column.prefix + value)
+    return tuple(done)
+
+
+Value: TypeAlias = tuple[int, Row]
+
+
+def values_of(layout: Layout, row: Row) -> set[Value]:
+    """What identifies somebody in a row: each column, but an address as a whole, and only one with a house number."""
+    found: set[Value] = set()
+    places = [number for number, column in enumerate(layout.columns) if column.identifier in ADDRESS]
+    for number, value in enumerate(row):
+        if number not in places and value is not None:
+            found.add((number, (value,)))
+    address = tuple(row[number] for number in places)
+    if places and address[0] is not None and address[1] is not None:
+        found.add((places[0], address))
+    return found
+
+
+def values_of_all(layout: Layout, rows: Iterable[Row]) -> set[Value]:
+    return set().union(*(values_of(layout, row) for row in rows))
+
+
+def expected_opt_out(layout: Layout, old: Sequence[Row], new: Sequence[Row]) -> list[Row]:
+    held = values_of_all(layout, new)
+    places = [number for number, column in enumerate(layout.columns) if column.identifier in ADDRESS]
+    rows: list[Row] = []
+    for row in old:
+        gone = values_of(layout, row) - held
+        left: list[str | None] = [None] * len(row)
+        for number, parts in gone:
+            for place in places if number in places else [number]:
+                left[place] = row[place]
+            assert parts
+        if gone and tuple(left) not in rows:
+            rows.append(tuple(left))
+    return rows
+
+
+def rows_strategy(layout: Layout) -> st.SearchStrategy[list[Row]]:
+    """Lists in which values come again, in the same rows and in others; no row twice."""
+    few = {
+        Identifier.EMAIL: [ANNA, BOB, CARL, "dora@example.com"],
+        Identifier.PHONE: [ONE, TWO, THREE],
+        Identifier.POSTAL_CODE: ["1012AB", "3511CD"],
+        Identifier.HOUSE_NUMBER: ["1", "11"],
+        Identifier.EXTENSION: ["1", "A"],
+    }
+    row = st.tuples(*(st.none() | st.sampled_from(few[column.identifier]) for column in layout.columns))
+    return st.lists(row.filter(any), unique=True, max_size=14)
+
+
+LAYOUTS = pytest.mark.parametrize(
+    "layout", [HASHED, RAW, MIXED, PHONES], ids=["hashed", "raw", "mixed", "phones"]
+)
+# The other tests have one bucket.
+BUDGETS = pytest.mark.parametrize("budget", [400, PLENTY] if THOROUGH else [400])
+
+
+# --- against plain sets -------------------------------------------------------------------------------------
+
+
+@BUDGETS
+@LAYOUTS
+@given(data=st.data())
+def test_a_difference_is_that_of_sets(layout: Layout, budget: int, data: st.DataObject) -> None:
+    old, new = data.draw(rows_strategy(layout)), data.draw(rows_strategy(layout))
+    new = list(dict.fromkeys([*new, *old[: data.draw(st.integers(0, 14))]]))
+    with lab(budget=budget) as made:
+        found = made.difference(layout, old, new)
+
+        assert sent(found.opt_in) == [finished(layout, row) for row in new if row not in old]
+        assert sent(found.opt_out) == [finished(layout, row) for row in expected_opt_out(layout, old, new)]
+        assert found.unchanged == len(set(old) & set(new))
+        assert (found.opt_in is None) == (set(new) <= set(old))
+
+
+@BUDGETS
+@LAYOUTS
+@given(data=st.data())
+def test_merged_and_removed_are_those_of_sets(layout: Layout, budget: int, data: st.DataObject) -> None:
+    old, new = data.draw(rows_strategy(layout)), data.draw(rows_strategy(layout))
+    with lab(budget=budget) as made:
+        file, previous = made.file(layout, new), made.snapshot(layout, old)
+
+        both = merged(file, previous, **made.means)
+        left = removed(file, previous, **made.means)
+
+        assert sent(both if both.rows else None) == [
+            finished(layout, row) for row in dict.fromkeys([*old, *new])
+        ]
+        held = values_of_all(layout, new)
+        assert sent(left) == [finished(layout, row) for row in old if not values_of(layout, row) & held]
+        assert (left is None) == (not sent(left))
+
+
+class Vendor:
+    """Drops each record that holds a value of an opt-out, and adds the rows of an opt-in."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        self.records: set[Row] = set()
+
+    def opt_out(self, rows: Sequence[Row]) -> None:
+        gone = values_of_all(self.layout, rows)
+        self.records = {record for record in self.records if not values_of(self.layout, record) & gone}
+
+    def opt_in(self, rows: Sequence[Row]) -> None:
+        self.records |= set(rows)
+
+    def check_list(self, rows: Sequence[Row]) -> None:
+        """Check that the records are the list; other records may only repeat values of it, which harms nobody."""
+        wanted = {finished(self.layout, row) for row in rows}
+        assert wanted <= self.records
+        values = values_of_all(self.layout, wanted)
+        assert all(values_of(self.layout, record) <= values for record in self.records)
+
+
+@LAYOUTS
+@given(data=st.data())
+def test_the_vendor_has_the_new_list_after_opt_out_and_opt_in(layout: Layout, data: st.DataObject) -> None:
+    vendor = Vendor(layout)
+    previous: Path | None = None
+    with lab() as made:
+        for rows in data.draw(st.lists(rows_strategy(layout), min_size=1, max_size=4)):
+            file = made.file(layout, rows)
+            found = difference(file, previous, **made.means)
+            vendor.opt_out(sent(found.opt_out))
+            vendor.opt_in(sent(found.opt_in))
+            previous = made.directory / "confirmed.parquet"
+            write_snapshot(file, previous)
+
+            vendor.check_list(rows)
+
+
+@LAYOUTS
+@given(data=st.data())
+def test_attempts_may_have_been_processed_or_not(layout: Layout, data: st.DataObject) -> None:
+    """The vendor may have processed the opt-out of an attempt, its opt-in, both or neither."""
+    rows = rows_strategy(layout)
+    confirmed = data.draw(st.none() | rows)
+    attempts = data.draw(st.lists(st.tuples(rows, st.booleans(), st.booleans()), max_size=3))
+    final = data.draw(rows)
+    vendor = Vendor(layout)
+    with lab() as made:
+        previous: Path | None = None
+        begun: list[Path] = []
+        if confirmed is not None:
+            previous = made.snapshot(layout, confirmed)
+            vendor.opt_in([finished(layout, row) for row in confirmed])
+        for attempt, is_out, is_in in [*attempts, (final, True, True)]:
+            found = difference(made.file(layout, attempt), previous, attempts=begun, **made.means)
+            if is_out:
+                vendor.opt_out(sent(found.opt_out))
+            if is_in:
+                vendor.opt_in(sent(found.opt_in))
+            begun.append(made.snapshot(layout, attempt))
+
+    vendor.check_list(final)
+
+
+def test_an_attempt_of_the_same_list_changes_nothing(here: Lab) -> None:
+    """So that a retry sends the same two files."""
+    old: list[Row] = [(ANNA, ONE), (BOB, TWO)]
+    new: list[Row] = [(BOB, TWO), (CARL, THREE)]
+    file, previous = here.file(HASHED, new), here.snapshot(HASHED, old)
+
+    first = difference(file, previous, **here.means)
+    again = difference(file, previous, attempts=[here.snapshot(HASHED, new)], **here.means)
+
+    assert None not in ids_of(first)
+    assert ids_of(again) == ids_of(first)
+    assert again.unchanged == 1
+
+
+# --- what matters, one by one -------------------------------------------------------------------------------
+
+
+HERE = ("1012AB", "1", "A")
+EMAIL_AND_ID = layout_of(FANFARE_IMPORT, Identifier.EMAIL, Identifier.CUSTOM)
+
+
+class Change(NamedTuple):
+    layout: Layout
+    old: list[Row]
+    new: list[Row]
+    opt_out: list[Row]
+
+
+OPT_OUTS = {
+    "a changed row loses its old value": Change(
+        RAW, [(ANNA, ONE), (BOB, TWO)], [(ANNA, THREE), (BOB, TWO)], [(None, ONE)]
+    ),
+    "a value that moved to another row stays": Change(
+        RAW, [(ANNA, ONE), (BOB, None)], [(BOB, ONE)], [(ANNA, None)]
+    ),
+    "the same text in another column is another value": Change(
+        EMAIL_AND_ID, [(ANNA, BOB)], [(BOB, ANNA)], [(ANNA, BOB)]
+    ),
+    "opt-out rows that become alike are one": Change(
+        RAW, [(ANNA, ONE), (ANNA, TWO), (CARL, None)], [(BOB, ONE), (BOB, TWO)], [(ANNA, None), (CARL, None)]
+    ),
+    "an address that changed is one value": Change(
+        MIXED, [(ANNA, *HERE)], [(ANNA, "1012AB", "1", "B")], [(None, *HERE)]
+    ),
+    "an address that stayed is one value": Change(
+        MIXED, [(ANNA, *HERE)], [(BOB, *HERE)], [(ANNA, None, None, None)]
+    ),
+    "parts of addresses do not run into one another": Change(
+        MIXED,
+        [(None, "1012AB", "1", "11"), (None, "1012AB", "1", None)],
+        [(None, "1012AB", "11", "1")],
+        [(None, "1012AB", "1", "11"), (None, "1012AB", "1", None)],
+    ),
+    "a postal code alone is never opted out": Change(
+        MIXED, [(ANNA, "1012AB", None, None)], [(BOB, None, None, None)], [(ANNA, None, None, None)]
+    ),
+    "an empty snapshot has nothing to opt out": Change(HASHED, [], [(ANNA, ONE)], []),
+    "another order changes nothing": Change(
+        HASHED, [(ANNA, ONE), (BOB, None)], [(BOB, None), (ANNA, ONE)], []
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OPT_OUTS)
+def test_the_opt_out_holds_values_that_are_gone(here: Lab, name: str) -> None:
+    layout, old, new, opt_out = OPT_OUTS[name]
+
+    found = here.difference(layout, old, new)
+
+    assert sent(found.opt_out) == [finished(layout, row) for row in opt_out]
+    assert (found.opt_out is None) == (not opt_out)
+    assert sent(found.opt_in) == [finished(layout, row) for row in new if row not in old]
+    assert found.unchanged == len(set(old) & set(new))
+
+
+def test_a_postal_code_alone_removes_no_neighbours(here: Lab) -> None:
+    previous = here.snapshot(MIXED, [(BOB, "1012AB", None, None), (ANNA, "1012AB", None, None)])
+
+    left = removed(here.file(MIXED, [(ANNA, "1012AB", None, None)]), previous, **here.means)
+
+    assert sent(left) == [finished(MIXED, (BOB, "1012AB", None, None))]
+
+
+def test_the_first_load_is_all_opt_in(here: Lab) -> None:
+    file = here.file(HASHED, [(ANNA, ONE), (BOB, None)])
+
+    found = difference(file, None, **here.means)
+
+    assert found.opt_in is not None
+    assert found.opt_in.content_id == file.content_id
+    assert sent(found.opt_in) == sent(file)
+    assert (found.opt_out, found.unchanged) == (None, 0)
+
+
+def test_upper_case_hashes_are_not_hashed_again(here: Lab) -> None:
+    layout = replace(HASHED, profile=replace(DIGITAL_AUDIENCE_S3, hash_case="upper"))
+    anna = hashlib.sha256(ANNA.encode()).hexdigest().upper()
+    bob = hashlib.sha256(BOB.encode()).hexdigest().upper()
+    file, previous = here.file(layout, [(BOB, None)]), here.snapshot(layout, [(ANNA, None)])
+
+    found = difference(file, previous, **here.means)
+    both = merged(file, previous, **here.means)
+
+    assert sent(found.opt_out) == [(anna, None)]
+    assert sent(found.opt_in) == [(bob, None)]
+    assert sent(both) == [(anna, None), (bob, None)]
+
+
+def test_whether_the_source_was_hashed_does_not_matter(here: Lab, tmp_path: Path) -> None:
+    digest = hashlib.sha256(ANNA.encode()).hexdigest().upper()
+    (tmp_path / "hashed.csv").write_text(f"email,phone\n{digest},0611111111\n")
+    (tmp_path / "raw.csv").write_text(f"email,phone\nAnna@Example.com,06 1111 1111\n{BOB},\n")
+    hashed: dict[Identifier, str | SourceColumn] = {
+        Identifier.EMAIL: SourceColumn("email", hashed=True),
+        Identifier.PHONE: "phone",
+    }
+    settings: dict[str, Any] = {"profile": DIGITAL_AUDIENCE_S3, "threads": 1}
+    with (
+        prepare(CsvSource(tmp_path / "hashed.csv"), columns=hashed, **settings) as before,
+        prepare(CsvSource(tmp_path / "raw.csv"), columns=BOTH, **settings) as after,
+    ):
+        write_snapshot(before, tmp_path / "before.parquet")
+        found = difference(after, tmp_path / "before.parquet", **here.means)
+
+        assert sent(found.opt_in) == [finished(HASHED, (BOB, None))]
+        assert (found.opt_out, found.unchanged) == (None, 1)
+
+
+def test_duplicates_of_the_source_are_not_in_a_snapshot(here: Lab, tmp_path: Path) -> None:
+    (tmp_path / "source.csv").write_text(f"email,phone\n{ANNA},\n{BOB},\nnobody,\n{ANNA},\n")
+    with prepare(
+        CsvSource(tmp_path / "source.csv", block_size=1), columns=BOTH, profile=FANFARE_IMPORT, threads=1
+    ) as prepared:
+        write_snapshot(prepared, tmp_path / "kept.parquet")
+
+    assert pl.read_parquet(tmp_path / "kept.parquet").rows() == [(ANNA, None), (BOB, None)]
+
+
+def test_several_results_of_one_load_do_not_get_in_each_others_way(here: Lab) -> None:
+    here.budget = 400  # everything goes to files
+    file, previous = here.file(PHONES, [(ONE,), (TWO,)]), here.snapshot(PHONES, [(TWO,), (THREE,)])
+
+    both = merged(file, previous, **here.means)
+    again = merged(here.file(PHONES, [(ONE,)]), previous, **here.means)
+    found = difference(file, previous, **here.means)
+
+    assert sent(both) == [(TWO,), (THREE,), (ONE,)]
+    assert sent(again) == [(TWO,), (THREE,), (ONE,)]
+    assert (sent(found.opt_in), sent(found.opt_out)) == ([(ONE,)], [(THREE,)])
+
+
+# --- the same whatever the machine --------------------------------------------------------------------------
+
+
+def many(start: int, end: int) -> list[Row]:
+    """Rows of which every third shares its phone with the one before."""
+    return [
+        (f"someone.{number}@example.com" if number % 5 else None, f"316{number - (number % 3 == 2):08}")
+        for number in range(start, end)
+        if number % 5 or number % 3 != 2
+    ]
+
+
+def outcome(layout: Layout, **settings: int) -> list[object]:
+    with lab(**settings) as made:
+        file, previous = made.file(layout, many(50, 200)), made.snapshot(layout, many(0, 150))
+        found = difference(file, previous, **made.means)
+        files = [
+            found.opt_in,
+            found.opt_out,
+            merged(file, previous, **made.means),
+            removed(file, previous, **made.means),
+        ]
+        assert not [path for path in made.directory.iterdir() if path.name.startswith("comparing-")]
+        return [found.unchanged, *((made and made.content_id, sent(made)) for made in files)]
+
+
+@pytest.mark.parametrize("layout", [HASHED, RAW], ids=["hashed", "raw"])
+def test_threads_memory_and_blocks_change_nothing(layout: Layout) -> None:
+    reference = outcome(layout, threads=1, block=5000)
+
+    assert reference == outcome(layout, threads=4, block=7)
+    assert reference == outcome(layout, threads=2, block=30, budget=8_000)
+    assert reference == outcome(layout, threads=1, block=70, budget=30_000)
+
+
+def test_ids_are_the_same_in_every_process() -> None:
+    with lab() as made:
+        found = made.difference(HASHED, [(ANNA, ONE), (BOB, TWO)], [(BOB, TWO), (CARL, ONE)])
+
+    assert [str(content_id)[:16] for content_id in ids_of(found)] == ["4ab73c3528b3bf45", "5fa822c6f5393d66"]
+
+
+def test_little_memory_means_many_buckets(here: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    is_in = pl.Expr.is_in
+
+    def counted(self: pl.Expr, other: pl.Series, **kwargs: bool) -> pl.Expr:
+        sizes.append(len(other.explode()))
+        return is_in(self, other, **kwargs)
+
+    monkeypatch.setattr(pl.Expr, "is_in", counted)
+    here.budget, here.block = 8_000, 40
+    here.difference(HASHED, many(0, 400), many(0, 400))
+
+    assert len(sizes) > 10
+    assert max(sizes) < 80
+
+
+# --- the file -----------------------------------------------------------------------------------------------
+
+
+def test_a_snapshot_holds_the_bytes_of_hashes_and_raw_values_as_text(here: Lab) -> None:
+    path = here.snapshot(MIXED, [(ANNA, "1012AB", "1", None), (None, "3511CD", "2", "A")])
+
+    frame = pl.read_parquet(path)
+
+    assert dict(frame.schema) == {
+        "email": pl.Binary,
+        "postal_code": pl.String,
+        "house_number": pl.String,
+        "extension": pl.String,
+    }
+    assert frame.rows() == [
+        (hashlib.sha256(ANNA.encode()).digest(), "1012AB", "1", None),
+        (None, "3511CD", "2", "A"),
+    ]
+    assert ANNA.encode() not in path.read_bytes()
+
+
+def test_a_snapshot_says_what_it_is(here: Lab, tmp_path: Path) -> None:
+    file = here.file(MIXED, [(ANNA, "1012AB", "1", None)])
+    write_snapshot(file, tmp_path / "kept.parquet")
+
+    info = read_info(tmp_path / "kept.parquet")
+
+    assert (info.version, info.rows, info.content_id) == (1, 1, file.content_id)
+    assert list(info.transforms.items()) == [
+        ("email", "sha256"),
+        ("postal_code", "raw"),
+        ("house_number", "raw"),
+        ("extension", "raw"),
+    ]
+
+
+def test_nobody_else_may_read_a_snapshot(here: Lab, tmp_path: Path) -> None:
+    path = tmp_path / "kept.parquet"
+    path.touch(mode=0o644)
+    before = os.umask(0)
+    try:
+        write_snapshot(here.file(RAW, [(ANNA, ONE)]), path)
+    finally:
+        os.umask(before)
+
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [entry.name for entry in tmp_path.iterdir()] == ["kept.parquet"]
+
+
+def test_a_snapshot_of_a_snapshot_is_the_same(here: Lab, tmp_path: Path) -> None:
+    previous = here.snapshot(HASHED, [(ANNA, ONE), (BOB, None)])
+    both = merged(here.file(HASHED, [(CARL, None)]), previous, **here.means)
+
+    write_snapshot(both, tmp_path / "kept.parquet")
+
+    again = difference(
+        here.file(HASHED, [(ANNA, ONE), (BOB, None), (CARL, None)]),
+        tmp_path / "kept.parquet",
+        **here.means,
+    )
+    assert again == Difference(None, None, 3)
+
+
+def test_more_rows_than_are_read_at_once(here: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshot_module, "_ROWS_AT_ONCE", 4)
+    rows: list[Row] = [(f"316{number:08}",) for number in range(10)]
+
+    found = here.difference(PHONES, rows, rows[5:])
+
+    assert sent(found.opt_out) == rows[:5]
+    assert found.unchanged == 5
+
+
+# --- what goes wrong ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "named"),
+    [
+        (layout_of(FANFARE_IMPORT, Identifier.EMAIL), RAW, ["email (as it is)", "phone (as it is)"]),
+        (RAW, layout_of(FANFARE_IMPORT, Identifier.EMAIL), ["email (as it is)", "phone (as it is)"]),
+        (RAW, HASHED, ["email (as it is)", "email (hashed)"]),
+    ],
+    ids=["column more", "column less", "other transform"],
+)
+def test_a_snapshot_that_does_not_fit_is_refused(
+    here: Lab, before: Layout, after: Layout, named: list[str]
+) -> None:
+    row: Row = (ANNA, ONE)
+    previous = here.snapshot(before, [row[: len(before.columns)]])
+    file = here.file(after, [row[: len(after.columns)]])
+
+    for work in (difference, merged, removed):
+        with pytest.raises(ConfigurationError, match="mode replace") as caught:
+            work(file, previous, **here.means)
+        assert all(name in caught.value.why for name in named)
+
+
+def test_another_order_of_columns_does_fit(here: Lab) -> None:
+    swapped = replace(RAW, columns=RAW.columns[::-1])
+    previous = here.snapshot(swapped, [(ONE, ANNA)])
+
+    found = difference(here.file(RAW, [(ANNA, ONE)]), previous, **here.means)
+
+    assert found == Difference(None, None, 1)
+
+
+def described(path: Path, **changes: object) -> None:
+    """Change the metadata of a snapshot."""
+    frame = pl.read_parquet(path)
+    key = "audience_onboarding.snapshot"
+    said = {**json.loads(pl.read_parquet_metadata(path)[key]), **changes}
+    frame.write_parquet(path, metadata={key: json.dumps(said)})
+
+
+def garble(path: Path) -> None:
+    # The data of the first page, not the footer.
+    content = path.read_bytes()
+    path.write_bytes(content[:4] + b"\xff" * 56 + content[60:])
+
+
+def shorten_hashes(path: Path) -> None:
+    said = pl.read_parquet_metadata(path)
+    said.pop("ARROW:schema")
+    frame = pl.read_parquet(path).with_columns(pl.col("email").bin.slice(0, 20))
+    frame.write_parquet(path, metadata=said)
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "cut off": lambda path: path.write_bytes(path.read_bytes()[:-20]),
+    "garbled": garble,
+    "text": lambda path: path.write_text(f"{ANNA},{ONE}\n"),
+    "empty": lambda path: path.write_bytes(b""),
+    "not a snapshot": lambda path: pl.read_parquet(path).write_parquet(path),
+    "fewer rows": lambda path: described(path, rows=17),
+    "other columns": lambda path: described(path, transforms={"email": "sha256"}),
+    "unknown transform": lambda path: described(path, transforms={"email": "rot13", "phone": "raw"}),
+    "transforms as a list": lambda path: described(path, transforms=["email"]),
+    "short hashes": shorten_hashes,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_the_error_about_a_broken_snapshot_quotes_no_data(
+    here: Lab, damage: Callable[[Path], object], caplog: pytest.LogCaptureFixture
+) -> None:
+    layout = layout_of(DIGITAL_AUDIENCE_S3, Identifier.EMAIL, Identifier.CUSTOM)
+    previous = here.snapshot(layout, [(ANNA, "customer 1"), (BOB, "customer 2")])
+    damage(previous)
+
+    with pytest.raises(SourceFormatError, match="snapshot of the last load") as caught:
+        difference(here.file(layout, [(CARL, "customer 3")]), previous, **here.means)
+
+    assert_private(caught.value)
+    assert "mode replace" in caught.value.next_step
+
+
+def assert_private(error: BaseException) -> None:
+    assert error.__cause__ is None
+    assert error.__context__ is None
+    assert not any(value in repr(vars(error)) for value in (ANNA, BOB, CARL, ONE, "customer"))
+
+
+def test_another_version_is_refused(here: Lab) -> None:
+    previous = here.snapshot(RAW, [(ANNA, ONE)])
+    described(previous, version=2)
+
+    with pytest.raises(ConfigurationError, match="version 2"):
+        read_info(previous)
+
+
+def test_a_missing_snapshot_is_an_error(here: Lab) -> None:
+    with pytest.raises(SourceNotFoundError, match="snapshot of the last load is not there"):
+        read_info(here.directory / "none.parquet")
+
+
+def breaking(error: Exception, *frames: pl.DataFrame) -> Callable[[], Iterator[pl.DataFrame]]:
+    """Frames of a file, then an error."""
+
+    def read() -> Iterator[pl.DataFrame]:
+        yield from frames
+        raise error
+
+    return read
+
+
+def test_a_snapshot_that_cannot_be_written_leaves_the_old_one(
+    here: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    previous = here.snapshot(RAW, [(ANNA, ONE)])
+    before = previous.read_bytes()
+    file = here.file(RAW, [(BOB, TWO)])
+
+    first = pl.DataFrame({"email": [BOB], "phone": [TWO]})
+
+    monkeypatch.setattr(file, "frames", breaking(pl.exceptions.ComputeError(f"cannot read {BOB}"), first))
+    with pytest.raises(TerminalError, match="cannot be written") as caught:
+        write_snapshot(file, previous)
+
+    assert_private(caught.value)
+    assert previous.read_bytes() == before
+    assert [path.name for path in here.directory.iterdir()] == [previous.name]
+
+
+def test_what_stops_the_rows_stops_the_snapshot(here: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = here.file(RAW, [(BOB, TWO)])
+
+    monkeypatch.setattr(file, "frames", breaking(ConfigurationError(what="no room to spill")))
+    with pytest.raises(ConfigurationError, match="no room to spill"):
+        write_snapshot(file, here.directory / "kept.parquet")
+
+
+def test_a_snapshot_with_rows_too_few_is_not_kept(here: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = here.file(RAW, [(ANNA, ONE), (BOB, TWO)])
+    monkeypatch.setattr(file, "frames", lambda: iter([pl.DataFrame({"email": [ANNA], "phone": [ONE]})]))
+
+    with pytest.raises(AccountingError, match="1 of 2"):
+        write_snapshot(file, here.directory / "kept.parquet")
+
+    assert not list(here.directory.iterdir())
+
+
+def test_where_there_is_no_directory(here: Lab) -> None:
+    with pytest.raises(TerminalError, match="cannot be written"):
+        write_snapshot(here.file(RAW, [(ANNA, ONE)]), here.directory / "none" / "kept.parquet")
+
+
+def test_what_polars_says_while_comparing_is_withheld(here: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, previous = here.file(RAW, [(BOB, TWO)]), here.snapshot(RAW, [(ANNA, ONE)])
+
+    monkeypatch.setattr(file, "frames", breaking(pl.exceptions.ComputeError(f"cannot read {BOB}")))
+    with pytest.raises(TerminalError, match="ComputeError") as caught:
+        difference(file, previous, **here.means)
+
+    assert_private(caught.value)

@@ -1,0 +1,116 @@
+"""One rule for the load date of scheduled, manual and backfilled runs."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, datetime, timezone
+from enum import Enum
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from audience_onboarding.exceptions import ConfigurationError
+from audience_onboarding.state.load_date import (
+    resolve_history_from,
+    resolve_load_date,
+    run_type,
+)
+from tests.unit.state.helpers import check, check_refused
+
+NOON = datetime(2026, 11, 20, 12, 0, tzinfo=timezone.utc)
+
+
+class RunType(str, Enum):
+    """As Airflow's."""
+
+    BACKFILL = "backfill"
+
+
+def context(
+    *,
+    run_type: str = "scheduled",
+    partition_key: str | None = None,
+    logical_date: datetime | None = None,
+    run_after: datetime = NOON,
+    **params: Any,
+) -> dict[str, Any]:
+    return {
+        "params": params,
+        "dag_run": SimpleNamespace(
+            run_type=run_type, partition_key=partition_key, logical_date=logical_date, run_after=run_after
+        ),
+    }
+
+
+def test_sources_of_the_load_date() -> None:
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"load_date": "2026-11-01"}, "2026-11-01"),
+        ({"load_date": "2026-11-01", "partition_key": "2026-11-02", "logical_date": NOON}, "2026-11-01"),
+        ({"partition_key": "2026-11-02"}, "2026-11-02"),
+        ({"partition_key": "2026-11-02", "logical_date": NOON}, "2026-11-02"),
+        ({"load_date": None, "partition_key": "2026-11-02"}, "2026-11-02"),
+        ({"load_date": "", "partition_key": "2026-11-02"}, "2026-11-02"),
+        ({"logical_date": datetime(2026, 11, 3, tzinfo=timezone.utc)}, "2026-11-03"),
+        ({}, "2026-11-20"),
+        ({"partition_key": "2024-02-29"}, "2024-02-29"),
+        ({"run_type": RunType.BACKFILL, "partition_key": "2026-11-02", "load_date": None}, "2026-11-02"),
+    ]
+    check(lambda given: str(resolve_load_date(context(**given))), cases)
+    without_a_form = {"dag_run": context()["dag_run"]}
+    assert resolve_load_date(without_a_form) == date(2026, 11, 20)
+
+
+@pytest.mark.parametrize("attribute", ["logical_date", "run_after"])
+def test_a_moment_counts_in_the_definitions_time_zone(attribute: str) -> None:
+    def day_of(case: tuple[str, str]) -> str:
+        moment, zone = case
+        return str(resolve_load_date(context(**{attribute: datetime.fromisoformat(moment)}), timezone=zone))
+
+    cases = [
+        (("2026-11-20T22:59:59+00:00", "Europe/Amsterdam"), "2026-11-20"),
+        (("2026-11-20T23:00:00+00:00", "Europe/Amsterdam"), "2026-11-21"),
+        (("2026-07-20T22:00:00+00:00", "Europe/Amsterdam"), "2026-07-21"),
+        (("2026-11-20T23:59:59+00:00", "UTC"), "2026-11-20"),
+        (("2026-11-20T04:59:59+00:00", "America/New_York"), "2026-11-19"),
+        (("2026-11-20T10:00:00+00:00", "Pacific/Kiritimati"), "2026-11-21"),
+        (("2026-10-25T00:30:00+00:00", "Europe/Amsterdam"), "2026-10-25"),
+    ]
+    check(day_of, cases)
+
+
+@pytest.mark.parametrize(
+    ("field", "name"), [("load_date", "form's load_date"), ("partition_key", "partition key")]
+)
+def test_other_text_is_refused(field: str, name: str) -> None:
+    wrong = ["yesterday", "20-11-2026", "2026-02-30", "2026-13-01", "2026/11/20", "20261120", "2026-W47-5"]
+    check_refused(
+        lambda value: resolve_load_date(context(**{field: value})),
+        [*wrong, " "],
+        ConfigurationError,
+        lambda value: f"{re.escape(repr(value))}.*{name}.*YYYY-MM-DD",
+    )
+
+
+@pytest.mark.parametrize("kind", ["backfill", RunType.BACKFILL])
+def test_a_backfill_takes_its_dates_from_its_range_only(kind: str) -> None:
+    with pytest.raises(ConfigurationError, match="A backfill takes its load dates from its own range"):
+        resolve_load_date(context(run_type=kind, partition_key="2026-11-02", load_date="2026-11-01"))
+    with pytest.raises(ConfigurationError, match="Leave 'history_from' out of the conf"):
+        resolve_history_from(context(run_type=kind), "2026-11-01")
+    for nothing in ("", None):
+        assert resolve_history_from(context(run_type=kind), nothing) is None
+
+
+def test_a_range_of_days_has_a_first_day() -> None:
+    for kind in ("manual", "scheduled", "operator_triggered"):
+        assert resolve_history_from(context(run_type=kind), "2026-11-01") == date(2026, 11, 1)
+    with pytest.raises(
+        ConfigurationError, match=r"'1 Nov' is not a load date \(history_from\)\. Give it as YYYY-MM-DD"
+    ):
+        resolve_history_from(context(), "1 Nov")
+
+
+def test_the_run_type_is_text() -> None:
+    cases = [("manual", "manual"), (RunType.BACKFILL, "backfill"), ("asset_triggered",) * 2]
+    check(lambda value: run_type(context(run_type=value)), cases)

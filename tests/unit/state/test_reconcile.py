@@ -1,0 +1,259 @@
+"""Settling an unclear creation: only what is unclear, only as it can be, and all or nothing."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from audience_onboarding.exceptions import (
+    ConfigurationError,
+    NotFoundError,
+    NothingToSettleError,
+    VendorUnavailableError,
+)
+from audience_onboarding.state.create_once import ENDED, SETTLE_AFTER
+from audience_onboarding.state.reconcile import (
+    FOUND,
+    NOT_CREATED,
+    Found,
+    Settleable,
+    how_to_settle,
+    key_of,
+    settle,
+    what_of,
+)
+from audience_onboarding.state.remote_ids import number_id, text_id
+from audience_onboarding.state.store import Memory, audience_asset
+from tests.fakes import DictStore
+from tests.unit.state.helpers import check
+
+HOST = "https://vendor.example"
+SENT = datetime(2026, 11, 20, 3, tzinfo=timezone.utc)
+LATER = SENT + timedelta(hours=1)
+NAME = "Newsletter"
+INTENT = {"name": NAME, "at": SENT.isoformat(), "run_id": "scheduled__1"}
+
+
+@dataclass
+class Vendor:
+    """Shows audiences by id, and lists them if it does."""
+
+    names: dict[int, str | None] = field(default_factory=lambda: {69249: NAME, 7: "Something else", 8: None})
+    listed: int | None = None
+    asked: list[Any] = field(default_factory=list)
+    down: bool = False
+
+    def look(self, remote_id: int | str, memory: Memory) -> Found:
+        self.asked.append(remote_id)
+        if self.down:
+            raise VendorUnavailableError(what="No answer in time", where="GET /x")
+        if remote_id not in self.names:
+            raise NotFoundError(what="The vendor does not know it", where="GET /x", next_step="Look")
+        return Found(self.names[int(remote_id)])
+
+    def find(self, memory: Memory) -> int | None:
+        return self.listed
+
+
+@pytest.fixture
+def vendor() -> Vendor:
+    return Vendor()
+
+
+@pytest.fixture
+def memory() -> DictStore:
+    return DictStore({"audience": {"intent": dict(INTENT)}})
+
+
+def thing(vendor: Vendor, **changes: Any) -> Settleable:
+    asset = audience_asset("any", "newsletter")
+    return replace(Settleable("audience", asset, number_id, lambda: HOST, look=vendor.look), **changes)
+
+
+def run(
+    memory: DictStore, what: Settleable, outcome: str = FOUND, given_id: str | None = None, **more: Any
+) -> dict[str, Any]:
+    person: dict[str, Any] = {"run_id": "manual__9", "by": "anna", "accept_other_name": False}
+    given = {"outcome": outcome, "given_id": given_id, "now": lambda: LATER, **person, **more}
+    return settle(what, memory=memory, audience_memory=memory, **given)
+
+
+# --- as it should go ----------------------------------------------------------------------------------------
+
+
+def test_a_found_object_is_remembered_with_the_person_who_settled_it(
+    memory: DictStore, vendor: Vendor
+) -> None:
+    record = run(memory, thing(vendor), given_id="69249")
+
+    assert memory.values == {
+        "audience": {
+            "id": 69249,
+            "name": NAME,
+            "account": HOST,
+            "since": LATER.isoformat(),
+            "run_id": "manual__9",
+            "settled": {"by": "anna", "sent": SENT.isoformat(), "sent_by_run": "scheduled__1"},
+        }
+    }
+    assert record == {
+        **{"what": "audience", "asset": "audience/newsletter", "key": "audience", "outcome": "found"},
+        **{"by": "anna", "at": LATER.isoformat(), "run_id": "manual__9"},
+        "before": {"intent": INTENT},
+        "after": memory.values["audience"],
+    }
+    assert json.loads(json.dumps(record)) == record
+
+
+def test_an_object_that_was_not_created_is_forgotten_and_nothing_else(
+    memory: DictStore, vendor: Vendor
+) -> None:
+    memory.set("last_load", {"load_date": "2026-11-19"})
+
+    record = run(memory, thing(vendor), NOT_CREATED)
+
+    assert memory.values == {"last_load": {"load_date": "2026-11-19"}}
+    assert (record["before"], record["after"]) == ({"intent": INTENT}, None)
+    assert vendor.asked == []
+
+
+def test_the_id_and_name_that_are_remembered(vendor: Vendor) -> None:
+    def settled(case: tuple[str, dict[str, Any], dict[str, Any]]) -> tuple[Any, Any]:
+        given_id, changes, options = case
+        memory = DictStore({"audience": {"intent": dict(INTENT)}})
+        run(memory, thing(vendor, **changes), given_id=given_id, **options)
+        return memory.values["audience"]["id"], memory.values["audience"]["name"]
+
+    cases: list[tuple[tuple[str, dict[str, Any], dict[str, Any]], tuple[Any, str]]] = [
+        # Without a look at the vendor, the id is taken as given.
+        (("5", {"look": None}, {}), (5, NAME)),
+        (("aud_7-b", {"look": None, "read": text_id}, {}), ("aud_7-b", NAME)),
+        # The vendor shows no name: it is the one that was sent.
+        (("8", {}, {}), (8, NAME)),
+        (("7", {}, {"accept_other_name": True}), (7, "Something else")),
+    ]
+    check(settled, cases)
+
+
+# --- refusals, which change nothing -------------------------------------------------------------------------
+
+
+def refused(memory: DictStore, *arguments: Any, **more: Any) -> str:
+    before = copy.deepcopy(memory.values)
+    with pytest.raises((NothingToSettleError, ConfigurationError, NotFoundError)) as caught:
+        run(memory, *arguments, **more)
+    assert memory.values == before
+    assert caught.value.where
+    assert caught.value.next_step
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("outcome", [FOUND, NOT_CREATED])
+def test_only_an_unclear_creation_is_settled(vendor: Vendor, outcome: str) -> None:
+    for remembered, shown in (
+        (None, "nothing is remembered of it"),
+        ({"id": 69249, "account": HOST}, "{'id': 69249"),
+        ({"id": 69249, "intent": INTENT}, "{'id': 69249"),
+        ("69249", "'69249'"),
+        ({"intent": "of long ago"}, "of long ago"),
+    ):
+        memory = DictStore({} if remembered is None else {"audience": remembered})
+
+        message = refused(memory, thing(vendor), outcome, "69249" if outcome == FOUND else None)
+
+        assert "There is no unclear creation of the audience" in message
+        assert shown in message
+    assert vendor.asked == []
+
+
+def test_an_id_or_an_answer_that_does_not_fit_is_refused(memory: DictStore, vendor: Vendor) -> None:
+    for given in (None, ""):
+        assert "The id of the audience is missing" in refused(memory, thing(vendor), FOUND, given)
+    for given in ("abc", "-1", "1.5", "aud_7"):
+        message = refused(memory, thing(vendor), FOUND, given)
+        assert "The id of the audience" in message, given
+        assert "Nothing was changed" in message, given
+    assert "one of the two is wrong" in refused(memory, thing(vendor), NOT_CREATED, "69249")
+    assert vendor.asked == []
+    assert "does not know it" in refused(memory, thing(vendor), FOUND, "404")
+    message = refused(memory, thing(vendor), FOUND, "7")
+    assert "The audience with id 7 is called 'Something else', not 'Newsletter'" in message
+    assert "Another name is right" in message
+
+
+def test_a_listed_object_was_created(memory: DictStore, vendor: Vendor) -> None:
+    vendor.listed = 69249
+
+    message = refused(memory, thing(vendor, find=vendor.find), NOT_CREATED)
+
+    assert "The audience is there, with id 69249" in message
+    vendor.listed = None
+    run(memory, thing(vendor, find=vendor.find), NOT_CREATED)
+    assert memory.values == {}
+
+
+def test_a_vendor_that_cannot_be_asked_now_changes_nothing_and_may_be_asked_again(
+    memory: DictStore, vendor: Vendor
+) -> None:
+    vendor.down = True
+    before = copy.deepcopy(memory.values)
+
+    with pytest.raises(VendorUnavailableError):
+        run(memory, thing(vendor), given_id="69249")
+
+    assert memory.values == before
+    vendor.down = False
+    run(memory, thing(vendor), given_id="69249")
+
+
+def test_a_request_that_may_be_on_its_way_is_not_settled(memory: DictStore, vendor: Vendor) -> None:
+    for moment in (SENT, SENT + SETTLE_AFTER - timedelta(seconds=1)):
+        message = refused(memory, thing(vendor), NOT_CREATED, now=lambda at=moment: at)
+        assert "may still be on its way" in message
+        assert (SENT + SETTLE_AFTER).isoformat() in message
+
+    run(memory, thing(vendor), NOT_CREATED, now=lambda: SENT + SETTLE_AFTER)
+    assert memory.values == {}
+    # One that is known to have ended can be settled at once.
+    memory.set("audience", {"intent": {**INTENT, ENDED: SENT.isoformat()}})
+    run(memory, thing(vendor), NOT_CREATED, now=lambda: SENT)
+    assert memory.values == {}
+
+
+def test_a_change_during_the_look_at_the_vendor_is_not_overwritten(memory: DictStore, vendor: Vendor) -> None:
+    def look(remote_id: int | str, of: Memory) -> Found:
+        of.set("audience", {"id": 1, "account": HOST})
+        return Found(NAME)
+
+    with pytest.raises(NothingToSettleError, match="has changed just now"):
+        run(memory, thing(vendor, look=look), given_id="69249")
+
+    assert memory.values == {"audience": {"id": 1, "account": HOST}}
+
+
+# --- the message --------------------------------------------------------------------------------------------
+
+
+def test_the_message_names_the_dag_its_page_and_the_values_of_the_form() -> None:
+    message = how_to_settle("newsletter", "audience", base_url="https://airflow.example/")
+
+    assert "the DAG 'settle_create' at https://airflow.example/dags/settle_create with" in message
+    found, absent = (json.loads(text) for text in re.findall(r'\{"audience".*?\}', message))
+    form = {"audience": "newsletter", "what": "audience"}
+    assert found == {**form, "outcome": "found", "id": "<the id in the portal>"}
+    assert absent == {**form, "outcome": "not_created"}
+    # Without an address of the UI there is no link.
+    assert "trigger the DAG 'settle_create' with" in how_to_settle("newsletter", "campaign", base_url="")
+
+
+def test_the_text_of_the_form_is_a_key_and_back() -> None:
+    whats = ("campaign", "audience", "segment dv360")
+    check(lambda what: what_of(key_of(what)), [(what, what) for what in whats])
+    # Other keys are no creations.
+    check(what_of, [(key, None) for key in ("last_load", "load.2026-11-20.replace", "last_sent")])

@@ -1,0 +1,29 @@
+"""The app of the page, which is built on its first request."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from typing import Any
+
+import pytest
+
+from audience_onboarding.ui.plugin_views import LazyApp
+
+
+def test_what_the_server_holds_is_left_out_of_collections_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    frozen: list[int] = []
+    asked: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        asked.append(scope)
+
+    monkeypatch.setattr("audience_onboarding.ui.app.build_app", lambda: app)
+    monkeypatch.setattr(gc, "freeze", lambda: frozen.append(1))
+    lazy: Any = LazyApp()
+
+    for number in range(2):
+        asyncio.run(lazy({"number": number}, None, None))
+
+    assert asked == [{"number": 0}, {"number": 1}]
+    assert frozen == [1]
