@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from audience_onboarding import __version__
-from audience_onboarding.platform_registry import PLATFORMS, part_of
+from audience_onboarding.platform_registry import PLATFORMS, get_platform
 
 
 def get_provider_info() -> dict[str, Any]:
@@ -15,5 +15,5 @@ def get_provider_info() -> dict[str, Any]:
         "name": "Audience onboarding",
         "description": "Turn CRM lists into ad audiences.",
         "versions": [__version__],
-        "connection-types": [part_of(platform, "form").connection_type() for platform in PLATFORMS],
+        "connection-types": [get_platform(platform).connection_type() for platform in PLATFORMS],
     }

@@ -13,7 +13,7 @@ from audience_onboarding.base.snapshot_diff import confirm_snapshot
 from audience_onboarding.definitions import AudienceDefinition
 from audience_onboarding.pipelines.common import asset_of, state_of
 from audience_onboarding.pipelines.erase import Audiences, ErasePersonOperator
-from audience_onboarding.platform_registry import part_of
+from audience_onboarding.platform_registry import get_platform
 from audience_onboarding.platforms.digital_audience import (
     DigitalAudienceActivateAudienceOperator,
     DigitalAudienceCreateCampaignOperator,
@@ -54,7 +54,7 @@ def defined(platform: str, key: str, folder: Path, *, state: bool = True, **more
     if state and platform != "fanfare":
         values["state"] = {"path": str(folder / "state")}
     values.update(more)
-    model: type[AudienceDefinition] = part_of(platform, "definition").DEFINITION
+    model: type[AudienceDefinition] = get_platform(platform).definition
     return model.model_validate(values)
 
 
@@ -87,9 +87,9 @@ class World:
         lines = ["E-mail,Mobile", *(f"{name}@example.com,{PHONES[name]}" for name in names)]
         path = self.folder / f"{key}.csv"
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        asset, steps = asset_of(definition), part_of(definition.platform, "tasks")
+        asset, tasks = asset_of(definition), get_platform(definition.platform).tasks
         state = state_of(definition, self.folder)
-        operator = steps.send(
+        operator = tasks.upload(
             definition,
             task_id="upload",
             source=str(path),
@@ -105,7 +105,7 @@ class World:
             **more,
         )
         loaded = self.ended(operator, self.context())
-        wait = steps.wait(definition, upload=loaded, poke_interval=1.0, timeout=60)
+        wait = tasks.wait_for_confirmation(definition, upload=loaded, poke_interval=1.0, timeout=60)
         seen = self.ended(wait, self.context())
         record = {**loaded, **seen, "run_id": "manual__1"}
         self.ids[key] = record["audience_id"]

@@ -18,7 +18,7 @@ from audience_onboarding.exceptions import (
 )
 from audience_onboarding.pipelines import retire
 from audience_onboarding.pipelines.common import asset_of
-from audience_onboarding.platform_registry import part_of
+from audience_onboarding.platform_registry import get_platform
 from audience_onboarding.platforms.digital_audience import DigitalAudienceActivateAudienceOperator
 from audience_onboarding.platforms.digital_audience.hooks import DigitalAudienceHook
 from audience_onboarding.state.match_rates import rates_key
@@ -91,7 +91,7 @@ class Retirement:
         return self.shown
 
     def delete(self) -> str:
-        done: str = part_of(self.definition.platform, "retirement").delete(
+        done: str = get_platform(self.definition.platform).retirement.delete(
             self.definition, self.world.memory(self.key), self.progress, Seen.from_dict(self.shown["seen"])
         )
         return done

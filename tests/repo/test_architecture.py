@@ -19,7 +19,7 @@ SHARED_ROOMS = frozenset({"base", "cli", "crm", "definitions", "http", "pipeline
 """Folders of the package that are no vendor."""
 
 WITHOUT_AIRFLOW = frozenset(
-    {"client", "confirmation", "connection", "definition", "form", "imports", "limits", "models", "plan"}
+    {"client", "confirmation", "connection", "contract", "definition", "imports", "models"}
 )
 """Modules of a vendor's room that need no Airflow: a definition is checked, and a form shown, without it."""
 
@@ -36,6 +36,7 @@ class Import(NamedTuple):
 
     module: str
     line: int
+    in_function: bool = False
 
 
 @dataclass
@@ -80,30 +81,36 @@ class Code:
             own = self.resolve(name)
             if own is None:
                 continue
+            # Importing a module runs the packages above it, and no function in them.
+            is_above = any(name != other and other.startswith(f"{name}.") for other in way)
             parents = [own.rpartition(".")[0]] if "." in own else []
-            for target in [*parents, *(item.module for item in self.imports[own])]:
+            followed = (item.module for item in self.imports[own] if not (is_above and item.in_function))
+            for target in [*parents, *followed]:
                 ours = self.resolve(target)
                 todo.append((ours or target, [*way, ours or target]))
         return ways
 
 
-def imports_of(tree: ast.AST, *, package: str, is_package: bool) -> Iterator[Import]:
+def imports_of(
+    tree: ast.AST, *, package: str, is_package: bool, in_function: bool = False
+) -> Iterator[Import]:
     """Return all imports, also those inside functions, but not those for type checkers only."""
     for child in ast.iter_child_nodes(tree):
         node = child
         if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test):
             node = ast.Module(child.orelse, [])
         if isinstance(node, ast.Import):
-            yield from (Import(alias.name, node.lineno) for alias in node.names)
+            yield from (Import(alias.name, node.lineno, in_function) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
             if node.level:
                 parts = package.split(".")
                 parts = parts[: len(parts) - node.level + (1 if is_package else 0)]
                 base = ".".join([*parts, *([base] if base else [])])
-            yield from (Import(f"{base}.{alias.name}", node.lineno) for alias in node.names)
+            yield from (Import(f"{base}.{alias.name}", node.lineno, in_function) for alias in node.names)
         else:
-            yield from imports_of(node, package=package, is_package=is_package)
+            is_function = in_function or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            yield from imports_of(node, package=package, is_package=is_package, in_function=is_function)
 
 
 def top(module: str) -> str:
@@ -133,7 +140,11 @@ ALLOWED_IN_DAGS = ("pathlib", "__future__", f"{PACKAGE}.pipelines", f"{PACKAGE}.
 
 def vendors(code: Code) -> set[str]:
     """The rooms of the package that are a vendor's."""
-    return {room(name) for name in code.paths if name.startswith(f"{PACKAGE}.platforms.")} - {""}
+    return {
+        room(name)
+        for name, path in code.paths.items()
+        if path.name == "__init__.py" and name.startswith(f"{PACKAGE}.platforms.")
+    }
 
 
 def modules_without_airflow(code: Code) -> list[str]:
@@ -210,7 +221,7 @@ def test_engine_transport_storage_and_clients_need_no_airflow() -> None:
     judged = modules_without_airflow(plugins)
 
     for platform in vendors(plugins):
-        for name in ("client", "connection", "definition", "form", "models", "plan"):
+        for name in ("client", "connection", "definition", "models"):
             assert f"{PACKAGE}.platforms.{platform}.{name}" in judged
     assert f"{PACKAGE}.crm.prepare" in judged
     assert airflow_where_there_should_be_none(plugins) == []
@@ -237,29 +248,19 @@ def test_the_addresses_of_pages_import_nothing() -> None:
     assert not plugins.imports[f"{PACKAGE}.ui"]
 
 
-def test_every_platform_has_a_room_with_the_parts_that_are_looked_up_by_name() -> None:
-    from audience_onboarding.platform_registry import PLATFORMS, part_of
+def test_registry_lists_each_package_of_a_vendor_and_nothing_else() -> None:
+    from audience_onboarding.platform_registry import PLATFORMS, get_platform
 
     assert vendors(code_of("plugins")) == set(PLATFORMS)
-    functions = {
-        "form": ("connection_type",),
-        "tasks": ("ensure", "send", "wait"),
-        "erasure": ("known_id", "begin", "go_on"),
-        "retirement": ("look", "delete", "keys"),
-    }
-    for platform in PLATFORMS:
-        assert part_of(platform, "definition").DEFINITION.model_fields["platform"].annotation
-        assert isinstance(part_of(platform, "tasks").RECORDED, tuple)
-        for part, names in functions.items():
-            assert all(callable(getattr(part_of(platform, part), name)) for name in names)
-
-
-def test_an_unknown_platform_is_not_looked_up() -> None:
-    from audience_onboarding.platform_registry import part_of
-
-    for name in ("base", "http", "os", "", "digital_audience.tasks"):
-        with pytest.raises(ValueError, match="none of commbox, digital_audience, fanfare"):
-            part_of(name, "tasks")
+    for name in PLATFORMS:
+        platform = get_platform(name)
+        assert platform.definition.model_fields["platform"].annotation
+        assert platform.docs_url.startswith("https://")
+        # mypy holds the modules against their protocols; this holds that they can be imported.
+        assert all((platform.tasks, platform.reconciliation, platform.erasure, platform.retirement))
+    for name in ("base", "contract", "os", "", "digital_audience.tasks"):
+        with pytest.raises(ValueError, match="Use one of commbox, digital_audience, fanfare"):
+            get_platform(name)
 
 
 def test_dags_import_pipelines_and_definitions_only() -> None:

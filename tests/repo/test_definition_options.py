@@ -26,7 +26,7 @@ from audience_onboarding.crm.prepare import prepare
 from audience_onboarding.definitions import AudienceDefinition, Source, read_definition
 from audience_onboarding.definitions.loader import check_folder
 from audience_onboarding.pipelines.onboard import source_of
-from audience_onboarding.platform_registry import PLATFORMS, part_of
+from audience_onboarding.platform_registry import PLATFORMS, get_platform
 from tests.unit.base.databases import connect_to
 from tests.unit.crm.workbooks import xlsx
 
@@ -72,9 +72,7 @@ def options_on_the_page() -> set[str]:
     return found
 
 
-DEFINITIONS: list[type[AudienceDefinition]] = [
-    part_of(platform, "definition").DEFINITION for platform in PLATFORMS
-]
+DEFINITIONS: list[type[AudienceDefinition]] = [get_platform(platform).definition for platform in PLATFORMS]
 OPTIONS = sorted({option for model in DEFINITIONS for option in options_of(model)} - {"key"})
 FOLDERS = {option.rpartition(".")[0].removesuffix("[]") for option in OPTIONS}
 
@@ -265,7 +263,7 @@ def bring_here(source: Source, tmp_path: Path) -> dict[str, Any]:
 def test_the_source_of_an_example_is_read(
     example: Example, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = part_of(example.platform, "definition").DEFINITION
+    model = get_platform(example.platform).definition
     definition = model.model_validate({"key": "example", **example.definition()})
     source = definition.source
     if source.query is None:

@@ -16,7 +16,7 @@ import pytest
 from cryptography import x509
 
 from audience_onboarding.http import forget_clients
-from audience_onboarding.platform_registry import PLATFORMS, part_of
+from audience_onboarding.platform_registry import PLATFORMS, get_platform
 from tests.unit.http.loopback import Action, Hang, Loopback, Reply, Reset, Seen, closed_port
 from tests.unit.http.tls import HERE, VALID, make_certificate, tls_with
 
@@ -52,7 +52,7 @@ def failure(platform: str, monkeypatch: pytest.MonkeyPatch) -> Failure:
             "extra": extra,
         }
         monkeypatch.setenv("AIRFLOW_CONN_C", json.dumps(given))
-        module, _, name = part_of(platform, "form").connection_type()["hook-class-name"].rpartition(".")
+        module, _, name = get_platform(platform).connection_type()["hook-class-name"].rpartition(".")
         good, message = getattr(import_module(module), name)("c").test_connection()
         assert not good
         assert message.startswith(f"{subject}: ")
@@ -209,7 +209,7 @@ def test_an_invalid_field(failure: Failure) -> None:
 
 
 def test_the_words_of_the_messages_are_those_of_the_form(platform: str) -> None:
-    form = part_of(platform, "form").connection_type()
+    form = get_platform(platform).connection_type()
     labels = form["ui-field-behaviour"]["relabeling"]
 
     assert labels["host"].startswith("Host")

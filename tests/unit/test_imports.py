@@ -99,7 +99,7 @@ import audience_onboarding.crm.prepare, audience_onboarding.storage.s3_upload
 
 STEPS = """
 import audience_onboarding.pipelines, audience_onboarding.platform_registry as platforms
-found = [platforms.part_of(name, "tasks") and name for name in platforms.PLATFORMS]
+found = [platforms.get_platform(name).tasks and name for name in platforms.PLATFORMS]
 """
 
 CHECK_A_NOTIFIER = """

@@ -20,7 +20,6 @@ from audience_onboarding.definitions.loader import check_folder, chosen_environm
 from audience_onboarding.definitions.problems import nearest
 from audience_onboarding.definitions.schedule import next_load
 from audience_onboarding.exceptions import AudienceOnboardingError, MissingColumnError
-from audience_onboarding.platform_registry import part_of
 from audience_onboarding.storage.file_sources import (
     SourceSpec,
     files_beside,
@@ -132,7 +131,6 @@ def plan_of(definition: AudienceDefinition, *, base: Path, environment: str | No
     :param now: the moment to plan from.
     """
     when, due, load_date = _when(definition, now)
-    platform = part_of(definition.platform, "plan")
     place, is_there, told = _source(definition.source, base, load_date)
     have_columns = None
     if is_there:
@@ -154,10 +152,10 @@ def plan_of(definition: AudienceDefinition, *, base: Path, environment: str | No
         columns_are_there=have_columns,
         source_told=told,
         mode=definition.mode,
-        audience=platform.audience(definition),
+        audience=definition.describe_audience(),
         sent_hashed=tuple(name for name in mapped if sent[name] == "sha256"),
         sent_as_they_are=tuple(name for name in mapped if sent[name] == "raw"),
-        more=tuple(platform.more(definition, load_date)),
+        more=tuple(definition.describe_load(load_date)),
     )
 
 

@@ -27,7 +27,7 @@ from audience_onboarding.definitions.resolver import (
     OF_ONE_AUDIENCE,
     SAME_EVERYWHERE,
 )
-from audience_onboarding.platform_registry import PLATFORMS, part_of
+from audience_onboarding.platform_registry import PLATFORMS, get_platform
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 SCHEMA_FILE = "schema.json"
@@ -47,7 +47,7 @@ def definition_schema() -> Schema:
     parts = _Parts()
     branches = []
     for platform in PLATFORMS:
-        model: type[AudienceDefinition] = part_of(platform, "definition").DEFINITION
+        model: type[AudienceDefinition] = get_platform(platform).definition
         fields = parts.fields_of(model, without=("key",))
         fields["platform"] = {"const": platform, **_described(fields["platform"])}
         inner = {name: item for name, item in fields.items() if name not in SAME_EVERYWHERE}
@@ -82,7 +82,7 @@ def defaults_schema() -> Schema:
     fields = parts.fields_of(AudienceDefinition, without=OF_ONE_AUDIENCE)
     platforms = {}
     for platform in PLATFORMS:
-        model: type[AudienceDefinition] = part_of(platform, "definition").DEFINITION
+        model: type[AudienceDefinition] = get_platform(platform).definition
         parts.defs[platform] = _group(parts.fields_of(model, without=OF_ONE_AUDIENCE))
         platforms[platform] = {"$ref": f"#/$defs/{platform}"}
     fields["platforms"] = _group(platforms, description="Defaults for one platform only.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import string
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import date
 from difflib import get_close_matches
@@ -693,6 +693,17 @@ class AudienceDefinition(Model):
     def mode(self) -> str:
         """What a load does to the audience, unless a run says otherwise."""
         return self.upload.mode or next(iter(self.modes))
+
+    def describe_audience(self) -> str:
+        """Return the audience that is loaded, and whether a load may create it."""
+        raise NotImplementedError
+
+    def describe_load(self, load_date: date | None) -> Iterator[tuple[str, str]]:  # noqa: ARG002 - most have none
+        """Yield what the platform adds to the plan of a load: subject and text.
+
+        :param load_date: of the next load; ``None`` if there is none.
+        """
+        yield from ()
 
     @property
     def timezone(self) -> str:

@@ -18,7 +18,7 @@ from audience_onboarding.definitions.problems import Place, Problem, in_order, n
 from audience_onboarding.definitions.validation_messages import Fields, model_at, paths_of, problems_in
 from audience_onboarding.definitions.yaml_loader import Given, merged, read_yaml
 from audience_onboarding.exceptions import DefinitionError
-from audience_onboarding.platform_registry import PLATFORMS, part_of
+from audience_onboarding.platform_registry import PLATFORMS, get_platform
 
 DEFAULTS = "_defaults.yaml"
 """The file of what all definitions of its folder inherit."""
@@ -144,7 +144,7 @@ class Folder:
             if platform is None or platform.value not in PLATFORMS:
                 problems.append(_wrong_platform(file.given, platform))
             else:
-                model: type[AudienceDefinition] = part_of(str(platform.value), "definition").DEFINITION
+                model: type[AudienceDefinition] = get_platform(str(platform.value)).definition
                 made, more = self._validated(file, model, environment)
                 # What cannot be read is taken for empty, which is nothing to add.
                 told = {(item.file, item.line, item.column) for item in problems}
@@ -302,7 +302,7 @@ def _elsewhere(model: type[BaseModel]) -> dict[str, str]:
     """The fields that definitions of other platforms have, and which they are."""
     found: dict[str, list[str]] = defaultdict(list)
     for platform in PLATFORMS:
-        other: type[BaseModel] = part_of(platform, "definition").DEFINITION
+        other: type[BaseModel] = get_platform(platform).definition
         for name in set(paths_of(other)) - set(paths_of(model)):
             found[name].append(platform)
     return {name: f"here, only on {' and '.join(platforms)}" for name, platforms in found.items()}
@@ -335,7 +335,7 @@ def _wrong_part(given: Given) -> Iterator[Problem]:
         elif not section.is_mapping:
             yield problem_at(section.place, "must be a group of fields: defaults of this platform")
         else:
-            yield from _wrong_values(section, part_of(name, "definition").DEFINITION)
+            yield from _wrong_values(section, get_platform(name).definition)
 
 
 def _wrong_values(given: Given, model: type[AudienceDefinition]) -> Iterator[Problem]:

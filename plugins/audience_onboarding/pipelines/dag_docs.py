@@ -14,7 +14,7 @@ from audience_onboarding.pipelines.common import (
     activation_dag_id,
     onboarding_dag_id,
 )
-from audience_onboarding.platform_registry import part_of
+from audience_onboarding.platform_registry import get_platform
 from audience_onboarding.state.create_once import RETIRE_DAG_ID
 from audience_onboarding.state.reconcile import SETTLE_DAG_ID
 from audience_onboarding.urls import audience_page, audiences_page, dag_page
@@ -91,9 +91,7 @@ def links_of(definition: AudienceDefinition) -> Iterator[str]:
     }
     for label, dag_id in dags.items():
         yield f"[{label}]({dag_page(dag_id, base_url=base)})"
-    pages = getattr(part_of(definition.platform, "tasks"), "VENDOR_PAGES", "")
-    if pages:
-        yield f"[the vendor's pages]({pages})"
+    yield f"[the vendor's pages]({get_platform(definition.platform).docs_url})"
 
 
 def all_audiences() -> str:

@@ -27,7 +27,7 @@ from audience_onboarding.pipelines.common import (
 )
 from audience_onboarding.pipelines.dag_docs import all_audiences
 from audience_onboarding.pipelines.task_docs import DRIFT, annotate
-from audience_onboarding.platform_registry import part_of
+from audience_onboarding.platform_registry import get_platform
 from audience_onboarding.state.drift import Difference
 from audience_onboarding.state.store import memory_of
 
@@ -125,7 +125,7 @@ def _differences(definition: AudienceDefinition, context: Any) -> list[Differenc
         return []
     asset = asset_of(definition)
     now = pendulum.instance(context["dag_run"].run_after)
-    found: list[Difference] = part_of(definition.platform, "drift").differences(
+    found: list[Difference] = get_platform(definition.platform).reconciliation.differences(
         definition, asset, memory_of(context, asset), now
     )
     return found

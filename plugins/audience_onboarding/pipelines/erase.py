@@ -31,7 +31,7 @@ from audience_onboarding.pipelines.common import (
 )
 from audience_onboarding.pipelines.dag_docs import all_audiences
 from audience_onboarding.pipelines.task_docs import ERASURE, annotate
-from audience_onboarding.platform_registry import part_of
+from audience_onboarding.platform_registry import get_platform
 from audience_onboarding.state.store import memory_of
 
 log = logging.getLogger(__name__)
@@ -119,7 +119,7 @@ class ErasePersonOperator(BaseOperator):
         """Begin, or find what an earlier try has done."""
         job = self._job(context)
         with _hushed(job):
-            return self._end(job, part_of(job.definition.platform, "erasure").begin(job))
+            return self._end(job, get_platform(job.definition.platform).erasure.start(job))
 
     @terminal_errors_fail
     def execute_complete(self, context: Context, event: dict[str, Any], after: str) -> dict[str, Any]:
@@ -129,7 +129,7 @@ class ErasePersonOperator(BaseOperator):
         """
         job = self._job(context)
         with _hushed(job):
-            return self._end(job, part_of(job.definition.platform, "erasure").go_on(job, after, event))
+            return self._end(job, get_platform(job.definition.platform).erasure.resume(job, after, event))
 
     def _job(self, context: Any) -> ErasureJob:
         definition = self.audiences.get(self.audience)
@@ -306,7 +306,7 @@ def _why_not(definition: AudienceDefinition, context: Any) -> str:
     wrong."""
     try:
         memory = memory_of(context, asset_of(definition))
-        if part_of(definition.platform, "erasure").known_id(definition, memory) is None:
+        if get_platform(definition.platform).erasure.find_audience_id(definition, memory) is None:
             return "it has no audience at the vendor yet"
     except AudienceRetiredError as error:
         return f"{error.what}"

@@ -36,7 +36,7 @@ from audience_onboarding.pipelines.common import (
 from audience_onboarding.pipelines.dag_docs import documentation
 from audience_onboarding.pipelines.load_record import last_load, record_of, report_of
 from audience_onboarding.pipelines.task_docs import ONBOARDING, annotate
-from audience_onboarding.platform_registry import part_of
+from audience_onboarding.platform_registry import get_platform
 from audience_onboarding.state.history import MAX_HISTORY_DAYS
 from audience_onboarding.state.load_date import BACKFILL, run_type
 from audience_onboarding.state.match_rates import Limits, Seen, watch
@@ -72,7 +72,7 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
     :param auto_register: whether Airflow takes the DAG for one of the file that is being parsed.
     """
     asset = asset_of(definition)
-    steps = part_of(definition.platform, "tasks")
+    platform = get_platform(definition.platform)
     state = state_of(definition, base)
     limits = _limits(definition)
     with DAG(
@@ -108,8 +108,8 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
             in_order_of=LAST_TASKS[definition.upload.wait_for_earlier_loads],
             audience_key=definition.key,
         )
-        ensured = steps.ensure(definition, asset)
-        upload = steps.send(
+        ensured = platform.tasks.ensure_audience(definition, asset)
+        upload = platform.tasks.upload(
             definition,
             task_id=UPLOAD_TASK,
             source=source,
@@ -139,7 +139,7 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
             for link in upload.operator_extra_links
             if isinstance(link, ShownLink) and not isinstance(link, AudiencePageLink)
         ]
-        ready = steps.wait(
+        ready = platform.tasks.wait_for_confirmation(
             definition,
             upload=upload.output,
             audience_key=definition.key,
@@ -156,7 +156,9 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
                 link.take_over(context.get("task"), context["ti"], task_id=UPLOAD_TASK)
             memory = memory_of(context, asset)
             before = memory.get(load_key(days_of(load), load["mode"]))
-            record = record_of(load, seen, context, definition=definition, before=before, more=steps.RECORDED)
+            record = record_of(
+                load, seen, context, definition=definition, before=before, more=platform.record_fields
+            )
             if limits is not None:
                 record["watch"] = _watch(definition, limits, record, seen, context, memory)
             memory.set(load_key(days_of(record), record["mode"]), record)
@@ -256,7 +258,7 @@ def _watch(
         is_range="history_from" in record,
         rows_sent=record["rows_sent"],
         rows=record["rows_sent"] if rows is None else rows,
-        rates=part_of(definition.platform, "tasks").rates(seen),
+        rates=get_platform(definition.platform).match_rates(seen),
     )
     is_ignored = bool(context["params"].get("ignore_match_rates"))
     return watch(judged, limits, memory=memory, mode=record["mode"], is_ignored=is_ignored)

@@ -23,7 +23,7 @@ from audience_onboarding.pipelines.common import (
 )
 from audience_onboarding.pipelines.dag_docs import all_audiences
 from audience_onboarding.pipelines.task_docs import SETTLE, annotate
-from audience_onboarding.platform_registry import part_of
+from audience_onboarding.platform_registry import get_platform
 from audience_onboarding.state.reconcile import OUTCOMES, SETTLE_DAG_ID, Settleable, settle
 from audience_onboarding.state.store import memory_of
 
@@ -101,7 +101,7 @@ def build_settle_dag(definitions: Sequence[AudienceDefinition]) -> DAG:
 def _audience(definition: AudienceDefinition) -> _Audience | None:
     try:
         asset = asset_of(definition)
-        things = part_of(definition.platform, "reconcile").settleable(definition, asset)
+        things = get_platform(definition.platform).reconciliation.pending_creates(definition, asset)
     except Exception:
         # Anything: one definition must never keep a person from settling another.
         log.exception("Leaving %s out", definition.key)

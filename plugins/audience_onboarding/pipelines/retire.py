@@ -28,7 +28,7 @@ from audience_onboarding.pipelines.common import (
 )
 from audience_onboarding.pipelines.dag_docs import all_audiences
 from audience_onboarding.pipelines.task_docs import RETIREMENT, annotate
-from audience_onboarding.platform_registry import part_of
+from audience_onboarding.platform_registry import get_platform
 from audience_onboarding.state.create_once import RETIRE_DAG_ID, check_not_retired, open_intent
 from audience_onboarding.state.match_rates import rates_key
 from audience_onboarding.state.reconcile import SETTLE_DAG_ID
@@ -126,7 +126,7 @@ def build_retire_dag(definitions: Sequence[AudienceDefinition], *, base: Path) -
             context: Any = get_current_context()
             definition = _chosen(by_key, context)
             memory = memory_of(context, asset_of(definition))
-            done = part_of(definition.platform, "retirement").delete(
+            done = get_platform(definition.platform).retirement.delete(
                 definition, memory, memory_of(context, None), Seen.from_dict(shown["seen"])
             )
             log.info("%s", done)
@@ -192,7 +192,7 @@ def looked_at(
             where=f"state store, key {AUDIENCE_KEY!r}",
             next_step=f"Settle that first, with the DAG {SETTLE_DAG_ID!r}. Nothing was deleted",
         )
-    seen: Seen = part_of(definition.platform, "retirement").look(definition, memory)
+    seen: Seen = get_platform(definition.platform).retirement.inspect(definition, memory)
     book = SnapshotBook(memory, seen.audience_id)
     same = [
         item.key
@@ -284,7 +284,7 @@ def closed(
     if state is not None:
         for url in SnapshotBook(memory, seen.audience_id).urls():
             delete_snapshot(url, s3_client=state.client)
-    of_platform = part_of(definition.platform, "retirement").keys(definition, memory)
+    of_platform = get_platform(definition.platform).retirement.state_keys(definition, memory)
     for key in (*CLOSED_KEYS, *map(rates_key, definition.modes), *of_platform):
         memory.delete(key)
     log.info("%s is retired: %s. Now remove its definition", definition.key, deleted["done"])

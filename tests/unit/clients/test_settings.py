@@ -9,18 +9,16 @@ import pytest
 
 from audience_onboarding.exceptions import ConfigurationError
 from audience_onboarding.http.settings import COMMON_OPTIONS
-from audience_onboarding.platforms.commbox import form as commbox_form
+from audience_onboarding.platform_registry import get_platform
 from audience_onboarding.platforms.commbox.connection import CommBoxSettings
-from audience_onboarding.platforms.digital_audience import form as digital_audience_form
-from audience_onboarding.platforms.fanfare import form as fanfare_form
 from audience_onboarding.platforms.fanfare.connection import FanfareSettings
 from tests.unit.clients import commbox, digital_audience, fanfare
 from tests.unit.http.plain import error_of
 
 VENDORS: dict[str, tuple[Callable[..., Any], Callable[[], dict[str, Any]]]] = {
-    "commbox": (commbox.settings, commbox_form.connection_type),
-    "digital_audience": (digital_audience.settings, digital_audience_form.connection_type),
-    "fanfare": (fanfare.settings, fanfare_form.connection_type),
+    "commbox": (commbox.settings, get_platform("commbox").connection_type),
+    "digital_audience": (digital_audience.settings, get_platform("digital_audience").connection_type),
+    "fanfare": (fanfare.settings, get_platform("fanfare").connection_type),
 }
 BEARER: list[tuple[Any, str]] = [
     (CommBoxSettings, "https://api.commbox.io"),

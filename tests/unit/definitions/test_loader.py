@@ -16,7 +16,7 @@ from audience_onboarding.definitions import (
     read_definitions,
 )
 from audience_onboarding.exceptions import DefinitionError
-from audience_onboarding.platform_registry import PLATFORMS, part_of
+from audience_onboarding.platform_registry import PLATFORMS, get_platform
 from audience_onboarding.platforms.digital_audience.definition import DigitalAudienceDefinition
 from tests.unit.definitions.conftest import GOOD, REMOVE, changed
 
@@ -125,7 +125,7 @@ def test_the_platform_says_which_model_it_is(write: Write, platform: str) -> Non
 
     definition = read_definition(write(content))
 
-    assert type(definition) is part_of(platform, "definition").DEFINITION
+    assert type(definition) is get_platform(platform).definition
     assert (definition.platform, definition.connection) == (platform, f"{platform}_default")
 
 

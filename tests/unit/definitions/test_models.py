@@ -22,7 +22,7 @@ from audience_onboarding.crm.output.profiles import (
 from audience_onboarding.definitions import AudienceDefinition, read_definition
 from audience_onboarding.definitions.models import Columns, Headers, Source
 from audience_onboarding.exceptions import DefinitionError
-from audience_onboarding.platform_registry import PLATFORMS, part_of
+from audience_onboarding.platform_registry import PLATFORMS, get_platform
 from audience_onboarding.platforms.digital_audience.definition import DigitalAudienceDefinition
 from tests.unit.definitions.conftest import GOOD, REMOVE, changed, misread
 
@@ -330,7 +330,7 @@ def test_a_source_is_called_by_its_place() -> None:
 
 
 def on(platform: str, columns: dict[str, Any], **more: Any) -> AudienceDefinition:
-    model = part_of(platform, "definition").DEFINITION
+    model = get_platform(platform).definition
     extra = {"campaign": {"id": 5}} if platform == "digital_audience" else {}
     source = {"path": "crm/{load_date}.csv", "columns": columns}
     return least(model, platform=platform, source=source, **{**extra, **more})

@@ -16,7 +16,7 @@ from airflow.sdk.exceptions import ParamValidationError
 from airflow.sdk.execution_time.context import set_current_context
 
 from audience_onboarding.pipelines import build_onboarding_dag
-from audience_onboarding.platform_registry import part_of
+from audience_onboarding.platform_registry import get_platform
 from audience_onboarding.platforms.digital_audience.client import DigitalAudienceClient
 from audience_onboarding.platforms.digital_audience.connection import DigitalAudienceSettings
 from audience_onboarding.platforms.digital_audience.definition import DigitalAudienceDefinition
@@ -48,7 +48,7 @@ def minimal(platform: str, key: str = "list", **changes: Any) -> Any:
         **({"campaign": {"name": "C"}} if platform == "digital_audience" else {"allow_raw": True}),
         **changes,
     }
-    return part_of(platform, "definition").DEFINITION.model_validate(raw)
+    return get_platform(platform).definition.model_validate(raw)
 
 
 def onboarding(**changes: Any) -> DAG:

@@ -17,7 +17,7 @@ from audience_onboarding.exceptions import (
     VendorUnavailableError,
 )
 from audience_onboarding.pipelines import build_drift_dag
-from audience_onboarding.platform_registry import PLATFORMS, part_of
+from audience_onboarding.platform_registry import PLATFORMS, get_platform
 from audience_onboarding.platforms.commbox.client import CommBoxClient
 from audience_onboarding.platforms.commbox.connection import CommBoxSettings
 from audience_onboarding.platforms.commbox.hooks import CommBoxHook
@@ -283,7 +283,7 @@ def test_an_audience_that_is_gone_elsewhere_is_drift(fanfare: Any, commbox: Any)
         assert short(compare(other(platform))) == [("audience", "presence", False)]
         # One that was never created is none.
         assert compare(other(platform, id=None)) == []
-    assert all(callable(part_of(platform, "drift").differences) for platform in PLATFORMS)
+    assert all(callable(get_platform(platform).reconciliation.differences) for platform in PLATFORMS)
 
 
 # --- the task -----------------------------------------------------------------------------------------------

@@ -156,10 +156,10 @@ def test_it_waits_in_the_triggerer_without_a_hash_and_goes_on(
     context = context_of(stores, {"email_sha256": [HASH]})
     seen: list[Any] = []
     monkeypatch.setattr(
-        erasure, "begin", lambda job: seen.append(job) or Waiting("the trigger", 60, "our file")
+        erasure, "start", lambda job: seen.append(job) or Waiting("the trigger", 60, "our file")
     )
     monkeypatch.setattr(
-        erasure, "go_on", lambda job, after, event: Outcome("erased", after, {"rows_sent": 1})
+        erasure, "resume", lambda job, after, event: Outcome("erased", after, {"rows_sent": 1})
     )
 
     with pytest.raises(TaskDeferred) as deferred:
@@ -178,7 +178,7 @@ def test_an_error_names_the_audience(stores: AssetStores, monkeypatch: pytest.Mo
     def refuse(job: Any) -> None:
         raise RequestRejectedError(what="The vendor says no", next_step="Ask it")
 
-    monkeypatch.setattr(erasure, "begin", refuse)
+    monkeypatch.setattr(erasure, "start", refuse)
     context: Any = context_of(stores, {"email_sha256": [HASH]})
 
     with pytest.raises(AirflowFailException, match="RequestRejectedError: newsletter: the vendor says no"):

@@ -79,9 +79,9 @@ assert len(audience_dags(Path(sys.argv[1]))) == 3
 print(*sys.modules)
 
 from audience_onboarding.pipelines.alerts import check_notifier
-from audience_onboarding.platform_registry import PLATFORMS, part_of
+from audience_onboarding.platform_registry import PLATFORMS, get_platform
 
-[part_of(name, "tasks") for name in PLATFORMS]
+[get_platform(name).tasks for name in PLATFORMS]
 check_notifier("airflow.providers.smtp.notifications.smtp.SmtpNotifier")
 print(*sys.modules)
 """

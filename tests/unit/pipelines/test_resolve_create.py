@@ -15,7 +15,7 @@ from audience_onboarding.base.pools import CREATE_POOL
 from audience_onboarding.definitions import AudienceDefinition
 from audience_onboarding.pipelines import build_settle_dag, settle_dag
 from audience_onboarding.pipelines.common import asset_of
-from audience_onboarding.platform_registry import PLATFORMS, part_of
+from audience_onboarding.platform_registry import PLATFORMS, get_platform
 from audience_onboarding.state.reconcile import SETTLE_DAG_ID
 from audience_onboarding.state.store import campaign_asset
 from tests.fakes import AssetStores, task_context
@@ -51,7 +51,10 @@ def schema_of(dag: DAG, name: str) -> dict[str, Any]:
 
 
 def settleable(item: AudienceDefinition) -> set[str]:
-    return {thing.what for thing in part_of(item.platform, "reconcile").settleable(item, asset_of(item))}
+    return {
+        thing.what
+        for thing in get_platform(item.platform).reconciliation.pending_creates(item, asset_of(item))
+    }
 
 
 # --- the DAG ------------------------------------------------------------------------------------------------
@@ -101,14 +104,14 @@ def test_broken_definitions_do_not_take_it_down(folder: Path) -> None:
 
 def test_a_definition_that_cannot_be_built_leaves_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     odd = definition(key="odd")
-    good = part_of("digital_audience", "reconcile").settleable
+    good = get_platform("digital_audience").reconciliation.pending_creates
 
     def fails_for_one(item: AudienceDefinition, asset: Any) -> Any:
         if item is odd:
             raise ValueError("a bug")
         return good(item, asset)
 
-    monkeypatch.setattr(part_of("digital_audience", "reconcile"), "settleable", fails_for_one)
+    monkeypatch.setattr(get_platform("digital_audience").reconciliation, "pending_creates", fails_for_one)
 
     assert schema_of(build_settle_dag([odd, definition()]), "audience")["enum"] == ["newsletter"]
 

@@ -37,7 +37,7 @@ def context_of(stores: AssetStores, dag: Any, **conf: Any) -> Any:
 
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> AssetStores:
-    monkeypatch.setattr(retirement, "look", lambda definition, memory: SEEN)
+    monkeypatch.setattr(retirement, "inspect", lambda definition, memory: SEEN)
     return AssetStores()
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from audience_onboarding.lazy_imports import attributes_of
+from audience_onboarding.platforms.contract import Erasure, Platform, Reconciliation, Retirement, Tasks
 
 if TYPE_CHECKING:
     from audience_onboarding.platforms.commbox.client import (
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from audience_onboarding.platforms.commbox.connection import (
         CommBoxSettings,
     )
+    from audience_onboarding.platforms.commbox.definition import CommBoxDefinition
     from audience_onboarding.platforms.commbox.hooks import (
         CommBoxHook,
     )
@@ -46,3 +48,46 @@ __all__ = [
 ]
 
 __getattr__ = attributes_of(__name__, _MODULES)
+
+
+class _CommBox(Platform["CommBoxDefinition"]):
+    docs_url = "https://help.commbox.io/apidocs/get-audiences"
+
+    @property
+    def definition(self) -> type[CommBoxDefinition]:
+        from audience_onboarding.platforms.commbox.definition import CommBoxDefinition
+
+        return CommBoxDefinition
+
+    def connection_type(self) -> dict[str, Any]:
+        from audience_onboarding.platforms.commbox.connection import connection_type
+
+        return connection_type()
+
+    @property
+    def tasks(self) -> Tasks[CommBoxDefinition]:
+        from audience_onboarding.platforms.commbox import tasks
+
+        return tasks
+
+    @property
+    def reconciliation(self) -> Reconciliation[CommBoxDefinition]:
+        from audience_onboarding.platforms.commbox import reconcile
+
+        return reconcile
+
+    @property
+    def erasure(self) -> Erasure[CommBoxDefinition]:
+        from audience_onboarding.platforms.commbox import erasure
+
+        return erasure
+
+    @property
+    def retirement(self) -> Retirement[CommBoxDefinition]:
+        from audience_onboarding.platforms.commbox import retirement
+
+        return retirement
+
+
+PLATFORM = _CommBox()
+"""The platform, as shared code uses it."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from audience_onboarding.connection_form import connection_form
 from audience_onboarding.http import BearerSettings
 
 VENDOR = "CommBox"
@@ -23,3 +24,19 @@ class CommBoxSettings(BearerSettings):
     default_host: ClassVar[str] = PRODUCTION
     usual_requests_per_minute: ClassVar[float] = 600
     """The pages say that there is a limit (HTTP 429), and not which."""
+
+
+def connection_type() -> dict[str, Any]:
+    """The connection type ``commbox``."""
+    return connection_form(
+        conn_type="commbox",
+        hook="audience_onboarding.platforms.commbox.hooks.CommBoxHook",
+        name="CommBox",
+        hidden=("login",),
+        relabeling={"password": "Password (API key)"},
+        usual_requests=CommBoxSettings.usual_requests_per_minute,
+        placeholders={
+            "host": f"empty: {PRODUCTION}",
+            "password": "from the management console, Settings > API; or the JWT around it",
+        },
+    )

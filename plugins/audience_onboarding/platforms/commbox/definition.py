@@ -52,5 +52,8 @@ class CommBoxDefinition(AudienceDefinition):
             )
         return self
 
-
-DEFINITION = CommBoxDefinition
+    def describe_audience(self) -> str:
+        """Return the audience that is loaded, and whether a load may create it."""
+        if self.id is not None:
+            return f"the existing one with id {self.id}; none is created"
+        return f"the one that is called {self.name!r}; created if there is none"

@@ -45,7 +45,7 @@ def _client(definition: CommBoxDefinition) -> CommBoxClient:
     return CommBoxHook(definition.connection).client
 
 
-def known_id(definition: CommBoxDefinition, memory: Memory) -> str | None:
+def find_audience_id(definition: CommBoxDefinition, memory: Memory) -> str | None:
     """The audience's id, ``None`` where there is none yet.
 
     :raises AudienceRetiredError: it was retired.
@@ -60,12 +60,12 @@ def known_id(definition: CommBoxDefinition, memory: Memory) -> str | None:
     return None if found is None else found.id
 
 
-def begin(job: ErasureJob) -> Outcome | Waiting:
+def start(job: ErasureJob) -> Outcome | Waiting:
     """Replace the list by one without the people, and wait until the vendor counts it."""
     definition: CommBoxDefinition = job.definition
     if not job.people.of("phone"):
         return nothing_mapped(job)
-    audience_id = known_id(definition, job.memory)
+    audience_id = find_audience_id(definition, job.memory)
     if audience_id is None:
         return Outcome("not_in_it", "There is no audience yet")
     held = HeldPeople(job, audience_id)
@@ -133,7 +133,7 @@ def _lost(audience_id: str) -> Outcome:
     )
 
 
-def go_on(job: ErasureJob, after: str, event: dict[str, Any]) -> Outcome:  # noqa: ARG001 - there is one wait
+def resume(job: ErasureJob, after: str, event: dict[str, Any]) -> Outcome:  # noqa: ARG001 - there is one wait
     """End, now that the vendor counts the new list.
 
     :raises TerminalError: it refuses to be asked, or did not count it in time.
@@ -141,7 +141,7 @@ def go_on(job: ErasureJob, after: str, event: dict[str, Any]) -> Outcome:  # noq
     if event["status"] != "success":
         raise TerminalError(
             what="CommBox does not count the list without the people yet",
-            where=f"audience {known_id(job.definition, job.memory)}",
+            where=f"audience {find_audience_id(job.definition, job.memory)}",
             why=str(event["message"]),
             next_step="The list was taken in. Look at the audience in the console, then clear this task to look again; "
             "nothing is sent again. If another load has replaced the list since, mark it a success",

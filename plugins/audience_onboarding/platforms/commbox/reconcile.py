@@ -1,18 +1,23 @@
-"""What can be unclear at CommBox, and how the vendor is asked about it."""
+"""Comparison of CommBox with the definitions and with unfinished creates."""
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from airflow.sdk import Asset
 
+from audience_onboarding.exceptions import NotFoundError
 from audience_onboarding.platforms.commbox.client import CommBoxClient
 from audience_onboarding.platforms.commbox.definition import CommBoxDefinition
 from audience_onboarding.platforms.commbox.hooks import CommBoxHook
+from audience_onboarding.state.create_once import audience_id_of
+from audience_onboarding.state.drift import GONE, Difference, of_audience
 from audience_onboarding.state.reconcile import Found, Settleable
 from audience_onboarding.state.remote_ids import text_id
 from audience_onboarding.state.store import Memory
 
 
-def settleable(definition: CommBoxDefinition, asset: Asset) -> list[Settleable]:
+def pending_creates(definition: CommBoxDefinition, asset: Asset) -> list[Settleable]:
     """The audience, unless the definition gives its id.
 
     :param asset: the audience's.
@@ -34,3 +39,26 @@ def settleable(definition: CommBoxDefinition, asset: Asset) -> list[Settleable]:
     if definition.id is not None:
         return []
     return [Settleable("audience", asset, text_id, account, look=look, find=find)]
+
+
+def differences(
+    definition: CommBoxDefinition,
+    asset: Asset,  # noqa: ARG001 - the same for all platforms
+    memory: Memory,
+    now: datetime,  # noqa: ARG001
+) -> list[Difference]:
+    """Compare the name; reads only. An audience without an id yet differs in nothing."""
+    client = CommBoxHook(definition.connection).client
+    audience_id = audience_id_of(definition.id, memory, account=lambda: client.settings.account, read=text_id)
+    if audience_id is None:
+        return []
+    try:
+        audience = client.load_audience(audience_id)
+    except NotFoundError:
+        return [Difference("audience", "presence", None, audience_id, GONE)]
+    return of_audience(
+        at_vendor=(audience.name, None),
+        in_definition=(definition.name, None),
+        update=None,
+        note="The API cannot rename it; do so in CommBox's console, or change the definition",
+    )

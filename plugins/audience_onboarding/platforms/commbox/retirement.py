@@ -8,7 +8,7 @@ from __future__ import annotations
 from audience_onboarding.base.retirement import Seen, check_same, looked_at
 from audience_onboarding.platforms.commbox.client import CommBoxClient
 from audience_onboarding.platforms.commbox.definition import CommBoxDefinition
-from audience_onboarding.platforms.commbox.erasure import known_id
+from audience_onboarding.platforms.commbox.erasure import find_audience_id
 from audience_onboarding.platforms.commbox.hooks import CommBoxHook
 from audience_onboarding.platforms.commbox.operators import LAST_SENT_KEY
 from audience_onboarding.state.store import Memory
@@ -16,18 +16,18 @@ from audience_onboarding.state.store import Memory
 BY_HAND = "CommBox's API cannot delete an audience: delete it by hand in CommBox's console"
 
 
-def keys(definition: CommBoxDefinition, memory: Memory) -> list[str]:  # noqa: ARG001 - the platform's interface
+def state_keys(definition: CommBoxDefinition, memory: Memory) -> list[str]:  # noqa: ARG001 - the platform's interface
     """Keys of the audience's memory that are this platform's own."""
     return [LAST_SENT_KEY]
 
 
-def look(definition: CommBoxDefinition, memory: Memory) -> Seen:
+def inspect(definition: CommBoxDefinition, memory: Memory) -> Seen:
     """What is there.
 
     :raises NotFoundError: the vendor does not know the id that the definition gives.
     """
     return looked_at(
-        known_id(definition, memory),
+        find_audience_id(definition, memory),
         lambda audience_id: _seen(CommBoxHook(definition.connection).client, audience_id),
         is_given=definition.id is not None,
     )
@@ -56,5 +56,5 @@ def delete(
     """
     if approved.audience_id is None or not approved.is_there:
         return "There was nothing to delete"
-    check_same(approved, look(definition, memory))
+    check_same(approved, inspect(definition, memory))
     return f"Audience {approved.audience_id} is still there. {BY_HAND}"

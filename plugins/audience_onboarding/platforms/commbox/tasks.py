@@ -15,14 +15,8 @@ from audience_onboarding.platforms.commbox.operators import (
 )
 from audience_onboarding.platforms.commbox.sensors import CommBoxUserCountSensor
 
-VENDOR_PAGES = "https://help.commbox.io/apidocs/get-audiences"
-"""Where the vendor describes what these tasks do."""
 
-RECORDED = ()
-"""What the record of a load keeps of the upload, beside what it keeps on every platform."""
-
-
-def ensure(definition: CommBoxDefinition, asset: Asset) -> Ensured:
+def ensure_audience(definition: CommBoxDefinition, asset: Asset) -> Ensured:
     """The task that looks for the audience, which is created with its first list."""
     if definition.id is not None:
         return Ensured(definition.id)
@@ -36,7 +30,7 @@ def ensure(definition: CommBoxDefinition, asset: Asset) -> Ensured:
     return Ensured(task.output)
 
 
-def send(definition: CommBoxDefinition, **common: Any) -> CommBoxOnboardCrmOperator:
+def upload(definition: CommBoxDefinition, **common: Any) -> CommBoxOnboardCrmOperator:
     """The task that prepares and uploads.
 
     :param common: the arguments that all platforms share.
@@ -46,7 +40,7 @@ def send(definition: CommBoxDefinition, **common: Any) -> CommBoxOnboardCrmOpera
     )
 
 
-def wait(definition: CommBoxDefinition, **common: Any) -> CommBoxUserCountSensor:
+def wait_for_confirmation(definition: CommBoxDefinition, **common: Any) -> CommBoxUserCountSensor:
     """The task that waits until the vendor counts what was sent.
 
     :param common: the arguments that all platforms share, among them the output of the sending task.

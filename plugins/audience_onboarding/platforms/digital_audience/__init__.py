@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from audience_onboarding.lazy_imports import attributes_of
+from audience_onboarding.platforms.contract import Erasure, Platform, Reconciliation, Retirement, Tasks
 
 if TYPE_CHECKING:
     from audience_onboarding.platforms.digital_audience.approval import (
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     )
     from audience_onboarding.platforms.digital_audience.client import DigitalAudienceClient
     from audience_onboarding.platforms.digital_audience.connection import DigitalAudienceSettings
+    from audience_onboarding.platforms.digital_audience.definition import DigitalAudienceDefinition
     from audience_onboarding.platforms.digital_audience.hooks import DigitalAudienceHook
     from audience_onboarding.platforms.digital_audience.operators import (
         DigitalAudienceActivateAudienceOperator,
@@ -73,3 +76,52 @@ __all__ = [
 
 
 __getattr__ = attributes_of(__name__, _MODULES)
+
+
+class _DigitalAudience(Platform["DigitalAudienceDefinition"]):
+    docs_url = "https://doc.digitalaudience.io/product-docs/"
+    record_fields = ("bucket", "s3_key")
+
+    @property
+    def definition(self) -> type[DigitalAudienceDefinition]:
+        from audience_onboarding.platforms.digital_audience.definition import DigitalAudienceDefinition
+
+        return DigitalAudienceDefinition
+
+    def connection_type(self) -> dict[str, Any]:
+        from audience_onboarding.platforms.digital_audience.connection import connection_type
+
+        return connection_type()
+
+    @property
+    def tasks(self) -> Tasks[DigitalAudienceDefinition]:
+        from audience_onboarding.platforms.digital_audience import tasks
+
+        return tasks
+
+    @property
+    def reconciliation(self) -> Reconciliation[DigitalAudienceDefinition]:
+        from audience_onboarding.platforms.digital_audience import reconcile
+
+        return reconcile
+
+    @property
+    def erasure(self) -> Erasure[DigitalAudienceDefinition]:
+        from audience_onboarding.platforms.digital_audience import erasure
+
+        return erasure
+
+    @property
+    def retirement(self) -> Retirement[DigitalAudienceDefinition]:
+        from audience_onboarding.platforms.digital_audience import retirement
+
+        return retirement
+
+    def match_rates(self, confirmation: Mapping[str, Any]) -> dict[str, float | None]:
+        from audience_onboarding.platforms.digital_audience.confirmation import rates_by_identifier
+
+        return rates_by_identifier(confirmation)
+
+
+PLATFORM = _DigitalAudience()
+"""The platform, as shared code uses it."""

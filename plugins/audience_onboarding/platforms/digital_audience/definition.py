@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from datetime import date, datetime, time
+from collections.abc import Iterator, Mapping
+from datetime import date, datetime, time, timedelta
 from typing import Annotated, ClassVar, Literal, get_args
 
 import pendulum
@@ -282,5 +282,46 @@ class DigitalAudienceDefinition(AudienceDefinition):
                 )
         return self
 
+    def describe_audience(self) -> str:
+        """Return the audience that is loaded, and whether a load may create it."""
+        if self.id is not None:
+            return f"the existing one with id {self.id}; none is created"
+        campaign, place = self.campaign, ""
+        if campaign is not None and campaign.id is not None:
+            place = f" in the existing campaign {campaign.id}"
+        elif campaign is not None:
+            place = f" in the campaign {campaign.name!r}, which is created if need be"
+        return f"created as {self.name!r}{place}, unless an earlier load has created it"
 
-DEFINITION = DigitalAudienceDefinition
+    def describe_load(self, load_date: date | None) -> Iterator[tuple[str, str]]:
+        """Yield file, activation targets and extension of a load: subject and text."""
+        if load_date is not None:
+            modes = ("opt-out", "opt-in") if self.mode == "mirror" else (self.mode,)
+            is_gzip = self.file_profile.compression == "gzip"
+            place = "<id>" if self.id is None else self.id
+            yield "file", ", ".join(object_key(place, mode, load_date, is_gzip=is_gzip) for mode in modes)
+        if self.activation is None:
+            return
+        for target in self.activation.targets:
+            yield "activation", _describe_target(target, load_date)
+        extend = self.activation.extend
+        if extend is None:
+            yield "upkeep", "none: segments end when they end"
+        else:
+            yield (
+                "upkeep",
+                f"segments that end within {extend.within_days} days are extended to {extend.days} days from then",
+            )
+
+
+def _describe_target(target: ActivationTarget, load_date: date | None) -> str:
+    account = target.account
+    named = [
+        *([f"account {account.id}"] if account.id is not None else []),
+        *([account.platform] if account.platform is not None else []),
+        *([repr(account.name)] if account.name is not None else []),
+    ]
+    text = f"{target.key}: {target.segment_name!r} on {', '.join(named)}, for {target.days} days"
+    if load_date is None:
+        return text
+    return f"{text}: until {load_date + timedelta(days=target.days)} if it is created with the next load"

@@ -49,7 +49,7 @@ _TAKEN = (time(0, 0, 0), time(23, 59, 59))
 """Of the day's own opt-out, and that of a range of days."""
 
 
-def known_id(definition: DigitalAudienceDefinition, memory: Memory) -> int | None:
+def find_audience_id(definition: DigitalAudienceDefinition, memory: Memory) -> int | None:
     """The audience's id, ``None`` where there is none yet.
 
     :raises AudienceRetiredError: it was retired.
@@ -75,13 +75,13 @@ def erasure_key(audience_id: int, moment: datetime, *, is_gzip: bool = False) ->
     return f"{VENDOR_PREFIX}audience={audience_id}/{OPT_OUT}/{moment:%Y%m%d_%H%M%S}{end}"
 
 
-def begin(job: ErasureJob) -> Outcome | Waiting:
+def start(job: ErasureJob) -> Outcome | Waiting:
     """Send the opt-out file, unless it is there, and wait until the vendor is through with it."""
     definition: DigitalAudienceDefinition = job.definition
     hashes = mapped_hashes(job)
     if not hashes.count:
         return nothing_mapped(job)
-    audience_id = known_id(definition, job.memory)
+    audience_id = find_audience_id(definition, job.memory)
     if audience_id is None:
         return Outcome("not_in_it", "There is no audience yet")
     held = HeldPeople(job, audience_id).rows()
@@ -93,7 +93,7 @@ def begin(job: ErasureJob) -> Outcome | Waiting:
     return _send(job, definition, audience_id, opt_out_file(hashes, definition.file_profile), hashes.count)
 
 
-def go_on(job: ErasureJob, after: str, event: dict[str, Any]) -> Outcome | Waiting:
+def resume(job: ErasureJob, after: str, event: dict[str, Any]) -> Outcome | Waiting:
     """Go on, when the vendor is through with another file of the day, or with ours.
 
     :raises TerminalError: it has failed ours, refuses to be asked, or was not through in time.
@@ -107,7 +107,7 @@ def go_on(job: ErasureJob, after: str, event: dict[str, Any]) -> Outcome | Waiti
         )
     if after == OTHER_FILE:
         job.note("day", "waited")
-        return begin(job)
+        return start(job)
     if event["status"] == "failed":
         raise audience_failed("The opt-out", event["message"])
     if event["status"] == "timeout":
@@ -118,7 +118,7 @@ def go_on(job: ErasureJob, after: str, event: dict[str, Any]) -> Outcome | Waiti
             next_step="Look at the audience in the vendor's portal, then clear this task to wait on; nothing is sent "
             "twice",
         )
-    audience_id = known_id(job.definition, job.memory)
+    audience_id = find_audience_id(job.definition, job.memory)
     taken = HeldPeople(job, audience_id).take_out()
     rows = int((job.done("sent") or {}).get("rows", 0))
     return Outcome(

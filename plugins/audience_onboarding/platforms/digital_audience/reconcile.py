@@ -1,24 +1,41 @@
-"""What can be unclear at Digital Audience, and how the vendor is asked about it."""
+"""Comparison of Digital Audience with the definitions and with unfinished creates."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+
 from airflow.sdk import Asset
 
-from audience_onboarding.exceptions import NothingToSettleError
-from audience_onboarding.platforms.digital_audience.activation_targets import naming_of, target_at_vendor
+from audience_onboarding.exceptions import ConfigurationError, NotFoundError, NothingToSettleError
+from audience_onboarding.platforms.digital_audience.activation_targets import (
+    TargetAtVendor,
+    naming_of,
+    target_at_vendor,
+)
 from audience_onboarding.platforms.digital_audience.client import DigitalAudienceClient
 from audience_onboarding.platforms.digital_audience.definition import (
+    Activation,
     ActivationTarget,
     DigitalAudienceDefinition,
 )
 from audience_onboarding.platforms.digital_audience.hooks import DigitalAudienceHook
-from audience_onboarding.state.create_once import audience_id_of
+from audience_onboarding.platforms.digital_audience.models import Segment
+from audience_onboarding.platforms.digital_audience.operators import move_end_date
+from audience_onboarding.state.create_once import audience_id_of, remembered_id
+from audience_onboarding.state.drift import GONE, Difference, of_audience
 from audience_onboarding.state.reconcile import NEXT, Found, Settleable, what_of
 from audience_onboarding.state.remote_ids import number_id
-from audience_onboarding.state.store import Memory, campaign_asset, segment_key
+from audience_onboarding.state.store import (
+    LAST_LOAD_KEY,
+    Memory,
+    campaign_asset,
+    refusal_key,
+    segment_key,
+)
 
 
-def settleable(definition: DigitalAudienceDefinition, asset: Asset) -> list[Settleable]:
+def pending_creates(definition: DigitalAudienceDefinition, asset: Asset) -> list[Settleable]:
     """Campaign and audience, unless the definition gives their ids, and the segment of each target.
 
     :param asset: the audience's.
@@ -86,3 +103,181 @@ class _Segments:
         client = self._client
         target = target_at_vendor(self._definition, self._target, client.load_platform_accounts())
         return next((segment.segment_id for segment in target.of(client.load_audience_segments(ours))), None)
+
+
+def differences(
+    definition: DigitalAudienceDefinition,
+    asset: Asset,  # noqa: ARG001 - the same for all platforms
+    memory: Memory,
+    now: datetime,
+) -> list[Difference]:
+    """Compare the audience and its segments; reads only. An audience without an id yet differs in nothing.
+
+    :param asset: the audience's.
+    :param memory: of the audience.
+    :param now: the moment of the run.
+    """
+    client = DigitalAudienceHook(definition.connection).client
+    audience_id = audience_id_of(
+        definition.id, memory, account=lambda: client.settings.account, read=number_id
+    )
+    if audience_id is None:
+        return []
+    try:
+        audience = client.load_audience(audience_id)
+    except NotFoundError:
+        return [Difference("audience", "presence", None, str(audience_id), GONE)]
+    found = of_audience(
+        at_vendor=(audience.name, audience.description),
+        in_definition=(definition.name, definition.description),
+        # A description that the definition does not have is sent along: no page says what leaving it out does.
+        update=lambda: client.update_audience(
+            audience_id,
+            name=definition.name,
+            description=audience.description if definition.description is None else definition.description,
+        ),
+    )
+    if definition.activation is not None:
+        segments = client.load_audience_segments(audience_id)
+        found += _SegmentDrift(definition, definition.activation, client, memory, now).compared(segments)
+    return found
+
+
+class _SegmentDrift:
+    def __init__(
+        self,
+        definition: DigitalAudienceDefinition,
+        activation: Activation,
+        client: DigitalAudienceClient,
+        memory: Memory,
+        now: datetime,
+    ) -> None:
+        self._definition = definition
+        self._activation = activation
+        self._client = client
+        self._memory = memory
+        self._now = now
+
+    def compared(self, segments: Sequence[Segment]) -> list[Difference]:
+        """All targets, and the segments that belong to none."""
+        accounts = self._client.load_platform_accounts()
+        found: list[Difference] = []
+        known: set[int] = set()
+        is_complete = True
+        for target in self._activation.targets:
+            try:
+                there = target_at_vendor(self._definition, target, accounts)
+            except ConfigurationError as error:
+                found.append(
+                    Difference(f"target {target.key}", "account", None, _account(target), str(error))
+                )
+                is_complete = False
+                continue
+            remembered = self._remembered(target)
+            ours = [item for item in segments if there.is_ours(item) or item.segment_id == remembered]
+            known |= {segment.segment_id for segment in ours}
+            found += self._of_target(there, ours, remembered)
+        # Where a target's account is not known, any segment may be its own.
+        for segment in segments if is_complete else ():
+            if segment.segment_id not in known:
+                found.append(
+                    Difference(
+                        f"segment {segment.name}",
+                        "presence",
+                        str(segment.segment_id),
+                        None,
+                        "It belongs to no target. It is never deleted from here",
+                    )
+                )
+        return found
+
+    def _remembered(self, target: ActivationTarget) -> int | None:
+        return remembered_id(
+            self._memory,
+            segment_key(target.key),
+            account=self._client.settings.account,
+            read=number_id,
+        )
+
+    def _of_target(
+        self, there: TargetAtVendor, ours: Sequence[Segment], remembered: int | None
+    ) -> list[Difference]:
+        if not ours:
+            return self._missing(there, remembered)
+        found: list[Difference] = []
+        newest = max(segment.segment_id for segment in ours)
+        for segment in ours:
+            what = f"segment {segment.name}"
+            if not there.is_ours(segment):
+                account = f"{segment.name} on account {segment.account_id}"
+                wanted = f"{there.target.segment_name} on account {there.account.id}"
+                found.append(Difference(what, "name", account, wanted, "The API cannot change it"))
+            if segment.description is not None and segment.description != there.target.description:
+                found.append(
+                    Difference(
+                        what,
+                        "description",
+                        segment.description,
+                        there.target.description,
+                        "The API cannot change it",
+                    )
+                )
+            # Of several, the older ones belong to earlier loads, and may be over.
+            found += self._end_of(there, segment, is_newest=segment.segment_id == newest)
+        return found
+
+    def _missing(self, there: TargetAtVendor, remembered: int | None) -> list[Difference]:
+        what, wanted = f"segment {there.target.segment_name}", f"target {there.key}"
+        if there.until is not None and there.until <= self._now:
+            return []
+        if remembered is not None:
+            return [Difference(what, "presence", None, f"{wanted}, segment {remembered}", GONE)]
+        if self._memory.get(refusal_key(there.key)) or not self._memory.get(LAST_LOAD_KEY):
+            # A person does not want it, or there is nothing to activate yet.
+            return []
+        dag_id = f"activate_{self._definition.key}"
+        return [Difference(what, "presence", None, wanted, f"The DAG {dag_id} creates it")]
+
+    def _end_of(self, there: TargetAtVendor, segment: Segment, *, is_newest: bool) -> list[Difference]:
+        end, until = segment.end_date, there.until
+        if end is None:
+            return []
+        if until is not None and end > until:
+            note = "It ends later than 'until'. Only the DAG extend_segment moves an end date back"
+            return [self._end_date(segment, until, note)]
+        if until is not None and (end == until or until <= self._now):
+            # It is let go.
+            return []
+        if end <= self._now:
+            note = "It is over. The DAG extend_segment gives it a new end date"
+            return [self._end_date(segment, until, note)] if is_newest else []
+        return self._behind(segment, end, until)
+
+    def _behind(self, segment: Segment, end: datetime, until: datetime | None) -> list[Difference]:
+        """Whether the upkeep should have extended it."""
+        rule = self._activation.extend
+        if rule is None:
+            return []
+        new_end = self._now + timedelta(days=rule.days)
+        if end >= min(self._now + timedelta(days=rule.within_days), new_end):
+            return []
+        new_end = min(new_end, until) if until else new_end
+        note = "The DAG extend_segment_end_dates has not extended it"
+        return [
+            self._end_date(
+                segment, new_end, note, lambda: move_end_date(self._client, segment.segment_id, new_end)
+            )
+        ]
+
+    @staticmethod
+    def _end_date(
+        segment: Segment, wanted: datetime | None, note: str, apply: Callable[[], object] | None = None
+    ) -> Difference:
+        there = segment.end_date.isoformat() if segment.end_date else None
+        shown = wanted.isoformat() if wanted else None
+        return Difference(f"segment {segment.name}", "end_date", there, shown, note, apply)
+
+
+def _account(target: ActivationTarget) -> str:
+    account = target.account
+    return str(account.id or " ".join(filter(None, (account.platform, account.name))))

@@ -11,7 +11,7 @@ from audience_onboarding.base.retirement import Seen, SeenSegment, check_same, l
 from audience_onboarding.exceptions import NotFoundError
 from audience_onboarding.platforms.digital_audience.client import DigitalAudienceClient
 from audience_onboarding.platforms.digital_audience.definition import DigitalAudienceDefinition
-from audience_onboarding.platforms.digital_audience.erasure import known_id
+from audience_onboarding.platforms.digital_audience.erasure import find_audience_id
 from audience_onboarding.platforms.digital_audience.hooks import DigitalAudienceHook
 from audience_onboarding.state.store import (
     ERASURE_PUTS_KEY,
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 _TRIED = "tried"
 
 
-def keys(definition: DigitalAudienceDefinition, memory: Memory) -> list[str]:
+def state_keys(definition: DigitalAudienceDefinition, memory: Memory) -> list[str]:
     """Keys of the audience's memory that are this platform's own."""
     found = [PUTS_KEY, ERASURE_PUTS_KEY]
     for target in definition.activation.targets if definition.activation else ():
@@ -37,13 +37,13 @@ def keys(definition: DigitalAudienceDefinition, memory: Memory) -> list[str]:
     return found
 
 
-def look(definition: DigitalAudienceDefinition, memory: Memory) -> Seen:
+def inspect(definition: DigitalAudienceDefinition, memory: Memory) -> Seen:
     """What is there.
 
     :raises NotFoundError: the vendor does not know the id that the definition gives.
     """
     return looked_at(
-        known_id(definition, memory),
+        find_audience_id(definition, memory),
         lambda audience_id: _seen(DigitalAudienceHook(definition.connection).client, audience_id),
         is_given=definition.id is not None,
     )
@@ -83,7 +83,7 @@ def delete(definition: DigitalAudienceDefinition, memory: Memory, progress: Memo
     client = DigitalAudienceHook(definition.connection).client
     tried = set(progress.get(_TRIED) or ())
     try:
-        now = _seen(client, known_id(definition, memory) or 0)
+        now = _seen(client, find_audience_id(definition, memory) or 0)
     except NotFoundError:
         if f"audience {audience_id}" not in tried:
             raise

@@ -11,7 +11,6 @@ from airflow.sdk import Asset, TriggerRule, chain
 from audience_onboarding.base.ensured import Ensured
 from audience_onboarding.base.pools import CREATE_POOL, connection_pool
 from audience_onboarding.base.templating import RemoteId
-from audience_onboarding.platforms.digital_audience.confirmation import rates_by_identifier
 from audience_onboarding.platforms.digital_audience.definition import DigitalAudienceDefinition
 from audience_onboarding.platforms.digital_audience.operators import (
     DigitalAudienceCreateCampaignOperator,
@@ -25,12 +24,6 @@ from audience_onboarding.platforms.digital_audience.sensors import DigitalAudien
 from audience_onboarding.platforms.digital_audience.upload import DigitalAudienceOnboardCrmToS3Operator
 from audience_onboarding.state.store import campaign_asset
 
-VENDOR_PAGES = "https://doc.digitalaudience.io/product-docs/"
-"""Where the vendor describes what these tasks do."""
-
-RECORDED = ("bucket", "s3_key")
-"""What the record of a load keeps of the upload, beside what it keeps on every platform."""
-
 _RECALL = "recall_audience"
 _CAMPAIGN = "ensure_campaign"
 _AUDIENCE = "ensure_audience"
@@ -38,11 +31,8 @@ _THERE = "have_audience"
 
 _RETURNED = "return_value"
 
-rates = rates_by_identifier
-"""The match rates that a confirmed load has brought, of platforms whose definitions have ``match_rates``."""
 
-
-def ensure(definition: DigitalAudienceDefinition, asset: Asset) -> Ensured:
+def ensure_audience(definition: DigitalAudienceDefinition, asset: Asset) -> Ensured:
     """The tasks that see to campaign and audience.
 
     Only one task at a time, of all audiences, may create a campaign. So no load goes through there that need not: the
@@ -116,7 +106,7 @@ def _first_pushed(*places: tuple[str, str]) -> str:
     return f"{{{{ {' or '.join(pulls)} or '' }}}}"
 
 
-def send(definition: DigitalAudienceDefinition, **common: Any) -> DigitalAudienceOnboardCrmToS3Operator:
+def upload(definition: DigitalAudienceDefinition, **common: Any) -> DigitalAudienceOnboardCrmToS3Operator:
     """The task that prepares and uploads.
 
     :param common: the arguments that all platforms share.
@@ -136,7 +126,9 @@ def send(definition: DigitalAudienceDefinition, **common: Any) -> DigitalAudienc
     )
 
 
-def wait(definition: DigitalAudienceDefinition, **common: Any) -> DigitalAudienceAudienceStateSensor:
+def wait_for_confirmation(
+    definition: DigitalAudienceDefinition, **common: Any
+) -> DigitalAudienceAudienceStateSensor:
     """The task that waits until the vendor has taken in the upload.
 
     :param common: the arguments that all platforms share, among them the output of the sending task.

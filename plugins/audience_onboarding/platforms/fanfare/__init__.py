@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from audience_onboarding.lazy_imports import attributes_of
+from audience_onboarding.platforms.contract import Erasure, Platform, Reconciliation, Retirement, Tasks
 
 if TYPE_CHECKING:
     from audience_onboarding.platforms.fanfare.client import (
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from audience_onboarding.platforms.fanfare.connection import (
         FanfareSettings,
     )
+    from audience_onboarding.platforms.fanfare.definition import FanfareDefinition
     from audience_onboarding.platforms.fanfare.hooks import (
         FanfareHook,
     )
@@ -63,3 +65,46 @@ __all__ = [
 ]
 
 __getattr__ = attributes_of(__name__, _MODULES)
+
+
+class _Fanfare(Platform["FanfareDefinition"]):
+    docs_url = "https://docs.fanfare.io/api/admin-api/audiences"
+
+    @property
+    def definition(self) -> type[FanfareDefinition]:
+        from audience_onboarding.platforms.fanfare.definition import FanfareDefinition
+
+        return FanfareDefinition
+
+    def connection_type(self) -> dict[str, Any]:
+        from audience_onboarding.platforms.fanfare.connection import connection_type
+
+        return connection_type()
+
+    @property
+    def tasks(self) -> Tasks[FanfareDefinition]:
+        from audience_onboarding.platforms.fanfare import tasks
+
+        return tasks
+
+    @property
+    def reconciliation(self) -> Reconciliation[FanfareDefinition]:
+        from audience_onboarding.platforms.fanfare import reconcile
+
+        return reconcile
+
+    @property
+    def erasure(self) -> Erasure[FanfareDefinition]:
+        from audience_onboarding.platforms.fanfare import erasure
+
+        return erasure
+
+    @property
+    def retirement(self) -> Retirement[FanfareDefinition]:
+        from audience_onboarding.platforms.fanfare import retirement
+
+        return retirement
+
+
+PLATFORM = _Fanfare()
+"""The platform, as shared code uses it."""

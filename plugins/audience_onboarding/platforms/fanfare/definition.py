@@ -9,7 +9,14 @@ from pydantic import Field
 
 from audience_onboarding.crm.output.profiles import FANFARE_IMPORT, FileProfile
 from audience_onboarding.definitions.models import AudienceDefinition, RemoteId, Text, Upload
-from audience_onboarding.platforms.fanfare.limits import MAX_ROWS
+
+# Source: https://docs.fanfare.io/dashboard/audiences/import-consumers, about the dashboard. That the API has the
+# same limits is an inference.
+MAX_ROWS = 100_000
+"""Rows of one import, assumed to exclude the header."""
+
+MAX_BYTES = 10_000_000
+"""Bytes of one import. The page says "10 MB", of which this is the smaller reading."""
 
 
 class ImportUpload(Upload):
@@ -34,5 +41,8 @@ class FanfareDefinition(AudienceDefinition):
     id: RemoteId | None = None
     upload: ImportUpload = ImportUpload()
 
-
-DEFINITION = FanfareDefinition
+    def describe_audience(self) -> str:
+        """Return the audience that is loaded, and whether a load may create it."""
+        if self.id is not None:
+            return f"the existing one with id {self.id}; none is created"
+        return f"the one that is called {self.name!r}; created if there is none"

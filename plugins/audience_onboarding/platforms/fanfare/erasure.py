@@ -21,7 +21,7 @@ def _client(definition: FanfareDefinition) -> FanfareClient:
     return FanfareHook(definition.connection).client
 
 
-def known_id(definition: FanfareDefinition, memory: Memory) -> str | None:
+def find_audience_id(definition: FanfareDefinition, memory: Memory) -> str | None:
     """The audience's id, ``None`` where there is none yet.
 
     :raises AudienceRetiredError: it was retired.
@@ -36,13 +36,13 @@ def known_id(definition: FanfareDefinition, memory: Memory) -> str | None:
     return None if found is None else found.id
 
 
-def begin(job: ErasureJob) -> Outcome:
+def start(job: ErasureJob) -> Outcome:
     """Look whether one of them is a member."""
     definition: FanfareDefinition = job.definition
     hashes = mapped_hashes(job)
     if not hashes.count:
         return nothing_mapped(job)
-    audience_id = known_id(definition, job.memory)
+    audience_id = find_audience_id(definition, job.memory)
     if audience_id is None:
         return Outcome("not_in_it", "There is no audience yet")
     members, looked_at = _client(definition).count_members_like(
@@ -59,6 +59,6 @@ def begin(job: ErasureJob) -> Outcome:
     )
 
 
-def go_on(job: ErasureJob, after: str, event: dict[str, Any]) -> Outcome:  # noqa: ARG001 - nothing is waited for
+def resume(job: ErasureJob, after: str, event: dict[str, Any]) -> Outcome:  # noqa: ARG001 - nothing is waited for
     """Look again."""
-    return begin(job)
+    return start(job)

@@ -1,19 +1,24 @@
-"""What can be unclear at Fanfare, and how the vendor is asked about it."""
+"""Comparison of Fanfare with the definitions and with unfinished creates."""
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from airflow.sdk import Asset
 
+from audience_onboarding.exceptions import NotFoundError
 from audience_onboarding.platforms.fanfare.client import FanfareClient
 from audience_onboarding.platforms.fanfare.definition import FanfareDefinition
 from audience_onboarding.platforms.fanfare.hooks import FanfareHook
-from audience_onboarding.platforms.fanfare.models import AudienceType
+from audience_onboarding.platforms.fanfare.models import AudienceChanges, AudienceType
+from audience_onboarding.state.create_once import audience_id_of
+from audience_onboarding.state.drift import GONE, Difference, of_audience
 from audience_onboarding.state.reconcile import Found, Settleable
 from audience_onboarding.state.remote_ids import text_id
 from audience_onboarding.state.store import Memory
 
 
-def settleable(definition: FanfareDefinition, asset: Asset) -> list[Settleable]:
+def pending_creates(definition: FanfareDefinition, asset: Asset) -> list[Settleable]:
     """The audience, unless the definition gives its id.
 
     :param asset: the audience's.
@@ -36,3 +41,36 @@ def settleable(definition: FanfareDefinition, asset: Asset) -> list[Settleable]:
     if definition.id is not None:
         return []
     return [Settleable("audience", asset, text_id, account, look=look, find=find)]
+
+
+def differences(
+    definition: FanfareDefinition,
+    asset: Asset,  # noqa: ARG001 - the same for all platforms
+    memory: Memory,
+    now: datetime,  # noqa: ARG001
+) -> list[Difference]:
+    """Compare name and description; reads only. An audience without an id yet differs in nothing."""
+    client = FanfareHook(definition.connection).client
+    audience_id = audience_id_of(definition.id, memory, account=lambda: client.settings.account, read=text_id)
+    if audience_id is None:
+        return []
+    try:
+        audience = client.get_audience(audience_id)
+    except NotFoundError:
+        return [Difference("audience", "presence", None, audience_id, GONE)]
+    found = []
+    if audience.archived:
+        found.append(
+            Difference(
+                "audience", "archived", "yes", "no", "It takes no list any more; the API cannot undo it"
+            )
+        )
+    # What is given as None would be taken away.
+    changes = AudienceChanges(name=definition.name)
+    if definition.description is not None:
+        changes = AudienceChanges(name=definition.name, description=definition.description)
+    return found + of_audience(
+        at_vendor=(audience.name, audience.description),
+        in_definition=(definition.name, definition.description),
+        update=None if audience.archived else lambda: client.update_audience(audience_id, changes),
+    )

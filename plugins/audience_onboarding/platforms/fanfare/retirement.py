@@ -11,7 +11,7 @@ from audience_onboarding.base.retirement import Seen, check_same, looked_at
 from audience_onboarding.exceptions import NotFoundError
 from audience_onboarding.platforms.fanfare.client import FanfareClient
 from audience_onboarding.platforms.fanfare.definition import FanfareDefinition
-from audience_onboarding.platforms.fanfare.erasure import known_id
+from audience_onboarding.platforms.fanfare.erasure import find_audience_id
 from audience_onboarding.platforms.fanfare.hooks import FanfareHook
 from audience_onboarding.state.store import Memory
 
@@ -21,18 +21,18 @@ _HOW = "It is archived: Fanfare's API has no other way. Its consumers stay in th
 _TRIED = "tried"
 
 
-def keys(definition: FanfareDefinition, memory: Memory) -> list[str]:  # noqa: ARG001 - the platform's interface
+def state_keys(definition: FanfareDefinition, memory: Memory) -> list[str]:  # noqa: ARG001 - the platform's interface
     """Keys of the audience's memory that are this platform's own: imports lie with their loads."""
     return []
 
 
-def look(definition: FanfareDefinition, memory: Memory) -> Seen:
+def inspect(definition: FanfareDefinition, memory: Memory) -> Seen:
     """What is there.
 
     :raises NotFoundError: the vendor does not know the id that the definition gives.
     """
     return looked_at(
-        known_id(definition, memory),
+        find_audience_id(definition, memory),
         lambda audience_id: _seen(FanfareHook(definition.connection).client, audience_id),
         is_given=definition.id is not None,
     )
@@ -57,7 +57,7 @@ def delete(definition: FanfareDefinition, memory: Memory, progress: Memory, appr
     client = FanfareHook(definition.connection).client
     done = f"Audience {audience_id} is archived"
     try:
-        now = _seen(client, known_id(definition, memory) or audience_id)
+        now = _seen(client, find_audience_id(definition, memory) or audience_id)
     except NotFoundError:
         if not progress.get(_TRIED):
             raise

@@ -14,14 +14,8 @@ from audience_onboarding.platforms.fanfare.operators import FanfareCreateAudienc
 from audience_onboarding.platforms.fanfare.sensors import FanfareImportSensor
 from audience_onboarding.platforms.fanfare.upload import FanfareOnboardCrmOperator
 
-VENDOR_PAGES = "https://docs.fanfare.io/api/admin-api/audiences"
-"""Where the vendor describes what these tasks do."""
 
-RECORDED = ()
-"""What the record of a load keeps of the upload, beside what it keeps on every platform."""
-
-
-def ensure(definition: FanfareDefinition, asset: Asset) -> Ensured:
+def ensure_audience(definition: FanfareDefinition, asset: Asset) -> Ensured:
     """The task that sees to the audience."""
     if definition.id is not None:
         return Ensured(definition.id)
@@ -38,7 +32,7 @@ def ensure(definition: FanfareDefinition, asset: Asset) -> Ensured:
     return Ensured(task.output)
 
 
-def send(definition: FanfareDefinition, **common: Any) -> FanfareOnboardCrmOperator:
+def upload(definition: FanfareDefinition, **common: Any) -> FanfareOnboardCrmOperator:
     """The task that prepares and imports.
 
     :param common: the arguments that all platforms share.
@@ -52,7 +46,7 @@ def send(definition: FanfareDefinition, **common: Any) -> FanfareOnboardCrmOpera
     )
 
 
-def wait(definition: FanfareDefinition, **common: Any) -> FanfareImportSensor:
+def wait_for_confirmation(definition: FanfareDefinition, **common: Any) -> FanfareImportSensor:
     """The task that waits until the import is through.
 
     :param common: the arguments that all platforms share, among them the output of the sending task.

@@ -23,6 +23,7 @@ from audience_onboarding.exceptions import (
     UploadConflictError,
 )
 from audience_onboarding.http import is_one_of
+from audience_onboarding.platforms.fanfare.definition import MAX_BYTES, MAX_ROWS
 from audience_onboarding.platforms.fanfare.hooks import FanfareHook
 from audience_onboarding.platforms.fanfare.imports import (
     FAILURE_STATUSES,
@@ -32,7 +33,6 @@ from audience_onboarding.platforms.fanfare.imports import (
     Part,
     outcome,
 )
-from audience_onboarding.platforms.fanfare.limits import MAX_BYTES, MAX_ROWS
 from audience_onboarding.platforms.fanfare.links import FanfarePortalLink
 from audience_onboarding.platforms.fanfare.models import AudienceType
 from audience_onboarding.platforms.fanfare.operators import FanfareOperator

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from audience_onboarding.platforms.commbox.definition import DEFINITION, CommBoxDefinition
+from audience_onboarding.platforms.commbox.definition import CommBoxDefinition
 
 GOOD: dict[str, Any] = {
     "key": "alerts",
@@ -32,7 +32,6 @@ def problem_of(**changes: Any) -> str:
 def test_defaults() -> None:
     found = definition()
 
-    assert DEFINITION is CommBoxDefinition
     assert (found.connection, found.id, found.wait.minimum_share) == ("commbox_default", None, 1.0)
     assert (found.mode, list(found.allowed_modes)) == ("replace", ["replace", "mirror"])
     assert found.found_by_name is True

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from audience_onboarding.platforms.fanfare.definition import DEFINITION, FanfareDefinition
+from audience_onboarding.platforms.fanfare.definition import FanfareDefinition
 
 GOOD: dict[str, Any] = {
     "key": "fans",
@@ -32,7 +32,6 @@ def problem_of(**changes: Any) -> str:
 def test_defaults() -> None:
     found = definition()
 
-    assert DEFINITION is FanfareDefinition
     assert (found.connection, found.id, found.upload.rows_per_import) == ("fanfare_default", None, 100_000)
     assert found.mode == "opt-in"
     assert found.found_by_name is True

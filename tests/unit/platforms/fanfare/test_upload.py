@@ -23,8 +23,8 @@ from audience_onboarding.exceptions import (
 )
 from audience_onboarding.platforms.fanfare import upload as onboarding
 from audience_onboarding.platforms.fanfare.client import FanfareClient
+from audience_onboarding.platforms.fanfare.definition import MAX_BYTES, MAX_ROWS
 from audience_onboarding.platforms.fanfare.hooks import FanfareHook
-from audience_onboarding.platforms.fanfare.limits import MAX_BYTES, MAX_ROWS
 from audience_onboarding.platforms.fanfare.models import Audience, Import, ImportStarted
 from audience_onboarding.platforms.fanfare.sensors import FanfareImportSensor
 from audience_onboarding.platforms.fanfare.triggers import FanfareImportTrigger, look_at_import

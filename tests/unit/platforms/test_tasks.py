@@ -10,7 +10,7 @@ from airflow.sdk import DAG
 
 from audience_onboarding.base.retry_policy import OnboardingRetryPolicy
 from audience_onboarding.pipelines import build_onboarding_dag, onboard
-from audience_onboarding.platform_registry import part_of
+from audience_onboarding.platform_registry import get_platform
 from audience_onboarding.platforms.commbox.operators import CONFIRMED as COUNTED
 from audience_onboarding.platforms.fanfare.upload import CONFIRMED as IMPORTED
 from tests.fakes import AssetStores, task_context
@@ -30,7 +30,7 @@ def build(platform: str, **changes: Any) -> DAG:
         "source": {"path": "crm/{load_date}.csv", "columns": SOURCES[platform]},
         **changes,
     }
-    definition = part_of(platform, "definition").DEFINITION.model_validate(values)
+    definition = get_platform(platform).definition.model_validate(values)
     return build_onboarding_dag(definition, base=Path("/project/include"))
 
 
@@ -95,7 +95,7 @@ def test_the_definition_reaches_the_tasks(platform: str) -> None:
     expected = OF_A_DEFINITION[platform]
     dag = build(platform, connection="a_connection", **expected["definition"])
     first, upload, wait = (dag.get_task(name) for name in (FIRST_TASK[platform], "upload", WAIT[platform]))
-    steps = part_of(platform, "tasks")
+    tasks = get_platform(platform).tasks
 
     common: dict[str, dict[str, Any]] = {
         "upload": {"memory_limit_mib": 256, "allow_raw": True, "columns": SOURCES[platform]},
@@ -108,7 +108,7 @@ def test_the_definition_reaches_the_tasks(platform: str) -> None:
             f"{platform}_conn_id": "a_connection",
         }
         assert {name: getattr(task, name) for name in values} == values
-        assert type(task).__name__ in vars(steps)
+        assert type(task).__name__ in vars(tasks)
     assert first.asset == upload.asset  # type: ignore[attr-defined]
     if platform == "fanfare":
         assert first.is_dry_run == "{{ params.dry_run }}"  # type: ignore[attr-defined]
