@@ -194,7 +194,7 @@ def seen_by(trigger: Any) -> dict[str, Any]:
     """What a trigger fires with."""
     client = trigger.hook_class.client_of(_connection(trigger.conn_id))
     found: dict[str, Any] = wait_for(
-        lambda: trigger.look(client).event, "The vendor", timeout=30, interval=0.05
+        lambda: trigger.poll(client).event, "The vendor", timeout=30, interval=0.05
     )
     return found
 

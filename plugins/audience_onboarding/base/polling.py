@@ -12,17 +12,17 @@ from typing import Any, Generic, TypeVar
 Snapshot = TypeVar("Snapshot")
 Answer = TypeVar("Answer")
 
-FIRST_PAUSE = 5.0
+FIRST_INTERVAL = 5.0
 """Also before the first look: a trigger that fires in the moment in which its task has deferred lets Airflow (3.3.2)
 take the end of that task's process for the end of the resumed task, and fail it."""
 
 
-def growing_pauses(longest: float) -> Iterator[float]:
+def backoff_intervals(longest: float) -> Iterator[float]:
     """Pauses in seconds: short at first, doubling up to ``longest``, which then stays.
 
     What is quick is seen soon, and what takes a day costs half a dozen looks more than a fixed interval would.
     """
-    pause = min(FIRST_PAUSE, longest)
+    pause = min(FIRST_INTERVAL, longest)
     while True:
         yield pause
         pause = min(pause * 2, longest)
@@ -32,7 +32,7 @@ STEPS = 60
 """How many moments a pause has in which the waits of a process wake up."""
 
 
-def in_step(pause: float) -> float:
+def align_to_grid(pause: float) -> float:
     """A pause, up to a 60th shorter, that ends when those of other waits end.
 
     To wake a process up for one look takes it longer than the look: 2,000 waits that look once a minute, each in a
@@ -46,7 +46,7 @@ def in_step(pause: float) -> float:
     return math.floor((now + pause) / step) * step - now
 
 
-class SharedLooks(Generic[Snapshot]):
+class SharedPoller(Generic[Snapshot]):
     """One look per interval for all who wait for the same, however many they are.
 
     Each snapshot that somebody gets was taken after they asked for it. All who ask belong to one event loop.
@@ -79,7 +79,7 @@ class SharedLooks(Generic[Snapshot]):
             taken.exception()
 
     async def _take(self) -> Snapshot:
-        first_pause = min(FIRST_PAUSE, self._interval)
+        first_pause = min(FIRST_INTERVAL, self._interval)
         await asyncio.sleep(max(first_pause, self._last + self._interval - time.monotonic()))
         self._last = time.monotonic()
         # From here on, who asks wants a look that has not begun yet.
@@ -87,20 +87,20 @@ class SharedLooks(Generic[Snapshot]):
         return await self._look()
 
 
-_shared: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, SharedLooks[Any]]] = (
+_shared: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, SharedPoller[Any]]] = (
     weakref.WeakKeyDictionary()
 )
 
 
-def shared_looks(
+def get_shared_poller(
     key: Hashable, look: Callable[[], Awaitable[Snapshot]], *, interval: float
-) -> SharedLooks[Snapshot]:
-    """The one :class:`SharedLooks` of the running event loop for ``key`` and ``interval``.
+) -> SharedPoller[Snapshot]:
+    """The one :class:`SharedPoller` of the running event loop for ``key`` and ``interval``.
 
     :param look: used where there is none yet.
     """
     of_loop = _shared.setdefault(asyncio.get_running_loop(), {})
-    return of_loop.setdefault((key, interval), SharedLooks(look, interval=interval))
+    return of_loop.setdefault((key, interval), SharedPoller(look, interval=interval))
 
 
 _asking: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, asyncio.Future[Any]]] = (
@@ -108,7 +108,7 @@ _asking: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, asy
 )
 
 
-async def asked_together(key: Hashable, ask: Callable[[], Awaitable[Answer]]) -> Answer:
+async def single_flight(key: Hashable, ask: Callable[[], Awaitable[Answer]]) -> Answer:
     """The answer to a question which others of this event loop may be asking just now: one asks for all.
 
     Nothing is kept: who asks after the answer has come asks anew.

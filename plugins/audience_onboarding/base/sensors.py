@@ -49,7 +49,9 @@ DEFERRAL_GRACE = timedelta(minutes=2)
 knows no state, comes this much later, for the case that the triggerer is gone."""
 
 
-def told_id(result: Mapping[str, Any] | None, given: Any, *, read: Callable[[Any], Id], wanted: str) -> Id:
+def resolve_audience_id(
+    result: Mapping[str, Any] | None, given: Any, *, read: Callable[[Any], Id], wanted: str
+) -> Id:
     """The audience that a sensor waits for: that of an earlier task's result, or the one that is given.
 
     :param result: what the task has returned, if it is there.
@@ -76,7 +78,7 @@ class PlatformSensor(BaseSensorOperator, Generic[Hook]):
         they take the vendor's id of it.
     """
 
-    looks_first: ClassVar[bool] = False
+    poke_before_defer: ClassVar[bool] = False
     """Whether a deferrable sensor looks once from the worker. Only where a look takes no login, which each worker would
     need for itself, and where so early a look cannot take what was there before for what was sent."""
 
@@ -104,13 +106,13 @@ class PlatformSensor(BaseSensorOperator, Generic[Hook]):
 
     @property
     @abstractmethod
-    def subject(self) -> str:
+    def target_label(self) -> str:
         """What is waited for, for messages."""
 
-    def failure(self, message: str) -> TerminalError:
+    def vendor_error(self, message: str) -> TerminalError:
         """The error of a failure that the vendor reports."""
         return AudienceFailedError(
-            what=f"{self.subject} has failed", why=message, next_step="Look at it in the vendor's portal"
+            what=f"{self.target_label} has failed", why=message, next_step="Look at it in the vendor's portal"
         )
 
     @abstractmethod
@@ -120,7 +122,7 @@ class PlatformSensor(BaseSensorOperator, Generic[Hook]):
     def show_links(self) -> None:
         """Show the portal's link of what is waited for."""
 
-    def known_result(self) -> dict[str, Any] | None:
+    def early_result(self) -> dict[str, Any] | None:
         """The result, where there is nothing to wait for."""
         return None
 
@@ -128,18 +130,18 @@ class PlatformSensor(BaseSensorOperator, Generic[Hook]):
     def execute(self, context: Context) -> Any:
         """Look, then wait in the triggerer; or poke, if not ``deferrable``."""
         self.show_links()
-        known = self.known_result()
+        known = self.early_result()
         if known is not None:
-            self.log.info("%s: there is nothing to wait for", self.subject)
+            self.log.info("%s: there is nothing to wait for", self.target_label)
             return known
         if not self.deferrable:
             return super().execute(context)
         # A vendor that is done by now saves the way to the triggerer and a second start of this task.
-        found = self.poke(context) if self.looks_first else False
+        found = self.poke(context) if self.poke_before_defer else False
         if isinstance(found, PokeReturnValue):
             return found.xcom_value
         seconds = self._seconds()
-        self.log.info("Waiting for %s in the triggerer", self.subject)
+        self.log.info("Waiting for %s in the triggerer", self.target_label)
         self.defer(
             trigger=self.trigger(deadline=time.time() + seconds),
             method_name="execute_complete",
@@ -150,12 +152,12 @@ class PlatformSensor(BaseSensorOperator, Generic[Hook]):
     def poke(self, context: Context) -> PokeReturnValue | bool:
         """One look, in poke and reschedule mode."""
         try:
-            seen = self.trigger(deadline=float("inf")).look(self.hook.client)
+            seen = self.trigger(deadline=float("inf")).poll(self.hook.client)
         except TransientError as error:
             self.log.warning("Looking again: %s", error)
             return False
         if seen.event is None:
-            self.log.info("Waiting for %s: %s", self.subject, seen.reason)
+            self.log.info("Waiting for %s: %s", self.target_label, seen.reason)
             return False
         return PokeReturnValue(is_done=True, xcom_value=self.execute_complete(context, seen.event))
 
@@ -170,16 +172,16 @@ class PlatformSensor(BaseSensorOperator, Generic[Hook]):
             self.show_links()
         if event["status"] == "success":
             result: dict[str, Any] = event["result"]
-            self.log.info("%s is done: %s", self.subject, result)
-            self._measure(result)
+            self.log.info("%s is done: %s", self.target_label, result)
+            self._record_metrics(result)
             return result
         if event["status"] == "timeout":
             self._timed_out(event)
         if event["status"] == "failed":
-            raise failure_of(self.failure(event["message"]))
+            raise failure_of(self.vendor_error(event["message"]))
         raise failure_told(event)
 
-    def _measure(self, result: Mapping[str, Any]) -> None:
+    def _record_metrics(self, result: Mapping[str, Any]) -> None:
         """Of a load that is confirmed."""
         if not self.upload:
             return
@@ -196,7 +198,7 @@ class PlatformSensor(BaseSensorOperator, Generic[Hook]):
 
     def _timed_out(self, event: dict[str, Any]) -> NoReturn:
         message = (
-            f"{self.subject} was not done within {timedelta(seconds=self._seconds())}. The last state seen is "
+            f"{self.target_label} was not done within {timedelta(seconds=self._seconds())}. The last state seen is "
             f"{event['state']}: {event['message']}. Look at it in the vendor's portal, then clear this task to "
             "wait on; nothing is sent again"
         )

@@ -11,7 +11,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
 
 from audience_onboarding.base.connections import s3_client
-from audience_onboarding.base.polling import growing_pauses
+from audience_onboarding.base.polling import backoff_intervals
 from audience_onboarding.base.thread_pool import in_thread
 from audience_onboarding.exceptions import TerminalError, TransientError
 
@@ -53,7 +53,7 @@ class SourceTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look until there is something to report. Errors that may go away are lived through."""
-        for pause in growing_pauses(self.poll_interval):
+        for pause in backoff_intervals(self.poll_interval):
             await asyncio.sleep(min(pause, max(0.0, self.deadline - time.time())))
             try:
                 is_there = await self._look()

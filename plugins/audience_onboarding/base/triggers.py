@@ -15,7 +15,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from audience_onboarding.base.hooks import PlatformHook
 from audience_onboarding.base.metrics import LOOKS, count
-from audience_onboarding.base.polling import asked_together, growing_pauses, in_step
+from audience_onboarding.base.polling import align_to_grid, backoff_intervals, single_flight
 from audience_onboarding.base.retry_policy import MAX_PAUSE
 from audience_onboarding.base.thread_pool import in_thread
 from audience_onboarding.exceptions import TerminalError, TransientError
@@ -24,17 +24,17 @@ from audience_onboarding.http import ApiClient
 Client = TypeVar("Client", bound=ApiClient[Any])
 
 
-async def connection_of(conn_id: str) -> Connection:
+async def get_connection_async(conn_id: str) -> Connection:
     """A connection, from Airflow.
 
     Its triggerer (3.3.2) answers one such question after another, and goes to the database about all of its triggers in
     between: 2,000 waits that each ask for themselves wait minutes for their first look after a restart.
     """
-    return await asked_together(("connection", conn_id), lambda: BaseHook.aget_connection(conn_id))
+    return await single_flight(("connection", conn_id), lambda: BaseHook.aget_connection(conn_id))
 
 
 @dataclass(frozen=True)
-class Look:
+class PollResult:
     """One look at the vendor.
 
     :param state: as the vendor spells it.
@@ -49,12 +49,12 @@ class Look:
     event: dict[str, Any] | None = None
 
     @classmethod
-    def success(cls, state: str, result: dict[str, Any]) -> Look:
+    def success(cls, state: str, result: dict[str, Any]) -> PollResult:
         """What was waited for is there."""
         return cls(state, "done", event={"status": "success", "result": result})
 
     @classmethod
-    def failure(cls, state: str, reason: str) -> Look:
+    def failure(cls, state: str, reason: str) -> PollResult:
         """The vendor reports a failure."""
         return cls(state, reason, event={"status": "failed", "state": state, "message": reason})
 
@@ -76,11 +76,11 @@ class PollingTrigger(BaseTrigger, Generic[Client]):
         self.deadline = deadline
 
     @abstractmethod
-    def look(self, client: Client) -> Look:
+    def poll(self, client: Client) -> PollResult:
         """Look once; blocks."""
 
     @abstractmethod
-    def arguments(self) -> dict[str, Any]:
+    def trigger_kwargs(self) -> dict[str, Any]:
         """The arguments of the subclass, as JSON values."""
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -91,7 +91,7 @@ class PollingTrigger(BaseTrigger, Generic[Client]):
                 "conn_id": self.conn_id,
                 "poll_interval": self.poll_interval,
                 "deadline": self.deadline,
-                **self.arguments(),
+                **self.trigger_kwargs(),
             },
         )
 
@@ -104,31 +104,31 @@ class PollingTrigger(BaseTrigger, Generic[Client]):
         except TerminalError as error:
             yield TriggerEvent({"status": "error", "error": type(error).__name__, "message": str(error)})
 
-    async def next_look(self, client: Client, *, pause: float) -> Look:
+    async def poll_after(self, client: Client, *, pause: float) -> PollResult:
         """The look after this one.
 
         :param pause: seconds to wait before it.
         """
         await asyncio.sleep(pause)
-        return await in_thread(self.look, client)
+        return await in_thread(self.poll, client)
 
-    def rhythm(self, pause: float) -> float:
+    def align_interval(self, pause: float) -> float:
         """The pause before a look, so that waits of a process look together."""
-        return in_step(pause)
+        return align_to_grid(pause)
 
     def _count(self, result: str) -> None:
         count(LOOKS, platform=self.hook_class.conn_type, result=result)
 
     async def _events(self) -> AsyncIterator[dict[str, Any]]:
-        client: Client = self.hook_class.client_of(await connection_of(self.conn_id))
+        client: Client = self.hook_class.client_of(await get_connection_async(self.conn_id))
         last_state, last_reason, seen_unknown = "unknown", "no look succeeded", set[str]()
         wanted_pause = 0.0
-        for pause in growing_pauses(self.poll_interval):
+        for pause in backoff_intervals(self.poll_interval):
             left = max(0.0, self.deadline - time.time())
             try:
                 # What the vendor asks for is kept to the full.
-                paused = min(max(self.rhythm(pause), wanted_pause), left)
-                seen = await self.next_look(client, pause=paused)
+                paused = min(max(self.align_interval(pause), wanted_pause), left)
+                seen = await self.poll_after(client, pause=paused)
             except TransientError as error:
                 self._count("error")
                 self.log.warning("Looking again: %s", error)

@@ -17,7 +17,7 @@ from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
 
-from audience_onboarding.base.polling import FIRST_PAUSE
+from audience_onboarding.base.polling import FIRST_INTERVAL
 
 _RUN_ID = re.compile(r"(?P<kind>scheduled|backfill)__.+__(?P<load_date>\d{4}-\d{2}-\d{2})__[^_]+")
 PAUSE_PER_LOAD = 2.0
@@ -93,7 +93,7 @@ class EarlierLoadsTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look until there is nothing to wait for."""
-        pause = FIRST_PAUSE
+        pause = FIRST_INTERVAL
         while True:
             await asyncio.sleep(min(pause, self.poll_interval))
             left = await sync_to_async(ask_airflow)(

@@ -36,9 +36,9 @@ class CountedTrigger(DigitalAudienceAudienceStateTrigger):
 
     looks = 0
 
-    def look(self, client: DigitalAudienceClient) -> Any:
+    def poll(self, client: DigitalAudienceClient) -> Any:
         self.looks += 1
-        return super().look(client)
+        return super().poll(client)
 
 
 @pytest.fixture

@@ -76,7 +76,7 @@ class KilledOnboardOperator(DigitalAudienceOnboardCrmToS3Operator):
 def see(trigger: Any) -> dict[str, Any]:
     client = DigitalAudienceHook().client
     found: dict[str, Any] = wait_for(
-        lambda: trigger.look(client).event, "The vendor", timeout=30, interval=0.05
+        lambda: trigger.poll(client).event, "The vendor", timeout=30, interval=0.05
     )
     return found
 

@@ -74,7 +74,7 @@ def run(operator: FanfareOnboardCrmOperator, stores: AssetStores) -> dict[str, A
             trigger: Any = deferred.trigger
             client = FanfareHook().client
             seen = wait_for(
-                lambda t=trigger, c=client: t.look(c).event, "The import", timeout=30, interval=0.05
+                lambda t=trigger, c=client: t.poll(c).event, "The import", timeout=30, interval=0.05
             )
             step, arguments = getattr(operator, deferred.method_name), (context, seen)
         else:

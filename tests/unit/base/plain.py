@@ -15,7 +15,7 @@ from audience_onboarding.base.links import PortalLink
 from audience_onboarding.base.operators import PlatformOperator
 from audience_onboarding.base.retry_policy import terminal_errors_fail
 from audience_onboarding.base.sensors import PlatformSensor
-from audience_onboarding.base.triggers import Look, PollingTrigger
+from audience_onboarding.base.triggers import PollingTrigger, PollResult
 from audience_onboarding.base.upload_operator import OnboardCrmOperator, Sending
 from audience_onboarding.crm.output.profiles import FileProfile, Identifier, ProfileColumn
 from audience_onboarding.http import BearerClient, BearerSettings
@@ -98,16 +98,16 @@ class PlainTrigger(PollingTrigger[PlainClient]):
         super().__init__(**kwargs)
         self.thing_id = thing_id
 
-    def look(self, client: PlainClient) -> Look:
+    def poll(self, client: PlainClient) -> PollResult:
         """Ask for its state."""
         state = client.state_of(self.thing_id)
         if state == "ready":
-            return Look.success(state, {"thing_id": self.thing_id, "state": state})
+            return PollResult.success(state, {"thing_id": self.thing_id, "state": state})
         if state == "broken":
-            return Look.failure(state, "the thing is broken")
-        return Look(state, f"the thing is {state}", known=state in {"new", "busy"})
+            return PollResult.failure(state, "the thing is broken")
+        return PollResult(state, f"the thing is {state}", known=state in {"new", "busy"})
 
-    def arguments(self) -> dict[str, Any]:
+    def trigger_kwargs(self) -> dict[str, Any]:
         """Which thing."""
         return {"thing_id": self.thing_id}
 
@@ -117,7 +117,7 @@ class PlainSensor(PlainConnected, PlatformSensor[PlainHook]):
 
     template_fields: Sequence[str] = ("thing_id", "plain_conn_id")
     operator_extra_links = (PlainPortalLink(),)
-    looks_first = True
+    poke_before_defer = True
 
     def __init__(self, *, thing_id: str = "t-7", known: dict[str, Any] | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -125,7 +125,7 @@ class PlainSensor(PlainConnected, PlatformSensor[PlainHook]):
         self.known = known
 
     @property
-    def subject(self) -> str:
+    def target_label(self) -> str:
         """What is waited for."""
         return f"Thing {text_id(self.thing_id)}"
 
@@ -138,7 +138,7 @@ class PlainSensor(PlainConnected, PlatformSensor[PlainHook]):
             deadline=deadline,
         )
 
-    def known_result(self) -> dict[str, Any] | None:
+    def early_result(self) -> dict[str, Any] | None:
         """What the test says."""
         return self.known
 

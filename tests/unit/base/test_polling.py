@@ -13,12 +13,12 @@ import pytest
 
 from audience_onboarding.base import polling
 from audience_onboarding.base.polling import (
-    FIRST_PAUSE,
-    SharedLooks,
-    asked_together,
-    growing_pauses,
-    in_step,
-    shared_looks,
+    FIRST_INTERVAL,
+    SharedPoller,
+    align_to_grid,
+    backoff_intervals,
+    get_shared_poller,
+    single_flight,
 )
 from audience_onboarding.exceptions import VendorUnavailableError
 from tests.unit.state.helpers import check, in_loop
@@ -31,7 +31,7 @@ def test_pauses_double_up_to_the_longest() -> None:
         (1.0, [1] * 6),
         (0.25, [0.25] * 6),
     ]
-    check(lambda longest: list(islice(growing_pauses(longest), 6)), cases)
+    check(lambda longest: list(islice(backoff_intervals(longest), 6)), cases)
 
 
 # --- waking up together -------------------------------------------------------------------------------------
@@ -40,7 +40,7 @@ def test_pauses_double_up_to_the_longest() -> None:
 def _in_step(now: float, pause: float, monkeypatch: pytest.MonkeyPatch) -> float:
     loop = SimpleNamespace(time=lambda: now)
     monkeypatch.setattr(polling, "asyncio", SimpleNamespace(get_running_loop=lambda: loop))
-    return in_step(pause)
+    return align_to_grid(pause)
 
 
 def test_a_pause_is_hardly_shorter_and_ends_on_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,11 +120,11 @@ def vendor(clock: Clock) -> Vendor:
 
 
 @pytest.fixture
-def looks(vendor: Vendor) -> SharedLooks[int]:
-    return SharedLooks(vendor.look, interval=60.0)
+def looks(vendor: Vendor) -> SharedPoller[int]:
+    return SharedPoller(vendor.look, interval=60.0)
 
 
-async def asking(vendor: Vendor, looks: SharedLooks[int]) -> asyncio.Future[int]:
+async def asking(vendor: Vendor, looks: SharedPoller[int]) -> asyncio.Future[int]:
     """A question whose look is under way, and ends when the gate opens."""
     vendor.gate.clear()
     asked = asyncio.ensure_future(looks.next())
@@ -142,7 +142,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 @in_loop
-async def test_a_thousand_waits_are_one_look_per_interval(vendor: Vendor, looks: SharedLooks[int]) -> None:
+async def test_a_thousand_waits_are_one_look_per_interval(vendor: Vendor, looks: SharedPoller[int]) -> None:
     async def wait() -> list[int]:
         return [await looks.next() for _ in range(3)]
 
@@ -152,15 +152,15 @@ async def test_a_thousand_waits_are_one_look_per_interval(vendor: Vendor, looks:
 
 @in_loop
 async def test_the_first_look_comes_soon_but_not_at_once(clock: Clock) -> None:
-    await SharedLooks(Vendor().look, interval=3600.0).next()
-    await SharedLooks(Vendor().look, interval=0.5).next()
+    await SharedPoller(Vendor().look, interval=3600.0).next()
+    await SharedPoller(Vendor().look, interval=0.5).next()
 
-    assert clock.pauses == [FIRST_PAUSE, 0.5]
+    assert clock.pauses == [FIRST_INTERVAL, 0.5]
 
 
 @in_loop
 async def test_a_long_look_does_not_bring_the_next_one_forward(
-    clock: Clock, vendor: Vendor, looks: SharedLooks[int]
+    clock: Clock, vendor: Vendor, looks: SharedPoller[int]
 ) -> None:
     for late in (0.0, 10.0, 59.0, 500.0):
         clock.now += late
@@ -171,7 +171,7 @@ async def test_a_long_look_does_not_bring_the_next_one_forward(
 
 
 @in_loop
-async def test_a_question_during_a_look_gets_the_next_look(vendor: Vendor, looks: SharedLooks[int]) -> None:
+async def test_a_question_during_a_look_gets_the_next_look(vendor: Vendor, looks: SharedPoller[int]) -> None:
     early = await asking(vendor, looks)
     late = [asyncio.ensure_future(looks.next()) for _ in range(10)]
     await asyncio.sleep(0)
@@ -185,7 +185,7 @@ async def test_a_question_during_a_look_gets_the_next_look(vendor: Vendor, looks
 
 @in_loop
 async def test_a_look_that_hangs_holds_up_its_own_questions_only(
-    vendor: Vendor, looks: SharedLooks[int]
+    vendor: Vendor, looks: SharedPoller[int]
 ) -> None:
     hanging = await asking(vendor, looks)
     gate, vendor.gate = vendor.gate, asyncio.Event()
@@ -199,7 +199,7 @@ async def test_a_look_that_hangs_holds_up_its_own_questions_only(
 
 @in_loop
 async def test_all_questions_get_the_error_and_the_next_look_is_a_new_one(
-    vendor: Vendor, looks: SharedLooks[int]
+    vendor: Vendor, looks: SharedPoller[int]
 ) -> None:
     vendor.fails_with = [VendorUnavailableError(what="Down", retry_after=7.0)]
 
@@ -213,7 +213,7 @@ async def test_all_questions_get_the_error_and_the_next_look_is_a_new_one(
 @pytest.mark.parametrize("when", ["before the look", "during the look", "by a time-out"])
 @in_loop
 async def test_a_cancelled_wait_leaves_the_look_to_the_others(
-    vendor: Vendor, looks: SharedLooks[int], when: str
+    vendor: Vendor, looks: SharedPoller[int], when: str
 ) -> None:
     vendor.gate.clear()
     # The first one has started the look.
@@ -234,7 +234,7 @@ async def test_a_cancelled_wait_leaves_the_look_to_the_others(
 @pytest.mark.parametrize("errors", [[], [VendorUnavailableError(what="Down")]], ids=["success", "error"])
 @in_loop
 async def test_when_all_are_cancelled_nothing_is_left_behind(
-    vendor: Vendor, looks: SharedLooks[int], errors: list[BaseException]
+    vendor: Vendor, looks: SharedPoller[int], errors: list[BaseException]
 ) -> None:
     vendor.fails_with = list(errors)
     waits = [asyncio.ensure_future(looks.next()) for _ in range(3)]
@@ -248,7 +248,7 @@ async def test_when_all_are_cancelled_nothing_is_left_behind(
 
 
 @in_loop
-async def test_looks_of_one_kind_never_pile_up(vendor: Vendor, looks: SharedLooks[int]) -> None:
+async def test_looks_of_one_kind_never_pile_up(vendor: Vendor, looks: SharedPoller[int]) -> None:
     async def wait(times: int) -> None:
         for _ in range(times):
             await looks.next()
@@ -266,20 +266,20 @@ async def test_looks_of_one_kind_never_pile_up(vendor: Vendor, looks: SharedLook
 async def test_the_same_question_is_shared_and_another_is_not() -> None:
     first, second = Vendor(), Vendor()
 
-    looks = shared_looks("account", first.look, interval=0.01)
+    looks = get_shared_poller("account", first.look, interval=0.01)
 
-    assert shared_looks("account", second.look, interval=0.01) is looks
-    assert shared_looks("another account", second.look, interval=0.01) is not looks
-    assert shared_looks("account", second.look, interval=0.02) is not looks
-    await asyncio.gather(looks.next(), shared_looks("account", second.look, interval=0.01).next())
+    assert get_shared_poller("account", second.look, interval=0.01) is looks
+    assert get_shared_poller("another account", second.look, interval=0.01) is not looks
+    assert get_shared_poller("account", second.look, interval=0.02) is not looks
+    await asyncio.gather(looks.next(), get_shared_poller("account", second.look, interval=0.01).next())
     assert (len(first.started), len(second.started)) == (1, 0)
 
 
 def test_event_loops_share_nothing_and_are_forgotten() -> None:
-    kept: list[SharedLooks[int]] = []
+    kept: list[SharedPoller[int]] = []
 
     async def look() -> int:
-        kept.append(shared_looks("account", Vendor().look, interval=0.01))
+        kept.append(get_shared_poller("account", Vendor().look, interval=0.01))
         return await kept[-1].next()
 
     gc.collect()
@@ -312,7 +312,7 @@ class Office:
         return f"{about} {number}"
 
     def task(self, about: str = "x") -> asyncio.Task[str]:
-        return asyncio.create_task(asked_together(about, lambda: self.answer(about)))
+        return asyncio.create_task(single_flight(about, lambda: self.answer(about)))
 
     async def waiting(self, *about: str) -> list[asyncio.Task[str]]:
         """Tasks that have asked, and wait for the answer."""

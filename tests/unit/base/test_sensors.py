@@ -80,7 +80,7 @@ def test_a_first_look_may_end_the_wait(client: Any) -> None:
 def test_the_triggerer_looks_first_where_a_look_takes_a_login(
     client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(PlainSensor, "looks_first", False)
+    monkeypatch.setattr(PlainSensor, "poke_before_defer", False)
 
     deferral_of(sensor())
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from audience_onboarding.base import triggers
-from audience_onboarding.base.triggers import Look
+from audience_onboarding.base.triggers import PollResult
 from audience_onboarding.exceptions import (
     AuthenticationError,
     ConfigurationError,
@@ -63,7 +63,7 @@ def vendor(monkeypatch: pytest.MonkeyPatch) -> Scripted:
     monkeypatch.setattr(triggers.BaseHook, "aget_connection", aget_connection)
     monkeypatch.setattr(PlainHook, "client_of", staticmethod(client_of))
     monkeypatch.setattr(triggers, "time", SimpleNamespace(time=lambda: script.now))
-    monkeypatch.setattr(triggers, "in_step", lambda pause: pause)
+    monkeypatch.setattr(triggers, "align_to_grid", lambda pause: pause)
     monkeypatch.setattr(
         triggers,
         "asyncio",
@@ -204,9 +204,9 @@ def test_looks_block_a_thread_and_not_the_triggerer(vendor: Scripted) -> None:
 
 
 def test_what_is_seen_is_an_event_or_a_reason_to_wait() -> None:
-    assert Look("busy", "it is busy").event is None
-    assert Look.success("ready", {"a": 1}).event == {"status": "success", "result": {"a": 1}}
-    assert Look.failure("bad", "why").event == {"status": "failed", "state": "bad", "message": "why"}
+    assert PollResult("busy", "it is busy").event is None
+    assert PollResult.success("ready", {"a": 1}).event == {"status": "success", "result": {"a": 1}}
+    assert PollResult.failure("bad", "why").event == {"status": "failed", "state": "bad", "message": "why"}
 
 
 # --- how often ----------------------------------------------------------------------------------------------
@@ -248,7 +248,7 @@ def test_pauses(vendor: Scripted, shows: list[Any], wait: float, pauses: list[fl
 def test_looks_are_in_step_but_never_before_the_vendor_allows(
     vendor: Scripted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(triggers, "in_step", lambda pause: pause - 0.5)
+    monkeypatch.setattr(triggers, "align_to_grid", lambda pause: pause - 0.5)
     vendor.shows = ["busy", limited(20.0), "ready"]
 
     assert event_of(trigger())["status"] == "success"

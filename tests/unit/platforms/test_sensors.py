@@ -20,7 +20,7 @@ from audience_onboarding.base import sensors
 from audience_onboarding.base.sensors import DEFERRAL_GRACE
 from audience_onboarding.exceptions import AuthenticationError, VendorUnavailableError
 from audience_onboarding.platforms.commbox.sensors import CommBoxUserCountSensor
-from audience_onboarding.platforms.commbox.triggers import LAST_LOOK
+from audience_onboarding.platforms.commbox.triggers import LAST_POLL_TIMEOUT
 from audience_onboarding.platforms.digital_audience.sensors import (
     DigitalAudienceAudienceStateSensor,
     DigitalAudienceSegmentStatusSensor,
@@ -70,7 +70,7 @@ class Case:
     longest: timedelta = timedelta(days=2)
     portal: str = "https://portal/aud_1"
     confirmable: dict[str, Any] = field(default_factory=dict)
-    looks_first: bool = False
+    poke_before_defer: bool = False
 
     def make(self, **changes: Any) -> Any:
         return self.sensor(**{"task_id": "wait", **self.plain[0], **changes})
@@ -158,7 +158,7 @@ CASES = [
         subject="The import into audience aud_1",
         template_fields={"upload", "audience_id", "import_id", "fanfare_conn_id"},
         confirmable=IMPORT_UPLOAD,
-        looks_first=True,
+        poke_before_defer=True,
     ),
     Case(
         FANFARE,
@@ -177,7 +177,7 @@ CASES = [
         failure="AudienceFailedError: Audience aud_1 is not up to date.*in state FAILED.*start the sync again",
         subject="Audience aud_1",
         template_fields={"sync", "audience_id", "fanfare_conn_id"},
-        looks_first=True,
+        poke_before_defer=True,
     ),
     Case(
         COMMBOX,
@@ -253,14 +253,14 @@ def test_it_defers_by_default_with_all_its_arguments(case: Case, client: Any) ->
         assert deferral.method_name == "execute_complete"
         assert deferral.timeout == timedelta(hours=1) + DEFERRAL_GRACE
     # Only where a look needs no login, and cannot take what was there before for what was sent.
-    assert look_of(client, case).call_count == (2 if case.looks_first else 0)
-    assert timedelta(seconds=LAST_LOOK) < DEFERRAL_GRACE
+    assert look_of(client, case).call_count == (2 if case.poke_before_defer else 0)
+    assert timedelta(seconds=LAST_POLL_TIMEOUT) < DEFERRAL_GRACE
 
 
 def test_a_first_look_that_succeeds_needs_no_triggerer(case: Case, client: Any) -> None:
     look_of(client, case).return_value = case.done
 
-    if case.looks_first:
+    if case.poke_before_defer:
         assert part_of(case.make().execute(task_context()), case) == case.part
     else:
         deferral_of(case.make())

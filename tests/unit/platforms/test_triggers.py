@@ -289,5 +289,5 @@ def test_one_look_serves_the_poke_mode(vendor: Scripted, wait: Wait) -> None:
         for shown, status in ((wait.pending[0], None), (wait.done, "success")):
             with case(shown):
                 vendor.shows = wait.shows(shown)
-                event = wait.make().look(vendor).event
+                event = wait.make().poll(vendor).event
                 assert (event and event["status"]) == status

@@ -154,7 +154,7 @@ def scripted(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> Scripted:
         get_running_loop=asyncio.get_running_loop,
     )
     monkeypatch.setattr(base_triggers.BaseHook, "aget_connection", aget_connection)
-    monkeypatch.setattr(base_triggers, "in_step", lambda pause: pause)
+    monkeypatch.setattr(base_triggers, "align_to_grid", lambda pause: pause)
     monkeypatch.setattr(kit.hook, "client_of", staticmethod(client_of))
     for module in (base_triggers, commbox_triggers, polling):
         monkeypatch.setattr(

@@ -8,7 +8,7 @@ from typing import Any
 from airflow.sdk import XComArg
 
 from audience_onboarding.base.links import AudiencePageLink
-from audience_onboarding.base.sensors import PlatformSensor, told_id
+from audience_onboarding.base.sensors import PlatformSensor, resolve_audience_id
 from audience_onboarding.base.templating import RemoteId
 from audience_onboarding.platforms.commbox.connected import CommBoxConnected
 from audience_onboarding.platforms.commbox.hooks import CommBoxHook
@@ -54,15 +54,17 @@ class CommBoxUserCountSensor(CommBoxConnected, PlatformSensor[CommBoxHook]):
         self.minimum_share = minimum_share
 
     @property
-    def subject(self) -> str:
+    def target_label(self) -> str:
         """What is waited for."""
         return f"Audience {self._waited_for}"
 
     @property
     def _waited_for(self) -> str:
-        return told_id(self.upload, self.audience_id, read=text_id, wanted="'upload' or 'audience_id'")
+        return resolve_audience_id(
+            self.upload, self.audience_id, read=text_id, wanted="'upload' or 'audience_id'"
+        )
 
-    def known_result(self) -> dict[str, Any] | None:
+    def early_result(self) -> dict[str, Any] | None:
         """A load that is confirmed already was not sent again."""
         return self.upload.get("confirmed") if self.upload else None
 

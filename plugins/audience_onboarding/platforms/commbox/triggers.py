@@ -7,16 +7,16 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from audience_onboarding.base.polling import shared_looks
+from audience_onboarding.base.polling import get_shared_poller
 from audience_onboarding.base.thread_pool import in_thread
-from audience_onboarding.base.triggers import Look, PollingTrigger
+from audience_onboarding.base.triggers import PollingTrigger, PollResult
 from audience_onboarding.exceptions import TransientError
 from audience_onboarding.http import word
 from audience_onboarding.platforms.commbox.client import CommBoxClient
 from audience_onboarding.platforms.commbox.hooks import CommBoxHook
 from audience_onboarding.platforms.commbox.models import Audience
 
-LAST_LOOK = 90.0
+LAST_POLL_TIMEOUT = 90.0
 """Seconds that the last look at the list may take to come; less than Airflow's own time-out leaves."""
 
 
@@ -46,33 +46,33 @@ class CommBoxUserCountTrigger(PollingTrigger[CommBoxClient]):
         self.audience_id = audience_id
         self.rows = rows
         self.minimum_share = minimum_share
-        self._last: Look | TransientError | None = None
+        self._last: PollResult | TransientError | None = None
 
-    def look(self, client: CommBoxClient) -> Look:
+    def poll(self, client: CommBoxClient) -> PollResult:
         """Ask for the list, for this wait alone."""
-        return self.judge(audiences_by_id(client))
+        return self.evaluate(audiences_by_id(client))
 
-    def rhythm(self, pause: float) -> float:
+    def align_interval(self, pause: float) -> float:
         """As it is: the look is everybody's, and comes in its own time."""
         return pause
 
-    async def next_look(self, client: CommBoxClient, *, pause: float) -> Look:
+    async def poll_after(self, client: CommBoxClient, *, pause: float) -> PollResult:
         """The shared look at the list; ``pause`` counts where the vendor asked for more than the interval.
 
         It comes on top then: the looks of the others know nothing of it.
         """
-        looks = shared_looks(
+        looks = get_shared_poller(
             client.settings, lambda: in_thread(audiences_by_id, client), interval=self.poll_interval
         )
         if pause > self.poll_interval:
             await asyncio.sleep(pause)
         try:
             # Also after the deadline, which a triggerer that was gone may have missed, there is a last look.
-            left = max(LAST_LOOK, self.deadline - time.time())
+            left = max(LAST_POLL_TIMEOUT, self.deadline - time.time())
             audiences = await asyncio.wait_for(looks.next(), timeout=left)
         except asyncio.TimeoutError:
             # What came of the last look says more than that there was no time for another one.
-            if isinstance(self._last, Look):
+            if isinstance(self._last, PollResult):
                 return self._last
             raise self._last or TransientError(
                 what="The time is over before the first look at the list"
@@ -80,29 +80,31 @@ class CommBoxUserCountTrigger(PollingTrigger[CommBoxClient]):
         except TransientError as error:
             self._last = error
             raise
-        self._last = self.judge(audiences)
+        self._last = self.evaluate(audiences)
         return self._last
 
-    def judge(self, audiences: Mapping[str, Audience]) -> Look:
+    def evaluate(self, audiences: Mapping[str, Audience]) -> PollResult:
         """Judge one look at the list."""
         audience = audiences.get(self.audience_id)
         if audience is None:
-            return Look("not listed", f"audience {self.audience_id} is not in the list")
+            return PollResult("not listed", f"audience {self.audience_id} is not in the list")
         count = audience.user_count
         if count is None:
-            return Look("no count", f"the list shows no user_count for this {word(audience.type)} audience")
+            return PollResult(
+                "no count", f"the list shows no user_count for this {word(audience.type)} audience"
+            )
         if self.rows is None or count == self.rows or self._is_share(count, self.rows):
             result = {"audience_id": audience.id, "audience_name": audience.name, "user_count": count}
-            return Look.success(f"{count} customers", result)
+            return PollResult.success(f"{count} customers", result)
         reason = f"user_count is {count:,}, {self.rows:,} were sent"
         if count < self.rows:
             reason += "; if CommBox leaves some out for good, lower 'minimum_share'"
-        return Look(f"{count} customers", reason)
+        return PollResult(f"{count} customers", reason)
 
     def _is_share(self, count: int, rows: int) -> bool:
         # Divided, not multiplied: 0.55 of 100 is 55.00000000000001 to a computer.
         return count < rows and count / rows >= self.minimum_share
 
-    def arguments(self) -> dict[str, Any]:
+    def trigger_kwargs(self) -> dict[str, Any]:
         """The arguments beside those of every wait."""
         return {"audience_id": self.audience_id, "rows": self.rows, "minimum_share": self.minimum_share}

@@ -11,7 +11,7 @@ from airflow.sdk.definitions.context import Context
 
 from audience_onboarding.base.links import AudiencePageLink
 from audience_onboarding.base.openlineage import Place, audience_place, taken_in
-from audience_onboarding.base.sensors import PlatformSensor, told_id
+from audience_onboarding.base.sensors import PlatformSensor, resolve_audience_id
 from audience_onboarding.base.templating import RemoteId
 from audience_onboarding.exceptions import (
     WITH_SUPERSEDE,
@@ -99,19 +99,21 @@ class DigitalAudienceAudienceStateSensor(_DigitalAudienceSensor):
         self.confirm_by: ConfirmBy = confirm_by
 
     @property
-    def subject(self) -> str:
+    def target_label(self) -> str:
         """What is waited for."""
         return f"Audience {self._waited_for}"
 
     @property
     def _waited_for(self) -> int:
-        return told_id(self.upload, self.audience_id, read=number_id, wanted="'upload' or 'audience_id'")
+        return resolve_audience_id(
+            self.upload, self.audience_id, read=number_id, wanted="'upload' or 'audience_id'"
+        )
 
-    def failure(self, message: str) -> TerminalError:
+    def vendor_error(self, message: str) -> TerminalError:
         """The vendor could not take in the file."""
-        return audience_failed(self.subject, message)
+        return audience_failed(self.target_label, message)
 
-    def known_result(self) -> dict[str, Any] | None:
+    def early_result(self) -> dict[str, Any] | None:
         """A load that changes nothing was not sent."""
         return self.upload.get("confirmed") if self.upload else None
 
@@ -203,7 +205,7 @@ class DigitalAudienceSegmentStatusSensor(_DigitalAudienceSensor):
         return result
 
     @property
-    def subject(self) -> str:
+    def target_label(self) -> str:
         """What is waited for."""
         return f"Segment {self.segment_id}"
 
@@ -216,10 +218,10 @@ class DigitalAudienceSegmentStatusSensor(_DigitalAudienceSensor):
             segment_id=self.segment_id,
         )
 
-    def failure(self, message: str) -> TerminalError:
+    def vendor_error(self, message: str) -> TerminalError:
         """The platform did not take the segment."""
         return SegmentFailedError(
-            what=f"{self.subject} has failed",
+            what=f"{self.target_label} has failed",
             where="Digital Audience",
             why=message,
             next_step="Look at the segment in the vendor's portal",

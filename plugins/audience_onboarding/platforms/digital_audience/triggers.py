@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from audience_onboarding.base.triggers import Look, PollingTrigger
+from audience_onboarding.base.triggers import PollingTrigger, PollResult
 from audience_onboarding.http import is_one_of
 from audience_onboarding.platforms.digital_audience.client import DigitalAudienceClient
 from audience_onboarding.platforms.digital_audience.confirmation import (
@@ -22,32 +22,32 @@ from audience_onboarding.platforms.digital_audience.hooks import DigitalAudience
 from audience_onboarding.platforms.digital_audience.models import Audience
 
 
-def judge_audience(audience: Audience, expectation: Expectation) -> Look:
+def evaluate_audience(audience: Audience, expectation: Expectation) -> PollResult:
     """Judge an audience as just loaded."""
     judgement = judge(audience, expectation)
     state = audience.audience_state or "unknown"
     if judgement.verdict is Verdict.READY:
-        return Look.success(state, summary(audience, judgement.upload))
+        return PollResult.success(state, summary(audience, judgement.upload))
     if judgement.verdict is Verdict.FAILED:
-        return Look.failure(state, judgement.reason)
-    return Look(state, judgement.reason, known=judgement.known_state)
+        return PollResult.failure(state, judgement.reason)
+    return PollResult(state, judgement.reason, known=judgement.known_state)
 
 
-def look_at_segment(
+def poll_segment(
     client: DigitalAudienceClient,
     segment_id: int,
     success_statuses: tuple[str, ...],
     failure_statuses: tuple[str, ...],
-) -> Look:
+) -> PollResult:
     """Load a segment and judge it by its status."""
     segment = client.load_segment(segment_id)
     status = segment.status or "unknown"
     reason = f"the segment is in status {status}"
     if is_one_of(status, success_statuses):
-        return Look.success(status, segment.model_dump(mode="json", include=SEGMENT_RESULT))
+        return PollResult.success(status, segment.model_dump(mode="json", include=SEGMENT_RESULT))
     if is_one_of(status, failure_statuses):
-        return Look.failure(status, reason)
-    return Look(status, reason)
+        return PollResult.failure(status, reason)
+    return PollResult(status, reason)
 
 
 SEGMENT_RESULT = {
@@ -110,17 +110,17 @@ class DigitalAudienceAudienceStateTrigger(_DigitalAudienceTrigger):
             confirm_by=confirm_by,
         )
         self._fingerprint: bytes | None = None
-        self._seen = Look("unknown", "nothing was seen yet")
+        self._seen = PollResult("unknown", "nothing was seen yet")
 
-    def look(self, client: DigitalAudienceClient) -> Look:
+    def poll(self, client: DigitalAudienceClient) -> PollResult:
         """Load the audience and judge it. The same answer as last time means the same: the judgement knows no clock."""
         changed = client.load_changed_audience(self.audience_id, known=self._fingerprint)
         if changed is not None:
             self._fingerprint, audience = changed
-            self._seen = judge_audience(audience, self.expectation)
+            self._seen = evaluate_audience(audience, self.expectation)
         return self._seen
 
-    def arguments(self) -> dict[str, Any]:
+    def trigger_kwargs(self) -> dict[str, Any]:
         """The arguments beside those of every wait."""
         expected = self.expectation
         return {
@@ -158,11 +158,11 @@ class DigitalAudienceSegmentStatusTrigger(_DigitalAudienceTrigger):
         self.success_statuses = tuple(success_statuses)
         self.failure_statuses = tuple(failure_statuses)
 
-    def look(self, client: DigitalAudienceClient) -> Look:
+    def poll(self, client: DigitalAudienceClient) -> PollResult:
         """Load the segment and judge it."""
-        return look_at_segment(client, self.segment_id, self.success_statuses, self.failure_statuses)
+        return poll_segment(client, self.segment_id, self.success_statuses, self.failure_statuses)
 
-    def arguments(self) -> dict[str, Any]:
+    def trigger_kwargs(self) -> dict[str, Any]:
         """The arguments beside those of every wait."""
         return {
             "segment_id": self.segment_id,

@@ -9,7 +9,7 @@ from airflow.sdk import XComArg
 from airflow.sdk.definitions.context import Context
 
 from audience_onboarding.base.links import AudiencePageLink
-from audience_onboarding.base.sensors import PlatformSensor, told_id
+from audience_onboarding.base.sensors import PlatformSensor, resolve_audience_id
 from audience_onboarding.base.templating import RemoteId
 from audience_onboarding.exceptions import (
     AudienceFailedError,
@@ -26,7 +26,7 @@ from audience_onboarding.state.remote_ids import text_id
 
 class _FanfareSensor(FanfareConnected, PlatformSensor[FanfareHook]):
     operator_extra_links = (FanfarePortalLink(), AudiencePageLink())
-    looks_first = True
+    poke_before_defer = True
 
     def __init__(self, *, audience_id: RemoteId | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -71,17 +71,17 @@ class FanfareImportSensor(_FanfareSensor):
         self.import_id: Any = import_id
 
     @property
-    def subject(self) -> str:
+    def target_label(self) -> str:
         """What is waited for."""
         return f"The import into audience {self._audience()}"
 
-    def known_result(self) -> dict[str, Any] | None:
+    def early_result(self) -> dict[str, Any] | None:
         """A load that is confirmed already was not sent again."""
         return self.upload.get("confirmed") if self.upload else None
 
-    def failure(self, message: str) -> TerminalError:
+    def vendor_error(self, message: str) -> TerminalError:
         """Fanfare could not take in the file."""
-        return import_failed(self.subject, message)
+        return import_failed(self.target_label, message)
 
     def trigger(self, *, deadline: float) -> FanfareImportTrigger:
         """The wait itself."""
@@ -106,7 +106,7 @@ class FanfareImportSensor(_FanfareSensor):
         return result
 
     def _audience(self) -> str:
-        return told_id(
+        return resolve_audience_id(
             self.upload, self.audience_id, read=text_id, wanted="'upload', or 'audience_id' and 'import_id'"
         )
 
@@ -133,14 +133,14 @@ class FanfareAudienceStatusSensor(_FanfareSensor):
         self.sync: Any = sync
 
     @property
-    def subject(self) -> str:
+    def target_label(self) -> str:
         """What is waited for."""
         return f"Audience {self._audience()}"
 
-    def failure(self, message: str) -> TerminalError:
+    def vendor_error(self, message: str) -> TerminalError:
         """The sync has failed."""
         return AudienceFailedError(
-            what=f"{self.subject} is not up to date",
+            what=f"{self.target_label} is not up to date",
             where="Fanfare",
             why=message,
             next_step="Look at its source in Fanfare's dashboard, then start the sync again",
@@ -157,7 +157,9 @@ class FanfareAudienceStatusSensor(_FanfareSensor):
         )
 
     def _audience(self) -> str:
-        return told_id(self.sync, self.audience_id, read=text_id, wanted="'sync' or 'audience_id'")
+        return resolve_audience_id(
+            self.sync, self.audience_id, read=text_id, wanted="'sync' or 'audience_id'"
+        )
 
 
 def import_failed(subject: str, message: str) -> ImportFailedError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from audience_onboarding.base.triggers import Look, PollingTrigger
+from audience_onboarding.base.triggers import PollingTrigger, PollResult
 from audience_onboarding.http import is_one_of, iso_moment, word
 from audience_onboarding.platforms.fanfare.client import FanfareClient
 from audience_onboarding.platforms.fanfare.hooks import FanfareHook
@@ -17,18 +17,18 @@ from audience_onboarding.platforms.fanfare.imports import (
 from audience_onboarding.platforms.fanfare.models import AudienceStatus, Import, SyncStatus
 
 
-def look_at_import(client: FanfareClient, audience_id: str, import_id: str) -> Look:
+def look_at_import(client: FanfareClient, audience_id: str, import_id: str) -> PollResult:
     """Ask for an import and judge it by its status."""
     found = client.find_import(audience_id, import_id)
     if found is None:
-        return Look("not shown", f"Fanfare does not show import {import_id}")
+        return PollResult("not shown", f"Fanfare does not show import {import_id}")
     if is_one_of(found.status, SUCCESS_STATUSES):
         members = client.count(audience_id)
-        return Look.success(found.status, {"import_id": found.id, "members": members, **outcome(found)})
+        return PollResult.success(found.status, {"import_id": found.id, "members": members, **outcome(found)})
     reason = _words(found)
     if is_one_of(found.status, FAILURE_STATUSES):
-        return Look.failure(found.status, reason)
-    return Look(found.status, reason, known=is_one_of(found.status, PENDING_STATUSES))
+        return PollResult.failure(found.status, reason)
+    return PollResult(found.status, reason, known=is_one_of(found.status, PENDING_STATUSES))
 
 
 def _words(found: Import) -> str:
@@ -65,11 +65,11 @@ class FanfareImportTrigger(_FanfareTrigger):
         super().__init__(**kwargs)
         self.import_id = import_id
 
-    def look(self, client: FanfareClient) -> Look:
+    def poll(self, client: FanfareClient) -> PollResult:
         """Ask for the import and judge it."""
         return look_at_import(client, self.audience_id, self.import_id)
 
-    def arguments(self) -> dict[str, Any]:
+    def trigger_kwargs(self) -> dict[str, Any]:
         """The arguments beside those of every wait."""
         return {"audience_id": self.audience_id, "import_id": self.import_id}
 
@@ -87,11 +87,11 @@ class FanfareAudienceStatusTrigger(_FanfareTrigger):
         super().__init__(**kwargs)
         self.baseline = baseline
 
-    def look(self, client: FanfareClient) -> Look:
+    def poll(self, client: FanfareClient) -> PollResult:
         """Ask for the status and judge it."""
         return judge_status(client.status(self.audience_id), self.baseline)
 
-    def arguments(self) -> dict[str, Any]:
+    def trigger_kwargs(self) -> dict[str, Any]:
         """The arguments beside those of every wait."""
         return {"audience_id": self.audience_id, "baseline": self.baseline}
 
@@ -101,21 +101,21 @@ def baseline_of(status: AudienceStatus) -> dict[str, Any]:
     return status.model_dump(mode="json", include={"version", "last_synced_at", "last_refreshed_at"})
 
 
-def judge_status(status: AudienceStatus, baseline: dict[str, Any] | None) -> Look:
+def judge_status(status: AudienceStatus, baseline: dict[str, Any] | None) -> PollResult:
     """Judge one look at an audience's status."""
     state = word(status.sync_status) if status.sync_status else ("stale" if status.stale else "fresh")
     if status.in_progress or status.sync_status is SyncStatus.PENDING:
         shards = "" if status.pending_shards is None else f", {status.pending_shards} shards to go"
-        return Look(state, f"it is being worked on{shards}")
+        return PollResult(state, f"it is being worked on{shards}")
     if status.sync_status is SyncStatus.FAILED:
-        return Look.failure(state, "the last sync has failed")
+        return PollResult.failure(state, "the last sync has failed")
     if status.sync_status not in {None, SyncStatus.SUCCESS}:
-        return Look(state, f"its last sync is {state}", known=False)
+        return PollResult(state, f"its last sync is {state}", known=False)
     if status.stale:
-        return Look(state, "it is stale")
+        return PollResult(state, "it is stale")
     if baseline is not None and not _is_newer(status, baseline):
-        return Look(state, "it is up to date, but nothing is newer than before")
-    return Look.success(state, status.model_dump(mode="json"))
+        return PollResult(state, "it is up to date, but nothing is newer than before")
+    return PollResult.success(state, status.model_dump(mode="json"))
 
 
 def _is_newer(status: AudienceStatus, baseline: dict[str, Any]) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from audience_onboarding.base.triggers import Look
+from audience_onboarding.base.triggers import PollResult
 from audience_onboarding.exceptions import AuthenticationError, RateLimitedError, VendorUnavailableError
 from audience_onboarding.platforms.commbox import triggers
 from audience_onboarding.platforms.commbox.models import Audience
@@ -52,9 +52,9 @@ async def waits(*ids: int) -> list[dict[str, Any]]:
 # --- how a count is judged ----------------------------------------------------------------------------------
 
 
-def judged(count: int | None, *, rows: int | None = 100, share: float = 1.0) -> Look:
+def judged(count: int | None, *, rows: int | None = 100, share: float = 1.0) -> PollResult:
     shown = {"1": Audience.model_validate(static("1", "Alerts", count))}
-    return trigger(rows=rows, minimum_share=share).judge(shown)
+    return trigger(rows=rows, minimum_share=share).evaluate(shown)
 
 
 def test_how_a_count_is_judged() -> None:
@@ -112,8 +112,8 @@ def test_a_look_without_success_says_why() -> None:
 
 
 def test_an_audience_that_is_not_listed_or_dynamic_is_waited_for() -> None:
-    assert trigger().judge({}).reason == "audience 1 is not in the list"
-    look = trigger(rows=None).judge({"1": Audience.model_validate(dynamic("1"))})
+    assert trigger().evaluate({}).reason == "audience 1 is not in the list"
+    look = trigger(rows=None).evaluate({"1": Audience.model_validate(dynamic("1"))})
     assert look.event is None
     assert "Dynamic" in look.reason
 
@@ -143,7 +143,7 @@ def test_a_deadline_is_kept_whatever_the_interval(vendor: Scripted, clock: Clock
     event = vendor.event_of(trigger(poll_interval=interval, deadline=START + 330.0))
 
     assert (event["status"], event["state"]) == ("timeout", "90 customers")
-    assert clock.now <= START + 330.0 + triggers.LAST_LOOK
+    assert clock.now <= START + 330.0 + triggers.LAST_POLL_TIMEOUT
 
 
 def test_a_deadline_in_the_middle_of_a_long_interval_keeps_what_was_seen(vendor: Scripted) -> None:
@@ -157,23 +157,23 @@ def test_a_deadline_in_the_middle_of_a_long_interval_keeps_what_was_seen(vendor:
 
 
 @pytest.mark.parametrize(
-    ("asked_for", "next_look"),
+    ("asked_for", "poll_after"),
     [(None, 65.0), (10.0, 65.0), (60.0, 65.0), (300.0, 310.0), (3600.0, 3610.0)],
 )
 def test_a_pause_that_the_vendor_asks_for_is_kept(
-    vendor: Scripted, asked_for: float | None, next_look: float
+    vendor: Scripted, asked_for: float | None, poll_after: float
 ) -> None:
     vendor.shows = [RateLimitedError(what="Slower", retry_after=asked_for), counts({1: 100})]
 
     assert vendor.event_of(trigger())["status"] == "success"
-    assert vendor.times == [5.0, next_look]
+    assert vendor.times == [5.0, poll_after]
 
 
 def test_no_pause_goes_far_beyond_the_deadline(vendor: Scripted, clock: Clock) -> None:
     vendor.shows = [RateLimitedError(what="Slower", retry_after=86_400.0), counts({1: 0})]
 
     assert vendor.event_of(trigger(deadline=START + 500.0))["status"] == "timeout"
-    assert clock.now <= START + 500.0 + triggers.LAST_LOOK
+    assert clock.now <= START + 500.0 + triggers.LAST_POLL_TIMEOUT
 
 
 def test_a_look_that_hangs_is_given_up_some_time_after_the_deadline(

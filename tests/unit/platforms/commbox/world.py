@@ -188,9 +188,9 @@ class World:
     def confirm(self, load: dict[str, Any]) -> dict[str, Any]:
         """Run the tasks that wait and record."""
         sensor = CommBoxUserCountSensor(task_id="wait", upload=load)
-        seen = sensor.known_result()
+        seen = sensor.early_result()
         if seen is None:
-            event = sensor.trigger(deadline=0).look(self.vendor).event  # type: ignore[arg-type]
+            event = sensor.trigger(deadline=0).poll(self.vendor).event  # type: ignore[arg-type]
             assert event is not None
             seen = event["result"]
         found: dict[str, Any] = self.record_load(load, seen)

@@ -223,7 +223,7 @@ class World:
     def resume(self, deferred: TaskDeferred, day: str, mode: str = "mirror", **changes: Any) -> Any:
         self.vendor.process()
         trigger: Any = deferred.trigger
-        event = trigger.look(self.vendor).event
+        event = trigger.poll(self.vendor).event
         assert event is not None
         # Another process: only what the deferral carries is known.
         method = getattr(self.operator(day, mode, **changes), deferred.method_name)
@@ -232,11 +232,11 @@ class World:
     def wait(self, load: dict[str, Any]) -> dict[str, Any]:
         """What the sensor sees."""
         sensor = DigitalAudienceAudienceStateSensor(task_id="wait", upload=load)
-        known = sensor.known_result()
+        known = sensor.early_result()
         if known is not None:
             return known
         self.vendor.process()
-        event = sensor.trigger(deadline=0).look(self.vendor).event
+        event = sensor.trigger(deadline=0).poll(self.vendor).event
         assert event is not None
         assert event["status"] == "success"
         return event["result"]  # type: ignore[no-any-return]
@@ -336,7 +336,7 @@ def test_a_mirror_takes_out_first_and_adds_when_the_vendor_is_through(world: Wor
     assert world.bucket.written[1:] == [key_of("opt-out", TUESDAY)]
     trigger: Any = deferred.trigger
     assert (trigger.expectation.mode, trigger.expectation.rows) == ("opt-out", 1)
-    assert trigger.look(world.vendor).event is None
+    assert trigger.poll(world.vendor).event is None
     load = world.resume(deferred, TUESDAY)
     assert world.vendor.people == ["b", "c"]
     assert world.bucket.written[2:] == [key_of("opt-in", TUESDAY)]
@@ -786,7 +786,7 @@ def test_a_second_file_waits_until_the_vendor_is_through_with_the_first(world: W
     deferred = world.defers(MONDAY, **waiting)
 
     trigger: Any = deferred.trigger
-    assert trigger.look(world.vendor).event is None
+    assert trigger.poll(world.vendor).event is None
     assert trigger.deadline == datetime(2026, 11, 17, tzinfo=timezone.utc).timestamp()
     assert len(world.bucket.written) == 1
     load = world.resume(deferred, MONDAY, **waiting)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from audience_onboarding.base.triggers import Look
+from audience_onboarding.base.triggers import PollResult
 from audience_onboarding.platforms.digital_audience import triggers
 from audience_onboarding.platforms.digital_audience.confirmation import Expectation
 from audience_onboarding.platforms.digital_audience.models import Audience
@@ -40,13 +40,13 @@ def test_an_answer_that_is_the_same_as_before_is_judged_once(
     vendor: Scripted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     judged = []
-    judge = triggers.judge_audience
+    judge = triggers.evaluate_audience
 
-    def noted(seen: Audience, expectation: Expectation) -> Look:
+    def noted(seen: Audience, expectation: Expectation) -> PollResult:
         judged.append(seen.audience_state)
         return judge(seen, expectation)
 
-    monkeypatch.setattr(triggers, "judge_audience", noted)
+    monkeypatch.setattr(triggers, "evaluate_audience", noted)
     processing = audience("PROCESSING")
     vendor.shows = [processing, processing, audience("NODATA"), processing, processing, audience("READY")]
 
