@@ -254,7 +254,7 @@ class Metadata:
                     "id": self._id("asset_event"),
                     "asset_id": asset_id,
                     "extra": json.dumps(extra),
-                    "source_task_id": "publish",
+                    "source_task_id": "publish_load",
                     "source_dag_id": dag_id,
                     "source_run_id": run_id,
                     "timestamp": moment(at),
@@ -294,7 +294,13 @@ def fill(path: Path, *, audiences: int, loads: int, today: date) -> None:
     :param loads: how many each has had, one a day, the last one today.
     """
     data = Metadata(path)
-    for dag_id in ("settle_create", "erase_person", "retire_audience", "load_history", "extend_segment"):
+    for dag_id in (
+        "resolve_ambiguous_create",
+        "erase_person",
+        "retire_audience",
+        "load_date_range",
+        "set_segment_end_date",
+    ):
         data.dag(dag_id)
     data.dag("extend_segment_end_dates")
     campaign = data.asset(
@@ -328,7 +334,7 @@ def _audience(
         next_dagrun_create_after=moment(due_tomorrow(today)),
     )
     asset = data.asset(f"audience/{key}", f"audience/{platform}/{key}", "audience")
-    data.reference("outlet", asset, dag_id, "publish")
+    data.reference("outlet", asset, dag_id, "publish_load")
     days = [today - timedelta(days=back) for back in range(loads - 1, -1, -1)]
     records = {day: load_record(key, platform, day, number) for day in days}
     # One in ten has its last load failed, one in fifteen is under way.
@@ -347,7 +353,7 @@ def _audience(
         data.runs(dag_id, [{**_run(today, "manual"), "state": "running"}])
     if failed and runs:
         stop = {"error": "GuardError" if number % 20 == 3 else "UploadConflictError", "message": "nothing"}
-        data.xcom(runs[-1], dag_id, run_id_of(today), "upload", "stopped", stop)
+        data.xcom(runs[-1], dag_id, run_id_of(today), "upload", "failure", stop)
     data.events(asset, dag_id, [(_at(day), run_id_of(day), records[day]) for day in kept])
     if platform == "digital_audience":
         data.reference("inlet", campaign, dag_id, "ensure_campaign")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from audience_onboarding.base.erasure_conf import ERASE_DAG_ID
 from audience_onboarding.state.create_once import RETIRE_DAG_ID
-from audience_onboarding.state.reconcile import SETTLE_DAG_ID
+from audience_onboarding.state.reconcile import RESOLVE_CREATE_DAG_ID
 
 ONBOARDING_PREFIX = "onboard_"
 ACTIVATION_PREFIX = "activate_"
@@ -23,7 +23,7 @@ def activation_dag_id(key: str) -> str:
     return f"{ACTIVATION_PREFIX}{key}"
 
 
-HISTORY_DAG_ID = "load_history"
+LOAD_RANGE_DAG_ID = "load_date_range"
 """The DAG that loads a range of days of any audience."""
 
 EXTENSION_DAG_ID = "extend_segment_end_dates"
@@ -32,7 +32,7 @@ EXTENSION_DAG_ID = "extend_segment_end_dates"
 EXTENSION_REPORT = ("report", "report")
 """The task of that DAG, and its XCom, that tell of all segments which were looked at."""
 
-EXTENSION_FORM_DAG_ID = "extend_segment"
+SET_END_DATE_DAG_ID = "set_segment_end_date"
 """The DAG with which a person gives one segment an end date."""
 
 DRIFT_DAG_ID = "check_drift"
@@ -43,13 +43,13 @@ __all__ = [
     "DRIFT_DAG_ID",
     "ERASE_DAG_ID",
     "EXTENSION_DAG_ID",
-    "EXTENSION_FORM_DAG_ID",
     "EXTENSION_REPORT",
-    "HISTORY_DAG_ID",
+    "LOAD_RANGE_DAG_ID",
     "ONBOARDING_NAME",
     "ONBOARDING_PREFIX",
+    "RESOLVE_CREATE_DAG_ID",
     "RETIRE_DAG_ID",
-    "SETTLE_DAG_ID",
+    "SET_END_DATE_DAG_ID",
     "activation_dag_id",
     "onboarding_dag_id",
 ]

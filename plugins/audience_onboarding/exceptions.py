@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 DOCS_VARIABLE = "AUDIENCE_ONBOARDING_DOCS"
 """The environment variable with the address of a site that was built from ``docs/``, where there is one."""
 
-WITH_SUPERSEDE = "with 'Supersede', which is under 'Exceptions' in its form"
+OVERWRITE_HINT = "with 'Overwrite', which is under 'Exceptions' in its form"
 """How a run is told that other content is right. A message says it as the form does, where that section is closed."""
 
 
@@ -208,7 +208,7 @@ class TooLargeError(RequestRejectedError):
     """The vendor takes nothing of this size."""
 
 
-class NotClearYetError(TransientError):
+class CreateUnverifiedError(TransientError):
     """Something may or may not have been created, and the vendor can be asked a little later."""
 
 
@@ -232,7 +232,7 @@ class SegmentFailedError(TerminalError):
     """The segment went into a failure state."""
 
 
-class UpkeepIncompleteError(TerminalError):
+class MaintenanceIncompleteError(TerminalError):
     """Not all segments could be looked at or extended; the others were."""
 
 
@@ -291,10 +291,10 @@ class StorageAccessError(TerminalError):
 
 
 class UploadConflictError(TerminalError):
-    """The key is taken by an object with other content, and the run did not say ``supersede``."""
+    """The key is taken by an object with other content, and the run did not say ``overwrite``."""
 
 
-class SecondFileError(TerminalError):
+class DailyFileLimitError(TerminalError):
     """A file for the audience was put on the same day, and the definition allows no second one."""
 
 
@@ -316,7 +316,7 @@ class ConfigurationError(TerminalError):
     """A connection or an operator's argument lacks something or holds something that cannot be."""
 
 
-class NothingToSettleError(TerminalError):
+class NothingToResolveError(TerminalError):
     """No creation of this kind is unclear, or what was said about it cannot be so. Nothing was changed."""
 
 
@@ -324,7 +324,7 @@ class AudienceRetiredError(TerminalError):
     """The audience was retired: nothing is created or sent for it until somebody opens it again."""
 
 
-class ApprovalOutdatedError(TerminalError):
+class StaleApprovalError(TerminalError):
     """What was approved is not what is there any more. Nothing was done beyond what was approved."""
 
 

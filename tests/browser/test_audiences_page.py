@@ -24,7 +24,7 @@ OWN = "/audience-onboarding/"
 def loaded(stack: Stack) -> None:
     """An audience with some loads and a segment, and one whose creation is unclear."""
     unclear = f"onboard_{UNCLEAR}"
-    stack.airflow.wait_for_dags(DAG, f"activate_{KEY}", unclear, "settle_create")
+    stack.airflow.wait_for_dags(DAG, f"activate_{KEY}", unclear, "resolve_ambiguous_create")
     for dag_id in (DAG, f"activate_{KEY}", unclear):
         stack.airflow.unpause(dag_id)
     # What a worker leaves behind that dies right after it has sent the request.
@@ -158,7 +158,7 @@ def test_the_action_leads_to_the_form_that_settles(loaded: None, page: Page) -> 
     expect(waiting.get_by_role("listitem").first).to_be_visible()
     expect(frame.get_by_role("heading", name="Runs without a confirmed load")).to_be_visible()
     waiting.get_by_role("link").first.click()
-    expect(page).to_have_url(re.compile(r"/dags/settle_create"))
+    expect(page).to_have_url(re.compile(r"/dags/resolve_ambiguous_create"))
     expect(page.locator("iframe")).to_have_count(0)
     expect(page.get_by_role("button", name=re.compile("^Trigger")).first).to_be_visible()
 

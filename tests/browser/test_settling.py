@@ -16,14 +16,14 @@ from tests.e2e.stack import Stack, own_vendor
 
 pytestmark = pytest.mark.browser
 
-DAG, NAME, SETTLE = "onboard_newsletter", "Newsletter readers", "settle_create"
+DAG, NAME, SETTLE = "onboard_newsletter", "Newsletter readers", "resolve_ambiguous_create"
 
 
 @pytest.fixture(scope="module")
 def vendor(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """A vendor of its own, where one answer gets lost."""
     connections = {"DIGITAL_AUDIENCE_DEFAULT": SETTLE_CONNECTION, "AUDIENCE_S3": SETTLE_STORAGE}
-    with own_vendor(stack, tmp_path_factory.mktemp("vendor"), connections, bucket="settle") as sandbox:
+    with own_vendor(stack, tmp_path_factory.mktemp("vendor"), connections, bucket="resolve") as sandbox:
         sandbox.admin(
             "faults",
             method="POST",

@@ -39,7 +39,7 @@ def test_the_form_says_what_each_field_is_for(page: Page, camera: Camera) -> Non
     ]
     camera(form, "trigger-form", in_docs=True)
     exceptions = section(form, "Exceptions")
-    for title in ("Ignore guards", "Supersede", "Activate on a historical load"):
+    for title in ("Ignore guards", "Overwrite", "Activate after backfill"):
         expect(label(exceptions, title)).to_be_visible()
         expect(exceptions.get_by_role("checkbox", name=title)).not_to_be_checked()
     camera(form, "trigger-form-exceptions")

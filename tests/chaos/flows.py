@@ -21,7 +21,7 @@ from audience_onboarding.pipelines import (
     build_activation_dag,
     build_extension_dag,
     build_onboarding_dag,
-    build_settle_dag,
+    build_resolve_create_dag,
 )
 
 DAY_ONE, DAY_TWO = "2026-11-20", "2026-11-21"
@@ -239,7 +239,7 @@ def dags_of(flow_name: str, folder: Path) -> Mapping[str, Callable[[], DAG]]:
         "onboard": cache(lambda: build_onboarding_dag(definition, base=folder, auto_register=False)),
         "activate": cache(lambda: build_activation_dag(definition, auto_register=False)),
         "extend": cache(lambda: build_extension_dag([definition])),
-        "settle": cache(lambda: build_settle_dag([definition])),
+        "resolve": cache(lambda: build_resolve_create_dag([definition])),
     }
 
 

@@ -78,7 +78,7 @@ def _always_put() -> Iterator[None]:
     real = s3_upload.publish_object
 
     def publish_object(client: Any, **arguments: Any) -> Any:
-        return real(client, **{**arguments, "supersede": True})
+        return real(client, **{**arguments, "overwrite": True})
 
     with (
         mock.patch.object(s3_upload, "publish_object", publish_object),

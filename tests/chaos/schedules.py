@@ -326,7 +326,7 @@ class Stage:
                 "outcome": "not_created" if found is None else "found",
                 "id": None if found is None else str(found),
             }
-            step = Step("settle", params=params)
+            step = Step("resolve", params=params)
             run = self.execute(self.run(flow, step, world, f"manual__settle_{kind}_{number}"))
             verdict.violations += [
                 Violation(UNEXPLAINED, f"cannot be settled: {_short(failure)}") for failure in run.failures

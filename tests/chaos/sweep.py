@@ -231,7 +231,7 @@ class Summary:
             ],
             "kills": sum(verdict["task"]["kill"] is not None for verdict in self.verdicts),
             "completed": outcomes[COMPLETED],
-            "ambiguous_stops": outcomes[AMBIGUOUS],
+            "ambiguous_creates": outcomes[AMBIGUOUS],
             "explained_stops": outcomes[STOPPED],
             "violations": {kind: kinds[kind] for kind in KINDS},
             "errors": dict(
@@ -365,7 +365,14 @@ def _print(summary: dict[str, Any]) -> None:
         for item in items:
             print(f"  {item['number']:>3}  {item['what']:<60} x {item['faults']} faults, 2 kills")
     print()
-    for name in ("schedules", "faults_injected", "kills", "completed", "ambiguous_stops", "explained_stops"):
+    for name in (
+        "schedules",
+        "faults_injected",
+        "kills",
+        "completed",
+        "ambiguous_creates",
+        "explained_stops",
+    ):
         print(f"{name.replace('_', ' '):<24}{summary[name]:>8,}")
     for kind, count in summary["violations"].items():
         print(f"{kind:<24}{count:>8,}")

@@ -58,8 +58,10 @@ def vendors(topology: Topology) -> Vendors:
 @pytest.fixture(scope="module")
 def faults(topology: Topology, burst: Burst, api: AirflowApi, vendors: Vendors) -> list[str]:
     """Run the burst to its end, and return the faults that happened during it."""
-    api.wait_for_dags(*(audience.dag_id for audience in burst.audiences), "settle_create", timeout=300)
-    api.unpause("settle_create")
+    api.wait_for_dags(
+        *(audience.dag_id for audience in burst.audiences), "resolve_ambiguous_create", timeout=300
+    )
+    api.unpause("resolve_ambiguous_create")
     burst.trigger(api)
     is_over = threading.Event()
     happened: list[str] = []
@@ -151,10 +153,10 @@ def settle(audience: Audience, task_id: str, api: AirflowApi, vendors: Vendors) 
     }
 
     def is_settled() -> bool:
-        run_id = api.trigger("settle_create", conf)
-        if api.wait_for_run("settle_create", run_id) == "success":
+        run_id = api.trigger("resolve_ambiguous_create", conf)
+        if api.wait_for_run("resolve_ambiguous_create", run_id) == "success":
             return True
-        log = api.log("settle_create", run_id, "settle")
+        log = api.log("resolve_ambiguous_create", run_id, "resolve")
         assert "may still be on its way" in log, log
         return False
 

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.more, pytest.mark.timeout(900)]
 CONNECTION, STORAGE = "digital_audience_activation", "activation_s3"
 CONNECTIONS = {"DIGITAL_AUDIENCE_DEFAULT": CONNECTION, "AUDIENCE_S3": STORAGE}
 APPROVED, KEPT = "approval_list", "kept_list"
-EXTEND, BY_HAND, DRIFT = "extend_segment_end_dates", "extend_segment", "check_drift"
+EXTEND, BY_HAND, DRIFT = "extend_segment_end_dates", "set_segment_end_date", "check_drift"
 
 
 def target(key: str, platform: str, **more: Any) -> dict[str, Any]:
@@ -170,7 +170,7 @@ def test_one_target_is_approved_and_one_refused(stack: Stack, vendor: Sandbox) -
     approved = remembered["segment.dv360"]["approved"]
     assert approved["by"]
     assert datetime.fromisoformat(approved["at"]) <= datetime.now(timezone.utc)
-    assert remembered["refused.xandr"]["by"]
+    assert remembered["approval_rejected.xandr"]["by"]
     (event,) = events(stack, f"segment/{APPROVED}/dv360")
     assert event["extra"]["segment_id"] == segment["segment_id"]
     assert event["extra"]["status"] == "Active"
@@ -232,7 +232,7 @@ def test_the_upkeep_moves_only_what_ends_within_the_window(stack: Stack, vendor:
     report = stack.airflow.xcom(EXTEND, run_id, "report")
     assert {(row["target"], row["outcome"]) for row in report} == {
         ("soon", "extended"),
-        ("later", "left alone"),
+        ("later", "unchanged"),
     }
     (moved,) = [row for row in report if row["target"] == "soon"]
     assert datetime.fromisoformat(moved["from"]) == end_of(before[SOON])
@@ -268,7 +268,7 @@ def test_by_hand_a_bad_date_is_refused_before_anything_runs(stack: Stack, vendor
 def test_drift_is_reported_and_then_reconciled(stack: Stack, vendor: Sandbox, kept: int) -> None:
     ask = vendor_user(vendor)
     run_id = finish(stack, DRIFT, {"audience": KEPT})
-    assert stack.airflow.xcom(DRIFT, run_id, "compare") == []
+    assert stack.airflow.xcom(DRIFT, run_id, "detect_drift") == []
     now = datetime.now(timezone.utc)
     soon = segments(vendor, kept)[SOON]["segment_id"]
     ask("/audience/update", id=kept, name="Renamed in the portal", description="Other words")
@@ -277,7 +277,7 @@ def test_drift_is_reported_and_then_reconciled(stack: Stack, vendor: Sandbox, ke
     order = {"audienceId": kept, "accountId": 503, "name": "By hand", "description": "d"}
     ask("/audience/activate", **order, startDate=now.isoformat(), endDate=behind)
 
-    found = stack.airflow.xcom(DRIFT, finish(stack, DRIFT, {"audience": KEPT}), "compare")
+    found = stack.airflow.xcom(DRIFT, finish(stack, DRIFT, {"audience": KEPT}), "detect_drift")
 
     expected = {
         ("audience", "name", True),
@@ -292,14 +292,14 @@ def test_drift_is_reported_and_then_reconciled(stack: Stack, vendor: Sandbox, ke
 
     run_id = finish(stack, DRIFT, {"audience": KEPT, "apply": True})
 
-    applied = stack.airflow.xcom(DRIFT, run_id, "compare")
+    applied = stack.airflow.xcom(DRIFT, run_id, "detect_drift")
     assert {(row["what"], row["field"], row["applied"]) for row in applied} == expected
     (named,) = [item for item in vendor.admin("audiences") if item["id"] == kept]
     assert named["name"] == "Audience kept_list"
     assert end_of(segments(vendor, kept)[SOON]) > now + timedelta(days=29)
-    left = stack.airflow.xcom(DRIFT, finish(stack, DRIFT, {"audience": KEPT}), "compare")
+    left = stack.airflow.xcom(DRIFT, finish(stack, DRIFT, {"audience": KEPT}), "detect_drift")
     assert [(row["what"], row["field"]) for row in left] == [("segment By hand", "presence")]
 
     failing = stack.airflow.trigger(DRIFT, {"audience": KEPT, "fail_on_drift": True})
     assert stack.airflow.wait_for_run(DRIFT, failing) == "failed"
-    assert "1 differences are left" in log_of(stack, DRIFT, failing, "compare")
+    assert "1 differences are left" in log_of(stack, DRIFT, failing, "detect_drift")

@@ -44,5 +44,7 @@ def test_a_backfill_of_five_days(stack: Stack) -> None:
     assert calls(stack, audience_id)["activateAudience"] == 0
     assert len(stack.sandbox.admin(f"audiences/{audience_id}/members")["members"]) == 25
     # Historical loads activate nothing.
-    assert {stack.airflow.task_states(dag_id, run["dag_run_id"])["publish"] for run in runs} == {"skipped"}
+    assert {stack.airflow.task_states(dag_id, run["dag_run_id"])["publish_load"] for run in runs} == {
+        "skipped"
+    }
     assert stack.airflow.runs("activate_history_list") == []

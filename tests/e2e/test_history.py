@@ -11,7 +11,7 @@ from tests.e2e.stack import MERGED_DAYS, Stack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.more, pytest.mark.timeout(900)]
 
-HISTORY = "load_history"
+HISTORY = "load_date_range"
 KEY = "merged"
 ONBOARD = f"onboard_{KEY}"
 DAYS = MERGED_DAYS
@@ -41,7 +41,7 @@ def first_run(stack: Stack) -> str:
     run_id, state = run(stack)
     # It would wait for ever.
     assert state == "failed"
-    assert f"{ONBOARD} is paused" in stack.airflow.log(HISTORY, run_id, "load")
+    assert f"{ONBOARD} is paused" in stack.airflow.log(HISTORY, run_id, "trigger_onboarding")
     assert started(stack) == []
 
     stack.airflow.unpause(ONBOARD)
@@ -54,9 +54,9 @@ def test_a_range_is_one_load_of_everybody(stack: Stack, first_run: str) -> None:
     (run_id,) = started(stack)
 
     assert run_id.startswith("manual__history_2026-11-11_2026-11-15_opt-in_")
-    assert stack.airflow.xcom(HISTORY, first_run, "load", "trigger_run_id") == run_id
+    assert stack.airflow.xcom(HISTORY, first_run, "trigger_onboarding", "trigger_run_id") == run_id
     record = stack.airflow.xcom(ONBOARD, run_id, "record_load")
-    assert (record["load_date"], record["history_from"]) == ("2026-11-15", "2026-11-11")
+    assert (record["load_date"], record["range_start"]) == ("2026-11-15", "2026-11-11")
     # 20 to 24 people, and on each day one of them twice, one row that cannot be sent and one more person.
     assert (record["rows_read"], record["rows_sent"], record["rejected"]) == (125, 25, 5)
     folder = f"onboard/audience={record['audience_id']}/opt-in"
@@ -64,7 +64,7 @@ def test_a_range_is_one_load_of_everybody(stack: Stack, first_run: str) -> None:
         f"{folder}/20261115_235959.csv"
     ]
     assert len(stack.sandbox.admin(f"audiences/{record['audience_id']}/members")["members"]) == 25
-    assert stack.airflow.task_states(ONBOARD, run_id)["publish"] == "skipped"
+    assert stack.airflow.task_states(ONBOARD, run_id)["publish_load"] == "skipped"
     state = stack.airflow.asset_state(f"audience/{KEY}")
     assert state["load.2026-11-11..2026-11-15.opt-in"]["run_id"] == run_id
 
@@ -108,14 +108,14 @@ def test_it_fails_where_the_load_fails_and_says_where(stack: Stack, first_run: s
     assert state == "failed"
     failed = started(stack)[-1]
     assert stack.airflow.task_states(ONBOARD, failed)["upload"] == "failed"
-    log = stack.airflow.log(HISTORY, run_id, "load")
+    log = stack.airflow.log(HISTORY, run_id, "trigger_onboarding")
     assert (
         f"The run {failed} of {ONBOARD} has failed: {stack.airflow.base_url}/dags/{ONBOARD}/runs/{failed}"
         in log
     )
     # Not tried again: it would see the same.
     tries = {item["task_id"]: item["try_number"] for item in stack.airflow.tasks(HISTORY, run_id)}
-    assert tries == {"check_form": 1, "load": 1}
+    assert tries == {"validate_params": 1, "trigger_onboarding": 1}
 
 
 def test_what_cannot_be_is_said_before_anything_is_started(stack: Stack, first_run: str) -> None:
@@ -124,5 +124,5 @@ def test_what_cannot_be_is_said_before_anything_is_started(stack: Stack, first_r
     run_id, state = run(stack, **{"from": "2026-11-16"})
 
     assert state == "failed"
-    assert "2026-11-16, is after its last one" in stack.airflow.log(HISTORY, run_id, "check_form")
+    assert "2026-11-16, is after its last one" in stack.airflow.log(HISTORY, run_id, "validate_params")
     assert started(stack) == before

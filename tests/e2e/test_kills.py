@@ -141,7 +141,7 @@ def waiting(stack: Stack, key: str) -> tuple[str, str]:
     stack.sandbox.admin("settings", method="PATCH", json={"processing_delay": NEVER})
     run = start(stack, key)
     wait_for(
-        lambda: stack.airflow.task_states(*run).get("wait_until_ready") == "deferred",
+        lambda: stack.airflow.task_states(*run).get("wait_for_confirmation") == "deferred",
         "The wait for the vendor",
         timeout=240,
     )
@@ -246,7 +246,9 @@ def test_the_triggerer_is_killed_during_an_upload(stack: Stack) -> None:
         airflow_of(stack).kill("triggerer", with_children=True)
     # The wait finds no triggerer.
     wait_for(
-        lambda: stack.airflow.task_states(*run).get("wait_until_ready") == "deferred", "The wait", timeout=120
+        lambda: stack.airflow.task_states(*run).get("wait_for_confirmation") == "deferred",
+        "The wait",
+        timeout=120,
     )
     airflow_of(stack).begin("triggerer")
     succeeded(stack, run)
@@ -336,7 +338,7 @@ def test_the_task_of_the_first_day_of_a_backfill_is_killed(stack: Stack) -> None
     # All the others wait for it.
     wait_for(
         lambda: all(
-            stack.airflow.task_states(dag_id, run["dag_run_id"])["wait_for_turn"] == "deferred"
+            stack.airflow.task_states(dag_id, run["dag_run_id"])["wait_for_prerequisites"] == "deferred"
             for run in runs[1:]
         ),
         "The later days",

@@ -25,7 +25,7 @@ def test_a_load_waits_for_its_file_in_the_triggerer_and_lists_its_rejects(stack:
     stack.airflow.unpause(dag_id)
     run_id = stack.airflow.trigger(dag_id, {"load_date": LOAD_DATE})
     wait_for(
-        lambda: stack.airflow.task_states(dag_id, run_id).get("wait_for_turn") == "deferred",
+        lambda: stack.airflow.task_states(dag_id, run_id).get("wait_for_prerequisites") == "deferred",
         "The wait for the file",
         timeout=300,
     )

@@ -17,14 +17,14 @@ pytestmark = [pytest.mark.e2e, pytest.mark.more, pytest.mark.timeout(600)]
 CONNECTION, STORAGE = "digital_audience_settle", "settle_s3"
 CONNECTIONS = {"DIGITAL_AUDIENCE_DEFAULT": CONNECTION, "AUDIENCE_S3": STORAGE}
 CREATE = "/campaign/createcampaign"
-DAG = "settle_create"
+DAG = "resolve_ambiguous_create"
 KEYS = ("lost_answer", "lost_request")
 
 
 @pytest.fixture(scope="module")
 def vendor(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """A vendor of its own, so that what is counted here is only what happens here."""
-    with own_vendor(stack, tmp_path_factory.mktemp("vendor"), CONNECTIONS, bucket="settle") as sandbox:
+    with own_vendor(stack, tmp_path_factory.mktemp("vendor"), CONNECTIONS, bucket="resolve") as sandbox:
         for key in KEYS:
             stack.define(
                 key,
@@ -86,8 +86,8 @@ def clear(stack: Stack, dag_id: str, run_id: str, *, only_failed: bool = False) 
 def settled(stack: Stack, conf: dict[str, Any]) -> dict[str, Any]:
     """Settle it, as the form in the UI does."""
     run_id = stack.airflow.trigger(DAG, conf)
-    assert stack.airflow.wait_for_run(DAG, run_id) == "success", log_of(stack, DAG, run_id, "settle")
-    record: dict[str, Any] = stack.airflow.xcom(DAG, run_id, "settle")
+    assert stack.airflow.wait_for_run(DAG, run_id) == "success", log_of(stack, DAG, run_id, "resolve")
+    record: dict[str, Any] = stack.airflow.xcom(DAG, run_id, "resolve")
     return record
 
 
@@ -97,7 +97,7 @@ def not_settled(stack: Stack, conf: dict[str, Any]) -> str:
     assert stack.airflow.wait_for_run(DAG, run_id) == "failed"
     (task,) = stack.airflow.tasks(DAG, run_id)
     assert task["try_number"] == 1
-    return log_of(stack, DAG, run_id, "settle")
+    return log_of(stack, DAG, run_id, "resolve")
 
 
 def stop(stack: Stack, vendor: Sandbox, key: str, *, when: str) -> tuple[str, str]:
@@ -158,13 +158,13 @@ def test_what_was_not_created_is_created_by_the_next_try(stack: Stack, vendor: S
     assert stack.airflow.wait_for_run(dag_id, run_id) == "success", stack.airflow.task_states(dag_id, run_id)
     # The task that looks was not cleared: what it did not know then is not skipped now.
     tries = {item["task_id"]: item["try_number"] for item in stack.airflow.tasks(dag_id, run_id)}
-    assert (tries["recall_audience"], tries["ensure_campaign"]) == (1, 2)
+    assert (tries["lookup_audience"], tries["ensure_campaign"]) == (1, 2)
     (campaign,) = creations(vendor, name)
     state = stack.airflow.asset_state(f"campaign/{CONNECTION}/{name}")
     assert state["campaign"]["id"] == campaign["id"]
 
 
 def test_the_pool_of_a_new_connection_was_made_when_a_run_needed_it(stack: Stack, vendor: Sandbox) -> None:
-    pool = stack.airflow.api(f"pools/audience_onboarding_at_{CONNECTION}")
+    pool = stack.airflow.api(f"pools/audience_onboarding_conn_{CONNECTION}")
 
     assert (pool["slots"], pool["include_deferred"]) == (8, False)

@@ -168,8 +168,8 @@ def test_a_person_is_erased_from_three_audiences_and_airflow_keeps_no_hash(
     stack.airflow.clear(ERASE, run_id)
     wait_for(lambda: stack.airflow.run(ERASE, run_id)["state"] != "success", "The clear", timeout=60)
     assert stack.airflow.wait_for_run(ERASE, run_id) == "failed"
-    (task,) = [item for item in stack.airflow.tasks(ERASE, run_id) if item["task_id"] == "find_audiences"]
-    log = stack.airflow.log(ERASE, run_id, "find_audiences", try_number=task["try_number"])
+    (task,) = [item for item in stack.airflow.tasks(ERASE, run_id) if item["task_id"] == "select_audiences"]
+    log = stack.airflow.log(ERASE, run_id, "select_audiences", try_number=task["try_number"])
     assert "trigger a new run with the hashes" in log
 
 
@@ -259,7 +259,7 @@ def test_an_audience_is_retired_only_when_approved_and_stays_so_until_it_is_open
     dag_id = f"onboard_{RETIRED}"
     load = stack.airflow.trigger(dag_id, {"load_date": DAY})
     assert stack.airflow.wait_for_run(dag_id, load) == "failed"
-    log = log_of(stack, dag_id, load, "recall_audience")
+    log = log_of(stack, dag_id, load, "lookup_audience")
     assert "AudienceRetiredError" in log
     assert audiences(vendor, RETIRED) == []
 

@@ -69,7 +69,11 @@ def test_a_drop_of_the_match_rates_stops_the_activation_and_is_told(stack: Stack
 
     # It is at the vendor and recorded, and nothing comes after it.
     states = stack.airflow.task_states(dag_id, bad)
-    assert (states["record_load"], states["publish"], states["audit"]) == ("success", "failed", "success")
+    assert (states["record_load"], states["publish_load"], states["write_audit_row"]) == (
+        "success",
+        "failed",
+        "success",
+    )
     watched = stack.airflow.xcom(dag_id, bad, "record_load")["watch"]
     assert (watched["rates"], watched["means"]) == ({"email": 0.0}, {"email": 1.0})
     assert [finding.split(":")[0] for finding in watched["findings"]] == [
@@ -83,7 +87,7 @@ def test_a_drop_of_the_match_rates_stops_the_activation_and_is_told(stack: Stack
     assert told["link"].endswith(f"/dags/{dag_id}/runs/{bad.replace(':', '%3A').replace('+', '%2B')}")
     assert [(row["outcome"], row["error"]) for row in rows(stack, dag_id)] == [
         ("confirmed", None),
-        ("stopped", "MatchRateError"),
+        ("failed", "MatchRateError"),
     ]
 
     again = finish(stack, dag_id, {"load_date": "2026-11-20", "ignore_match_rates": True})
@@ -120,7 +124,7 @@ def test_a_guard_is_told_as_a_guard_and_not_as_a_failure_too(stack: Stack) -> No
     assert (told["kind"], told["load_date"]) == ("guard", "2026-11-20")
     assert "30 rows to send, at least 1,000 have to be" in told["text"]
     found = {row["run_id"]: row for row in rows(stack, dag_id)}
-    assert (found[run_id]["outcome"], found[run_id]["error"]) == ("stopped", "GuardError")
+    assert (found[run_id]["outcome"], found[run_id]["error"]) == ("failed", "GuardError")
     assert "1,000" in found[run_id]["error_message"]
     assert (found[dry]["outcome"], found[dry]["rows_read"]) == ("dry_run", 30)
     assert found[dry]["load_date"] == "2026-11-20"
@@ -142,7 +146,7 @@ def test_a_late_run_is_told_while_it_waits_and_an_audit_that_fails_is_no_failure
     stack.extract("unpunctual_list", date(2026, 11, 20))
     assert stack.airflow.wait_for_run(dag_id, run_id) == "success"
     states = stack.airflow.task_states(dag_id, run_id)
-    assert (states["publish"], states["audit"]) == ("success", "failed")
+    assert (states["publish_load"], states["write_audit_row"]) == ("success", "failed")
     _, of_the_audit = alerts(stack, "unpunctual_list")
     assert of_the_audit["kind"] == "failure"
     assert "The connection 'no_such_database' of the audit cannot be used" in of_the_audit["text"]

@@ -55,7 +55,7 @@ def test_no_raw_identifier_and_no_secret_is_left_anywhere(stack: Stack, a_run: s
     assert any(b"email_sha256" in content for content in places.values())
     logged = {place for place in places if f"run_id={a_run}" in place}
     # Those that create campaign and audience have run only if nobody has loaded the list before.
-    for task_id in ("recall_audience", "upload", "wait_until_ready", "record_load"):
+    for task_id in ("lookup_audience", "upload", "wait_for_confirmation", "record_load"):
         assert any(f"task_id={task_id}/" in place for place in logged)
 
 

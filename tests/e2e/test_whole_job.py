@@ -34,7 +34,7 @@ def manual_run(stack: Stack) -> str:
 def test_a_dry_run_creates_and_sends_nothing(stack: Stack) -> None:
     run_id = finish(stack, "onboard_dry_list", {"load_date": LOAD_DATE, "dry_run": True})
     states = stack.airflow.task_states("onboard_dry_list", run_id)
-    assert states["upload"] == states["record_load"] == states["publish"] == "skipped"
+    assert states["upload"] == states["record_load"] == states["publish_load"] == "skipped"
     report = stack.airflow.xcom("onboard_dry_list", run_id, "upload", "dry_run")
     assert (report["rows_read"], report["rows_sent"], report["duplicates"], report["rejected"]) == (
         23,
@@ -75,7 +75,7 @@ def test_tasks_link_to_the_portal_to_the_object_and_to_the_audience(stack: Stack
     assert upload["S3 object"].endswith(f"/{record['bucket']}/{record['s3_key']}")
     page = f"{stack.airflow.base_url}/audience-onboarding/#/audiences/manual_list"
     assert upload["Audience"] == page
-    waiting = stack.airflow.api(path.format("wait_until_ready"))["extra_links"]
+    waiting = stack.airflow.api(path.format("wait_for_confirmation"))["extra_links"]
     assert waiting == {"Digital Audience portal": portal, "Audience": page}
     # The task of a function, which has taken over what the upload has shown.
     recorded = stack.airflow.api(path.format("record_load"))["extra_links"]
@@ -141,7 +141,7 @@ def test_clear_and_rerun_does_nothing_twice(stack: Stack, manual_run: str) -> No
     assert uploads(stack, audience_id) == objects
 
 
-LOADING = {"wait_for_turn", "upload", "wait_until_ready", "record_load", "publish"}
+LOADING = {"wait_for_prerequisites", "upload", "wait_for_confirmation", "record_load", "publish_load"}
 
 
 def executed(stack: Stack, dag_id: str, run_id: str) -> set[str]:
@@ -154,13 +154,13 @@ def test_of_all_loads_only_the_first_goes_through_the_creations(stack: Stack, ma
     dag_id, creations = "onboard_manual_list", {"ensure_campaign", "ensure_audience"}
     # Another list may have brought the campaign.
     first = executed(stack, dag_id, manual_run) - {"ensure_campaign"}
-    assert first == LOADING | {"recall_audience", "ensure_audience"}
+    assert first == LOADING | {"lookup_audience", "ensure_audience"}
 
     again = finish(stack, dag_id, {"load_date": LOAD_DATE, "mode": "replace"})
 
-    assert executed(stack, dag_id, again) == LOADING | {"recall_audience"}
+    assert executed(stack, dag_id, again) == LOADING | {"lookup_audience"}
     states = stack.airflow.task_states(dag_id, again)
     assert states == {**dict.fromkeys(states, "success"), **dict.fromkeys(creations, "skipped")}
-    assert set(states) == LOADING | creations | {"recall_audience", "have_audience"}
+    assert set(states) == LOADING | creations | {"lookup_audience", "audience_ready"}
     audience_id = stack.airflow.xcom(dag_id, manual_run, "record_load")["audience_id"]
     assert stack.airflow.xcom(dag_id, again, "record_load")["audience_id"] == audience_id

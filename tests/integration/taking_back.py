@@ -169,7 +169,7 @@ class World:
             "phone_sha256": [phone_hash(name) for name in names],
             "personal_id_sha256": [],
             "audiences": [],
-            "everywhere": False,
+            "ignore_snapshots": False,
             "dry_run": False,
             **more,
         }

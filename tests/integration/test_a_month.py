@@ -285,7 +285,7 @@ def test_a_month_on_digital_audience(month: Month) -> None:
             month.onboard(day, at=tick(day))
             month.write(day, wanted)
             afternoon = tick(day) + timedelta(hours=12)
-            month.onboard(day, at=afternoon, run_type="manual", supersede=True)
+            month.onboard(day, at=afternoon, run_type="manual", overwrite=True)
         else:
             month.write(day, wanted)
             month.onboard(day, at=tick(day))
@@ -329,7 +329,7 @@ def test_a_month_on_the_other_platforms(month: Month) -> None:
                 month.write(day, listed - {min(listed), max(listed)})
                 month.onboard(day, at=tick(day))
             month.write(day, listed)
-            month.onboard(day, at=tick(day) + timedelta(hours=1), run_type="manual", supersede=True)
+            month.onboard(day, at=tick(day) + timedelta(hours=1), run_type="manual", overwrite=True)
             held = held | listed if has_all else listed
 
         wanted = {person.email if has_all else person.phone for person in held}

@@ -18,7 +18,7 @@ from audience_onboarding.crm.snapshots.subjects import People
 from audience_onboarding.exceptions import AudienceOnboardingError, TransientError
 from audience_onboarding.platforms.commbox.client import CommBoxClient
 from audience_onboarding.state.snapshot_ledger import Base, Kept, SnapshotBook
-from audience_onboarding.state.store import BEGUN_KEY, ERASURE_PUTS_KEY, SNAPSHOTS_KEY
+from audience_onboarding.state.store import ERASURE_UPLOAD_LOG_KEY, PENDING_LOADS_KEY, SNAPSHOTS_KEY
 from scripts.local_stack import Sandbox
 from tests.integration.faults import fault
 from tests.integration.taking_back import (
@@ -177,9 +177,9 @@ def test_the_last_person_leaves_no_snapshot_behind(world: World, tmp_path: Path)
 def test_who_is_not_in_the_snapshot_is_not_sent_unless_asked_for(world: World) -> None:
     world.load("kept", ("anna",))
 
-    assert world.erase("kept", "ben")["status"] == "not_in_it"
+    assert world.erase("kept", "ben")["status"] == "not_found"
     assert files(world.sandbox, "opt-out") == []
-    assert world.erase("kept", "ben", everywhere=True)["status"] == "erased"
+    assert world.erase("kept", "ben", ignore_snapshots=True)["status"] == "erased"
     assert len(files(world.sandbox, "opt-out")) == 1
 
 
@@ -225,7 +225,7 @@ def test_the_rule_of_a_second_file_on_a_day_holds_for_erasures(
     world.load("plain", EVERYBODY)
 
     plain("fail")
-    with pytest.raises(AirflowFailException, match="SecondFileError"):
+    with pytest.raises(AirflowFailException, match="DailyFileLimitError"):
         world.erase("plain", "ben")
     assert files(world.sandbox, "opt-out") == []
     plain("wait")
@@ -237,13 +237,13 @@ def test_a_load_after_an_erasure_counts_its_file(world: World, plain: Callable[.
     world.load("plain", EVERYBODY)
     world.erase("plain", "ben")
     memory = world.memory("plain")
-    assert len(memory.get(ERASURE_PUTS_KEY)) == 1
+    assert len(memory.get(ERASURE_UPLOAD_LOG_KEY)) == 1
 
     assert world.load("plain", ("anna",), day="2026-11-21")["uploaded"]
 
-    assert len(memory.get(ERASURE_PUTS_KEY)) == 1
+    assert len(memory.get(ERASURE_UPLOAD_LOG_KEY)) == 1
     plain("fail")
-    memory.delete("puts")
+    memory.delete("upload_log")
     with pytest.raises(AirflowFailException, match="opt-out"):
         world.load("plain", ("carla",), day="2026-11-22")
 
@@ -300,14 +300,14 @@ def test_commbox_without_a_snapshot_or_with_nobody_left_needs_a_person(world: Wo
     world.load("blind", EVERYBODY)
     world.load("alerts", ("ben",))
 
-    assert world.erase("blind", "ben")["status"] == "by_hand"
+    assert world.erase("blind", "ben")["status"] == "manual_action_required"
     assert "console" in world.erase("blind", "ben")["said"]
-    assert world.erase("alerts", "ben")["status"] == "by_hand"
+    assert world.erase("alerts", "ben")["status"] == "manual_action_required"
     assert world.members("blind") == sorted(EVERYBODY)
-    assert world.erase("alerts", "anna")["status"] == "not_in_it"
+    assert world.erase("alerts", "anna")["status"] == "not_found"
     # CommBox has no column for addresses.
     result = world.erase("alerts", email_sha256=[email_hash("ben")], phone_sha256=[])
-    assert result["status"] == "nothing_to_send"
+    assert result["status"] == "not_applicable"
     assert "phone" in result["said"]
 
 
@@ -331,12 +331,12 @@ def test_commbox_a_load_at_the_same_moment_is_noticed(world: World, monkeypatch:
     sent = CommBoxClient.replace_audience
 
     def meanwhile(self: Any, audience_id: str, **arguments: Any) -> str:
-        world.memory("alerts").set(BEGUN_KEY, {"another": "load"})
+        world.memory("alerts").set(PENDING_LOADS_KEY, {"another": "load"})
         return sent(self, audience_id, **arguments)
 
     monkeypatch.setattr(CommBoxClient, "replace_audience", meanwhile)
 
-    with pytest.raises(AirflowFailException, match=r"ConflictError: alerts: .*Supersede"):
+    with pytest.raises(AirflowFailException, match=r"ConflictError: alerts: .*Overwrite"):
         world.erase("alerts", "ben")
 
 
@@ -349,9 +349,9 @@ def test_fanfare_says_whether_the_person_is_a_member(world: World, caplog: pytes
 
     found, absent = world.erase("fans", "ben"), world.erase("fans", "carla")
 
-    assert (found["status"], found["found"], found["members"]) == ("by_hand", 1, 2)
+    assert (found["status"], found["found"], found["members"]) == ("manual_action_required", 1, 2)
     assert "dashboard" in found["said"]
-    assert (absent["status"], absent["members"]) == ("not_in_it", 2)
+    assert (absent["status"], absent["members"]) == ("not_found", 2)
     assert "example.com" not in caplog.text
     assert hashes_in(caplog.text) == []
 

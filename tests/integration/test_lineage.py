@@ -172,7 +172,7 @@ def test_an_object_is_created_kept_or_overwritten_and_becomes_the_audience(
 
     with extract.open("a", encoding="utf-8") as file:
         file.write("dora@example.com,\n")
-    other = upload(extract, load_date=DAY, supersede=True)
+    other = upload(extract, load_date=DAY, overwrite=True)
     loaded = other.execute(context)
 
     (output,) = told(other, TaskInstanceState.SUCCESS, tmp_path)["outputs"]

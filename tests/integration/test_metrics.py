@@ -101,7 +101,7 @@ def measures_upload_and_wait(
     assert tags == load[:2]
     assert 0 < confirmation_time < 60_000
     assert 0 < upload_time < 60_000
-    looks = received.sums("looks")
+    looks = received.sums("polls")
     assert looks.pop((platform, "done")) == 1
     assert set(looks) <= {(platform, "pending")}
     rates = dict(received.values("match_rate"))
@@ -124,7 +124,7 @@ def counts_calls_as_the_vendor(platform: str, sandbox: Sandbox, received: Receiv
     assert sum(calls.values()) == len([item for item in exchanges(sandbox) if item["vendor"] == platform])
     expected = {(platform, "ok"): 1.0} if platform == "digital_audience" else {}
     assert received.sums("logins") == expected
-    assert not received.sums("api_repeats")
+    assert not received.sums("api_retries")
 
 
 def test_a_load_that_changes_nothing_has_no_rows(tmp_path: Path, sandbox: Sandbox) -> None:
@@ -143,7 +143,7 @@ def test_stops_are_counted(tmp_path: Path, sandbox: Sandbox, received: Received)
     run = run_of("fanfare", tmp_path, guards={"min_rows": 10})
 
     assert not run.is_successful
-    assert received.sums("guard_stops") == {("fanfare", "people", "opt-in", "min_rows"): 1}
+    assert received.sums("guard_failures") == {("fanfare", "people", "opt-in", "min_rows"): 1}
     assert not received.sums("loads")
 
 
@@ -152,5 +152,5 @@ def test_an_unclear_creation_is_counted(tmp_path: Path, sandbox: Sandbox, receiv
     run = run_of("digital_audience", tmp_path)
 
     assert not run.is_successful
-    assert received.sums("ambiguous_stops") == {("digital_audience", "people", "campaign"): 1}
+    assert received.sums("ambiguous_creates") == {("digital_audience", "people", "campaign"): 1}
     assert received.sums("api_calls")["digital_audience", "create_campaign", "none"] == 1

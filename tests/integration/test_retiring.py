@@ -10,10 +10,10 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from audience_onboarding.base.retirement import Seen
 from audience_onboarding.exceptions import (
-    ApprovalOutdatedError,
     AudienceRetiredError,
     ConfigurationError,
     NotFoundError,
+    StaleApprovalError,
     TransientError,
 )
 from audience_onboarding.pipelines import retire
@@ -24,11 +24,11 @@ from audience_onboarding.platforms.digital_audience.hooks import DigitalAudience
 from audience_onboarding.state.match_rates import rates_key
 from audience_onboarding.state.store import (
     AUDIENCE_KEY,
-    BEGUN_KEY,
     LAST_LOAD_KEY,
-    PUTS_KEY,
+    PENDING_LOADS_KEY,
     RETIRED_KEY,
     SNAPSHOTS_KEY,
+    UPLOAD_LOG_KEY,
     dated_segments_key,
     load_key,
     refusal_key,
@@ -146,7 +146,7 @@ def test_a_retirement_deletes_what_it_has_shown_and_leaves_a_record(loaded: Worl
     assert (record["by"], record["approved_by"], record["audience_id"]) == ("anna", "boss", audience_id)
     assert (record["members"], record["snapshots"], len(record["segments"])) == (3, 1, 2)
     assert list((tmp_path / "state").rglob("*.parquet")) == []
-    forgotten = (AUDIENCE_KEY, LAST_LOAD_KEY, SNAPSHOTS_KEY, BEGUN_KEY, PUTS_KEY, *more)
+    forgotten = (AUDIENCE_KEY, LAST_LOAD_KEY, SNAPSHOTS_KEY, PENDING_LOADS_KEY, UPLOAD_LOG_KEY, *more)
     assert [key for key in forgotten if memory.get(key) is not None] == []
     assert memory.get(RETIRED_KEY) == record
     # Single loads stay, as a history.
@@ -220,13 +220,13 @@ def test_an_audience_that_has_changed_since_the_approval_is_not_deleted(loaded: 
     run = Retirement(loaded, "kept")
     run.look()
     loaded.segment("kept", "Third of kept")
-    with pytest.raises(ApprovalOutdatedError, match="Third of kept"):
+    with pytest.raises(StaleApprovalError, match="Third of kept"):
         run.delete()
     assert at_vendor(loaded)["Audience kept"] == 3
 
     run.look()
     DigitalAudienceHook().client.update_audience(loaded.ids["kept"], name="Something else")
-    with pytest.raises(ApprovalOutdatedError, match="Something else"):
+    with pytest.raises(StaleApprovalError, match="Something else"):
         run.delete()
     assert at_vendor(loaded)["Something else"] == 3
 
@@ -251,7 +251,7 @@ def test_when_there_is_nothing_to_look_at(loaded: World, tmp_path: Path) -> None
 
     intent = {"name": "x", "at": "2026-11-20T03:00:00+00:00"}
     loaded.memory("kept").set(AUDIENCE_KEY, {"intent": intent})
-    with pytest.raises(ConfigurationError, match="settle_create"):
+    with pytest.raises(ConfigurationError, match="resolve_ambiguous_create"):
         Retirement(loaded, "kept").look()
 
     loaded.by_key["new"] = defined("digital_audience", "new", tmp_path)

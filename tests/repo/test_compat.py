@@ -104,4 +104,4 @@ def test_missing_python_is_reported_and_is_an_error_if_strict(
 
 
 def test_tests_that_are_left_out_exist() -> None:
-    assert [path for path in compat.LEFT_OUT if not (compat.PROJECT / path).exists()] == []
+    assert [path for path in compat.SKIPPED_XCOM_KEY if not (compat.PROJECT / path).exists()] == []

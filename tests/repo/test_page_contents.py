@@ -40,8 +40,8 @@ AUDIT = "audience_onboarding_audit"
 LOADS = (
     # type, date, outcome, by, error
     ("scheduled", "2026-11-18", "confirmed", None, None),
-    ("scheduled", "2026-11-19", "stopped", None, "GuardError"),
-    ("manual", "2026-11-20", "stopped", "jo", None),
+    ("scheduled", "2026-11-19", "failed", None, "GuardError"),
+    ("manual", "2026-11-20", "failed", "jo", None),
     ("manual", "2026-11-20", "unchanged", "jo", None),
     ("scheduled", "2026-11-13", "dry_run", None, None),
 )
@@ -66,7 +66,7 @@ def test_the_audit_table_and_its_queries(tmp_path: Path) -> None:
     assert missing == [("x", "2026-11-19", "GuardError")]
     assert [row[1:6] for row in by_hand] == [
         ("jo", "x", "2026-11-20", None, "unchanged"),
-        ("jo", "x", "2026-11-20", None, "stopped"),
+        ("jo", "x", "2026-11-20", None, "failed"),
     ]
 
 

@@ -15,8 +15,8 @@ from tests.unit.definitions.conftest import GOOD, changed
 PROJECT = Path(__file__).resolve().parents[2]
 DAGS = PROJECT / "dags"
 GENERAL = {
-    "extend_segment_end_dates", "extend_segment", "check_drift", "settle_create", "load_history", "erase_person",
-    "retire_audience",
+    "extend_segment_end_dates", "set_segment_end_date", "check_drift", "resolve_ambiguous_create", "load_date_range",
+    "erase_person", "retire_audience",
 }  # fmt: skip
 """DAGs that belong to no single definition."""
 
@@ -67,7 +67,12 @@ def test_every_dag_is_documented_and_its_form_is_usable(bag: DagBag) -> None:
 
 def test_dags_start_without_input_unless_a_person_has_to_decide(bag: DagBag) -> None:
     for dag in bag.dags.values():
-        if dag.dag_id in {"settle_create", "extend_segment", "retire_audience", "load_history"}:
+        if dag.dag_id in {
+            "resolve_ambiguous_create",
+            "set_segment_end_date",
+            "retire_audience",
+            "load_date_range",
+        }:
             with pytest.raises(ParamValidationError):
                 dag.params.validate()
         else:
@@ -76,7 +81,7 @@ def test_dags_start_without_input_unless_a_person_has_to_decide(bag: DagBag) -> 
 
 def test_the_form_of_the_history_offers_the_audiences(bag: DagBag) -> None:
     audiences = ["loyalty_members", "newsletter_nl", "presale_fans"]
-    assert bag.dags["load_history"].params.get_param("audience").schema["enum"] == audiences
+    assert bag.dags["load_date_range"].params.get_param("audience").schema["enum"] == audiences
 
 
 def test_every_dag_can_be_stored_and_is_the_same_each_time(
@@ -105,7 +110,7 @@ def test_broken_definitions_are_an_import_error_of_a_file_of_its_own(
     bag = load(tmp_path, monkeypatch)
 
     assert set(bag.dags) == GENERAL | {"onboard_good", "activate_good"}
-    assert bag.dags["load_history"].params.get_param("audience").schema["enum"] == ["good"]
+    assert bag.dags["load_date_range"].params.get_param("audience").schema["enum"] == ["good"]
     ((file, message),) = bag.import_errors.items()
     assert Path(file).name == "definition_errors.py"
     number = yaml.safe_dump(changed(owner="")).splitlines().index("owner: ''") + 1

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Status = Literal["erased", "not_in_it", "nothing_to_send", "would_erase", "by_hand"]
+Status = Literal["erased", "not_found", "not_applicable", "would_erase", "manual_action_required"]
 
 IN_THE_CRM = "Erase the person in the CRM first: who is in its next extract comes back with it"
 
@@ -38,8 +38,9 @@ IN_THE_CRM = "Erase the person in the CRM first: who is in its next extract come
 class Outcome:
     """What has become of an erasure in one audience.
 
-    :param status: ``erased``; ``not_in_it``: none of the hashes is in the audience; ``nothing_to_send``: the audience
-        has no column of these identifiers; ``would_erase``: a dry run; ``by_hand``: a person has to do it.
+    :param status: ``erased``; ``not_found``: none of the hashes is in the audience; ``not_applicable``: the audience
+        has no column of these identifiers; ``would_erase``: a dry run; ``manual_action_required``: the API
+        cannot do it.
     :param said: in words, nobody's data.
     :param counts: numbers to keep.
     """
@@ -209,6 +210,6 @@ def nothing_mapped(job: ErasureJob) -> Outcome:
     mapped = ", ".join(job.definition.source.columns.by_identifier())
     given = ", ".join(job.people.counts()) or "nothing"
     return Outcome(
-        "nothing_to_send",
+        "not_applicable",
         f"Its lists hold {mapped}; what is given is {given}. So nothing of it was ever sent there",
     )

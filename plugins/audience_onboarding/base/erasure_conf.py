@@ -17,7 +17,7 @@ ERASE_DAG_ID = "erase_person"
 HASH_FIELDS = ("email_sha256", "phone_sha256", "personal_id_sha256")
 """The fields of the form that hold hashes of people."""
 
-OTHER_FIELDS = ("audiences", "everywhere", "dry_run")
+OTHER_FIELDS = ("audiences", "ignore_snapshots", "dry_run")
 """All others of the form."""
 
 REMOVED = "removed"

@@ -9,7 +9,7 @@ from typing import Any
 from audience_onboarding import exceptions
 from audience_onboarding.exceptions import AudienceOnboardingError, with_help
 
-STOP_KEY = "stopped"
+FAILURE_XCOM_KEY = "failure"
 """The XCom of a task that has failed: ``error``, the class, and ``message``."""
 
 MAX_MESSAGE = 2_000
@@ -18,7 +18,7 @@ MAX_MESSAGE = 2_000
 _NAMED = re.compile(r"(\w+): (.+)", re.DOTALL)
 
 
-def stop_of(error: BaseException) -> dict[str, str]:
+def describe_failure(error: BaseException) -> dict[str, str]:
     """What may be told of an error: class and message of one of ours, of any other the class.
 
     Only our own messages are known to hold nobody's data. In ``AirflowFailException`` they come after the name of their
@@ -45,12 +45,12 @@ def _is_ours(name: str) -> bool:
     return isinstance(found, type) and issubclass(found, AudienceOnboardingError)
 
 
-def note_stop(context: Any) -> None:
+def push_failure(context: Any) -> None:
     """For ``on_failure_callback`` of a task, which Airflow calls after the last try."""
     error = context.get("exception")
     # A worker that was killed leaves no error, and whoever notices it then cannot write.
     if isinstance(error, BaseException):
-        context["ti"].xcom_push(key=STOP_KEY, value=stop_of(error))
+        context["ti"].xcom_push(key=FAILURE_XCOM_KEY, value=describe_failure(error))
 
 
 def failed_tasks(ti: Any) -> list[str]:
@@ -63,14 +63,14 @@ def failed_tasks(ti: Any) -> list[str]:
     return sorted(task_id for task_id, state in own.items() if _text(state) == "failed")
 
 
-def stops_of(ti: Any) -> dict[str, dict[str, str]]:
+def pull_failures(ti: Any) -> dict[str, dict[str, str]]:
     """What the failed tasks of a run have noted, by task; nothing but ``error`` where one has noted nothing.
 
     :param ti: as above.
     """
     found = {}
     for task_id in failed_tasks(ti):
-        noted = ti.xcom_pull(task_ids=task_id, key=STOP_KEY)
+        noted = ti.xcom_pull(task_ids=task_id, key=FAILURE_XCOM_KEY)
         found[task_id] = noted if isinstance(noted, dict) else {"error": "", "message": ""}
     return found
 

@@ -37,7 +37,7 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
 }
 """What each line may hold of a load, beside :data:`WHICH`; what is not known is left out."""
 
-WHICH = ("platform", "audience", "load_date", "history_from", "mode", "dag_id", "run_id")
+WHICH = ("platform", "audience", "load_date", "range_start", "mode", "dag_id", "run_id")
 """What every line holds, to tell which load it is."""
 
 

@@ -88,15 +88,15 @@ ROWS_REJECTED = Metric(
     (*_LOAD, "reason"),
     "with `loads`, of a list that was sent; not if 0. `reason` is a code of docs/identifiers.md",
 )
-GUARD_STOPS = Metric(
-    "guard_stops",
+GUARD_FAILURES = Metric(
+    "guard_failures",
     Kind.COUNTER,
     "failed guards",
     (*_LOAD, "guard"),
     "a guard has stopped a load; one for each guard that says no. Not in a dry run, nor if they are ignored",
 )
-AMBIGUOUS_STOPS = Metric(
-    "ambiguous_stops",
+AMBIGUOUS_CREATES = Metric(
+    "ambiguous_creates",
     Kind.COUNTER,
     "stops",
     ("platform", "audience", "kind"),
@@ -122,10 +122,10 @@ MATCH_RATE = Metric(
     ("platform", "audience", "identifier"),
     "the vendor has confirmed a load and says how many of the identifiers it knows",
 )
-LOOKS = Metric(
-    "looks",
+POLLS = Metric(
+    "polls",
     Kind.COUNTER,
-    "looks",
+    "polls",
     ("platform", "result"),
     "a deferred wait has looked at the vendor: `pending`, `done`, `failed`, or `error` where the look itself broke. "
     "Sent by the triggerer",
@@ -144,18 +144,18 @@ API_TIME = Metric(
     ("platform", "operation"),
     "with `api_calls`: from sending to the answer, repeats included, the wait for the first turn not",
 )
-API_REPEATS = Metric(
-    "api_repeats",
+API_RETRIES = Metric(
+    "api_retries",
     Kind.COUNTER,
     "requests",
     ("platform", "operation"),
     "a request is sent once more within the same call, after a network error or a 502, 503 or 504",
 )
-API_WAIT = Metric(
-    "api_wait",
+API_THROTTLE_TIME = Metric(
+    "api_throttle_time",
     Kind.TIMER,
     "ms",
-    ("platform", "ceiling"),
+    ("platform", "limit"),
     "a request has waited for its turn: at the connection's ceiling (`pace`) or the vendor's (`vendor`); not if 0",
 )
 LOGINS = Metric(
@@ -172,17 +172,17 @@ METRICS = (
     ROWS_SENT,
     ROWS_DUPLICATE,
     ROWS_REJECTED,
-    GUARD_STOPS,
-    AMBIGUOUS_STOPS,
+    GUARD_FAILURES,
+    AMBIGUOUS_CREATES,
     UPLOADED_BYTES,
     UPLOAD_TIME,
     CONFIRMATION_TIME,
     MATCH_RATE,
-    LOOKS,
+    POLLS,
     API_CALLS,
     API_TIME,
-    API_REPEATS,
-    API_WAIT,
+    API_RETRIES,
+    API_THROTTLE_TIME,
     LOGINS,
 )
 """All metrics of the package."""
@@ -264,11 +264,11 @@ class ApiMetrics:
 
     def repeated(self, operation: str) -> None:
         """A request is sent once more."""
-        count(API_REPEATS, platform=self.platform, operation=operation)
+        count(API_RETRIES, platform=self.platform, operation=operation)
 
-    def waited(self, ceiling: str, seconds: float) -> None:
+    def waited(self, limit: str, seconds: float) -> None:
         """A request has waited for its turn."""
-        took(API_WAIT, seconds, platform=self.platform, ceiling=ceiling)
+        took(API_THROTTLE_TIME, seconds, platform=self.platform, limit=limit)
 
     def logged_in(self, outcome: str) -> None:
         """A login has ended."""

@@ -11,7 +11,7 @@ from airflow.sdk.configuration import conf
 from airflow.sdk.definitions.context import Context
 
 from audience_onboarding.base.hooks import PlatformHook
-from audience_onboarding.base.metrics import AMBIGUOUS_STOPS, count
+from audience_onboarding.base.metrics import AMBIGUOUS_CREATES, count
 from audience_onboarding.base.retry_policy import OnboardingRetryPolicy
 from audience_onboarding.base.templating import as_bool
 from audience_onboarding.exceptions import AmbiguousCreateError, ConfigurationError
@@ -29,8 +29,8 @@ class PlatformOperator(BaseOperator, Generic[Hook, Id]):
 
     :param asset: the asset whose state store remembers ids; without one, the task's own store does, which
         outlives retries and clears of one run, but not the run.
-    :param audience_key: of the definition that the task works for, with which the DAG ``settle_create`` settles what
-        is unclear; by default that of the audience whose ``asset`` it is.
+    :param audience_key: of the definition that the task works for, for the DAG
+        ``resolve_ambiguous_create``; by default that of the audience whose ``asset`` it is.
     """
 
     read_id: Callable[[Any], Id]
@@ -86,7 +86,7 @@ class PlatformOperator(BaseOperator, Generic[Hook, Id]):
                 settle_by=self._settle_by(key),
             )
         except AmbiguousCreateError:
-            count(AMBIGUOUS_STOPS, **self._whose(), kind=creation.kind)
+            count(AMBIGUOUS_CREATES, **self._whose(), kind=creation.kind)
             raise
 
     def _creation(

@@ -40,7 +40,7 @@ LONGEST_NAME = 256
 
 def connection_pool(conn_id: str) -> str:
     """The pool of the tasks that call the vendor of a connection."""
-    return f"{OUR_POOLS}at_{conn_id}"[:LONGEST_NAME]
+    return f"{OUR_POOLS}conn_{conn_id}"[:LONGEST_NAME]
 
 
 def slots_of(pool: str) -> int:

@@ -39,7 +39,7 @@ class TakesItsTurn(BaseOperator):
     source: str | Mapping[str, Any]
     timezone: str
     load_date: str | None
-    history_from: str | None
+    range_start: str | None
     is_dry_run: bool | str
     in_order_of: str | None
     order_timeout: float
@@ -53,7 +53,7 @@ class TakesItsTurn(BaseOperator):
         """Wait for the source and for earlier loads where asked to, then go on."""
         options = SourceOptions.of(self.source)
         # History does not come later.
-        is_history = resolve_history_from(context, self.history_from) is not None
+        is_history = resolve_history_from(context, self.range_start) is not None
         if options.if_missing == "wait" and not is_history and not as_bool(self.is_dry_run):
             self._wait_for_source(options, context)
         return self._after_earlier_loads(context)
@@ -148,7 +148,7 @@ class WaitForTurnOperator(TakesItsTurn):
     :param aws_conn_id: a connection of type ``aws``, where ``source`` names no other.
     :param timezone: in which a run's moment becomes a load date.
     :param load_date: ``YYYY-MM-DD`` (templated); default the run's.
-    :param history_from: first day of a range (templated): its sources are not waited for.
+    :param range_start: first day of a range (templated): its sources are not waited for.
     :param is_dry_run: a dry run waits for nothing (templated).
     :param in_order_of: id of the task that ends a load (templated); loads of earlier days that are under way are
         waited for. Empty: no load is.
@@ -156,7 +156,7 @@ class WaitForTurnOperator(TakesItsTurn):
     :param audience_key: of the definition that the load is about, for the link to its page.
     """
 
-    template_fields: Sequence[str] = ("source", "load_date", "history_from", "is_dry_run", "in_order_of")
+    template_fields: Sequence[str] = ("source", "load_date", "range_start", "is_dry_run", "in_order_of")
     operator_extra_links = (AudiencePageLink(),)
 
     def __init__(  # noqa: PLR0913
@@ -166,7 +166,7 @@ class WaitForTurnOperator(TakesItsTurn):
         aws_conn_id: str = "aws_default",
         timezone: str = "UTC",
         load_date: str | None = None,
-        history_from: str | None = None,
+        range_start: str | None = None,
         is_dry_run: bool | str = False,
         in_order_of: str | None = None,
         order_timeout: float = ORDER_TIMEOUT,
@@ -179,7 +179,7 @@ class WaitForTurnOperator(TakesItsTurn):
         self.aws_conn_id = aws_conn_id
         self.timezone = timezone
         self.load_date = load_date
-        self.history_from = history_from
+        self.range_start = range_start
         self.is_dry_run = is_dry_run
         self.in_order_of = in_order_of
         self.order_timeout = order_timeout

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from audience_onboarding.exceptions import ApprovalOutdatedError, NotFoundError
+from audience_onboarding.exceptions import NotFoundError, StaleApprovalError
 from audience_onboarding.state.remote_ids import Id
 
 
@@ -92,7 +92,7 @@ def looked_at(audience_id: Id | None, see: Callable[[Id], Seen], *, is_given: bo
 def check_same(approved: Seen, now: Seen) -> None:
     """Let pass what was approved, or less.
 
-    :raises ApprovalOutdatedError: there is something that nobody has approved.
+    :raises StaleApprovalError: there is something that nobody has approved.
     """
     known = {segment.id: segment.name for segment in approved.segments}
     added = [segment for segment in now.segments if known.get(segment.id) != segment.name]
@@ -104,7 +104,7 @@ def check_same(approved: Seen, now: Seen) -> None:
     elif added:
         problem = "not approved: " + ", ".join(segment.words for segment in added)
     if problem:
-        raise ApprovalOutdatedError(
+        raise StaleApprovalError(
             what="What is there is not what was approved",
             where=f"audience {approved.audience_id}",
             why=problem,

@@ -14,7 +14,7 @@ from airflow.sdk.definitions.connection import Connection
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from audience_onboarding.base.hooks import PlatformHook
-from audience_onboarding.base.metrics import LOOKS, count
+from audience_onboarding.base.metrics import POLLS, count
 from audience_onboarding.base.polling import align_to_grid, backoff_intervals, single_flight
 from audience_onboarding.base.retry_policy import MAX_PAUSE
 from audience_onboarding.base.thread_pool import in_thread
@@ -117,7 +117,7 @@ class PollingTrigger(BaseTrigger, Generic[Client]):
         return align_to_grid(pause)
 
     def _count(self, result: str) -> None:
-        count(LOOKS, platform=self.hook_class.conn_type, result=result)
+        count(POLLS, platform=self.hook_class.conn_type, result=result)
 
     async def _events(self) -> AsyncIterator[dict[str, Any]]:
         client: Client = self.hook_class.client_of(await get_connection_async(self.conn_id))

@@ -35,7 +35,7 @@ from audience_onboarding.base.templating import RemoteId, as_bool
 from audience_onboarding.crm.guards import WHOLE_LIST, Failure, Guards, guard_error
 from audience_onboarding.crm.output.profiles import FileProfile, Identifier, SourceColumn
 from audience_onboarding.exceptions import (
-    WITH_SUPERSEDE,
+    OVERWRITE_HINT,
     ConfigurationError,
     EmptySourceError,
     SourceNotFoundError,
@@ -49,7 +49,7 @@ from audience_onboarding.state.load_date import parse_load_date, resolve_history
 from audience_onboarding.state.remote_ids import is_missing
 from audience_onboarding.state.store import (
     LAST_LOAD_KEY,
-    LAST_OF_A_DAY,
+    LAST_SINGLE_DAY_LOAD,
     Memory,
     days_of,
     days_text,
@@ -83,22 +83,22 @@ class Sending:
     :param load: the prepared file.
     :param mode: one of the operator's modes.
     :param load_date: the day that it is about.
-    :param supersede: whether it may take the place of what was sent for that day.
+    :param overwrite: whether it may take the place of what was sent for that day.
     :param comparison: with the last confirmed load, where the operator has a folder of snapshots.
-    :param history_from: of a range of days that are merged in one load, the first one; ``load_date`` is the last.
+    :param range_start: of a range of days that are merged in one load, the first one; ``load_date`` is the last.
     """
 
     load: PreparedLoad
     mode: str
     load_date: date
-    supersede: bool
+    overwrite: bool
     comparison: Comparison | None = None
-    history_from: date | None = None
+    range_start: date | None = None
 
     @property
     def days(self) -> str:
         """The day that it is about, or its range of days."""
-        return _days(self.load_date, self.history_from)
+        return _days(self.load_date, self.range_start)
 
     @property
     def identity(self) -> str:
@@ -145,11 +145,11 @@ class OnboardCrmOperator(TakesItsTurn, PlatformOperator[Hook, Id]):
     :param state: where a snapshot of what the audience holds is kept, to compare the next list with; needs ``asset``.
     :param timezone: in which a run's moment becomes a load date.
     :param load_date: ``YYYY-MM-DD`` (templated); default the run's, see :mod:`..orchestration.load_date`.
-    :param history_from: ``YYYY-MM-DD`` (templated): all days from this one to the load date are merged in one load.
+    :param range_start: ``YYYY-MM-DD`` (templated): all days from this one to the load date are merged in one load.
         For modes that add people or take some out; at most
         :data:`~audience_onboarding.state.history.MAX_HISTORY_DAYS` days. Nothing or an empty text: the load
         date alone.
-    :param supersede: let other content take the place of what was sent for this day, and let a ``replace`` or
+    :param overwrite: let other content take the place of what was sent for this day, and let a ``replace`` or
         ``mirror`` go back to an older day than the last confirmed one, which is skipped otherwise (templated).
     :param is_dry_run: do everything but send and write, then skip the tasks after this one (templated).
     :param in_order_of: id of the task that ends a load; where given, loads of earlier days that are under way are
@@ -173,8 +173,8 @@ class OnboardCrmOperator(TakesItsTurn, PlatformOperator[Hook, Id]):
         "audience_id",
         "mode",
         "load_date",
-        "history_from",
-        "supersede",
+        "range_start",
+        "overwrite",
         "is_dry_run",
         "ignore_guards",
     )
@@ -194,8 +194,8 @@ class OnboardCrmOperator(TakesItsTurn, PlatformOperator[Hook, Id]):
         state: StateFolder | None = None,
         timezone: str = "UTC",
         load_date: str | None = None,
-        history_from: str | None = None,
-        supersede: bool | str = False,
+        range_start: str | None = None,
+        overwrite: bool | str = False,
         is_dry_run: bool | str = False,
         in_order_of: str | None = None,
         order_timeout: float = ORDER_TIMEOUT,
@@ -216,8 +216,8 @@ class OnboardCrmOperator(TakesItsTurn, PlatformOperator[Hook, Id]):
         self.state = state
         self.timezone = timezone
         self.load_date = load_date
-        self.history_from = history_from
-        self.supersede = supersede
+        self.range_start = range_start
+        self.overwrite = overwrite
         self.is_dry_run = is_dry_run
         self.in_order_of = in_order_of
         self.order_timeout = order_timeout
@@ -318,14 +318,14 @@ class OnboardCrmOperator(TakesItsTurn, PlatformOperator[Hook, Id]):
         mode = self._mode()
         columns = self._columns()
         history = self._history(context, options)
-        history_from = history[0] if history else None
-        days = _days(load_date, history_from)
+        range_start = history[0] if history else None
+        days = _days(load_date, range_start)
         self._lineage = Lineage(options, history or (load_date,), columns, self.profile)
         if self.asset is not None:
             # Also where the definition gives the id, and nothing is created.
             check_not_retired(self._memory(context))
         self._check_raw()
-        self._check_not_superseded(context, mode, load_date)
+        self._skip_if_stale(context, mode, load_date)
         urls = [options.url(day) for day in history or (load_date,)]
         connection = self._source_connection(options)
         dry_run = as_bool(self.is_dry_run)
@@ -351,7 +351,7 @@ class OnboardCrmOperator(TakesItsTurn, PlatformOperator[Hook, Id]):
                 )
                 result = {
                     "load_date": load_date.isoformat(),
-                    **({"history_from": history_from.isoformat()} if history_from else {}),
+                    **({"range_start": range_start.isoformat()} if range_start else {}),
                     **({"days_missing": len(missing)} if missing else {}),
                     "mode": mode,
                     "source": options.label if history else urls[0] or options.label,
@@ -361,7 +361,7 @@ class OnboardCrmOperator(TakesItsTurn, PlatformOperator[Hook, Id]):
                 }
                 self._note_read(context, load.report, result)
                 failures = self.guards.failures(
-                    load.report, mode=mode, last_rows=self._last_rows(context, mode, load_date, history_from)
+                    load.report, mode=mode, last_rows=self._last_rows(context, mode, load_date, range_start)
                 )
                 result["rejects_file"] = self._write_rejects(
                     load.rejects(), load.rejects_count, None if dry_run else rejects
@@ -377,7 +377,7 @@ class OnboardCrmOperator(TakesItsTurn, PlatformOperator[Hook, Id]):
                     del result["rejects_file"]
                     self._end_dry_run(context, result, comparison)
                 self._let_pass(failures, mode)
-                sending = Sending(load, mode, load_date, as_bool(self.supersede), comparison, history_from)
+                sending = Sending(load, mode, load_date, as_bool(self.overwrite), comparison, range_start)
                 result = {**result, **self.send(context, target, sending), **sending.told}
                 return self._told(context, result)
         except SourceNotFoundError as error:
@@ -396,7 +396,7 @@ class OnboardCrmOperator(TakesItsTurn, PlatformOperator[Hook, Id]):
 
         :raises ConfigurationError: it cannot be loaded as one.
         """
-        first = resolve_history_from(context, self.history_from)
+        first = resolve_history_from(context, self.range_start)
         if first is None:
             return ()
         days = history_days(first, self._load_date(context), mode=self._mode())
@@ -490,25 +490,25 @@ class OnboardCrmOperator(TakesItsTurn, PlatformOperator[Hook, Id]):
     def _let_pass(self, failures: list[Failure], mode: str) -> None:
         if failures and not as_bool(self.ignore_guards):
             for failure in failures:
-                metrics.count(metrics.GUARD_STOPS, **self._tags(mode), guard=failure.setting)
+                metrics.count(metrics.GUARD_FAILURES, **self._tags(mode), guard=failure.setting)
             raise guard_error(failures)
         for failure in failures:
             self.log.warning("Ignored, as the run says 'ignore_guards': %s", failure)
 
     def _last_rows(
-        self, context: Context, mode: str, load_date: date, history_from: date | None
+        self, context: Context, mode: str, load_date: date, range_start: date | None
     ) -> int | None:
         """Rows of the last confirmed load, where this one can be compared with it: a day with the last one of a day,
         a range with itself."""
         memory = None if self.asset is None else self._memory(context)
         if memory is None:
             return None
-        if history_from is not None:
-            last = memory.get(load_key(_days(load_date, history_from), mode))
+        if range_start is not None:
+            last = memory.get(load_key(_days(load_date, range_start), mode))
         else:
             last = memory.get(LAST_LOAD_KEY)
-            if isinstance(last, dict) and last.get("history_from"):
-                last = last.get(LAST_OF_A_DAY)
+            if isinstance(last, dict) and last.get("range_start"):
+                last = last.get(LAST_SINGLE_DAY_LOAD)
         if not isinstance(last, dict) or not isinstance(last.get("rows_sent"), int):
             return None
         if mode in WHOLE_LIST:
@@ -597,7 +597,7 @@ class OnboardCrmOperator(TakesItsTurn, PlatformOperator[Hook, Id]):
         For platforms where nothing at the vendor tells what a file was about.
 
         :param key: of the record in the memory of the audience; by default, the one of this day and mode.
-        :raises UploadConflictError: other content was sent for this day, and ``supersede`` is not set.
+        :raises UploadConflictError: other content was sent for this day, and ``overwrite`` is not set.
         """
         if self.asset is None:
             return None
@@ -612,12 +612,12 @@ class OnboardCrmOperator(TakesItsTurn, PlatformOperator[Hook, Id]):
         if record.get("content_id") == sending.load.content_id:
             self.log.info("This load is confirmed already, by run %s: nothing is sent", record.get("run_id"))
             return record
-        if sending.supersede:
+        if sending.overwrite:
             return None
         raise UploadConflictError(
             what=f"The load of {days} ({sending.mode}) was sent before, with other content",
             where=f"audience {audience_id}, by run {record.get('run_id')}",
-            next_step=f"If the new content is right, trigger it again {WITH_SUPERSEDE}",
+            next_step=f"If the new content is right, trigger it again {OVERWRITE_HINT}",
         )
 
     def _check_raw(self) -> None:
@@ -639,12 +639,12 @@ class OnboardCrmOperator(TakesItsTurn, PlatformOperator[Hook, Id]):
         """
         return ""
 
-    def _check_not_superseded(self, context: Context, mode: str, load_date: date) -> None:
-        """Skip an older list that would take the place of a newer one, unless told to supersede.
+    def _skip_if_stale(self, context: Context, mode: str, load_date: date) -> None:
+        """Skip an older list that would take the place of a newer one, unless told to overwrite.
 
         A newer one that is sent counts, too: it may be confirmed before the older one, or after it.
         """
-        if mode not in WHOLE_LIST or self.asset is None or as_bool(self.supersede):
+        if mode not in WHOLE_LIST or self.asset is None or as_bool(self.overwrite):
             return
         memory = self._memory(context)
         last = memory.get(LAST_LOAD_KEY)
@@ -653,9 +653,8 @@ class OnboardCrmOperator(TakesItsTurn, PlatformOperator[Hook, Id]):
         newest = max(confirmed, sent)
         if load_date.isoformat() < newest:
             raise AirflowSkipException(
-                f"Superseded: the load of {newest} is {'confirmed' if newest == confirmed else 'sent'}, and replacing "
-                f"the record set by the older one of {load_date} would undo it. To do so all the same, trigger "
-                f"it {WITH_SUPERSEDE}"
+                f"Skipping stale load: the load of {newest} is {'confirmed' if newest == confirmed else 'sent'}, and "
+                f"the older list of {load_date} would undo it. To send it all the same, trigger it {OVERWRITE_HINT}"
             )
 
     def _mode(self) -> str:
@@ -682,8 +681,8 @@ class OnboardCrmOperator(TakesItsTurn, PlatformOperator[Hook, Id]):
         return {known[name]: column for name, column in self.columns.items()}
 
 
-def _days(load_date: date, history_from: date | None) -> str:
-    return days_text(load_date.isoformat(), history_from.isoformat() if history_from else None)
+def _days(load_date: date, range_start: date | None) -> str:
+    return days_text(load_date.isoformat(), range_start.isoformat() if range_start else None)
 
 
 def _is_one_of(url: str, source: str) -> bool:

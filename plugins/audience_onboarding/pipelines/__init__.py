@@ -14,20 +14,20 @@ from audience_onboarding.pipelines.factory import (
     audience_dags,
     check_definitions,
     erase_dag,
-    history_dag,
+    load_date_range_dag,
+    maintenance_dags,
+    resolve_ambiguous_create_dag,
     retire_dag,
-    settle_dag,
-    upkeep_dags,
 )
 
 if TYPE_CHECKING:
     from audience_onboarding.pipelines.activate import build_activation_dag
     from audience_onboarding.pipelines.drift import build_drift_dag
     from audience_onboarding.pipelines.erase import build_erase_dag
-    from audience_onboarding.pipelines.extension import build_extension_dag, build_extension_form_dag
-    from audience_onboarding.pipelines.load_range import build_history_dag
+    from audience_onboarding.pipelines.extension import build_extension_dag, build_set_end_date_dag
+    from audience_onboarding.pipelines.load_range import build_load_range_dag
     from audience_onboarding.pipelines.onboard import build_onboarding_dag
-    from audience_onboarding.pipelines.resolve_create import build_settle_dag
+    from audience_onboarding.pipelines.resolve_create import build_resolve_create_dag
     from audience_onboarding.pipelines.retire import build_retire_dag
 
 _BUILDERS = {
@@ -35,11 +35,11 @@ _BUILDERS = {
     "build_drift_dag": "drift",
     "build_erase_dag": "erase",
     "build_extension_dag": "extension",
-    "build_extension_form_dag": "extension",
-    "build_history_dag": "load_range",
+    "build_set_end_date_dag": "extension",
+    "build_load_range_dag": "load_range",
     "build_onboarding_dag": "onboard",
     "build_retire_dag": "retire",
-    "build_settle_dag": "resolve_create",
+    "build_resolve_create_dag": "resolve_create",
 }
 """The module of each."""
 
@@ -49,17 +49,17 @@ __all__ = [
     "build_drift_dag",
     "build_erase_dag",
     "build_extension_dag",
-    "build_extension_form_dag",
-    "build_history_dag",
+    "build_load_range_dag",
     "build_onboarding_dag",
+    "build_resolve_create_dag",
     "build_retire_dag",
-    "build_settle_dag",
+    "build_set_end_date_dag",
     "check_definitions",
     "erase_dag",
-    "history_dag",
+    "load_date_range_dag",
+    "maintenance_dags",
+    "resolve_ambiguous_create_dag",
     "retire_dag",
-    "settle_dag",
-    "upkeep_dags",
 ]
 
 

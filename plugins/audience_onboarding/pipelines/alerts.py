@@ -28,7 +28,7 @@ from airflow.sdk.configuration import conf
 from airflow.sdk.definitions.callback import SyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
-from audience_onboarding.base.failure_xcom import stop_of, stops_of
+from audience_onboarding.base.failure_xcom import describe_failure, pull_failures
 from audience_onboarding.definitions import AudienceDefinition
 from audience_onboarding.exceptions import DefinitionError, GuardError, MatchRateError
 from audience_onboarding.pipelines.common import onboarding_dag_id
@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 VARIABLES = "audience_onboarding"
 """What the message is called in the templates of a notifier's arguments."""
 
-AUDIT_TASK = "audit"
+AUDIT_TASK = "write_audit_row"
 
 FILLED_IN = {
     "subject": "subject",
@@ -113,7 +113,7 @@ def tell_failure(context: Any, *, alerts: Sequence[Mapping[str, Any]], about: Ma
     """For ``on_failure_callback`` of a DAG: tell that a run has failed, and why. Never raises."""
     try:
         ti = context.get("ti")
-        stops = stops_of(ti) if ti is not None else {}
+        stops = pull_failures(ti) if ti is not None else {}
         # It comes after all others, and tells of itself.
         stops.pop(AUDIT_TASK, None)
         kind, variables = _of_failure(stops, str(context.get("reason") or ""))
@@ -127,7 +127,7 @@ def tell_failure(context: Any, *, alerts: Sequence[Mapping[str, Any]], about: Ma
 def tell_audit(context: Any, *, alerts: Sequence[Mapping[str, Any]], about: Mapping[str, str]) -> None:
     """For ``on_failure_callback`` of the task that writes the audit, which the run is judged without. Never raises."""
     error = context.get("exception")
-    stop = stop_of(error) if isinstance(error, BaseException) else {"error": "", "message": ""}
+    stop = describe_failure(error) if isinstance(error, BaseException) else {"error": "", "message": ""}
     variables = {
         "happened": "The audit row of a run could not be written; the load itself is not concerned",
         "details": stop["message"] or stop["error"] or "the worker of the task was lost",

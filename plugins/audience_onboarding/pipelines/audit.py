@@ -9,7 +9,7 @@ from typing import Any
 from airflow.sdk import get_current_context, task
 
 from audience_onboarding.base.connections import database
-from audience_onboarding.base.failure_xcom import note_stop, stops_of
+from audience_onboarding.base.failure_xcom import pull_failures, push_failure
 from audience_onboarding.base.links import AudiencePageLink, linked
 from audience_onboarding.base.retry_policy import terminal_errors_fail
 from audience_onboarding.definitions import AudienceDefinition
@@ -37,7 +37,7 @@ def audit_task(definition: AudienceDefinition, *, upload: str, record: str) -> A
 
     tell = partial(tell_audit, alerts=alerts_of(definition), about=about_of(definition))
 
-    @task(task_id=AUDIT_TASK, on_failure_callback=[note_stop, tell])
+    @task(task_id=AUDIT_TASK, on_failure_callback=[push_failure, tell])
     @terminal_errors_fail
     def audit() -> None:
         """Write the row of this run."""
@@ -58,7 +58,7 @@ def audit_task(definition: AudienceDefinition, *, upload: str, record: str) -> A
             record=ti.xcom_pull(task_ids=record),
             load=ti.xcom_pull(task_ids=upload),
             dry_run=ti.xcom_pull(task_ids=upload, key="dry_run"),
-            stops=stops_of(ti),
+            stops=pull_failures(ti),
         )
         write_row(
             database(wanted.connection, used_by="the audit"),

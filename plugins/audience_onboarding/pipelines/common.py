@@ -17,8 +17,8 @@ from audience_onboarding.base.snapshot_diff import StateFolder
 from audience_onboarding.dag_ids import (
     DRIFT_DAG_ID,
     EXTENSION_DAG_ID,
-    EXTENSION_FORM_DAG_ID,
-    HISTORY_DAG_ID,
+    LOAD_RANGE_DAG_ID,
+    SET_END_DATE_DAG_ID,
     activation_dag_id,
     onboarding_dag_id,
 )
@@ -32,8 +32,8 @@ log = logging.getLogger(__name__)
 __all__ = [
     "DRIFT_DAG_ID",
     "EXTENSION_DAG_ID",
-    "EXTENSION_FORM_DAG_ID",
-    "HISTORY_DAG_ID",
+    "LOAD_RANGE_DAG_ID",
+    "SET_END_DATE_DAG_ID",
     "activation_dag_id",
     "onboarding_dag_id",
 ]

@@ -10,13 +10,13 @@ from audience_onboarding.definitions import AudienceDefinition
 from audience_onboarding.pipelines.common import (
     DRIFT_DAG_ID,
     EXTENSION_DAG_ID,
-    HISTORY_DAG_ID,
+    LOAD_RANGE_DAG_ID,
     activation_dag_id,
     onboarding_dag_id,
 )
 from audience_onboarding.platform_registry import get_platform
 from audience_onboarding.state.create_once import RETIRE_DAG_ID
-from audience_onboarding.state.reconcile import SETTLE_DAG_ID
+from audience_onboarding.state.reconcile import RESOLVE_CREATE_DAG_ID
 from audience_onboarding.urls import audience_page, audiences_page, dag_page
 
 
@@ -60,14 +60,14 @@ def documentation(definition: AudienceDefinition) -> str:
 Made from `include/audiences/{definition.key}.yaml`.
 
 * **Again**: a re-run of a day sends nothing if the extract is unchanged, and stops with `UploadConflictError` if it is
-  not, unless *Supersede* is ticked (in the form, under *Exceptions*).
+  not, unless *Overwrite* is ticked (in the form, under *Exceptions*).
 * **By hand**: *Trigger* opens a form; *Load date* says which day's extract it is, *First day of a range* merges
   several.
 * **Dry run**: does everything but create, send and write; the log of `upload` shows the counts and which guards would
   stop it.
 * **Backfill**: *Trigger*, then *Backfill*, with a range of dates and an empty *Load date*; or
   `airflow backfill create --dag-id onboard_{definition.key} --from-date ... --to-date ...T23:59`. It activates nothing
-  unless *Activate on a historical load* is ticked.
+  unless *Activate after backfill* is ticked.
 * **Stopped by a guard** (`GuardError` in `upload`): nothing was sent. Look into the source; if it is right, trigger
   the day with *Ignore guards*, under *Exceptions* in the form.
 {_if_stopped(definition)}* **Failed**: the message of the task says what to do; then clear it. Nothing is sent twice.
@@ -83,8 +83,8 @@ def links_of(definition: AudienceDefinition) -> Iterator[str]:
         dags["activate it"] = activation_dag_id(definition.key)
         dags["extend segments"] = EXTENSION_DAG_ID
     dags |= {
-        "load a range of days": HISTORY_DAG_ID,
-        "settle what is unclear": SETTLE_DAG_ID,
+        "load a range of days": LOAD_RANGE_DAG_ID,
+        "settle what is unclear": RESOLVE_CREATE_DAG_ID,
         "check for drift": DRIFT_DAG_ID,
         "erase a person": ERASE_DAG_ID,
         "retire it": RETIRE_DAG_ID,
@@ -153,6 +153,6 @@ def _if_stopped(definition: AudienceDefinition) -> str:
     if watched is None or watched.then != "fail":
         return ""
     return """\
-* **Stopped by match rates** (`MatchRateError` in `publish`): the load is at the vendor, but not activated. Look into
-  the source; if it is right, run the day again with *Ignore match rates*: nothing is sent twice.
+* **Stopped by match rates** (`MatchRateError` in `publish_load`): the load is at the vendor, but not activated.
+  Check the source; if it is right, run the day again with *Ignore match rates*: nothing is sent twice.
 """

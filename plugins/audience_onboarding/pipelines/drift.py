@@ -48,7 +48,7 @@ def build_drift_dag(definitions: Sequence[AudienceDefinition]) -> DAG:
         dag_display_name="Check for drift",
         description="Compare audiences and segments at the vendors with the definitions",
         doc_md=f"{_DOCUMENTATION}\n{all_audiences()}\n",
-        tags=[PACKAGE_TAG, "upkeep"],
+        tags=[PACKAGE_TAG, "maintenance"],
         default_args=default_args(owner="audience-onboarding", retries=3),
         # After the upkeep: what that does is no drift.
         schedule="0 7 * * *",
@@ -76,7 +76,7 @@ def build_drift_dag(definitions: Sequence[AudienceDefinition]) -> DAG:
 
         @task(inlets=[asset_of(item) for item in by_key.values()], pool=pool_of(by_key.values()))
         @terminal_errors_fail
-        def compare() -> list[dict[str, Any]]:
+        def detect_drift() -> list[dict[str, Any]]:
             """Compare all, mend what can be if told to, and return the differences there were."""
             context: Any = get_current_context()
             params = context["params"]
@@ -115,7 +115,7 @@ def build_drift_dag(definitions: Sequence[AudienceDefinition]) -> DAG:
                 raise AirflowFailException(f"{len(open_ones)} differences are left; the log lists them")
             return rows
 
-        linked(compare(), AudiencesPageLink())
+        linked(detect_drift(), AudiencesPageLink())
         annotate(dag, DRIFT)
     return dag
 
@@ -145,7 +145,7 @@ def _mend(found: Sequence[Difference]) -> dict[Any, str]:
 
 _DOCUMENTATION = """\
 Compares each audience, and on Digital Audience its segments, with its definition, and only reads unless *Apply* is
-ticked. What differs is a warning in the log of `compare`, and its XCom: audience, what, field, at_vendor,
+ticked. What differs is a warning in the log of `detect_drift`, and its XCom: audience, what, field, at_vendor,
 in_definition, can_be_applied, applied. It is no failure unless *Fail on drift* is ticked.
 
 Campaigns are not compared: the vendor has no operation that shows one. An audience that was never created is no drift.

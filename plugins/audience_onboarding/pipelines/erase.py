@@ -36,9 +36,9 @@ from audience_onboarding.state.store import memory_of
 
 log = logging.getLogger(__name__)
 
-FIND_TASK, ERASE_TASK, REPORT_TASK = "find_audiences", "erase", "report"
+SELECT_TASK, ERASE_TASK, REPORT_TASK = "select_audiences", "erase", "report"
 
-LEFT_OUT = "left_out"
+SKIPPED_XCOM_KEY = "skipped_audiences"
 """XCom key of the audiences that there is nothing to do in, with the reason."""
 
 MAX_HASHES = 1000
@@ -143,7 +143,7 @@ class ErasePersonOperator(BaseOperator):
             moment=dag_run.run_after,
             run={"dag-id": context["ti"].dag_id, "run-id": str(context["run_id"])},
             is_dry_run=bool(params["dry_run"]),
-            is_everywhere=bool(params["everywhere"]),
+            is_everywhere=bool(params["ignore_snapshots"]),
         )
 
     def _end(self, job: ErasureJob, found: Outcome | Waiting) -> dict[str, Any]:
@@ -213,7 +213,7 @@ def build_erase_dag(definitions: Sequence[AudienceDefinition], *, base: Path) ->
         dag_display_name="Erase a person",
         description="Take people out of all audiences, by the hashes of their identifiers",
         doc_md=f"{_DOCUMENTATION}\n{all_audiences()}\n",
-        tags=[PACKAGE_TAG, "taking-back"],
+        tags=[PACKAGE_TAG, "privacy"],
         default_args=default_args(owner="audience-onboarding", retries=3),
         schedule=None,
         catchup=False,
@@ -222,22 +222,22 @@ def build_erase_dag(definitions: Sequence[AudienceDefinition], *, base: Path) ->
         params=_form(audiences),
     ) as dag:
 
-        @task(task_id=FIND_TASK, inlets=assets, pool=pool_of(definitions), multiple_outputs=False)
+        @task(task_id=SELECT_TASK, inlets=assets, pool=pool_of(definitions), multiple_outputs=False)
         @terminal_errors_fail
-        def find_audiences() -> list[str]:
+        def select_audiences() -> list[str]:
             """The keys of the audiences to look into."""
             context: Any = get_current_context()
             people = people_in(context)
             chosen = list(dict.fromkeys(context["params"]["audiences"])) or sorted(audiences.by_key)
-            left_out = {key: why for key in chosen if (why := _why_not(audiences.get(key), context))}
-            for key, why in left_out.items():
+            skipped_audiences = {key: why for key in chosen if (why := _why_not(audiences.get(key), context))}
+            for key, why in skipped_audiences.items():
                 log.info("%s is left out: %s", key, why)
-            found = [key for key in chosen if key not in left_out]
+            found = [key for key in chosen if key not in skipped_audiences]
             log.info("%s hashes to look for in %s audiences", people.count, len(found))
-            context["ti"].xcom_push(key=LEFT_OUT, value=left_out)
+            context["ti"].xcom_push(key=SKIPPED_XCOM_KEY, value=skipped_audiences)
             return found
 
-        found: Any = linked(find_audiences(), AudiencesPageLink())
+        found: Any = linked(select_audiences(), AudiencesPageLink())
         erased = ErasePersonOperator.partial(
             task_id=ERASE_TASK,
             audiences=audiences,
@@ -252,11 +252,11 @@ def build_erase_dag(definitions: Sequence[AudienceDefinition], *, base: Path) ->
             """Say what each has done, and fail if one needs a person."""
             context: Any = get_current_context()
             if keys is None:
-                raise AirflowFailException(f"Nothing was done: {FIND_TASK} has failed, see its log")
+                raise AirflowFailException(f"Nothing was done: {SELECT_TASK} has failed, see its log")
             ti = context["ti"]
             outcomes = _results(ti, len(keys))
-            left_out = ti.xcom_pull(task_ids=FIND_TASK, key=LEFT_OUT) or {}
-            return judged(keys, outcomes, left_out, is_dry_run=bool(context["params"]["dry_run"]))
+            skipped_audiences = ti.xcom_pull(task_ids=SELECT_TASK, key=SKIPPED_XCOM_KEY) or {}
+            return judged(keys, outcomes, skipped_audiences, is_dry_run=bool(context["params"]["dry_run"]))
 
         last: Any = linked(report(found), AudiencesPageLink())
         erased >> last
@@ -274,7 +274,7 @@ def _results(ti: Any, count: int) -> list[dict[str, Any]]:
 def judged(
     keys: Sequence[str],
     outcomes: Sequence[Mapping[str, Any]],
-    left_out: Mapping[str, str],
+    skipped_audiences: Mapping[str, str],
     *,
     is_dry_run: bool = False,
 ) -> dict[str, Any]:
@@ -283,12 +283,14 @@ def judged(
     :raises AirflowFailException: an audience failed, or needs a person.
     """
     by_key = {item["audience"]: item for item in outcomes}
-    lines = [f"  {key}: left out, {why}" for key, why in left_out.items()]
+    lines = [f"  {key}: left out, {why}" for key, why in skipped_audiences.items()]
     lines += [f"  {key}: {item['status']}. {item['said']}" for key, item in by_key.items()]
     failed = [key for key in keys if key not in by_key]
     lines += [f"  {key}: failed, see its task" for key in failed]
     log.info("What became of it:\n%s\n%s.", "\n".join(lines) or "  there is no audience", IN_THE_CRM)
-    by_hand = [f"{key}: {item['said']}" for key, item in by_key.items() if item["status"] == "by_hand"]
+    by_hand = [
+        f"{key}: {item['said']}" for key, item in by_key.items() if item["status"] == "manual_action_required"
+    ]
     if failed or (by_hand and not is_dry_run):
         problems = [
             *by_hand,
@@ -298,7 +300,10 @@ def judged(
             f"Not everything is done. {' | '.join(problems)}. Then clear this task, or mark the run a success: that "
             f"also removes the hashes from it. {IN_THE_CRM}"
         )
-    return {"audiences": {key: item["status"] for key, item in by_key.items()}, "left_out": dict(left_out)}
+    return {
+        "audiences": {key: item["status"] for key, item in by_key.items()},
+        "skipped_audiences": dict(skipped_audiences),
+    }
 
 
 def _why_not(definition: AudienceDefinition, context: Any) -> str:
@@ -340,7 +345,7 @@ def _form(audiences: Audiences) -> dict[str, Param]:
             section="Where",
             description_md="Empty: all. Those without an audience at the vendor are left out.",
         ),
-        "everywhere": Param(
+        "ignore_snapshots": Param(
             False,
             type="boolean",
             title="Also where the snapshot does not show them",

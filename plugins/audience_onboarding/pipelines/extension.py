@@ -13,11 +13,11 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from audience_onboarding.base.links import AudiencePageLink, AudiencesPageLink, linked
 from audience_onboarding.base.retry_policy import failure_of, terminal_errors_fail
-from audience_onboarding.exceptions import ConfigurationError, TerminalError, UpkeepIncompleteError
+from audience_onboarding.exceptions import ConfigurationError, MaintenanceIncompleteError, TerminalError
 from audience_onboarding.pipelines.common import (
     EXTENSION_DAG_ID,
-    EXTENSION_FORM_DAG_ID,
     PACKAGE_TAG,
+    SET_END_DATE_DAG_ID,
     asset_of,
     choices_of,
     default_args,
@@ -47,14 +47,14 @@ from audience_onboarding.state.store import memory_of
 
 log = logging.getLogger(__name__)
 
-PROBLEMS = "problems"
+ERRORS_KEY = "errors"
 """XCom key of the audiences and targets that could not be looked at."""
-LOOKED_AT = "looked_at"
+CHECKED_SEGMENTS_KEY = "checked_segments"
 """XCom key of all segments of ours, and what is to be done with each."""
 
 EXTEND = "extend"
-LEFT_ALONE = "left alone"
-LET_GO = "let go"
+UNCHANGED = "unchanged"
+EXPIRED = "expired"
 
 
 def build_extension_dag(definitions: Sequence[DigitalAudienceDefinition]) -> DAG:
@@ -71,7 +71,7 @@ def build_extension_dag(definitions: Sequence[DigitalAudienceDefinition]) -> DAG
         "`within_days` then end `days` from now, but never after the target's `until`. An end date is never moved "
         "back. The task `report` lists all segments that were looked at, and what became of each.\n\n"
         f"{all_audiences()}",
-        tags=[PACKAGE_TAG, "upkeep"],
+        tags=[PACKAGE_TAG, "maintenance"],
         default_args=default_args(owner="audience-onboarding", retries=3),
         schedule="0 6 * * *",
         start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),
@@ -125,8 +125,8 @@ def build_extension_dag(definitions: Sequence[DigitalAudienceDefinition]) -> DAG
                 for item in seen
                 if item["outcome"] == EXTEND
             ]
-            context["ti"].xcom_push(key=PROBLEMS, value=problems)
-            context["ti"].xcom_push(key=LOOKED_AT, value=seen)
+            context["ti"].xcom_push(key=ERRORS_KEY, value=problems)
+            context["ti"].xcom_push(key=CHECKED_SEGMENTS_KEY, value=seen)
             log.info("%s segments to extend, %s audiences with a problem", len(found), len(problems))
             return found
 
@@ -137,10 +137,10 @@ def build_extension_dag(definitions: Sequence[DigitalAudienceDefinition]) -> DAG
             """Show what became of each segment. Fail if something could not be looked at or extended: all others are
             extended all the same."""
             ti: Any = get_current_context()["ti"]
-            seen = ti.xcom_pull(task_ids="find_segments", key=LOOKED_AT)
+            seen = ti.xcom_pull(task_ids="find_segments", key=CHECKED_SEGMENTS_KEY)
             if seen is None:
                 raise failure_of(
-                    UpkeepIncompleteError(
+                    MaintenanceIncompleteError(
                         what="No segment was looked at",
                         why="find_segments has failed",
                         next_step="Its log says why. Once that is mended, clear find_segments",
@@ -152,7 +152,7 @@ def build_extension_dag(definitions: Sequence[DigitalAudienceDefinition]) -> DAG
                 if moved:
                     done[moved["segment_id"]] = moved
             rows = [_came_of(item, done.get(item["segment_id"])) for item in seen]
-            problems = ti.xcom_pull(task_ids="find_segments", key=PROBLEMS) or []
+            problems = ti.xcom_pull(task_ids="find_segments", key=ERRORS_KEY) or []
             log.info("%s", table(rows, none="There is no segment of ours"))
             for problem in problems:
                 log.error("%s", problem)
@@ -165,7 +165,7 @@ def build_extension_dag(definitions: Sequence[DigitalAudienceDefinition]) -> DAG
                 )
             if failed := [row["segment"] for row in rows if row["outcome"] == "failed"]:
                 raise failure_of(
-                    UpkeepIncompleteError(
+                    MaintenanceIncompleteError(
                         what=f"Not extended: {', '.join(failed)}",
                         next_step="The log of extend says why. Once that is mended, clear extend",
                     )
@@ -188,7 +188,7 @@ def _came_of(item: dict[str, Any], moved: dict[str, Any] | None) -> dict[str, An
         return {**item, "outcome": "failed", "why": "see the log of extend"}
     return {
         **item,
-        "outcome": "extended" if moved["changed"] else LEFT_ALONE,
+        "outcome": "extended" if moved["changed"] else UNCHANGED,
         "from": moved["end_date_before"],
         "to": moved["end_date"],
         "why": item["why"] if moved["changed"] else "it ended so late already",
@@ -264,22 +264,22 @@ def judge(
     """
     end = segment.end_date
     if end is None:
-        return LEFT_ALONE, None, "it has no end date"
+        return UNCHANGED, None, "it has no end date"
     if end < now:
-        return LET_GO, None, "it is over"
+        return EXPIRED, None, "it is over"
     if until is not None and end >= until:
-        return LET_GO, None, f"it is to run until {until.isoformat()}"
+        return EXPIRED, None, f"it is to run until {until.isoformat()}"
     new_end = now + timedelta(days=rule.days)
     if until is not None:
         new_end = min(new_end, until)
     if end > now + timedelta(days=rule.within_days):
-        return LEFT_ALONE, None, f"it does not end within {rule.within_days} days"
+        return UNCHANGED, None, f"it does not end within {rule.within_days} days"
     if end >= new_end:
-        return LEFT_ALONE, None, "it ends later than it would then"
+        return UNCHANGED, None, "it ends later than it would then"
     return EXTEND, new_end, f"it ends within {rule.within_days} days"
 
 
-def build_extension_form_dag(definitions: Sequence[DigitalAudienceDefinition]) -> DAG:
+def build_set_end_date_dag(definitions: Sequence[DigitalAudienceDefinition]) -> DAG:
     """The DAG with which a person gives one segment an end date.
 
     :param definitions: all definitions.
@@ -293,12 +293,12 @@ def build_extension_form_dag(definitions: Sequence[DigitalAudienceDefinition]) -
         }
     )
     with DAG(
-        dag_id=EXTENSION_FORM_DAG_ID,
-        dag_display_name="Extend a segment",
+        dag_id=SET_END_DATE_DAG_ID,
+        dag_display_name="Set a segment's end date",
         description="Give one segment an end date",
         doc_md="Moves the end date of one segment to a day, by hand only. It is not moved back unless *Allow to "
         f"shorten* is ticked, and never beyond the target's *until*.\n\n{all_audiences()}",
-        tags=[PACKAGE_TAG, "upkeep"],
+        tags=[PACKAGE_TAG, "maintenance"],
         default_args=default_args(owner="audience-onboarding", retries=3),
         schedule=None,
         catchup=False,

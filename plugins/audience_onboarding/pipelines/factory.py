@@ -57,26 +57,26 @@ def _dags_of(definition: AudienceDefinition, folder: Path, *, auto_register: boo
     return {dag.dag_id: dag for dag in built}
 
 
-def upkeep_dags(project: Path) -> dict[str, DAG]:
+def maintenance_dags(project: Path) -> dict[str, DAG]:
     """The DAGs that extend end dates, by schedule and by hand, and the one that looks for drift, by id."""
     from audience_onboarding.pipelines.drift import build_drift_dag
-    from audience_onboarding.pipelines.extension import build_extension_dag, build_extension_form_dag
+    from audience_onboarding.pipelines.extension import build_extension_dag, build_set_end_date_dag
 
     definitions = _good(definitions_folder(project))
     with_segments = [item for item in definitions if isinstance(item, DigitalAudienceDefinition)]
     built = (
         build_extension_dag(with_segments),
-        build_extension_form_dag(with_segments),
+        build_set_end_date_dag(with_segments),
         build_drift_dag(definitions),
     )
     return {dag.dag_id: dag for dag in built}
 
 
-def settle_dag(project: Path) -> DAG:
+def resolve_ambiguous_create_dag(project: Path) -> DAG:
     """The DAG that settles unclear creations, of all definitions that are good."""
-    from audience_onboarding.pipelines.resolve_create import build_settle_dag
+    from audience_onboarding.pipelines.resolve_create import build_resolve_create_dag
 
-    return build_settle_dag(_good(definitions_folder(project)))
+    return build_resolve_create_dag(_good(definitions_folder(project)))
 
 
 def erase_dag(project: Path) -> DAG:
@@ -95,11 +95,11 @@ def retire_dag(project: Path) -> DAG:
     return build_retire_dag(_good(folder), base=folder.parent)
 
 
-def history_dag(project: Path) -> DAG:
+def load_date_range_dag(project: Path) -> DAG:
     """The DAG that loads a range of days of any audience."""
-    from audience_onboarding.pipelines.load_range import build_history_dag
+    from audience_onboarding.pipelines.load_range import build_load_range_dag
 
-    return build_history_dag(_good(definitions_folder(project)))
+    return build_load_range_dag(_good(definitions_folder(project)))
 
 
 def check_definitions(project: Path) -> None:

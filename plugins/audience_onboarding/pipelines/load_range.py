@@ -21,7 +21,7 @@ from audience_onboarding.crm.guards import WHOLE_LIST
 from audience_onboarding.definitions import AudienceDefinition
 from audience_onboarding.exceptions import ConfigurationError
 from audience_onboarding.pipelines.common import (
-    HISTORY_DAG_ID,
+    LOAD_RANGE_DAG_ID,
     PACKAGE_TAG,
     default_args,
     onboarding_dag_id,
@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 MODES = ("opt-in", "opt-out")
 """What a range of days can do to an audience, see :func:`..orchestration.history.history_days`."""
 
-PASSED_ON = ("dry_run", "supersede", "ignore_guards", "activate_on_backfill")
+PASSED_ON = ("dry_run", "overwrite", "ignore_guards", "activate_on_backfill")
 """Fields of the form that are those of the audience's own DAG."""
 
 POLL_SECONDS = 15
@@ -117,15 +117,15 @@ class LoadRangeOperator(TriggerDagRunOperator):
         self.log.info("The run has ended well: %s", url)
 
 
-def build_history_dag(definitions: Sequence[AudienceDefinition]) -> DAG:
+def build_load_range_dag(definitions: Sequence[AudienceDefinition]) -> DAG:
     """The DAG that loads a range of days of an audience, by hand.
 
     :param definitions: all definitions; those without a mode that a range has a meaning in are left out.
     """
     by_key = {item.key: item for item in definitions if any(mode in item.allowed_modes for mode in MODES)}
     with DAG(
-        dag_id=HISTORY_DAG_ID,
-        dag_display_name="Load history",
+        dag_id=LOAD_RANGE_DAG_ID,
+        dag_display_name="Load a date range",
         description="Load a range of days of an audience, merged in one load",
         doc_md=f"{DOCUMENTATION}\n{all_audiences()}\n",
         tags=[PACKAGE_TAG, "history"],
@@ -137,7 +137,7 @@ def build_history_dag(definitions: Sequence[AudienceDefinition]) -> DAG:
 
         @task(multiple_outputs=True)
         @terminal_errors_fail
-        def check_form() -> dict[str, Any]:
+        def validate_params() -> dict[str, Any]:
             """What to start: id of the run, and its conf. What cannot be is said here, before anything runs."""
             context: Any = get_current_context()
             show_page(context, context["params"]["audience"])
@@ -147,9 +147,9 @@ def build_history_dag(definitions: Sequence[AudienceDefinition]) -> DAG:
             )
             return found
 
-        plan: Any = linked(check_form(), AudiencePageLink())
+        plan: Any = linked(validate_params(), AudiencePageLink())
         LoadRangeOperator(
-            task_id="load",
+            task_id="trigger_onboarding",
             # No output of a task: what starts which DAG is stored with this one, as text.
             trigger_dag_id=onboarding_dag_id("{{ params.audience }}"),
             trigger_run_id=plan["run_id"],
@@ -195,7 +195,7 @@ def planned(by_key: dict[str, AudienceDefinition], params: Any, *, run_id: str) 
         "run_id": f"manual__history_{first}_{last}_{mode}_{own}",
         "conf": {
             "load_date": last.isoformat(),
-            "history_from": first.isoformat(),
+            "range_start": first.isoformat(),
             "mode": mode,
             **{name: params[name] for name in PASSED_ON},
         },
@@ -235,10 +235,10 @@ def _form(by_key: dict[str, AudienceDefinition]) -> dict[str, Param]:
             description_md="Do everything but create, send and write: the log of *upload* of the run that is started "
             "shows the counts.",
         ),
-        "supersede": Param(
+        "overwrite": Param(
             False,
             type="boolean",
-            title="Supersede",
+            title="Overwrite",
             description_md="Overwrite what was sent for this range and mode, if the content differs; without it, that "
             "is an error.",
             section="Exceptions",
@@ -253,7 +253,7 @@ def _form(by_key: dict[str, AudienceDefinition]) -> dict[str, Param]:
         "activate_on_backfill": Param(
             False,
             type="boolean",
-            title="Activate on a historical load",
+            title="Activate after backfill",
             description_md="Let the load start the activation.",
             section="Exceptions",
         ),
@@ -261,11 +261,11 @@ def _form(by_key: dict[str, AudienceDefinition]) -> dict[str, Param]:
 
 
 DOCUMENTATION = """\
-### Load history
+### Load a date range
 Loads all days from *From* to *To* into an audience, merged in one load: what is on several days is sent once. It starts
 a run of the audience's own DAG, which shows a link to it and does the work, and fails if that fails.
 
 Run again with the same range, it sends nothing if the sources are unchanged, and stops with `UploadConflictError` if
-they are not, unless *Supersede* is ticked. It waits for no other load, and none waits for it. To send each day as a
+they are not, unless *Overwrite* is ticked. It waits for no other load, and none waits for it. To send each day as a
 file of its own instead, in order, use a backfill of the audience's DAG.
 """

@@ -7,10 +7,10 @@ from typing import Any
 
 from audience_onboarding.definitions import AudienceDefinition
 from audience_onboarding.state.audit import CONFIRMED, UNCHANGED, run_record
-from audience_onboarding.state.store import LAST_OF_A_DAY, days_of
+from audience_onboarding.state.store import LAST_SINGLE_DAY_LOAD, days_of
 
 KEPT_IF_KNOWN = (
-    "history_from",
+    "range_start",
     "days_missing",
     "invalid_values",
     "hash_mismatches",
@@ -83,11 +83,13 @@ def _outcome(load: Mapping[str, Any], before: Mapping[str, Any], run_id: str) ->
 def last_load(record: dict[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
     """What is kept as the last load. A range of days says nothing about how long the list of a day should be, so what
     the guards compare those with goes along with it."""
-    if "history_from" not in record:
+    if "range_start" not in record:
         return record
-    of_a_day: Mapping[str, Any] = (before.get(LAST_OF_A_DAY) if before.get("history_from") else before) or {}
+    of_a_day: Mapping[str, Any] = (
+        before.get(LAST_SINGLE_DAY_LOAD) if before.get("range_start") else before
+    ) or {}
     kept = {name: of_a_day[name] for name in ("load_date", "mode", "rows_sent") if name in of_a_day}
-    return {**record, LAST_OF_A_DAY: kept} if kept else record
+    return {**record, LAST_SINGLE_DAY_LOAD: kept} if kept else record
 
 
 def report_of(record: Mapping[str, Any], seen: Mapping[str, Any]) -> str:

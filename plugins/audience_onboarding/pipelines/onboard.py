@@ -13,7 +13,7 @@ from airflow.sdk import DAG, CronPartitionTimetable, Param, get_current_context,
 from airflow.sdk.exceptions import AirflowSkipException
 
 from audience_onboarding.base import load_events as events
-from audience_onboarding.base.failure_xcom import note_stop
+from audience_onboarding.base.failure_xcom import push_failure
 from audience_onboarding.base.links import AudiencePageLink, ShownLink, linked
 from audience_onboarding.base.pools import connection_pool
 from audience_onboarding.base.prerequisites import WaitForTurnOperator
@@ -51,7 +51,7 @@ from audience_onboarding.state.store import (
 
 log = logging.getLogger(__name__)
 
-TURN_TASK = "wait_for_turn"
+PREREQUISITES_TASK = "wait_for_prerequisites"
 UPLOAD_TASK = "upload"
 RECORD_TASK = "record_load"
 
@@ -88,7 +88,7 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
                 retries=definition.retries,
                 retry_delay=timedelta(seconds=definition.retry_delay_seconds),
             ),
-            "on_failure_callback": note_stop,
+            "on_failure_callback": push_failure,
         },
         catchup=False,
         schedule=_timetable(definition.schedule),
@@ -97,13 +97,13 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
         **dag_arguments(definition),
     ) as dag:
         source = source_of(definition.source, base)
-        history_from = "{{ params.history_from or '' }}"
+        range_start = "{{ params.range_start or '' }}"
         turn = WaitForTurnOperator(
-            task_id=TURN_TASK,
+            task_id=PREREQUISITES_TASK,
             source=source,
             aws_conn_id=getattr(definition.upload, "aws_connection", "aws_default"),
             timezone=definition.timezone,
-            history_from=history_from,
+            range_start=range_start,
             is_dry_run="{{ params.dry_run }}",
             in_order_of=LAST_TASKS[definition.upload.wait_for_earlier_loads],
             audience_key=definition.key,
@@ -124,8 +124,8 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
             memory_limit_mib=definition.upload.memory_limit_mib,
             asset=asset,
             timezone=definition.timezone,
-            history_from=history_from,
-            supersede="{{ params.supersede }}",
+            range_start=range_start,
+            overwrite="{{ params.overwrite }}",
             is_dry_run="{{ params.dry_run }}",
             ignore_guards="{{ params.ignore_guards }}",
             # A backfill ignores the DAG's max_active_runs, but not this. What waits in the triggerer counts, too, so
@@ -165,7 +165,7 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
             last = memory.get(LAST_LOAD_KEY) or {}
             # What has replaced everything is the last load, also where a run went back to an older day on purpose.
             # Without that purpose, it was sent before the newer one, and is only confirmed after it.
-            went_back = record["mode"] in WHOLE_LIST and context["params"].get("supersede")
+            went_back = record["mode"] in WHOLE_LIST and context["params"].get("overwrite")
             if went_back or record["load_date"] >= last.get("load_date", ""):
                 memory.set(LAST_LOAD_KEY, last_load(record, last))
             if state is not None:
@@ -176,13 +176,13 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
                 _tell_watched(definition, record, context)
             return record
 
-        @task(task_id="publish", outlets=[asset])
+        @task(outlets=[asset])
         @terminal_errors_fail
-        def publish(record: dict[str, Any]) -> None:
+        def publish_load(record: dict[str, Any]) -> None:
             """Publish the load as an event of the audience's asset, which starts the activation."""
             context: Any = get_current_context()
             check_watched(record.get("watch"))
-            is_historical = run_type(context) == BACKFILL or "history_from" in record
+            is_historical = run_type(context) == BACKFILL or "range_start" in record
             if is_historical and not context["params"]["activate_on_backfill"]:
                 raise AirflowSkipException(
                     "A historical load starts no activation. To have it do so, set 'activate_on_backfill'"
@@ -197,7 +197,7 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
         recorded: Any = linked(
             record_load(*outputs), *upload_links, AudiencePageLink(), audience_key=definition.key
         )
-        published = linked(publish(recorded), AudiencePageLink(), audience_key=definition.key)
+        published = linked(publish_load(recorded), AudiencePageLink(), audience_key=definition.key)
         if definition.audit is not None:
             published >> audit_task(definition, upload=UPLOAD_TASK, record=RECORD_TASK)
         annotate(dag, ONBOARDING)
@@ -251,11 +251,11 @@ def _watch(
     memory: Memory,
 ) -> dict[str, Any]:
     """Judge the match rates of a load. Here, as it needs the memory that this task alone writes; what comes of it is
-    up to ``publish``, the first task that a load may be kept from."""
+    up to ``publish_load``, the first task that a load may be kept from."""
     rows = seen.get("total_rows")
     judged = Seen(
         load_date=record["load_date"],
-        is_range="history_from" in record,
+        is_range="range_start" in record,
         rows_sent=record["rows_sent"],
         rows=record["rows_sent"] if rows is None else rows,
         rates=get_platform(definition.platform).match_rates(seen),
@@ -307,11 +307,11 @@ def _form(definition: AudienceDefinition) -> dict[str, Param]:
             title="Load date",
             description_md="Which day's extract to load. Empty: the day of the run. Leave it empty in a backfill.",
         ),
-        "history_from": Param(
+        "range_start": Param(
             None,
             type=["null", "string"],
             format="date",
-            title="First day of a range",
+            title="Range start",
             description_md="Load all days from this one to the load date, merged in one load: for *opt-in* and "
             f"*opt-out*, at most {MAX_HISTORY_DAYS:,} days. Empty: the load date alone. Leave it empty in a backfill.",
         ),
@@ -346,10 +346,10 @@ def _form(definition: AudienceDefinition) -> dict[str, Param]:
             "ignored is kept in the record of the load.",
             section="Exceptions",
         ),
-        "supersede": Param(
+        "overwrite": Param(
             False,
             type="boolean",
-            title="Supersede",
+            title="Overwrite",
             description_md="Overwrite what was sent for this day and mode, if the content differs; without it, that "
             "is an error. Also lets *replace* and *mirror* go back to an older day than the last confirmed one, which "
             "is skipped otherwise.",
@@ -358,7 +358,7 @@ def _form(definition: AudienceDefinition) -> dict[str, Param]:
         "activate_on_backfill": Param(
             False,
             type="boolean",
-            title="Activate on a historical load",
+            title="Activate after backfill",
             description_md="In a backfill, or with a range of days, let each load start the activation.",
             section="Exceptions",
         ),

@@ -13,7 +13,7 @@ from audience_onboarding.base.links import AudiencePageLink, linked
 from audience_onboarding.base.pools import CREATE_POOL
 from audience_onboarding.base.retry_policy import terminal_errors_fail
 from audience_onboarding.definitions import AudienceDefinition
-from audience_onboarding.exceptions import NothingToSettleError
+from audience_onboarding.exceptions import NothingToResolveError
 from audience_onboarding.pipelines.common import (
     PACKAGE_TAG,
     asset_of,
@@ -24,12 +24,12 @@ from audience_onboarding.pipelines.common import (
 from audience_onboarding.pipelines.dag_docs import all_audiences
 from audience_onboarding.pipelines.task_docs import SETTLE, annotate
 from audience_onboarding.platform_registry import get_platform
-from audience_onboarding.state.reconcile import OUTCOMES, SETTLE_DAG_ID, Settleable, settle
+from audience_onboarding.state.reconcile import OUTCOMES, RESOLVE_CREATE_DAG_ID, Settleable, settle
 from audience_onboarding.state.store import memory_of
 
 log = logging.getLogger(__name__)
 
-SETTLE_TASK = "settle"
+RESOLVE_TASK = "resolve"
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class _Audience:
     things: dict[str, Settleable]
 
 
-def build_settle_dag(definitions: Sequence[AudienceDefinition]) -> DAG:
+def build_resolve_create_dag(definitions: Sequence[AudienceDefinition]) -> DAG:
     """The DAG that settles an unclear creation of any audience, by hand only.
 
     :param definitions: all that are good; one that cannot be built is left out, and the others stay.
@@ -51,11 +51,11 @@ def build_settle_dag(definitions: Sequence[AudienceDefinition]) -> DAG:
         for asset in (audience.asset, *(thing.asset for thing in audience.things.values()))
     }
     with DAG(
-        dag_id=SETTLE_DAG_ID,
-        dag_display_name="Settle an unclear creation",
+        dag_id=RESOLVE_CREATE_DAG_ID,
+        dag_display_name="Resolve an ambiguous create",
         description="Say what became of a creation at a vendor that ended without an answer",
         doc_md=f"{_DOCUMENTATION}\n{all_audiences()}\n",
-        tags=[PACKAGE_TAG, "upkeep"],
+        tags=[PACKAGE_TAG, "maintenance"],
         default_args=default_args(owner="audience-onboarding", retries=3),
         schedule=None,
         catchup=False,
@@ -63,9 +63,9 @@ def build_settle_dag(definitions: Sequence[AudienceDefinition]) -> DAG:
         params=_form(audiences),
     ) as dag:
         # In the pool of those who create: one of them at a time, and this is one.
-        @task(task_id=SETTLE_TASK, inlets=list(assets.values()), pool=CREATE_POOL, multiple_outputs=False)
+        @task(task_id=RESOLVE_TASK, inlets=list(assets.values()), pool=CREATE_POOL, multiple_outputs=False)
         @terminal_errors_fail
-        def settle_it() -> dict[str, Any]:
+        def resolve() -> dict[str, Any]:
             """Settle it, and return who has settled what and when, with what was there and what is now."""
             context: Any = get_current_context()
             params = context["params"]
@@ -93,7 +93,7 @@ def build_settle_dag(definitions: Sequence[AudienceDefinition]) -> DAG:
             )
             return record
 
-        linked(settle_it(), AudiencePageLink())
+        linked(resolve(), AudiencePageLink())
         annotate(dag, SETTLE)
     return dag
 
@@ -113,9 +113,9 @@ def _known(audiences: dict[str, _Audience], key: str) -> _Audience:
     if key in audiences:
         return audiences[key]
     # The form knew it a moment ago.
-    raise NothingToSettleError(
+    raise NothingToResolveError(
         what=f"The definition of the audience {key!r} is gone or broken",
-        where=SETTLE_DAG_ID,
+        where=RESOLVE_CREATE_DAG_ID,
         next_step="Nothing was changed. Mend the definition, then trigger the DAG again",
     )
 
@@ -124,9 +124,9 @@ def _chosen(audience: _Audience, what: str) -> Settleable:
     if what in audience.things:
         return audience.things[what]
     there = ", ".join(map(repr, audience.things)) or "nothing: its definition gives all ids"
-    raise NothingToSettleError(
+    raise NothingToResolveError(
         what=f"The audience {audience.definition.key!r} has no {what!r} to settle",
-        where=SETTLE_DAG_ID,
+        where=RESOLVE_CREATE_DAG_ID,
         why=f"what its definition creates is {there}",
         next_step="Nothing was changed. Trigger the DAG again with the values of the message that you have",
     )
@@ -150,14 +150,14 @@ def _form(audiences: dict[str, _Audience]) -> dict[str, Param]:
         "what": Param(
             type="string",
             enum=["campaign", "audience", *targets],
-            title="What",
+            title="Object",
             description_md="What was to be created, as the message of the stopped task says.",
         ),
         "outcome": Param(
             type="string",
             enum=list(OUTCOMES),
             values_display=dict(OUTCOMES),
-            title="Outcome",
+            title="Resolution",
             description_md="What the vendor's portal shows. Look closely: what is declared not created although it "
             "was, is there twice after the next try.",
         ),
@@ -165,13 +165,13 @@ def _form(audiences: dict[str, _Audience]) -> dict[str, Param]:
             None,
             type=["null", "string"],
             pattern="^[ ]*[A-Za-z0-9_-]{0,200}[ ]*$",
-            title="Id",
+            title="Vendor id",
             description_md="The id that the portal shows, if it was found.",
         ),
         "accept_other_name": Param(
             False,
             type="boolean",
-            title="Another name is right",
+            title="Accept different name",
             description_md="Take the id although the vendor shows another name than the one that was sent: it was "
             "renamed since.",
             section="Exceptions",

@@ -31,12 +31,12 @@ from audience_onboarding.pipelines.task_docs import RETIREMENT, annotate
 from audience_onboarding.platform_registry import get_platform
 from audience_onboarding.state.create_once import RETIRE_DAG_ID, check_not_retired, open_intent
 from audience_onboarding.state.match_rates import rates_key
-from audience_onboarding.state.reconcile import SETTLE_DAG_ID
+from audience_onboarding.state.reconcile import RESOLVE_CREATE_DAG_ID
 from audience_onboarding.state.snapshot_ledger import SnapshotBook
 from audience_onboarding.state.store import (
     AUDIENCE_KEY,
-    BEGUN_KEY,
     LAST_LOAD_KEY,
+    PENDING_LOADS_KEY,
     RETIRED_KEY,
     SNAPSHOTS_KEY,
     Memory,
@@ -45,14 +45,20 @@ from audience_onboarding.state.store import (
 
 log = logging.getLogger(__name__)
 
-LOOK_TASK, APPROVE_TASK, DELETE_TASK, CLOSE_TASK, REOPEN_TASK = "look", "approve", "delete", "close", "reopen"
+INSPECT_TASK, APPROVE_TASK, DELETE_TASK, RECORD_RETIREMENT_TASK, REOPEN_TASK = (
+    "inspect",
+    "approve",
+    "delete",
+    "record_retirement",
+    "reopen",
+)
 
 RETIRE, REOPEN = "retire", "reopen"
 
 RETIREMENTS = AssetAlias("audience/retirements")
 """Under which the event of a retirement is published: only for the audience that it is about."""
 
-CLOSED_KEYS = (AUDIENCE_KEY, LAST_LOAD_KEY, SNAPSHOTS_KEY, BEGUN_KEY)
+CLOSED_KEYS = (AUDIENCE_KEY, LAST_LOAD_KEY, SNAPSHOTS_KEY, PENDING_LOADS_KEY)
 """What is forgotten on every platform; the records of single loads stay, as a history."""
 
 USUAL_HOURS = 72
@@ -72,7 +78,7 @@ class RetirementApprovalOperator(ApprovalOperator):
         params = context["params"]
         if params["dry_run"]:
             raise AirflowSkipException(
-                "Dry run: what would be deleted is in the log of 'look'; nobody is asked"
+                "Dry run: what would be deleted is in the log of 'inspect'; nobody is asked"
             )
         self.response_timeout = timedelta(hours=params["approve_within_hours"])
         return super().execute(context)
@@ -91,7 +97,7 @@ def build_retire_dag(definitions: Sequence[AudienceDefinition], *, base: Path) -
         dag_display_name="Retire an audience",
         description="Delete an audience and its segments, once a person has approved it",
         doc_md=f"{_DOCUMENTATION}\n{all_audiences()}\n",
-        tags=[PACKAGE_TAG, "taking-back"],
+        tags=[PACKAGE_TAG, "privacy"],
         default_args=default_args(owner="audience-onboarding", retries=3),
         schedule=None,
         catchup=False,
@@ -99,7 +105,7 @@ def build_retire_dag(definitions: Sequence[AudienceDefinition], *, base: Path) -
     ) as dag:
         pool = pool_of(definitions)
 
-        @task(task_id=LOOK_TASK, inlets=assets, pool=pool, multiple_outputs=False)
+        @task(task_id=INSPECT_TASK, inlets=assets, pool=pool, multiple_outputs=False)
         @terminal_errors_fail
         def look() -> dict[str, Any]:
             """What would be deleted, for the person who approves it. Changes nothing."""
@@ -114,7 +120,7 @@ def build_retire_dag(definitions: Sequence[AudienceDefinition], *, base: Path) -
         approve = RetirementApprovalOperator(
             task_id=APPROVE_TASK,
             subject="Retire the audience {{ params.audience }}?",
-            body=f"{{{{ ti.xcom_pull(task_ids='{LOOK_TASK}')['text'] }}}}",
+            body=f"{{{{ ti.xcom_pull(task_ids='{INSPECT_TASK}')['text'] }}}}",
             # What nobody answers in time is not approved.
             defaults=ApprovalOperator.REJECT,
         )
@@ -132,7 +138,7 @@ def build_retire_dag(definitions: Sequence[AudienceDefinition], *, base: Path) -
             log.info("%s", done)
             return {"done": done}
 
-        @task(task_id=CLOSE_TASK, inlets=assets, outlets=[RETIREMENTS], multiple_outputs=False)
+        @task(task_id=RECORD_RETIREMENT_TASK, inlets=assets, outlets=[RETIREMENTS], multiple_outputs=False)
         @terminal_errors_fail
         def close(shown: dict[str, Any], deleted: dict[str, Any]) -> dict[str, Any]:
             """Write down the retirement, and forget the rest."""
@@ -190,7 +196,7 @@ def looked_at(
         raise ConfigurationError(
             what=f"It is not clear whether the audience {definition.key!r} was created",
             where=f"state store, key {AUDIENCE_KEY!r}",
-            next_step=f"Settle that first, with the DAG {SETTLE_DAG_ID!r}. Nothing was deleted",
+            next_step=f"Settle that first, with the DAG {RESOLVE_CREATE_DAG_ID!r}. Nothing was deleted",
         )
     seen: Seen = get_platform(definition.platform).retirement.inspect(definition, memory)
     book = SnapshotBook(memory, seen.audience_id)
@@ -364,9 +370,9 @@ def _form(by_key: Mapping[str, AudienceDefinition]) -> dict[str, Param]:
 
 _DOCUMENTATION = """\
 ### Retire an audience
-`look` shows what there is: audience, members, segments. `approve` asks a person (*Required actions* of the run).
-`delete` deletes exactly what was shown, segments first, and stops if there is anything else by then. `close` writes
-down who has retired it and who has approved it, and forgets the rest. A load afterwards stops with
+`inspect` shows what there is: audience, members, segments. `approve` asks a person (*Required actions* of the run).
+`delete` deletes exactly the objects that `inspect` showed, segments first, and fails if there are others by then.
+`record_retirement` stores who retired and who approved it, and clears the rest. A load afterwards stops with
 `AudienceRetiredError`. Campaigns are never deleted.
 
 Pause the audience's own DAGs first, and remove its definition afterwards. To begin anew with a retired audience,

@@ -54,14 +54,14 @@ _READ_THE_MESSAGE_FIRST = _READ_THE_MESSAGE[0].upper() + _READ_THE_MESSAGE[1:]
 _TRIED_AGAIN = "What may go away by itself is tried again first."
 _UNCLEAR = (
     "`AmbiguousCreateError` means that nobody knows whether it was created: look in the vendor's portal, "
-    "then trigger `settle_create` as the message says, and clear this task."
+    "then trigger `resolve_ambiguous_create` as the message says, and clear this task."
 )
 _WAIT = Note(
     does="Waits, in the triggerer and without a worker, until the vendor has taken in what `upload` has "
     "sent. What was there before is never taken for it.",
     if_failed="A time-out says the last state seen: look at the audience in the vendor's portal (link "
     "above). A failure that the vendor reports has its words in the log: mend the list, then trigger the "
-    "day with *Supersede*, under *Exceptions* in the form.",
+    "day with *Overwrite*, under *Exceptions* in the form.",
     cleared="Yes, at any time: it waits on, and nothing is sent again.",
 )
 _ENSURE = Note(
@@ -72,13 +72,13 @@ _ENSURE = Note(
 )
 
 ONBOARDING = {
-    "recall_audience": Note(
+    "lookup_audience": Note(
         does="Looks whether the audience and its campaign are known, and skips the tasks that would create "
         "what is known: of all loads but the first, this is all that is done. Asks nobody but Airflow.",
         if_failed=f"Nothing was changed; {_READ_THE_MESSAGE}",
         cleared="Yes: it only looks. Clear it with what comes after it.",
     ),
-    "have_audience": Note(
+    "audience_ready": Note(
         does="Goes on once the audience is there, whoever has created it. Takes no worker.",
         if_failed="It cannot fail by itself: look at the tasks before it.",
         cleared="Yes: it does nothing.",
@@ -97,7 +97,7 @@ ONBOARDING = {
         if_failed=f"Nothing was changed; {_READ_THE_MESSAGE}",
         cleared="Yes: it only reads.",
     ),
-    "wait_for_turn": Note(
+    "wait_for_prerequisites": Note(
         does="Waits, in the triggerer and without a worker, for the source where the definition says so, "
         "and until no load of an earlier day is under way.",
         if_failed="The source did not come in time, or an earlier load hangs: the log names it. Finish that "
@@ -110,12 +110,10 @@ ONBOARDING = {
         "where they are kept in S3.",
         if_failed=f"{_READ_THE_MESSAGE_FIRST} `GuardError`: nothing was sent; if the list is right, trigger "
         "the day with *Ignore guards*. `UploadConflictError`: this day was sent with other content; if the new "
-        "one is right, trigger it with *Supersede*. Both are under *Exceptions* in the form.",
+        "one is right, trigger it with *Overwrite*. Both are under *Exceptions* in the form.",
         cleared="Yes: the same list is not sent twice. It is read anew.",
     ),
-    "wait_until_ready": _WAIT,
-    "wait_until_imported": _WAIT,
-    "wait_until_counted": _WAIT,
+    "wait_for_confirmation": _WAIT,
     "record_load": Note(
         does="Remembers the confirmed load with the audience, and shows what came of it: counts, match "
         "rates, where the rejects are.",
@@ -123,7 +121,7 @@ ONBOARDING = {
         "gone.",
         cleared="Yes: it writes the same record again.",
     ),
-    "publish": Note(
+    "publish_load": Note(
         does="Tells Airflow that the audience was loaded (an event of its asset), which starts the "
         "activation. Skipped for loads of the past, unless the form says otherwise.",
         if_failed="`MatchRateError`: the load is at the vendor, but not activated. Look into the source; if "
@@ -131,7 +129,7 @@ ONBOARDING = {
         cleared="Yes, but each success is one more event, and so one more run of the activation; that finds "
         "its segments and creates none again.",
     ),
-    "audit": Note(
+    "write_audit_row": Note(
         does="Writes one row about this run into the table that the definition names, however the run has "
         "ended.",
         if_failed="The load itself is not touched. Mend the connection or the table, then clear this task.",
@@ -186,7 +184,7 @@ EXTENSION_FORM = {
 }
 
 DRIFT = {
-    "compare": Note(
+    "detect_drift": Note(
         does="Compares what is at the vendors with the definitions. Changes something only with *Apply*.",
         if_failed=f"What could be compared was; {_READ_THE_MESSAGE} Also fails on differences, with *Fail "
         "on drift*.",
@@ -195,7 +193,7 @@ DRIFT = {
 }
 
 SETTLE = {
-    "settle": Note(
+    "resolve": Note(
         does="Writes down what a person has found in the vendor's portal about a creation that ended "
         "without an answer.",
         if_failed=f"Nothing was changed; {_READ_THE_MESSAGE}",
@@ -204,12 +202,12 @@ SETTLE = {
 }
 
 HISTORY = {
-    "check_form": Note(
+    "validate_params": Note(
         does="Checks what the form asks for, before anything runs.",
         if_failed="The message says which field cannot be. Trigger the DAG again with another value.",
         cleared="Yes: it changes nothing.",
     ),
-    "load": Note(
+    "trigger_onboarding": Note(
         does="Starts a run of the audience's own DAG and waits for its end, in the triggerer and without a "
         "worker.",
         if_failed="Follow the link *Triggered DAG*, clear what failed there, then clear this task.",
@@ -218,7 +216,7 @@ HISTORY = {
 }
 
 ERASURE = {
-    "find_audiences": Note(
+    "select_audiences": Note(
         does="Finds the audiences to look into. The hashes stay in the conf of the run.",
         if_failed=f"Nothing was sent; {_READ_THE_MESSAGE}",
         cleared="Yes: it only reads. Once a run has succeeded its hashes are gone, and a new run is needed.",
@@ -237,23 +235,23 @@ ERASURE = {
 }
 
 RETIREMENT = {
-    "look": Note(
+    "inspect": Note(
         does="Shows what would be deleted: audience, members, segments. Changes nothing.",
         if_failed=_READ_THE_MESSAGE_FIRST,
         cleared="Yes: it looks again, and what comes after it asks again.",
     ),
     "approve": Note(
-        does="Asks a person whether what `look` has shown is to be deleted (*Required actions*).",
+        does="Asks a person whether what `inspect` has shown is to be deleted (*Required actions*).",
         if_failed="Nobody has answered in time: nothing is deleted. Clear it to ask again.",
         cleared="Yes: it asks again.",
     ),
     "delete": Note(
         does="Deletes exactly what was approved, segments first. There is no way back.",
-        if_failed="Something else is there than was approved, or the vendor refuses. Clear `look`, so that "
+        if_failed="Something else is there than was approved, or the vendor refuses. Clear `inspect`, so that "
         "a person approves of what is there now.",
         cleared="Yes: what is gone already stays gone, and nothing beyond what was approved is deleted.",
     ),
-    "close": Note(
+    "record_retirement": Note(
         does="Writes down who has retired the audience and who has approved it, and forgets the rest.",
         if_failed="The audience is deleted at the vendor, only the record is missing. Clear this task.",
         cleared="Yes.",

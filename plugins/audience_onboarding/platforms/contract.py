@@ -103,7 +103,7 @@ class Retirement(Protocol[D_contra]):
 
         :param progress: store of this task, for a second try.
         :return: a sentence about the result.
-        :raises ApprovalOutdatedError: the audience differs from the approved one; nothing more was deleted.
+        :raises StaleApprovalError: the audience differs from the approved one; nothing more was deleted.
         """
 
     def state_keys(self, definition: D_contra, memory: Memory) -> list[str]:

@@ -14,12 +14,12 @@ CONFIRMED = "confirmed"
 UNCHANGED = "unchanged"
 SKIPPED = "skipped"
 DRY_RUN = "dry_run"
-STOPPED = "stopped"
+FAILED = "failed"
 
 _OF_THE_LOAD = (
     "audience_id",
     "load_date",
-    "history_from",
+    "range_start",
     "rows_read",
     "rows_sent",
     "duplicates",
@@ -64,7 +64,7 @@ def outcome_of(
     :param stops: by task that has failed, why.
     """
     if stops:
-        return STOPPED
+        return FAILED
     if dry_run is not None:
         return DRY_RUN
     return SKIPPED if record is None else str(record.get("outcome", CONFIRMED))

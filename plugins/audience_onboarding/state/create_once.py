@@ -17,7 +17,7 @@ from audience_onboarding.exceptions import (
     AmbiguousCreateError,
     AudienceRetiredError,
     ConfigurationError,
-    NotClearYetError,
+    CreateUnverifiedError,
     Outcome,
     VendorError,
 )
@@ -157,7 +157,7 @@ def ensure_id(  # noqa: PLR0913
     :param settle_hint: where a person finds ``memory``, for the message of an ambiguous creation.
     :param settle_by: how a person settles it in one action, for the same message; empty: only in ``memory`` itself.
     :raises AmbiguousCreateError: an earlier or this request may have created it, and nothing can tell.
-    :raises NotClearYetError: the same, but the vendor can be asked a little later.
+    :raises CreateUnverifiedError: the same, but the vendor can be asked a little later.
     :raises TransientError: not created for sure; try again.
     """
     known = remembered_id(memory, key, account=creation.account, read=read)
@@ -252,8 +252,8 @@ def _judge_earlier_intent(
     )
 
 
-def _not_clear_yet(creation: Creation[Id], *, why: str, again_in: timedelta | None) -> NotClearYetError:
-    return NotClearYetError(
+def _not_clear_yet(creation: Creation[Id], *, why: str, again_in: timedelta | None) -> CreateUnverifiedError:
+    return CreateUnverifiedError(
         what=f"It is not clear yet whether {creation.subject} was created",
         where=creation.account,
         why=why,

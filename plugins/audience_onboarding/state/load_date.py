@@ -47,9 +47,9 @@ def resolve_history_from(context: Any, given: str | None) -> date | None:
         raise ConfigurationError(
             what="A backfill takes its load dates from its own range",
             where="the run's conf",
-            next_step="Leave 'history_from' out of the conf, or load the range by hand, merged in one load",
+            next_step="Leave 'range_start' out of the conf, or load the range by hand, merged in one load",
         )
-    return parse_load_date(str(given), where="history_from")
+    return parse_load_date(str(given), where="range_start")
 
 
 def resolve_load_date(context: Any, *, timezone: str = "UTC") -> date:

@@ -1,4 +1,4 @@
-"""Settle an unclear creation as a person has seen it at the vendor: found with an id, or not there.
+"""Resolve an ambiguous create as a person has seen it at the vendor: found with an id, or not there.
 
 Only an intent without an id is ever changed, and only where nothing that can be known speaks against it.
 """
@@ -14,13 +14,13 @@ from urllib.parse import quote
 
 from airflow.sdk import Asset
 
-from audience_onboarding.exceptions import ConfigurationError, NothingToSettleError
+from audience_onboarding.exceptions import ConfigurationError, NothingToResolveError
 from audience_onboarding.state.create_once import ENDED, SETTLE_AFTER, open_intent
 from audience_onboarding.state.store import AUDIENCE_KEY, CAMPAIGN_KEY, Memory, segment_key
 
 log = logging.getLogger(__name__)
 
-SETTLE_DAG_ID = "settle_create"
+RESOLVE_CREATE_DAG_ID = "resolve_ambiguous_create"
 """The DAG that a person settles with."""
 
 FOUND = "found"
@@ -95,10 +95,10 @@ def how_to_settle(audience_key: str, key: str, *, base_url: str) -> str:
     """
     what = what_of(key)
     # Airflow's log makes a link of it, up to the next space.
-    page = f" at {base_url.rstrip('/')}/dags/{quote(SETTLE_DAG_ID)}" if base_url else ""
+    page = f" at {base_url.rstrip('/')}/dags/{quote(RESOLVE_CREATE_DAG_ID)}" if base_url else ""
     form = f'"audience": "{audience_key}", "what": "{what}"'
     return (
-        f"trigger the DAG {SETTLE_DAG_ID!r}{page} with the conf "
+        f"trigger the DAG {RESOLVE_CREATE_DAG_ID!r}{page} with the conf "
         f'{{{form}, "outcome": "{FOUND}", "id": "<the id in the portal>"}} if it is there, or '
         f'{{{form}, "outcome": "{NOT_CREATED}"}} if it is not'
     )
@@ -126,14 +126,14 @@ def settle(  # noqa: PLR0913
     :param run_id: of the Airflow run.
     :param by: who says so.
     :return: who, what and when; what was remembered, and what is now.
-    :raises NothingToSettleError: nothing is unclear, or what is said cannot be so; nothing was changed.
+    :raises NothingToResolveError: nothing is unclear, or what is said cannot be so; nothing was changed.
     :raises ConfigurationError: the id is none.
     :raises VendorError: the vendor does not know the id, or cannot be asked; nothing was changed.
     """
     before = memory.get(thing.key)
     intent = open_intent(before)
     if intent is None:
-        raise NothingToSettleError(
+        raise NothingToResolveError(
             what=f"There is no unclear creation of the {thing.what}",
             where=_where(thing),
             why="nothing is remembered of it" if before is None else f"what is remembered is {before!r}",
@@ -155,7 +155,7 @@ def settle(  # noqa: PLR0913
         after = None
     # There is no compare-and-set: between the first look and here the vendor was asked.
     if memory.get(thing.key) != before:
-        raise NothingToSettleError(
+        raise NothingToResolveError(
             what=f"What is remembered of the {thing.what} has changed just now",
             where=_where(thing),
             next_step="Nothing was changed. Look at the run that has changed it, then trigger the DAG again",
@@ -187,7 +187,7 @@ def _check_over(thing: Settleable, intent: Any, moment: datetime) -> None:
         return
     over = datetime.fromisoformat(intent["at"]) + SETTLE_AFTER
     if moment < over:
-        raise NothingToSettleError(
+        raise NothingToResolveError(
             what=f"The request that creates the {thing.what} may still be on its way",
             where=_where(thing),
             why=f"it was sent {intent['at']} by run {intent.get('run_id')}",
@@ -199,14 +199,14 @@ def _confirmed(
     thing: Settleable, given_id: str | None, intent: Any, audience_memory: Memory, accept_other_name: bool
 ) -> tuple[int | str, str | None]:
     if not given_id:
-        raise NothingToSettleError(
-            what=f"The id of the {thing.what} is missing", where=SETTLE_DAG_ID, next_step=NEXT
+        raise NothingToResolveError(
+            what=f"The id of the {thing.what} is missing", where=RESOLVE_CREATE_DAG_ID, next_step=NEXT
         )
     try:
         remote_id = thing.read(given_id)
     except ConfigurationError as error:
         error.concerning(f"The id of the {thing.what}")
-        error.where = error.where or SETTLE_DAG_ID
+        error.where = error.where or RESOLVE_CREATE_DAG_ID
         error.advise("Nothing was changed")
         raise
     if thing.look is None:
@@ -218,26 +218,26 @@ def _confirmed(
     log.info("At the vendor, %s %s is called %r", thing.what, remote_id, name)
     sent = intent.get("name")
     if name is not None and name != sent and not accept_other_name:
-        raise NothingToSettleError(
+        raise NothingToResolveError(
             what=f"The {thing.what} with id {remote_id} is called {name!r}, not {sent!r}",
             where=thing.account(),
             why="lists would go to something that we have not created",
-            next_step=f"{NEXT}; if it is the right one and was renamed since, tick 'Another name is right'",
+            next_step=f"{NEXT}; if it is the right one and was renamed since, tick 'Accept different name'",
         )
     return remote_id, name
 
 
 def _check_absent(thing: Settleable, given_id: str | None, audience_memory: Memory) -> None:
     if given_id:
-        raise NothingToSettleError(
+        raise NothingToResolveError(
             what=f"An id is given ({given_id}), and that nothing was created",
-            where=SETTLE_DAG_ID,
+            where=RESOLVE_CREATE_DAG_ID,
             why="one of the two is wrong",
             next_step=NEXT,
         )
     there = thing.find(audience_memory) if thing.find else None
     if there is not None:
-        raise NothingToSettleError(
+        raise NothingToResolveError(
             what=f"The {thing.what} is there, with id {there}",
             where=thing.account(),
             why="the vendor lists it",

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from audience_onboarding.state.store import BEGUN_KEY, SNAPSHOTS_KEY, Memory
+from audience_onboarding.state.store import PENDING_LOADS_KEY, SNAPSHOTS_KEY, Memory
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class SnapshotBook:
     def __init__(self, memory: Memory, audience_id: Any) -> None:
         self._memory = memory
         self._audience_id = audience_id
-        self._begun = _begun(memory.get(BEGUN_KEY))
+        self._begun = _begun(memory.get(PENDING_LOADS_KEY))
         self._confirmed = _confirmed(memory.get(SNAPSHOTS_KEY))
         if not self._is_ours(self._begun.audience_id):
             # Numbers go on, as they say what is settled.
@@ -228,7 +228,7 @@ class SnapshotBook:
     def _save_begun(self) -> None:
         self._begun.attempts = self._open
         self._begun.audience_id = self._audience_id
-        self._memory.set(BEGUN_KEY, _as_json(self._begun))
+        self._memory.set(PENDING_LOADS_KEY, _as_json(self._begun))
 
     def _save_confirmed(self) -> None:
         self._memory.set(SNAPSHOTS_KEY, _as_json(self._confirmed))

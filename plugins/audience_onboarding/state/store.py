@@ -17,12 +17,12 @@ from airflow.sdk.execution_time.context import NEVER_EXPIRE
 CAMPAIGN_KEY = "campaign"
 AUDIENCE_KEY = "audience"
 LAST_LOAD_KEY = "last_load"
-LAST_OF_A_DAY = "last_of_a_day"
+LAST_SINGLE_DAY_LOAD = "last_single_day_load"
 """In the record of the last load, where that was a range of days: the last one before it that was about one day."""
 SNAPSHOTS_KEY = "snapshots"
-BEGUN_KEY = "begun"
-PUTS_KEY = "puts"
-ERASURE_PUTS_KEY = "erasure_puts"
+PENDING_LOADS_KEY = "pending_loads"
+UPLOAD_LOG_KEY = "upload_log"
+ERASURE_UPLOAD_LOG_KEY = "erasure_upload_log"
 """Files of erasures that were put of late; those of loads have a key of their own, as each key has one writer."""
 RETIRED_KEY = "retired"
 """The record of a retirement; as long as it is there, the audience is retired."""
@@ -47,18 +47,18 @@ class Memory(Protocol):
         """Forget; nothing happens where there is nothing."""
 
 
-def days_text(load_date: str, history_from: str | None = None) -> str:
+def days_text(load_date: str, range_start: str | None = None) -> str:
     """The day that a load is about, or its range of days: ``2026-11-20``, ``2026-11-01..2026-11-20``.
 
     :param load_date: ISO; of a range, the last day.
-    :param history_from: ISO, the first day of a range.
+    :param range_start: ISO, the first day of a range.
     """
-    return f"{history_from}..{load_date}" if history_from else load_date
+    return f"{range_start}..{load_date}" if range_start else load_date
 
 
 def days_of(record: Mapping[str, Any]) -> str:
     """What :func:`days_text` says of the record of a load."""
-    return days_text(str(record.get("load_date", "")), record.get("history_from"))
+    return days_text(str(record.get("load_date", "")), record.get("range_start"))
 
 
 def load_key(days: str, mode: str) -> str:
@@ -87,12 +87,12 @@ def segment_key(target: str, period: str = "") -> str:
 
 def dated_segments_key(target: str) -> str:
     """The key of the list of a target's keys that belong to a period, see :func:`segment_key`."""
-    return f"segments.{target}"
+    return f"segment_keys.{target}"
 
 
 def refusal_key(target: str) -> str:
     """The key of a person's refusal to activate one target."""
-    return f"refused.{target}"
+    return f"approval_rejected.{target}"
 
 
 # The URIs below have no scheme: with one, Airflow loads every provider that knows URIs, boto3 among them, in each

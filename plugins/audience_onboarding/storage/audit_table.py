@@ -19,7 +19,7 @@ COLUMNS = {
     "connection": "VARCHAR(250)",
     "audience_id": "VARCHAR(200)",
     "load_date": "DATE",
-    "history_from": "DATE",
+    "range_start": "DATE",
     "load_mode": "VARCHAR(20)",
     "outcome": "VARCHAR(20)",
     "error": "VARCHAR(100)",

@@ -21,7 +21,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from audience_onboarding.exceptions import (
-    WITH_SUPERSEDE,
+    OVERWRITE_HINT,
     AccountingError,
     AudienceOnboardingError,
     ConditionalWriteUnsupportedError,
@@ -162,7 +162,7 @@ def upload_once(  # noqa: PLR0913 (keyword-only, most with a default)
     chunks: Chunks,
     metadata: Mapping[str, str],
     part_size: int = DEFAULT_PART_SIZE,
-    supersede: bool = False,
+    overwrite: bool = False,
     seen_etag: str | None = None,
     size: int | None = None,
     allow_unconditional: bool = False,
@@ -179,8 +179,8 @@ def upload_once(  # noqa: PLR0913 (keyword-only, most with a default)
         KB in all.
     :param part_size: bytes, 5 MiB to 5 GiB. Raised as needed where ``size`` would make more than 10,000
         parts.
-    :param supersede: overwrite the object whose ETag is ``seen_etag``, and only that one (``If-Match``).
-    :param seen_etag: ETag of the object to supersede; ``None`` where there was none.
+    :param overwrite: overwrite the object whose ETag is ``seen_etag``, and only that one (``If-Match``).
+    :param seen_etag: ETag of the object to overwrite; ``None`` where there was none.
     :param size: number of bytes, where known: checked before they become visible.
     :param allow_unconditional: where the endpoint cannot write conditionally, look once more and then write.
         Two writers at the same moment can then overwrite each other.
@@ -194,7 +194,7 @@ def upload_once(  # noqa: PLR0913 (keyword-only, most with a default)
     :raises StorageUnavailableError: the storage is down or busy; whether the object was written may be
         unknown.
     """
-    condition = {"IfMatch": seen_etag} if supersede and seen_etag else {"IfNoneMatch": "*"}
+    condition = {"IfMatch": seen_etag} if overwrite and seen_etag else {"IfNoneMatch": "*"}
     write = _Write(
         client=client,
         bucket=bucket,
@@ -349,7 +349,7 @@ class _Write:
         except NoSuchKey:
             # If-Match on an object that was deleted since: the next try sees that and creates it.
             raise StorageUnavailableError(
-                what="the object to supersede was deleted meanwhile", where=f"s3://{self.bucket}/{self.key}"
+                what="the object to overwrite was deleted meanwhile", where=f"s3://{self.bucket}/{self.key}"
             ) from None
 
     def _look_again(self) -> None:
@@ -391,7 +391,7 @@ def publish_object(  # noqa: PLR0913 (keyword-only, most with a default)
     chunks: Chunks,
     metadata: Mapping[str, str] | None = None,
     part_size: int = DEFAULT_PART_SIZE,
-    supersede: bool = False,
+    overwrite: bool = False,
     overwrites: Callable[[ExistingObject], bool] | None = None,
     before_writing: Callable[[], object] | None = None,
     allow_unconditional: bool = False,
@@ -401,7 +401,7 @@ def publish_object(  # noqa: PLR0913 (keyword-only, most with a default)
 
     * The key holds the same content (by ``content-id`` in its metadata): nothing is written, unless
       ``overwrites`` says so. What an earlier try left open is aborted.
-    * It holds other content: :class:`UploadConflictError`, or overwritten where ``supersede`` or ``overwrites``
+    * It holds other content: :class:`UploadConflictError`, or overwritten where ``overwrite`` or ``overwrites``
       says so.
     * It holds nothing: written under ``If-None-Match: *``, after aborting what a killed try left. Where
       another writer wins the race, or an earlier try of ours did arrive after all, the two rules above
@@ -415,9 +415,9 @@ def publish_object(  # noqa: PLR0913 (keyword-only, most with a default)
     :param chunks: gives the content.
     :param metadata: more user metadata; ``content-id`` is added.
     :param part_size: bytes, 5 MiB to 5 GiB.
-    :param supersede: overwrite other content, provided that it is still what was there when we looked.
+    :param overwrite: overwrite other content, provided that it is still what was there when we looked.
     :param overwrites: asked about the object that is there: whether it has to be written anew, also with the same
-        content. As with ``supersede``, only that very object is overwritten.
+        content. As with ``overwrite``, only that very object is overwritten.
     :param before_writing: called when it is clear that something will be written, before it is.
     :param allow_unconditional: see :func:`upload_once`.
     :raises UploadConflictError: other content is there.
@@ -427,13 +427,13 @@ def publish_object(  # noqa: PLR0913 (keyword-only, most with a default)
     :raises StorageUnavailableError: the storage is down or busy. A retry settles what is unknown.
     """
     target = _Target(client, bucket, key, content_id)
-    existing = target.look(required=supersede)
+    existing = target.look(required=overwrite)
     is_anew = existing is not None and overwrites is not None and overwrites(existing)
     if existing is not None and not is_anew:
         if existing.content_id == content_id:
             target.tidy()
             return target.already_there(existing)
-        if not supersede:
+        if not overwrite:
             raise target.conflict(existing)
     if before_writing is not None:
         before_writing()
@@ -447,7 +447,7 @@ def publish_object(  # noqa: PLR0913 (keyword-only, most with a default)
             chunks=chunks,
             metadata=metadata,
             part_size=part_size,
-            supersede=supersede or is_anew,
+            overwrite=overwrite or is_anew,
             seen_etag=existing.etag if existing else None,
             size=size,
             allow_unconditional=allow_unconditional,
@@ -539,5 +539,5 @@ class _Target:
             where=f"s3://{self.bucket}/{self.key}",
             why=f"there is {found}; ours is {self.content_id}",
             next_step="Find out which is right. To overwrite it, trigger the same load again "
-            f"{WITH_SUPERSEDE}",
+            f"{OVERWRITE_HINT}",
         )

@@ -40,7 +40,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import aliased
 
-from audience_onboarding.base.failure_xcom import STOP_KEY
+from audience_onboarding.base.failure_xcom import FAILURE_XCOM_KEY
 from audience_onboarding.dag_ids import EXTENSION_DAG_ID, EXTENSION_REPORT
 from audience_onboarding.state.store import (
     AUDIENCE_KEY,
@@ -235,7 +235,7 @@ def _newest_scheduled(dags: ColumnElement[bool]) -> Select[Any]:
 def stops() -> Statement:
     """What the failed tasks of :data:`RUN_IDS` have noted."""
     return select(XComModel.dag_run_id, XComModel.task_id, XComModel.value).where(
-        _any_of(XComModel.dag_run_id, RUN_IDS), XComModel.key == STOP_KEY
+        _any_of(XComModel.dag_run_id, RUN_IDS), XComModel.key == FAILURE_XCOM_KEY
     )
 
 

@@ -12,11 +12,11 @@ from sqlalchemy.orm import Session
 
 from audience_onboarding.dag_ids import (
     ERASE_DAG_ID,
-    EXTENSION_FORM_DAG_ID,
-    HISTORY_DAG_ID,
+    LOAD_RANGE_DAG_ID,
     ONBOARDING_NAME,
+    RESOLVE_CREATE_DAG_ID,
     RETIRE_DAG_ID,
-    SETTLE_DAG_ID,
+    SET_END_DATE_DAG_ID,
     activation_dag_id,
     onboarding_dag_id,
 )
@@ -119,7 +119,7 @@ class Run:
     @property
     def days(self) -> str | None:
         """Its load date or range of days, as the key of its load has it; ``None`` where it was given none."""
-        last, first = self._given_day, day_of(self.conf.get("history_from"))
+        last, first = self._given_day, day_of(self.conf.get("range_start"))
         return days_text(str(last), str(first) if first else None) if last else None
 
     @property
@@ -552,9 +552,9 @@ def _row(item: Audience, trend: list[SparkPoint]) -> AudienceRow:
 FORMS = (
     ("Start a load", onboarding_dag_id, ""),
     ("Backfill days", onboarding_dag_id, "backfills"),
-    ("Load a range of days", lambda _: HISTORY_DAG_ID, ""),
+    ("Load a range of days", lambda _: LOAD_RANGE_DAG_ID, ""),
     ("Activate", activation_dag_id, ""),
-    ("Extend a segment", lambda _: EXTENSION_FORM_DAG_ID, ""),
+    ("Set a segment's end date", lambda _: SET_END_DATE_DAG_ID, ""),
     ("Erase a person", lambda _: ERASE_DAG_ID, ""),
     ("Retire, or open again", lambda _: RETIRE_DAG_ID, ""),
 )
@@ -631,7 +631,7 @@ def _actions(item: Audience, hrefs: Hrefs, now: datetime) -> Iterable[Action]:
         at = f" {moment_text(intent.at)}" if intent.at else ""
         yield Action(
             label=f"Settle the {intent.what}",
-            href=hrefs.dag(SETTLE_DAG_ID),
+            href=hrefs.dag(RESOLVE_CREATE_DAG_ID),
             why=f"The request that was to create the {intent.what}{name}{at} ended without an answer. Look for it in "
             f"the vendor's portal; then trigger this DAG with the audience {item.key!r}, what {intent.what!r}, and the "
             "outcome that you saw.",

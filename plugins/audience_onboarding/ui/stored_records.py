@@ -277,7 +277,7 @@ class Load:
 class Intent:
     """A creation that is unclear, or under way.
 
-    :param what: as the form of ``settle_create`` calls it.
+    :param what: as the form of ``resolve_ambiguous_create`` calls it.
     :param has_ended: its request is known to have ended, without an answer that tells.
     """
 

@@ -326,7 +326,7 @@ class Answers:
             return None
         settle = Action(
             label="Settle the creation",
-            href=f"{BASE}/dags/settle_create",
+            href=f"{BASE}/dags/resolve_ambiguous_create",
             why="The request that creates the audience 'Spring campaign' ended without an answer at 03:02. Look for it "
             "in the vendor's portal, then say whether it is there.",
         )

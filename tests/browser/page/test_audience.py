@@ -88,7 +88,7 @@ def test_what_waits_for_a_person_is_on_top(open_page: Open) -> None:
     action = waiting.get_by_role("link", name="Settle the creation")
     assert top(action) < top(page.locator("dl.facts"))
     action.click()
-    expect(page).to_have_url(re.compile(r"/airflow/dags/settle_create$"))
+    expect(page).to_have_url(re.compile(r"/airflow/dags/resolve_ambiguous_create$"))
 
 
 def test_rows_per_load(open_page: Open, answers: Answers) -> None:
@@ -180,7 +180,7 @@ def test_without_the_chart_library_there_are_the_tables(open_page: Open, answers
 
 def test_history(open_page: Open, answers: Answers) -> None:
     page = open_page(LOYALTY)
-    history = page.get_by_role("region", name="Load history")
+    history = page.get_by_role("region", name="Load a date range")
     expect(history.get_by_role("status")).to_have_text("1\N{EN DASH}25 of 120 loads")
     first = history.locator("tbody tr").first
     contains(first, "2026-11-21", "confirmed 2026-11-21 04:02 UTC", "replace", "62.0% email")
@@ -232,7 +232,7 @@ def test_runs_without_a_load_come_first(open_page: Open) -> None:
     contains(
         line, "failed", "2026-11-21", "scheduled__2026-11-21T03:00:00+00:00", "2026-11-21 03:00 UTC", "73 s"
     )
-    assert top(runs) < top(page.get_by_role("region", name="Load history"))
+    assert top(runs) < top(page.get_by_role("region", name="Load a date range"))
     expect(page.get_by_role("heading", name="Runs without")).to_be_visible()
 
 

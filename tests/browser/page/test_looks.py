@@ -124,7 +124,7 @@ def test_the_keyboard_alone_settles_an_unclear_creation(open_page: Open) -> None
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Settle the creation")).to_be_focused()
     page.keyboard.press("Enter")
-    page.wait_for_url(f"**{BASE}/dags/settle_create")
+    page.wait_for_url(f"**{BASE}/dags/resolve_ambiguous_create")
 
 
 def colour_of(page: Page, name: str) -> str:

@@ -101,11 +101,11 @@ def test_the_first_load_creates_the_audience_and_later_ones_replace_it(
     assert again["uploaded"] is False
     assert wait(again) == {name: seen[name] for name in ("audience_id", "user_count")}
     assert calls(sandbox, "PUT", f"/{audience_id}") == []
-    with pytest.raises(AirflowSkipException, match="Superseded"):
+    with pytest.raises(AirflowSkipException, match="Skipping stale load"):
         upload(numbers(tmp_path, 2), stores, load_date="2026-11-19")
     with pytest.raises(AirflowFailException, match="UploadConflictError"):
         upload(numbers(tmp_path, 2), stores)
-    assert wait(upload(numbers(tmp_path, 2), stores, supersede=True))["user_count"] == 2
+    assert wait(upload(numbers(tmp_path, 2), stores, overwrite=True))["user_count"] == 2
 
     next_day = upload(numbers(tmp_path, 3), stores, load_date="2026-11-21", audience_id=audience_id)
     assert next_day["audience_id"] == audience_id

@@ -61,7 +61,7 @@ class History:
                 "columns": {"email": "E-mail"},
                 "audience_id": self.world.audience_id,
                 "load_date": LAST.isoformat(),
-                "history_from": first.isoformat(),
+                "range_start": first.isoformat(),
                 "mode": "opt-in",
                 "memory_limit_mib": 128,
                 **changes,
@@ -101,7 +101,7 @@ def test_a_month_is_one_file_with_everybody_once(history: History) -> None:
     with pytest.raises(AirflowSkipException, match="Dry run: 630 rows would be sent"):
         history.send(context=context, is_dry_run=True)
     assert history.keys == []
-    assert context["ti"].pushed["dry_run"]["history_from"] == "2026-11-01"
+    assert context["ti"].pushed["dry_run"]["range_start"] == "2026-11-01"
 
     load = history.send()
     history.world.confirm(load)
@@ -114,7 +114,7 @@ def test_a_month_is_one_file_with_everybody_once(history: History) -> None:
     assert history.keys == [key]
     bucket = history.world.sandbox.info["bucket"]
     metadata = history.world.s3.head_object(Bucket=bucket, Key=key)["Metadata"]
-    assert (metadata["load-date"], metadata["history-from"]) == ("2026-11-30", "2026-11-01")
+    assert (metadata["load-date"], metadata["range-start"]) == ("2026-11-30", "2026-11-01")
 
     again = history.send()
 
@@ -142,7 +142,7 @@ def test_days_without_a_file_are_named_or_left_out(history: History) -> None:
 
 def test_a_month_can_be_taken_out(history: History) -> None:
     history.write(date(2026, 10, 31), range(1000))
-    history.world.confirm(history.send(load_date="2026-10-31", history_from=None))
+    history.world.confirm(history.send(load_date="2026-10-31", range_start=None))
     assert len(history.members) == 1000
 
     history.world.confirm(history.send(mode="opt-out"))

@@ -82,10 +82,10 @@ def test_a_mirror_that_is_killed_between_its_files_goes_on_with_the_second(
 def test_the_newest_list_comes_back_when_its_day_is_run_again(world: World) -> None:
     world.run(MONDAY, "ab", "replace")
     world.run(TUESDAY, "bc", "replace")
-    with pytest.raises(AirflowSkipException, match="Superseded"):
+    with pytest.raises(AirflowSkipException, match="Skipping stale load"):
         world.send(MONDAY, mode="replace")
     world.pass_a_second()
-    world.confirm(world.send(MONDAY, mode="replace", supersede=True))
+    world.confirm(world.send(MONDAY, mode="replace", overwrite=True))
     assert world.people == "ab"
     world.pass_a_second()
 
@@ -100,7 +100,7 @@ def test_the_newest_list_comes_back_when_its_day_is_run_again(world: World) -> N
 
 def test_a_second_file_of_the_day(world: World) -> None:
     world.send(MONDAY, "abc", "opt-in", state=None)
-    with pytest.raises(AirflowFailException, match="SecondFileError"):
+    with pytest.raises(AirflowFailException, match="DailyFileLimitError"):
         world.send(MONDAY, "a", "opt-out", state=None, second_file_same_day="fail")
 
     # It waits until the first one is taken in, as the sandbox shows at once.

@@ -46,7 +46,7 @@ class Airflow:
         skipped: list[Any] = []
         context = self._context(dag)
         try:
-            self._execute(dag, "recall_audience", context)
+            self._execute(dag, "lookup_audience", context)
         except DownstreamTasksSkipped as skip:
             skipped = list(skip.tasks)
         when_all_have_looked()
@@ -142,10 +142,10 @@ def test_who_knows_the_audience_or_its_campaign_does_not_go_through_the_one_slot
     assert again.load_all(old) == ids
     others.load_all(new)
 
-    assert again.used == [("recall_audience", OURS)] * AUDIENCES
+    assert again.used == [("lookup_audience", OURS)] * AUDIENCES
     assert (
         sorted(others.used)
-        == [("ensure_audience", OURS)] * AUDIENCES + [("recall_audience", OURS)] * AUDIENCES
+        == [("ensure_audience", OURS)] * AUDIENCES + [("lookup_audience", OURS)] * AUDIENCES
     )
     assert CREATE_POOL not in {pool for _, pool in again.used + others.used}
     assert len(sandbox.admin("campaigns")) == 1

@@ -93,7 +93,7 @@ def test_a_list_is_sent_once_and_corrected_on_demand(
         file.write("dora@example.com,\n")
     with pytest.raises(AirflowFailException, match="UploadConflictError"):
         upload(extract, stores)
-    corrected = upload(extract, stores, supersede="True")
+    corrected = upload(extract, stores, overwrite="True")
     assert (corrected["uploaded"], corrected["rows_sent"]) == (True, 4)
     assert wait(corrected)["total_rows"] == 4
     assert objects(sandbox)[key]["metadata"]["content-id"] == corrected["content_id"]

@@ -15,7 +15,7 @@ from audience_onboarding.exceptions import TransientError
 from audience_onboarding.pipelines import (
     build_activation_dag,
     build_onboarding_dag,
-    build_settle_dag,
+    build_resolve_create_dag,
     resolve_create,
 )
 from audience_onboarding.pipelines.common import asset_of
@@ -70,11 +70,11 @@ class Scene:
 
     def settled(self, conf: dict[str, Any]) -> dict[str, Any]:
         """Fill in the form and run the DAG's task."""
-        dag = build_settle_dag([self.definition])
+        dag = build_resolve_create_dag([self.definition])
         dag.params.update(conf)
         context = task_context(stores=self.stores, run_id="manual__settle", **dag.params.validate())
         self._monkeypatch.setattr(resolve_create, "get_current_context", lambda: context)
-        task: Any = dag.get_task("settle")
+        task: Any = dag.get_task("resolve")
         result: dict[str, Any] = task.python_callable()
         return result
 

@@ -132,7 +132,7 @@ def test_a_list_arrives_once_and_is_corrected_on_demand(
     with pytest.raises(AirflowFailException, match="UploadConflictError"):
         run(onboarding(extract), stores)
     assert len(calls(sandbox, "POST", "/import")) == 1
-    assert wait(run(onboarding(extract, supersede=True), stores))["members"] == 4
+    assert wait(run(onboarding(extract, overwrite=True), stores))["members"] == 4
 
 
 def test_a_long_list_is_three_imports_in_order_and_a_failure_in_the_second_resumes_there(
@@ -194,7 +194,7 @@ def test_rows_that_the_vendor_refuses_are_shown_without_their_values(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     ensure(stores)
-    sandbox.admin("settings", method="PATCH", json={"fanfare_refused_domains": "refused.example"})
+    sandbox.admin("settings", method="PATCH", json={"fanfare_refused_domains": "approval_rejected.example"})
     source = tmp_path / "fans.csv"
     source.write_text("E-mail,Mobile\nanna@example.com,\nben.secret@refused.example,\n", encoding="utf-8")
 

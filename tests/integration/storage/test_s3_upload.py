@@ -87,7 +87,7 @@ def test_new_object_and_the_same_content_again(s3: S3Client, content: bytes) -> 
     def untouched(_: int) -> Iterator[bytes]:
         raise AssertionError("the content was read")
 
-    again = publish(s3, content, chunks=untouched, metadata={"run-id": "r2"}, supersede=True)
+    again = publish(s3, content, chunks=untouched, metadata={"run-id": "r2"}, overwrite=True)
     assert again.already_there
     assert (again.etag, again.parts, again.metadata["run-id"]) == (result.etag, 0, "r1")
     assert s3.head_object(Bucket=BUCKET, Key=KEY)["LastModified"] == written["LastModified"]
@@ -102,10 +102,10 @@ def test_other_content_is_a_conflict_unless_it_supersedes(s3: S3Client, content:
     assert hashlib.sha256(content).hexdigest() in str(caught.value)
     assert stored(s3) == OTHER
 
-    result = publish(s3, content, supersede=True)
+    result = publish(s3, content, overwrite=True)
     assert (result.superseded, result.already_there) == (True, False)
     assert stored(s3) == content
-    assert not publish(s3, content, key=f"{KEY}.new", supersede=True).superseded
+    assert not publish(s3, content, key=f"{KEY}.new", overwrite=True).superseded
 
 
 def test_an_object_of_another_tool_is_a_conflict(s3: S3Client) -> None:
@@ -118,7 +118,7 @@ def test_an_object_of_another_tool_is_a_conflict(s3: S3Client) -> None:
 def test_the_condition_holds_on_the_server(s3: S3Client, content: bytes) -> None:
     """Even where the first look saw nothing: the write itself is conditional."""
     s3.put_object(Bucket=BUCKET, Key=KEY, Body=OTHER)
-    for settings in ({}, {"supersede": True, "seen_etag": '"0"'}):
+    for settings in ({}, {"overwrite": True, "seen_etag": '"0"'}):
         with pytest.raises(ObjectExists):
             upload_once(
                 s3, bucket=BUCKET, key=KEY, chunks=chunks_of(content), metadata={}, part_size=PART, **settings

@@ -36,7 +36,7 @@ def audience(
     schedule = {"next_dagrun_create_after": moment(due_tomorrow(TODAY))}
     data.dag(dag_id, **{"dag_display_name": f"Onboard: {key.title()}", **schedule, **dag})
     asset = data.asset(f"audience/{key}", f"audience/{platform}/{key}", "audience")
-    data.reference("outlet", asset, dag_id, "publish")
+    data.reference("outlet", asset, dag_id, "publish_load")
     days = [TODAY - timedelta(days=back) for back in range(loads)]
     records = {day: load_record(key, platform, day, 1) for day in days}
     data.remember(asset, {f"load.{day}.replace": record for day, record in records.items()})
@@ -90,7 +90,7 @@ def test_forms_are_those_that_the_reader_may_open(server: Server, data: Metadata
     audience(data, "vip", loads=1)
     for dag_id in ("activate_vip", "erase_person", "retire_audience"):
         data.dag(dag_id)
-    data.dag("load_history", is_stale=1)
+    data.dag("load_date_range", is_stale=1)
     data.save()
     server.untouchable = {"erase_person"}
 
@@ -203,8 +203,8 @@ def test_what_the_newest_runs_mean(server: Server, data: Metadata) -> None:
     data.runs("onboard_failed", [run(YESTERDAY, state="failed")])
     for key, error in (("failed", "UploadConflictError"), ("stopped", "GuardError")):
         (run_id,) = data.runs(f"onboard_{key}", [run(TODAY, state="failed")])
-        data.xcom(run_id, f"onboard_{key}", run_id_of(TODAY), "upload", "stopped", {"error": error})
-        data.xcom(run_id, f"onboard_{key}", run_id_of(TODAY), "audit", "stopped", {"error": ""})
+        data.xcom(run_id, f"onboard_{key}", run_id_of(TODAY), "upload", "failure", {"error": error})
+        data.xcom(run_id, f"onboard_{key}", run_id_of(TODAY), "write_audit_row", "failure", {"error": ""})
     data.runs("onboard_running", [run(TODAY, "manual", state="running")])
     data.runs("onboard_queued", [run(TODAY, "manual", state="queued")])
     data.runs("onboard_dry", [run(TODAY, "manual", state="failed", conf={"dry_run": True})])
@@ -280,7 +280,7 @@ def test_what_waits_for_a_person(server: Server, data: Metadata) -> None:
         "Settle the campaign", "Settle the audience", "Answer the approval", "Answer the approval",
     ]  # fmt: skip
     hrefs = [action["href"] for action in detail["actions"]]
-    assert hrefs[0] == "/dags/settle_create"
+    assert hrefs[0] == "/dags/resolve_ambiguous_create"
     assert "what 'campaign'" in detail["actions"][0]["why"]
     assert hrefs[2].startswith("/dags/activate_vip/runs/asset_triggered__")
     assert hrefs[2].endswith("/tasks/approve_facebook/required_actions")
@@ -301,7 +301,7 @@ def test_segments_are_put_together_from_all_that_is_known(server: Server, data: 
         memory={
             "segment.facebook": {"id": 5, "name": "On Facebook"},
             "segment.tiktok.2026-11": {"id": 6, "name": "November"},
-            "segments.tiktok": ["segment.tiktok.2026-11"],
+            "segment_keys.tiktok": ["segment.tiktok.2026-11"],
         },
     )
     audience(data, "vipx1", loads=1)
@@ -385,7 +385,7 @@ def test_runs_without_a_load(server: Server, data: Metadata) -> None:
                 TODAY,
                 "manual",
                 state="running",
-                conf={"load_date": str(TODAY), "history_from": str(YESTERDAY)},
+                conf={"load_date": str(TODAY), "range_start": str(YESTERDAY)},
             ),
             run(YESTERDAY, "manual", conf={"load_date": str(TODAY - timedelta(days=3)), "dry_run": True}),
             run(TODAY - timedelta(days=2), "manual", conf={"load_date": str(TODAY - timedelta(days=4))}),
@@ -409,7 +409,16 @@ def test_runs_without_a_load(server: Server, data: Metadata) -> None:
 # --- whatever is stored ---------------------------------------------------------------------------------------
 
 BROKEN = ("{", "null", "[]", '"text"', "7", "{}", '{"id": null}', '{"match_rates": 3}')
-KEYS = ("audience", "last_load", "retired", "segment.x", "segment.x.2026", "segments.x", "puts", "campaign")
+KEYS = (
+    "audience",
+    "last_load",
+    "retired",
+    "segment.x",
+    "segment.x.2026",
+    "segment_keys.x",
+    "upload_log",
+    "campaign",
+)
 FIELDS = (
     "load_date", "mode", "ended_at", "rows_sent", "match_rates", "rejected_by_reason", "s3_key", "s3_keys", "bucket",
     "audience_id", "rejects_file", "run_id", "rows_read",
@@ -460,13 +469,13 @@ def test_nothing_gets_out_that_has_no_name_here(server: Server, data: Metadata) 
             "last_load": record,
             f"load.{TODAY}.replace": record,
             "segment.x": {"id": 1, "name": "x", **more},
-            "puts": [more],
+            "upload_log": [more],
             "retired": {"at": NOW.isoformat(), "by": CANARY, "approved_by": CANARY, **more},
         },
     )
     (failed,) = data.runs("onboard_vip", [run(TODAY, state="failed", conf={"email": CANARY})])
     stop = {"error": "ApiError", "message": CANARY}
-    data.xcom(failed, "onboard_vip", run_id_of(TODAY), "upload", "stopped", stop)
+    data.xcom(failed, "onboard_vip", run_id_of(TODAY), "upload", "failure", stop)
     data.events(asset, "onboard_vip", [(NOW, "r", record)])
     data.save()
 

@@ -6,7 +6,13 @@ from typing import Any
 
 from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout
 
-from audience_onboarding.base.failure_xcom import MAX_MESSAGE, STOP_KEY, note_stop, stop_of, stops_of
+from audience_onboarding.base.failure_xcom import (
+    FAILURE_XCOM_KEY,
+    MAX_MESSAGE,
+    describe_failure,
+    pull_failures,
+    push_failure,
+)
 from audience_onboarding.base.retry_policy import failure_of
 from audience_onboarding.exceptions import GuardError, MatchRateError
 from tests.fakes import task_context
@@ -30,14 +36,17 @@ def test_only_our_own_messages_are_noted() -> None:
         AirflowFailException("KeyError: jane@example.com"),
         AirflowFailException("Enum: x"),
     ]
-    check(stop_of, cases + [(error, {"error": type(error).__name__, "message": ""}) for error in others])
+    check(
+        describe_failure,
+        cases + [(error, {"error": type(error).__name__, "message": ""}) for error in others],
+    )
 
 
 def test_a_message_is_cut_but_for_where_to_read_more() -> None:
     long = GuardError(what="x" * 5000)
 
     for error in (long, failure_of(long)):
-        message = stop_of(error)["message"]
+        message = describe_failure(error)["message"]
         assert len(message) == MAX_MESSAGE
         assert message.endswith("xxx... See docs/troubleshooting.md#guarderror")
 
@@ -45,11 +54,11 @@ def test_a_message_is_cut_but_for_where_to_read_more() -> None:
 def test_a_failed_task_notes_its_error_and_a_killed_one_nothing() -> None:
     context = task_context()
 
-    note_stop(context)
-    note_stop({**context, "exception": None})
+    push_failure(context)
+    push_failure({**context, "exception": None})
     assert context["ti"].pushed == {}
-    note_stop({**context, "exception": GUARD})
-    assert context["ti"].pushed == {STOP_KEY: stop_of(GUARD)}
+    push_failure({**context, "exception": GUARD})
+    assert context["ti"].pushed == {FAILURE_XCOM_KEY: describe_failure(GUARD)}
 
 
 class Ti:
@@ -64,12 +73,12 @@ class Ti:
         }
 
     def xcom_pull(self, *, task_ids: str, key: str) -> Any:
-        assert key == STOP_KEY
+        assert key == FAILURE_XCOM_KEY
         return {"error": "GuardError", "message": "No."} if task_ids == "upload" else None
 
 
 def test_others_read_what_the_failed_tasks_have_noted() -> None:
-    assert stops_of(Ti()) == {
+    assert pull_failures(Ti()) == {
         "ensure": {"error": "", "message": ""},
         "upload": {"error": "GuardError", "message": "No."},
     }

@@ -29,7 +29,7 @@ RANGE = f"{FIRST}..{LAST}"
 @pytest.fixture
 def bench(client: Any, stores: AssetStores, tmp_path: Path) -> Bench:
     """A folder with a list a day, loaded as one range; each of the people is a letter."""
-    made = Bench(client, stores, tmp_path, history_from=FIRST, mode="opt-in")
+    made = Bench(client, stores, tmp_path, range_start=FIRST, mode="opt-in")
     write(made, _16="ab", _17="bc", _18="", _19="ca", _20="d")
     return made
 
@@ -47,7 +47,7 @@ def remove(bench: Bench, *days: int) -> None:
 
 def remember(bench: Bench, load: dict[str, Any], **changes: Any) -> None:
     """Record a load as the task that records does."""
-    days = f"{load['history_from']}..{load['load_date']}" if "history_from" in load else load["load_date"]
+    days = f"{load['range_start']}..{load['load_date']}" if "range_start" in load else load["load_date"]
     bench.memory[load_key(days, load["mode"])] = {**load, "run_id": "manual__0", **changes}
 
 
@@ -66,7 +66,7 @@ def test_all_days_are_one_list_in_the_order_of_the_days(
     found = bench.run()
 
     bench.sent(csv_of(*"abcd"))
-    assert (found["load_date"], found["history_from"], found["mode"]) == (LAST, FIRST, "opt-in")
+    assert (found["load_date"], found["range_start"], found["mode"]) == (LAST, FIRST, "opt-in")
     assert (found["rows_read"], found["rows_sent"], found["duplicates"], found["rejected"]) == (7, 4, 3, 0)
     assert found["source"] == bench.source
     assert "days_missing" not in found
@@ -76,11 +76,11 @@ def test_all_days_are_one_list_in_the_order_of_the_days(
 
 @pytest.mark.parametrize("first", ["", None, LAST])
 def test_without_a_first_day_it_is_the_load_of_one(bench: Bench, first: str | None) -> None:
-    found = bench.run(history_from=first)
+    found = bench.run(range_start=first)
 
     bench.sent(csv_of("d"))
     # A range of one day is a range.
-    assert found.get("history_from") == (first or None)
+    assert found.get("range_start") == (first or None)
 
 
 def test_the_load_date_may_be_that_of_the_run(bench: Bench) -> None:
@@ -121,7 +121,7 @@ def test_a_dry_run_sends_nothing_and_reports_the_range(bench: Bench) -> None:
     bench.skips("Dry run: 4 rows would be sent", is_dry_run=True)
 
     report = bench.context["ti"].pushed["dry_run"]
-    assert (report["history_from"], report["would_add"], report["would_remove"]) == (FIRST, 4, 0)
+    assert (report["range_start"], report["would_add"], report["would_remove"]) == (FIRST, 4, 0)
 
 
 # --- refused ------------------------------------------------------------------------------------------------
@@ -141,22 +141,22 @@ REPEATED = (
             f"audience, so only that of the newest day counts ({RANGE}). Run 2026-11-20 alone, without a first day.",
         ),
         (
-            {"history_from": "2026-11-21"},
+            {"range_start": "2026-11-21"},
             "ConfigurationError: The first day of the range, 2026-11-21, is after its last one, 2026-11-20. Give them "
             "the other way round.",
         ),
         (
-            {"history_from": "2023-11-16"},
+            {"range_start": "2023-11-16"},
             "ConfigurationError: The range has 1,101 days, more than 1,100 (2023-11-16..2026-11-20). Load it as "
             "several ranges, one after the other.",
         ),
         (
-            {"history_from": "yesterday"},
-            "ConfigurationError: 'yesterday' is not a load date (history_from). Give it as YYYY-MM-DD.",
+            {"range_start": "yesterday"},
+            "ConfigurationError: 'yesterday' is not a load date (range_start). Give it as YYYY-MM-DD.",
         ),
         ({"source": "/x/all.csv"}, REPEATED.format("2026-11-17", "2026-11-16", "/x/all.csv")),
         (
-            {"source": "/x/{load_date:%Y%m}.csv", "history_from": "2026-10-31"},
+            {"source": "/x/{load_date:%Y%m}.csv", "range_start": "2026-10-31"},
             REPEATED.format("2026-11-02", "2026-11-01", "/x/{load_date:%Y%m}.csv"),
         ),
         (
@@ -181,7 +181,7 @@ def test_an_invalid_range_is_refused_before_any_request(
 def test_a_backfill_brings_its_own_range(bench: Bench) -> None:
     bench.context = task_context(stores=bench.stores, run_type="backfill", partition_key=LAST)
 
-    bench.fails("Leave 'history_from' out of the conf", load_date=None)
+    bench.fails("Leave 'range_start' out of the conf", load_date=None)
 
     assert bench.client.method_calls == []
 
@@ -220,7 +220,7 @@ def test_days_without_a_source_are_all_named(bench: Bench) -> None:
 
 
 def test_of_many_days_without_a_source_twenty_are_named(bench: Bench) -> None:
-    bench.fails(r"31 of 36 days .* 2026-10-16, .*, 2026-11-04 and 11 more \(", history_from="2026-10-16")
+    bench.fails(r"31 of 36 days .* 2026-10-16, .*, 2026-11-04 and 11 more \(", range_start="2026-10-16")
 
 
 def test_days_without_a_source_can_be_left_out(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
@@ -266,7 +266,7 @@ def test_no_file_of_a_day_may_be_empty(bench: Bench) -> None:
     bench.fails(
         "one of several CRM files is empty",
         source=f"{bench.folder}/{{load_date}}/",
-        history_from=LAST,
+        range_start=LAST,
         guards=Guards(on_empty="skip", max_shrink=None),
     )
 
@@ -338,12 +338,12 @@ def test_the_same_range_again_sends_nothing_and_another_list_is_a_conflict(bench
     assert bench.client.send_list.call_count == 1
     write(bench, _17="x")
     bench.fails(r"The load of 2026-11-16\.\.2026-11-20 \(opt-in\) was sent before")
-    assert bench.run(supersede=True)["uploaded"] is True
+    assert bench.run(overwrite=True)["uploaded"] is True
 
 
 def test_a_range_is_another_load_than_its_last_day(bench: Bench) -> None:
     for first in (None, FIRST, "2026-11-19"):
-        remember(bench, bench.run(history_from=first))
+        remember(bench, bench.run(range_start=first))
 
     assert bench.client.send_list.call_count == 3
 
@@ -358,22 +358,22 @@ def test_a_range_is_compared_with_itself(bench: Bench) -> None:
     bench.memory[LAST_LOAD_KEY] = {"load_date": LAST, "mode": "opt-in", "rows_sent": 1000}
     remember(bench, bench.run(guards=SHRINK), rows_sent=9)
 
-    bench.fails("4 rows to send, the last confirmed load had 9", guards=SHRINK, supersede=True)
+    bench.fails("4 rows to send, the last confirmed load had 9", guards=SHRINK, overwrite=True)
 
 
 def test_a_day_is_compared_with_the_last_day(bench: Bench) -> None:
-    last = {"load_date": LAST, "history_from": FIRST, "mode": "opt-in", "rows_sent": 1000}
+    last = {"load_date": LAST, "range_start": FIRST, "mode": "opt-in", "rows_sent": 1000}
     bench.memory[LAST_LOAD_KEY] = last
-    bench.run(history_from=None, guards=SHRINK)
+    bench.run(range_start=None, guards=SHRINK)
 
     of_a_day = {"load_date": "2026-11-19", "mode": "opt-in", "rows_sent": 3}
-    bench.memory[LAST_LOAD_KEY] = {**last, "last_of_a_day": of_a_day}
-    bench.fails("1 rows to send, the last confirmed load had 3", history_from=None, guards=SHRINK)
+    bench.memory[LAST_LOAD_KEY] = {**last, "last_single_day_load": of_a_day}
+    bench.fails("1 rows to send, the last confirmed load had 3", range_start=None, guards=SHRINK)
 
 
 def test_an_older_list_does_not_replace_what_a_range_has_added(bench: Bench) -> None:
-    bench.memory[LAST_LOAD_KEY] = {"load_date": LAST, "history_from": FIRST, "mode": "opt-in"}
+    bench.memory[LAST_LOAD_KEY] = {"load_date": LAST, "range_start": FIRST, "mode": "opt-in"}
 
     bench.skips(
-        "Superseded: the load of 2026-11-20", history_from=None, load_date="2026-11-19", mode="replace"
+        "Skipping stale load: the load of 2026-11-20", range_start=None, load_date="2026-11-19", mode="replace"
     )

@@ -71,7 +71,7 @@ def test_an_unclear_creation_names_the_place_and_the_dag_that_settles_it(
     message = str(caught.value)
     assert place in message
     assert HOST in message
-    assert ("https://airflow.example/dags/settle_create " in message) is (named is not None)
+    assert ("https://airflow.example/dags/resolve_ambiguous_create " in message) is (named is not None)
     assert (f'"audience": "{named}", "what": "audience"' in message) is (named is not None)
 
 

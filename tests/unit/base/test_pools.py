@@ -17,7 +17,7 @@ from audience_onboarding.base.pools import (
 
 
 def test_every_connection_has_a_pool_of_its_own() -> None:
-    assert connection_pool("crm") == "audience_onboarding_at_crm"
+    assert connection_pool("crm") == "audience_onboarding_conn_crm"
     assert connection_pool("create") != CREATE_POOL
     assert connection_pool("crm").startswith(OUR_POOLS)
     assert CREATE_POOL.startswith(OUR_POOLS)

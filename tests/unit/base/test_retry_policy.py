@@ -21,7 +21,7 @@ from audience_onboarding.base.retry_policy import (
 from audience_onboarding.exceptions import (
     AmbiguousCreateError,
     AuthenticationError,
-    NotClearYetError,
+    CreateUnverifiedError,
     RateLimitedError,
     StorageUnavailableError,
     TerminalError,
@@ -55,7 +55,7 @@ def test_a_terminal_error_fails_the_task_at_once_and_is_named() -> None:
 
 
 def test_the_next_step_is_in_the_log_in_lines_that_fit(caplog: pytest.LogCaptureFixture) -> None:
-    address = f"https://airflow.example/{'way/' * 30}settle_create"
+    address = f"https://airflow.example/{'way/' * 30}resolve_ambiguous_create"
     with pytest.raises(AirflowFailException):
         Operator().execute(AmbiguousCreateError(what="It broke " * 20, next_step=f"Mend it at {address}"))
 
@@ -112,7 +112,7 @@ def pauses(try_number: int = 1, *, max_tries: int = 3, task: object = None) -> l
 
 
 def test_a_transient_error_is_tried_again_after_a_random_pause() -> None:
-    vendor = (VendorUnavailableError, RateLimitedError, NotClearYetError)
+    vendor = (VendorUnavailableError, RateLimitedError, CreateUnverifiedError)
     for kind in (TransientError, StorageUnavailableError, *vendor):
         decisions = [evaluate(kind(what="x")) for _ in range(20)]
 
@@ -150,7 +150,7 @@ def test_the_settings_of_the_task_count() -> None:
 
 
 def test_a_pause_that_the_error_asks_for_is_kept_with_a_little_spread() -> None:
-    for kind in (RateLimitedError, VendorUnavailableError, NotClearYetError):
+    for kind in (RateLimitedError, VendorUnavailableError, CreateUnverifiedError):
         for seconds in (0.0, 1.0, 90.0, 3599.0):
             decisions = [evaluate(kind(what="x", retry_after=seconds)) for _ in range(50)]
             delays = {decision.retry_delay for decision in decisions}

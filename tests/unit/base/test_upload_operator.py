@@ -494,8 +494,8 @@ def test_a_confirmed_load_is_not_sent_again(bench: Bench) -> None:
 def test_other_content_for_a_confirmed_day_has_to_supersede(bench: Bench) -> None:
     confirmed(bench, content_id="other")
 
-    bench.fails(r"UploadConflictError.*an_earlier_run.*Supersede")
-    bench.run(supersede="True")
+    bench.fails(r"UploadConflictError.*an_earlier_run.*Overwrite")
+    bench.run(overwrite="True")
 
     bench.sent(CONTENT)
 
@@ -536,8 +536,8 @@ def test_an_older_list_never_replaces_a_newer_one(
     bench.memory[LAST_LOAD_KEY] = {"load_date": last}
 
     if is_skipped:
-        bench.skips(f"load of {last} is confirmed.*Supersede", mode=mode)
-    bench.run(mode=mode, supersede=is_skipped)
+        bench.skips(f"load of {last} is confirmed.*Overwrite", mode=mode)
+    bench.run(mode=mode, overwrite=is_skipped)
 
     bench.sent(CONTENT)
 

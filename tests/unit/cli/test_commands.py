@@ -188,7 +188,7 @@ newsletter: Newsletter (digital_audience, connection digital_audience_default)
   as it is   nothing
   file       onboard/audience=<id>/opt-in/20261118_000000.csv
   activation dv360: 'Newsletter' on DV360, 'Example NL', for 30 days: until 2026-12-18 if it is created with the next load
-  upkeep     segments that end within 7 days are extended to 30 days from then
+  extension  segments that end within 7 days are extended to 30 days from then
 """
     )
 

@@ -73,14 +73,14 @@ def test_a_failed_run_is_told_once_with_its_kind(told: list[Kept]) -> None:
     audit = {"error": "AuditUnavailableError", "message": "x" * 200}
     for stops, kind, text in (
         ({"upload": GUARD}, "guard", "guards.min_rows: 3 rows to send"),
-        ({"publish": {"error": "MatchRateError", "message": "Too few."}}, "match_rate", "Why: Too few."),
+        ({"publish_load": {"error": "MatchRateError", "message": "Too few."}}, "match_rate", "Why: Too few."),
         ({"upload": storage}, "failure", "failed in the task 'upload'"),
         ({"upload": {"error": "ValueError", "message": ""}}, "failure", "ValueError; the log of the task"),
         ({"upload": None}, "failure", "its worker was lost"),
         ({}, "failure", "no task says why (task_failure)"),
         # The message is not about an audit that fails as well.
-        ({"audit": audit, "upload": GUARD}, "guard", "3 rows"),
-        ({"audit": None, "upload": None}, "failure", "in the task 'upload'"),
+        ({"write_audit_row": audit, "upload": GUARD}, "guard", "3 rows"),
+        ({"write_audit_row": None, "upload": None}, "failure", "in the task 'upload'"),
         ({"ensure_audience": None, "upload": GUARD}, "guard", "3 rows"),
     ):
         tell(stops, [alert(more="{{ audience_onboarding.kind }}")])
@@ -188,7 +188,7 @@ def test_a_mail_is_filled_in(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_audit_that_fails_is_told_by_itself(told: list[Kept]) -> None:
     dag = onboarding(audit={"connection": "dwh"}, alerts={"notifier": KEPT})
-    _, tell_audit = dag.get_task("audit").on_failure_callback
+    _, tell_audit = dag.get_task("write_audit_row").on_failure_callback
 
     for exception, text in (
         (AuditUnavailableError(what="the table cannot be written"), "Why: the table cannot be written."),
@@ -198,7 +198,7 @@ def test_an_audit_that_fails_is_told_by_itself(told: list[Kept]) -> None:
         tell_audit({**task_context(), "exception": exception})
 
         message = told.pop().text
-        for part in (text, "the load itself is not concerned", "Clear the task 'audit'"):
+        for part in (text, "the load itself is not concerned", "Clear the task 'write_audit_row'"):
             assert part in message, exception
 
 

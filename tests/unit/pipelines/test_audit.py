@@ -49,7 +49,7 @@ def rows(path: Path) -> list[dict[str, Any]]:
 
 
 def write(xcoms: dict[tuple[str, str], Any], states: dict[str, str], **params: Any) -> None:
-    run_task(onboarding(audit=AUDIT), "audit", context_of(xcoms, states, **params))
+    run_task(onboarding(audit=AUDIT), "write_audit_row", context_of(xcoms, states, **params))
 
 
 CONFIRMED = {("record_load", "return_value"): RECORD}
@@ -57,18 +57,18 @@ CONFIRMED = {("record_load", "return_value"): RECORD}
 
 def test_it_comes_last_whatever_became_of_the_others_and_the_run_is_judged_by_these() -> None:
     dag = onboarding(audit=AUDIT)
-    task = dag.get_task("audit")
+    task = dag.get_task("write_audit_row")
 
-    assert task.upstream_task_ids == {"publish"}
+    assert task.upstream_task_ids == {"publish_load"}
     assert (task.is_teardown, task.on_failure_fail_dagrun) == (True, False)
     assert task.trigger_rule.value == "all_done_setup_success"
     assert not task.outlets
-    assert not onboarding().has_task("audit")
+    assert not onboarding().has_task("write_audit_row")
 
 
 def test_a_confirmed_load_is_a_row(database: Path) -> None:
-    write(CONFIRMED, {"publish": "success"})
-    write(CONFIRMED, {"publish": "success"})
+    write(CONFIRMED, {"publish_load": "success"})
+    write(CONFIRMED, {"publish_load": "success"})
 
     (row,) = rows(database)
     assert (row["dag_id"], row["run_id"]) == ("onboard_newsletter", "manual__1")
@@ -79,13 +79,13 @@ def test_a_confirmed_load_is_a_row(database: Path) -> None:
 
 def test_a_run_that_was_stopped_is_a_row_and_its_repair_replaces_it(database: Path) -> None:
     stop = {"error": "GuardError", "message": "A guard stops this load."}
-    write({("upload", "stopped"): stop}, {"upload": "failed"})
+    write({("upload", "failure"): stop}, {"upload": "failed"})
     (stopped,) = rows(database)
 
     write(CONFIRMED, {"upload": "success"})
 
     (repaired,) = rows(database)
-    assert (stopped["outcome"], stopped["error"]) == ("stopped", "GuardError")
+    assert (stopped["outcome"], stopped["error"]) == ("failed", "GuardError")
     assert (stopped["load_date"], stopped["load_mode"]) == ("2026-11-20", "replace")
     assert (repaired["outcome"], repaired["error"]) == ("confirmed", None)
 
@@ -95,7 +95,7 @@ def test_dry_skipped_and_wrongly_started_runs_are_rows(database: Path) -> None:
     for xcoms, state, params, expected in (
         ({("upload", "dry_run"): dry}, "skipped", {}, ("dry_run", 3, "2026-11-20", None)),
         ({}, "skipped", {}, ("skipped", None, "2026-11-20", None)),
-        ({}, "failed", {"load_date": "yesterday"}, ("stopped", None, None, "upload failed")),
+        ({}, "failed", {"load_date": "yesterday"}, ("failed", None, None, "upload failed")),
     ):
         write(xcoms, {"upload": state}, **params)
         (row,) = rows(database)

@@ -82,7 +82,7 @@ def compare(
     """
     context = task_context(stores=stores or remembering(LOADED), **{**FORM, **params})
     with pytest.raises(AirflowFailException, match=failing) if failing else nullcontext():
-        run_task(build_drift_dag(definitions), "compare", context)
+        run_task(build_drift_dag(definitions), "detect_drift", context)
     rows: list[dict[str, Any]] = context["ti"].pushed["report"]
     return rows
 
@@ -189,7 +189,7 @@ def test_an_end_or_a_missing_segment_that_is_not_ours_to_keep_is_no_drift(client
     client.load_audience_segments.return_value = []
     # The target is over, was refused, or was never loaded.
     assert compare(definition(id=7, activation__targets__0__until="2026-11-01")) == []
-    refused = remembering({**LOADED, "refused.dv360": {"by": "Anna"}})
+    refused = remembering({**LOADED, "approval_rejected.dv360": {"by": "Anna"}})
     assert compare(definition(id=7), stores=refused) == []
     assert compare(definition(id=7), stores=remembering({})) == []
 
@@ -298,7 +298,7 @@ def test_an_audience_that_cannot_be_compared_does_not_hide_the_others(client: An
         client.load_audience.side_effect = [error, Audience(id=2, name="Renamed")]
         context = task_context(**FORM)
         with pytest.raises(raised, match=message):
-            run_task(build_drift_dag(two), "compare", context)
+            run_task(build_drift_dag(two), "detect_drift", context)
         assert short(context["ti"].pushed["report"]) == [("audience", "name", True)]
 
 

@@ -52,7 +52,7 @@ def test_it_is_started_by_hand_only_and_by_one_at_a_time() -> None:
     assert (dag.dag_id, dag.max_active_runs, dag.timetable.can_be_scheduled) == (ERASE_DAG_ID, 1, False)
     erase = dag.get_task("erase").partial_kwargs
     assert {asset.name for asset in erase["inlets"]} == {"audience/one", "audience/two"}
-    assert erase["pool"] == "audience_onboarding_at_digital_audience_default"
+    assert erase["pool"] == "audience_onboarding_conn_digital_audience_default"
 
 
 def test_the_fields_of_the_form_are_removed_from_the_conf() -> None:
@@ -98,8 +98,8 @@ def test_without_any_definition_there_is_a_dag_all_the_same() -> None:
 def found_by(stores: AssetStores, *keys: str, **conf: Any) -> tuple[list[str], dict[str, str]]:
     dag = dag_of(*keys)
     context = context_of(stores, {"email_sha256": [HASH], **conf}, dag)
-    found: list[str] = run_task(dag, "find_audiences", context)
-    return found, context["ti"].pushed["left_out"]
+    found: list[str] = run_task(dag, "select_audiences", context)
+    return found, context["ti"].pushed["skipped_audiences"]
 
 
 def remember(stores: AssetStores, key: str, **record: Any) -> None:
@@ -112,11 +112,11 @@ def test_audiences_that_are_not_there_yet_or_retired_are_left_out_with_a_reason(
         RETIRED_KEY, {"audience": "three", "at": "2026-11-20", "by": "anna", "audience_id": 7}
     )
 
-    found, left_out = found_by(stores, "one", "two", "three")
+    found, skipped_audiences = found_by(stores, "one", "two", "three")
 
     assert found == ["one"]
-    assert "no audience at the vendor yet" in left_out["two"]
-    assert "was retired on 2026-11-20 by anna" in left_out["three"]
+    assert "no audience at the vendor yet" in skipped_audiences["two"]
+    assert "was retired on 2026-11-20 by anna" in skipped_audiences["three"]
 
 
 def test_audiences_can_be_chosen_and_are_judged_by_their_own_tasks(stores: AssetStores) -> None:
@@ -197,15 +197,18 @@ def outcome(key: str, status: str, said: str = "Words") -> dict[str, Any]:
 def test_the_report_tells_what_each_has_done(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
 
-    result = judged(["a", "b"], [outcome("a", "erased"), outcome("b", "not_in_it")], {"c": "it is retired"})
+    result = judged(["a", "b"], [outcome("a", "erased"), outcome("b", "not_found")], {"c": "it is retired"})
 
-    assert result == {"audiences": {"a": "erased", "b": "not_in_it"}, "left_out": {"c": "it is retired"}}
+    assert result == {
+        "audiences": {"a": "erased", "b": "not_found"},
+        "skipped_audiences": {"c": "it is retired"},
+    }
     assert "c: left out, it is retired" in caplog.text
     assert "Erase the person in the CRM first" in caplog.text
 
 
 def test_the_report_fails_where_a_person_is_needed_and_says_what_to_do() -> None:
-    outcomes = [outcome("a", "by_hand", "Take them out in the dashboard")]
+    outcomes = [outcome("a", "manual_action_required", "Take them out in the dashboard")]
 
     with pytest.raises(
         AirflowFailException, match=r"a: Take them out in the dashboard \| b: its task has failed"
@@ -213,7 +216,7 @@ def test_the_report_fails_where_a_person_is_needed_and_says_what_to_do() -> None
         judged(["a", "b"], outcomes, {})
     with pytest.raises(AirflowFailException, match="a: Take them out in the dashboard"):
         judged(["a"], outcomes, {})
-    assert judged(["a"], outcomes, {}, is_dry_run=True)["audiences"] == {"a": "by_hand"}
+    assert judged(["a"], outcomes, {}, is_dry_run=True)["audiences"] == {"a": "manual_action_required"}
     with pytest.raises(AirflowFailException, match="its task has failed"):
         judged(["b"], [], {}, is_dry_run=True)
 
@@ -223,7 +226,9 @@ def test_the_report_reads_the_results_of_all_audiences(stores: AssetStores) -> N
     context = context_of(stores, {"email_sha256": [HASH]}, dag)
 
     def pulled(*, task_ids: str, key: str = "return_value", map_indexes: Any = None) -> Any:
-        return {"x": "why"} if key == "left_out" else [outcome("a", "erased"), None][: len(map_indexes)]
+        return (
+            {"x": "why"} if key == "skipped_audiences" else [outcome("a", "erased"), None][: len(map_indexes)]
+        )
 
     def report(keys: Any) -> Any:
         return run_task(dag, "report", context, keys)
@@ -232,7 +237,7 @@ def test_the_report_reads_the_results_of_all_audiences(stores: AssetStores) -> N
 
     with pytest.raises(AirflowFailException, match="b: its task has failed"):
         report(["a", "b"])
-    assert report(["a"]) == {"audiences": {"a": "erased"}, "left_out": {"x": "why"}}
-    assert report([]) == {"audiences": {}, "left_out": {"x": "why"}}
-    with pytest.raises(AirflowFailException, match="find_audiences has failed"):
+    assert report(["a"]) == {"audiences": {"a": "erased"}, "skipped_audiences": {"x": "why"}}
+    assert report([]) == {"audiences": {}, "skipped_audiences": {"x": "why"}}
+    with pytest.raises(AirflowFailException, match="select_audiences has failed"):
         report(None)

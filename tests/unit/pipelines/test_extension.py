@@ -9,7 +9,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
 from audience_onboarding.exceptions import NotFoundError
-from audience_onboarding.pipelines import build_extension_dag, build_extension_form_dag
+from audience_onboarding.pipelines import build_extension_dag, build_set_end_date_dag
 from audience_onboarding.pipelines.extension import judge
 from audience_onboarding.platforms.digital_audience.definition import ExtendEndDates
 from audience_onboarding.platforms.digital_audience.models import PlatformAccount, Segment
@@ -45,7 +45,7 @@ def test_a_segment_that_ends_within_the_window_is_extended_until_its_last_day() 
         return judge(segment(5, ends=ends), rule, now=NOW, until=until)[:2]
 
     until = NOW + 10 * DAY
-    extended, alone, let_go = ("extend", NOW + 30 * DAY), ("left alone", None), ("let go", None)
+    extended, alone, let_go = ("extend", NOW + 30 * DAY), ("unchanged", None), ("expired", None)
     cases: list[tuple[Any, Any]] = [
         ((NOW + 3 * DAY, 7, 30, None), extended),
         ((NOW + 7 * DAY, 7, 30, None), extended),
@@ -101,7 +101,7 @@ def find(
     context = task_context(stores=stores, **{"audience": None, "within_days": None, "days": None, **params})
     found: list[dict[str, Any]] = run_task(build_extension_dag(definitions), "find_segments", context)
     if problems is not None:
-        problems += context["ti"].pushed["problems"]
+        problems += context["ti"].pushed["errors"]
     return found
 
 
@@ -207,7 +207,7 @@ def test_the_dag_extends_each_segment_by_a_mapped_task_and_reports_last() -> Non
 
 def test_the_forms_take_good_values_and_refuse_others() -> None:
     both = [definition(), definition("quiet", activation=REMOVE)]
-    by_hand = build_extension_form_dag(both)
+    by_hand = build_set_end_date_dag(both)
     whole = {"within_days": ([None, 0, 30], [-1, "7"]), "days": ([None, 1, 365], [0, "30"])}
     audiences = ([None, "newsletter"], ["quiet", "other", 5])
     check_form(build_extension_dag(both), {"audience": audiences, **whole})
@@ -220,7 +220,7 @@ def test_the_forms_take_good_values_and_refuse_others() -> None:
     }
     check_form(by_hand, fields)
     assert by_hand.schedule is None
-    assert build_extension_form_dag([]).task_ids == ["extend"]
+    assert build_set_end_date_dag([]).task_ids == ["extend"]
 
 
 # --- the report ---------------------------------------------------------------------------------------------
@@ -230,7 +230,7 @@ class Pulled:
     """The XComs of a run."""
 
     def __init__(self, seen: Any, problems: Any, moved: dict[int, Any]) -> None:
-        self.values = {"looked_at": seen, "problems": problems}
+        self.values = {"checked_segments": seen, "errors": problems}
         self.moved = moved
         self.pushed: dict[str, Any] = {}
 
@@ -260,13 +260,13 @@ def moved(segment_id: int, *, changed: bool = True) -> dict[str, Any]:
 
 
 def test_the_report_shows_the_outcome_of_each_segment(caplog: pytest.LogCaptureFixture) -> None:
-    everything = [seen(1, "extend"), seen(2, "left alone"), seen(3, "let go"), seen(4, "extend")]
+    everything = [seen(1, "extend"), seen(2, "unchanged"), seen(3, "expired"), seen(4, "extend")]
     pulled = Pulled(everything, [], {0: moved(1), 1: moved(4, changed=False)})
 
     with caplog.at_level("INFO"):
         rows = pulled.report()
 
-    assert pulled.outcomes == ["extended", "left alone", "let go", "left alone"]
+    assert pulled.outcomes == ["extended", "unchanged", "expired", "unchanged"]
     assert (rows[0]["from"], rows[0]["to"]) == ("2026-11-23T00:00:00+00:00", "2026-12-20T00:00:00+00:00")
     assert rows[3]["why"] == "it ended so late already"
     assert pulled.pushed["report"] == rows
@@ -279,9 +279,9 @@ def test_the_report_fails_for_a_problem_after_all_extensions() -> None:
     gone = Pulled([seen(1, "extend")], ["one: NotFoundError: Audience 1 is gone."], {0: moved(1)})
 
     for pulled, message in (
-        (failed, r"UpkeepIncompleteError: Not extended: Segment 1.*clear extend"),
+        (failed, r"MaintenanceIncompleteError: Not extended: Segment 1.*clear extend"),
         (gone, r"Audience 1 is gone\. \| Once that is mended, clear find_segments"),
-        (Pulled(None, None, {}), r"UpkeepIncompleteError: .*clear find_segments"),
+        (Pulled(None, None, {}), r"MaintenanceIncompleteError: .*clear find_segments"),
     ):
         with pytest.raises(AirflowFailException, match=message):
             pulled.report()
@@ -296,7 +296,7 @@ FORM |= {"allow_shorten": False, "dry_run": False}
 
 
 def by_hand(changes: dict[str, Any] | None = None, **params: Any) -> dict[str, Any]:
-    dag = build_extension_form_dag([definition(**{"id": 7, **(changes or {})})])
+    dag = build_set_end_date_dag([definition(**{"id": 7, **(changes or {})})])
     found: dict[str, Any] = run_task(dag, "extend", task_context(**{**FORM, **params}))
     return found
 

@@ -14,7 +14,7 @@ import yaml
 from audience_onboarding import pipelines
 from audience_onboarding.definitions import AudienceDefinition
 from audience_onboarding.exceptions import DefinitionError
-from audience_onboarding.pipelines import audience_dags, check_definitions, onboard, upkeep_dags
+from audience_onboarding.pipelines import audience_dags, check_definitions, maintenance_dags, onboard
 from audience_onboarding.pipelines import factory as dags
 from tests.unit.pipelines.conftest import changed
 
@@ -177,12 +177,12 @@ def test_upkeep_leaves_platforms_without_end_dates_alone(folder: Path) -> None:
     write(folder, one={})
 
     choices = {
-        key: dag.params.get_param("audience").schema["enum"] for key, dag in upkeep_dags(PROJECT).items()
+        key: dag.params.get_param("audience").schema["enum"] for key, dag in maintenance_dags(PROJECT).items()
     }
 
     assert choices == {
         "extend_segment_end_dates": [None, "newsletter"],
-        "extend_segment": ["newsletter"],
+        "set_segment_end_date": ["newsletter"],
         "check_drift": [None, "newsletter", "one", "quiet"],
     }
 

@@ -34,12 +34,12 @@ BASE = "https://airflow.example/team"
 @pytest.fixture(scope="module")
 def all_dags() -> dict[str, DAG]:
     """The DAGs of the project's own definitions."""
-    found = {**built.audience_dags(PROJECT), **built.upkeep_dags(PROJECT)}
+    found = {**built.audience_dags(PROJECT), **built.maintenance_dags(PROJECT)}
     for dag in (
-        built.settle_dag(PROJECT),
+        built.resolve_ambiguous_create_dag(PROJECT),
         built.erase_dag(PROJECT),
         built.retire_dag(PROJECT),
-        built.history_dag(PROJECT),
+        built.load_date_range_dag(PROJECT),
     ):
         found[dag.dag_id] = dag
     return found
@@ -95,7 +95,7 @@ def test_every_task_leads_to_the_page_of_its_audience_or_of_all(tasks: dict[str,
     ]
 
     # Airflow's own operators: their link leads to the run, or there is a question to answer.
-    assert without == ["retire_audience.approve", "load_history.load"]
+    assert without == ["retire_audience.approve", "load_date_range.trigger_onboarding"]
 
 
 PORTALS = {
@@ -115,10 +115,10 @@ def test_tasks_that_call_a_vendor_have_a_link_to_its_portal(
             for name, task in tasks.items()
             if name.startswith(f"{key}.")
         }
-        calls = ("recall_", "ensure_audience", "find_", "upload", "wait_until")
+        calls = ("lookup_", "ensure_audience", "find_", "upload", "wait_for_confirmation")
         asking = [name for name in links if name.startswith(calls)]
 
-        assert len(asking) == (4 if "recall_audience" in asking else 3)
+        assert len(asking) == (4 if "lookup_audience" in asking else 3)
         for name in (*asking, "record_load"):
             assert portal in links[name], (key, name)
         for name in ("upload", "record_load"):
@@ -145,7 +145,12 @@ def test_the_dag_of_an_audience_leads_to_its_page_and_its_other_dags(
         targets = re.findall(r"\]\((.*?)\)", dag.doc_md or "")
         assert f"{BASE}/audience-onboarding/#/audiences/{key}" in targets
         linked_dags = [target.removeprefix(f"{BASE}/dags/") for target in targets if "/dags/" in target]
-        assert set(linked_dags) >= {f"onboard_{key}", "settle_create", "erase_person", "retire_audience"}
+        assert set(linked_dags) >= {
+            f"onboard_{key}",
+            "resolve_ambiguous_create",
+            "erase_person",
+            "retire_audience",
+        }
         assert set(linked_dags) <= set(all_dags)
         assert (f"activate_{key}" in linked_dags) is (f"activate_{key}" in dags)
         assert any(target.startswith("https://") and BASE not in target for target in targets)

@@ -15,7 +15,7 @@ from airflow.sdk.exceptions import (
 )
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
-from audience_onboarding.pipelines import build_history_dag
+from audience_onboarding.pipelines import build_load_range_dag
 from audience_onboarding.pipelines.load_range import LoadRangeOperator
 from audience_onboarding.state.ordering import earlier_unfinished
 from tests.fakes import task_context
@@ -32,7 +32,7 @@ from tests.unit.pipelines.conftest import (
 from tests.unit.state.helpers import check_refused
 
 RUN = "manual__history_2026-11-01_2026-11-20_opt-in_1a2b3c4d"
-OPTIONS = {"mode": "opt-in", "dry_run": False, "supersede": True, "ignore_guards": False}
+OPTIONS = {"mode": "opt-in", "dry_run": False, "overwrite": True, "ignore_guards": False}
 OPTIONS |= {"activate_on_backfill": False}
 FORM = {"audience": "newsletter", "from": "2026-11-01", "to": "2026-11-20", **OPTIONS}
 
@@ -46,7 +46,7 @@ ALL = [definition(), FANS, ALERTS, ALERTS_WITH_STATE]
 def plan(*, run_id: str = "manual__1", **changes: Any) -> dict[str, Any]:
     definitions = [definition(), FANS, ALERTS_WITH_STATE, definition("one_file", source__path="crm/all.csv")]
     context = task_context(run_id=run_id, **{**FORM, **changes})
-    found: dict[str, Any] = run_task(build_history_dag(definitions), "check_form", context)
+    found: dict[str, Any] = run_task(build_load_range_dag(definitions), "validate_params", context)
     return found
 
 
@@ -54,28 +54,28 @@ def plan(*, run_id: str = "manual__1", **changes: Any) -> dict[str, Any]:
 
 
 def test_the_form_is_checked_before_anything_is_started() -> None:
-    dag = build_history_dag(ALL)
-    load: Any = dag.get_task("load")
+    dag = build_load_range_dag(ALL)
+    load: Any = dag.get_task("trigger_onboarding")
 
-    assert upstream_of(dag) == {"check_form": set(), "load": {"check_form"}}
+    assert upstream_of(dag) == {"validate_params": set(), "trigger_onboarding": {"validate_params"}}
     assert load.render_template(load.trigger_dag_id, {"params": FORM}) == "onboard_newsletter"
     assert not dag.timetable.can_be_scheduled
 
 
 def test_it_can_be_started_for_audiences_whose_modes_allow_it() -> None:
-    form = build_history_dag(ALL).params.get_param("audience").schema
-    without = build_history_dag([ALERTS])
+    form = build_load_range_dag(ALL).params.get_param("audience").schema
+    without = build_load_range_dag([ALERTS])
 
     assert form["enum"] == ["alerts_kept", "fans", "newsletter"]
     assert form["values_display"]["fans"] == "The fans (fans)"
     assert "enum" not in without.params.get_param("audience").schema
     with pytest.raises(AirflowFailException, match=r"^ConfigurationError: .*There are: none"):
-        run_task(without, "check_form", task_context(**FORM))
+        run_task(without, "validate_params", task_context(**FORM))
 
 
 def test_the_form_takes_good_values_and_refuses_others() -> None:
-    dag = build_history_dag(ALL)
-    flags = ("dry_run", "supersede", "ignore_guards", "activate_on_backfill")
+    dag = build_load_range_dag(ALL)
+    flags = ("dry_run", "overwrite", "ignore_guards", "activate_on_backfill")
     check_form(
         dag,
         {
@@ -100,7 +100,7 @@ def test_the_form_takes_good_values_and_refuses_others() -> None:
 def test_a_form_becomes_a_run_of_the_audiences_dag() -> None:
     found = plan()
 
-    assert found["conf"] == {"load_date": "2026-11-20", "history_from": "2026-11-01", **OPTIONS}
+    assert found["conf"] == {"load_date": "2026-11-20", "range_start": "2026-11-01", **OPTIONS}
     # The DAG takes it.
     dag = onboarding()
     assert set(found["conf"]) <= set(dag.params)
@@ -194,7 +194,10 @@ class Airflow:
 
 def operator() -> LoadRangeOperator:
     return LoadRangeOperator(
-        task_id="load", trigger_dag_id="onboard_newsletter", trigger_run_id=RUN, conf={"mode": "opt-in"}
+        task_id="trigger_onboarding",
+        trigger_dag_id="onboard_newsletter",
+        trigger_run_id=RUN,
+        conf={"mode": "opt-in"},
     )
 
 

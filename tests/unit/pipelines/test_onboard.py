@@ -37,24 +37,24 @@ from tests.unit.state.helpers import check
 
 def test_each_task_follows_the_one_before_and_pinned_objects_are_not_created() -> None:
     loading = {
-        "wait_until_ready": {"upload"},
-        "record_load": {"upload", "wait_until_ready"},
-        "publish": {"record_load"},
-        "wait_for_turn": set(),
+        "wait_for_confirmation": {"upload"},
+        "record_load": {"upload", "wait_for_confirmation"},
+        "publish_load": {"record_load"},
+        "wait_for_prerequisites": set(),
     }
-    given: dict[str, Any] = {**loading, "upload": {"wait_for_turn"}}
+    given: dict[str, Any] = {**loading, "upload": {"wait_for_prerequisites"}}
     found: dict[str, Any] = {
         **loading,
-        "upload": {"wait_for_turn", "ensure_audience"},
+        "upload": {"wait_for_prerequisites", "ensure_audience"},
         "ensure_audience": set(),
     }
     created = {
         **loading,
-        "upload": {"have_audience", "wait_for_turn"},
-        "recall_audience": set(),
-        "ensure_campaign": {"recall_audience"},
-        "ensure_audience": {"recall_audience", "ensure_campaign"},
-        "have_audience": {"recall_audience", "ensure_audience"},
+        "upload": {"audience_ready", "wait_for_prerequisites"},
+        "lookup_audience": set(),
+        "ensure_campaign": {"lookup_audience"},
+        "ensure_audience": {"lookup_audience", "ensure_campaign"},
+        "audience_ready": {"lookup_audience", "ensure_audience"},
     }
     cases: list[tuple[dict[str, Any], dict[str, Any]]] = [
         ({}, created),
@@ -71,14 +71,14 @@ def test_each_task_follows_the_one_before_and_pinned_objects_are_not_created() -
 def test_a_load_passes_over_the_creation_of_known_objects_and_over_nothing_else() -> None:
     dag = onboarding()
     rules = {task.task_id: task.trigger_rule for task in dag.tasks}
-    recall: Any = dag.get_task("recall_audience")
+    recall: Any = dag.get_task("lookup_audience")
 
     passing = {name for name, rule in rules.items() if rule == "none_failed_min_one_success"}
-    assert passing == {"ensure_audience", "have_audience"}
+    assert passing == {"ensure_audience", "audience_ready"}
     # A load whose turn is skipped is not sent.
     assert {rule for name, rule in rules.items() if name not in passing} == {"all_success"}
     assert (recall.campaign_task_id, recall.audience_task_id) == ("ensure_campaign", "ensure_audience")
-    assert dag.get_task("have_audience").inherits_from_empty_operator
+    assert dag.get_task("audience_ready").inherits_from_empty_operator
 
 
 # Airflow 3.3 gives an empty list for an XCom that was never pushed.
@@ -92,10 +92,10 @@ def test_an_id_comes_from_the_task_that_has_it(missing: Any) -> None:
         return rendered(getattr(dag.get_task(task_id), field), ti=ti)
 
     cases: list[tuple[tuple[str, str, dict[tuple[str, str], int]], str]] = [
-        (("ensure_audience", "campaign_id", {("recall_audience", "campaign_id"): 5}), "5"),
+        (("ensure_audience", "campaign_id", {("lookup_audience", "campaign_id"): 5}), "5"),
         (("ensure_audience", "campaign_id", {("ensure_campaign", "return_value"): 6}), "6"),
         (("ensure_audience", "campaign_id", {}), ""),
-        (("upload", "audience_id", {("recall_audience", "return_value"): 7}), "7"),
+        (("upload", "audience_id", {("lookup_audience", "return_value"): 7}), "7"),
         (("upload", "audience_id", {("ensure_audience", "return_value"): 8}), "8"),
         (("upload", "audience_id", {}), ""),
     ]
@@ -111,7 +111,7 @@ def test_a_campaign_of_several_audiences_is_created_by_one_task_at_a_time() -> N
     # Its pool has one slot.
     assert {dag.get_task("ensure_campaign").pool for dag in dags} == {CREATE_POOL}
     assert len(set(names("ensure_campaign"))) == 1
-    assert names("recall_audience", "campaign_asset") == names("ensure_campaign")
+    assert names("lookup_audience", "campaign_asset") == names("ensure_campaign")
     assert len(set(names("ensure_audience"))) == 2
 
 
@@ -121,17 +121,17 @@ def test_tasks_write_the_memory_once_at_a_time_and_only_publish_makes_an_event()
 
     # Also in a backfill.
     assert {dag.get_task(task_id).max_active_tis_per_dag for task_id in writing} == {1}
-    assert outlets_of(dag) == {"publish": ["audience/newsletter"]}
+    assert outlets_of(dag) == {"publish_load": ["audience/newsletter"]}
     with_inlets = {task.task_id for task in dag.tasks if task.inlets}
-    assert with_inlets == {*writing, "recall_audience", "ensure_campaign"}
+    assert with_inlets == {*writing, "lookup_audience", "ensure_campaign"}
 
 
 def test_later_loads_wait_for_earlier_ones_as_far_as_they_need_an_order() -> None:
     def waits_for(case: tuple[str | None, str]) -> str:
         until, mode = case
         dag = onboarding(upload={"wait_for_earlier_loads": until} if until else {})
-        turn: Any = dag.get_task("wait_for_turn")
-        params = {"mode": mode, "source": None, "history_from": None, "dry_run": False}
+        turn: Any = dag.get_task("wait_for_prerequisites")
+        params = {"mode": mode, "source": None, "range_start": None, "dry_run": False}
         turn.render_template_fields({"params": params})
         assert not turn.in_order_of or dag.has_task(turn.in_order_of)
         return str(turn.in_order_of)
@@ -150,14 +150,14 @@ def test_later_loads_wait_for_earlier_ones_as_far_as_they_need_an_order() -> Non
 
 def test_a_wait_for_the_turn_holds_no_place_that_earlier_loads_need() -> None:
     dag = onboarding(source__if_missing="wait")
-    turn: Any = dag.get_task("wait_for_turn")
+    turn: Any = dag.get_task("wait_for_prerequisites")
     upload: Any = dag.get_task("upload")
 
     # Airflow counts a deferred task as a running one.
     assert (turn.max_active_tis_per_dag, upload.max_active_tis_per_dag) == (None, 1)
     assert upload.in_order_of is None
     assert (turn.source, turn.timezone, turn.aws_conn_id) == (upload.source, upload.timezone, "audience_s3")
-    assert (turn.history_from, turn.is_dry_run) == (upload.history_from, upload.is_dry_run)
+    assert (turn.range_start, turn.is_dry_run) == (upload.range_start, upload.is_dry_run)
 
 
 # --- from the definition to the tasks -----------------------------------------------------------------------
@@ -181,7 +181,7 @@ def test_the_definition_reaches_the_tasks() -> None:
         wait={**states, "confirm_by": "history", "poll_seconds": 5, "timeout_hours": 1.5},
     )
     upload: Any = dag.get_task("upload")
-    wait: Any = dag.get_task("wait_until_ready")
+    wait: Any = dag.get_task("wait_for_confirmation")
 
     assert upload.columns == {"email": SourceColumn("Hash", hashed=True), "phone": "Phone"}
     assert SourceOptions.of({**upload.source, "path": "x"}) == SourceOptions(
@@ -199,7 +199,7 @@ def test_the_definition_reaches_the_tasks() -> None:
     for task in (wait, upload):
         assert {name: list(getattr(task, name)) for name in states} == states
         assert task.confirm_by == "history"
-    ours = ("recall_audience", "ensure_campaign", "ensure_audience", "upload", "wait_until_ready")
+    ours = ("lookup_audience", "ensure_campaign", "ensure_audience", "upload", "wait_for_confirmation")
     assert {dag.get_task(task_id).digital_audience_conn_id for task_id in ours} == {"a_connection"}
     for task in dag.tasks:
         assert isinstance(task.retry_policy, OnboardingRetryPolicy)
@@ -287,12 +287,12 @@ def test_the_schedule_counts_in_the_definitions_time_zone() -> None:
 
 
 def test_the_form_takes_good_values_and_refuses_others() -> None:
-    flags = ("dry_run", "supersede", "ignore_guards", "activate_on_backfill")
+    flags = ("dry_run", "overwrite", "ignore_guards", "activate_on_backfill")
     check_form(
         onboarding(),
         {
             "load_date": ([None, "2026-11-20"], ["20-11-2026", "2026-02-30", "yesterday", 20261120, True]),
-            "history_from": ([None, "2026-11-01"], ["01-11-2026", "2026-02-30", "", 20261101]),
+            "range_start": ([None, "2026-11-01"], ["01-11-2026", "2026-02-30", "", 20261101]),
             "mode": (["opt-in", "opt-out", "replace"], ["append", "", None, "OPT-IN"]),
             "source": ([None, "s3://b/{load_date}.csv"], [5, ["x"]]),
             **dict.fromkeys(flags, ([True, False], NO_FLAGS)),
@@ -301,10 +301,10 @@ def test_the_form_takes_good_values_and_refuses_others() -> None:
 
 
 def test_the_form_is_filled_in_so_that_a_schedule_works() -> None:
-    flags = ("dry_run", "ignore_guards", "supersede", "activate_on_backfill")
+    flags = ("dry_run", "ignore_guards", "overwrite", "activate_on_backfill")
 
     assert onboarding(upload={"mode": "replace"}).params.dump() == {
-        **dict.fromkeys(("load_date", "history_from", "source")),
+        **dict.fromkeys(("load_date", "range_start", "source")),
         "mode": "replace",
         **dict.fromkeys(flags, False),
     }
@@ -323,7 +323,7 @@ def test_the_form_reaches_every_task_that_could_send_something() -> None:
     flags = [(task_id, "is_dry_run", "dry_run") for task_id in creating_and_sending]
     flags += [("upload", "ignore_guards", "ignore_guards")]
     check(given, [((*flag, value), str(value)) for flag in flags for value in (True, False)])
-    first_day = ("upload", "history_from", "history_from")
+    first_day = ("upload", "range_start", "range_start")
     check(given, [((*first_day, "2026-11-01"), "2026-11-01"), ((*first_day, None), "")])
 
 
@@ -372,7 +372,7 @@ def context() -> dict[str, Any]:
         run_id="scheduled__1",
         run_type="scheduled",
         activate_on_backfill=False,
-        supersede=False,
+        overwrite=False,
     )
 
 
@@ -418,13 +418,13 @@ def test_an_older_whole_list_is_the_last_load_only_if_sent_on_purpose(
 ) -> None:
     """One that is only confirmed later was sent before the newer one, which each later day would else replace."""
     newest = record(context, mode=mode)
-    context["params"]["supersede"] = on_purpose
+    context["params"]["overwrite"] = on_purpose
     older = record(context, mode=mode, load_date="2026-11-19")
 
     assert memory(context)["last_load"] == (older if on_purpose else newest)
 
 
-HISTORY = {"history_from": "2026-11-01", "days_missing": 2}
+HISTORY = {"range_start": "2026-11-01", "days_missing": 2}
 
 
 def test_a_range_of_days_has_a_record_of_its_own(
@@ -437,7 +437,7 @@ def test_a_range_of_days_has_a_record_of_its_own(
 
     assert memory(context)["load.2026-11-20.opt-in"] == of_the_day
     assert memory(context)["load.2026-11-01..2026-11-20.opt-in"] == found
-    days = (found["load_date"], found["history_from"], found["days_missing"])
+    days = (found["load_date"], found["range_start"], found["days_missing"])
     assert days == ("2026-11-20", "2026-11-01", 2)
     assert "Load 2026-11-01..2026-11-20 (opt-in) of audience 7 is confirmed" in caplog.text
     assert "days without a source 2" in caplog.text
@@ -452,9 +452,9 @@ def test_a_range_of_days_is_the_last_load_and_keeps_the_load_that_days_are_compa
     kept = {"load_date": "2026-11-20", "mode": "opt-in", "rows_sent": 900}
 
     first = record(context, rows_sent=20_000, **HISTORY)
-    assert memory(context)["last_load"] == {**first, "last_of_a_day": kept}
-    second = record(context, rows_sent=30_000, history_from="2026-10-01")
-    assert memory(context)["last_load"] == {**second, "last_of_a_day": kept}
+    assert memory(context)["last_load"] == {**first, "last_single_day_load": kept}
+    second = record(context, rows_sent=30_000, range_start="2026-10-01")
+    assert memory(context)["last_load"] == {**second, "last_single_day_load": kept}
     record(context, rows_sent=40_000, load_date="2026-11-19", **HISTORY)
     assert memory(context)["last_load"]["rows_sent"] == 30_000
     newest = record(context, load_date="2026-11-21")
@@ -497,7 +497,7 @@ def test_a_historical_load_is_published_only_if_asked_for(
 ) -> None:
     context["params"]["activate_on_backfill"] = is_asked_for
     day = {"load_date": "2026-11-20"}
-    days = {**day, "history_from": "2026-11-01"}
+    days = {**day, "range_start": "2026-11-01"}
     for run_type, load, is_historical in (
         ("scheduled", day, False),
         ("manual", day, False),
@@ -509,10 +509,10 @@ def test_a_historical_load_is_published_only_if_asked_for(
         context["dag_run"] = SimpleNamespace(run_type=run_type)
         if is_historical and not is_asked_for:
             with pytest.raises(AirflowSkipException, match="activate_on_backfill"):
-                run_task(onboarding(), "publish", context, load)
+                run_task(onboarding(), "publish_load", context, load)
             assert (event.extra, event.partitions) == ({}, []), (run_type, load)
         else:
-            run_task(onboarding(), "publish", context, load)
+            run_task(onboarding(), "publish_load", context, load)
             assert (event.extra, event.partitions) == (load, ["2026-11-20"]), (run_type, load)
 
 

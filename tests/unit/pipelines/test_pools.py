@@ -19,17 +19,17 @@ def pools(dag: DAG) -> dict[str, str]:
 def test_a_load_on_digital_audience() -> None:
     assert pools(onboarding()) == {
         # Every load goes through the first of these, and only the first load of all through the next.
-        "recall_audience": OURS,
+        "lookup_audience": OURS,
         "ensure_campaign": CREATE_POOL,
         "ensure_audience": OURS,
         "upload": OURS,
         # These wait in the triggerer, and their workers call no vendor.
-        "wait_for_turn": AIRFLOWS,
+        "wait_for_prerequisites": AIRFLOWS,
         # The scheduler itself finishes it.
-        "have_audience": AIRFLOWS,
-        "wait_until_ready": AIRFLOWS,
+        "audience_ready": AIRFLOWS,
+        "wait_for_confirmation": AIRFLOWS,
         "record_load": AIRFLOWS,
-        "publish": AIRFLOWS,
+        "publish_load": AIRFLOWS,
     }
 
 

@@ -13,10 +13,10 @@ from airflow.sdk.exceptions import AirflowFailException, ParamValidationError
 
 from audience_onboarding.base.pools import CREATE_POOL
 from audience_onboarding.definitions import AudienceDefinition
-from audience_onboarding.pipelines import build_settle_dag, settle_dag
+from audience_onboarding.pipelines import build_resolve_create_dag, resolve_ambiguous_create_dag
 from audience_onboarding.pipelines.common import asset_of
 from audience_onboarding.platform_registry import PLATFORMS, get_platform
-from audience_onboarding.state.reconcile import SETTLE_DAG_ID
+from audience_onboarding.state.reconcile import RESOLVE_CREATE_DAG_ID
 from audience_onboarding.state.store import campaign_asset
 from tests.fakes import AssetStores, task_context
 from tests.unit.pipelines.conftest import HOST, definition, fill_in, minimal, run_task
@@ -41,7 +41,7 @@ def settle_by(stores: AssetStores, **values: Any) -> dict[str, Any]:
     params = {"id": None, "accept_other_name": False, "audience": "newsletter", **values}
     context = task_context(stores=stores, **params)
     context["dag_run"].triggering_user_name = "anna"
-    result: dict[str, Any] = run_task(build_settle_dag([definition()]), "settle", context)
+    result: dict[str, Any] = run_task(build_resolve_create_dag([definition()]), "resolve", context)
     return result
 
 
@@ -61,17 +61,17 @@ def settleable(item: AudienceDefinition) -> set[str]:
 
 
 def test_it_is_started_by_hand_only_by_one_at_a_time_and_may_write_all_memories() -> None:
-    dag = build_settle_dag([definition(), definition(key="other")])
-    task = dag.get_task("settle")
+    dag = build_resolve_create_dag([definition(), definition(key="other")])
+    task = dag.get_task("resolve")
 
-    assert (dag.dag_id, dag.max_active_runs, task.pool) == (SETTLE_DAG_ID, 1, CREATE_POOL)
+    assert (dag.dag_id, dag.max_active_runs, task.pool) == (RESOLVE_CREATE_DAG_ID, 1, CREATE_POOL)
     assert dag.timetable.can_be_scheduled is False
     assert {asset.name for asset in task.inlets} == {CAMPAIGN.name, AUDIENCE.name, "audience/other"}
     assert task.outlets == []
 
 
 def test_the_form_offers_the_audiences_by_key_and_name() -> None:
-    dag = build_settle_dag([definition()])
+    dag = build_resolve_create_dag([definition()])
 
     assert schema_of(dag, "audience")["enum"] == ["newsletter"]
     (shown,) = schema_of(dag, "audience")["values_display"].values()
@@ -81,7 +81,7 @@ def test_the_form_offers_the_audiences_by_key_and_name() -> None:
 
 
 def test_wrong_input_is_refused_before_the_run() -> None:
-    dag = build_settle_dag([definition()])
+    dag = build_resolve_create_dag([definition()])
     good = {"audience": "newsletter", "what": "campaign", "outcome": "found", "id": "1"}
     wrong: list[dict[str, Any]] = [{"audience": "nobody"}, {"what": "load"}, {"outcome": "maybe"}]
     wrong += [{"id": given} for given in ("a b", "../1", 5)]
@@ -91,13 +91,13 @@ def test_wrong_input_is_refused_before_the_run() -> None:
     required = [{}, {"audience": "newsletter", "what": "campaign"}]
     check_refused(lambda conf: fill_in(dag, conf), required, ParamValidationError)
     # Without any definition it refuses everything.
-    check_refused(lambda conf: fill_in(build_settle_dag([]), conf), [good], ParamValidationError)
+    check_refused(lambda conf: fill_in(build_resolve_create_dag([]), conf), [good], ParamValidationError)
 
 
 def test_broken_definitions_do_not_take_it_down(folder: Path) -> None:
     (folder / "odd.yaml").write_text(yaml.safe_dump({"platform": "none"}), encoding="utf-8")
 
-    dag = settle_dag(Path("/project"))
+    dag = resolve_ambiguous_create_dag(Path("/project"))
 
     assert schema_of(dag, "audience")["enum"] == ["newsletter", "quiet"]
 
@@ -113,7 +113,7 @@ def test_a_definition_that_cannot_be_built_leaves_the_others(monkeypatch: pytest
 
     monkeypatch.setattr(get_platform("digital_audience").reconciliation, "pending_creates", fails_for_one)
 
-    assert schema_of(build_settle_dag([odd, definition()]), "audience")["enum"] == ["newsletter"]
+    assert schema_of(build_resolve_create_dag([odd, definition()]), "audience")["enum"] == ["newsletter"]
 
 
 def test_every_platform_names_what_can_be_settled() -> None:
@@ -157,7 +157,10 @@ def test_a_segment_has_to_be_one_of_the_audience(stores: AssetStores) -> None:
 def test_wrong_values_fail_at_once_and_change_nothing(stores: AssetStores) -> None:
     stores[AUDIENCE].set("audience", {"intent": INTENT})
     cases: list[tuple[dict[str, str], str]] = [
-        ({"what": "audience", "outcome": "found"}, "NothingToSettleError: The id of the audience is missing"),
+        (
+            {"what": "audience", "outcome": "found"},
+            "NothingToResolveError: The id of the audience is missing",
+        ),
         ({"what": "campaign", "outcome": "not_created"}, "There is no unclear creation of the campaign"),
         ({"what": "segment x", "outcome": "not_created"}, "has no 'segment x' to settle.*'campaign'"),
         (

@@ -11,7 +11,7 @@ from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, ParamValidationError
 
 from audience_onboarding.base.retirement import Seen, SeenSegment, check_same
-from audience_onboarding.exceptions import ApprovalOutdatedError
+from audience_onboarding.exceptions import StaleApprovalError
 from audience_onboarding.pipelines import build_retire_dag, retire
 from audience_onboarding.pipelines.common import asset_of
 from audience_onboarding.pipelines.retire import RetirementApprovalOperator
@@ -47,12 +47,12 @@ def test_it_is_started_by_hand_only_and_asks_between_look_and_delete() -> None:
 
     assert (dag.dag_id, dag.timetable.can_be_scheduled) == (RETIRE_DAG_ID, False)
     found = upstream_of(dag)
-    assert (found["approve"], found["delete"]) == ({"look"}, {"look", "approve"})
-    assert found["close"] == {"look", "delete"}
+    assert (found["approve"], found["delete"]) == ({"inspect"}, {"inspect", "approve"})
+    assert found["record_retirement"] == {"inspect", "delete"}
     # Without an answer, nothing is deleted.
     assert (approve.defaults, approve.fail_on_reject) == ([ApprovalOperator.REJECT], False)
     # No audience gets an event of another one.
-    assert [type(outlet).__name__ for outlet in dag.get_task("close").outlets] == ["AssetAlias"]
+    assert [type(outlet).__name__ for outlet in dag.get_task("record_retirement").outlets] == ["AssetAlias"]
 
 
 def test_wrong_input_is_refused_before_the_run() -> None:
@@ -83,7 +83,7 @@ def test_each_action_skips_the_tasks_of_the_other(here: AssetStores) -> None:
     memory = here[asset_of(definition())]
     memory.set(RETIRED_KEY, record)
 
-    for task_id, action in (("look", "reopen"), ("reopen", "retire")):
+    for task_id, action in (("inspect", "reopen"), ("reopen", "retire")):
         with pytest.raises(AirflowSkipException):
             run_task(dag, task_id, context_of(here, dag, action=action))
     # The one to open it again forgets the record and returns it.
@@ -98,11 +98,11 @@ def test_the_platform_deletes_the_shown_objects_and_the_event_is_the_record(
 ) -> None:
     dag = dag_of()
     context = context_of(here, dag)
-    shown = run_task(dag, "look", context)
+    shown = run_task(dag, "inspect", context)
     for word in ("newsletter", "The audience", "id 5", "members: 3", "One (11, Active, ends 2026-12-01"):
         assert word in shown["text"]
     assert Seen.from_dict(shown["seen"]) == SEEN
-    assert "ti.xcom_pull(task_ids='look')['text']" in dag.get_task("approve").body
+    assert "ti.xcom_pull(task_ids='inspect')['text']" in dag.get_task("approve").body
     deleted: list[Seen] = []
     monkeypatch.setattr(
         retirement, "delete", lambda of, memory, progress, seen: deleted.append(seen) or "gone"
@@ -114,7 +114,7 @@ def test_the_platform_deletes_the_shown_objects_and_the_event_is_the_record(
     context["ti"].xcom_pull = lambda **_: None
 
     done = run_task(dag, "delete", context, shown)
-    record = run_task(dag, "close", context, shown, done)
+    record = run_task(dag, "record_retirement", context, shown, done)
 
     assert deleted == [SEEN]
     assert (record["done"], record["by"], record["approved_by"]) == ("gone", "anna", "unknown")
@@ -130,7 +130,7 @@ def test_anything_else_than_the_approved_objects_is_not_deleted() -> None:
         (Seen(5, "The audience", 3, (*segments, SeenSegment(12, "Two"))), "not approved: Two"),
         (Seen(5, "The audience", 3, (SeenSegment(11, "Renamed"),)), "not approved: Renamed"),
     ]
-    check_refused(lambda case: check_same(SEEN, case[0]), cases, ApprovalOutdatedError, lambda case: case[1])
+    check_refused(lambda case: check_same(SEEN, case[0]), cases, StaleApprovalError, lambda case: case[1])
     # Fewer objects, or other members, are fine.
     check_same(SEEN, Seen(5, "The audience", 99))
     check_same(SEEN, Seen(5, "", is_there=False))

@@ -8,7 +8,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
 from audience_onboarding import __version__
-from audience_onboarding.base.failure_xcom import note_stop
+from audience_onboarding.base.failure_xcom import push_failure
 from tests.fakes import AssetStores, task_context
 from tests.notifiers import Kept
 from tests.unit.pipelines.conftest import onboarding, run_task
@@ -79,7 +79,7 @@ def test_a_stopped_load_is_recorded_and_not_published() -> None:
     # The DAG tells it, once the run has failed.
     assert Kept.told == []
     with pytest.raises(AirflowFailException, match=r"^MatchRateError: .*30% of email match"):
-        run_task(runs.dag, "publish", runs.context, found)
+        run_task(runs.dag, "publish_load", runs.context, found)
 
 
 def test_a_run_may_let_it_through(caplog: pytest.LogCaptureFixture) -> None:
@@ -101,7 +101,7 @@ def test_without_a_share_from_the_vendor_the_rows_that_were_sent_count() -> None
 def test_a_range_of_days_is_no_measure() -> None:
     runs = Runs()
 
-    runs.record(0.6, history_from="2026-11-01")
+    runs.record(0.6, range_start="2026-11-01")
 
     assert "match_rates.opt-in" not in runs.memory
 
@@ -138,7 +138,7 @@ def test_a_load_that_is_there_already_is_unchanged_in_another_run_and_not_in_its
 
 def test_every_task_notes_why_it_has_failed() -> None:
     for task in onboarding(audit={"connection": "dwh"}).tasks:
-        assert task.on_failure_callback[0] is note_stop
+        assert task.on_failure_callback[0] is push_failure
 
 
 def test_the_page_of_the_dag_explains_all_of_it() -> None:
@@ -154,7 +154,7 @@ def test_the_page_of_the_dag_explains_all_of_it() -> None:
         "a load outside stops the activation |",
         "| alerts | failure, guard, late (after 26 hours), match rate by `Kept` |",
         "| audit | a row a run in `audience_onboarding_audit`, connection `dwh` |",
-        *("*Supersede*", "**Dry run**", "**Backfill**", "*Ignore guards*", "*Ignore match rates*"),
+        *("*Overwrite*", "**Dry run**", "**Backfill**", "*Ignore guards*", "*Ignore match rates*"),
         "--dag-id onboard_newsletter",
     ):
         assert part in (page or "")

@@ -43,7 +43,7 @@ def play(world: World, sequence: str) -> None:
         world.write(DAYS[day], people)
         changes: dict[str, Any] = {"state": None} if "*" in mode else {}
         if "!" in mode:
-            changes["supersede"] = True
+            changes["overwrite"] = True
         load = world.send(DAYS[day], mode=mode.rstrip("?*!"), **changes)
         if "?" in mode:
             world.taken_in()

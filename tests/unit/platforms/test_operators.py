@@ -42,7 +42,7 @@ OPERATORS: dict[str, dict[type[Any], dict[str, Any]]] = {
             "audience_name": "List",
             "campaign_id": "11",
         },
-        digital_audience.DigitalAudienceRecallAudienceOperator: {
+        digital_audience.DigitalAudienceLookupAudienceOperator: {
             "asset": ASSET,
             "campaign_asset": ASSET,
             "campaign_task_id": "campaign",

@@ -19,7 +19,7 @@ from tests.unit.pipelines.conftest import function_of
 COMMON = {"key": "list", "name": "The list", "owner": "crm-team", "allow_raw": True}
 SOURCES = {"fanfare": {"email": "E-mail", "phone": "Phone"}, "commbox": {"phone": "Phone"}}
 FIRST_TASK = {"fanfare": "ensure_audience", "commbox": "find_audience"}
-WAIT = {"fanfare": "wait_until_imported", "commbox": "wait_until_counted"}
+WAIT = {"fanfare": "wait_for_confirmation", "commbox": "wait_for_confirmation"}
 PLATFORMS = pytest.mark.parametrize("platform", ["fanfare", "commbox"])
 
 
@@ -41,11 +41,11 @@ def test_the_dag_has_the_shape_of_every_platform(platform: str) -> None:
     assert dag.dag_id == "onboard_list"
     assert {task.task_id: task.upstream_task_ids for task in dag.tasks} == {
         first: set(),
-        "wait_for_turn": set(),
-        "upload": {first, "wait_for_turn"},
+        "wait_for_prerequisites": set(),
+        "upload": {first, "wait_for_prerequisites"},
         wait: {"upload"},
         "record_load": {"upload", wait},
-        "publish": {"record_load"},
+        "publish_load": {"record_load"},
     }
     assert {platform, "onboarding"} <= dag.tags
     assert dag.params["mode"] == {"fanfare": "opt-in", "commbox": "replace"}[platform]
@@ -64,7 +64,7 @@ def test_an_audience_that_is_given_is_neither_created_nor_looked_for(platform: s
     assert not dag.has_task(FIRST_TASK[platform])
     upload: Any = dag.get_task("upload")
     assert upload.audience_id == "312345"
-    assert upload.upstream_task_ids == {"wait_for_turn"}
+    assert upload.upstream_task_ids == {"wait_for_prerequisites"}
 
 
 OF_A_DEFINITION: dict[str, dict[str, dict[str, Any]]] = {
@@ -76,7 +76,7 @@ OF_A_DEFINITION: dict[str, dict[str, dict[str, Any]]] = {
         },
         "ensure_audience": {"audience_name": "The list", "description": "Presale"},
         "upload": {"rows_per_import": 50, "poke_interval": 7, "import_timeout": 7200},
-        "wait_until_imported": {},
+        "wait_for_confirmation": {},
     },
     "commbox": {
         "definition": {
@@ -85,7 +85,7 @@ OF_A_DEFINITION: dict[str, dict[str, dict[str, Any]]] = {
         },
         "find_audience": {"audience_name": "The list"},
         "upload": {"audience_name": "The list"},
-        "wait_until_counted": {"minimum_share": 0.9},
+        "wait_for_confirmation": {"minimum_share": 0.9},
     },
 }
 

@@ -58,8 +58,8 @@ def test_the_outcome() -> None:
         (({}, None, {}), "confirmed"),
         ((None, None, {}), "skipped"),
         ((None, {"rows_sent": 1}, {}), "dry_run"),
-        ((RECORD, None, STOP), "stopped"),
-        ((None, None, STOP), "stopped"),
+        ((RECORD, None, STOP), "failed"),
+        ((None, None, STOP), "failed"),
     ]
     check(lambda case: outcome_of(record=case[0], dry_run=case[1], stops=case[2]), cases)
 
@@ -73,7 +73,7 @@ def test_the_row_of_a_confirmed_load() -> None:
         **COUNTS,
         **SENT,
         "audience_id": "7",
-        "history_from": None,
+        "range_start": None,
         "load_mode": "replace",
         "error": None,
         "error_message": None,
@@ -93,15 +93,15 @@ def test_every_row_has_every_column() -> None:
 def test_a_run_that_was_stopped_early_has_the_day_that_it_was_asked_for() -> None:
     row = row_of(stops=STOP)
 
-    assert (row["load_date"], row["load_mode"], row["outcome"]) == ("2026-11-19", "opt-in", "stopped")
+    assert (row["load_date"], row["load_mode"], row["outcome"]) == ("2026-11-19", "opt-in", "failed")
     assert (row["error"], row["error_message"]) == ("GuardError", "A guard stops this load.")
     assert (row["rows_read"], row["audience_id"], row["record"]) == (None, None, None)
 
 
 def test_a_run_that_was_stopped_late_has_the_counts_of_its_file() -> None:
-    row = row_of(load={**RECORD, "history_from": "2026-11-01"}, stops=STOP)
+    row = row_of(load={**RECORD, "range_start": "2026-11-01"}, stops=STOP)
 
-    assert (row["rows_sent"], row["history_from"], row["s3_key"]) == (8, "2026-11-01", "onboard/x.csv")
+    assert (row["rows_sent"], row["range_start"], row["s3_key"]) == (8, "2026-11-01", "onboard/x.csv")
 
 
 def test_the_row_has_the_failed_task_with_a_reason() -> None:

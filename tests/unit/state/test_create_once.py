@@ -185,7 +185,7 @@ def test_the_message_of_an_ambiguous_creation_has_its_object_its_run_and_the_way
     common += ("the state store of asset 'x'", "key 'campaign'", "clear this task")
     for settle_by, parts in (
         ("", ('{"id": <id>}', "deleting that key")),
-        ("trigger the DAG 'settle_create'", ("trigger the DAG 'settle_create'",)),
+        ("trigger the DAG 'resolve_ambiguous_create'", ("trigger the DAG 'resolve_ambiguous_create'",)),
     ):
         with pytest.raises(AmbiguousCreateError) as caught:
             unanswered.ensure(at=START + timedelta(days=1), run_id="run_2", settle_by=settle_by)

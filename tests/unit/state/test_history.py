@@ -56,7 +56,7 @@ def test_a_range_has_a_key_of_its_own() -> None:
 
     assert load_key(days, "opt-in") == "load.2026-11-01..2026-11-20.opt-in"
     assert load_identity(days, "opt-in", "abc") == "2026-11-01..2026-11-20 opt-in abc"
-    assert days_of({"load_date": "2026-11-20", "history_from": "2026-11-01"}) == days
+    assert days_of({"load_date": "2026-11-20", "range_start": "2026-11-01"}) == days
     # What was written before there were ranges is found.
     assert load_key(days_of({"load_date": "2026-11-20"}), "opt-in") == "load.2026-11-20.opt-in"
     assert days_text("2026-11-20", None) == days_text("2026-11-20", "") == "2026-11-20"

@@ -96,7 +96,7 @@ def test_other_text_is_refused(field: str, name: str) -> None:
 def test_a_backfill_takes_its_dates_from_its_range_only(kind: str) -> None:
     with pytest.raises(ConfigurationError, match="A backfill takes its load dates from its own range"):
         resolve_load_date(context(run_type=kind, partition_key="2026-11-02", load_date="2026-11-01"))
-    with pytest.raises(ConfigurationError, match="Leave 'history_from' out of the conf"):
+    with pytest.raises(ConfigurationError, match="Leave 'range_start' out of the conf"):
         resolve_history_from(context(run_type=kind), "2026-11-01")
     for nothing in ("", None):
         assert resolve_history_from(context(run_type=kind), nothing) is None
@@ -106,7 +106,7 @@ def test_a_range_of_days_has_a_first_day() -> None:
     for kind in ("manual", "scheduled", "operator_triggered"):
         assert resolve_history_from(context(run_type=kind), "2026-11-01") == date(2026, 11, 1)
     with pytest.raises(
-        ConfigurationError, match=r"'1 Nov' is not a load date \(history_from\)\. Give it as YYYY-MM-DD"
+        ConfigurationError, match=r"'1 Nov' is not a load date \(range_start\)\. Give it as YYYY-MM-DD"
     ):
         resolve_history_from(context(), "1 Nov")
 

@@ -14,7 +14,7 @@ import pytest
 from audience_onboarding.exceptions import (
     ConfigurationError,
     NotFoundError,
-    NothingToSettleError,
+    NothingToResolveError,
     VendorUnavailableError,
 )
 from audience_onboarding.state.create_once import ENDED, SETTLE_AFTER
@@ -146,7 +146,7 @@ def test_the_id_and_name_that_are_remembered(vendor: Vendor) -> None:
 
 def refused(memory: DictStore, *arguments: Any, **more: Any) -> str:
     before = copy.deepcopy(memory.values)
-    with pytest.raises((NothingToSettleError, ConfigurationError, NotFoundError)) as caught:
+    with pytest.raises((NothingToResolveError, ConfigurationError, NotFoundError)) as caught:
         run(memory, *arguments, **more)
     assert memory.values == before
     assert caught.value.where
@@ -184,7 +184,7 @@ def test_an_id_or_an_answer_that_does_not_fit_is_refused(memory: DictStore, vend
     assert "does not know it" in refused(memory, thing(vendor), FOUND, "404")
     message = refused(memory, thing(vendor), FOUND, "7")
     assert "The audience with id 7 is called 'Something else', not 'Newsletter'" in message
-    assert "Another name is right" in message
+    assert "Accept different name" in message
 
 
 def test_a_listed_object_was_created(memory: DictStore, vendor: Vendor) -> None:
@@ -231,7 +231,7 @@ def test_a_change_during_the_look_at_the_vendor_is_not_overwritten(memory: DictS
         of.set("audience", {"id": 1, "account": HOST})
         return Found(NAME)
 
-    with pytest.raises(NothingToSettleError, match="has changed just now"):
+    with pytest.raises(NothingToResolveError, match="has changed just now"):
         run(memory, thing(vendor, look=look), given_id="69249")
 
     assert memory.values == {"audience": {"id": 1, "account": HOST}}
@@ -243,13 +243,18 @@ def test_a_change_during_the_look_at_the_vendor_is_not_overwritten(memory: DictS
 def test_the_message_names_the_dag_its_page_and_the_values_of_the_form() -> None:
     message = how_to_settle("newsletter", "audience", base_url="https://airflow.example/")
 
-    assert "the DAG 'settle_create' at https://airflow.example/dags/settle_create with" in message
+    assert (
+        "the DAG 'resolve_ambiguous_create' at https://airflow.example/dags/resolve_ambiguous_create with"
+        in message
+    )
     found, absent = (json.loads(text) for text in re.findall(r'\{"audience".*?\}', message))
     form = {"audience": "newsletter", "what": "audience"}
     assert found == {**form, "outcome": "found", "id": "<the id in the portal>"}
     assert absent == {**form, "outcome": "not_created"}
     # Without an address of the UI there is no link.
-    assert "trigger the DAG 'settle_create' with" in how_to_settle("newsletter", "campaign", base_url="")
+    assert "trigger the DAG 'resolve_ambiguous_create' with" in how_to_settle(
+        "newsletter", "campaign", base_url=""
+    )
 
 
 def test_the_text_of_the_form_is_a_key_and_back() -> None:

@@ -170,7 +170,7 @@ def test_an_endpoint_without_conditional_writes(content: bytes, caplog: pytest.L
     assert s3.calls[-3:-1] == ["head_object", "head_bucket"]  # looked once more, right before
     assert "cannot write conditionally" in caplog.text
     assert publish(s3, content, allow_unconditional=True).already_there
-    assert publish(s3, b"other", allow_unconditional=True, supersede=True).superseded
+    assert publish(s3, b"other", allow_unconditional=True, overwrite=True).superseded
     assert s3.stored == b"other"
 
 
@@ -190,7 +190,7 @@ def test_a_key_of_ours_that_may_only_write_is_enough_for_a_new_object_only() -> 
     with pytest.raises(UploadConflictError, match="may not look"):
         publish(s3)
     with pytest.raises(StorageAccessError):
-        publish(s3, b"other", supersede=True)
+        publish(s3, b"other", overwrite=True)
     assert s3.stored == CONTENT
 
 
@@ -206,11 +206,11 @@ def test_the_race_is_lost_to_the_same_content() -> None:
     ("before", "meanwhile", "settings", "error", "message"),
     [
         (None, b"other", {}, UploadConflictError, "another tool"),
-        (None, b"other", {"supersede": True}, UploadConflictError, "another tool"),
-        (b"yesterday", b"other", {"supersede": True}, UploadConflictError, "another tool"),
+        (None, b"other", {"overwrite": True}, UploadConflictError, "another tool"),
+        (b"yesterday", b"other", {"overwrite": True}, UploadConflictError, "another tool"),
         (None, b"other", {"allow_unconditional": True}, UploadConflictError, ""),
         (CONTENT, b"other", {"overwrites": lambda existing: True}, UploadConflictError, ""),
-        (b"yesterday", None, {"supersede": True}, StorageUnavailableError, ""),
+        (b"yesterday", None, {"overwrite": True}, StorageUnavailableError, ""),
     ],
 )
 def test_the_race_is_lost(

@@ -53,13 +53,13 @@ def test_bounds_hold_in_any_order_of_a_database(collation: Any) -> None:
         "last_load",
         "audience",
         "campaign",
-        "puts",
+        "upload_log",
         "retired",
         "match_rates.replace",
-        "begun",
+        "pending_loads",
         "snapshots",
     ]
-    segments = ["segment.facebook", "segment.a.2026-11", "segments.z", "segment.Zoo"]
+    segments = ["segment.facebook", "segment.a.2026-11", "segment_keys.z", "segment.Zoo"]
 
     for lower, upper, inside, outside in (
         (*LOADS, ours, others + segments),

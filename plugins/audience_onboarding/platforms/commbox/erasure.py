@@ -19,7 +19,7 @@ from audience_onboarding.base.erasure import ErasureJob, HeldPeople, Outcome, Wa
 from audience_onboarding.base.snapshot_diff import StateFolder
 from audience_onboarding.crm.output.encoder import Layout
 from audience_onboarding.crm.snapshots.subjects import People
-from audience_onboarding.exceptions import WITH_SUPERSEDE, ConflictError, TerminalError, TransientError
+from audience_onboarding.exceptions import OVERWRITE_HINT, ConflictError, TerminalError, TransientError
 from audience_onboarding.http import FileContent
 from audience_onboarding.platforms.commbox.client import CommBoxClient
 from audience_onboarding.platforms.commbox.definition import CommBoxDefinition
@@ -29,7 +29,7 @@ from audience_onboarding.platforms.commbox.triggers import CommBoxUserCountTrigg
 from audience_onboarding.state.create_once import audience_id_of, check_not_retired
 from audience_onboarding.state.remote_ids import text_id
 from audience_onboarding.state.snapshot_ledger import Kept
-from audience_onboarding.state.store import BEGUN_KEY, SNAPSHOTS_KEY, Memory
+from audience_onboarding.state.store import PENDING_LOADS_KEY, SNAPSHOTS_KEY, Memory
 
 log = logging.getLogger(__name__)
 
@@ -67,12 +67,12 @@ def start(job: ErasureJob) -> Outcome | Waiting:
         return nothing_mapped(job)
     audience_id = find_audience_id(definition, job.memory)
     if audience_id is None:
-        return Outcome("not_in_it", "There is no audience yet")
+        return Outcome("not_found", "There is no audience yet")
     held = HeldPeople(job, audience_id)
     confirmed = held.book.confirmed
     if job.state is None or confirmed is None:
         return Outcome(
-            "by_hand",
+            "manual_action_required",
             "CommBox shows nobody, and there is no snapshot of a confirmed load ('state'), so nothing can be done by "
             f"its API. Look for the person in the console, in the audience {definition.name!r} ({audience_id}), and "
             "take them out there",
@@ -112,11 +112,11 @@ def _not_to_send(
     if rows is None:
         return _lost(audience_id)
     if rows == 0 and not is_begun:
-        return Outcome("not_in_it", "By the snapshot of the last confirmed load, none of them is in it")
+        return Outcome("not_found", "By the snapshot of the last confirmed load, none of them is in it")
     left = confirmed.rows - rows
     if left <= 0:
         return Outcome(
-            "by_hand",
+            "manual_action_required",
             "Nobody would be left, and CommBox's pages do not say what it makes of an empty list. Empty or delete the "
             f"audience {audience_id} in the console",
         )
@@ -127,7 +127,7 @@ def _not_to_send(
 
 def _lost(audience_id: str) -> Outcome:
     return Outcome(
-        "by_hand",
+        "manual_action_required",
         "The snapshot of the last confirmed load is lost. Load the list once with mode replace, from a CRM without the "
         f"person, or take them out in CommBox's console (audience {audience_id})",
     )
@@ -194,13 +194,13 @@ def _replace(job: ErasureJob, held: HeldPeople, state: StateFolder, confirmed: K
         raise ConflictError(
             what="A load was begun while the list without the people was sent, and it is not known which one came last",
             where=f"audience {audience_id} of {definition.key}",
-            next_step=f"Trigger that load again {WITH_SUPERSEDE}, then clear this task",
+            next_step=f"Trigger that load again {OVERWRITE_HINT}, then clear this task",
         )
     return held.take_out()
 
 
 def _seen(memory: Memory) -> list[Any]:
-    return [memory.get(key) for key in (BEGUN_KEY, SNAPSHOTS_KEY, LAST_SENT_KEY)]
+    return [memory.get(key) for key in (PENDING_LOADS_KEY, SNAPSHOTS_KEY, LAST_SENT_KEY)]
 
 
 def _written(path: Path, people: People, definition: CommBoxDefinition, to: Path) -> FileContent:

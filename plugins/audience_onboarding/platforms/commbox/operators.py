@@ -18,7 +18,7 @@ from audience_onboarding.base.upload_operator import OnboardCrmOperator, Sending
 from audience_onboarding.crm.guards import WHOLE_LIST
 from audience_onboarding.crm.output.profiles import COMMBOX_AUDIENCE
 from audience_onboarding.exceptions import (
-    WITH_SUPERSEDE,
+    OVERWRITE_HINT,
     ConfigurationError,
     NotFoundError,
     UploadConflictError,
@@ -227,14 +227,14 @@ class CommBoxOnboardCrmOperator(CommBoxOperator, OnboardCrmOperator[CommBoxHook,
                 next_step="Load the whole list once with mode replace: it leaves a snapshot",
             )
         others = comparison.others_begun
-        if others and not sending.supersede:
+        if others and not sending.overwrite:
             last = others[-1]
             raise UploadConflictError(
                 what=f"The load of {last.load_date} ({last.mode}) was begun and is not confirmed, so that it is not "
                 "known who is in the audience",
                 where=where,
                 next_step="Run that load again, then clear this task. To build on the last confirmed load instead, "
-                f"trigger this one {WITH_SUPERSEDE}: what the other one has changed is undone then",
+                f"trigger this one {OVERWRITE_HINT}: what the other one has changed is undone then",
             )
 
     def _content(self, before: Audience | None, sending: Sending) -> CrmFile:
@@ -265,7 +265,7 @@ class CommBoxOnboardCrmOperator(CommBoxOperator, OnboardCrmOperator[CommBoxHook,
         comparison = sending.comparison
         if sending.mode in self.modes_with_state and comparison is not None:
             record = self._confirmed_before(context, audience_id, sending)
-            if record is None or sending.supersede:
+            if record is None or sending.overwrite:
                 record = _as_it_is(audience_id, before) if comparison.changes_nothing else None
         else:
             record = self._confirmed_before(context, audience_id, sending, key=LAST_LOAD_KEY)

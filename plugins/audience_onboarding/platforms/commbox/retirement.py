@@ -52,7 +52,7 @@ def delete(
 ) -> str:
     """Delete nothing, and say so.
 
-    :raises ApprovalOutdatedError: it is not what was approved.
+    :raises StaleApprovalError: it is not what was approved.
     """
     if approved.audience_id is None or not approved.is_there:
         return "There was nothing to delete"

@@ -46,7 +46,7 @@ def wait_for_confirmation(definition: CommBoxDefinition, **common: Any) -> CommB
     :param common: the arguments that all platforms share, among them the output of the sending task.
     """
     return CommBoxUserCountSensor(
-        task_id="wait_until_counted",
+        task_id="wait_for_confirmation",
         minimum_share=definition.wait.minimum_share,
         commbox_conn_id=definition.connection,
         **common,

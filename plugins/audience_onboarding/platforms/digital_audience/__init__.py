@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         DigitalAudienceListSegmentsOperator,
         DigitalAudienceUpdateAudienceOperator,
     )
-    from audience_onboarding.platforms.digital_audience.recalling import DigitalAudienceRecallAudienceOperator
+    from audience_onboarding.platforms.digital_audience.recalling import DigitalAudienceLookupAudienceOperator
     from audience_onboarding.platforms.digital_audience.sensors import (
         DigitalAudienceAudienceStateSensor,
         DigitalAudienceSegmentStatusSensor,
@@ -48,7 +48,7 @@ _MODULES = {
     "DigitalAudienceListPlatformAccountsOperator": "operators",
     "DigitalAudienceListSegmentsOperator": "operators",
     "DigitalAudienceOnboardCrmToS3Operator": "upload",
-    "DigitalAudienceRecallAudienceOperator": "recalling",
+    "DigitalAudienceLookupAudienceOperator": "recalling",
     "DigitalAudienceUpdateAudienceOperator": "operators",
     "DigitalAudienceAudienceStateSensor": "sensors",
     "DigitalAudienceSegmentStatusSensor": "sensors",
@@ -67,8 +67,8 @@ __all__ = [
     "DigitalAudienceHook",
     "DigitalAudienceListPlatformAccountsOperator",
     "DigitalAudienceListSegmentsOperator",
+    "DigitalAudienceLookupAudienceOperator",
     "DigitalAudienceOnboardCrmToS3Operator",
-    "DigitalAudienceRecallAudienceOperator",
     "DigitalAudienceSegmentStatusSensor",
     "DigitalAudienceSettings",
     "DigitalAudienceUpdateAudienceOperator",

@@ -306,10 +306,10 @@ class DigitalAudienceDefinition(AudienceDefinition):
             yield "activation", _describe_target(target, load_date)
         extend = self.activation.extend
         if extend is None:
-            yield "upkeep", "none: segments end when they end"
+            yield "extension", "none: segments end when they end"
         else:
             yield (
-                "upkeep",
+                "extension",
                 f"segments that end within {extend.within_days} days are extended to {extend.days} days from then",
             )
 

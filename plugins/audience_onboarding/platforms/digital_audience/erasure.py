@@ -25,7 +25,7 @@ from audience_onboarding.base.erasure import (
 )
 from audience_onboarding.base.snapshot_diff import OPT_OUT
 from audience_onboarding.crm.snapshots.subjects import opt_out_file
-from audience_onboarding.exceptions import SecondFileError, TerminalError, UploadConflictError
+from audience_onboarding.exceptions import DailyFileLimitError, TerminalError, UploadConflictError
 from audience_onboarding.platforms.digital_audience.confirmation import Baseline
 from audience_onboarding.platforms.digital_audience.definition import VENDOR_PREFIX, DigitalAudienceDefinition
 from audience_onboarding.platforms.digital_audience.hooks import DigitalAudienceHook
@@ -83,10 +83,10 @@ def start(job: ErasureJob) -> Outcome | Waiting:
         return nothing_mapped(job)
     audience_id = find_audience_id(definition, job.memory)
     if audience_id is None:
-        return Outcome("not_in_it", "There is no audience yet")
+        return Outcome("not_found", "There is no audience yet")
     held = HeldPeople(job, audience_id).rows()
     if held == 0 and not job.is_everywhere and not job.done("sent"):
-        return Outcome("not_in_it", "By the snapshots of what was sent, it holds none of them")
+        return Outcome("not_found", "By the snapshots of what was sent, it holds none of them")
     if job.is_dry_run:
         known = "its lists are not kept, so nobody knows" if held is None else f"it holds them in {held} rows"
         return Outcome("would_erase", f"An opt-out of {hashes.count} rows would be sent; {known}")
@@ -202,7 +202,7 @@ def _in_parts(content: bytes, size: int) -> Iterator[bytes]:
 def _check_day(job: ErasureJob, definition: DigitalAudienceDefinition, audience_id: int, put: Put) -> None:
     """What the definition says about a second file on one day.
 
-    :raises SecondFileError: there was one, and it says ``fail``.
+    :raises DailyFileLimitError: there was one, and it says ``fail``.
     """
     now = datetime.now(timezone.utc)
     others = Puts(job.memory).on_the_day(now, key=put.key, load=put.load)
@@ -214,7 +214,7 @@ def _check_day(job: ErasureJob, definition: DigitalAudienceDefinition, audience_
         log.warning("The vendor recommends one file per audience and day; today (UTC) there was %s", keys)
         return
     if rule == "fail":
-        raise SecondFileError(
+        raise DailyFileLimitError(
             what="There was a file for this audience today (UTC) already, and the definition allows no second one",
             where=keys,
             next_step="Clear this task tomorrow, or let 'upload.second_file_same_day' be 'warn' or 'wait'",

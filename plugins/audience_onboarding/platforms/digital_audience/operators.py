@@ -395,8 +395,7 @@ class DigitalAudienceActivateAudienceOperator(_SegmentOperator):
             ) from None
         if end is not None and end <= _due(context):
             raise AirflowSkipException(
-                f"Segment {segment_id} ended {end.isoformat()}: it was let go. The DAG extend_segment gives it a new "
-                "end date"
+                f"Segment {segment_id} ended {end.isoformat()}; skipping. The DAG set_segment_end_date can extend it"
             )
 
     def _approved(self, context: Context, key: str) -> Any:

@@ -20,7 +20,7 @@ CAMPAIGN_ID = "campaign_id"
 """XCom key of the campaign's id, where only that is known."""
 
 
-class DigitalAudienceRecallAudienceOperator(DigitalAudienceOperator, SkipMixin):
+class DigitalAudienceLookupAudienceOperator(DigitalAudienceOperator, SkipMixin):
     """Look whether audience and campaign are known, and skip the tasks after this one that would create them.
 
     It asks nobody but the memory and writes nothing into it, so that any number of these may run at the same time.

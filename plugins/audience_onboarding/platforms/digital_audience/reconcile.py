@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from airflow.sdk import Asset
 
-from audience_onboarding.exceptions import ConfigurationError, NotFoundError, NothingToSettleError
+from audience_onboarding.exceptions import ConfigurationError, NotFoundError, NothingToResolveError
 from audience_onboarding.platforms.digital_audience.activation_targets import (
     TargetAtVendor,
     naming_of,
@@ -88,7 +88,7 @@ class _Segments:
         segment = self._client.load_segment(number_id(segment_id))
         ours = self._audience_id(memory)
         if segment.audience_id != ours:
-            raise NothingToSettleError(
+            raise NothingToResolveError(
                 what=f"Segment {segment_id} belongs to audience {segment.audience_id}, not to {ours}",
                 where=self._client.settings.account,
                 next_step=NEXT,
@@ -243,13 +243,13 @@ class _SegmentDrift:
         if end is None:
             return []
         if until is not None and end > until:
-            note = "It ends later than 'until'. Only the DAG extend_segment moves an end date back"
+            note = "It ends later than 'until'. Only the DAG set_segment_end_date moves an end date back"
             return [self._end_date(segment, until, note)]
         if until is not None and (end == until or until <= self._now):
             # It is let go.
             return []
         if end <= self._now:
-            note = "It is over. The DAG extend_segment gives it a new end date"
+            note = "It is over. The DAG set_segment_end_date gives it a new end date"
             return [self._end_date(segment, until, note)] if is_newest else []
         return self._behind(segment, end, until)
 

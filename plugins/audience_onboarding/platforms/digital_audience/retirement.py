@@ -14,8 +14,8 @@ from audience_onboarding.platforms.digital_audience.definition import DigitalAud
 from audience_onboarding.platforms.digital_audience.erasure import find_audience_id
 from audience_onboarding.platforms.digital_audience.hooks import DigitalAudienceHook
 from audience_onboarding.state.store import (
-    ERASURE_PUTS_KEY,
-    PUTS_KEY,
+    ERASURE_UPLOAD_LOG_KEY,
+    UPLOAD_LOG_KEY,
     Memory,
     dated_segments_key,
     refusal_key,
@@ -29,7 +29,7 @@ _TRIED = "tried"
 
 def state_keys(definition: DigitalAudienceDefinition, memory: Memory) -> list[str]:
     """Keys of the audience's memory that are this platform's own."""
-    found = [PUTS_KEY, ERASURE_PUTS_KEY]
+    found = [UPLOAD_LOG_KEY, ERASURE_UPLOAD_LOG_KEY]
     for target in definition.activation.targets if definition.activation else ():
         dated = dated_segments_key(target.key)
         # That list last: who is interrupted needs it again.
@@ -74,7 +74,7 @@ def delete(definition: DigitalAudienceDefinition, memory: Memory, progress: Memo
 
     That something is gone is fine where this task has tried to delete it, and got no answer.
 
-    :raises ApprovalOutdatedError: there is something that nobody has approved; nothing more was deleted.
+    :raises StaleApprovalError: there is something that nobody has approved; nothing more was deleted.
     :raises NotFoundError: the audience is gone, and not by this task.
     """
     if approved.audience_id is None or not approved.is_there:

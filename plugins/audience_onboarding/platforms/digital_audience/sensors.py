@@ -14,7 +14,7 @@ from audience_onboarding.base.openlineage import Place, audience_place, taken_in
 from audience_onboarding.base.sensors import PlatformSensor, resolve_audience_id
 from audience_onboarding.base.templating import RemoteId
 from audience_onboarding.exceptions import (
-    WITH_SUPERSEDE,
+    OVERWRITE_HINT,
     AudienceFailedError,
     SegmentFailedError,
     TerminalError,
@@ -46,7 +46,7 @@ def audience_failed(subject: str, message: str) -> AudienceFailedError:
         where="Digital Audience",
         why=message,
         next_step="The vendor's portal shows the reason in the audience's log; mend the file, then trigger "
-        f"the load again {WITH_SUPERSEDE}",
+        f"the load again {OVERWRITE_HINT}",
     )
 
 

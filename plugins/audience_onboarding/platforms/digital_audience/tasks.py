@@ -18,16 +18,16 @@ from audience_onboarding.platforms.digital_audience.operators import (
 )
 from audience_onboarding.platforms.digital_audience.recalling import (
     CAMPAIGN_ID,
-    DigitalAudienceRecallAudienceOperator,
+    DigitalAudienceLookupAudienceOperator,
 )
 from audience_onboarding.platforms.digital_audience.sensors import DigitalAudienceAudienceStateSensor
 from audience_onboarding.platforms.digital_audience.upload import DigitalAudienceOnboardCrmToS3Operator
 from audience_onboarding.state.store import campaign_asset
 
-_RECALL = "recall_audience"
+_LOOKUP = "lookup_audience"
 _CAMPAIGN = "ensure_campaign"
 _AUDIENCE = "ensure_audience"
-_THERE = "have_audience"
+_READY = "audience_ready"
 
 _RETURNED = "return_value"
 
@@ -45,8 +45,8 @@ def ensure_audience(definition: DigitalAudienceDefinition, asset: Asset) -> Ensu
         return Ensured(_create_audience(definition, asset, pinned).output)
     name = str(definition.campaign.name)
     campaign = campaign_asset(definition.platform, definition.connection, name)
-    recall = DigitalAudienceRecallAudienceOperator(
-        task_id=_RECALL,
+    recall = DigitalAudienceLookupAudienceOperator(
+        task_id=_LOOKUP,
         digital_audience_conn_id=definition.connection,
         asset=asset,
         campaign_asset=campaign,
@@ -66,15 +66,15 @@ def ensure_audience(definition: DigitalAudienceDefinition, asset: Asset) -> Ensu
     create_audience = _create_audience(
         definition,
         asset,
-        _first_pushed((_RECALL, CAMPAIGN_ID), (_CAMPAIGN, _RETURNED)),
+        _first_pushed((_LOOKUP, CAMPAIGN_ID), (_CAMPAIGN, _RETURNED)),
         trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS,
     )
     # What comes next must be skipped where its turn is: it cannot pass over skipped tasks itself. The scheduler is
     # through with this one at once, without a worker.
-    there = EmptyOperator(task_id=_THERE, trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
+    there = EmptyOperator(task_id=_READY, trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
     chain(recall, create_campaign, create_audience, there)
     recall >> [create_audience, there]
-    return Ensured(_first_pushed((_RECALL, _RETURNED), (_AUDIENCE, _RETURNED)), (there,))
+    return Ensured(_first_pushed((_LOOKUP, _RETURNED), (_AUDIENCE, _RETURNED)), (there,))
 
 
 def _create_audience(
@@ -134,7 +134,7 @@ def wait_for_confirmation(
     :param common: the arguments that all platforms share, among them the output of the sending task.
     """
     return DigitalAudienceAudienceStateSensor(
-        task_id="wait_until_ready",
+        task_id="wait_for_confirmation",
         success_states=definition.wait.success_states,
         failure_states=definition.wait.failure_states,
         pending_states=definition.wait.pending_states,

@@ -23,9 +23,9 @@ from audience_onboarding.base.upload_operator import OnboardCrmOperator, Sending
 from audience_onboarding.crm.guards import WHOLE_LIST
 from audience_onboarding.crm.output.profiles import DIGITAL_AUDIENCE_S3
 from audience_onboarding.exceptions import (
-    WITH_SUPERSEDE,
+    OVERWRITE_HINT,
     ConfigurationError,
-    SecondFileError,
+    DailyFileLimitError,
     UploadConflictError,
 )
 from audience_onboarding.platforms.digital_audience.confirmation import (
@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from audience_onboarding.storage.s3_upload import ExistingObject, PublishResult
 
 LOAD_DATE = "load-date"
-HISTORY_FROM = "history-from"
+HISTORY_FROM = "range-start"
 BASELINE_PREFIX = "baseline-"
 """The baseline of an upload travels in the object's own metadata: whoever finds the object, finds it too."""
 
@@ -74,7 +74,7 @@ class DigitalAudienceOnboardCrmToS3Operator(
     The key is ``onboard/audience={id}/{mode}/{YYYYMMDD_HHmmss}.csv`` with the load date at midnight UTC, so that the
     same load always has the same key; a range of days has that of its last day, one second before the next. The object
     is written with ``If-None-Match: *`` and carries the identity of its content: the same content again is a success
-    with nothing sent; other content is an ``UploadConflictError`` unless ``supersede`` is set. A ``replace`` whose
+    with nothing sent; other content is an ``UploadConflictError`` unless ``overwrite`` is set. A ``replace`` whose
     object is there, but was replaced by that of another day since, is written anew.
 
     The mode ``mirror`` has no folder at the vendor: what has changed since the last confirmed load is sent as a file
@@ -158,7 +158,7 @@ class DigitalAudienceOnboardCrmToS3Operator(
             raise UploadConflictError(
                 what="The source has changed while its load was under way",
                 where=f"audience {target.id}",
-                next_step=f"To send the new content, trigger it {WITH_SUPERSEDE}. If the source is a query, give it an "
+                next_step=f"To send the new content, trigger it {OVERWRITE_HINT}. If the source is a query, give it an "
                 "ORDER BY, so that it has the same rows in the same order each time",
             )
         if sending.mode == MIRROR:
@@ -173,7 +173,7 @@ class DigitalAudienceOnboardCrmToS3Operator(
             raise AssertionError("a mirror has nothing to compare with")
         upload = _Upload(self, context, audience, sending)
         self._check_same_list(context, audience, sending)
-        if comparison.changes_nothing or (comparison.is_confirmed and not sending.supersede):
+        if comparison.changes_nothing or (comparison.is_confirmed and not sending.overwrite):
             self.log.info("The audience is as the list says: nothing is sent")
             return {
                 "audience_id": audience.id,
@@ -209,12 +209,12 @@ class DigitalAudienceOnboardCrmToS3Operator(
         self._confirmed_before(context, audience.id, sending)
         others = [] if sending.comparison is None else sending.comparison.others_begun
         day = sending.load_date.isoformat()
-        if sending.supersede or not any(kept.load_date == day and kept.mode == MIRROR for kept in others):
+        if sending.overwrite or not any(kept.load_date == day and kept.mode == MIRROR for kept in others):
             return
         raise UploadConflictError(
             what=f"The load of {day} ({MIRROR}) was begun before, with other content",
             where=f"audience {audience.id}",
-            next_step=f"If the new content is right, trigger it again {WITH_SUPERSEDE}",
+            next_step=f"If the new content is right, trigger it again {OVERWRITE_HINT}",
         )
 
     def _is_through(self, upload: _Upload, opt_out: PublishResult, sending: Sending) -> bool:
@@ -266,7 +266,7 @@ class DigitalAudienceOnboardCrmToS3Operator(
     def _check_day(self, puts: Puts, upload: _Upload, key: str) -> None:
         """What the vendor recommends: at most one file per audience and day.
 
-        :raises SecondFileError: there was one, and ``second_file_same_day`` is ``fail``.
+        :raises DailyFileLimitError: there was one, and ``second_file_same_day`` is ``fail``.
         """
         now = datetime.now(timezone.utc)
         others = puts.on_the_day(now, key=key, load=upload.sending.identity)
@@ -280,7 +280,7 @@ class DigitalAudienceOnboardCrmToS3Operator(
             )
             return
         if self.second_file_same_day == "fail":
-            raise SecondFileError(
+            raise DailyFileLimitError(
                 what="There was a file for this audience today (UTC) already, and one a day is what the vendor "
                 "recommends",
                 where=", ".join(keys),
@@ -374,7 +374,7 @@ class _Upload:
         bucket, key = operator._bucket(), self._key(mode)
         token = uuid.uuid4().hex
         ti = self._context["ti"]
-        history = {HISTORY_FROM: sending.history_from.isoformat()} if sending.history_from else {}
+        history = {HISTORY_FROM: sending.range_start.isoformat()} if sending.range_start else {}
         with upload_measured(None, **operator._tags(sending.mode)) as measured:
             published = publish_object(
                 self._client,
@@ -393,7 +393,7 @@ class _Upload:
                     TOKEN: token,
                     **baseline_metadata(self._baseline),
                 },
-                supersede=sending.supersede,
+                overwrite=sending.overwrite,
                 overwrites=lambda existing: self._is_to_overwrite(existing, file),
                 before_writing=lambda: self._before_writing(mode, file, token),
                 allow_unconditional=operator.allow_unconditional_writes,
@@ -448,7 +448,7 @@ class _Upload:
     def _key(self, mode: str) -> str:
         is_gzip = self._operator.profile.compression == "gzip"
         sending = self.sending
-        is_range = sending.history_from is not None
+        is_range = sending.range_start is not None
         return object_key(self.audience.id, mode, sending.load_date, is_gzip=is_gzip, is_range=is_range)
 
     def _before_writing(self, mode: str, file: CrmFile, token: str) -> None:
@@ -482,7 +482,7 @@ class _Upload:
         """
         sending = self.sending
         if existing.content_id != file.content_id:
-            if not sending.supersede:
+            if not sending.overwrite:
                 self._check_same_range(existing)
             # The same list takes other changes once something else was sent in between.
             return sending.mode == MIRROR and existing.metadata.get(LIST_ID) == sending.load.content_id
@@ -492,7 +492,7 @@ class _Upload:
                 # Also where it was put before snapshots were kept.
                 self._begin()
             return False
-        if sending.supersede or sending.mode == MIRROR:
+        if sending.overwrite or sending.mode == MIRROR:
             return True
         if sending.mode != REPLACE or since > sending.load_date.isoformat():
             return False
@@ -511,14 +511,14 @@ class _Upload:
         """
         sending = self.sending
         its_days = days_text(existing.metadata.get(LOAD_DATE, ""), existing.metadata.get(HISTORY_FROM))
-        if sending.history_from is None or its_days == sending.days:
+        if sending.range_start is None or its_days == sending.days:
             return
         raise UploadConflictError(
             what=f"The load of {its_days} is there, which ends on the same day as {sending.days} and so has the same "
             "key, with other content",
             where=f"s3://{self._operator._bucket()}/{existing.key}",
             next_step="Load what is missing as a range that ends on another day. To put this one in its place, "
-            f"trigger it again {WITH_SUPERSEDE}",
+            f"trigger it again {OVERWRITE_HINT}",
         )
 
     def _other_since(self, existing: ExistingObject, file: CrmFile) -> str | None:
@@ -532,7 +532,7 @@ class _Upload:
                 content_id=sending.load.content_id,
             )
         others = self.puts.since(existing.key, file.content_id, existing.metadata, sending.identity)
-        if sending.mode == REPLACE and not sending.supersede:
+        if sending.mode == REPLACE and not sending.overwrite:
             # What adds or takes out some does not replace the list.
             others = [put for put in others if put.replaces]
         return others[-1].load_date if others else None

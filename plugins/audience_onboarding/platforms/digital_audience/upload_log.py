@@ -13,15 +13,15 @@ from datetime import datetime, timedelta
 
 from audience_onboarding.crm.guards import WHOLE_LIST
 from audience_onboarding.state.store import (
-    ERASURE_PUTS_KEY,
+    ERASURE_UPLOAD_LOG_KEY,
     LAST_LOAD_KEY,
-    PUTS_KEY,
+    UPLOAD_LOG_KEY,
     Memory,
     days_of,
     load_key,
 )
 
-TOKEN = "put-token"  # noqa: S105 - the name of a metadata key
+TOKEN = "upload-token"  # noqa: S105 - the name of a metadata key
 LIST_ID = "list-id"
 
 KEPT_FOR = timedelta(days=2)
@@ -70,8 +70,8 @@ class Puts:
 
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
-        self._entries = [Put(**entry) for entry in memory.get(PUTS_KEY) or ()]
-        self._erasures = erasure_puts(memory)
+        self._entries = [Put(**entry) for entry in memory.get(UPLOAD_LOG_KEY) or ()]
+        self._erasures = erasure_upload_log(memory)
 
     def begin(self, put: Put) -> None:
         """Note what is about to be put; older entries fall away, but for those of the last load."""
@@ -150,12 +150,12 @@ class Puts:
         return not self._entries
 
     def _save(self) -> None:
-        self._memory.set(PUTS_KEY, [asdict(entry) for entry in self._entries])
+        self._memory.set(UPLOAD_LOG_KEY, [asdict(entry) for entry in self._entries])
 
 
-def erasure_puts(memory: Memory) -> list[Put]:
+def erasure_upload_log(memory: Memory) -> list[Put]:
     """The files of erasures of late, in order."""
-    return [Put(**entry) for entry in memory.get(ERASURE_PUTS_KEY) or ()]
+    return [Put(**entry) for entry in memory.get(ERASURE_UPLOAD_LOG_KEY) or ()]
 
 
 def note_erasure_put(memory: Memory, put: Put) -> None:
@@ -163,10 +163,10 @@ def note_erasure_put(memory: Memory, put: Put) -> None:
     limit = datetime.fromisoformat(put.at) - KEPT_FOR
     others = [
         entry
-        for entry in erasure_puts(memory)
+        for entry in erasure_upload_log(memory)
         if datetime.fromisoformat(entry.at) > limit and entry.key != put.key
     ]
-    memory.set(ERASURE_PUTS_KEY, [asdict(entry) for entry in [*others, put][-KEPT_AT_MOST:]])
+    memory.set(ERASURE_UPLOAD_LOG_KEY, [asdict(entry) for entry in [*others, put][-KEPT_AT_MOST:]])
 
 
 def confirmed_since(memory: Memory, *, days: str, mode: str, content_id: str) -> str | None:

@@ -44,14 +44,14 @@ def start(job: ErasureJob) -> Outcome:
         return nothing_mapped(job)
     audience_id = find_audience_id(definition, job.memory)
     if audience_id is None:
-        return Outcome("not_in_it", "There is no audience yet")
+        return Outcome("not_found", "There is no audience yet")
     members, looked_at = _client(definition).count_members_like(
         audience_id, emails=hashes.of("email"), phones=hashes.of("phone")
     )
     if not members:
-        return Outcome("not_in_it", f"None of its {looked_at} members is one of them", {"members": looked_at})
+        return Outcome("not_found", f"None of its {looked_at} members is one of them", {"members": looked_at})
     return Outcome(
-        "by_hand",
+        "manual_action_required",
         f"{members} of its {looked_at} members are among them, and Fanfare's API has no operation that takes a member "
         f"out of a list. Take them out in the dashboard (audience {definition.name!r}, {audience_id}), then clear this "
         "task: it looks again",

@@ -48,7 +48,7 @@ def _seen(client: FanfareClient, audience_id: str) -> Seen:
 def delete(definition: FanfareDefinition, memory: Memory, progress: Memory, approved: Seen) -> str:
     """Archive it.
 
-    :raises ApprovalOutdatedError: it is not what was approved.
+    :raises StaleApprovalError: it is not what was approved.
     :raises NotFoundError: it is gone, and not by this task.
     """
     if approved.audience_id is None or not approved.is_there:

@@ -52,7 +52,7 @@ def wait_for_confirmation(definition: FanfareDefinition, **common: Any) -> Fanfa
     :param common: the arguments that all platforms share, among them the output of the sending task.
     """
     return FanfareImportSensor(
-        task_id="wait_until_imported",
+        task_id="wait_for_confirmation",
         fanfare_conn_id=definition.connection,
         **common,
     )

@@ -421,14 +421,14 @@ export function audienceView(main, go, key, tableHash) {
       h(
         "div",
         { class: "over" },
-        h("h2", { id: "history-title" }, "Load history"),
+        h("h2", { id: "history-title" }, "Load a date range"),
         h("span", { class: "muted", role: "status" }, total === 0 ? "" : `${number(offset + 1)}–${number(offset + loads.length)} of ${count(total, "load")}`),
       ),
       total === 0
         ? h("p", { class: "muted" }, "No load is confirmed yet.")
         : h(
             "div",
-            { class: "box cards", role: "group", tabindex: "0", "aria-label": "Load history, scrolls sideways" },
+            { class: "box cards", role: "group", tabindex: "0", "aria-label": "Load a date range, scrolls sideways" },
             table.table(
               { "aria-labelledby": "history-title" },
               table.head(COLUMNS.map((label) => table.column({ class: NUMBERS.has(label) ? "number" : null }, label))),

@@ -105,7 +105,7 @@ def test_a_confirmed_load_is_not_sent_again_unless_it_supersedes(world: World, m
 
     assert world.send(TUESDAY, None, mode)["uploaded"] is False
     assert len(world.vendor.changes) == changes
-    assert world.send(TUESDAY, None, mode, supersede=True)["uploaded"] is True
+    assert world.send(TUESDAY, None, mode, overwrite=True)["uploaded"] is True
 
 
 def test_other_content_of_a_day_needs_supersede(world: World) -> None:
@@ -115,7 +115,7 @@ def test_other_content_of_a_day_needs_supersede(world: World) -> None:
     with pytest.raises(AirflowFailException, match=r"UploadConflictError.*2026-11-17 \(opt-in\)"):
         world.send(TUESDAY, "5", "opt-in")
 
-    world.confirm(world.send(TUESDAY, None, "opt-in", supersede=True))
+    world.confirm(world.send(TUESDAY, None, "opt-in", overwrite=True))
     assert world.people == "12345"
 
 
@@ -144,7 +144,7 @@ def test_a_mirror_replaces_unless_nothing_has_changed(world: World, state: dict[
     assert (load["uploaded"], load["confirmed"]["user_count"]) == (False, 3)
     world.confirm(load)
     # Only snapshots tell that the order does not matter.
-    assert world.send(TUESDAY, "321", "mirror", **state, supersede=True)["uploaded"] is bool(state)
+    assert world.send(TUESDAY, "321", "mirror", **state, overwrite=True)["uploaded"] is bool(state)
     world.run(WEDNESDAY, "234", "mirror", **state)
 
     assert world.people == "234"
@@ -165,7 +165,7 @@ def test_a_dry_run_knows_what_would_change(world: World) -> None:
 
 # --- killed -------------------------------------------------------------------------------------------------
 
-SENDING = ["set begun", "save_snapshot", "set begun", "set last_sent", "request", "set last_sent"]
+SENDING = ["set pending_loads", "save_snapshot", "set pending_loads", "set last_sent", "request", "set last_sent"]
 
 
 def test_the_points_are_all_there_are(world: World) -> None:
@@ -223,16 +223,16 @@ def test_a_range_of_days_is_added_at_once(world: World) -> None:
     (world.folder / f"{TUESDAY}.csv").write_text("Phone\n0612345674\n0612345673\n")
     (world.folder / f"{WEDNESDAY}.csv").write_text("Phone\n0612345675\n0612345674\n")
 
-    record = world.confirm(world.send(WEDNESDAY, None, "opt-in", history_from=TUESDAY))
+    record = world.confirm(world.send(WEDNESDAY, None, "opt-in", range_start=TUESDAY))
 
     assert sorted(world.people) == list("12345")
     assert (record["rows_read"], record["rows_sent"], record["members"]) == (4, 3, 5)
     assert record["changes"] == {"added": 2, "removed": 0}
-    assert (record["load_date"], record["history_from"]) == (WEDNESDAY, TUESDAY)
+    assert (record["load_date"], record["range_start"]) == (WEDNESDAY, TUESDAY)
     assert record["snapshot"].rpartition("/")[2].startswith(f"{TUESDAY}..{WEDNESDAY}-")
     assert len(world.vendor.changes) == 2
 
-    assert world.send(WEDNESDAY, None, "opt-in", history_from=TUESDAY)["uploaded"] is False
+    assert world.send(WEDNESDAY, None, "opt-in", range_start=TUESDAY)["uploaded"] is False
     assert len(world.vendor.changes) == 2
 
 
@@ -240,7 +240,7 @@ def test_and_taken_out_at_once(world: World) -> None:
     world.run(MONDAY, "12345", "replace")
     (world.folder / f"{TUESDAY}.csv").write_text("Phone\n0612345671\n")
 
-    record = world.confirm(world.send(WEDNESDAY, "39", "opt-out", history_from=TUESDAY))
+    record = world.confirm(world.send(WEDNESDAY, "39", "opt-out", range_start=TUESDAY))
 
     assert sorted(world.people) == list("245")
     assert record["changes"] == {"added": 0, "removed": 2}
@@ -248,20 +248,20 @@ def test_and_taken_out_at_once(world: World) -> None:
 
 def test_other_content_of_a_range_is_a_conflict(world: World) -> None:
     world.run(MONDAY, "123", "replace")
-    world.run(TUESDAY, "4", "opt-in", history_from=MONDAY)
+    world.run(TUESDAY, "4", "opt-in", range_start=MONDAY)
 
     with pytest.raises(
         AirflowFailException, match=rf"The load of {MONDAY}\.\.{TUESDAY} \(opt-in\) was sent before"
     ):
-        world.send(TUESDAY, "5", "opt-in", history_from=MONDAY)
+        world.send(TUESDAY, "5", "opt-in", range_start=MONDAY)
 
-    world.confirm(world.send(TUESDAY, None, "opt-in", history_from=MONDAY, supersede=True))
+    world.confirm(world.send(TUESDAY, None, "opt-in", range_start=MONDAY, overwrite=True))
     assert sorted(world.people) == list("12345")
 
 
 def test_a_range_that_was_begun_and_is_not_confirmed_is_named(world: World) -> None:
     world.run(MONDAY, "123", "replace")
-    world.send(TUESDAY, "4", "opt-in", history_from=MONDAY)
+    world.send(TUESDAY, "4", "opt-in", range_start=MONDAY)
 
     with pytest.raises(
         AirflowFailException,

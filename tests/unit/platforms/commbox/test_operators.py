@@ -263,26 +263,26 @@ def test_a_load_that_is_not_confirmed_yet_is_sent_again(world: World, vendor: Ve
 def test_other_content_of_a_confirmed_day_needs_supersede(world: World) -> None:
     world.confirm(world.send())
 
-    with pytest.raises(AirflowFailException, match=r"UploadConflictError.*2026-11-16.*manual__1.*Supersede"):
+    with pytest.raises(AirflowFailException, match=r"UploadConflictError.*2026-11-16.*manual__1.*Overwrite"):
         world.send(MONDAY, "01")
     assert world.people == LISTS[MONDAY]
 
-    assert world.send(supersede="True")["uploaded"] is True
+    assert world.send(overwrite="True")["uploaded"] is True
     assert world.people == "01"
 
 
 def test_an_older_list_does_not_replace_a_newer_one(world: World) -> None:
     world.confirm(world.send(MONDAY))
     load = world.send(TUESDAY)
-    with pytest.raises(AirflowSkipException, match=f"Superseded: the load of {TUESDAY} is sent"):
+    with pytest.raises(AirflowSkipException, match=f"Skipping stale load: the load of {TUESDAY} is sent"):
         world.send(MONDAY)
     world.confirm(load)
-    with pytest.raises(AirflowSkipException, match=f"Superseded: the load of {TUESDAY} is confirmed"):
+    with pytest.raises(AirflowSkipException, match=f"Skipping stale load: the load of {TUESDAY} is confirmed"):
         world.send(MONDAY)
     assert world.people == LISTS[TUESDAY]
 
-    world.context["params"]["supersede"] = True
-    world.confirm(world.send(MONDAY, supersede=True))
+    world.context["params"]["overwrite"] = True
+    world.confirm(world.send(MONDAY, overwrite=True))
     assert world.people == LISTS[MONDAY]
 
     # It is confirmed, but not there any more.
@@ -300,7 +300,7 @@ def test_a_list_that_an_unconfirmed_one_has_replaced_is_sent_again(
         world.send(TUESDAY)
 
     # Back to the list of yesterday.
-    assert world.send(MONDAY, supersede=True)["uploaded"] is True
+    assert world.send(MONDAY, overwrite=True)["uploaded"] is True
     assert world.people == LISTS[MONDAY]
     world.confirm(world.send(MONDAY))
     assert world.send(MONDAY)["uploaded"] is False
@@ -358,9 +358,9 @@ def test_an_older_confirmation_is_not_taken_for_a_killed_task(
             with case(dies):
                 world.confirm(world.send(MONDAY))
                 world.send(TUESDAY)
-                world.effects.kill(dies, lambda: world.send(MONDAY, supersede=True))  # noqa: B023
+                world.effects.kill(dies, lambda: world.send(MONDAY, overwrite=True))  # noqa: B023
 
-                world.send(MONDAY, supersede=True)
+                world.send(MONDAY, overwrite=True)
 
                 assert world.people == LISTS[MONDAY]
 

@@ -165,7 +165,7 @@ def test_an_approval_lets_the_next_task_run(scene: Scene) -> None:
     result, _ = scene.answered("Approve", run_id="second", ask_again=True)
 
     assert result == {"asked": True, "approved": True, "by": "Anna", "at": AT.isoformat()}
-    assert "refused.dv360" not in scene.memory.values
+    assert "approval_rejected.dv360" not in scene.memory.values
 
 
 def test_a_refusal_skips_the_next_task_and_is_remembered(scene: Scene) -> None:
@@ -186,7 +186,7 @@ def test_no_answer_in_time_is_not_remembered_as_a_refusal(scene: Scene) -> None:
     skip, context = scene.answered("Reject", by=None)
 
     assert list(skip.tasks) == ["activate"]
-    assert "refused.dv360" not in scene.memory.values
+    assert "approval_rejected.dv360" not in scene.memory.values
     assert context["ti"].pushed["return_value"]["approved"] is False
 
 

@@ -38,7 +38,7 @@ def write(world: World, **by_day: str) -> None:
 
 def load(world: World, first: str, last: str, mode: str = OPT_IN, **changes: Any) -> dict[str, Any]:
     """A whole run about a range, without snapshots."""
-    return world.confirm(world.send(last, mode, history_from=first, **{"state": None, **changes}))
+    return world.confirm(world.send(last, mode, range_start=first, **{"state": None, **changes}))
 
 
 @pytest.mark.parametrize(("is_gzip", "end"), [(False, ".csv"), (True, ".csv.gz")])
@@ -56,11 +56,11 @@ def test_a_range_is_one_file_that_tells_its_days(world: World) -> None:
     key = key_of_range(OPT_IN, WEDNESDAY)
     assert world.bucket.written == [key]
     metadata = world.bucket.objects[key]["Metadata"]
-    assert (metadata["load-date"], metadata["history-from"]) == (WEDNESDAY, MONDAY)
+    assert (metadata["load-date"], metadata["range-start"]) == (WEDNESDAY, MONDAY)
     assert metadata["rows"] == "4"
     assert (record["s3_key"], record["rows_sent"]) == (key, 4)
     assert world.memory[f"load.{MONDAY}..{WEDNESDAY}.opt-in"] == record
-    (put,) = world.memory["puts"]
+    (put,) = world.memory["upload_log"]
     assert put["load"] == f"{MONDAY}..{WEDNESDAY} opt-in {record['content_id']}"
     assert put["load_date"] == WEDNESDAY
     assert world.vendor.people == ["a", "b", "c", "d"]
@@ -69,7 +69,7 @@ def test_a_range_is_one_file_that_tells_its_days(world: World) -> None:
 def test_the_load_of_a_day_says_nothing_of_ranges(world: World) -> None:
     world.run(MONDAY, "ab", OPT_IN, state=None)
 
-    assert "history-from" not in world.bucket.objects[key_of(OPT_IN, MONDAY)]["Metadata"]
+    assert "range-start" not in world.bucket.objects[key_of(OPT_IN, MONDAY)]["Metadata"]
 
 
 def test_the_same_range_again_sends_nothing(world: World) -> None:
@@ -77,7 +77,7 @@ def test_the_same_range_again_sends_nothing(world: World) -> None:
     load(world, MONDAY, TUESDAY)
 
     assert load(world, MONDAY, TUESDAY)["content_id"]
-    assert world.send(TUESDAY, OPT_IN, history_from=MONDAY, state=None)["uploaded"] is False
+    assert world.send(TUESDAY, OPT_IN, range_start=MONDAY, state=None)["uploaded"] is False
     assert len(world.bucket.written) == 1
 
 
@@ -89,7 +89,7 @@ def test_other_content_of_the_same_range_is_a_conflict(world: World) -> None:
     with pytest.raises(AirflowFailException, match="UploadConflictError: the key is taken by other content"):
         load(world, MONDAY, TUESDAY)
 
-    load(world, MONDAY, TUESDAY, supersede=True)
+    load(world, MONDAY, TUESDAY, overwrite=True)
     assert world.bucket.written == [key_of_range(OPT_IN, TUESDAY)] * 2
     assert world.vendor.people == ["a", "b", "c", "x"]
 
@@ -105,13 +105,13 @@ def test_two_ranges_that_end_on_the_same_day_share_a_key_which_is_said(world: Wo
         f"UploadConflictError: The load of {TUESDAY}..{WEDNESDAY} is there, which ends on the same day as "
         f"{MONDAY}..{WEDNESDAY} and so has the same key, with other content "
         f"(s3://vendor-bucket/{key_of_range(OPT_IN, WEDNESDAY)}). Load what is missing as a range that ends on another "
-        "day. To put this one in its place, trigger it again with 'Supersede', which is under 'Exceptions' in its "
+        "day. To put this one in its place, trigger it again with 'Overwrite', which is under 'Exceptions' in its "
         "form. See docs/troubleshooting.md#uploadconflicterror"
     )
     assert len(world.bucket.written) == 1
-    load(world, MONDAY, WEDNESDAY, supersede=True)
+    load(world, MONDAY, WEDNESDAY, overwrite=True)
     assert world.vendor.people == ["a", "b", "c"]
-    assert world.bucket.objects[key_of_range(OPT_IN, WEDNESDAY)]["Metadata"]["history-from"] == MONDAY
+    assert world.bucket.objects[key_of_range(OPT_IN, WEDNESDAY)]["Metadata"]["range-start"] == MONDAY
 
 
 def test_a_range_stands_beside_the_load_of_its_last_day(world: World) -> None:
@@ -124,14 +124,14 @@ def test_a_range_stands_beside_the_load_of_its_last_day(world: World) -> None:
     assert record["same_day_files"] == [key_of(OPT_IN, TUESDAY)]
     # And neither is sent again.
     assert world.send(TUESDAY, OPT_IN, state=None)["uploaded"] is False
-    assert world.send(TUESDAY, OPT_IN, history_from=MONDAY, state=None)["uploaded"] is False
+    assert world.send(TUESDAY, OPT_IN, range_start=MONDAY, state=None)["uploaded"] is False
 
 
 def test_a_range_is_a_second_file_of_the_day_too(world: World) -> None:
     write(world, mon="ab", tue="bc")
     world.run(TUESDAY, "bc", OPT_IN, state=None)
 
-    with pytest.raises(AirflowFailException, match="SecondFileError"):
+    with pytest.raises(AirflowFailException, match="DailyFileLimitError"):
         load(world, MONDAY, TUESDAY, second_file_same_day="fail")
 
 
@@ -162,6 +162,6 @@ def test_a_mirror_knows_what_a_range_has_added(world: World) -> None:
 
 def test_a_mirror_of_a_range_is_refused(world: World) -> None:
     with pytest.raises(AirflowFailException, match="A range of days cannot be loaded with mode 'mirror'"):
-        world.send(TUESDAY, "mirror", history_from=MONDAY)
+        world.send(TUESDAY, "mirror", range_start=MONDAY)
 
     assert world.bucket.written == []

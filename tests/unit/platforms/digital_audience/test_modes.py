@@ -208,7 +208,7 @@ class World:
     def send(self, day: str, mode: str = "mirror", **changes: Any) -> dict[str, Any]:
         """Run the task to its end; where it waits, the vendor does its work meanwhile."""
         operator = self.operator(day, mode, **changes)
-        self.context["params"]["supersede"] = bool(changes.get("supersede"))
+        self.context["params"]["overwrite"] = bool(changes.get("overwrite"))
         try:
             found = operator.execute(self.context)
         except TaskDeferred as deferred:
@@ -393,11 +393,11 @@ def test_other_content_of_a_day_needs_a_word_whatever_of_it_would_be_sent(world:
     world.run(TUESDAY, "abcd")
     world.write(TUESDAY, "bcd")
 
-    with pytest.raises(AirflowFailException, match=r"UploadConflictError.*2026-11-17 \(mirror\).*Supersede"):
+    with pytest.raises(AirflowFailException, match=r"UploadConflictError.*2026-11-17 \(mirror\).*Overwrite"):
         world.send(TUESDAY)
     assert world.vendor.people == ["a", "b", "c", "d"]
 
-    world.confirm(world.send(TUESDAY, supersede=True))
+    world.confirm(world.send(TUESDAY, overwrite=True))
     assert world.vendor.people == ["b", "c", "d"]
 
 
@@ -410,7 +410,7 @@ def test_other_content_of_a_day_that_was_begun_needs_a_word_too(world: World) ->
     with pytest.raises(AirflowFailException, match=r"UploadConflictError.*begun before, with other content"):
         world.send(TUESDAY)
 
-    world.confirm(world.send(TUESDAY, supersede=True))
+    world.confirm(world.send(TUESDAY, overwrite=True))
     assert world.vendor.people == ["a", "b", "c", "d"]
 
 
@@ -443,9 +443,9 @@ def test_an_older_mirror_is_skipped_unless_it_supersedes(world: World) -> None:
     world.run(MONDAY, "abc")
     world.run(TUESDAY, "bcd")
 
-    with pytest.raises(AirflowSkipException, match=f"Superseded: the load of {TUESDAY} is confirmed"):
+    with pytest.raises(AirflowSkipException, match=f"Skipping stale load: the load of {TUESDAY} is confirmed"):
         world.send(MONDAY)
-    world.run(MONDAY, "abc", supersede=True)
+    world.run(MONDAY, "abc", overwrite=True)
     assert world.memory["last_load"]["load_date"] == MONDAY
 
 
@@ -460,13 +460,13 @@ def test_an_older_list_comes_too_late_once_a_newer_one_is_sent(
         world.write(day, names)
     world.send(TUESDAY, mode, **changes)
 
-    with pytest.raises(AirflowSkipException, match=f"Superseded: the load of {TUESDAY} is sent"):
+    with pytest.raises(AirflowSkipException, match=f"Skipping stale load: the load of {TUESDAY} is sent"):
         world.send(MONDAY, mode, **changes)
     assert len(world.bucket.written) == 1
 
     world.send(WEDNESDAY, mode, **changes)
     assert world.bucket.written[1:]
-    assert world.send(MONDAY, mode, **changes, supersede=True)["uploaded"] is True
+    assert world.send(MONDAY, mode, **changes, overwrite=True)["uploaded"] is True
 
 
 def test_the_snapshot_of_a_failed_mirror_is_deleted_by_the_next(world: World) -> None:
@@ -587,15 +587,15 @@ def test_what_cannot_be_meant_is_refused_before_anything_is_read(world: World) -
 # --- killed -------------------------------------------------------------------------------------------------
 
 SENDING = [
-    "set begun",
+    "set pending_loads",
     "save_snapshot",
-    "set begun",
-    "set puts",
+    "set pending_loads",
+    "set upload_log",
     "put opt-out",
-    "set puts",
-    "set puts",
+    "set upload_log",
+    "set upload_log",
     "put opt-in",
-    "set puts",
+    "set upload_log",
 ]
 RECORDING = [
     f"set load.{THURSDAY}.mirror",
@@ -676,7 +676,7 @@ def test_a_killed_mirror_that_is_run_again_after_the_next_one_was_begun(world: W
     world.send("2026-11-20")
 
     # It comes too late, and the later one makes good what it has done.
-    with pytest.raises(AirflowSkipException, match="Superseded: the load of 2026-11-20 is sent"):
+    with pytest.raises(AirflowSkipException, match="Skipping stale load: the load of 2026-11-20 is sent"):
         world.send(THURSDAY)
     world.confirm(world.send("2026-11-20"))
 
@@ -689,7 +689,7 @@ def test_a_killed_mirror_that_is_run_again_after_the_next_one_was_begun(world: W
 def test_also_where_puts_were_not_kept_yet(world: World) -> None:
     world.run(MONDAY, "ab", "replace", state=None)
     tuesday = world.run(TUESDAY, "bc", "replace", state=None)
-    world.stores[ASSET].delete("puts")
+    world.stores[ASSET].delete("upload_log")
     world.stores[ASSET].set("last_load", {**tuesday, "load_date": MONDAY, "content_id": "another"})
 
     assert world.send(TUESDAY, "replace", state=None)["uploaded"] is True
@@ -702,8 +702,8 @@ def test_what_adds_or_takes_out_is_put_again_on_demand_only(world: World, mode: 
     world.run(MONDAY, "ab", OPT_OUT if mode == OPT_IN else OPT_IN, state=None)
 
     assert world.send(MONDAY, mode, state=None)["uploaded"] is False
-    assert world.send(MONDAY, mode, state=None, supersede=True)["uploaded"] is True
-    assert world.send(MONDAY, mode, state=None, supersede=True)["uploaded"] is False
+    assert world.send(MONDAY, mode, state=None, overwrite=True)["uploaded"] is True
+    assert world.send(MONDAY, mode, state=None, overwrite=True)["uploaded"] is False
 
 
 def test_a_few_who_were_added_since_do_not_bring_a_list_back(world: World) -> None:
@@ -721,7 +721,7 @@ def test_a_list_that_goes_out_again_does_so_once_also_if_the_task_is_killed(made
             with case(dies):
                 world.run(MONDAY, "ab", "replace", state=None)
                 world.run(TUESDAY, "bc", "replace", state=None)
-                world.run(MONDAY, "ab", "replace", state=None, supersede=True)
+                world.run(MONDAY, "ab", "replace", state=None, overwrite=True)
                 world.bucket.written.clear()
 
                 world.effects.kill(dies, lambda: world.send(TUESDAY, "replace", state=None))  # noqa: B023
@@ -759,7 +759,9 @@ def test_the_day_is_that_of_utc(world: World, clock: Any, shift: timedelta, is_s
     world.write(TUESDAY, "c")
 
     if is_second:
-        with pytest.raises(AirflowFailException, match=r"SecondFileError.*20261116_000000\.csv.*tomorrow"):
+        with pytest.raises(
+            AirflowFailException, match=r"DailyFileLimitError.*20261116_000000\.csv.*tomorrow"
+        ):
             world.send(TUESDAY, "opt-in", state=None, second_file_same_day="fail")
         assert len(world.bucket.written) == 1
     else:
@@ -772,7 +774,7 @@ def test_the_same_key_and_the_files_of_a_mirror_are_no_second_file(world: World,
 
     world.run(TUESDAY, "bc", second_file_same_day="fail")
     world.write(TUESDAY, "bd")
-    world.confirm(world.send(TUESDAY, supersede=True, second_file_same_day="warn"))
+    world.confirm(world.send(TUESDAY, overwrite=True, second_file_same_day="warn"))
 
     assert world.vendor.people == ["b", "d"]
 
@@ -823,11 +825,11 @@ def test_only_what_is_of_use_is_remembered(world: World, clock: Any) -> None:
         world.run(day, "ab", "replace", state=None)
         clock.shift(timedelta(days=1))
 
-    assert [entry["load_date"] for entry in world.memory["puts"]] == [WEDNESDAY, THURSDAY]
+    assert [entry["load_date"] for entry in world.memory["upload_log"]] == [WEDNESDAY, THURSDAY]
     clock.shift(timedelta(days=30))
     world.run("2026-12-20", "ab", "replace", state=None)
     # What was put last stays, however long ago.
-    assert [entry["load_date"] for entry in world.memory["puts"]] == [THURSDAY, "2026-12-20"]
+    assert [entry["load_date"] for entry in world.memory["upload_log"]] == [THURSDAY, "2026-12-20"]
 
 
 def test_what_is_remembered_of_a_day_with_many_files_stays_small(
@@ -837,7 +839,7 @@ def test_what_is_remembered_of_a_day_with_many_files_stays_small(
     for day in (MONDAY, TUESDAY, WEDNESDAY):
         world.run(day, "ab", "replace", state=None)
 
-    assert [entry["load_date"] for entry in world.memory["puts"]] == [TUESDAY, WEDNESDAY]
+    assert [entry["load_date"] for entry in world.memory["upload_log"]] == [TUESDAY, WEDNESDAY]
 
 
 def test_nobody_is_in_the_memory(world: World) -> None:

@@ -209,7 +209,7 @@ def test_a_segment_that_is_over_is_not_waited_for(
     client.load_audience_segments.return_value = [segment(5)]
     client.load_segment.return_value = segment(5, end_date=RUN_AFTER)
 
-    with pytest.raises(AirflowSkipException, match=r"Segment 5 ended .*extend_segment"):
+    with pytest.raises(AirflowSkipException, match=r"Segment 5 ended .*set_segment_end_date"):
         activate(stores)
 
 
@@ -235,7 +235,7 @@ def test_a_name_with_a_load_date_is_a_segment_for_each(client: Any, stores: Asse
     assert names == ["List DV360 2026-11", "List DV360 2026-12"]
     remembered = dict(stores[ASSET].values)
     # Found again when the audience is retired.
-    assert remembered.pop("segments.default") == ["segment.default.2026-11", "segment.default.2026-12"]
+    assert remembered.pop("segment_keys.default") == ["segment.default.2026-11", "segment.default.2026-12"]
     assert {key: record["id"] for key, record in remembered.items()} == {
         "segment.default.2026-11": 5,
         "segment.default.2026-12": 6,

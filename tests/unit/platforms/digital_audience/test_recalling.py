@@ -11,7 +11,7 @@ from airflow.sdk.exceptions import AirflowFailException, DownstreamTasksSkipped
 
 from audience_onboarding.platforms.digital_audience import (
     DigitalAudienceHook,
-    DigitalAudienceRecallAudienceOperator,
+    DigitalAudienceLookupAudienceOperator,
     DigitalAudienceSettings,
 )
 from tests.fakes import AssetStores, task_context
@@ -38,9 +38,9 @@ def client(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def recall() -> DigitalAudienceRecallAudienceOperator:
+def recall() -> DigitalAudienceLookupAudienceOperator:
     with DAG("a_dag", schedule=None):
-        task = DigitalAudienceRecallAudienceOperator(
+        task = DigitalAudienceLookupAudienceOperator(
             task_id="recall",
             asset=AUDIENCE,
             campaign_asset=CAMPAIGN,

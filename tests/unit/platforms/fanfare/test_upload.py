@@ -606,11 +606,11 @@ def test_other_content_of_a_confirmed_day_needs_supersede(world: World, vendor: 
     world.confirm(world.run())
     world.write(PEOPLE[:1])
 
-    with pytest.raises(AirflowFailException, match=r"UploadConflictError.*2026-11-20.*run_0.*Supersede"):
+    with pytest.raises(AirflowFailException, match=r"UploadConflictError.*2026-11-20.*run_0.*Overwrite"):
         world.run()
     assert len(vendor.imports) == 1
 
-    assert world.run(supersede="True")["import_id"] == "imp_2"
+    assert world.run(overwrite="True")["import_id"] == "imp_2"
     assert vendor.sent == [LINES, LINES[:1]]
 
 
@@ -654,7 +654,7 @@ def test_each_day_and_each_range_has_its_own_parts(world: World, vendor: Vendor)
     assert len(vendor.imports) == 2
     assert set(world.memory) == {f"imports.{DAY}", f"imports.{last}"}
     vendor.on_upload = "COMPLETED"
-    assert world.run(history_from=first)["uploaded"] is True
+    assert world.run(range_start=first)["uploaded"] is True
     assert set(world.memory) == {f"imports.{DAY}", f"imports.{last}", f"imports.{first}..{DAY}"}
     assert len(vendor.imports) == 3
 

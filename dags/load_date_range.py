@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from audience_onboarding.pipelines import history_dag
+from audience_onboarding.pipelines import load_date_range_dag
 
-dag = history_dag(Path(__file__).resolve().parent.parent)
+dag = load_date_range_dag(Path(__file__).resolve().parent.parent)

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from audience_onboarding.pipelines import upkeep_dags
+from audience_onboarding.pipelines import maintenance_dags
 
-globals().update(upkeep_dags(Path(__file__).resolve().parent.parent))
+globals().update(maintenance_dags(Path(__file__).resolve().parent.parent))

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from audience_onboarding.pipelines import settle_dag
+from audience_onboarding.pipelines import resolve_ambiguous_create_dag
 
-dag = settle_dag(Path(__file__).resolve().parent.parent)
+dag = resolve_ambiguous_create_dag(Path(__file__).resolve().parent.parent)
