@@ -70,7 +70,7 @@ def test_a_range_is_one_load_of_everybody(stack: Stack, first_run: str) -> None:
 
 
 def test_it_links_to_the_run_that_it_has_started(stack: Stack, first_run: str) -> None:
-    path = f"dags/{HISTORY}/dagRuns/{first_run}/taskInstances/load/links"
+    path = f"dags/{HISTORY}/dagRuns/{first_run}/taskInstances/trigger_onboarding/links"
 
     links = stack.airflow.api(path)["extra_links"]
 

@@ -12,7 +12,6 @@ from asgiref.sync import sync_to_async
 
 from audience_onboarding.base.connections import s3_client
 from audience_onboarding.base.polling import backoff_intervals
-from audience_onboarding.base.thread_pool import in_thread
 from audience_onboarding.exceptions import TerminalError, TransientError
 
 THERE = "there"
@@ -76,4 +75,4 @@ class SourceTrigger(BaseTrigger):
         if self._client is None and self.url.startswith("s3://"):
             # Asking for a connection goes back through the loop of the triggerer, which other threads cannot do.
             self._client = await sync_to_async(s3_client)(self.aws_conn_id)
-        return await in_thread(source_is_there, self.url, lambda: self._client)
+        return await asyncio.to_thread(source_is_there, self.url, lambda: self._client)

@@ -17,7 +17,6 @@ from audience_onboarding.base.hooks import PlatformHook
 from audience_onboarding.base.metrics import POLLS, count
 from audience_onboarding.base.polling import align_to_grid, backoff_intervals, single_flight
 from audience_onboarding.base.retry_policy import MAX_PAUSE
-from audience_onboarding.base.thread_pool import in_thread
 from audience_onboarding.exceptions import TerminalError, TransientError
 from audience_onboarding.http import ApiClient
 
@@ -110,7 +109,7 @@ class PollingTrigger(BaseTrigger, Generic[Client]):
         :param pause: seconds to wait before it.
         """
         await asyncio.sleep(pause)
-        return await in_thread(self.poll, client)
+        return await asyncio.to_thread(self.poll, client)
 
     def align_interval(self, pause: float) -> float:
         """The pause before a look, so that waits of a process look together."""

@@ -375,5 +375,8 @@ def test_an_older_list_does_not_replace_what_a_range_has_added(bench: Bench) -> 
     bench.memory[LAST_LOAD_KEY] = {"load_date": LAST, "range_start": FIRST, "mode": "opt-in"}
 
     bench.skips(
-        "Skipping stale load: the load of 2026-11-20", range_start=None, load_date="2026-11-19", mode="replace"
+        "Skipping stale load: the load of 2026-11-20",
+        range_start=None,
+        load_date="2026-11-19",
+        mode="replace",
     )

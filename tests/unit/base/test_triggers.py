@@ -67,7 +67,9 @@ def vendor(monkeypatch: pytest.MonkeyPatch) -> Scripted:
     monkeypatch.setattr(
         triggers,
         "asyncio",
-        SimpleNamespace(sleep=script.sleep, get_running_loop=asyncio.get_running_loop),
+        SimpleNamespace(
+            sleep=script.sleep, get_running_loop=asyncio.get_running_loop, to_thread=asyncio.to_thread
+        ),
     )
     return script
 
@@ -200,7 +202,7 @@ def test_looks_block_a_thread_and_not_the_triggerer(vendor: Scripted) -> None:
 
     event_of(trigger())
 
-    assert all(name.startswith("blocking-calls") for name in vendor.threads)
+    assert all(name.startswith("asyncio_") for name in vendor.threads)
 
 
 def test_what_is_seen_is_an_event_or_a_reason_to_wait() -> None:

@@ -151,6 +151,7 @@ def scripted(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> Scripted:
         TimeoutError=asyncio.TimeoutError,
         create_task=asyncio.create_task,
         shield=asyncio.shield,
+        to_thread=at_once,
         get_running_loop=asyncio.get_running_loop,
     )
     monkeypatch.setattr(base_triggers.BaseHook, "aget_connection", aget_connection)
@@ -161,8 +162,6 @@ def scripted(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> Scripted:
             module, "time", SimpleNamespace(time=lambda: clock.now, monotonic=lambda: clock.now)
         )
         monkeypatch.setattr(module, "asyncio", ours)
-    for module in (base_triggers, commbox_triggers):
-        monkeypatch.setattr(module, "in_thread", at_once)
     return made
 
 

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from audience_onboarding.base.polling import get_shared_poller
-from audience_onboarding.base.thread_pool import in_thread
 from audience_onboarding.base.triggers import PollingTrigger, PollResult
 from audience_onboarding.exceptions import TransientError
 from audience_onboarding.http import word
@@ -62,7 +61,7 @@ class CommBoxUserCountTrigger(PollingTrigger[CommBoxClient]):
         It comes on top then: the looks of the others know nothing of it.
         """
         looks = get_shared_poller(
-            client.settings, lambda: in_thread(audiences_by_id, client), interval=self.poll_interval
+            client.settings, lambda: asyncio.to_thread(audiences_by_id, client), interval=self.poll_interval
         )
         if pause > self.poll_interval:
             await asyncio.sleep(pause)

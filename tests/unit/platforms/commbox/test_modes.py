@@ -165,7 +165,14 @@ def test_a_dry_run_knows_what_would_change(world: World) -> None:
 
 # --- killed -------------------------------------------------------------------------------------------------
 
-SENDING = ["set pending_loads", "save_snapshot", "set pending_loads", "set last_sent", "request", "set last_sent"]
+SENDING = [
+    "set pending_loads",
+    "save_snapshot",
+    "set pending_loads",
+    "set last_sent",
+    "request",
+    "set last_sent",
+]
 
 
 def test_the_points_are_all_there_are(world: World) -> None:

@@ -277,7 +277,9 @@ def test_an_older_list_does_not_replace_a_newer_one(world: World) -> None:
     with pytest.raises(AirflowSkipException, match=f"Skipping stale load: the load of {TUESDAY} is sent"):
         world.send(MONDAY)
     world.confirm(load)
-    with pytest.raises(AirflowSkipException, match=f"Skipping stale load: the load of {TUESDAY} is confirmed"):
+    with pytest.raises(
+        AirflowSkipException, match=f"Skipping stale load: the load of {TUESDAY} is confirmed"
+    ):
         world.send(MONDAY)
     assert world.people == LISTS[TUESDAY]
 

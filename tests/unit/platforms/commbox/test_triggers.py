@@ -182,7 +182,7 @@ def test_a_look_that_hangs_is_given_up_some_time_after_the_deadline(
     async def hang(*arguments: Any) -> Any:
         await asyncio.get_running_loop().create_future()
 
-    monkeypatch.setattr(triggers, "in_thread", hang)
+    monkeypatch.setattr(triggers.asyncio, "to_thread", hang)
 
     event = vendor.event_of(trigger(deadline=START + 100.0))
 

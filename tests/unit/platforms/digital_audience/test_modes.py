@@ -443,7 +443,9 @@ def test_an_older_mirror_is_skipped_unless_it_supersedes(world: World) -> None:
     world.run(MONDAY, "abc")
     world.run(TUESDAY, "bcd")
 
-    with pytest.raises(AirflowSkipException, match=f"Skipping stale load: the load of {TUESDAY} is confirmed"):
+    with pytest.raises(
+        AirflowSkipException, match=f"Skipping stale load: the load of {TUESDAY} is confirmed"
+    ):
         world.send(MONDAY)
     world.run(MONDAY, "abc", overwrite=True)
     assert world.memory["last_load"]["load_date"] == MONDAY
