@@ -94,7 +94,7 @@ class Runs:
         definition = yaml.safe_load(file.read_text())
         # The vendor that can answer at once: Digital Audience takes in a file by the next day.
         del definition["activation"], definition["campaign"]
-        definition |= {"platform": "fanfare", "allow_raw": True}
+        definition |= {"platform": "fanfare", "allow_unhashed": True}
         definition["schedule"] |= {"cron": "0 6 * * *", "start": LAST - timedelta(days=days)}
         if audience == ANY_ORDER:
             definition["upload"] = {"wait_for_earlier_loads": "never"}

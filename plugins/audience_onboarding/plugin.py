@@ -63,7 +63,7 @@ def _pools_of_definitions() -> set[str]:
 
         folder = definitions_folder(Path(conf.get_mandatory_value("core", "dags_folder")).parent)
         return {
-            connection_pool(item.connection)
+            connection_pool(item.conn_id)
             for item in read_definitions(folder)
             if isinstance(item, AudienceDefinition)
         }

@@ -66,8 +66,8 @@ def _own_pages(stack: Stack) -> None:
         stack,
         "newsletter",
         "Newsletter readers",
-        connection=SETTLE_CONNECTION,
-        upload={"aws_connection": SETTLE_STORAGE},
+        conn_id=SETTLE_CONNECTION,
+        upload={"aws_conn_id": SETTLE_STORAGE},
     )
     _define(stack, "club_members", "Club members")
     _define(stack, "old_promotion", "Promotion of 2024")
@@ -84,8 +84,8 @@ def _target(platform: str, **more: Any) -> dict[str, Any]:
         "account": {"platform": platform, "name": "Example NL"},
         "segment_name": "{audience} on {platform}",
         "description": "People who may hear of our offers",
-        "days": 30,
-        "poll_seconds": 2,
+        "duration_days": 30,
+        "poll_interval_seconds": 2,
         **more,
     }
 

@@ -90,14 +90,14 @@ def _with(base: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
 
 _SOURCE = {"path": "{load_date}.csv", "columns": {"email": "E-mail", "phone": "Phone"}}
 # A wait that is in vain comes to its end within some looks.
-_WAIT = {"poll_seconds": 1800, "timeout_hours": 48}
+_WAIT = {"poll_interval_seconds": 1800, "timeout_hours": 48}
 _DIGITAL_AUDIENCE: dict[str, Any] = {
     "platform": "digital_audience",
     "name": "Chaos",
     "owner": "chaos",
     "campaign": {"name": "Chaos campaign"},
     "source": _SOURCE,
-    "guards": {"max_shrink": None},
+    "guards": {"max_row_drop": None},
     "retries": 3,
     "wait": _WAIT,
     "activation": {
@@ -107,18 +107,18 @@ _DIGITAL_AUDIENCE: dict[str, Any] = {
                 "account": {"platform": "DV360", "name": "Example NL"},
                 "segment_name": "Chaos segment",
                 "description": "of the chaos suite",
-                "days": 5,
-                "poll_seconds": 1800,
+                "duration_days": 5,
+                "poll_interval_seconds": 1800,
             }
         ],
-        "extend": {"within_days": 7, "days": 30},
+        "extend": {"within_days": 7, "extend_by_days": 30},
     },
 }
 _FANFARE: dict[str, Any] = {
     "platform": "fanfare",
     "name": "Chaos",
     "owner": "chaos",
-    "allow_raw": True,
+    "allow_unhashed": True,
     "source": _SOURCE,
     "retries": 3,
     "wait": _WAIT,
@@ -129,9 +129,9 @@ _COMMBOX: dict[str, Any] = {
     "platform": "commbox",
     "name": "Chaos",
     "owner": "chaos",
-    "allow_raw": True,
+    "allow_unhashed": True,
     "source": {"path": "{load_date}.csv", "columns": {"phone": "Phone"}},
-    "guards": {"max_shrink": None},
+    "guards": {"max_row_drop": None},
     "retries": 3,
     "wait": _WAIT,
 }
@@ -160,7 +160,7 @@ FLOWS: tuple[Flow, ...] = (
     Flow(
         "da_mirroring",
         "digital_audience",
-        _with(_DIGITAL_AUDIENCE, upload={"mode": "mirror"}, state={"path": STATE}),
+        _with(_DIGITAL_AUDIENCE, upload={"mode": "mirror"}, snapshots={"path": STATE}),
         Step("onboard", DAY_TWO),
         past=(Step("onboard"),),
         members=_EMAILS[DAY_TWO],
@@ -202,7 +202,7 @@ FLOWS: tuple[Flow, ...] = (
     Flow(
         "commbox_adding",
         "commbox",
-        _with(_COMMBOX, upload={"mode": "opt-in"}, state={"path": STATE}),
+        _with(_COMMBOX, upload={"mode": "opt-in"}, snapshots={"path": STATE}),
         Step("onboard", DAY_TWO),
         past=(Step("onboard"),),
         members=_PHONES[DAY_ONE] | _PHONES[DAY_TWO],

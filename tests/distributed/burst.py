@@ -100,10 +100,10 @@ def _write(include: Path, audience: Audience) -> None:
         "name": audience.name,
         "owner": "tests",
         "source": {"path": f"crm/{audience.key}/{{load_date}}.csv", "columns": columns},
-        "wait": {"poll_seconds": 5},
+        "wait": {"poll_interval_seconds": 5},
         "retries": 8,
         "retry_delay_seconds": 5,
-        **({"allow_raw": True} if is_raw else {"campaign": {"name": "Burst campaign"}}),
+        **({"allow_unhashed": True} if is_raw else {"campaign": {"name": "Burst campaign"}}),
     }
     (include / "audiences" / f"{audience.key}.yaml").write_text(yaml.safe_dump(definition))
     extract = include / "crm" / audience.key / f"{LOAD_DATE}.csv"

@@ -27,10 +27,10 @@ def show(report: pytest.TestReport, stack: Stack) -> None:
 def _runs(stack: Stack) -> str:
     lines = []
     for dag_id, run_id in list(stack.airflow.asked):
-        lines.append(f"{dag_id} {run_id}: {stack.airflow.run(dag_id, run_id)['state']}")
+        lines.append(f"{dag_id} {run_id}: {stack.airflow.run(dag_id, run_id)['snapshots']}")
         for task in stack.airflow.tasks(dag_id, run_id):
             lines.append(
-                f"  {task['task_id']}[{task['map_index']}] {task['state']} (try {task['try_number']})"
+                f"  {task['task_id']}[{task['map_index']}] {task['snapshots']} (try {task['try_number']})"
             )
             if task["state"] in UNFINISHED and task["try_number"] and task["map_index"] < 1:
                 lines += _end_of_log(stack.airflow.home / "logs", dag_id, run_id, task)

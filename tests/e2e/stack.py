@@ -204,7 +204,7 @@ class Stack:
                 "path": f"crm/{key}/{{load_date}}.csv",
                 "columns": {"email": "E-mail", "phone": "Mobile"},
             },
-            "wait": {"poll_seconds": 2},
+            "wait": {"poll_interval_seconds": 2},
             "retries": 2,
             "retry_delay_seconds": 5,
         }
@@ -230,11 +230,11 @@ def target() -> dict[str, Any]:
                 "account": {"platform": "DV360", "name": "Example NL"},
                 "segment_name": "The segment",
                 "description": "for tests",
-                "days": 10,
-                "poll_seconds": 2,
+                "duration_days": 10,
+                "poll_interval_seconds": 2,
             }
         ],
-        "extend": {"within_days": 5, "days": 30},
+        "extend": {"within_days": 5, "extend_by_days": 30},
     }
 
 
@@ -303,18 +303,18 @@ def _write_what_tells(stack: Stack) -> None:
         stack.define(
             key,
             alerts=[{"notifier": "tests.e2e.airflow_side.BrokenNotifier"}, told],
-            audit={"connection": audit, "create": True},
+            audit={"conn_id": audit, "create": True},
             source={
                 "path": f"crm/{key}/{{load_date}}.csv",
                 "columns": {"email": "E-mail"},
-                "if_missing": "wait",
+                "on_missing": "wait",
             },
             **changes,
         )
 
     define(
         "watched_list",
-        match_rates={"floor": {"email": 0.1}, "at_least": 1, "from_rows": 10, "then": "fail"},
+        match_rates={"min_rate": {"email": 0.1}, "min_history": 1, "min_rows": 10, "on_violation": "fail"},
         activation=target(),
     )
     define("guarded_list", guards={"min_rows": 1000})
@@ -346,30 +346,30 @@ def write_definitions(stack: Stack) -> None:
     stack.define(
         "fan_list",
         platform="fanfare",
-        allow_raw=True,
+        allow_unhashed=True,
         upload={"rows_per_import": 10},
-        wait={"poll_seconds": 2},
+        wait={"poll_interval_seconds": 2},
     )
-    stack.define("unclear_fans", platform="fanfare", allow_raw=True)
+    stack.define("unclear_fans", platform="fanfare", allow_unhashed=True)
     for key in ("alert_list", "unclear_alerts"):
         source = {"path": f"crm/{key}/{{load_date}}.csv", "columns": {"phone": "Mobile"}}
-        stack.define(key, platform="commbox", allow_raw=True, source=source)
+        stack.define(key, platform="commbox", allow_unhashed=True, source=source)
     for key in ("fan_list", "unclear_fans", "alert_list", "unclear_alerts"):
         stack.extract(key, date(2026, 11, 20))
     stack.define(
         "late_list",
         source={
             "path": "s3://crm-exports/late/{load_date:%Y%m%d}.csv.gz",
-            "aws_connection": "audience_s3",
+            "aws_conn_id": "audience_s3",
             "columns": {"email": "e-MAIL", "phone": "Mobile"},
             "delimiter": "auto",
-            "if_missing": "wait",
-            "poll_seconds": 2,
+            "on_missing": "wait",
+            "poll_interval_seconds": 2,
         },
         rejects={"path": str(stack.include.parent / "rejects")},
     )
     _write_what_tells(stack)
-    stack.define("wrong_password", connection="digital_audience_wrong")
+    stack.define("wrong_password", conn_id="digital_audience_wrong")
     stack.define("unknown_audience", id=999_999)
     stack.define("missing_column")
     stack.define("missing_file")

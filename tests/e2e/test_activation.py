@@ -28,7 +28,7 @@ def target(key: str, platform: str, **more: Any) -> dict[str, Any]:
         "account": {"platform": platform, "name": "Example NL"},
         "segment_name": "{audience} on {platform}",
         "description": "for tests",
-        "poll_seconds": 2,
+        "poll_interval_seconds": 2,
         **more,
     }
 
@@ -42,24 +42,24 @@ def vendor(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
             APPROVED: {
                 "targets": [
                     target("dv360", "DV360", approval=True),
-                    target("xandr", "Xandr", approval={"within_hours": 1, "on_timeout": "fail"}),
+                    target("xandr", "Xandr", approval={"timeout_hours": 1, "on_timeout": "fail"}),
                 ]
             },
             KEPT: {
                 "targets": [
-                    target("soon", "DV360", days=3),
-                    target("later", "Xandr", days=20),
+                    target("soon", "DV360", duration_days=3),
+                    target("later", "Xandr", duration_days=20),
                     target("past", "DV360", segment_name="Past", until=date(2026, 1, 1)),
                 ],
-                "extend": {"within_days": 7, "days": 30},
+                "extend": {"within_days": 7, "extend_by_days": 30},
             },
         }
         for key, activation in activations.items():
             stack.define(
                 key,
-                connection=CONNECTION,
+                conn_id=CONNECTION,
                 campaign={"name": f"Campaign of {key}"},
-                upload={"aws_connection": STORAGE},
+                upload={"aws_conn_id": STORAGE},
                 description="As defined",
                 activation=activation,
             )

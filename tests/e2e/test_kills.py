@@ -68,7 +68,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
                 campaign={"name": f"Campaign {key}"},
                 retries=3,
                 retry_delay_seconds=1,
-                wait={"poll_seconds": 1},
+                wait={"poll_interval_seconds": 1},
             )
             running.extract(key, date.fromisoformat(LOAD_DATE), rows=ROWS)
         running.define(
@@ -82,7 +82,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             },
             retries=3,
             retry_delay_seconds=15,
-            wait={"poll_seconds": 1},
+            wait={"poll_interval_seconds": 1},
         )
         for number, day in enumerate(HISTORY_DAYS):
             running.extract(HISTORY, day, rows=ROWS + number)

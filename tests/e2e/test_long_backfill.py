@@ -71,7 +71,7 @@ def write(stack: Stack, due: datetime) -> None:
             schedule={"cron": f"{due.minute} {due.hour} * * *", "start": due.date(), "timezone": "UTC"},
             source={"path": f"crm/{key}/{{load_date}}.csv", "columns": {"email": "E-mail"}},
             upload={"mode": mode},
-            wait={"poll_seconds": 1},
+            wait={"poll_interval_seconds": 1},
             retries=3,
             retry_delay_seconds=1,
         )

@@ -28,9 +28,9 @@ def vendor(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         for key in KEYS:
             stack.define(
                 key,
-                connection=CONNECTION,
+                conn_id=CONNECTION,
                 campaign={"name": f"Campaign of {key}"},
-                upload={"aws_connection": STORAGE},
+                upload={"aws_conn_id": STORAGE},
             )
             stack.extract(key, date(2026, 11, 20))
         # Airflow reads a file again every two minutes here.

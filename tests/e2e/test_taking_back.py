@@ -40,9 +40,9 @@ def vendor(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     """Vendors of its own, with five audiences that are loaded."""
     with own_vendor(stack, tmp_path_factory.mktemp("vendor"), CONNECTIONS, bucket="taking") as sandbox:
         common: dict[str, Any] = {
-            "connection": "digital_audience_taking",
+            "conn_id": "digital_audience_taking",
             "campaign": {"name": "Campaign to stay"},
-            "upload": {"aws_connection": "taking_s3"},
+            "upload": {"aws_conn_id": "taking_s3"},
         }
         state = {"path": str(stack.include.parent / "taking_state")}
         stack.define("takingplain", **common)
@@ -52,9 +52,9 @@ def vendor(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         stack.define(
             "takingalerts",
             platform="commbox",
-            connection="commbox_taking",
-            allow_raw=True,
-            state=state,
+            conn_id="commbox_taking",
+            allow_unhashed=True,
+            snapshots=state,
             source={"path": "crm/takingalerts/{load_date}.csv", "columns": {"phone": "Mobile"}},
         )
         stack.define(RETIRED, **common)

@@ -110,11 +110,11 @@ def test_end_dates_are_extended_within_the_window_only(stack: Stack, manual_run:
     run_id = finish(stack, extend)
     # It ends in ten days, not in five.
     assert stack.airflow.task_states(extend, run_id)["extend"] == "skipped"
-    run_id = finish(stack, extend, {"audience": "manual_list", "within_days": 15, "days": 60})
+    run_id = finish(stack, extend, {"audience": "manual_list", "within_days": 15, "extend_by_days": 60})
     (moved,) = [item for item in stack.airflow.tasks(extend, run_id) if item["task_id"] == "extend"]
     assert moved["rendered_map_index"] == "The segment"
     assert calls(stack, audience_id)["updateSegmentEndDate"] == 1
-    again = finish(stack, extend, {"audience": "manual_list", "within_days": 15, "days": 60})
+    again = finish(stack, extend, {"audience": "manual_list", "within_days": 15, "extend_by_days": 60})
     assert stack.airflow.task_states(extend, again)["extend"] == "skipped"
     assert calls(stack, audience_id)["updateSegmentEndDate"] == 1
 

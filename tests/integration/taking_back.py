@@ -35,7 +35,7 @@ def phone_hash(name: str) -> str:
     return hashlib.sha256(f"31{PHONES[name][1:]}".encode()).hexdigest()
 
 
-def defined(platform: str, key: str, folder: Path, *, state: bool = True, **more: Any) -> AudienceDefinition:
+def defined(platform: str, key: str, folder: Path, *, snapshots: bool = True, **more: Any) -> AudienceDefinition:
     columns = {"email": "E-mail", "phone": "Mobile"}
     values: dict[str, Any] = {
         "key": key,
@@ -43,16 +43,16 @@ def defined(platform: str, key: str, folder: Path, *, state: bool = True, **more
         "name": f"Audience {key}",
         "owner": "tests",
         "source": {"path": f"{folder}/{key}.csv", "columns": columns},
-        "wait": {"poll_seconds": 1},
+        "wait": {"poll_interval_seconds": 1},
     }
     if platform == "digital_audience":
         values["campaign"] = {"name": f"Campaign {key}"}
     else:
-        values["allow_raw"] = True
+        values["allow_unhashed"] = True
     if platform == "commbox":
         values["source"]["columns"] = {"phone": "Mobile"}
-    if state and platform != "fanfare":
-        values["state"] = {"path": str(folder / "state")}
+    if snapshots and platform != "fanfare":
+        values["snapshots"] = {"path": str(folder / "state")}
     values.update(more)
     model: type[AudienceDefinition] = get_platform(platform).definition
     return model.model_validate(values)
@@ -96,10 +96,10 @@ class World:
             columns=definition.source.columns.by_identifier(),
             profile=definition.file_profile,
             guards=definition.guards.guards(),
-            state=state,
+            snapshots=state,
             audience_id=self.ensured(key),
             mode=more.pop("mode", definition.mode),
-            allow_raw=definition.allow_raw,
+            allow_unhashed=definition.allow_unhashed,
             asset=asset,
             load_date=day,
             **more,

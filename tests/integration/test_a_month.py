@@ -52,11 +52,11 @@ BASE: dict[str, Any] = {
     "source": {
         "path": "{load_date}.csv",
         "columns": {"email": "E-mail", "phone": "Phone"},
-        "if_missing": "skip",
+        "on_missing": "skip",
     },
     "schedule": {"cron": "0 3 * * *", "timezone": "Europe/Amsterdam", "start": FIRST},
-    "wait": {"poll_seconds": 60, "timeout_hours": 6},
-    "state": {"path": "state"},
+    "wait": {"poll_interval_seconds": 60, "timeout_hours": 6},
+    "snapshots": {"path": "state"},
 }
 DIGITAL_AUDIENCE: dict[str, Any] = {
     **BASE,
@@ -70,23 +70,23 @@ DIGITAL_AUDIENCE: dict[str, Any] = {
                 "account": {"platform": "DV360", "name": "Example NL"},
                 "segment_name": "The month",
                 "description": "of the tests",
-                "days": RUNS_FOR,
+                "duration_days": RUNS_FOR,
             }
         ],
-        "extend": {"within_days": WITHIN, "days": EXTENDED_BY},
+        "extend": {"within_days": WITHIN, "extend_by_days": EXTENDED_BY},
     },
 }
 COMMBOX: dict[str, Any] = {
-    **{name: value for name, value in BASE.items() if name != "state"},
+    **{name: value for name, value in BASE.items() if name != "snapshots"},
     "platform": "commbox",
-    "allow_raw": True,
+    "allow_unhashed": True,
     "source": {**BASE["source"], "columns": {"phone": "Phone"}},
     "upload": {"mode": "replace"},
 }
 FANFARE: dict[str, Any] = {
-    **{name: value for name, value in BASE.items() if name != "state"},
+    **{name: value for name, value in BASE.items() if name != "snapshots"},
     "platform": "fanfare",
-    "allow_raw": True,
+    "allow_unhashed": True,
 }
 
 

@@ -44,9 +44,9 @@ def world(sandbox: Sandbox, tmp_path: Path) -> World:
         tmp_path,
         [
             defined("digital_audience", "kept", tmp_path, upload={"mode": "mirror"}),
-            defined("digital_audience", "plain", tmp_path, state=False),
+            defined("digital_audience", "plain", tmp_path, snapshots=False),
             defined("commbox", "alerts", tmp_path),
-            defined("commbox", "blind", tmp_path, state=False),
+            defined("commbox", "blind", tmp_path, snapshots=False),
             defined("fanfare", "fans", tmp_path),
         ],
     )
@@ -213,7 +213,7 @@ def plain(world: World) -> Callable[..., None]:
 
     def change(rule: str) -> None:
         world.by_key["plain"] = defined(
-            "digital_audience", "plain", world.folder, state=False, upload={"second_file_same_day": rule}
+            "digital_audience", "plain", world.folder, snapshots=False, upload={"on_second_daily_file": rule}
         )
 
     return change

@@ -223,7 +223,7 @@ def test_commbox_tells_its_audience(
             audience_name="Alerts",
             source=str(extract),
             columns={"phone": "Mobile"},
-            allow_raw=True,
+            allow_unhashed=True,
             load_date=DAY,
             asset=audience_asset("commbox", "alerts"),
         )
@@ -248,7 +248,7 @@ def test_fanfare_tells_its_audience_and_no_presigned_address(
         task_id="upload",
         source=str(extract),
         columns={"email": "E-mail", "phone": "Mobile"},
-        allow_raw=True,
+        allow_unhashed=True,
         load_date=DAY,
         asset=asset,
     )

@@ -56,7 +56,7 @@ def run_of(
     (folder / f"{DAY}.csv").write_text(EXTRACT, encoding="utf-8")
     columns = {"phone": "Mobile"} if platform == "commbox" else {"email": "E-mail", "phone": "Mobile"}
     source = {"path": f"{folder}/{{load_date}}.csv", "columns": columns}
-    definition = defined(platform, "people", folder, state=False, retries=0, source=source, **more)
+    definition = defined(platform, "people", folder, snapshots=False, retries=0, source=source, **more)
     dag = build_onboarding_dag(definition, base=folder, auto_register=False)
     return Run(dag, world or World(), run_id=run_id, params={"load_date": DAY}).execute()
 

@@ -64,7 +64,7 @@ def world(sandbox: Sandbox, tmp_path: Path) -> World:
                 upload={"mode": "mirror"},
                 activation={"targets": [TARGET]},
             ),
-            defined("digital_audience", "stays", tmp_path, state=False),
+            defined("digital_audience", "stays", tmp_path, snapshots=False),
             defined("commbox", "alerts", tmp_path),
             defined("fanfare", "fans", tmp_path),
         ],
@@ -178,7 +178,7 @@ def test_a_load_after_it_creates_nothing_until_it_is_opened_again(loaded: World)
 
 def test_with_a_pinned_id_a_load_after_it_stops_as_well(loaded: World, tmp_path: Path) -> None:
     pinned = defined(
-        "digital_audience", "pinned", tmp_path, state=False, id=loaded.ids["stays"], campaign=None
+        "digital_audience", "pinned", tmp_path, snapshots=False, id=loaded.ids["stays"], campaign=None
     )
     loaded.by_key["pinned"] = pinned
     run = Retirement(loaded, "pinned")

@@ -98,7 +98,7 @@ def completed(content: dict[str, Any], platform: str) -> dict[str, Any]:
         least["campaign"] = {"name": "Always-on CRM"}
     columns = set(content.get("source", {}).get("columns", {}))
     if platform != "digital_audience" or columns - {"email", "phone", "personal_id"}:
-        least["allow_raw"] = True
+        least["allow_unhashed"] = True
     return {**least, **copy.deepcopy(content)}
 
 
@@ -124,7 +124,7 @@ class Example:
         """Return the example as a whole definition."""
         if "whole" in self.words:
             return self.content
-        raw = {"allow_raw": True} if "allow_raw" in self.words else {}
+        raw = {"allow_unhashed": True} if "allow_unhashed" in self.words else {}
         return completed({} if self.is_defaults else self.content, self.platform) | raw
 
 

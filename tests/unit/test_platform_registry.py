@@ -100,7 +100,7 @@ class TestEveryTask:
     ) -> None:
         given = f'{{"conn_type": "{platform}", "host": "ftp://nowhere", "login": "u", "password": "p"}}'
         monkeypatch.setenv(f"AIRFLOW_CONN_{platform.upper()}_DEFAULT", given)
-        more = {"load_date": "2026-11-20", "allow_raw": True} if "columns" in arguments_of(kind) else {}
+        more = {"load_date": "2026-11-20", "allow_unhashed": True} if "columns" in arguments_of(kind) else {}
 
         with pytest.raises((AirflowFailException, TaskDeferred)) as caught:
             made(kind, **more).execute(task_context())

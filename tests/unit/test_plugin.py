@@ -80,7 +80,7 @@ def test_a_starting_component_makes_the_pools_and_leaves_existing_ones_alone(
     preloads: list[int] = []
     monkeypatch.setattr(plugin, "preload", lambda: preloads.append(1))
     monkeypatch.setenv("AUDIENCE_ONBOARDING_DEFINITIONS", str(tmp_path))
-    (tmp_path / "good.yaml").write_text(yaml.safe_dump(changed(connection="of_a_definition")))
+    (tmp_path / "good.yaml").write_text(yaml.safe_dump(changed(conn_id="of_a_definition")))
     (tmp_path / "broken.yaml").write_text("name: [")
 
     on_starting(object())

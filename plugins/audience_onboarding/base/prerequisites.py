@@ -54,7 +54,7 @@ class TakesItsTurn(BaseOperator):
         options = SourceOptions.of(self.source)
         # History does not come later.
         is_history = resolve_history_from(context, self.range_start) is not None
-        if options.if_missing == "wait" and not is_history and not as_bool(self.is_dry_run):
+        if options.on_missing == "wait" and not is_history and not as_bool(self.is_dry_run):
             self._wait_for_source(options, context)
         return self._after_earlier_loads(context)
 

@@ -115,7 +115,7 @@ class Comparison:
 
     def failures(self, guards: Guards) -> list[Failure]:
         """Whether a whole list takes out more than it may; a list of other people is as long as the right one."""
-        limit = guards.max_shrink
+        limit = guards.max_row_drop
         if limit == "by_mode":
             limit = WHOLE_LIST_MAX_SHRINK
         before = self.base.confirmed.rows if self.base.confirmed else 0
@@ -123,13 +123,13 @@ class Comparison:
             self.mode not in WHOLE_LIST
             or limit is None
             or self.removes is None
-            or before < guards.shares_from_rows
+            or before < guards.min_rows_for_ratios
             or self.removes <= limit * before
         ):
             return []
         return [
             Failure(
-                "max_shrink",
+                "max_row_drop",
                 f"{self.removes:,} of the {before:,} rows of the last confirmed load would be taken out, "
                 f"{100 * self.removes / before:.3g}%, at most {100 * limit:.3g}% may be",
             )

@@ -33,9 +33,9 @@ class SourceOptions:
     :param encoding: of a CSV file: ``utf-8`` (with or without BOM), ``cp1252``, ``latin-1``, ``utf-16``, or ``auto``.
     :param quote: of a CSV file, or ``auto``.
     :param sheet: of an XLSX file: its name, or its place from 1; default the first one that is not hidden.
-    :param country: ISO 3166 code that a phone number without country code belongs to.
+    :param phone_region: ISO 3166 code that a phone number without phone_region code belongs to.
     :param aws_conn_id: a connection of type ``aws`` for an ``s3://`` path.
-    :param if_missing: what happens where the file is not there: ``fail``, ``skip``, or ``wait`` in the triggerer.
+    :param on_missing: what happens where the file is not there: ``fail``, ``skip``, or ``wait`` in the triggerer.
     :param wait_timeout: with ``wait``: seconds until it fails.
     :param poll_interval: with ``wait``: seconds between two looks at most; the first ones come quicker.
     """
@@ -48,9 +48,9 @@ class SourceOptions:
     encoding: str = "utf-8"
     quote: str = '"'
     sheet: str | int | None = None
-    country: str = "NL"
+    phone_region: str = "NL"
     aws_conn_id: str | None = None
-    if_missing: str = "fail"
+    on_missing: str = "fail"
     wait_timeout: float = timedelta(hours=12).total_seconds()
     poll_interval: float = 60.0
 
@@ -71,7 +71,7 @@ class SourceOptions:
                 next_step=f"It has {', '.join(known)}",
             )
         options = cls(**values)
-        for name, allowed in (("format", FORMATS), ("if_missing", IF_MISSING)):
+        for name, allowed in (("format", FORMATS), ("on_missing", IF_MISSING)):
             if getattr(options, name) not in allowed:
                 raise ConfigurationError(
                     what=f"{getattr(options, name)!r} is no {name} of a source",
@@ -147,7 +147,7 @@ def open_days(
 ) -> tuple[Source, list[date]]:
     """The sources of several days as one, in the order of the days.
 
-    A day without a source is left out where ``if_missing`` is ``skip``. Else it is an error, also with ``wait``:
+    A day without a source is left out where ``on_missing`` is ``skip``. Else it is an error, also with ``wait``:
     history does not come later.
 
     :param days: the oldest first.
@@ -188,11 +188,11 @@ def open_days(
             where=label,
             next_step="Check the path in the definition, and the range",
         )
-    if missing and options.if_missing != "skip":
+    if missing and options.on_missing != "skip":
         raise SourceNotFoundError(
             what=f"{len(missing):,} of {len(days):,} days have no source: {told_days(missing)}",
             where=label,
-            next_step="Bring them. To leave such days out, let 'source.if_missing' be 'skip'",
+            next_step="Bring them. To leave such days out, let 'source.on_missing' be 'skip'",
         )
     return ManySources(sources, label, frozenset(may_have_no_header)), missing
 

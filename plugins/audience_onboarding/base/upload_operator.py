@@ -129,7 +129,7 @@ class OnboardCrmOperator(TakesItsTurn, PlatformOperator[Hook, Id]):
     """Read a CRM extract, bring it into the platform's form, and send it, once.
 
     Raw identifiers stay in the memory and the private spill directory of the task, but for what the platform takes
-    raw, which needs ``allow_raw``.
+    raw, which needs ``allow_unhashed``.
 
     :param source: path or ``s3://`` URL of the list, with ``{load_date}`` for the load date; or a dict that says more:
         the fields of :class:`..source_options.SourceOptions` (templated).
@@ -137,12 +137,12 @@ class OnboardCrmOperator(TakesItsTurn, PlatformOperator[Hook, Id]):
         :class:`..crm.profiles.SourceColumn` where that holds hashes already.
     :param audience_id: which audience (templated); without one, the one that ``asset`` remembers.
     :param mode: one of :attr:`modes` (templated).
-    :param allow_raw: the file may hold identifiers that are not hashed, for platforms that take no others.
+    :param allow_unhashed: the file may hold identifiers that are not hashed, for platforms that take no others.
     :param profile: what the file looks like, where not as :attr:`profile` says.
     :param guards: what has to hold before anything is sent; :class:`..crm.guards.Guards` has defaults.
     :param ignore_guards: send although a guard says no; it is logged, and part of the result (templated).
     :param rejects: where rejected rows and fields are written to, masked; without it they are only counted.
-    :param state: where a snapshot of what the audience holds is kept, to compare the next list with; needs ``asset``.
+    :param snapshots: folder of the snapshots that the next list is compared with; needs ``asset``.
     :param timezone: in which a run's moment becomes a load date.
     :param load_date: ``YYYY-MM-DD`` (templated); default the run's, see :mod:`..orchestration.load_date`.
     :param range_start: ``YYYY-MM-DD`` (templated): all days from this one to the load date are merged in one load.
@@ -161,7 +161,7 @@ class OnboardCrmOperator(TakesItsTurn, PlatformOperator[Hook, Id]):
 
     modes: ClassVar[tuple[str, ...]]
     """What a load can do to an audience of the platform; the first one is the default."""
-    modes_with_state: ClassVar[frozenset[str]] = frozenset()
+    modes_with_snapshots: ClassVar[frozenset[str]] = frozenset()
     """Those of them that need ``state``."""
     profile: FileProfile
     """What the file looks like."""
@@ -186,12 +186,12 @@ class OnboardCrmOperator(TakesItsTurn, PlatformOperator[Hook, Id]):
         columns: Mapping[str, str | SourceColumn],
         audience_id: RemoteId | None = None,
         mode: str | None = None,
-        allow_raw: bool = False,
+        allow_unhashed: bool = False,
         profile: FileProfile | None = None,
         guards: Guards | None = None,
         ignore_guards: bool | str = False,
         rejects: Rejects | None = None,
-        state: StateFolder | None = None,
+        snapshots: StateFolder | None = None,
         timezone: str = "UTC",
         load_date: str | None = None,
         range_start: str | None = None,
@@ -207,13 +207,13 @@ class OnboardCrmOperator(TakesItsTurn, PlatformOperator[Hook, Id]):
         self.columns = dict(columns)
         self.audience_id = audience_id
         self.mode = self.modes[0] if mode is None else mode
-        self.allow_raw = allow_raw
+        self.allow_unhashed = allow_unhashed
         if profile is not None:
             self.profile = profile
         self.guards = guards or Guards()
         self.ignore_guards = ignore_guards
         self.rejects = rejects
-        self.state = state
+        self.snapshots = snapshots
         self.timezone = timezone
         self.load_date = load_date
         self.range_start = range_start
@@ -341,7 +341,7 @@ class OnboardCrmOperator(TakesItsTurn, PlatformOperator[Hook, Id]):
                         source,
                         columns=columns,
                         profile=self.profile,
-                        country=options.country,
+                        country=options.phone_region,
                         memory_limit_mib=self.memory_limit_mib,
                         progress=self._log_progress,
                         when_all_rejected=lambda found: self._write_rejects(
@@ -367,7 +367,7 @@ class OnboardCrmOperator(TakesItsTurn, PlatformOperator[Hook, Id]):
                     load.rejects(), load.rejects_count, None if dry_run else rejects
                 )
                 comparison = self._comparison(context, stack, load, mode, days, target)
-                if comparison is not None and not any(each.setting == "max_shrink" for each in failures):
+                if comparison is not None and not any(each.setting == "max_row_drop" for each in failures):
                     failures += comparison.failures(self.guards)
                 result["guards"] = {
                     "ignored": as_bool(self.ignore_guards),
@@ -382,7 +382,7 @@ class OnboardCrmOperator(TakesItsTurn, PlatformOperator[Hook, Id]):
                 return self._told(context, result)
         except SourceNotFoundError as error:
             # Days of a range that have no source are left out already; what is left is an error.
-            if options.if_missing != "skip" or is_under_way or history:
+            if options.on_missing != "skip" or is_under_way or history:
                 raise
             reason = f"There is no source, so there is nothing to load: {error}"
         except EmptySourceError as error:
@@ -429,12 +429,12 @@ class OnboardCrmOperator(TakesItsTurn, PlatformOperator[Hook, Id]):
         days: str,
         target: Any,
     ) -> Comparison | None:
-        if self.state is None:
+        if self.snapshots is None:
             return None
         found = stack.enter_context(
             compared(
                 load,
-                state=self.state,
+                state=self.snapshots,
                 memory=self._memory(context),
                 audience_id=self.audience_of(target),
                 load_date=days,
@@ -538,15 +538,15 @@ class OnboardCrmOperator(TakesItsTurn, PlatformOperator[Hook, Id]):
         )
 
     def _check_state(self, sources: list[str]) -> None:
-        if self.state is None:
+        if self.snapshots is None:
             return
         if self.asset is None:
             raise ConfigurationError(
                 what="A folder of snapshots needs an asset, which remembers the confirmed one",
-                next_step="Give 'asset', or leave out 'state'",
+                next_step="Give 'asset', or leave out 'snapshots'",
             )
-        url = f"{self.state.folder.rstrip('/')}/snapshot.parquet"
-        self._check_own_place(url, sources, "Snapshots", option="state")
+        url = f"{self.snapshots.folder.rstrip('/')}/snapshot.parquet"
+        self._check_own_place(url, sources, "Snapshots", option="snapshots")
 
     def _rejects_url(self, context: Context, days: str, sources: list[str]) -> str | None:
         from audience_onboarding.storage.reject_files import rejects_url
@@ -626,10 +626,10 @@ class OnboardCrmOperator(TakesItsTurn, PlatformOperator[Hook, Id]):
             for column in self.profile.columns
             if column.transform == "raw" and column.identifier.value in self.columns
         ]
-        if raw and not self.allow_raw:
+        if raw and not self.allow_unhashed:
             raise ConfigurationError(
                 what=f"{self.hook.hook_name} takes {' and '.join(raw)} as they are, not hashed",
-                next_step="If your data protection officer agrees to send them, set 'allow_raw: true'",
+                next_step="If your data protection officer agrees to send them, set 'allow_unhashed: true'",
             )
 
     def newest_sent(self, memory: Memory) -> str:  # noqa: ARG002
@@ -658,11 +658,11 @@ class OnboardCrmOperator(TakesItsTurn, PlatformOperator[Hook, Id]):
             )
 
     def _mode(self) -> str:
-        without_state = self.modes_with_state if self.state is None else frozenset()
+        without_state = self.modes_with_snapshots if self.snapshots is None else frozenset()
         allowed = [mode for mode in self.modes if mode not in without_state]
         if self.mode in without_state:
             raise ConfigurationError(
-                what=f"{self.mode!r} needs 'state', a folder for snapshots of what the audience holds",
+                what=f"{self.mode!r} needs 'snapshots', a folder for snapshots of what the audience holds",
                 next_step=f"Give one; without it, {', '.join(allowed)} are allowed",
             )
         if self.mode not in allowed:

@@ -141,7 +141,7 @@ def plan_of(definition: AudienceDefinition, *, base: Path, environment: str | No
         key=definition.key,
         name=definition.name,
         platform=definition.platform,
-        connection=definition.connection,
+        connection=definition.conn_id,
         environment=environment,
         when=when,
         load_date="" if load_date is None else load_date.isoformat(),
@@ -192,7 +192,7 @@ def _source(source: Source, base: Path, load_date: date | None) -> tuple[str, bo
         "wait": "the load would wait",
     }
     beside = files_beside(place)
-    told = f"not there now{f' ({beside})' if beside else ''}; if it is not when it is due, {missing[source.if_missing]}"
+    told = f"not there now{f' ({beside})' if beside else ''}; if it is not when it is due, {missing[source.on_missing]}"
     return place, False, told
 
 

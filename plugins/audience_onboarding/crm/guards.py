@@ -50,40 +50,40 @@ class Guards:
     """The limits. ``None`` turns one off.
 
     :param min_rows: rows to send at least.
-    :param max_shrink: which part fewer rows than the last confirmed load may be sent. ``by_mode`` is 0.5 for
+    :param max_row_drop: which part fewer rows than the last confirmed load may be sent. ``by_mode`` is 0.5 for
         ``replace`` and ``mirror``, where a short list takes people out, and off for the others.
-    :param max_rejected_share: which part of the rows may be rejected.
-    :param max_invalid_share: of each identifier, which part of the fields that are not empty may be invalid.
-    :param min_filled_share: of each identifier, which part of the rows has to have something in its column.
-    :param max_hash_mismatch_share: which part of the fields that are not empty may be hashes where plain values are
+    :param max_rejected_ratio: which part of the rows may be rejected.
+    :param max_invalid_ratio: of each identifier, which part of the fields that are not empty may be invalid.
+    :param min_filled_ratio: of each identifier, which part of the rows has to have something in its column.
+    :param max_hash_mismatch_ratio: which part of the fields that are not empty may be hashes where plain values are
         expected, or the other way round.
-    :param shares_from_rows: lists of fewer rows are not judged by ``max_shrink`` (where it is the last load that
-        counts), ``max_rejected_share``, ``max_invalid_share`` and ``min_filled_share``: of three people, one wrong
+    :param min_rows_for_ratios: lists of fewer rows are not judged by ``max_row_drop`` (where it is the last load that
+        counts), ``max_rejected_ratio``, ``max_invalid_ratio`` and ``min_filled_ratio``: of three people, one wrong
         address is a third.
     :param on_empty: whether a source without a single row is an error (``fail``) or nothing to do (``skip``).
     :raises ValueError: a limit that cannot be.
     """
 
     min_rows: int | None = 1
-    max_shrink: float | Literal["by_mode"] | None = "by_mode"
-    max_rejected_share: float | None = 0.3
-    max_invalid_share: float | None = 0.5
-    min_filled_share: float | None = 0.01
-    max_hash_mismatch_share: float | None = 0.01
-    shares_from_rows: int = 100
+    max_row_drop: float | Literal["by_mode"] | None = "by_mode"
+    max_rejected_ratio: float | None = 0.3
+    max_invalid_ratio: float | None = 0.5
+    min_filled_ratio: float | None = 0.01
+    max_hash_mismatch_ratio: float | None = 0.01
+    min_rows_for_ratios: int = 100
     on_empty: Literal["fail", "skip"] = "fail"
 
     def __post_init__(self) -> None:
         shares = (
-            self.max_rejected_share,
-            self.max_invalid_share,
-            self.min_filled_share,
-            self.max_hash_mismatch_share,
-            None if self.max_shrink == "by_mode" else self.max_shrink,
+            self.max_rejected_ratio,
+            self.max_invalid_ratio,
+            self.min_filled_ratio,
+            self.max_hash_mismatch_ratio,
+            None if self.max_row_drop == "by_mode" else self.max_row_drop,
         )
         if any(share is not None and not 0 <= share <= 1 for share in shares):
             raise ValueError("a share is between 0 and 1")
-        if (self.min_rows is not None and self.min_rows < 1) or self.shares_from_rows < 1:
+        if (self.min_rows is not None and self.min_rows < 1) or self.min_rows_for_ratios < 1:
             raise ValueError("a number of rows is at least 1")
         if self.on_empty not in ("fail", "skip"):
             raise ValueError("on_empty is 'fail' or 'skip'")
@@ -103,7 +103,7 @@ class Guards:
     def failures(self, report: LoadReport, *, mode: str, last_rows: int | None) -> list[Failure]:
         """The guards that a load breaks, none if it may pass. Arguments as for :meth:`check`."""
         found = [*self._rows(report), *self._shrink(report, mode, last_rows)]
-        if report.rows_read >= self.shares_from_rows:
+        if report.rows_read >= self.min_rows_for_ratios:
             found += [*self._rejected(report), *self._invalid(report), *self._filled(report)]
         return [*found, *self._hashes(report)]
 
@@ -114,30 +114,30 @@ class Guards:
             )
 
     def _shrink(self, report: LoadReport, mode: str, last_rows: int | None) -> Iterator[Failure]:
-        limit = self.max_shrink
+        limit = self.max_row_drop
         if limit == "by_mode":
             limit = WHOLE_LIST_MAX_SHRINK if mode in WHOLE_LIST else None
-        if limit is None or last_rows is None or last_rows < self.shares_from_rows:
+        if limit is None or last_rows is None or last_rows < self.min_rows_for_ratios:
             return
         fewer = last_rows - report.rows_sent
         if fewer > limit * last_rows:
             yield Failure(
-                "max_shrink",
+                "max_row_drop",
                 f"{report.rows_sent:,} rows to send, the last confirmed load had {last_rows:,}: "
                 f"{_percent(fewer / last_rows)} fewer, at most {_percent(limit)} fewer may be",
             )
 
     def _rejected(self, report: LoadReport) -> Iterator[Failure]:
-        limit, rows = self.max_rejected_share, report.rows_read
+        limit, rows = self.max_rejected_ratio, report.rows_read
         if limit is not None and report.rejected > limit * rows:
             yield Failure(
-                "max_rejected_share",
+                "max_rejected_ratio",
                 f"{report.rejected:,} of {rows:,} rows rejected ({_percent(report.rejected / rows)}), at most "
                 f"{_percent(limit)} may be; {_reasons(report.rejected_by_reason)}",
             )
 
     def _invalid(self, report: LoadReport) -> Iterator[Failure]:
-        limit = self.max_invalid_share
+        limit = self.max_invalid_ratio
         if limit is None:
             return
         for identifier, filled in report.values_read.items():
@@ -145,29 +145,29 @@ class Guards:
             invalid = sum(reasons.values())
             if invalid > limit * filled:
                 yield Failure(
-                    "max_invalid_share",
+                    "max_invalid_ratio",
                     f"{invalid:,} of {filled:,} values of {identifier} are invalid ({_percent(invalid / filled)}), at "
                     f"most {_percent(limit)} may be; {_reasons(reasons)}",
                 )
 
     def _filled(self, report: LoadReport) -> Iterator[Failure]:
         rows = report.rows_read - report.rejected_by_reason.get(Reason.MALFORMED_ROW.value, 0)
-        limit = self.min_filled_share
+        limit = self.min_filled_ratio
         if limit is None or rows == 0:
             return
         for identifier, filled in report.values_read.items():
             if identifier not in SELDOM_FILLED and filled < limit * rows:
                 yield Failure(
-                    "min_filled_share",
+                    "min_filled_ratio",
                     f"the column of {identifier} is filled in {filled:,} of {rows:,} rows ({_percent(filled / rows)}), "
                     f"at least {_percent(limit)} have to be",
                 )
 
     def _hashes(self, report: LoadReport) -> Iterator[Failure]:
-        limit, filled = self.max_hash_mismatch_share, sum(report.values_read.values())
+        limit, filled = self.max_hash_mismatch_ratio, sum(report.values_read.values())
         if limit is not None and report.hash_mismatches > limit * filled:
             yield Failure(
-                "max_hash_mismatch_share",
+                "max_hash_mismatch_ratio",
                 f"{report.hash_mismatches:,} of {filled:,} values ({_percent(report.hash_mismatches / filled)}) are "
                 "hashes in a column of plain values, or plain values in a column of hashes, at most "
                 f"{_percent(limit)} may be; 'hashed: true' says which columns hold hashes",

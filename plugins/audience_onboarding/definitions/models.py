@@ -225,7 +225,7 @@ class Source(Model):
     characters: all files that fit are read, by name."""
     query: Query | None = None
     """SQL that gives the rows. ``:load_date`` is bound as a parameter, never put into the text."""
-    connection: Name | None = None
+    conn_id: Name | None = None
     """The Airflow connection of the database."""
     columns: Columns
     format: Literal["auto", "csv", "parquet", "xlsx"] = "auto"
@@ -236,15 +236,15 @@ class Source(Model):
     quote: Character = '"'
     sheet: Annotated[int, Field(ge=1)] | Name | None = None
     """Of an XLSX file: its name, or its place from 1; default the first one that is not hidden."""
-    country: Annotated[str, Field(pattern=r"^[A-Z]{2}$")] = "NL"
+    phone_region: Annotated[str, Field(pattern=r"^[A-Z]{2}$")] = "NL"
     """ISO 3166 code that a phone number without country code belongs to."""
-    aws_connection: Name | None = None
+    aws_conn_id: Name | None = None
     """For an ``s3://`` path; default ``aws_default``, or for Digital Audience the connection of ``upload``."""
-    if_missing: Literal["fail", "skip", "wait"] = "fail"
+    on_missing: Literal["fail", "skip", "wait"] = "fail"
     """What a load does whose file is not there: fail, skip the tasks of the run, or wait in the triggerer."""
-    wait_hours: Hours = 12.0
+    wait_timeout_hours: Hours = 12.0
     """With ``wait``: until it fails."""
-    poll_seconds: Seconds = 60.0
+    poll_interval_seconds: Seconds = 60.0
     """With ``wait``: seconds between two looks at most."""
 
     @field_validator("path")
@@ -262,15 +262,19 @@ class Source(Model):
     @model_validator(mode="after")
     def _fits_together(self) -> Source:
         if (self.path is None) == (self.query is None):
-            raise ValueError("give either 'path' (of a file) or 'query' (and 'connection')")
-        if self.query is not None and self.connection is None:
-            raise ValueError("'query' needs 'connection': the Airflow connection of the database")
+            raise ValueError("give either 'path' (of a file) or 'query' (and 'conn_id')")
+        if self.query is not None and self.conn_id is None:
+            raise ValueError("'query' needs 'conn_id': the Airflow connection of the database")
         for fields, has_meaning, condition in (
-            (("connection",), self.query is not None, "with 'query'"),
-            (("format", "aws_connection", "if_missing"), self.path is not None, "with 'path'"),
+            (("conn_id",), self.query is not None, "with 'query'"),
+            (("format", "aws_conn_id", "on_missing"), self.path is not None, "with 'path'"),
             (_CSV_FIELDS, self.path is not None and self.format in ("auto", "csv"), "for CSV files"),
             (("sheet",), self.path is not None and self.format in ("auto", "xlsx"), "for XLSX files"),
-            (("wait_hours", "poll_seconds"), self.if_missing == "wait", "with 'if_missing: wait'"),
+            (
+                ("wait_timeout_hours", "poll_interval_seconds"),
+                self.on_missing == "wait",
+                "with 'on_missing: wait'",
+            ),
         ):
             given = [name for name in fields if name in self.model_fields_set]
             if given and not has_meaning:
@@ -289,7 +293,7 @@ class Source(Model):
     @property
     def label(self) -> str:
         """What people call it."""
-        return self.path if self.path is not None else f"query on connection {self.connection}"
+        return self.path if self.path is not None else f"query on connection {self.conn_id}"
 
 
 class Headers(Model):
@@ -331,20 +335,22 @@ class OutputFile(Model):
         headers = self.headers.by_identifier()
         hashed = {column.identifier for column in profile.columns if column.transform == "sha256"}
         if self.hash_case is not None and not hashed:
-            raise ValueError("file.hash_case has no meaning here: this platform's file holds no hashes")
+            raise ValueError(
+                "output_file.hash_case has no meaning here: this platform's file holds no hashes"
+            )
         if self.strip_plus_tag is not None and Identifier.EMAIL not in hashed:
             raise ValueError(
-                "file.strip_plus_tag has no meaning here: this platform gets no hashed addresses"
+                "output_file.strip_plus_tag has no meaning here: this platform gets no hashed addresses"
             )
         unknown = sorted(set(headers) - {column.identifier.value for column in profile.columns})
         if unknown:
-            raise ValueError(f"file.headers: this platform's file has no column for {_named(unknown)}")
+            raise ValueError(f"output_file.headers: this platform's file has no column for {_named(unknown)}")
         columns = tuple(
             replace(column, header=headers.get(column.identifier.value, column.header))
             for column in profile.columns
         )
         if len({column.header for column in columns}) < len(columns):
-            raise ValueError("file.headers: two columns would have the same header")
+            raise ValueError("output_file.headers: two columns would have the same header")
         return replace(
             profile,
             columns=columns,
@@ -362,19 +368,19 @@ class GuardLimits(Model):
 
     min_rows: Annotated[int, Field(ge=1)] | None = 1
     """Rows to send at least."""
-    max_shrink: Share | None = None
+    max_row_drop: Share | None = None
     """Which part fewer rows than the last confirmed load may be sent. Default: 0.5 for ``replace`` and ``mirror``, off
     for the other modes."""
-    max_rejected_share: Share | None = 0.3
+    max_rejected_ratio: Share | None = 0.3
     """Which part of the rows may be rejected."""
-    max_invalid_share: Share | None = 0.5
+    max_invalid_ratio: Share | None = 0.5
     """Of each identifier, which part of the values may be invalid."""
-    min_filled_share: Share | None = 0.01
+    min_filled_ratio: Share | None = 0.01
     """Of each identifier, which part of the rows has to have a value."""
-    max_hash_mismatch_share: Share | None = 0.01
+    max_hash_mismatch_ratio: Share | None = 0.01
     """Which part of the values may be hashes in a plain column, or plain in a column of hashes."""
-    shares_from_rows: int = Field(100, ge=1)
-    """From how many rows on shares are judged at all, but for ``max_hash_mismatch_share``, which always is."""
+    min_rows_for_ratios: int = Field(100, ge=1)
+    """From how many rows on shares are judged at all, but for ``max_hash_mismatch_ratio``, which always is."""
     on_empty: Literal["fail", "skip"] = "fail"
     """What a load does whose source has no row: fail, or skip the tasks of the run."""
 
@@ -383,7 +389,7 @@ class GuardLimits(Model):
         values = self.model_dump()
         # Left out is not the same as null: "by_mode" against "off".
         return Guards(
-            **values if "max_shrink" in self.model_fields_set else {**values, "max_shrink": "by_mode"}
+            **values if "max_row_drop" in self.model_fields_set else {**values, "max_row_drop": "by_mode"}
         )
 
 
@@ -398,7 +404,7 @@ class OwnFolder(Model):
 
     path: Annotated[Name, AfterValidator(_own_folder)]
     """A folder or ``s3://bucket/prefix``."""
-    aws_connection: Name | None = None
+    aws_conn_id: Name | None = None
     """For an ``s3://`` path; default ``aws_default``."""
 
     def folder(self, base: Path, key: str) -> str:
@@ -424,7 +430,7 @@ class State(OwnFolder):
     """Where a snapshot of what the audience holds is kept after each confirmed load: hashes, or where the platform
     takes values as they are, these. The file is ``<path>/<audience key>/<load date>-<content>.parquet``."""
 
-    keep: int = Field(2, ge=2)
+    retain: int = Field(2, ge=2)
     """How many confirmed snapshots are kept: the last one, and those before it."""
 
 
@@ -439,7 +445,7 @@ class Upload(Model):
     wait_for_earlier_loads: Literal["confirmed", "uploaded", "never"] = "confirmed"
     """Until when a scheduled or backfilled load waits for those of earlier days: until the vendor has taken them in, so
     that each wait is about one upload, or only until they are sent. Never: only where each load adds people to the
-    audience or takes people out of it, and no ``state`` is kept."""
+    audience or takes people out of it, and no ``snapshots`` are kept."""
     memory_limit_mib: int = Field(1024, ge=128)
     """Memory of the engine in MiB, beyond which it spills to disk."""
 
@@ -490,7 +496,7 @@ class Schedule(Model):
 class Wait(Model):
     """How the vendor's processing is waited for."""
 
-    poll_seconds: Seconds = 60.0
+    poll_interval_seconds: Seconds = 60.0
     timeout_hours: Hours = 48.0
 
 
@@ -506,16 +512,16 @@ class Alert(Model):
     arguments: dict[str, JsonValue] = {}
     """Its arguments. The notifier renders templates in those that it calls template fields."""
     # Not "on": that is YAML for "yes".
-    when: Annotated[tuple[AlertKind, ...], Field(min_length=1)] = ALERT_KINDS
+    events: Annotated[tuple[AlertKind, ...], Field(min_length=1)] = ALERT_KINDS
     """What is told: that a run has failed, that a guard has stopped it, that it is late, that match rates are low."""
     late_after_hours: Hours | None = None
     """A run is late that has not succeeded so many hours after it was queued. Without it, none is."""
 
     @model_validator(mode="after")
     def _late_has_hours(self) -> Alert:
-        if self.late_after_hours is not None and "late" not in self.when:
-            raise ValueError("'late_after_hours' has a meaning with 'late' in 'when' only")
-        if self.late_after_hours is None and "late" in self.when and "when" in self.model_fields_set:
+        if self.late_after_hours is not None and "late" not in self.events:
+            raise ValueError("'late_after_hours' has a meaning with 'late' in 'events' only")
+        if self.late_after_hours is None and "late" in self.events and "events" in self.model_fields_set:
             raise ValueError("'late' needs 'late_after_hours': so many hours after the run was queued")
         return self
 
@@ -527,7 +533,7 @@ def _one_or_more(value: Any) -> Any:
 class Audit(Model):
     """A row for each run in a table of the owner's."""
 
-    connection: Name
+    conn_id: Name
     """The Airflow connection of the database."""
     table: Annotated[str, Field(pattern=r"^[A-Za-z_]\w{0,62}(\.[A-Za-z_]\w{0,62}){0,2}$")] = (
         "audience_onboarding_audit"
@@ -542,8 +548,8 @@ class AudienceDefinition(Model):
 
     modes: ClassVar[Mapping[str, str]]
     """What a load can do to an audience of the platform, and how the form says it; the first is usual."""
-    modes_with_state: ClassVar[frozenset[str]] = frozenset()
-    """Those of them that need ``state``."""
+    modes_with_snapshots: ClassVar[frozenset[str]] = frozenset()
+    """Those of them that need ``snapshots``."""
     why_not: ClassVar[str] = ""
     """Why the platform has no other modes."""
     found_by_name: ClassVar[bool] = False
@@ -556,7 +562,7 @@ class AudienceDefinition(Model):
     key: Key
     """The file's name without ``.yaml``."""
     platform: str
-    connection: Text
+    conn_id: Text
     """The connection to the vendor."""
     name: Name
     """What the audience is called at the vendor."""
@@ -566,13 +572,13 @@ class AudienceDefinition(Model):
     owner: Text
     tags: tuple[Tag, ...] = ()
     source: Source
-    allow_raw: bool = False
+    allow_unhashed: bool = False
     """For platforms that take identifiers which are not hashed: that this is meant to be."""
-    file: OutputFile = OutputFile()
+    output_file: OutputFile = OutputFile()
     guards: GuardLimits = GuardLimits()
     rejects: Rejects | None = None
     """Without it, the rejected rows are counted only."""
-    state: State | None = None
+    snapshots: State | None = None
     """Needed by modes that compare a list with what the audience holds."""
     upload: Upload = Upload()
     schedule: Schedule | None = None
@@ -603,21 +609,21 @@ class AudienceDefinition(Model):
     @model_validator(mode="after")
     def _file_is_one_that_the_vendor_takes(self) -> AudienceDefinition:
         if self.file_profile.compression not in self.compressions:
-            raise ValueError(f"file.compression: this platform takes {_named(self.compressions)}")
+            raise ValueError(f"output_file.compression: this platform takes {_named(self.compressions)}")
         return self
 
     @model_validator(mode="after")
     def _mode_is_one_of_the_platform(self) -> AudienceDefinition:
         wanted, allowed = self.upload.mode, _named(self.allowed_modes)
-        if self.state is not None and not self.modes_with_state:
+        if self.snapshots is not None and not self.modes_with_snapshots:
             raise ValueError(
-                f"state: {self.platform} has no mode that compares a list with the one before; allowed is {allowed}"
+                f"snapshots: {self.platform} has no mode that compares a list with the one before; allowed is {allowed}"
             )
         if wanted is None or wanted in self.allowed_modes:
             return self
         if wanted in self.modes:
             raise ValueError(
-                f"upload.mode: on {self.platform}, '{wanted}' needs 'state', a folder for snapshots of what the "
+                f"upload.mode: on {self.platform}, '{wanted}' needs 'snapshots', a folder for snapshots of what the "
                 f"audience holds; without it, allowed is {allowed}"
             )
         raise ValueError(
@@ -632,10 +638,10 @@ class AudienceDefinition(Model):
                     f"upload.wait_for_earlier_loads: with '{self.mode}', loads have to go out one after the other, as "
                     "the last list is what the audience is"
                 )
-            if self.state is not None:
+            if self.snapshots is not None:
                 raise ValueError(
-                    "upload.wait_for_earlier_loads: with 'state', loads have to go out one after the other, as each "
-                    "snapshot is made of the one before"
+                    "upload.wait_for_earlier_loads: with 'snapshots', loads have to go out one after the other, as "
+                    "each snapshot is made of the one before"
                 )
         return self
 
@@ -669,24 +675,24 @@ class AudienceDefinition(Model):
             for column in self.profile.columns
             if column.transform == "raw" and column.identifier.value in self.source.columns.by_identifier()
         ]
-        if raw and not self.allow_raw:
+        if raw and not self.allow_unhashed:
             raise ValueError(
                 f"this platform takes {' and '.join(raw)} as they are, not hashed: if your data protection "
-                "officer agrees, give 'allow_raw: true'"
+                "officer agrees, give 'allow_unhashed: true'"
             )
-        if self.allow_raw and not raw:
-            raise ValueError("'allow_raw' has no meaning here: all that is sent is hashed")
+        if self.allow_unhashed and not raw:
+            raise ValueError("'allow_unhashed' has no meaning here: all that is sent is hashed")
         return self
 
     @property
     def file_profile(self) -> FileProfile:
         """What the file for the vendor looks like."""
-        return self.file.applied_to(self.profile)
+        return self.output_file.applied_to(self.profile)
 
     @property
     def allowed_modes(self) -> dict[str, str]:
         """The modes that a run may choose from, and how the form says them."""
-        without = self.modes_with_state if self.state is None else frozenset()
+        without = self.modes_with_snapshots if self.snapshots is None else frozenset()
         return {mode: label for mode, label in self.modes.items() if mode not in without}
 
     @property

@@ -227,7 +227,7 @@ class Folder:
                 place = self._layers(file, type(item), environment).place_of(("name",))
                 message = (
                     f"is not the only definition of an audience called {item.name!r} on {item.platform}, connection "
-                    f"{item.connection}; {' and '.join(others)} is another. It is found by its name, so each would "
+                    f"{item.conn_id}; {' and '.join(others)} is another. It is found by its name, so each would "
                     "overwrite what the other has sent; give each a name of its own"
                 )
                 yield broken(file.path, [problem_at(place, message)])
@@ -246,7 +246,7 @@ def _of_platform(file: _File, given: Given, platform: object) -> list[Given]:
 def _name_at_vendor(definition: AudienceDefinition) -> tuple[str, str, str] | None:
     if not definition.found_by_name or definition.id is not None:
         return None
-    return definition.platform, definition.connection, definition.name
+    return definition.platform, definition.conn_id, definition.name
 
 
 # --- what is wrong with a file --------------------------------------------------------------------------------

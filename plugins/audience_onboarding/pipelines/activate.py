@@ -84,9 +84,9 @@ def build_activation_dag(definition: DigitalAudienceDefinition, *, auto_register
                 asset=segment_asset(definition.platform, definition.key, target.key),
                 details=XComArg(segment, key=ACTIVATION),
                 audience_key=definition.key,
-                poke_interval=target.poll_seconds,
+                poke_interval=target.poll_interval_seconds,
                 timeout=timedelta(hours=target.timeout_hours).total_seconds(),
-                digital_audience_conn_id=definition.connection,
+                digital_audience_conn_id=definition.conn_id,
             )
         annotate(dag, ACTIVATION_NOTES)
     return completed(dag, _form(definition))
@@ -103,12 +103,12 @@ def _wanted(definition: DigitalAudienceDefinition, target: ActivationTarget, ass
         "account_id": target.account.id,
         "platform": target.account.platform,
         "account_name": target.account.name,
-        "days": f"{{{{ params.days or {target.days} }}}}",
+        "days": f"{{{{ params.days or {target.duration_days} }}}}",
         "until": until.isoformat() if until else None,
         # Of the load that has started the run; never of the clock.
         "load_date": "{{ params.load_date or dag_run.partition_key or '' }}",
         "target": target.key,
-        "digital_audience_conn_id": definition.connection,
+        "digital_audience_conn_id": definition.conn_id,
         "asset": asset,
         "pool": pool_of([definition]),
     }
@@ -158,8 +158,9 @@ def _documentation(definition: DigitalAudienceDefinition) -> str:
         account = target.account
         shown = account.id or " ".join(filter(None, (account.platform, account.name)))
         rule = target.approval_rule
-        asked = f"yes, within {rule.within_hours:g} hours" if rule else "no"
+        asked = f"yes, within {rule.timeout_hours:g} hours" if rule else "no"
         lines.append(
-            f"| {target.key} | {shown} | `{target.segment_name}` | {target.days} | {target.until or ''} | {asked} |"
+            f"| {target.key} | {shown} | `{target.segment_name}` | {target.duration_days} | {target.until or ''} "
+            f"| {asked} |"
         )
     return "\n".join(lines)

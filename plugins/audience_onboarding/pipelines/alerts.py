@@ -300,7 +300,7 @@ def _tell(
     context: Any,
 ) -> None:
     for alert in alerts:
-        if kind not in alert["when"]:
+        if kind not in alert["events"]:
             continue
         # Whatever a notifier does, the run goes on, and so do the others.
         try:

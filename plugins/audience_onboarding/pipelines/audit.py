@@ -51,7 +51,7 @@ def audit_task(definition: AudienceDefinition, *, upload: str, record: str) -> A
                 "dag_id": ti.dag_id,
                 "audience_key": definition.key,
                 "platform": definition.platform,
-                "connection": definition.connection,
+                "connection": definition.conn_id,
                 "load_date": _asked_date(context, definition),
                 "load_mode": context["params"]["mode"],
             },
@@ -61,10 +61,10 @@ def audit_task(definition: AudienceDefinition, *, upload: str, record: str) -> A
             stops=pull_failures(ti),
         )
         write_row(
-            database(wanted.connection, used_by="the audit"),
+            database(wanted.conn_id, used_by="the audit"),
             row,
             table=wanted.table,
-            label=f"connection {wanted.connection}",
+            label=f"connection {wanted.conn_id}",
             create=wanted.create,
         )
         log.info("The run is in %s: %s", wanted.table, row["outcome"])

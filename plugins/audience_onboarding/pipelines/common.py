@@ -60,7 +60,7 @@ def is_retired(definition: AudienceDefinition, context: Any) -> bool:
 def pool_of(definitions: Iterable[AudienceDefinition]) -> str:
     """The pool of a task that works for these definitions: Airflow's own where they have several connections, as a
     task has one pool."""
-    connections = {definition.connection for definition in definitions}
+    connections = {definition.conn_id for definition in definitions}
     return connection_pool(connections.pop()) if len(connections) == 1 else AIRFLOWS_POOL
 
 
@@ -140,10 +140,10 @@ def state_of(definition: AudienceDefinition, base: Path) -> StateFolder | None:
 
     :param base: what a relative path counts from.
     """
-    if definition.state is None:
+    if definition.snapshots is None:
         return None
-    folder = definition.state.folder(base, definition.key)
-    return StateFolder(folder, definition.state.aws_connection or "aws_default", definition.state.keep)
+    folder = definition.snapshots.folder(base, definition.key)
+    return StateFolder(folder, definition.snapshots.aws_conn_id or "aws_default", definition.snapshots.retain)
 
 
 def tags_of(definition: AudienceDefinition, *more: str) -> list[str]:

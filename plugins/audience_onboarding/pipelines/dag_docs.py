@@ -30,12 +30,14 @@ def documentation(definition: AudienceDefinition) -> str:
         else f"{name} from *{column.name}* (hashed already)"
         for name, column in definition.source.columns.by_identifier().items()
     )
-    if definition.allow_raw:
-        treatment = "normalised and, as far as this platform wants it, **sent as they are**, which `allow_raw` permits"
+    if definition.allow_unhashed:
+        treatment = (
+            "normalised and **sent unhashed** where this platform needs it, which `allow_unhashed` permits"
+        )
     else:
         treatment = "normalised and hashed before anything leaves this machine"
     rows = [
-        ("platform", f"{definition.platform}, connection `{definition.connection}`"),
+        ("platform", f"{definition.platform}, connection `{definition.conn_id}`"),
         ("source", f"`{definition.source.label}`"),
         ("identifiers", f"{columns}; {treatment}"),
         ("mode", definition.mode),
@@ -115,9 +117,9 @@ def _match_rates(definition: AudienceDefinition) -> str:
     if watched is None:
         return "recorded only"
     limits = [
-        *(f"{name} at least {share:g}" for name, share in watched.floors.items()),
+        *(f"{name} at least {share:g}" for name, share in watched.min_rates.items()),
         *(
-            [f"at most {watched.max_drop:g} below the mean of the last {watched.last} loads"]
+            [f"at most {watched.max_drop:g} below the mean of the last {watched.window} loads"]
             if watched.max_drop is not None
             else []
         ),
@@ -127,7 +129,7 @@ def _match_rates(definition: AudienceDefinition) -> str:
             else []
         ),
     ]
-    does = "stops the activation" if watched.then == "fail" else "is told"
+    does = "stops the activation" if watched.on_violation == "fail" else "is told"
     return f"{'; '.join(limits) or 'no limit'}; a load outside {does}"
 
 
@@ -136,7 +138,7 @@ def _alerts(definition: AudienceDefinition) -> Iterator[str]:
         hours = alert.late_after_hours
         when = [
             f"late (after {hours:g} hours)" if kind == "late" else kind.replace("_", " ")
-            for kind in alert.when
+            for kind in alert.events
             if kind != "late" or hours is not None
         ]
         yield f"{', '.join(when)} by `{alert.notifier.rpartition('.')[2]}`"
@@ -145,12 +147,12 @@ def _alerts(definition: AudienceDefinition) -> Iterator[str]:
 def _audit(definition: AudienceDefinition) -> str:
     if definition.audit is None:
         return "the asset's events only"
-    return f"a row a run in `{definition.audit.table}`, connection `{definition.audit.connection}`"
+    return f"a row a run in `{definition.audit.table}`, connection `{definition.audit.conn_id}`"
 
 
 def _if_stopped(definition: AudienceDefinition) -> str:
     watched = getattr(definition, "match_rates", None)
-    if watched is None or watched.then != "fail":
+    if watched is None or watched.on_violation != "fail":
         return ""
     return """\
 * **Stopped by match rates** (`MatchRateError` in `publish_load`): the load is at the vendor, but not activated.

@@ -113,7 +113,7 @@ def build_extension_dag(definitions: Sequence[DigitalAudienceDefinition]) -> DAG
                         seen += _looked_at(definition, context, problems)
                     except TerminalError as error:
                         problems.append(f"{definition.key}: {error.named()}")
-            connections = {item.key: item.connection for item in kept_alive}
+            connections = {item.key: item.conn_id for item in kept_alive}
             found = [
                 {
                     "segment_id": item["segment_id"],
@@ -199,7 +199,7 @@ def _audience_id_of(definition: DigitalAudienceDefinition, context: Any) -> int 
     return audience_id_of(
         definition.id,
         memory_of(context, asset_of(definition)),
-        account=lambda: DigitalAudienceHook(definition.connection).client.settings.account,
+        account=lambda: DigitalAudienceHook(definition.conn_id).client.settings.account,
         read=number_id,
     )
 
@@ -218,7 +218,7 @@ def _looked_at(
     if audience_id is None:
         log.info("%s has no audience yet", definition.key)
         return []
-    client = DigitalAudienceHook(definition.connection).client
+    client = DigitalAudienceHook(definition.conn_id).client
     segments = client.load_audience_segments(audience_id)
     accounts = client.load_platform_accounts()
     rule = _rule(activation.extend, context["params"])
@@ -249,8 +249,8 @@ def _looked_at(
 
 
 def _rule(rule: ExtendEndDates, params: Any) -> ExtendEndDates:
-    given = {name: params[name] for name in ("within_days", "days") if params[name] is not None}
-    return rule.model_copy(update=given)
+    fields = {"within_days": params["within_days"], "extend_by_days": params["days"]}
+    return rule.model_copy(update={name: value for name, value in fields.items() if value is not None})
 
 
 def judge(
@@ -269,7 +269,7 @@ def judge(
         return EXPIRED, None, "it is over"
     if until is not None and end >= until:
         return EXPIRED, None, f"it is to run until {until.isoformat()}"
-    new_end = now + timedelta(days=rule.days)
+    new_end = now + timedelta(days=rule.extend_by_days)
     if until is not None:
         new_end = min(new_end, until)
     if end > now + timedelta(days=rule.within_days):
@@ -370,7 +370,7 @@ def build_set_end_date_dag(definitions: Sequence[DigitalAudienceDefinition]) -> 
 
 
 def _extend_by_hand(definition: DigitalAudienceDefinition, params: Any, context: Any) -> dict[str, Any]:
-    client = DigitalAudienceHook(definition.connection).client
+    client = DigitalAudienceHook(definition.conn_id).client
     audience_id = _audience_id_of(definition, context)
     if audience_id is None:
         raise _not_there(f"{definition.key} has no audience yet")

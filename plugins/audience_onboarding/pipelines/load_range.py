@@ -176,11 +176,11 @@ def planned(by_key: dict[str, AudienceDefinition], params: Any, *, run_id: str) 
         )
     if mode not in definition.allowed_modes:
         allowed = [name for name in definition.allowed_modes if name not in WHOLE_LIST]
-        needs_state = mode in definition.modes and mode in definition.modes_with_state
+        needs_state = mode in definition.modes and mode in definition.modes_with_snapshots
         raise ConfigurationError(
             what=f"The definition of {definition.key!r} does not allow {mode!r}",
             where=definition.platform,
-            why="it needs 'state', a folder for snapshots of what the audience holds"
+            why="it needs 'snapshots', a folder for snapshots of what the audience holds"
             if needs_state
             else definition.why_not,
             next_step=f"Allowed is {', '.join(allowed)}",
@@ -188,7 +188,7 @@ def planned(by_key: dict[str, AudienceDefinition], params: Any, *, run_id: str) 
     first = parse_load_date(str(params["from"]), where="from")
     last = parse_load_date(str(params["to"]), where="to")
     source = definition.source
-    options = SourceOptions(path=source.path or "", query=source.query or "", conn_id=source.connection)
+    options = SourceOptions(path=source.path or "", query=source.query or "", conn_id=source.conn_id)
     check_days(options, history_days(first, last, mode=mode))
     own = hashlib.sha256(run_id.encode()).hexdigest()[:8]
     return {

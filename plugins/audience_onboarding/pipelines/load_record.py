@@ -64,7 +64,7 @@ def record_of(
         **seen,
         "audience_key": definition.key,
         "platform": definition.platform,
-        "connection": definition.connection,
+        "connection": definition.conn_id,
         "outcome": _outcome(load, before or {}, context["run_id"]),
         **run_record(context),
     }

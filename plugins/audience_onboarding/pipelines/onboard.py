@@ -101,7 +101,7 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
         turn = WaitForTurnOperator(
             task_id=PREREQUISITES_TASK,
             source=source,
-            aws_conn_id=getattr(definition.upload, "aws_connection", "aws_default"),
+            aws_conn_id=getattr(definition.upload, "aws_conn_id", "aws_default"),
             timezone=definition.timezone,
             range_start=range_start,
             is_dry_run="{{ params.dry_run }}",
@@ -117,10 +117,10 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
             profile=definition.file_profile,
             guards=definition.guards.guards(),
             rejects=_rejects(definition, base),
-            state=state,
+            snapshots=state,
             audience_id=ensured.audience_id,
             mode="{{ params.mode }}",
-            allow_raw=definition.allow_raw,
+            allow_unhashed=definition.allow_unhashed,
             memory_limit_mib=definition.upload.memory_limit_mib,
             asset=asset,
             timezone=definition.timezone,
@@ -131,7 +131,7 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
             # A backfill ignores the DAG's max_active_runs, but not this. What waits in the triggerer counts, too, so
             # that it waits for its turn in a task of its own.
             max_active_tis_per_dag=1,
-            pool=connection_pool(definition.connection),
+            pool=connection_pool(definition.conn_id),
         )
         [turn, *ensured.by] >> upload
         upload_links = [
@@ -143,7 +143,7 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
             definition,
             upload=upload.output,
             audience_key=definition.key,
-            poke_interval=definition.wait.poll_seconds,
+            poke_interval=definition.wait.poll_interval_seconds,
             timeout=timedelta(hours=definition.wait.timeout_hours).total_seconds(),
         )
 
@@ -213,17 +213,17 @@ def source_of(source: Source, base: Path) -> dict[str, Any]:
         # repr() makes it a Jinja string, whatever the path holds.
         "path": f"{{{{ params.source or {source.resolve(base)!r} }}}}",
         "query": source.query or "",
-        "conn_id": source.connection,
+        "conn_id": source.conn_id,
         "format": source.format,
         "delimiter": source.delimiter,
         "encoding": source.encoding,
         "quote": source.quote,
         "sheet": source.sheet,
-        "country": source.country,
-        "aws_conn_id": source.aws_connection,
-        "if_missing": source.if_missing,
-        "wait_timeout": timedelta(hours=source.wait_hours).total_seconds(),
-        "poll_interval": source.poll_seconds,
+        "phone_region": source.phone_region,
+        "aws_conn_id": source.aws_conn_id,
+        "on_missing": source.on_missing,
+        "wait_timeout": timedelta(hours=source.wait_timeout_hours).total_seconds(),
+        "poll_interval": source.poll_interval_seconds,
     }
 
 
@@ -232,13 +232,13 @@ def _limits(definition: AudienceDefinition) -> Limits | None:
     if watched is None:
         return None
     return Limits(
-        last=watched.last,
-        at_least=watched.at_least,
-        floors=watched.floors,
+        window=watched.window,
+        min_history=watched.min_history,
+        min_rates=watched.min_rates,
         max_drop=watched.max_drop,
         max_rows_deviation=watched.max_rows_deviation,
-        from_rows=watched.from_rows,
-        stops=watched.then == "fail",
+        min_rows=watched.min_rows,
+        stops=watched.on_violation == "fail",
     )
 
 
@@ -277,7 +277,7 @@ def _rejects(definition: AudienceDefinition, base: Path) -> Rejects | None:
     if definition.rejects is None:
         return None
     folder = definition.rejects.folder(base, definition.key)
-    return Rejects(folder, definition.rejects.aws_connection or "aws_default")
+    return Rejects(folder, definition.rejects.aws_conn_id or "aws_default")
 
 
 def _timetable(schedule: Schedule | None) -> CronPartitionTimetable | None:

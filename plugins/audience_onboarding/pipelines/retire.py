@@ -204,7 +204,7 @@ def looked_at(
         item.key
         for item in others.values()
         if item.key != definition.key
-        and (item.platform, item.connection) == (definition.platform, definition.connection)
+        and (item.platform, item.conn_id) == (definition.platform, definition.conn_id)
         and seen.audience_id is not None
         and str(_id_of(item, context)) == str(seen.audience_id)
     ]
@@ -223,7 +223,7 @@ def _words(
     definition: AudienceDefinition, seen: Seen, same: Sequence[str], snapshots: int, base: Path
 ) -> str:
     """In Markdown, which the page of the approval shows."""
-    lines = [f"**{definition.key}** on {definition.platform}, connection `{definition.connection}`"]
+    lines = [f"**{definition.key}** on {definition.platform}, connection `{definition.conn_id}`"]
     if seen.audience_id is None:
         lines.append(
             "- There is no audience at the vendor yet: only what is remembered of it here is closed."

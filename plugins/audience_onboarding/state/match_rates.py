@@ -21,21 +21,21 @@ KEPT = 90
 class Limits:
     """What a load has to keep to.
 
-    :param last: how many loads before it make the mean, 1 or more.
-    :param at_least: with fewer of them, nothing is compared with a mean.
-    :param floors: by identifier, the least that may match, 0 to 1.
+    :param window: how many loads before it make the mean, 1 or more.
+    :param min_history: with fewer of them, nothing is compared with a mean.
+    :param min_rates: by identifier, the least that may match, 0 to 1.
     :param max_drop: which part lower than the mean a rate may be, 0 to 1; ``None``: any.
     :param max_rows_deviation: which part more or fewer rows than the mean may be sent, above 0; ``None``: any.
-    :param from_rows: uploads of fewer rows are neither judged nor remembered: of ten people, one is ten percent.
+    :param min_rows: uploads of fewer rows are neither judged nor remembered: of ten people, one is ten percent.
     :param stops: whether a load outside the limits is kept from what comes after it.
     """
 
-    last: int = 7
-    at_least: int = 3
-    floors: Mapping[str, float] = field(default_factory=dict)
+    window: int = 7
+    min_history: int = 3
+    min_rates: Mapping[str, float] = field(default_factory=dict)
     max_drop: float | None = 0.2
     max_rows_deviation: float | None = None
-    from_rows: int = 100
+    min_rows: int = 100
     stops: bool = False
 
 
@@ -81,7 +81,7 @@ def watch(seen: Seen, limits: Limits, *, memory: Memory, mode: str, is_ignored: 
     """
     entries = [entry for entry in memory.get(rates_key(mode)) or [] if isinstance(entry, dict)]
     earlier = [] if seen.is_range else _earlier(entries, seen.load_date, limits)
-    is_judged = bool(seen.known) and seen.rows >= limits.from_rows
+    is_judged = bool(seen.known) and seen.rows >= limits.min_rows
     findings = list(_findings(seen, limits, earlier)) if is_judged else []
     stops = bool(findings) and limits.stops and not is_ignored
     if not seen.is_range:
@@ -118,8 +118,8 @@ def check(watched: Mapping[str, Any] | None) -> None:
 
 def _earlier(entries: list[dict[str, Any]], load_date: str, limits: Limits) -> list[dict[str, Any]]:
     before = sorted((entry for entry in entries if entry["load_date"] < load_date), key=_date_of)
-    found = before[-limits.last :]
-    return found if len(found) >= limits.at_least else []
+    found = before[-limits.window :]
+    return found if len(found) >= limits.min_history else []
 
 
 def _date_of(entry: Mapping[str, Any]) -> str:
@@ -133,9 +133,9 @@ def _mean(earlier: list[dict[str, Any]], name: str) -> float | None:
 
 def _findings(seen: Seen, limits: Limits, earlier: list[dict[str, Any]]) -> Iterator[str]:
     for name, rate in sorted(seen.known.items()):
-        floor = limits.floors.get(name)
+        floor = limits.min_rates.get(name)
         if floor is not None and rate < floor:
-            yield f"match_rates.floor: {_percent(rate)} of {name} match, at least {_percent(floor)} have to"
+            yield f"match_rates.min_rate: {_percent(rate)} of {name} match, at least {_percent(floor)} have to"
         mean = _mean(earlier, name)
         if limits.max_drop is not None and mean and rate < mean * (1 - limits.max_drop):
             yield (

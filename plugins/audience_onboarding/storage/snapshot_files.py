@@ -136,7 +136,7 @@ def _cannot_write(path: Path, error: OSError) -> ConfigurationError:
         what="the folder of snapshots cannot be written to",
         where=str(path),
         why=error.strerror or type(error).__name__,
-        next_step="Correct 'state' in the definition, or the rights of the folder",
+        next_step="Correct 'snapshots' in the definition, or the rights of the folder",
     )
 
 

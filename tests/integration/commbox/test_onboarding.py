@@ -45,7 +45,7 @@ def upload(source: Path, stores: AssetStores, **changes: Any) -> dict[str, Any]:
         "columns": COLUMNS,
         "audience_name": "Alerts",
         "load_date": "2026-11-20",
-        "allow_raw": True,
+        "allow_unhashed": True,
         "asset": ASSET,
     }
     operator = CommBoxOnboardCrmOperator(task_id="upload", **{**arguments, **changes})
@@ -130,7 +130,7 @@ def test_people_are_added_and_taken_out(sandbox: Sandbox, stores: AssetStores, t
     ):
         source = tmp_path / f"{day}.csv"
         source.write_text("Mobile\n" + "".join(f"061234567{digit}\n" for digit in digits))
-        load = upload(source, stores, load_date=day, mode=mode, state=state)
+        load = upload(source, stores, load_date=day, mode=mode, snapshots=state)
         confirm(stores, load, state)
 
         assert members(sandbox, load["audience_id"]) == wanted
@@ -148,7 +148,7 @@ def test_a_worker_that_is_killed_after_the_post_leaves_one_audience(sandbox: San
         "columns": COLUMNS,
         "audience_name": "Alerts",
         "load_date": "2026-11-20",
-        "allow_raw": True,
+        "allow_unhashed": True,
     }
 
     run_and_kill(

@@ -52,12 +52,12 @@ class History:
         self.world.s3.delete_object(Bucket=OURS, Key=f"crm/{day}.csv")
 
     def send(self, *, first: date = DAYS[0], context: Any = None, **changes: Any) -> dict[str, Any]:
-        if_missing = changes.pop("if_missing", "fail")
+        on_missing = changes.pop("on_missing", "fail")
         operator = DigitalAudienceOnboardCrmToS3Operator(
             **{
                 "task_id": "upload",
                 "asset": ASSET,
-                "source": {"path": f"s3://{OURS}/crm/{{load_date}}.csv", "if_missing": if_missing},
+                "source": {"path": f"s3://{OURS}/crm/{{load_date}}.csv", "on_missing": on_missing},
                 "columns": {"email": "E-mail"},
                 "audience_id": self.world.audience_id,
                 "load_date": LAST.isoformat(),
@@ -133,7 +133,7 @@ def test_days_without_a_file_are_named_or_left_out(history: History) -> None:
         history.send()
     assert history.keys == []
 
-    load = history.send(if_missing="skip")
+    load = history.send(on_missing="skip")
     history.world.confirm(load)
     assert load["days_missing"] == 2
     there = set(range(30)) - {0, 7}

@@ -42,7 +42,7 @@ def test_mirrors_one_after_the_other(world: World) -> None:
 
 
 def test_a_mirror_corrects_what_other_modes_and_an_unconfirmed_load_have_done(world: World) -> None:
-    world.run(MONDAY, "xyz", "opt-in", state=None)
+    world.run(MONDAY, "xyz", "opt-in", snapshots=None)
     world.run(MONDAY, "abx", "replace")
     world.run(TUESDAY, "y", "opt-in")
     world.run(TUESDAY, "b", "opt-out")
@@ -99,12 +99,12 @@ def test_the_newest_list_comes_back_when_its_day_is_run_again(world: World) -> N
 
 
 def test_a_second_file_of_the_day(world: World) -> None:
-    world.send(MONDAY, "abc", "opt-in", state=None)
+    world.send(MONDAY, "abc", "opt-in", snapshots=None)
     with pytest.raises(AirflowFailException, match="DailyFileLimitError"):
-        world.send(MONDAY, "a", "opt-out", state=None, second_file_same_day="fail")
+        world.send(MONDAY, "a", "opt-out", snapshots=None, on_second_daily_file="fail")
 
     # It waits until the first one is taken in, as the sandbox shows at once.
-    load = world.send(MONDAY, "a", "opt-out", state=None, second_file_same_day="wait")
+    load = world.send(MONDAY, "a", "opt-out", snapshots=None, on_second_daily_file="wait")
 
     assert load["same_day_files"] == [f"onboard/audience={world.audience_id}/opt-in/20261116_000000.csv"]
     world.confirm(load)

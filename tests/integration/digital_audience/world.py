@@ -48,7 +48,7 @@ class KilledOnboardOperator(DigitalAudienceOnboardCrmToS3Operator):
     """Stops for ever when it is about to put a file into the folder of a mode, and says so in a file."""
 
     def __init__(self, *, hangs_at: str, marker: str, **kwargs: Any) -> None:
-        super().__init__(state=STATE, **kwargs)
+        super().__init__(snapshots=STATE, **kwargs)
         client_of = onboarding_module.s3_client
 
         def hanging(conn_id: str) -> Any:
@@ -141,7 +141,7 @@ class World:
         self, day: str, names: str | None = None, mode: str = "mirror", **changes: Any
     ) -> dict[str, Any]:
         """Run the task to its end, doing what the triggerer does."""
-        arguments = {**self.arguments(day, names, mode), "state": STATE, **changes}
+        arguments = {**self.arguments(day, names, mode), "snapshots": STATE, **changes}
 
         def operator() -> DigitalAudienceOnboardCrmToS3Operator:
             return DigitalAudienceOnboardCrmToS3Operator(task_id="upload", asset=ASSET, **arguments)

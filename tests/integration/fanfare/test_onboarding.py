@@ -55,7 +55,7 @@ def onboarding(source: Path, **changes: Any) -> FanfareOnboardCrmOperator:
         "source": str(source),
         "columns": COLUMNS,
         "load_date": "2026-11-20",
-        "allow_raw": True,
+        "allow_unhashed": True,
         "poke_interval": 0.1,
         "asset": ASSET,
     }
@@ -174,7 +174,12 @@ def test_a_worker_that_is_killed_during_an_import_sends_it_again(
     audience_id = ensure(FileStores(store), asset=asset)
     client = FanfareHook().client
     fault(sandbox, "fanfare", "POST", IMPORT, when="after", action="delay", seconds=60)
-    arguments = {"source": str(extract), "columns": COLUMNS, "load_date": "2026-11-20", "allow_raw": True}
+    arguments = {
+        "source": str(extract),
+        "columns": COLUMNS,
+        "load_date": "2026-11-20",
+        "allow_unhashed": True,
+    }
 
     run_and_kill(
         "audience_onboarding.platforms.fanfare:FanfareOnboardCrmOperator",
@@ -194,7 +199,7 @@ def test_rows_that_the_vendor_refuses_are_shown_without_their_values(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     ensure(stores)
-    sandbox.admin("settings", method="PATCH", json={"fanfare_refused_domains": "approval_rejected.example"})
+    sandbox.admin("settings", method="PATCH", json={"fanfare_refused_domains": "refused.example"})
     source = tmp_path / "fans.csv"
     source.write_text("E-mail,Mobile\nanna@example.com,\nben.secret@refused.example,\n", encoding="utf-8")
 

@@ -95,9 +95,9 @@ def test_a_day_may_have_several_files(bench: Bench) -> None:
             bench.write(f"{day}/part-{name}.csv", f"E-mail\n{name}@example.com\nx\n")
 
     found = bench.run(
-        source={"path": f"{bench.folder}/{{load_date}}/", "if_missing": "skip"},
+        source={"path": f"{bench.folder}/{{load_date}}/", "on_missing": "skip"},
         rejects=Rejects(str(bench.folder / "rejects")),
-        guards=Guards(max_rejected_share=None),
+        guards=Guards(max_rejected_ratio=None),
     )
 
     bench.sent(csv_of(*"abc"))
@@ -191,7 +191,9 @@ def test_neither_rejects_nor_snapshots_lie_among_the_files_of_any_day(bench: Ben
     source, folder = f"{bench.folder}/{{load_date}}/", f"{bench.folder}/{day}"
 
     bench.fails("The list of rejects would lie among the files", source=source, rejects=Rejects(folder))
-    bench.fails("Snapshots would lie among the files of the source", source=source, state=StateFolder(folder))
+    bench.fails(
+        "Snapshots would lie among the files of the source", source=source, snapshots=StateFolder(folder)
+    )
 
 
 # --- days without a source ------------------------------------------------------------------------------------
@@ -211,11 +213,11 @@ def test_days_without_a_source_are_all_named(bench: Bench) -> None:
     remove(bench, 17, 19)
 
     # "wait" does not defer either: history does not come later.
-    for if_missing in ("fail", "wait"):
-        source = {"path": bench.source, "if_missing": if_missing}
+    for on_missing in ("fail", "wait"):
+        source = {"path": bench.source, "on_missing": on_missing}
         assert not_found(bench, source=source) == (
             f"2 of 5 days have no source: 2026-11-17, 2026-11-19 ({bench.source}, {RANGE}). Bring them. To leave such "
-            "days out, let 'source.if_missing' be 'skip'."
+            "days out, let 'source.on_missing' be 'skip'."
         )
 
 
@@ -226,7 +228,7 @@ def test_of_many_days_without_a_source_twenty_are_named(bench: Bench) -> None:
 def test_days_without_a_source_can_be_left_out(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     remove(bench, 16, 19)
 
-    found = bench.run(source={"path": bench.source, "if_missing": "skip"})
+    found = bench.run(source={"path": bench.source, "on_missing": "skip"})
 
     bench.sent(csv_of(*"bcd"))
     assert found["days_missing"] == 2
@@ -235,8 +237,8 @@ def test_days_without_a_source_can_be_left_out(bench: Bench, capsys: pytest.Capt
 
 
 def test_a_range_without_any_source_fails(bench: Bench) -> None:
-    for if_missing in ("fail", "skip", "wait"):
-        source = {"path": "/nowhere/{load_date}.csv", "if_missing": if_missing}
+    for on_missing in ("fail", "skip", "wait"):
+        source = {"path": "/nowhere/{load_date}.csv", "on_missing": on_missing}
         assert not_found(bench, source=source) == (
             f"None of the 5 days has a source (/nowhere/{{load_date}}.csv, {RANGE}). Check the path in the definition, "
             "and the range."
@@ -247,7 +249,7 @@ def test_a_folder_in_place_of_a_file_is_not_a_missing_source(bench: Bench) -> No
     remove(bench, 18)
     (bench.folder / "2026-11-18.csv").mkdir()
 
-    bench.fails(r"2026-11-18\.csv.*it is a directory", source={"path": bench.source, "if_missing": "skip"})
+    bench.fails(r"2026-11-18\.csv.*it is a directory", source={"path": bench.source, "on_missing": "skip"})
 
 
 def test_an_empty_file_fails_the_range_unless_the_definition_skips_it(bench: Bench) -> None:
@@ -267,7 +269,7 @@ def test_no_file_of_a_day_may_be_empty(bench: Bench) -> None:
         "one of several CRM files is empty",
         source=f"{bench.folder}/{{load_date}}/",
         range_start=LAST,
-        guards=Guards(on_empty="skip", max_shrink=None),
+        guards=Guards(on_empty="skip", max_row_drop=None),
     )
 
 
@@ -350,7 +352,7 @@ def test_a_range_is_another_load_than_its_last_day(bench: Bench) -> None:
 
 # --- comparisons with other loads ---------------------------------------------------------------------------
 
-SHRINK = Guards(max_shrink=0.5, shares_from_rows=1)
+SHRINK = Guards(max_row_drop=0.5, min_rows_for_ratios=1)
 
 
 def test_a_range_is_compared_with_itself(bench: Bench) -> None:

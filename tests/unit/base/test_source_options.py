@@ -46,8 +46,8 @@ def test_a_path_goes_before_a_query() -> None:
         ),
         ({"path": "x", "format": "CSV"}, "'CSV' is no format of a source. Allowed are auto, csv"),
         (
-            {"path": "x", "if_missing": None},
-            "None is no if_missing of a source. Allowed are fail, skip, wait",
+            {"path": "x", "on_missing": None},
+            "None is no on_missing of a source. Allowed are fail, skip, wait",
         ),
     ],
 )

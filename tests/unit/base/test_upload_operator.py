@@ -40,7 +40,7 @@ class RawOnboardOperator(PlainOnboardOperator):
 ALLOWED_RAW: dict[str, Any] = {
     "kind": RawOnboardOperator,
     "columns": {"email": "E-mail", "phone": "Mobile"},
-    "allow_raw": True,
+    "allow_unhashed": True,
 }
 
 
@@ -69,7 +69,7 @@ def test_the_extract_of_the_day_is_prepared_and_sent(bench: Bench) -> None:
 
 
 def test_a_given_audience_needs_no_memory_and_has_nothing_to_compare_with(bench: Bench) -> None:
-    bench.run(audience_id="t-9", asset=None, guards=Guards(max_shrink=0.0))
+    bench.run(audience_id="t-9", asset=None, guards=Guards(max_row_drop=0.0))
 
     bench.sent(CONTENT, to="t-9")
 
@@ -99,7 +99,7 @@ def test_the_first_mode_of_the_platform_is_the_default(bench: Bench) -> None:
         ({"load_date": "yesterday"}, "'yesterday' is not a load date"),
         ({"load_date": "2026-02-30"}, "'2026-02-30' is not a load date"),
         ({"source": "/x/{date}.csv"}, "placeholder that is not known"),
-        ({**ALLOWED_RAW, "allow_raw": False}, "Plain takes phone as they are, not hashed"),
+        ({**ALLOWED_RAW, "allow_unhashed": False}, "Plain takes phone as they are, not hashed"),
         ({"columns": {"mail": "E-mail"}}, r"'mail' is no identifier\. Allowed are email, phone"),
         ({"source": {"path": "x", "delimeter": ";"}}, "A source has no 'delimeter'. It has path, query"),
     ],
@@ -118,7 +118,7 @@ def test_invalid_arguments_are_refused_before_any_request(
 def test_raw_values_are_sent_only_where_allowed_and_never_logged(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bench.fails("allow_raw: true", **{**ALLOWED_RAW, "allow_raw": False})
+    bench.fails("allow_unhashed: true", **{**ALLOWED_RAW, "allow_unhashed": False})
 
     found = bench.run(**ALLOWED_RAW)
 
@@ -128,7 +128,7 @@ def test_raw_values_are_sent_only_where_allowed_and_never_logged(
 
 
 def test_allow_raw_makes_no_hashed_column_raw(bench: Bench) -> None:
-    bench.run(allow_raw=True)
+    bench.run(allow_unhashed=True)
 
     bench.sent(CONTENT)
 
@@ -144,8 +144,8 @@ def test_source_columns_and_profile_reach_the_engine(bench: Bench) -> None:
 
     found = bench.run(
         kind=RawOnboardOperator,
-        allow_raw=True,
-        source={"path": path, **written, "country": "SE"},
+        allow_unhashed=True,
+        source={"path": path, **written, "phone_region": "SE"},
         columns={"email": SourceColumn(" e-MAIL", hashed=True), "phone": "Phone"},
         profile=replace(RAW, line_ending="\n", hash_case="upper"),
     )
@@ -200,12 +200,12 @@ def test_a_missing_source_fails_or_is_skipped_as_declared(bench: Bench) -> None:
     for is_dry_run in (False, True):
         bench.skips(
             r"no source.*nothing to load.*2026-11-20\.csv",
-            source=missing(if_missing="skip"),
+            source=missing(on_missing="skip"),
             is_dry_run=is_dry_run,
         )
     # A load that is under way cannot be skipped any more.
     with pytest.raises(SourceNotFoundError):
-        bench.operator(source=missing(if_missing="skip"))._onboard(bench.context, is_under_way=True)
+        bench.operator(source=missing(on_missing="skip"))._onboard(bench.context, is_under_way=True)
 
 
 def test_an_empty_source_fails_or_is_skipped_as_declared(bench: Bench) -> None:
@@ -223,7 +223,7 @@ def test_an_empty_source_fails_or_is_skipped_as_declared(bench: Bench) -> None:
 
 def test_a_late_source_is_awaited_in_the_triggerer(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prerequisites.time, "time", lambda: NOW)
-    source = missing(if_missing="wait", wait_timeout=3600, poll_interval=30, aws_conn_id="our_s3")
+    source = missing(on_missing="wait", wait_timeout=3600, poll_interval=30, aws_conn_id="our_s3")
 
     with pytest.raises(TaskDeferred) as caught:
         bench.run(source=source, in_order_of="record_load")
@@ -242,7 +242,7 @@ def test_a_late_source_is_awaited_in_the_triggerer(bench: Bench, monkeypatch: py
 
 
 def test_an_existing_source_is_not_awaited_and_loaded_after_the_wait(bench: Bench) -> None:
-    operator = bench.operator(source={"path": bench.source, "if_missing": "wait"})
+    operator = bench.operator(source={"path": bench.source, "on_missing": "wait"})
     for go in (operator.execute, lambda context: operator.execute_when_there(context, {"status": "there"})):
         bench.client.send_list.reset_mock()
         go(bench.context)
@@ -266,7 +266,7 @@ def test_a_source_that_does_not_come_fails_the_task(
     bench: Bench, event: dict[str, Any] | None, message: str
 ) -> None:
     operator = bench.operator(
-        source=missing(if_missing="wait", wait_timeout=3600), is_dry_run=str(event is None)
+        source=missing(on_missing="wait", wait_timeout=3600), is_dry_run=str(event is None)
     )
 
     with pytest.raises(AirflowFailException, match=message):
@@ -277,7 +277,7 @@ def test_a_source_that_does_not_come_fails_the_task(
 
 # --- guards ---------------------------------------------------------------------------------------------------
 
-STRICT = Guards(max_rejected_share=0.4, shares_from_rows=1)
+STRICT = Guards(max_rejected_ratio=0.4, min_rows_for_ratios=1)
 """Half of the extract is rejected."""
 
 
@@ -285,7 +285,7 @@ def test_a_guard_stops_a_load_before_anything_is_sent_but_after_the_rejects_are_
     folder = bench.folder / "rejects"
 
     bench.fails(
-        r"GuardError.*guards\.max_rejected_share: 1 of 2 rows", guards=STRICT, rejects=Rejects(str(folder))
+        r"GuardError.*guards\.max_rejected_ratio: 1 of 2 rows", guards=STRICT, rejects=Rejects(str(folder))
     )
 
     assert len([*folder.iterdir()]) == 1
@@ -299,8 +299,8 @@ def test_ignored_guards_are_logged_and_recorded(
 
     bench.sent(CONTENT)
     assert found["guards"]["ignored"] is True
-    assert "max_rejected_share: 1 of 2 rows" in found["guards"]["failed"][0]
-    assert "Ignored, as the run says 'ignore_guards': guards.max_rejected_share" in capsys.readouterr().out
+    assert "max_rejected_ratio: 1 of 2 rows" in found["guards"]["failed"][0]
+    assert "Ignored, as the run says 'ignore_guards': guards.max_rejected_ratio" in capsys.readouterr().out
 
 
 LAST = {"load_date": "2026-11-19", "mode": "replace", "rows_sent": 1000}
@@ -327,10 +327,10 @@ def test_a_list_is_compared_with_the_last_confirmed_one_of_its_kind(
     bench: Bench, mode: str, last: Any, stops: bool
 ) -> None:
     bench.memory[LAST_LOAD_KEY] = last
-    changes: dict[str, Any] = {"mode": mode, "guards": Guards(max_shrink=0.5)}
+    changes: dict[str, Any] = {"mode": mode, "guards": Guards(max_row_drop=0.5)}
 
     if stops:
-        bench.fails("max_shrink: 1 rows to send, the last confirmed load had 1,000", **changes)
+        bench.fails("max_row_drop: 1 rows to send, the last confirmed load had 1,000", **changes)
     else:
         bench.run(**changes)
         bench.sent(CONTENT)
@@ -451,7 +451,7 @@ def test_a_dry_run_reports_guards_but_fails_by_none_and_writes_nothing(
         rejects=Rejects(str(bench.folder / "rejects")),
     )
 
-    assert "A guard would stop this load: guards.max_rejected_share" in capsys.readouterr().out
+    assert "A guard would stop this load: guards.max_rejected_ratio" in capsys.readouterr().out
     assert len(bench.context["ti"].pushed["dry_run"]["guards"]["failed"]) == 1
     assert not (bench.folder / "rejects").exists()
     assert bench.memory == before
@@ -559,7 +559,7 @@ def test_an_upload_waits_for_earlier_loads_after_the_source_is_there(
     bench: Bench, earlier: list[str]
 ) -> None:
     earlier.append("scheduled__x__2026-11-19__y")
-    operator = bench.operator(source={"path": bench.source, "if_missing": "wait"}, in_order_of="record_load")
+    operator = bench.operator(source={"path": bench.source, "on_missing": "wait"}, in_order_of="record_load")
 
     for go in (operator.execute, lambda context: operator.execute_when_there(context, {"status": "there"})):
         with pytest.raises(TaskDeferred) as caught:

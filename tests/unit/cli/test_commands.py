@@ -24,7 +24,7 @@ ALERTS = {
     "platform": "commbox",
     "name": "Alerts",
     "owner": "service-team",
-    "allow_raw": True,
+    "allow_unhashed": True,
     "source": {"path": "s3://crm/{load_date:%Y%m%d}.csv", "columns": {"phone": "Phone"}},
 }
 
@@ -209,7 +209,7 @@ def test_a_plan_as_json(commands: Commands) -> None:
 
 
 def test_a_source_elsewhere_is_neither_there_nor_missing(commands: Commands) -> None:
-    query = {"query": "SELECT 1", "connection": "crm_db", "columns": {"phone": "Phone"}}
+    query = {"query": "SELECT 1", "conn_id": "crm_db", "columns": {"phone": "Phone"}}
     commands.write(asked={**ALERTS, "name": "Asked", "source": query})
 
     plans = commands.plans()
@@ -297,11 +297,15 @@ def test_a_header_is_not_checked_where_the_engine_is_not_installed(commands: Com
 
 
 def test_existing_ids_mirrors_and_environments_are_planned(commands: Commands) -> None:
-    mirror = {"upload": {"mode": "mirror"}, "state": {"path": "state"}, "file": {"compression": "gzip"}}
+    mirror = {
+        "upload": {"mode": "mirror"},
+        "snapshots": {"path": "state"},
+        "output_file": {"compression": "gzip"},
+    }
     commands.write(
         newsletter=changed(id=7, activation=None, **mirror),
         other=changed(campaign={"id": 5}),
-        alerts={**ALERTS, "environments": {"staging": {"connection": "commbox_staging"}}},
+        alerts={**ALERTS, "environments": {"staging": {"conn_id": "commbox_staging"}}},
     )
 
     plans = commands.plans("--environment", "staging")

@@ -15,11 +15,11 @@ from audience_onboarding.exceptions import GuardError, TerminalError
 
 OFF = Guards(
     min_rows=None,
-    max_shrink=None,
-    max_rejected_share=None,
-    max_invalid_share=None,
-    min_filled_share=None,
-    max_hash_mismatch_share=None,
+    max_row_drop=None,
+    max_rejected_ratio=None,
+    max_invalid_ratio=None,
+    min_filled_ratio=None,
+    max_hash_mismatch_ratio=None,
 )
 
 
@@ -86,12 +86,13 @@ def test_the_error_names_all_failed_guards_with_their_numbers_and_settings() -> 
     assert "6 of the guards stop this load, nothing is sent" in text
     for part in (
         "guards.min_rows: 400 rows to send, at least 500 have to be",
-        "guards.max_shrink: 400 rows to send, the last confirmed load had 10,000: 96% fewer, at most 50% fewer may be",
-        "guards.max_rejected_share: 400 of 1,000 rows rejected (40%), at most 30% may be; "
+        "guards.max_row_drop: 400 rows to send, the last confirmed load had 10,000: 96% fewer, at most 50% fewer "
+        "may be",
+        "guards.max_rejected_ratio: 400 of 1,000 rows rejected (40%), at most 30% may be; "
         "invalid_email 300, empty 90, already_hashed 5 and 1 more",
-        "guards.max_invalid_share: 390 of 500 values of phone are invalid (78%), at most 50% may be; invalid_phone 390",
-        "guards.min_filled_share: the column of custom is filled in 1 of 995 rows (0.101%), at least 1% have to be",
-        "guards.max_hash_mismatch_share: 100 of 1,496 values (6.68%) are hashes in a column of plain values",
+        "guards.max_invalid_ratio: 390 of 500 values of phone are invalid (78%), at most 50% may be; invalid_phone 390",
+        "guards.min_filled_ratio: the column of custom is filled in 1 of 995 rows (0.101%), at least 1% have to be",
+        "guards.max_hash_mismatch_ratio: 100 of 1,496 values (6.68%) are hashes in a column of plain values",
         "change the setting in the definition, or trigger this load again with 'Ignore guards', which is under "
         "'Exceptions' in its form",
     ):
@@ -123,13 +124,13 @@ def phones_filled(count: int) -> LoadReport:
 
 # For each guard: the load of a count, and for each limit the counts that pass and those that stop.
 EDGES: dict[str, tuple[Callable[[int], LoadReport], dict[float | None, tuple[list[int], list[int]]]]] = {
-    "max_rejected_share": (
+    "max_rejected_ratio": (
         rejected,
         {0.3: ([300], [301]), 0.0: ([0], [1]), 1.0: ([999], []), None: ([999], [])},
     ),
-    "max_invalid_share": (phones_invalid, {0.5: ([255], [256]), 0.0: ([], [1]), None: ([510], [])}),
-    "min_filled_share": (phones_filled, {0.01: ([10], [9, 0]), 0.0: ([0], []), None: ([0], [])}),
-    "max_hash_mismatch_share": (
+    "max_invalid_ratio": (phones_invalid, {0.5: ([255], [256]), 0.0: ([], [1]), None: ([510], [])}),
+    "min_filled_ratio": (phones_filled, {0.01: ([10], [9, 0]), 0.0: ([0], []), None: ([0], [])}),
+    "max_hash_mismatch_ratio": (
         lambda count: report(hash_mismatches=count),
         {0.01: ([15], [16]), 0.0: ([], [1]), None: ([1500], [])},
     ),
@@ -155,14 +156,14 @@ def test_a_list_that_has_shrunk() -> None:
         (0.5, 1980, False), (0.5, 1981, True), (0.0, 990, False), (0.0, 991, True), (0.1, 1100, False),
         (0.1, 1101, True), (0.5, 100, False), (0.5, None, False), (1.0, 1_000_000, False), (None, 1_000_000, False),
     ):  # fmt: skip
-        found = stopped_by(only(max_shrink=limit), report(), last_rows=last_rows)
-        assert found == (["max_shrink"] if stops else []), (limit, last_rows)
+        found = stopped_by(only(max_row_drop=limit), report(), last_rows=last_rows)
+        assert found == (["max_row_drop"] if stops else []), (limit, last_rows)
 
 
 def test_a_short_list_is_an_alarm_by_default_only_in_modes_that_remove_people() -> None:
     modes = ("replace", "mirror", "opt-in", "opt-out")
     found = [stopped_by(Guards(), report(), mode=mode, last_rows=10_000) for mode in modes]
-    assert found == [["max_shrink"], ["max_shrink"], [], []]
+    assert found == [["max_row_drop"], ["max_row_drop"], [], []]
 
 
 def test_most_people_have_no_apartment() -> None:
@@ -177,7 +178,7 @@ def test_rows_that_could_not_be_read_do_not_count_as_unfilled() -> None:
     load = rejected(999, reason="malformed_row")
     load = report(**{**vars(load), "values_read": {"email": 1}})
 
-    assert stopped_by(only(min_filled_share=1.0), load) == []
+    assert stopped_by(only(min_filled_ratio=1.0), load) == []
 
 
 # --- small lists ----------------------------------------------------------------------------------------------
@@ -186,7 +187,7 @@ def test_rows_that_could_not_be_read_do_not_count_as_unfilled() -> None:
 def test_shares_of_a_short_list_say_nothing() -> None:
     for of, stops in ((99, False), (100, True)):
         assert bool(stopped_by(Guards(), rejected(of // 2, of=of))) is stops
-        assert stopped_by(Guards(shares_from_rows=1), rejected(of // 2, of=of)) == ["max_rejected_share"]
+        assert stopped_by(Guards(min_rows_for_ratios=1), rejected(of // 2, of=of)) == ["max_rejected_ratio"]
 
 
 def test_the_length_of_the_last_load_counts_for_shrinking() -> None:
@@ -197,13 +198,13 @@ def test_the_length_of_the_last_load_counts_for_shrinking() -> None:
 def test_a_hash_in_the_wrong_column_is_a_mistake_in_a_list_of_any_length() -> None:
     load = report(**{**vars(rejected(1, of=3, reason="already_hashed")), "hash_mismatches": 1})
 
-    assert stopped_by(Guards(), load) == ["max_hash_mismatch_share"]
+    assert stopped_by(Guards(), load) == ["max_hash_mismatch_ratio"]
 
 
 def test_an_empty_report_divides_by_nothing() -> None:
     load = report(rows_read=0, rows_sent=0, duplicates=0, values_sent={}, values_read={"email": 0})
 
-    assert stopped_by(Guards(shares_from_rows=1), load, mode="replace", last_rows=0) == ["min_rows"]
+    assert stopped_by(Guards(min_rows_for_ratios=1), load, mode="replace", last_rows=0) == ["min_rows"]
 
 
 # --- settings -------------------------------------------------------------------------------------------------
@@ -217,9 +218,9 @@ def test_everything_can_be_turned_off() -> None:
 
 def test_impossible_limits_are_refused() -> None:
     for name, limit in (
-        *(("min_rows", 0), ("max_shrink", 1.1), ("max_rejected_share", -0.1), ("max_invalid_share", 50)),
-        *(("min_filled_share", float("nan")), ("max_hash_mismatch_share", 2)),
-        *(("shares_from_rows", 0), ("on_empty", "ignore")),
+        *(("min_rows", 0), ("max_row_drop", 1.1), ("max_rejected_ratio", -0.1), ("max_invalid_ratio", 50)),
+        *(("min_filled_ratio", float("nan")), ("max_hash_mismatch_ratio", 2)),
+        *(("min_rows_for_ratios", 0), ("on_empty", "ignore")),
     ):
         limits: dict[str, Any] = {name: limit}
         with pytest.raises(ValueError, match=r"share|rows|on_empty"):
@@ -227,6 +228,6 @@ def test_impossible_limits_are_refused() -> None:
 
 
 def test_the_numbers_quote_no_data() -> None:
-    (failure,) = only(max_rejected_share=0.0).failures(rejected(1), mode="opt-in", last_rows=None)
+    (failure,) = only(max_rejected_ratio=0.0).failures(rejected(1), mode="opt-in", last_rows=None)
 
     assert re.fullmatch(r"[\w .,:;()%]+", str(failure))

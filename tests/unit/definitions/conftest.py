@@ -35,7 +35,7 @@ GOOD: dict[str, Any] = {
                 "description": "CRM onboarding",
             }
         ],
-        "extend": {"within_days": 7, "days": 30},
+        "extend": {"within_days": 7, "extend_by_days": 30},
     },
 }
 

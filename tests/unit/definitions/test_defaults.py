@@ -62,9 +62,9 @@ def news(path: Path) -> DigitalAudienceDefinition:
 def test_all_inherit_and_each_may_say_otherwise(tmp_path: Path) -> None:
     folder_of(
         tmp_path,
-        _defaults="owner: crm-team\nretries: 7\ntags: [crm, nl]\nwait: {poll_seconds: 5, timeout_hours: 1}\n",
+        _defaults="owner: crm-team\nretries: 7\ntags: [crm, nl]\nwait: {poll_interval_seconds: 5, timeout_hours: 1}\n",
         news=NEWS + "tags: [mail]\nwait: {timeout_hours: 2}\n",
-        alerts=ALERTS + "allow_raw: true\nowner: service-team\n",
+        alerts=ALERTS + "allow_unhashed: true\nowner: service-team\n",
     )
 
     alerts, mail = read_definitions(tmp_path)
@@ -73,13 +73,13 @@ def test_all_inherit_and_each_may_say_otherwise(tmp_path: Path) -> None:
     assert isinstance(mail, AudienceDefinition)
     assert (alerts.owner, alerts.retries, alerts.tags) == ("service-team", 7, ("crm", "nl"))
     assert (mail.owner, mail.retries, mail.tags) == ("crm-team", 7, ("mail",))
-    assert (mail.wait.poll_seconds, mail.wait.timeout_hours) == (5, 2)
+    assert (mail.wait.poll_interval_seconds, mail.wait.timeout_hours) == (5, 2)
 
 
 def test_one_platform_may_have_defaults_of_its_own(tmp_path: Path) -> None:
     folder_of(
         tmp_path,
-        _defaults=OWNER + "retries: 1\nplatforms:\n  commbox: {allow_raw: true, retries: 2}\n"
+        _defaults=OWNER + "retries: 1\nplatforms:\n  commbox: {allow_unhashed: true, retries: 2}\n"
         "  digital_audience:\n    upload: {bucket: b}\n",
         news=NEWS,
         alerts=ALERTS,
@@ -92,18 +92,18 @@ def test_one_platform_may_have_defaults_of_its_own(tmp_path: Path) -> None:
 
 def test_null_takes_a_default_away_and_turns_a_guard_off(tmp_path: Path) -> None:
     defaults = (
-        OWNER + "retries: 7\nschedule: {cron: '@daily', start: 2026-11-16}\nsource: {aws_connection: s3}\n"
-        "guards: {max_shrink: 0.2, min_rows: 50}\n"
+        OWNER + "retries: 7\nschedule: {cron: '@daily', start: 2026-11-16}\nsource: {aws_conn_id: s3}\n"
+        "guards: {max_row_drop: 0.2, min_rows: 50}\n"
     )
-    query = "aws_connection: null, query: SELECT 1, connection: db"
+    query = "aws_conn_id: null, query: SELECT 1, conn_id: db"
     text = NEWS.replace('path: "crm/{load_date}.csv"', query)
-    nulls = "schedule: null\nretries: null\nguards: {max_shrink: null}\n"
+    nulls = "schedule: null\nretries: null\nguards: {max_row_drop: null}\n"
     folder_of(tmp_path, _defaults=defaults, news=text + nulls)
 
     assert said(tmp_path) == []
     assert (news(tmp_path).schedule, news(tmp_path).retries) == (None, 3)
     guards = news(tmp_path).guards.guards()
-    assert (guards.max_shrink, guards.min_rows) == (None, 50)
+    assert (guards.max_row_drop, guards.min_rows) == (None, 50)
 
 
 def test_a_default_may_complete_what_is_required(tmp_path: Path) -> None:
@@ -123,8 +123,8 @@ def test_an_invalid_inherited_value_is_reported_at_its_line(tmp_path: Path) -> N
     folder_of(
         tmp_path,
         _defaults="owner: crm-team\nupload:\n  mode: mirror\n",
-        fans=ALERTS.replace("commbox", "fanfare") + "allow_raw: true\n",
-        more=ALERTS.replace("commbox", "fanfare").replace("Alerts", "More") + "allow_raw: true\n",
+        fans=ALERTS.replace("commbox", "fanfare") + "allow_unhashed: true\n",
+        more=ALERTS.replace("commbox", "fanfare").replace("Alerts", "More") + "allow_unhashed: true\n",
     )
 
     assert said(tmp_path) == [
@@ -168,8 +168,8 @@ WRONG_DEFAULTS: dict[str, str | list[str]] = {
     "retires: 5": "1: retires: no such field; did you mean 'retries'?",
     "plattforms: {}": "1: plattforms: no such field; did you mean 'platforms'?",
     "campaign: {id: 5}": "1: campaign: no such field on all platforms; put it under 'platforms'",
-    "upload: {second_file_same_day: fail}": (
-        "1: upload.second_file_same_day: no such field on all platforms; put it under 'platforms'"
+    "upload: {on_second_daily_file: fail}": (
+        "1: upload.on_second_daily_file: no such field on all platforms; put it under 'platforms'"
     ),
     "platforms: {fanfare: {campaign: {id: 5}}}": (
         "1: platforms.fanfare.campaign: no such field here, only on digital_audience"
@@ -179,9 +179,9 @@ WRONG_DEFAULTS: dict[str, str | list[str]] = {
     ),
     "platforms: [fanfare]": "1: platforms: must be a group of fields: names of platforms, each with its defaults",
     "platforms: {fanfare: yes}": "1: platforms.fanfare: must be a group of fields: defaults of this platform",
-    "retries: -1\nguards:\n  max_shrink: 30%": [
+    "retries: -1\nguards:\n  max_row_drop: 30%": [
         "1: retries: must be at least 0",
-        "3: guards.max_shrink: must be a number",
+        "3: guards.max_row_drop: must be a number",
     ],
     "environments: {test: {retries: x}}": "1: environments.test.retries: must be a whole number",
     "environments:\n  test:\n    platforms:\n      commbox: {retries: x}": (
@@ -251,9 +251,9 @@ def test_who_goes_before_whom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     definition = "{4}environments:\n  staging:\n    {5}"
     choose(monkeypatch, "staging")
     for layer in range(6):
-        lines = [f"connection: layer_{n}\n" if n <= layer else "retries: 1\n" for n in range(6)]
+        lines = [f"conn_id: layer_{n}\n" if n <= layer else "retries: 1\n" for n in range(6)]
         folder_of(tmp_path, _defaults=defaults.format(*lines), news=NEWS + definition.format(*lines))
-        assert news(tmp_path).connection == f"layer_{layer}"
+        assert news(tmp_path).conn_id == f"layer_{layer}"
 
 
 def test_every_environment_is_checked_whichever_is_chosen(
@@ -261,24 +261,24 @@ def test_every_environment_is_checked_whichever_is_chosen(
 ) -> None:
     folder_of(
         tmp_path,
-        _defaults=OWNER + "environments:\n  production:\n    wait: {poll_seconds: 5}\n",
+        _defaults=OWNER + "environments:\n  production:\n    wait: {poll_interval_seconds: 5}\n",
         news=NEWS + "environments:\n  staging: {retries: 0}\n",
         alerts=ALERTS
-        + "allow_raw: true\nenvironments:\n  production:\n    wait: {poll_second: 9}\n    allow_raw: false\n",
+        + "allow_unhashed: true\nenvironments:\n  production:\n    wait: {poll_second: 9}\n    allow_unhashed: false\n",
     )
     problems = [
         "alerts.yaml:1: this platform takes phone numbers as they are, not hashed: if your data protection officer "
-        "agrees, give 'allow_raw: true' (environment production)",
-        "alerts.yaml:7: environments.production.wait.poll_second: no such field; did you mean 'poll_seconds'?",
+        "agrees, give 'allow_unhashed: true' (environment production)",
+        "alerts.yaml:7: environments.production.wait.poll_second: no such field; did you mean 'poll_interval_seconds'?",
     ]
 
     assert said(tmp_path) == said(tmp_path, "staging") == problems[1:]
-    text = (tmp_path / "alerts.yaml").read_text().replace("poll_second:", "poll_seconds:")
+    text = (tmp_path / "alerts.yaml").read_text().replace("poll_second:", "poll_interval_seconds:")
     folder_of(tmp_path, alerts=text)
     assert said(tmp_path) == said(tmp_path, "staging") == problems[:1]
     # It is staging's DAGs that are made, and they are good.
     choose(monkeypatch, "staging")
-    assert read_definition(tmp_path / "alerts.yaml").wait.poll_seconds == 60
+    assert read_definition(tmp_path / "alerts.yaml").wait.poll_interval_seconds == 60
     choose(monkeypatch, "production")
     with pytest.raises(DefinitionError, match=r"alerts\.yaml:1: this platform takes phone numbers"):
         read_definition(tmp_path / "alerts.yaml")
@@ -287,7 +287,7 @@ def test_every_environment_is_checked_whichever_is_chosen(
 def test_two_of_one_name_in_one_environment(tmp_path: Path) -> None:
     folder_of(
         tmp_path,
-        _defaults=OWNER + "allow_raw: true\n",
+        _defaults=OWNER + "allow_unhashed: true\n",
         one=ALERTS,
         two=ALERTS.replace("Alerts", "Other") + "environments:\n  staging:\n    name: Alerts\n",
     )
@@ -307,7 +307,7 @@ def test_an_unknown_environment_is_reported_as_a_typo(
     folder_of(
         tmp_path,
         news=NEWS + OWNER + "environments:\n  staging: {retries: 0}\n",
-        alerts=ALERTS + OWNER + "allow_raw: true\nenvironments:\n  production: {retries: 1}\n",
+        alerts=ALERTS + OWNER + "allow_unhashed: true\nenvironments:\n  production: {retries: 1}\n",
     )
     choose(monkeypatch, "prodution")
     line = (
@@ -333,7 +333,7 @@ def test_an_environment_that_one_file_knows_is_good_for_all(
     folder_of(
         tmp_path,
         news=NEWS + OWNER + "environments:\n  staging: {retries: 0}\n",
-        alerts=ALERTS + OWNER + "allow_raw: true\n",
+        alerts=ALERTS + OWNER + "allow_unhashed: true\n",
     )
     choose(monkeypatch, "staging")
 

@@ -80,7 +80,7 @@ COMPLETED: list[dict[str, Any]] = [
     {"schedule": {"timezone": "UTC"}},
     {"schedule": None},
     {"retries": None},
-    {"guards": {"max_shrink": None}},
+    {"guards": {"max_row_drop": None}},
     {"source__columns": {"email": {"column": "E", "hashed": True}, "phone": None}},
     {"source__sheet": 2, "source__path": "x.xlsx"},
     {"environments": {"staging": {"name": "Other", "id": 5, "upload": {"bucket": "b"}, "schedule": None}}},
@@ -105,7 +105,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"key": "x"}, ""),
     ({"retries": "three"}, "retries"),
     ({"retries": -1}, "retries"),
-    ({"guards": {"max_shrink": 30}}, "guards.max_shrink"),
+    ({"guards": {"max_row_drop": 30}}, "guards.max_row_drop"),
     ({"upload": {"mode": "add"}}, "upload.mode"),
     ({"source__columns": {"emial": "E"}}, "source.columns"),
     ({"source__columns": {"email": 5}}, "source.columns.email"),
@@ -113,7 +113,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"schedule__start": 5}, "schedule.start"),
     ({"tags": "crm"}, "tags"),
     ({"activation__targets__0__description": REMOVE}, "activation.targets"),
-    ({"activation__targets__0__days": None}, "activation.targets"),
+    ({"activation__targets__0__duration_days": None}, "activation.targets"),
     ({"environments": {"staging": {"gaurds": {}}}}, "environments.staging"),
     ({"environments": {"staging": {"platform": "fanfare"}}}, "environments.staging"),
     ({"environments": {"a b": {}}}, "environments"),
@@ -135,8 +135,8 @@ def test_the_defaults_have_a_schema_of_their_own(defaults: dict[str, Any]) -> No
         "owner": "crm-team",
         "tags": ["crm"],
         "schedule": {"timezone": "Europe/Amsterdam"},
-        "platforms": {"digital_audience": {"campaign": {"id": 5}}, "commbox": {"allow_raw": True}},
-        "environments": {"staging": {"retries": 0, "platforms": {"fanfare": {"connection": "x"}}}},
+        "platforms": {"digital_audience": {"campaign": {"id": 5}}, "commbox": {"allow_unhashed": True}},
+        "environments": {"staging": {"retries": 0, "platforms": {"fanfare": {"conn_id": "x"}}}},
     }
 
     assert errors(good, defaults) == []

@@ -120,13 +120,13 @@ def test_the_platform_says_which_model_it_is(write: Write, platform: str) -> Non
         "name": "Newsletter",
         "owner": "crm-team",
         "source": {"path": "crm/{load_date}.csv", "columns": {"phone": "Phone"}},
-        **({"campaign": {"id": 5}} if platform == "digital_audience" else {"allow_raw": True}),
+        **({"campaign": {"id": 5}} if platform == "digital_audience" else {"allow_unhashed": True}),
     }
 
     definition = read_definition(write(content))
 
     assert type(definition) is get_platform(platform).definition
-    assert (definition.platform, definition.connection) == (platform, f"{platform}_default")
+    assert (definition.platform, definition.conn_id) == (platform, f"{platform}_default")
 
 
 CHOICES = "allowed is 'commbox', 'digital_audience', 'fanfare'"
@@ -161,7 +161,7 @@ def test_a_platform_that_is_none_says_which_there_are(write: Write, platform: An
 
 def test_the_fields_of_one_platform_are_typos_at_another(write: Write) -> None:
     with pytest.raises(DefinitionError) as caught:
-        read_definition(write(changed(platform="fanfare", allow_raw=True)))
+        read_definition(write(changed(platform="fanfare", allow_unhashed=True)))
 
     assert [(item.field, item.message) for item in caught.value.problems] == [
         ("activation", "no such field here, only on digital_audience"),

@@ -27,7 +27,7 @@ from audience_onboarding.platforms.digital_audience.definition import DigitalAud
 from tests.unit.definitions.conftest import GOOD, REMOVE, changed, misread
 
 Write = Callable[..., Path]
-QUERY: dict[str, Any] = {"connection": "crm_db", "columns": {"email": "email"}}
+QUERY: dict[str, Any] = {"conn_id": "crm_db", "columns": {"email": "email"}}
 
 
 def test_a_good_definition_is_read(write: Write) -> None:
@@ -38,17 +38,17 @@ def test_a_good_definition_is_read(write: Write) -> None:
     assert definition.schedule is not None
     assert (definition.schedule.start, definition.schedule.end) == (date(2026, 11, 16), date(2026, 11, 20))
     assert definition.activation is not None
-    assert definition.activation.targets[0].days == 30
+    assert definition.activation.targets[0].duration_days == 30
 
 
 def test_what_is_left_out_has_a_default(write: Write) -> None:
     definition = read_definition(write(changed(schedule=REMOVE, activation=REMOVE)))
 
     assert isinstance(definition, DigitalAudienceDefinition)
-    assert definition.connection == "digital_audience_default"
-    assert (definition.mode, definition.upload.aws_connection) == ("opt-in", "audience_s3")
-    assert (definition.upload.second_file_same_day, definition.state) == ("warn", None)
-    assert (definition.source.delimiter, definition.source.encoding, definition.source.country) == (
+    assert definition.conn_id == "digital_audience_default"
+    assert (definition.mode, definition.upload.aws_conn_id) == ("opt-in", "audience_s3")
+    assert (definition.upload.on_second_daily_file, definition.snapshots) == ("warn", None)
+    assert (definition.source.delimiter, definition.source.encoding, definition.source.phone_region) == (
         ",",
         "utf-8",
         "NL",
@@ -68,12 +68,12 @@ GOOD_CHANGES: list[dict[str, Any]] = [
     },
     {"source__path": "one file for all days.csv", "source__delimiter": "\t", "source__encoding": "cp1252"},
     {"source__delimiter": "auto", "source__quote": "auto", "source__encoding": "auto"},
-    {"source__path": "crm/{load_date}/", "source__if_missing": "skip"},
+    {"source__path": "crm/{load_date}/", "source__on_missing": "skip"},
     {
         "source__path": "crm/{load_date}-*.csv.gz",
-        "source__if_missing": "wait",
-        "source__wait_hours": 2,
-        "source__poll_seconds": 30,
+        "source__on_missing": "wait",
+        "source__wait_timeout_hours": 2,
+        "source__poll_interval_seconds": 30,
     },
     {"source__path": "file:///data/{load_date}.parquet", "source__format": "parquet"},
     {"source__path": "crm/{load_date}.xlsx", "source__sheet": "People"},
@@ -83,24 +83,39 @@ GOOD_CHANGES: list[dict[str, Any]] = [
     {"source__columns": {"email": {"column": "E-mail"}}},
     {"source__columns": {"email": {"column": "E-mail", "hashed": True}, "phone": "Phone"}},
     {"source__columns": {"personal_id": "Personnummer"}},
-    {"source__columns": {"aaid": "AAID", "idfa": "IDFA", "custom": "Id"}, "allow_raw": True},
-    {"source__columns": {"postal_code": "Zip", "house_number": "No"}, "allow_raw": True},
-    {"source__columns": {"postal_code": "Zip", "street": "Street", "apartment": "App"}, "allow_raw": True},
-    {"file": {"hash_case": "upper", "strip_plus_tag": True, "line_ending": "lf", "compression": "gzip"}},
-    {"file": {"headers": {"email": "EMAIL_SHA256", "custom": "extra"}}},
+    {"source__columns": {"aaid": "AAID", "idfa": "IDFA", "custom": "Id"}, "allow_unhashed": True},
+    {"source__columns": {"postal_code": "Zip", "house_number": "No"}, "allow_unhashed": True},
     {
-        "guards": {"min_rows": 10, "max_shrink": 0.2, "max_rejected_share": 1, "on_empty": "skip"},
+        "source__columns": {"postal_code": "Zip", "street": "Street", "apartment": "App"},
+        "allow_unhashed": True,
+    },
+    {
+        "output_file": {
+            "hash_case": "upper",
+            "strip_plus_tag": True,
+            "line_ending": "lf",
+            "compression": "gzip",
+        }
+    },
+    {"output_file": {"headers": {"email": "EMAIL_SHA256", "custom": "extra"}}},
+    {
+        "guards": {"min_rows": 10, "max_row_drop": 0.2, "max_rejected_ratio": 1, "on_empty": "skip"},
         "rejects": {"path": "rejects"},
-        "state": {"path": "state"},
+        "snapshots": {"path": "state"},
     },
     {
-        "guards": {"min_rows": None, "max_shrink": None, "min_filled_share": None, "shares_from_rows": 1},
+        "guards": {
+            "min_rows": None,
+            "max_row_drop": None,
+            "min_filled_ratio": None,
+            "min_rows_for_ratios": 1,
+        },
         "rejects": {"path": "/var/rejects/"},
-        "state": {"path": "s3://ours/state", "aws_connection": "our_s3", "keep": 5},
+        "snapshots": {"path": "s3://ours/state", "aws_conn_id": "our_s3", "retain": 5},
     },
-    {"state": {"path": "state"}, "upload": {"mode": "mirror", "second_file_same_day": "wait"}},
+    {"snapshots": {"path": "state"}, "upload": {"mode": "mirror", "on_second_daily_file": "wait"}},
     {
-        "rejects": {"path": "s3://ours/rejects", "aws_connection": "our_s3"},
+        "rejects": {"path": "s3://ours/rejects", "aws_conn_id": "our_s3"},
         "upload": {"mode": "replace", "bucket": "b", "wait_for_earlier_loads": "uploaded"},
     },
     {"rejects": {"path": "s3://b/rejects"}, "upload": {"bucket": "b"}},
@@ -151,40 +166,40 @@ WRONG_CHANGES: list[tuple[dict[str, Any], str]] = [
     ({"source": {**QUERY, "query": ""}}, "source.query"),
     ({"source__format": "json"}, "source.format"),
     ({"source__quote": "''"}, "source.quote"),
-    ({"source__if_missing": "hope"}, "source.if_missing"),
-    ({"source__if_missing": "wait", "source__wait_hours": 0}, "source.wait_hours"),
-    ({"source__if_missing": "wait", "source__poll_seconds": -1}, "source.poll_seconds"),
-    ({"file": {"hash_case": "Upper"}}, "file.hash_case"),
-    ({"file": {"line_ending": "\n"}}, "file.line_ending"),
-    ({"file": {"compression": "zip"}}, "file.compression"),
-    ({"file": {"headers": {"email": "a,b"}}}, "file.headers.email"),
-    ({"file": {"headers": {"email": ""}}}, "file.headers.email"),
-    ({"file": {"headers": {"mail": "E"}}}, "file.headers.mail"),
+    ({"source__on_missing": "hope"}, "source.on_missing"),
+    ({"source__on_missing": "wait", "source__wait_timeout_hours": 0}, "source.wait_timeout_hours"),
+    ({"source__on_missing": "wait", "source__poll_interval_seconds": -1}, "source.poll_interval_seconds"),
+    ({"output_file": {"hash_case": "Upper"}}, "output_file.hash_case"),
+    ({"output_file": {"line_ending": "\n"}}, "output_file.line_ending"),
+    ({"output_file": {"compression": "zip"}}, "output_file.compression"),
+    ({"output_file": {"headers": {"email": "a,b"}}}, "output_file.headers.email"),
+    ({"output_file": {"headers": {"email": ""}}}, "output_file.headers.email"),
+    ({"output_file": {"headers": {"mail": "E"}}}, "output_file.headers.mail"),
     ({"guards": {"min_rows": 0}}, "guards.min_rows"),
-    ({"guards": {"max_shrink": -0.1}}, "guards.max_shrink"),
-    ({"guards": {"max_invalid_share": float("nan")}}, "guards.max_invalid_share"),
-    ({"guards": {"min_filled_share": 1.01}}, "guards.min_filled_share"),
-    ({"guards": {"max_hash_mismatch_share": 2}}, "guards.max_hash_mismatch_share"),
-    ({"guards": {"shares_from_rows": 0}}, "guards.shares_from_rows"),
+    ({"guards": {"max_row_drop": -0.1}}, "guards.max_row_drop"),
+    ({"guards": {"max_invalid_ratio": float("nan")}}, "guards.max_invalid_ratio"),
+    ({"guards": {"min_filled_ratio": 1.01}}, "guards.min_filled_ratio"),
+    ({"guards": {"max_hash_mismatch_ratio": 2}}, "guards.max_hash_mismatch_ratio"),
+    ({"guards": {"min_rows_for_ratios": 0}}, "guards.min_rows_for_ratios"),
     ({"guards": {"on_empty": "ignore"}}, "guards.on_empty"),
     ({"rejects": {}}, "rejects.path"),
-    ({"state": {}}, "state.path"),
-    ({"state": {"path": "state/{load_date}"}}, "state.path"),
-    ({"state": {"path": "sftp://host/x"}}, "state.path"),
-    ({"state": {"path": "state", "keep": 1}}, "state.keep"),
-    ({"upload": {"second_file_same_day": "never"}}, "upload.second_file_same_day"),
+    ({"snapshots": {}}, "snapshots.path"),
+    ({"snapshots": {"path": "state/{load_date}"}}, "snapshots.path"),
+    ({"snapshots": {"path": "sftp://host/x"}}, "snapshots.path"),
+    ({"snapshots": {"path": "state", "retain": 1}}, "snapshots.retain"),
+    ({"upload": {"on_second_daily_file": "never"}}, "upload.on_second_daily_file"),
     ({"rejects": {"path": "rejects/{load_date}"}}, "rejects.path"),
     ({"rejects": {"path": "{{ ds }}"}}, "rejects.path"),
     ({"rejects": {"path": "sftp://host/x"}}, "rejects.path"),
     ({"source__delimiter": ";;"}, "source.delimiter"),
     ({"source__delimiter": ""}, "source.delimiter"),
     ({"source__delimiter": "\n"}, "source.delimiter"),
-    ({"source__country": "nl"}, "source.country"),
-    ({"source__country": "NLD"}, "source.country"),
+    ({"source__phone_region": "nl"}, "source.phone_region"),
+    ({"source__phone_region": "NLD"}, "source.phone_region"),
     ({"upload": {"wait_for_earlier_loads": "no"}}, "upload.wait_for_earlier_loads"),
     ({"upload": {"mode": "replace", "wait_for_earlier_loads": "never"}}, "upload.wait_for_earlier_loads"),
     (
-        {"state": {"path": "state"}, "upload": {"wait_for_earlier_loads": "never"}},
+        {"snapshots": {"path": "state"}, "upload": {"wait_for_earlier_loads": "never"}},
         "upload.wait_for_earlier_loads",
     ),
     ({"upload": {"memory_limit_mib": 1}}, "upload.memory_limit_mib"),
@@ -195,8 +210,8 @@ WRONG_CHANGES: list[tuple[dict[str, Any], str]] = [
     ({"schedule__cron": "@fortnightly"}, "schedule.cron"),
     ({"schedule__timezone": "CEST summer"}, "schedule.timezone"),
     ({"wait": {"confirm_by": "hope"}}, "wait.confirm_by"),
-    ({"wait": {"poll_seconds": 0}}, "wait.poll_seconds"),
-    ({"wait": {"poll_seconds": float("inf")}}, "wait.poll_seconds"),
+    ({"wait": {"poll_interval_seconds": 0}}, "wait.poll_interval_seconds"),
+    ({"wait": {"poll_interval_seconds": float("inf")}}, "wait.poll_interval_seconds"),
     ({"wait": {"timeout_hours": -1}}, "wait.timeout_hours"),
     ({"wait": {"timeout_hours": float("inf")}}, "wait.timeout_hours"),
     ({"wait": {"timeout_hours": float("nan")}}, "wait.timeout_hours"),
@@ -206,10 +221,10 @@ WRONG_CHANGES: list[tuple[dict[str, Any], str]] = [
     ({"activation__targets__0__key": "DV 360"}, "activation.targets[0].key"),
     ({"activation__targets__0__account": {}}, "activation.targets[0].account"),
     ({"activation__targets__0__account": {"id": -1}}, "activation.targets[0].account.id"),
-    ({"activation__targets__0__days": 0}, "activation.targets[0].days"),
+    ({"activation__targets__0__duration_days": 0}, "activation.targets[0].duration_days"),
     ({"activation__targets__0__timeout_hours": float("inf")}, "activation.targets[0].timeout_hours"),
     ({"activation__targets__0__segment_name": "{% raw %}"}, "activation.targets[0].segment_name"),
-    ({"activation__extend": {"days": 0}}, "activation.extend.days"),
+    ({"activation__extend": {"extend_by_days": 0}}, "activation.extend.extend_by_days"),
     ({"activation__extend": {"within_days": -1}}, "activation.extend.within_days"),
 ]
 """Fields with invalid values; see also wrong.py, which has one of each kind with its message."""
@@ -235,7 +250,7 @@ def test_a_relative_path_counts_from_the_base() -> None:
 def test_all_problems_of_a_file_are_named_at_once_with_the_names_that_were_meant(write: Write) -> None:
     wrong = changed(
         gaurds={}, source__delimeter=";", source__columns={"emial": "E"}, upload={"buckets": "b"}, xyzzy=1,
-        name="", source__country="nl",
+        name="", source__phone_region="nl",
     )  # fmt: skip
 
     with pytest.raises(DefinitionError) as caught:
@@ -250,7 +265,7 @@ def test_all_problems_of_a_file_are_named_at_once_with_the_names_that_were_meant
     }
     assert all(f"{field}: no such field; did you mean '{name}'?" in text for field, name in meant.items())
     assert not [line for line in text.splitlines() if "xyzzy" in line and "did you mean" in line]
-    assert all(field in text for field in ("name:", "xyzzy:", "source.country:"))
+    assert all(field in text for field in ("name:", "xyzzy:", "source.phone_region:"))
 
 
 # --- the source -----------------------------------------------------------------------------------------------
@@ -260,15 +275,15 @@ QUERIED = {**QUERY, "query": "SELECT 1"}
 NOT_TOGETHER: list[tuple[dict[str, Any], str]] = [
     ({"source": {"columns": {"email": "E"}}}, "give either 'path'"),
     ({"source": {**QUERIED, "path": "x.csv"}}, "give either 'path'"),
-    ({"source": {"query": "SELECT 1", "columns": {"email": "E"}}}, "'query' needs 'connection'"),
-    ({"source__connection": "crm_db"}, "'connection' has a meaning with 'query' only"),
+    ({"source": {"query": "SELECT 1", "columns": {"email": "E"}}}, "'query' needs 'conn_id'"),
+    ({"source__conn_id": "crm_db"}, "'conn_id' has a meaning with 'query' only"),
     (
         {"source": {**QUERIED, "format": "csv"}},
         "'format' has a meaning with 'path' only",
     ),
     (
-        {"source": {**QUERIED, "if_missing": "skip", "aws_connection": "x"}},
-        "'aws_connection', 'if_missing' has a meaning with 'path' only",
+        {"source": {**QUERIED, "on_missing": "skip", "aws_conn_id": "x"}},
+        "'aws_conn_id', 'on_missing' has a meaning with 'path' only",
     ),
     (
         {"source": {**QUERIED, "delimiter": ","}},
@@ -279,8 +294,11 @@ NOT_TOGETHER: list[tuple[dict[str, Any], str]] = [
         "'encoding' has a meaning for CSV files",
     ),
     ({"source__format": "csv", "source__sheet": "A"}, "'sheet' has a meaning for XLSX files only"),
-    ({"source__wait_hours": 3}, "'wait_hours' has a meaning with 'if_missing: wait' only"),
-    ({"source__if_missing": "skip", "source__poll_seconds": 3}, "'poll_seconds' has a meaning with"),
+    ({"source__wait_timeout_hours": 3}, "'wait_timeout_hours' has a meaning with 'on_missing: wait' only"),
+    (
+        {"source__on_missing": "skip", "source__poll_interval_seconds": 3},
+        "'poll_interval_seconds' has a meaning with",
+    ),
     (
         {"source__columns": {"house_number": False}},
         "put the name of the column in quotes: YAML takes it for",
@@ -349,13 +367,13 @@ def test_a_platform_takes_what_its_file_has_a_column_for() -> None:
         for identifier in (item.value for item in Identifier):
             columns = {identifier: "X", "phone": "P", **more}
             if identifier in TAKEN[platform]:
-                made = on(platform, columns, allow_raw=True)
+                made = on(platform, columns, allow_unhashed=True)
                 assert set(made.source.columns.by_identifier()) == set(columns), (platform, identifier)
             else:
                 with pytest.raises(
                     ValueError, match=f"takes .*'phone'.*, and nothing else; not '{identifier}'"
                 ):
-                    on(platform, columns, allow_raw=True)
+                    on(platform, columns, allow_unhashed=True)
 
 
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
@@ -371,7 +389,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
 def test_columns_that_a_platform_cannot_use_are_refused() -> None:
     for platform, columns, said in REFUSED:
         with pytest.raises(ValueError, match=said):
-            on(platform, columns, allow_raw=True)
+            on(platform, columns, allow_unhashed=True)
 
 
 # --- the file -------------------------------------------------------------------------------------------------
@@ -379,7 +397,7 @@ def test_columns_that_a_platform_cannot_use_are_refused() -> None:
 
 def test_the_file_is_what_the_platform_says_unless_the_definition_changes_it() -> None:
     def profile(**file: Any) -> FileProfile:
-        return on("digital_audience", {"email": "E"}, **({"file": file} if file else {})).file_profile
+        return on("digital_audience", {"email": "E"}, **({"output_file": file} if file else {})).file_profile
 
     plain = {"hash_case": "lower", "strip_plus_tag": False, "line_ending": "crlf", "compression": "none"}
     assert profile() == profile(**plain) == DIGITAL_AUDIENCE_S3
@@ -398,15 +416,15 @@ def test_the_file_is_what_the_platform_says_unless_the_definition_changes_it() -
 @pytest.mark.parametrize(
     ("platform", "file", "said"),
     [
-        ("commbox", {"hash_case": "lower"}, "file.hash_case has no meaning here"),
-        ("fanfare", {"hash_case": "upper"}, "file.hash_case has no meaning here"),
-        ("fanfare", {"strip_plus_tag": True}, "file.strip_plus_tag has no meaning here"),
-        ("fanfare", {"compression": "gzip"}, "file.compression: this platform takes 'none'"),
-        ("commbox", {"compression": "gzip"}, "file.compression: this platform takes 'none'"),
+        ("commbox", {"hash_case": "lower"}, "output_file.hash_case has no meaning here"),
+        ("fanfare", {"hash_case": "upper"}, "output_file.hash_case has no meaning here"),
+        ("fanfare", {"strip_plus_tag": True}, "output_file.strip_plus_tag has no meaning here"),
+        ("fanfare", {"compression": "gzip"}, "output_file.compression: this platform takes 'none'"),
+        ("commbox", {"compression": "gzip"}, "output_file.compression: this platform takes 'none'"),
         (
             "commbox",
             {"headers": {"email": "mail"}},
-            "file.headers: this platform's file has no column for 'email'",
+            "output_file.headers: this platform's file has no column for 'email'",
         ),
         ("fanfare", {"headers": {"email": "phone"}}, "two columns would have the same header"),
     ],
@@ -415,7 +433,7 @@ def test_a_file_that_the_vendor_cannot_want_is_refused(
     platform: str, file: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(ValueError, match=said):
-        on(platform, {"phone": "P"}, allow_raw=True, file=file)
+        on(platform, {"phone": "P"}, allow_unhashed=True, output_file=file)
 
 
 # --- guards and rejects ---------------------------------------------------------------------------------------
@@ -423,12 +441,12 @@ def test_a_file_that_the_vendor_cannot_want_is_refused(
 
 def test_null_is_off_and_left_out_is_not() -> None:
     assert least(HashedDefinition).guards.guards() == Guards()
-    off = least(HashedDefinition, guards={"max_shrink": None, "min_rows": None}).guards.guards()
-    other = least(HashedDefinition, guards={"max_rejected_share": 0.1}).guards.guards()
+    off = least(HashedDefinition, guards={"max_row_drop": None, "min_rows": None}).guards.guards()
+    other = least(HashedDefinition, guards={"max_rejected_ratio": 0.1}).guards.guards()
 
-    assert (off.max_shrink, off.min_rows, off.max_rejected_share) == (None, None, 0.3)
-    assert (other.max_shrink, other.min_rows, other.max_rejected_share) == ("by_mode", 1, 0.1)
-    assert least(HashedDefinition, guards={"max_shrink": 0.5}).guards.guards().max_shrink == 0.5
+    assert (off.max_row_drop, off.min_rows, off.max_rejected_ratio) == (None, None, 0.3)
+    assert (other.max_row_drop, other.min_rows, other.max_rejected_ratio) == ("by_mode", 1, 0.1)
+    assert least(HashedDefinition, guards={"max_row_drop": 0.5}).guards.guards().max_row_drop == 0.5
 
 
 def test_each_audience_has_a_folder_of_rejects_and_of_snapshots() -> None:
@@ -446,10 +464,10 @@ def test_each_audience_has_a_folder_of_rejects_and_of_snapshots() -> None:
         assert rejects.folder(Path("/project/include"), "x") == folder
 
     made = DigitalAudienceDefinition.model_validate(
-        {"key": "x", **changed(state={"path": "s3://ours/state/"}, upload={"mode": "mirror"})}
+        {"key": "x", **changed(snapshots={"path": "s3://ours/state/"}, upload={"mode": "mirror"})}
     )
-    assert made.state is not None
-    assert (made.state.folder(Path("/p"), "x"), made.state.keep) == ("s3://ours/state/x", 2)
+    assert made.snapshots is not None
+    assert (made.snapshots.folder(Path("/p"), "x"), made.snapshots.retain) == ("s3://ours/state/x", 2)
     assert list(made.allowed_modes) == ["opt-in", "opt-out", "replace", "mirror"]
 
 
@@ -458,8 +476,8 @@ def test_a_mirror_needs_a_folder_of_snapshots(write: Write) -> None:
         read_definition(write(changed(upload={"mode": "mirror"})))
 
     assert (
-        "upload.mode: on digital_audience, 'mirror' needs 'state', a folder for snapshots of what the audience holds; "
-        "without it, allowed is 'opt-in', 'opt-out', 'replace'"
+        "upload.mode: on digital_audience, 'mirror' needs 'snapshots', a folder for snapshots of what the audience "
+        "holds; without it, allowed is 'opt-in', 'opt-out', 'replace'"
     ) in str(caught.value)
     made = read_definition(write(changed()))
     assert list(made.allowed_modes) == ["opt-in", "opt-out", "replace"]
@@ -467,7 +485,7 @@ def test_a_mirror_needs_a_folder_of_snapshots(write: Write) -> None:
 
 def test_neither_snapshots_nor_rejects_lie_where_the_vendor_reads(write: Write) -> None:
     for name, path in (
-        ("state", "s3://b/onboard/x"),
+        ("snapshots", "s3://b/onboard/x"),
         ("rejects", "s3://b/onboard"),
         ("rejects", "s3://b/onboard/audience=7/"),
         ("rejects", "s3://b//onboard/x"),
@@ -493,7 +511,7 @@ class HashedDefinition(AudienceDefinition):
     profile: ClassVar[FileProfile] = FileProfile(
         "hashed", (ProfileColumn(Identifier.EMAIL, "email", "sha256"),)
     )
-    connection: str = "hashed_default"
+    conn_id: str = "hashed_default"
 
 
 class RawDefinition(HashedDefinition):
@@ -512,25 +530,25 @@ def least(model: type[AudienceDefinition], **more: Any) -> AudienceDefinition:
 
 def test_raw_values_have_to_be_allowed() -> None:
     source = {"path": "x", "columns": {"email": "E-mail", "phone": "Phone"}}
-    both = r"e-mail addresses and phone numbers as they are.*'allow_raw: true'"
-    for more in ({}, {"allow_raw": False}):
+    both = r"e-mail addresses and phone numbers as they are.*'allow_unhashed: true'"
+    for more in ({}, {"allow_unhashed": False}):
         with pytest.raises(ValueError, match=both):
             least(RawDefinition, source=source, **more)
         with pytest.raises(ValueError, match="takes e-mail addresses as they are"):
             least(RawDefinition, **more)
     for given in ("maybe", 2, [], None):
-        with pytest.raises(ValueError, match="allow_raw"):
-            least(RawDefinition, allow_raw=given)
+        with pytest.raises(ValueError, match="allow_unhashed"):
+            least(RawDefinition, allow_unhashed=given)
 
-    assert least(RawDefinition, allow_raw=True).allow_raw
+    assert least(RawDefinition, allow_unhashed=True).allow_unhashed
 
 
 def test_allowing_what_never_happens_is_a_misunderstanding() -> None:
-    with pytest.raises(ValueError, match="'allow_raw' has no meaning here: all that is sent is hashed"):
-        least(HashedDefinition, allow_raw=True)
+    with pytest.raises(ValueError, match="'allow_unhashed' has no meaning here: all that is sent is hashed"):
+        least(HashedDefinition, allow_unhashed=True)
 
-    assert not least(HashedDefinition).allow_raw
-    assert not least(HashedDefinition, allow_raw=False).allow_raw
+    assert not least(HashedDefinition).allow_unhashed
+    assert not least(HashedDefinition, allow_unhashed=False).allow_unhashed
 
 
 @pytest.mark.parametrize(
@@ -546,9 +564,9 @@ def test_where_some_is_hashed_and_some_is_not_it_is_what_is_mapped_that_counts(
     with pytest.raises(ValueError, match=said):
         on("digital_audience", columns)
 
-    assert on("digital_audience", columns, allow_raw=True).allow_raw
+    assert on("digital_audience", columns, allow_unhashed=True).allow_unhashed
     with pytest.raises(ValueError, match="no meaning here"):
-        on("digital_audience", {"email": "E", "personal_id": "P"}, allow_raw=True)
+        on("digital_audience", {"email": "E", "personal_id": "P"}, allow_unhashed=True)
 
 
 def test_the_first_mode_is_usual_unless_a_definition_chooses_one() -> None:
@@ -560,7 +578,7 @@ def test_the_first_mode_is_usual_unless_a_definition_chooses_one() -> None:
 @pytest.mark.parametrize("platform", [platform for platform in PLATFORMS if platform != "digital_audience"])
 def test_an_id_is_text_that_can_stand_in_a_path(platform: str) -> None:
     def with_id(given: Any) -> AudienceDefinition:
-        return on(platform, {"phone": "Phone"}, allow_raw=True, id=given)
+        return on(platform, {"phone": "Phone"}, allow_unhashed=True, id=given)
 
     # YAML takes an id of digits for a number.
     for given in ("aud_01H-x", "123e4567-e89b-12d3-a456-426614174000", "7", 7):

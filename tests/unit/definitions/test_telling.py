@@ -39,12 +39,12 @@ def test_one_alert_or_several(write: Write) -> None:
 
     (alone,) = read(write, alerts=one).alerts
     first, second = read(
-        write, alerts=[one, {"notifier": NOTIFIER, "when": ["late"], "late_after_hours": 2}]
+        write, alerts=[one, {"notifier": NOTIFIER, "events": ["late"], "late_after_hours": 2}]
     ).alerts
 
     assert alone == first
-    assert (alone.when, alone.late_after_hours, alone.arguments) == (ALERT_KINDS, None, one["arguments"])
-    assert (second.when, second.late_after_hours, second.arguments) == (("late",), 2, {})
+    assert (alone.events, alone.late_after_hours, alone.arguments) == (ALERT_KINDS, None, one["arguments"])
+    assert (second.events, second.late_after_hours, second.arguments) == (("late",), 2, {})
 
 
 def test_an_editor_knows_that_it_may_be_one_or_several() -> None:
@@ -57,28 +57,28 @@ def test_match_rates_have_defaults(write: Write) -> None:
     watched = read(write, match_rates={}).match_rates
 
     assert watched is not None
-    assert (watched.last, watched.at_least, watched.max_drop, watched.from_rows) == (7, 3, 0.2, 100)
-    assert (watched.floors, watched.max_rows_deviation, watched.then) == ({}, None, "warn")
+    assert (watched.window, watched.min_history, watched.max_drop, watched.min_rows) == (7, 3, 0.2, 100)
+    assert (watched.min_rates, watched.max_rows_deviation, watched.on_violation) == ({}, None, "warn")
 
 
 def test_a_floor_is_one_for_all_or_one_each(write: Write) -> None:
     columns = {"email": "E", "phone": "P"}
 
     def floors(floor: Any) -> dict[str, float]:
-        watched = read(write, match_rates={"floor": floor}, source__columns=columns).match_rates
+        watched = read(write, match_rates={"min_rate": floor}, source__columns=columns).match_rates
         assert watched is not None
-        return watched.floors
+        return watched.min_rates
 
     assert floors(0.3) == dict.fromkeys(("email", "phone", "postal_code", "personal_id", "aaid"), 0.3)
     assert floors({"phone": 0}) == {"phone": 0}
 
 
 def test_an_audit_has_defaults(write: Write) -> None:
-    audit = read(write, audit={"connection": "dwh"}).audit
+    audit = read(write, audit={"conn_id": "dwh"}).audit
 
     assert audit is not None
-    assert (audit.connection, audit.table, audit.create) == ("dwh", "audience_onboarding_audit", False)
-    assert read(write, audit={"connection": "dwh", "table": "a.b.c"}).audit
+    assert (audit.conn_id, audit.table, audit.create) == ("dwh", "audience_onboarding_audit", False)
+    assert read(write, audit={"conn_id": "dwh", "table": "a.b.c"}).audit
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [
@@ -87,37 +87,37 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"alerts": {"notifier": "a..b"}}, "alerts[0].notifier: "),
     ({"alerts": {"notifier": "a.b; c"}}, "alerts[0].notifier: "),
     ({"alerts": NOTIFIER}, "alerts: "),
-    ({"alerts": {"notifier": NOTIFIER, "when": []}}, "alerts[0].when: "),
-    ({"alerts": {"notifier": NOTIFIER, "when": ["success"]}}, "alerts[0].when[0]: "),
+    ({"alerts": {"notifier": NOTIFIER, "events": []}}, "alerts[0].events: "),
+    ({"alerts": {"notifier": NOTIFIER, "events": ["success"]}}, "alerts[0].events[0]: "),
     ({"alerts": {"notifier": NOTIFIER, "to": "x"}}, "alerts[0].to: "),
     ({"alerts": {"notifier": NOTIFIER, "arguments": ["x"]}}, "alerts[0].arguments: "),
     ({"alerts": {"notifier": NOTIFIER, "late_after_hours": 0}}, "alerts[0].late_after_hours: "),
     (
-        {"alerts": {"notifier": NOTIFIER, "when": ["guard"], "late_after_hours": 5}},
-        "alerts[0]: 'late_after_hours' has a meaning with 'late' in 'when' only",
+        {"alerts": {"notifier": NOTIFIER, "events": ["guard"], "late_after_hours": 5}},
+        "alerts[0]: 'late_after_hours' has a meaning with 'late' in 'events' only",
     ),
     (
-        {"alerts": {"notifier": NOTIFIER, "when": ["late"]}},
+        {"alerts": {"notifier": NOTIFIER, "events": ["late"]}},
         "alerts[0]: 'late' needs 'late_after_hours': so many hours after the run was queued",
     ),
-    ({"match_rates": {"floor": 40}}, "match_rates.floor"),
-    ({"match_rates": {"floor": {"mail": 0.4}}}, "match_rates.floor"),
+    ({"match_rates": {"min_rate": 40}}, "match_rates.min_rate"),
+    ({"match_rates": {"min_rate": {"mail": 0.4}}}, "match_rates.min_rate"),
     (
-        {"match_rates": {"floor": {"phone": 0.4}}},
-        "match_rates.floor: 'phone' is in no column of 'source.columns'",
+        {"match_rates": {"min_rate": {"phone": 0.4}}},
+        "match_rates.min_rate: 'phone' is in no column of 'source.columns'",
     ),
-    ({"match_rates": {"last": 0}}, "match_rates.last: "),
-    ({"match_rates": {"last": 61}}, "match_rates.last: "),
-    ({"match_rates": {"last": 2}}, "match_rates: 'at_least' is more than 'last'"),
+    ({"match_rates": {"window": 0}}, "match_rates.window: "),
+    ({"match_rates": {"window": 61}}, "match_rates.window: "),
+    ({"match_rates": {"window": 2}}, "match_rates: 'min_history' is more than 'window'"),
     ({"match_rates": {"max_drop": 20}}, "match_rates.max_drop: a share is between 0 and 1"),
     ({"match_rates": {"max_rows_deviation": 0}}, "match_rates.max_rows_deviation: "),
     ({"match_rates": {"max_rows_deviation": float("inf")}}, "match_rates.max_rows_deviation: "),
     ({"match_rates": {"then": "stop"}}, "match_rates.then: "),
-    ({"audit": {}}, "audit.connection: "),
-    ({"audit": {"connection": "dwh", "table": "runs; DROP TABLE runs"}}, "audit.table: "),
-    ({"audit": {"connection": "dwh", "table": "1a"}}, "audit.table: "),
-    ({"audit": {"connection": "dwh", "table": "a.b.c.d"}}, "audit.table: "),
-    ({"audit": {"connection": "dwh", "table": ""}}, "audit.table: "),
+    ({"audit": {}}, "audit.conn_id: "),
+    ({"audit": {"conn_id": "dwh", "table": "runs; DROP TABLE runs"}}, "audit.table: "),
+    ({"audit": {"conn_id": "dwh", "table": "1a"}}, "audit.table: "),
+    ({"audit": {"conn_id": "dwh", "table": "a.b.c.d"}}, "audit.table: "),
+    ({"audit": {"conn_id": "dwh", "table": ""}}, "audit.table: "),
 ]
 
 
@@ -132,7 +132,7 @@ def test_platforms_without_match_rates_cannot_watch_them(write: Write, platform:
         "platform": platform,
         "name": "x",
         "owner": "x",
-        "allow_raw": True,
+        "allow_unhashed": True,
         "source": {"path": "x.csv", "columns": {"phone": "P"}},
     }
     read_definition(write(content))

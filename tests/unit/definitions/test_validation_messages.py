@@ -14,7 +14,7 @@ from audience_onboarding.definitions.yaml_loader import read_yaml
 
 
 class Approval(Model):
-    within_hours: int = Field(24, gt=0)
+    timeout_hours: int = Field(24, gt=0)
     users: tuple[Name, ...] = ()
 
 
@@ -34,13 +34,13 @@ class Whole(Model):
     ("text", "said"),
     [
         (
-            "targets: [{key: a, approval: {within_hour: 5}}]",
-            ["1: targets[0].approval.within_hour: no such field; did you mean 'within_hours'?"],
+            "targets: [{key: a, approval: {timeout_hour: 5}}]",
+            ["1: targets[0].approval.timeout_hour: no such field; did you mean 'timeout_hours'?"],
         ),
         (
-            "targets: [{key: a, approval: {within_hours: 0, users: [5]}}]",
+            "targets: [{key: a, approval: {timeout_hours: 0, users: [5]}}]",
             [
-                "1: targets[0].approval.within_hours: must be more than 0",
+                "1: targets[0].approval.timeout_hours: must be more than 0",
                 "1: targets[0].approval.users[0]: must be text; put it in quotes, as YAML takes it for a number",
             ],
         ),

@@ -21,7 +21,7 @@ RAW = """\
 platform: %s
 name: %s
 owner: crm-team
-allow_raw: true
+allow_unhashed: true
 source: {path: "crm/{load_date}.csv", columns: {phone: Phone}}
 """
 """The same for Fanfare and CommBox."""
@@ -104,24 +104,24 @@ WRONG = (
     ),
     sixth("text_for_a_number", "retries: three", "retries: must be a whole number"),
     sixth(
-        "text_for_a_share", "guards: {max_rejected_share: 30%}", "guards.max_rejected_share: must be a number"
+        "text_for_a_share", "guards: {max_rejected_ratio: 30%}", "guards.max_rejected_ratio: must be a number"
     ),
     sixth(
         "share_in_percent",
-        "guards: {max_shrink: 30}",
-        "guards.max_shrink: a share is between 0 and 1: 0.3 is 30 percent",
+        "guards: {max_row_drop: 30}",
+        "guards.max_row_drop: a share is between 0 and 1: 0.3 is 30 percent",
     ),
     sixth("part_of_a_whole_number", "retries: 2.5", "retries: must be a whole number"),
     sixth("too_small", "retries: -1", "retries: must be at least 0"),
     sixth("too_large", "wait: {timeout_hours: 10000}", "wait.timeout_hours: must be at most 8,760"),
     sixth(
         "yes_or_no",
-        "file: {strip_plus_tag: sometimes}",
-        "file.strip_plus_tag: must be yes or no (true or false)",
+        "output_file: {strip_plus_tag: sometimes}",
+        "output_file.strip_plus_tag: must be yes or no (true or false)",
     ),
     sixth("text_for_a_list", "tags: crm", "tags: must be a list"),
     sixth("text_for_a_group", "upload: opt-in", "upload: must be a group of fields"),
-    sixth("list_for_a_group", "wait:\n  - poll_seconds: 5", "wait: must be a group of fields"),
+    sixth("list_for_a_group", "wait:\n  - poll_interval_seconds: 5", "wait: must be a group of fields"),
     sixth(
         "text_for_a_date",
         "schedule: {cron: '0 3 * * *', start: soon}",
@@ -162,7 +162,7 @@ WRONG = (
     one(
         "path_and_query",
         SOURCE + "  path: crm/{load_date}.csv\n  query: SELECT 1\n  columns: {email: E-mail}\n",
-        "5: source: give either 'path' (of a file) or 'query' (and 'connection')",
+        "5: source: give either 'path' (of a file) or 'query' (and 'conn_id')",
     ),
     one(
         "does_not_fit_together",
@@ -183,8 +183,8 @@ WRONG = (
     ),
     one(
         "raw_without_leave",
-        RAW.replace("allow_raw: true\n", "") % ("commbox", "Alerts"),
-        "1: this platform takes phone numbers as they are, not hashed: if your data protection officer agrees, give 'allow_raw: true'",
+        RAW.replace("allow_unhashed: true\n", "") % ("commbox", "Alerts"),
+        "1: this platform takes phone numbers as they are, not hashed: if your data protection officer agrees, give 'allow_unhashed: true'",
     ),
     one(
         "column_that_is_no_text",
@@ -193,7 +193,7 @@ WRONG = (
     ),
     one(
         "no_hash",
-        SOURCE.replace("source:", "allow_raw: true\nsource:")
+        SOURCE.replace("source:", "allow_unhashed: true\nsource:")
         + "  path: crm/{load_date}.csv\n  columns:\n    custom: {column: Id, hashed: true}\n",
         "9: source.columns.custom: this platform takes it as it is, so it cannot be hashed",
     ),
@@ -205,8 +205,8 @@ WRONG = (
     sixth("key_of_its_own", "key: other", "key: no such field: the file's name is the key"),
     one(
         "many_at_once",
-        "platform: commbox\nname: Alerts\ndescription: not on this platform\nowner: service-team\nalow_raw: true\nretries: -1\nsource:\n  path: x.csv\n  encoding: utf8\n  columns: {phone: 5}\n",
-        "5: alow_raw: no such field; did you mean 'allow_raw'?",
+        "platform: commbox\nname: Alerts\ndescription: not on this platform\nowner: service-team\nalow_unhashed: true\nretries: -1\nsource:\n  path: x.csv\n  encoding: utf8\n  columns: {phone: 5}\n",
+        "5: alow_unhashed: no such field; did you mean 'allow_unhashed'?",
         "6: retries: must be at least 0",
         "9: source.encoding: no such choice; allowed is 'auto', 'utf-8', 'cp1252', 'latin-1', 'utf-16'; did you mean 'utf-8'?",
         "10: source.columns.phone: put the name of the column in quotes: YAML takes it for a number, or for yes or no",

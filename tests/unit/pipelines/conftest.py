@@ -45,7 +45,7 @@ def minimal(platform: str, key: str = "list", **changes: Any) -> Any:
         "name": f"The {key}",
         "owner": "crm-team",
         "source": {"path": "crm/{load_date}.csv", "columns": {"phone": "Phone"}},
-        **({"campaign": {"name": "C"}} if platform == "digital_audience" else {"allow_raw": True}),
+        **({"campaign": {"name": "C"}} if platform == "digital_audience" else {"allow_unhashed": True}),
         **changes,
     }
     return get_platform(platform).definition.model_validate(raw)

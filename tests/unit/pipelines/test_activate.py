@@ -22,7 +22,7 @@ from tests.unit.state.helpers import check
 
 FIRST = GOOD["activation"]["targets"][0]
 SECOND = {"key": "xandr", "account": {"id": 9}, "segment_name": "Other name", "description": "d"}
-SECOND |= {"days": 10, "poll_seconds": 5, "timeout_hours": 2}
+SECOND |= {"duration_days": 10, "poll_interval_seconds": 5, "timeout_hours": 2}
 
 
 def build(**changes: Any) -> DAG:
@@ -42,7 +42,7 @@ def test_each_target_is_activated_and_waited_for_by_itself() -> None:
 
 
 def test_the_target_reaches_the_tasks() -> None:
-    general = {"connection": "a_connection", "id": 7, "retries": 5, "retry_delay_seconds": 7}
+    general = {"conn_id": "a_connection", "id": 7, "retries": 5, "retry_delay_seconds": 7}
     dag = build(activation__targets=[FIRST, SECOND], **general)
     first: Any = dag.get_task("activate_dv360")
     second: Any = dag.get_task("activate_xandr")
@@ -111,7 +111,7 @@ def test_the_dag_describes_itself() -> None:
 
 
 def test_only_a_target_with_an_approval_has_a_task_for_it() -> None:
-    dag = build(activation__targets=[FIRST, {**SECOND, "approval": {"within_hours": 2}}])
+    dag = build(activation__targets=[FIRST, {**SECOND, "approval": {"timeout_hours": 2}}])
     approve: Any = dag.get_task("approve_xandr")
     activate: Any = dag.get_task("activate_xandr")
 

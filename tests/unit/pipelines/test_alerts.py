@@ -26,9 +26,9 @@ ALL = ["failure", "guard", "late", "match_rate"]
 GUARD = {"error": "GuardError", "message": "A guard stops this load: guards.min_rows: 3 rows to send."}
 
 
-def alert(notifier: str = KEPT, when: list[str] | None = None, **arguments: Any) -> dict[str, Any]:
+def alert(notifier: str = KEPT, events: list[str] | None = None, **arguments: Any) -> dict[str, Any]:
     """As the definition gives it."""
-    return {"notifier": notifier, "arguments": arguments, "when": when or ALL, "late_after_hours": None}
+    return {"notifier": notifier, "arguments": arguments, "events": events or ALL, "late_after_hours": None}
 
 
 @pytest.fixture(autouse=True)
@@ -94,7 +94,7 @@ def test_only_the_chosen_kinds_are_told(told: list[Kept]) -> None:
     for kind, number in (("failure", 1), ("guard", 1), ("late", 0), ("match_rate", 0)):
         told.clear()
         for stops in ({"upload": GUARD}, {"upload": None}):
-            tell(stops, [alert(when=[kind])])
+            tell(stops, [alert(events=[kind])])
 
         assert len(told) == number, kind
 
@@ -187,7 +187,7 @@ def test_a_mail_is_filled_in(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_audit_that_fails_is_told_by_itself(told: list[Kept]) -> None:
-    dag = onboarding(audit={"connection": "dwh"}, alerts={"notifier": KEPT})
+    dag = onboarding(audit={"conn_id": "dwh"}, alerts={"notifier": KEPT})
     _, tell_audit = dag.get_task("write_audit_row").on_failure_callback
 
     for exception, text in (
@@ -233,7 +233,7 @@ def test_each_lateness_is_a_deadline_with_what_is_needed_to_tell_it() -> None:
     entries = [
         {"notifier": KEPT, "late_after_hours": 26},
         {"notifier": KEPT, "late_after_hours": 6, "arguments": {"number": 1}},
-        {"notifier": KEPT, "late_after_hours": 6, "when": ["late"]},
+        {"notifier": KEPT, "late_after_hours": 6, "events": ["late"]},
         {"notifier": KEPT},
     ]
     dag, without = onboarding(alerts=entries), onboarding()

@@ -14,7 +14,7 @@ from tests.fakes import task_context
 from tests.unit.base.databases import connect_to
 from tests.unit.pipelines.conftest import onboarding, run_task
 
-AUDIT = {"connection": "dwh", "table": "runs", "create": True}
+AUDIT = {"conn_id": "dwh", "table": "runs", "create": True}
 RECORD = {
     "audience_id": 7,
     "load_date": "2026-11-18",

@@ -41,7 +41,7 @@ def segment(
 def test_a_segment_that_ends_within_the_window_is_extended_until_its_last_day() -> None:
     def judged(case: tuple[datetime | None, int, int, datetime | None]) -> tuple[str, datetime | None]:
         ends, within_days, days, until = case
-        rule = ExtendEndDates(within_days=within_days, days=days)
+        rule = ExtendEndDates(within_days=within_days, extend_by_days=days)
         return judge(segment(5, ends=ends), rule, now=NOW, until=until)[:2]
 
     until = NOW + 10 * DAY
@@ -106,7 +106,7 @@ def find(
 
 
 def test_our_segments_that_end_soon_become_arguments_of_the_operator(client: Any) -> None:
-    assert find(definition(id=7, connection="a_connection")) == [
+    assert find(definition(id=7, conn_id="a_connection")) == [
         {
             "segment_id": 1,
             "segment_name": "Newsletter",

@@ -121,7 +121,7 @@ def test_no_definition_takes_the_dags_of_the_others_with_it(folder: Path) -> Non
 
 
 SOURCE = {"path": "crm/{load_date}.csv", "columns": {"phone": "Phone"}}
-FOUND_BY_NAME = {"platform": "commbox", "name": "Service alerts", "allow_raw": True, "source": SOURCE}
+FOUND_BY_NAME = {"platform": "commbox", "name": "Service alerts", "allow_unhashed": True, "source": SOURCE}
 
 
 def write(folder: Path, **definitions: dict[str, Any]) -> None:
@@ -150,7 +150,7 @@ def test_definitions_of_different_audiences_do_not_meet(folder: Path) -> None:
     (folder / "broken.yaml").unlink()
     for one, two in (
         ({}, {"name": "Other"}),
-        ({}, {"connection": "another_account"}),
+        ({}, {"conn_id": "another_account"}),
         ({}, {"platform": "fanfare"}),
         ({}, {"id": "a-7"}),
         ({"id": "a-6"}, {"id": "a-7"}),

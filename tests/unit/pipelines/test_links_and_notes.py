@@ -65,7 +65,7 @@ def test_dags_with_optional_parts_can_be_stored_and_are_the_same_each_time() -> 
 
     def stored() -> list[str]:
         activation = build_activation_dag(definition(**asked, activation__targets__0__until="2026-12-31"))
-        dags = (onboarding(alerts=told, audit={"connection": "dwh"}), activation)
+        dags = (onboarding(alerts=told, audit={"conn_id": "dwh"}), activation)
         return [json.dumps(DagSerialization.to_dict(dag), sort_keys=True) for dag in dags]
 
     first = stored()

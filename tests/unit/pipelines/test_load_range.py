@@ -39,7 +39,7 @@ FORM = {"audience": "newsletter", "from": "2026-11-01", "to": "2026-11-20", **OP
 
 FANS = minimal("fanfare", "fans")
 ALERTS = minimal("commbox", "alerts")
-ALERTS_WITH_STATE = minimal("commbox", "alerts_kept", state={"path": "state"})
+ALERTS_WITH_STATE = minimal("commbox", "alerts_kept", snapshots={"path": "state"})
 ALL = [definition(), FANS, ALERTS, ALERTS_WITH_STATE]
 
 

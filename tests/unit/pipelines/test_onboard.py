@@ -149,7 +149,7 @@ def test_later_loads_wait_for_earlier_ones_as_far_as_they_need_an_order() -> Non
 
 
 def test_a_wait_for_the_turn_holds_no_place_that_earlier_loads_need() -> None:
-    dag = onboarding(source__if_missing="wait")
+    dag = onboarding(source__on_missing="wait")
     turn: Any = dag.get_task("wait_for_prerequisites")
     upload: Any = dag.get_task("upload")
 
@@ -165,20 +165,26 @@ def test_a_wait_for_the_turn_holds_no_place_that_earlier_loads_need() -> None:
 
 def test_the_definition_reaches_the_tasks() -> None:
     columns = {"email": {"column": "Hash", "hashed": True}, "phone": "Phone"}
-    reading = {"delimiter": ";", "encoding": "cp1252", "quote": "'", "country": "SE", "if_missing": "wait"}
-    waiting = {"aws_connection": "source_s3", "wait_hours": 2, "poll_seconds": 30}
-    sending = {"aws_connection": "vendor_s3", "bucket": "b", "memory_limit_mib": 256}
+    reading = {
+        "delimiter": ";",
+        "encoding": "cp1252",
+        "quote": "'",
+        "phone_region": "SE",
+        "on_missing": "wait",
+    }
+    waiting = {"aws_conn_id": "source_s3", "wait_timeout_hours": 2, "poll_interval_seconds": 30}
+    sending = {"aws_conn_id": "vendor_s3", "bucket": "b", "memory_limit_mib": 256}
     states = {"success_states": ["DONE"], "failure_states": ["BAD"], "pending_states": ["BUSY"]}
     dag = onboarding(
-        connection="a_connection",
+        conn_id="a_connection",
         retries=5,
         retry_delay_seconds=7,
         source={"path": "x.csv", "columns": columns, **reading, **waiting},
-        file={"hash_case": "upper"},
-        guards={"min_rows": 10, "max_shrink": None},
-        rejects={"path": "rejects", "aws_connection": "our_s3"},
-        upload={**sending, "second_file_same_day": "wait"},
-        wait={**states, "confirm_by": "history", "poll_seconds": 5, "timeout_hours": 1.5},
+        output_file={"hash_case": "upper"},
+        guards={"min_rows": 10, "max_row_drop": None},
+        rejects={"path": "rejects", "aws_conn_id": "our_s3"},
+        upload={**sending, "on_second_daily_file": "wait"},
+        wait={**states, "confirm_by": "history", "poll_interval_seconds": 5, "timeout_hours": 1.5},
     )
     upload: Any = dag.get_task("upload")
     wait: Any = dag.get_task("wait_for_confirmation")
@@ -188,14 +194,14 @@ def test_the_definition_reaches_the_tasks() -> None:
         path="x", aws_conn_id="source_s3", wait_timeout=7200, poll_interval=30, **reading
     )
     assert upload.profile == replace(DIGITAL_AUDIENCE_S3, hash_case="upper")
-    assert upload.guards == Guards(min_rows=10, max_shrink=None)
+    assert upload.guards == Guards(min_rows=10, max_row_drop=None)
     assert upload.rejects == Rejects("/project/include/rejects/newsletter", "our_s3")
     assert (upload.aws_conn_id, upload.bucket) == ("vendor_s3", "b")
     assert (upload.memory_limit_mib, upload.timezone) == (256, "Europe/Amsterdam")
     assert (wait.poke_interval, wait.timeout) == (5, 5400)
     # The upload waits for the file of an earlier load, by the same rules.
     assert (upload.poke_interval, upload.processing_timeout) == (5, 5400)
-    assert upload.second_file_same_day == "wait"
+    assert upload.on_second_daily_file == "wait"
     for task in (wait, upload):
         assert {name: list(getattr(task, name)) for name in states} == states
         assert task.confirm_by == "history"
@@ -208,11 +214,11 @@ def test_the_definition_reaches_the_tasks() -> None:
 
 def test_a_folder_of_snapshots_reaches_the_task_and_lets_the_form_offer_a_mirror() -> None:
     dag = onboarding(
-        state={"path": "state", "aws_connection": "our_s3", "keep": 5}, upload={"mode": "mirror"}
+        snapshots={"path": "state", "aws_conn_id": "our_s3", "retain": 5}, upload={"mode": "mirror"}
     )
     upload: Any = dag.get_task("upload")
 
-    assert upload.state == StateFolder("/project/include/state/newsletter", "our_s3", 5)
+    assert upload.snapshots == StateFolder("/project/include/state/newsletter", "our_s3", 5)
     form = dag.params.get_param("mode")
     assert form.value == "mirror"
     assert form.schema["enum"] == ["opt-in", "opt-out", "replace", "mirror"]
@@ -225,14 +231,14 @@ def test_defaults_of_the_definition() -> None:
 
     assert SourceOptions.of({**upload.source, "path": "x"}) == SourceOptions(path="x")
     assert (upload.profile, upload.guards, upload.rejects) == (DIGITAL_AUDIENCE_S3, Guards(), None)
-    assert upload.state is None
+    assert upload.snapshots is None
     assert dag.params.get_param("mode").schema["enum"] == ["opt-in", "opt-out", "replace"]
 
 
 def test_a_query_is_asked_unless_the_run_names_a_file() -> None:
     query = "SELECT email FROM crm\n  WHERE d = :load_date -- it's {x}"
     columns = {"email": "email"}
-    upload: Any = onboarding(source={"query": query, "connection": "crm_db", "columns": columns}).get_task(
+    upload: Any = onboarding(source={"query": query, "conn_id": "crm_db", "columns": columns}).get_task(
         "upload"
     )
 
@@ -350,7 +356,7 @@ LOAD = {
     "ignored_columns": 3,
     "files": 1,
     "rejects_file": "/rejects/newsletter/2026-11-20-scheduled__1.csv",
-    "guards": {"ignored": True, "failed": ["guards.max_rejected_share: 40 of 1,000 rows rejected"]},
+    "guards": {"ignored": True, "failed": ["guards.max_rejected_ratio: 40 of 1,000 rows rejected"]},
     "uploaded": True,
     "baseline": {},
 }
@@ -472,7 +478,7 @@ def test_the_result_of_a_load_is_logged(context: dict[str, Any], caplog: pytest.
         "another file was put on the same day: onboard/another.csv",
         *("1,000", "900", "60", "40", "email_invalid: 40", "EMAIL: 50.0%", "PHONE: unknown"),
         "rejects are listed in /rejects/newsletter/2026-11-20-scheduled__1.csv",
-        "ignored: guards.max_rejected_share: 40 of 1,000 rows",
+        "ignored: guards.max_rejected_ratio: 40 of 1,000 rows",
     ):
         assert part in caplog.text
 
@@ -522,7 +528,7 @@ def test_a_historical_load_is_published_only_if_asked_for(
 def test_the_dag_describes_itself() -> None:
     dag = onboarding(tags=["crm", "nl"], description="Everyone", source__columns={"phone": "Mobile"})
     columns = {"phone": {"column": "Hash", "hashed": True}}
-    hashed = onboarding(source={"query": "SELECT 1", "connection": "crm_db", "columns": columns}).doc_md or ""
+    hashed = onboarding(source={"query": "SELECT 1", "conn_id": "crm_db", "columns": columns}).doc_md or ""
 
     assert "phone from *Hash* (hashed already)" in hashed
     assert "query on connection crm_db" in hashed

@@ -38,7 +38,7 @@ def test_a_load_on_another_platform() -> None:
         ("fanfare", {"ensure_audience", "upload"}),
         ("commbox", {"find_audience", "upload"}),
     ):
-        found = pools(build_onboarding_dag(minimal(platform, connection="mine"), base=BASE))
+        found = pools(build_onboarding_dag(minimal(platform, conn_id="mine"), base=BASE))
 
         assert {task for task, pool in found.items() if pool == connection_pool("mine")} == calling
 
@@ -51,7 +51,7 @@ def test_an_activation() -> None:
 
 def test_the_upkeep_is_in_the_pool_of_its_connection_if_it_has_only_one() -> None:
     one = build_extension_dag([definition(), definition(key="other")])
-    several = build_extension_dag([definition(), definition(key="other", connection="another")])
+    several = build_extension_dag([definition(), definition(key="other", conn_id="another")])
 
     assert pools(one) == {"find_segments": OURS, "report": AIRFLOWS, "extend": OURS}
     assert set(pools(several).values()) == {AIRFLOWS}

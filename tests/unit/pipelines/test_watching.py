@@ -14,7 +14,7 @@ from tests.notifiers import Kept
 from tests.unit.pipelines.conftest import onboarding, run_task
 from tests.unit.pipelines.test_onboard import LOAD, SEEN
 
-LIMITS = {"floor": {"email": 0.4}, "at_least": 1}
+LIMITS = {"min_rate": {"email": 0.4}, "min_history": 1}
 RATE = "{{ audience_onboarding.numbers.rates.email }}"
 ALERTS = {"notifier": "tests.notifiers.Kept", "arguments": {"more": RATE}}
 
@@ -64,15 +64,15 @@ def test_a_warning_is_logged_told_and_published(caplog: pytest.LogCaptureFixture
 
     found = runs.record(0.3)
 
-    assert "match_rates.floor: 30% of email match" in caplog.text
+    assert "match_rates.min_rate: 30% of email match" in caplog.text
     (message,) = Kept.told
     assert (message.subject, message.more) == ("Newsletter: low match rates (2026-11-20)", "0.3")
-    assert "match_rates.floor: 30% of email match" in message.text
+    assert "match_rates.min_rate: 30% of email match" in message.text
     assert not found["watch"]["stops"]
 
 
 def test_a_stopped_load_is_recorded_and_not_published() -> None:
-    runs = Runs(match_rates={**LIMITS, "then": "fail"})
+    runs = Runs(match_rates={**LIMITS, "on_violation": "fail"})
     found = runs.record(0.3)
 
     assert runs.memory["last_load"] == found
@@ -83,18 +83,18 @@ def test_a_stopped_load_is_recorded_and_not_published() -> None:
 
 
 def test_a_run_may_let_it_through(caplog: pytest.LogCaptureFixture) -> None:
-    runs = Runs(match_rates={**LIMITS, "then": "fail"})
+    runs = Runs(match_rates={**LIMITS, "on_violation": "fail"})
 
     found = runs.record(0.3, ignored=True)
 
     assert (found["watch"]["ignored"], found["watch"]["stops"]) == (True, False)
-    assert "Ignored: match_rates.floor" in caplog.text
+    assert "Ignored: match_rates.min_rate" in caplog.text
     assert Kept.told == []
 
 
 def test_without_a_share_from_the_vendor_the_rows_that_were_sent_count() -> None:
     for from_rows, is_judged in ((901, False), (900, True)):
-        runs = Runs(match_rates={**LIMITS, "from_rows": from_rows})
+        runs = Runs(match_rates={**LIMITS, "min_rows": from_rows})
         assert runs.record(0.3)["watch"]["judged"] is is_judged
 
 
@@ -137,19 +137,19 @@ def test_a_load_that_is_there_already_is_unchanged_in_another_run_and_not_in_its
 
 
 def test_every_task_notes_why_it_has_failed() -> None:
-    for task in onboarding(audit={"connection": "dwh"}).tasks:
+    for task in onboarding(audit={"conn_id": "dwh"}).tasks:
         assert task.on_failure_callback[0] is push_failure
 
 
 def test_the_page_of_the_dag_explains_all_of_it() -> None:
     page = onboarding(
-        match_rates={"floor": {"email": 0.4}, "max_rows_deviation": 0.5, "then": "fail"},
+        match_rates={"min_rate": {"email": 0.4}, "max_rows_deviation": 0.5, "on_violation": "fail"},
         alerts={**ALERTS, "late_after_hours": 26},
-        audit={"connection": "dwh"},
-        guards={"min_rows": 10, "max_shrink": None},
+        audit={"conn_id": "dwh"},
+        guards={"min_rows": 10, "max_row_drop": None},
     ).doc_md
     for part in (
-        "| guards | `min_rows` 10, `max_shrink` off; the rest as by default |",
+        "| guards | `min_rows` 10, `max_row_drop` off; the rest as by default |",
         "| match rates | email at least 0.4; at most 0.2 below the mean of the last 7 loads; rows within 0.5 of it; "
         "a load outside stops the activation |",
         "| alerts | failure, guard, late (after 26 hours), match rate by `Kept` |",

@@ -41,7 +41,7 @@ def play(world: World, sequence: str) -> None:
         what, _, expected = step.partition("->")
         day, mode, people = (*what.split(), "")[:3]
         world.write(DAYS[day], people)
-        changes: dict[str, Any] = {"state": None} if "*" in mode else {}
+        changes: dict[str, Any] = {"snapshots": None} if "*" in mode else {}
         if "!" in mode:
             changes["overwrite"] = True
         load = world.send(DAYS[day], mode=mode.rstrip("?*!"), **changes)

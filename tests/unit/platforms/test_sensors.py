@@ -182,10 +182,10 @@ CASES = [
     Case(
         COMMBOX,
         CommBoxUserCountSensor,
-        plain=({"audience_id": "1"}, {"audience_id": "1", "rows": None, "minimum_share": 1.0}),
+        plain=({"audience_id": "1"}, {"audience_id": "1", "rows": None, "minimum_ratio": 1.0}),
         full=(
-            {"upload": {"audience_id": "1", "rows_sent": 100}, "minimum_share": 0.9},
-            {"audience_id": "1", "rows": 100, "minimum_share": 0.9},
+            {"upload": {"audience_id": "1", "rows_sent": 100}, "minimum_ratio": 0.9},
+            {"audience_id": "1", "rows": 100, "minimum_ratio": 0.9},
         ),
         bad_ids=tuple({"audience_id": given} for given in (None, "", "None", "a/b")),
         method="list_audiences",

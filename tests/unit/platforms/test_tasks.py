@@ -16,7 +16,7 @@ from audience_onboarding.platforms.fanfare.upload import CONFIRMED as IMPORTED
 from tests.fakes import AssetStores, task_context
 from tests.unit.pipelines.conftest import function_of
 
-COMMON = {"key": "list", "name": "The list", "owner": "crm-team", "allow_raw": True}
+COMMON = {"key": "list", "name": "The list", "owner": "crm-team", "allow_unhashed": True}
 SOURCES = {"fanfare": {"email": "E-mail", "phone": "Phone"}, "commbox": {"phone": "Phone"}}
 FIRST_TASK = {"fanfare": "ensure_audience", "commbox": "find_audience"}
 WAIT = {"fanfare": "wait_for_confirmation", "commbox": "wait_for_confirmation"}
@@ -72,7 +72,7 @@ OF_A_DEFINITION: dict[str, dict[str, dict[str, Any]]] = {
         "definition": {
             "description": "Presale",
             "upload": {"rows_per_import": 50, "memory_limit_mib": 256},
-            "wait": {"poll_seconds": 7, "timeout_hours": 2},
+            "wait": {"poll_interval_seconds": 7, "timeout_hours": 2},
         },
         "ensure_audience": {"audience_name": "The list", "description": "Presale"},
         "upload": {"rows_per_import": 50, "poke_interval": 7, "import_timeout": 7200},
@@ -81,11 +81,11 @@ OF_A_DEFINITION: dict[str, dict[str, dict[str, Any]]] = {
     "commbox": {
         "definition": {
             "upload": {"memory_limit_mib": 256},
-            "wait": {"poll_seconds": 7, "timeout_hours": 2, "minimum_share": 0.9},
+            "wait": {"poll_interval_seconds": 7, "timeout_hours": 2, "minimum_ratio": 0.9},
         },
         "find_audience": {"audience_name": "The list"},
         "upload": {"audience_name": "The list"},
-        "wait_for_confirmation": {"minimum_share": 0.9},
+        "wait_for_confirmation": {"minimum_ratio": 0.9},
     },
 }
 
@@ -93,12 +93,12 @@ OF_A_DEFINITION: dict[str, dict[str, dict[str, Any]]] = {
 @PLATFORMS
 def test_the_definition_reaches_the_tasks(platform: str) -> None:
     expected = OF_A_DEFINITION[platform]
-    dag = build(platform, connection="a_connection", **expected["definition"])
+    dag = build(platform, conn_id="a_connection", **expected["definition"])
     first, upload, wait = (dag.get_task(name) for name in (FIRST_TASK[platform], "upload", WAIT[platform]))
     tasks = get_platform(platform).tasks
 
     common: dict[str, dict[str, Any]] = {
-        "upload": {"memory_limit_mib": 256, "allow_raw": True, "columns": SOURCES[platform]},
+        "upload": {"memory_limit_mib": 256, "allow_unhashed": True, "columns": SOURCES[platform]},
         WAIT[platform]: {"poke_interval": 7, "timeout": 7200},
     }
     for task in (first, upload, wait):

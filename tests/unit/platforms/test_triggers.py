@@ -160,13 +160,13 @@ WAITS = [
     Wait(
         COMMBOX,
         CommBoxUserCountTrigger,
-        {"audience_id": "1", "rows": 100, "minimum_share": 0.95},
+        {"audience_id": "1", "rows": 100, "minimum_ratio": 0.95},
         asked=(),
         show=counted,
         pending=[None, 0, 90],
         last=(
             "90 customers",
-            "user_count is 90, 100 were sent; if CommBox leaves some out for good, lower 'minimum_share'",
+            "user_count is 90, 100 were sent; if CommBox leaves some out for good, lower 'minimum_ratio'",
         ),
         done=100,
         result={"audience_id": "1", "audience_name": "Alerts", "user_count": 100},

@@ -14,7 +14,7 @@ from audience_onboarding.definitions.models import AudienceDefinition, RemoteId,
 class CountWait(Wait):
     """How the vendor's counting is waited for."""
 
-    minimum_share: float = Field(1.0, gt=0, le=1)
+    minimum_ratio: float = Field(1.0, gt=0, le=1)
     """Which part of the customers sent ``user_count`` has to show."""
 
 
@@ -28,12 +28,12 @@ class CommBoxDefinition(AudienceDefinition):
         "opt-in": "opt-in: add the customers",
         "opt-out": "opt-out: take the customers out",
     }
-    modes_with_state: ClassVar[frozenset[str]] = frozenset({"opt-in", "opt-out"})
+    modes_with_snapshots: ClassVar[frozenset[str]] = frozenset({"opt-in", "opt-out"})
     found_by_name: ClassVar[bool] = True
     profile: ClassVar[FileProfile] = COMMBOX_AUDIENCE
 
     platform: Literal["commbox"]
-    connection: Text = "commbox_default"
+    conn_id: Text = "commbox_default"
     id: RemoteId | None = None
     wait: CountWait = CountWait()
 
@@ -45,10 +45,10 @@ class CommBoxDefinition(AudienceDefinition):
 
     @model_validator(mode="after")
     def _one_after_the_other(self) -> CommBoxDefinition:
-        if self.state is not None and self.upload.wait_for_earlier_loads != "confirmed":
+        if self.snapshots is not None and self.upload.wait_for_earlier_loads != "confirmed":
             raise ValueError(
-                "upload.wait_for_earlier_loads: with 'state', it has to be 'confirmed': each list is made of the last "
-                "confirmed one"
+                "upload.wait_for_earlier_loads: with 'snapshots', it has to be 'confirmed': each list is made of the "
+                "last confirmed one"
             )
         return self
 

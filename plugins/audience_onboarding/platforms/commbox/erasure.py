@@ -42,7 +42,7 @@ BUSY_PAUSE = timedelta(minutes=10).total_seconds()
 
 
 def _client(definition: CommBoxDefinition) -> CommBoxClient:
-    return CommBoxHook(definition.connection).client
+    return CommBoxHook(definition.conn_id).client
 
 
 def find_audience_id(definition: CommBoxDefinition, memory: Memory) -> str | None:
@@ -223,11 +223,11 @@ def _written(path: Path, people: People, definition: CommBoxDefinition, to: Path
 def _waiting(definition: CommBoxDefinition, audience_id: str, rows: int) -> Waiting:
     seconds = timedelta(hours=definition.wait.timeout_hours).total_seconds()
     trigger = CommBoxUserCountTrigger(
-        conn_id=definition.connection,
+        conn_id=definition.conn_id,
         audience_id=audience_id,
         rows=rows,
-        minimum_share=definition.wait.minimum_share,
-        poll_interval=definition.wait.poll_seconds,
+        minimum_ratio=definition.wait.minimum_ratio,
+        poll_interval=definition.wait.poll_interval_seconds,
         deadline=clock.time() + seconds,
     )
     return Waiting(trigger, seconds, COUNTED)

@@ -133,7 +133,7 @@ class CommBoxOnboardCrmOperator(CommBoxOperator, OnboardCrmOperator[CommBoxHook,
     )
     operator_extra_links = (CommBoxPortalLink(), RejectsLink(), AudiencePageLink())
     modes = (REPLACE, MIRROR, OPT_IN, OPT_OUT)
-    modes_with_state = frozenset({OPT_IN, OPT_OUT})
+    modes_with_snapshots = frozenset({OPT_IN, OPT_OUT})
     profile = COMMBOX_AUDIENCE
 
     def __init__(self, *, audience_name: str, **kwargs: Any) -> None:
@@ -215,7 +215,7 @@ class CommBoxOnboardCrmOperator(CommBoxOperator, OnboardCrmOperator[CommBoxHook,
         :raises UploadConflictError: another load was sent, and is not confirmed.
         """
         comparison = sending.comparison
-        if sending.mode not in self.modes_with_state or comparison is None:
+        if sending.mode not in self.modes_with_snapshots or comparison is None:
             return
         where = self.audience_name if before is None else f"audience {before.id}"
         is_empty = sending.mode == OPT_IN and (before is None or before.user_count == 0)
@@ -243,7 +243,7 @@ class CommBoxOnboardCrmOperator(CommBoxOperator, OnboardCrmOperator[CommBoxHook,
         :raises ConfigurationError: nobody would be left in it.
         """
         comparison = sending.comparison
-        if sending.mode not in self.modes_with_state or comparison is None:
+        if sending.mode not in self.modes_with_snapshots or comparison is None:
             return sending.load
         if comparison.base.confirmed is None:
             # There is nobody in it.
@@ -263,7 +263,7 @@ class CommBoxOnboardCrmOperator(CommBoxOperator, OnboardCrmOperator[CommBoxHook,
     ) -> dict[str, Any] | None:
         """What the sensor is told where the audience is as it should be; ``None`` where something has to be sent."""
         comparison = sending.comparison
-        if sending.mode in self.modes_with_state and comparison is not None:
+        if sending.mode in self.modes_with_snapshots and comparison is not None:
             record = self._confirmed_before(context, audience_id, sending)
             if record is None or sending.overwrite:
                 record = _as_it_is(audience_id, before) if comparison.changes_nothing else None

@@ -24,7 +24,7 @@ def pending_creates(definition: CommBoxDefinition, asset: Asset) -> list[Settlea
     """
 
     def client() -> CommBoxClient:
-        return CommBoxHook(definition.connection).client
+        return CommBoxHook(definition.conn_id).client
 
     def look(audience_id: int | str, _: Memory) -> Found:
         return Found(client().check_static(client().load_audience(text_id(audience_id))).name)
@@ -48,7 +48,7 @@ def differences(
     now: datetime,  # noqa: ARG001
 ) -> list[Difference]:
     """Compare the name; reads only. An audience without an id yet differs in nothing."""
-    client = CommBoxHook(definition.connection).client
+    client = CommBoxHook(definition.conn_id).client
     audience_id = audience_id_of(definition.id, memory, account=lambda: client.settings.account, read=text_id)
     if audience_id is None:
         return []

@@ -28,7 +28,7 @@ def inspect(definition: CommBoxDefinition, memory: Memory) -> Seen:
     """
     return looked_at(
         find_audience_id(definition, memory),
-        lambda audience_id: _seen(CommBoxHook(definition.connection).client, audience_id),
+        lambda audience_id: _seen(CommBoxHook(definition.conn_id).client, audience_id),
         is_given=definition.id is not None,
     )
 

@@ -25,7 +25,7 @@ class CommBoxUserCountSensor(CommBoxConnected, PlatformSensor[CommBoxHook]):
 
     :param upload: what the onboarding operator has returned (templated): gives audience and count.
     :param audience_id: which audience, where there is no ``upload`` (templated); then any count will do.
-    :param minimum_share: which part of the customers sent has to be counted, above 0 and up to 1. Whether the vendor
+    :param minimum_ratio: which part of the customers sent has to be counted, above 0 and up to 1. Whether the vendor
         leaves out numbers is not stated.
     :param commbox_conn_id: a connection of type ``commbox`` (templated).
     :param deferrable: wait in the triggerer (default), or in a worker slot. Deferred, all waits of a triggerer for one
@@ -45,13 +45,13 @@ class CommBoxUserCountSensor(CommBoxConnected, PlatformSensor[CommBoxHook]):
         *,
         upload: Mapping[str, Any] | XComArg | None = None,
         audience_id: RemoteId | None = None,
-        minimum_share: float = 1.0,
+        minimum_ratio: float = 1.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.upload: Any = upload
         self.audience_id: Any = audience_id
-        self.minimum_share = minimum_share
+        self.minimum_ratio = minimum_ratio
 
     @property
     def target_label(self) -> str:
@@ -74,7 +74,7 @@ class CommBoxUserCountSensor(CommBoxConnected, PlatformSensor[CommBoxHook]):
             conn_id=self.commbox_conn_id,
             audience_id=self._waited_for,
             rows=self.upload.get("members", self.upload["rows_sent"]) if self.upload else None,
-            minimum_share=self.minimum_share,
+            minimum_ratio=self.minimum_ratio,
             poll_interval=self.poke_interval,
             deadline=deadline,
         )

@@ -23,9 +23,9 @@ def ensure_audience(definition: CommBoxDefinition, asset: Asset) -> Ensured:
     task = CommBoxFindAudienceOperator(
         task_id="find_audience",
         audience_name=definition.name,
-        commbox_conn_id=definition.connection,
+        commbox_conn_id=definition.conn_id,
         asset=asset,
-        pool=connection_pool(definition.connection),
+        pool=connection_pool(definition.conn_id),
     )
     return Ensured(task.output)
 
@@ -36,7 +36,7 @@ def upload(definition: CommBoxDefinition, **common: Any) -> CommBoxOnboardCrmOpe
     :param common: the arguments that all platforms share.
     """
     return CommBoxOnboardCrmOperator(
-        audience_name=definition.name, commbox_conn_id=definition.connection, **common
+        audience_name=definition.name, commbox_conn_id=definition.conn_id, **common
     )
 
 
@@ -47,7 +47,7 @@ def wait_for_confirmation(definition: CommBoxDefinition, **common: Any) -> CommB
     """
     return CommBoxUserCountSensor(
         task_id="wait_for_confirmation",
-        minimum_share=definition.wait.minimum_share,
-        commbox_conn_id=definition.connection,
+        minimum_ratio=definition.wait.minimum_ratio,
+        commbox_conn_id=definition.conn_id,
         **common,
     )

@@ -33,18 +33,18 @@ class CommBoxUserCountTrigger(PollingTrigger[CommBoxClient]):
 
     :param audience_id: which audience.
     :param rows: how many customers were sent; ``None``: any count will do.
-    :param minimum_share: which part of them has to be counted, above 0 and up to 1.
+    :param minimum_ratio: which part of them has to be counted, above 0 and up to 1.
     """
 
     hook_class = CommBoxHook
 
     def __init__(
-        self, *, audience_id: str, rows: int | None = None, minimum_share: float = 1.0, **kwargs: Any
+        self, *, audience_id: str, rows: int | None = None, minimum_ratio: float = 1.0, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
         self.audience_id = audience_id
         self.rows = rows
-        self.minimum_share = minimum_share
+        self.minimum_ratio = minimum_ratio
         self._last: PollResult | TransientError | None = None
 
     def poll(self, client: CommBoxClient) -> PollResult:
@@ -97,13 +97,13 @@ class CommBoxUserCountTrigger(PollingTrigger[CommBoxClient]):
             return PollResult.success(f"{count} customers", result)
         reason = f"user_count is {count:,}, {self.rows:,} were sent"
         if count < self.rows:
-            reason += "; if CommBox leaves some out for good, lower 'minimum_share'"
+            reason += "; if CommBox leaves some out for good, lower 'minimum_ratio'"
         return PollResult(f"{count} customers", reason)
 
     def _is_share(self, count: int, rows: int) -> bool:
         # Divided, not multiplied: 0.55 of 100 is 55.00000000000001 to a computer.
-        return count < rows and count / rows >= self.minimum_share
+        return count < rows and count / rows >= self.minimum_ratio
 
     def trigger_kwargs(self) -> dict[str, Any]:
         """The arguments beside those of every wait."""
-        return {"audience_id": self.audience_id, "rows": self.rows, "minimum_share": self.minimum_share}
+        return {"audience_id": self.audience_id, "rows": self.rows, "minimum_ratio": self.minimum_ratio}

@@ -44,7 +44,7 @@ class DigitalAudienceApproveActivationOperator(_SegmentOperator, ApprovalOperato
             # What is asked is known when it is asked.
             subject=f"Activate {audience_name}?",
             assigned_users=users or None,
-            response_timeout=timedelta(hours=rule.within_hours),
+            response_timeout=timedelta(hours=rule.timeout_hours),
             defaults=self.REJECT if rule.on_timeout == "reject" else None,
             **kwargs,
         )

@@ -74,11 +74,11 @@ class Campaign(Model):
 class S3Upload(Upload):
     """Where the hashed file goes and what it does there."""
 
-    aws_connection: Text = "audience_s3"
+    aws_conn_id: Text = "audience_s3"
     """The connection of type ``aws`` for the vendor's bucket."""
     bucket: Text | None = None
     """Default: the one that the AWS connection names."""
-    second_file_same_day: Literal["warn", "fail", "wait"] = "warn"
+    on_second_daily_file: Literal["warn", "fail", "wait"] = "warn"
     """What a load does where another one has put a file for the audience on the same day (UTC): the vendor recommends
     one at most."""
 
@@ -111,7 +111,7 @@ class Approval(Model):
 
     assigned_users: tuple[Text, ...] = ()
     """Ids of those who may answer; none: whoever may answer in this Airflow."""
-    within_hours: Hours = 24.0
+    timeout_hours: Hours = 24.0
     """How long the answer is waited for."""
     on_timeout: Literal["reject", "fail"] = "reject"
     """What no answer means: the target is skipped, and the next load asks again, or the run fails."""
@@ -126,13 +126,13 @@ class ActivationTarget(Model):
     segment_name: Name
     """May hold placeholders, see :data:`.segment_names.KNOWN`."""
     description: Name
-    days: int = Field(30, ge=1)
+    duration_days: int = Field(30, ge=1)
     """How long the segment runs from the day it is created."""
     until: date | None = None
     """The last day of the segment, in the definition's time zone: it never ends later, and is let go after it."""
     approval: bool | Approval = False
     """Whether a person has to approve before the segment is created."""
-    poll_seconds: Seconds = 60.0
+    poll_interval_seconds: Seconds = 60.0
     timeout_hours: Hours = 96.0
 
     @field_validator("segment_name")
@@ -162,7 +162,7 @@ class ExtendEndDates(Model):
 
     within_days: int = Field(7, ge=0)
     """Segments that end within so many days are extended."""
-    days: int = Field(30, ge=1)
+    extend_by_days: int = Field(30, ge=1)
     """They then end so many days from now."""
 
 
@@ -201,35 +201,35 @@ MOST_LOADS_COMPARED = 60
 class MatchRates(Model):
     """What the match rates of a load are compared with, see :class:`.state.match_rates.Limits`."""
 
-    last: int = Field(7, ge=1, le=MOST_LOADS_COMPARED)
+    window: int = Field(7, ge=1, le=MOST_LOADS_COMPARED)
     """A load is compared with the mean of so many loads before it."""
-    at_least: int = Field(3, ge=1, le=MOST_LOADS_COMPARED)
+    min_history: int = Field(3, ge=1, le=MOST_LOADS_COMPARED)
     """With fewer than so many before it, it is compared with none."""
-    floor: Share | dict[RatedIdentifier, Share] | None = None
+    min_rate: Share | dict[RatedIdentifier, Share] | None = None
     """The least that may match: one share for all identifiers, or one each."""
     max_drop: Share | None = 0.2
     """Which part lower than the mean a rate may be."""
     max_rows_deviation: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     """Which part more or fewer rows than the mean may be sent."""
-    from_rows: int = Field(100, ge=1)
+    min_rows: int = Field(100, ge=1)
     """Uploads of fewer rows are neither judged nor compared with."""
-    then: Literal["warn", "fail"] = "warn"
+    on_violation: Literal["warn", "fail"] = "warn"
     """What becomes of a load outside the limits: it is told, or it is not activated either."""
 
     @model_validator(mode="after")
     def _enough_loads(self) -> MatchRates:
-        if self.at_least > self.last:
-            raise ValueError("'at_least' is more than 'last': no load would ever be compared")
+        if self.min_history > self.window:
+            raise ValueError("'min_history' is more than 'window': no load would ever be compared")
         return self
 
     @property
-    def floors(self) -> dict[str, float]:
+    def min_rates(self) -> dict[str, float]:
         """By identifier."""
-        if self.floor is None:
+        if self.min_rate is None:
             return {}
-        if isinstance(self.floor, Mapping):
-            return {str(name): share for name, share in self.floor.items()}
-        return dict.fromkeys(get_args(RatedIdentifier), self.floor)
+        if isinstance(self.min_rate, Mapping):
+            return {str(name): share for name, share in self.min_rate.items()}
+        return dict.fromkeys(get_args(RatedIdentifier), self.min_rate)
 
 
 class DigitalAudienceDefinition(AudienceDefinition):
@@ -241,12 +241,12 @@ class DigitalAudienceDefinition(AudienceDefinition):
         "replace": "replace: replace the entire record set",
         "mirror": "mirror: add and remove what has changed since the last confirmed load",
     }
-    modes_with_state: ClassVar[frozenset[str]] = frozenset({"mirror"})
+    modes_with_snapshots: ClassVar[frozenset[str]] = frozenset({"mirror"})
     profile: ClassVar[FileProfile] = DIGITAL_AUDIENCE_S3
     compressions: ClassVar[tuple[str, ...]] = ("none", "gzip")
 
     platform: Literal["digital_audience"]
-    connection: Text = "digital_audience_default"
+    conn_id: Text = "digital_audience_default"
     id: int | None = Field(None, gt=0)
     campaign: Campaign | None = None
     upload: S3Upload = S3Upload()
@@ -257,12 +257,12 @@ class DigitalAudienceDefinition(AudienceDefinition):
 
     @model_validator(mode="after")
     def _floors_are_of_what_is_sent(self) -> DigitalAudienceDefinition:
-        if self.match_rates is None or not isinstance(self.match_rates.floor, Mapping):
+        if self.match_rates is None or not isinstance(self.match_rates.min_rate, Mapping):
             return self
         sent = self.source.columns.by_identifier()
-        if missing := [name for name in self.match_rates.floor if name not in sent]:
+        if missing := [name for name in self.match_rates.min_rate if name not in sent]:
             names = ", ".join(f"'{name}'" for name in missing)
-            raise ValueError(f"match_rates.floor: {names} is in no column of 'source.columns'")
+            raise ValueError(f"match_rates.min_rate: {names} is in no column of 'source.columns'")
         return self
 
     @model_validator(mode="after")
@@ -273,7 +273,7 @@ class DigitalAudienceDefinition(AudienceDefinition):
 
     @model_validator(mode="after")
     def _own_folders_are_not_the_vendors(self) -> DigitalAudienceDefinition:
-        for name, place in (("rejects", self.rejects), ("state", self.state)):
+        for name, place in (("rejects", self.rejects), ("snapshots", self.snapshots)):
             if place is None or self.upload.bucket is None:
                 continue
             if is_read_by_the_vendor(f"{place.path.rstrip('/')}/{self.key}/", bucket=self.upload.bucket):
@@ -310,7 +310,8 @@ class DigitalAudienceDefinition(AudienceDefinition):
         else:
             yield (
                 "extension",
-                f"segments that end within {extend.within_days} days are extended to {extend.days} days from then",
+                f"segments that end within {extend.within_days} days are extended to {extend.extend_by_days} days "
+                "from then",
             )
 
 
@@ -321,7 +322,7 @@ def _describe_target(target: ActivationTarget, load_date: date | None) -> str:
         *([account.platform] if account.platform is not None else []),
         *([repr(account.name)] if account.name is not None else []),
     ]
-    text = f"{target.key}: {target.segment_name!r} on {', '.join(named)}, for {target.days} days"
+    text = f"{target.key}: {target.segment_name!r} on {', '.join(named)}, for {target.duration_days} days"
     if load_date is None:
         return text
-    return f"{text}: until {load_date + timedelta(days=target.days)} if it is created with the next load"
+    return f"{text}: until {load_date + timedelta(days=target.duration_days)} if it is created with the next load"

@@ -58,7 +58,7 @@ def find_audience_id(definition: DigitalAudienceDefinition, memory: Memory) -> i
     return audience_id_of(
         definition.id,
         memory,
-        account=lambda: DigitalAudienceHook(definition.connection).client.settings.account,
+        account=lambda: DigitalAudienceHook(definition.conn_id).client.settings.account,
         read=number_id,
     )
 
@@ -139,9 +139,9 @@ def _send(
 ) -> Waiting:
     from audience_onboarding.storage.s3_upload import publish_object
 
-    client = DigitalAudienceHook(definition.connection).client
+    client = DigitalAudienceHook(definition.conn_id).client
     baseline = Baseline.of(client.load_audience(audience_id))
-    connection = definition.upload.aws_connection
+    connection = definition.upload.aws_conn_id
     bucket = bucket_at(connection, definition.upload.bucket)
     is_gzip = definition.file_profile.compression == "gzip"
     key = erasure_key(audience_id, job.utc, is_gzip=is_gzip)
@@ -208,7 +208,7 @@ def _check_day(job: ErasureJob, definition: DigitalAudienceDefinition, audience_
     others = Puts(job.memory).on_the_day(now, key=put.key, load=put.load)
     if not others or job.done("day"):
         return
-    rule = definition.upload.second_file_same_day
+    rule = definition.upload.on_second_daily_file
     keys = ", ".join(sorted({other.key for other in others}))
     if rule == "warn":
         log.warning("The vendor recommends one file per audience and day; today (UTC) there was %s", keys)
@@ -217,7 +217,7 @@ def _check_day(job: ErasureJob, definition: DigitalAudienceDefinition, audience_
         raise DailyFileLimitError(
             what="There was a file for this audience today (UTC) already, and the definition allows no second one",
             where=keys,
-            next_step="Clear this task tomorrow, or let 'upload.second_file_same_day' be 'warn' or 'wait'",
+            next_step="Clear this task tomorrow, or let 'upload.on_second_daily_file' be 'warn' or 'wait'",
         )
     log.info("Waiting until the vendor is through with %s, or the day (UTC) is over", others[-1].key)
     tomorrow = datetime.combine(now.date() + timedelta(days=1), time(), tzinfo=timezone.utc)
@@ -246,7 +246,7 @@ def _waiting(
 ) -> Waiting:
     wait = definition.wait
     trigger = DigitalAudienceAudienceStateTrigger(
-        conn_id=definition.connection,
+        conn_id=definition.conn_id,
         audience_id=audience_id,
         baseline=baseline,
         mode=mode,
@@ -255,7 +255,7 @@ def _waiting(
         failure_states=wait.failure_states,
         pending_states=wait.pending_states,
         confirm_by=wait.confirm_by,
-        poll_interval=wait.poll_seconds,
+        poll_interval=wait.poll_interval_seconds,
         deadline=clock.time() + seconds,
     )
     return Waiting(trigger, seconds, after)

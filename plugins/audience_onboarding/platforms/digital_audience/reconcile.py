@@ -42,7 +42,7 @@ def pending_creates(definition: DigitalAudienceDefinition, asset: Asset) -> list
     """
 
     def client() -> DigitalAudienceClient:
-        return DigitalAudienceHook(definition.connection).client
+        return DigitalAudienceHook(definition.conn_id).client
 
     def account() -> str:
         return client().settings.account
@@ -53,7 +53,7 @@ def pending_creates(definition: DigitalAudienceDefinition, asset: Asset) -> list
     found = []
     if definition.id is None and definition.campaign and definition.campaign.name:
         # The vendor's pages have no operation that shows a campaign, so there is no look.
-        shared = campaign_asset(definition.platform, definition.connection, definition.campaign.name)
+        shared = campaign_asset(definition.platform, definition.conn_id, definition.campaign.name)
         found.append(Settleable("campaign", shared, number_id, account))
     if definition.id is None:
         found.append(Settleable("audience", asset, number_id, account, look=audience))
@@ -76,7 +76,7 @@ class _Segments:
 
     @property
     def _client(self) -> DigitalAudienceClient:
-        return DigitalAudienceHook(self._definition.connection).client
+        return DigitalAudienceHook(self._definition.conn_id).client
 
     def _audience_id(self, memory: Memory) -> int | None:
         return audience_id_of(
@@ -117,7 +117,7 @@ def differences(
     :param memory: of the audience.
     :param now: the moment of the run.
     """
-    client = DigitalAudienceHook(definition.connection).client
+    client = DigitalAudienceHook(definition.conn_id).client
     audience_id = audience_id_of(
         definition.id, memory, account=lambda: client.settings.account, read=number_id
     )
@@ -258,7 +258,7 @@ class _SegmentDrift:
         rule = self._activation.extend
         if rule is None:
             return []
-        new_end = self._now + timedelta(days=rule.days)
+        new_end = self._now + timedelta(days=rule.extend_by_days)
         if end >= min(self._now + timedelta(days=rule.within_days), new_end):
             return []
         new_end = min(new_end, until) if until else new_end

@@ -44,7 +44,7 @@ def inspect(definition: DigitalAudienceDefinition, memory: Memory) -> Seen:
     """
     return looked_at(
         find_audience_id(definition, memory),
-        lambda audience_id: _seen(DigitalAudienceHook(definition.connection).client, audience_id),
+        lambda audience_id: _seen(DigitalAudienceHook(definition.conn_id).client, audience_id),
         is_given=definition.id is not None,
     )
 
@@ -80,7 +80,7 @@ def delete(definition: DigitalAudienceDefinition, memory: Memory, progress: Memo
     if approved.audience_id is None or not approved.is_there:
         return "There was nothing to delete"
     audience_id = int(approved.audience_id)
-    client = DigitalAudienceHook(definition.connection).client
+    client = DigitalAudienceHook(definition.conn_id).client
     tried = set(progress.get(_TRIED) or ())
     try:
         now = _seen(client, find_audience_id(definition, memory) or 0)

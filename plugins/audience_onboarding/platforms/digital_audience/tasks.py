@@ -44,20 +44,20 @@ def ensure_audience(definition: DigitalAudienceDefinition, asset: Asset) -> Ensu
         pinned = None if definition.campaign is None else definition.campaign.id
         return Ensured(_create_audience(definition, asset, pinned).output)
     name = str(definition.campaign.name)
-    campaign = campaign_asset(definition.platform, definition.connection, name)
+    campaign = campaign_asset(definition.platform, definition.conn_id, name)
     recall = DigitalAudienceLookupAudienceOperator(
         task_id=_LOOKUP,
-        digital_audience_conn_id=definition.connection,
+        digital_audience_conn_id=definition.conn_id,
         asset=asset,
         campaign_asset=campaign,
         campaign_task_id=_CAMPAIGN,
         audience_task_id=_AUDIENCE,
-        pool=connection_pool(definition.connection),
+        pool=connection_pool(definition.conn_id),
     )
     create_campaign = DigitalAudienceCreateCampaignOperator(
         task_id=_CAMPAIGN,
         campaign_name=name,
-        digital_audience_conn_id=definition.connection,
+        digital_audience_conn_id=definition.conn_id,
         asset=campaign,
         audience_key=definition.key,
         is_dry_run="{{ params.dry_run }}",
@@ -85,11 +85,11 @@ def _create_audience(
         audience_name=definition.name,
         description=definition.description,
         campaign_id=campaign_id,
-        digital_audience_conn_id=definition.connection,
+        digital_audience_conn_id=definition.conn_id,
         asset=asset,
         is_dry_run="{{ params.dry_run }}",
         max_active_tis_per_dag=1,
-        pool=connection_pool(definition.connection),
+        pool=connection_pool(definition.conn_id),
         **more,
     )
 
@@ -113,15 +113,15 @@ def upload(definition: DigitalAudienceDefinition, **common: Any) -> DigitalAudie
     """
     return DigitalAudienceOnboardCrmToS3Operator(
         bucket=definition.upload.bucket,
-        aws_conn_id=definition.upload.aws_connection,
-        second_file_same_day=definition.upload.second_file_same_day,
+        aws_conn_id=definition.upload.aws_conn_id,
+        on_second_daily_file=definition.upload.on_second_daily_file,
         success_states=definition.wait.success_states,
         failure_states=definition.wait.failure_states,
         pending_states=definition.wait.pending_states,
         confirm_by=definition.wait.confirm_by,
-        poke_interval=definition.wait.poll_seconds,
+        poke_interval=definition.wait.poll_interval_seconds,
         processing_timeout=timedelta(hours=definition.wait.timeout_hours).total_seconds(),
-        digital_audience_conn_id=definition.connection,
+        digital_audience_conn_id=definition.conn_id,
         **common,
     )
 
@@ -139,6 +139,6 @@ def wait_for_confirmation(
         failure_states=definition.wait.failure_states,
         pending_states=definition.wait.pending_states,
         confirm_by=definition.wait.confirm_by,
-        digital_audience_conn_id=definition.connection,
+        digital_audience_conn_id=definition.conn_id,
         **common,
     )

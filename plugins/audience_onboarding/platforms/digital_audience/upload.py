@@ -88,7 +88,7 @@ class DigitalAudienceOnboardCrmToS3Operator(
     :param aws_conn_id: a connection of type ``aws`` for the vendor's bucket (templated); also for the source, where
         ``source`` names no other.
     :param allow_unconditional_writes: for S3 storages that lack conditional writes: look first, then write.
-    :param second_file_same_day: where another load has put a file for the audience on the same day, in UTC: ``warn``
+    :param on_second_daily_file: where another load has put a file for the audience on the same day, in UTC: ``warn``
         (default), ``fail``, or ``wait`` until the vendor is through with that file or the day is over. A file that
         takes the place of one under the same key is no second one, nor are the two of a ``mirror``.
     :param success_states: as of :class:`.sensors.DigitalAudienceAudienceStateSensor`, for waits of this task; so are
@@ -109,7 +109,7 @@ class DigitalAudienceOnboardCrmToS3Operator(
     )
     operator_extra_links = (DigitalAudiencePortalLink(), S3ObjectLink(), RejectsLink(), AudiencePageLink())
     modes = (*(mode.value for mode in UpdateMode), MIRROR)
-    modes_with_state = frozenset({MIRROR})
+    modes_with_snapshots = frozenset({MIRROR})
     profile = DIGITAL_AUDIENCE_S3
 
     def __init__(  # noqa: PLR0913
@@ -118,7 +118,7 @@ class DigitalAudienceOnboardCrmToS3Operator(
         bucket: str | None = None,
         aws_conn_id: str = "audience_s3",
         allow_unconditional_writes: bool = False,
-        second_file_same_day: Literal["warn", "fail", "wait"] = "warn",
+        on_second_daily_file: Literal["warn", "fail", "wait"] = "warn",
         success_states: Sequence[str] = DEFAULT_SUCCESS_STATES,
         failure_states: Sequence[str] = DEFAULT_FAILURE_STATES,
         pending_states: Sequence[str] = DEFAULT_PENDING_STATES,
@@ -131,7 +131,7 @@ class DigitalAudienceOnboardCrmToS3Operator(
         self.bucket = bucket
         self.aws_conn_id = aws_conn_id
         self.allow_unconditional_writes = allow_unconditional_writes
-        self.second_file_same_day = second_file_same_day
+        self.on_second_daily_file = on_second_daily_file
         self.success_states = tuple(success_states)
         self.failure_states = tuple(failure_states)
         self.pending_states = tuple(pending_states)
@@ -266,25 +266,25 @@ class DigitalAudienceOnboardCrmToS3Operator(
     def _check_day(self, puts: Puts, upload: _Upload, key: str) -> None:
         """What the vendor recommends: at most one file per audience and day.
 
-        :raises DailyFileLimitError: there was one, and ``second_file_same_day`` is ``fail``.
+        :raises DailyFileLimitError: there was one, and ``on_second_daily_file`` is ``fail``.
         """
         now = datetime.now(timezone.utc)
         others = puts.on_the_day(now, key=key, load=upload.sending.identity)
         if not others or self._begun_content is not None:
             return
         keys = sorted({put.key for put in others})
-        if self.second_file_same_day == "warn":
+        if self.on_second_daily_file == "warn":
             self.log.warning(
                 "The vendor recommends one file per audience and day; today (UTC) there was %s",
                 ", ".join(keys),
             )
             return
-        if self.second_file_same_day == "fail":
+        if self.on_second_daily_file == "fail":
             raise DailyFileLimitError(
                 what="There was a file for this audience today (UTC) already, and one a day is what the vendor "
                 "recommends",
                 where=", ".join(keys),
-                next_step="Clear this task tomorrow, or let 'upload.second_file_same_day' be 'warn' or 'wait'",
+                next_step="Clear this task tomorrow, or let 'upload.on_second_daily_file' be 'warn' or 'wait'",
             )
         self.log.info("Waiting until the vendor is through with %s, or the day (UTC) is over", others[-1].key)
         tomorrow = datetime.combine(now.date() + timedelta(days=1), time(), tzinfo=timezone.utc)

@@ -37,7 +37,7 @@ class FanfareDefinition(AudienceDefinition):
     profile: ClassVar[FileProfile] = FANFARE_IMPORT
 
     platform: Literal["fanfare"]
-    connection: Text = "fanfare_default"
+    conn_id: Text = "fanfare_default"
     id: RemoteId | None = None
     upload: ImportUpload = ImportUpload()
 

@@ -18,7 +18,7 @@ from audience_onboarding.state.store import Memory
 
 
 def _client(definition: FanfareDefinition) -> FanfareClient:
-    return FanfareHook(definition.connection).client
+    return FanfareHook(definition.conn_id).client
 
 
 def find_audience_id(definition: FanfareDefinition, memory: Memory) -> str | None:

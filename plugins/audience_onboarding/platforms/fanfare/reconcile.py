@@ -25,7 +25,7 @@ def pending_creates(definition: FanfareDefinition, asset: Asset) -> list[Settlea
     """
 
     def client() -> FanfareClient:
-        return FanfareHook(definition.connection).client
+        return FanfareHook(definition.conn_id).client
 
     def look(audience_id: int | str, _: Memory) -> Found:
         audience = client().get_audience(text_id(audience_id))
@@ -50,7 +50,7 @@ def differences(
     now: datetime,  # noqa: ARG001
 ) -> list[Difference]:
     """Compare name and description; reads only. An audience without an id yet differs in nothing."""
-    client = FanfareHook(definition.connection).client
+    client = FanfareHook(definition.conn_id).client
     audience_id = audience_id_of(definition.id, memory, account=lambda: client.settings.account, read=text_id)
     if audience_id is None:
         return []

@@ -33,7 +33,7 @@ def inspect(definition: FanfareDefinition, memory: Memory) -> Seen:
     """
     return looked_at(
         find_audience_id(definition, memory),
-        lambda audience_id: _seen(FanfareHook(definition.connection).client, audience_id),
+        lambda audience_id: _seen(FanfareHook(definition.conn_id).client, audience_id),
         is_given=definition.id is not None,
     )
 
@@ -54,7 +54,7 @@ def delete(definition: FanfareDefinition, memory: Memory, progress: Memory, appr
     if approved.audience_id is None or not approved.is_there:
         return "There was nothing to archive"
     audience_id = str(approved.audience_id)
-    client = FanfareHook(definition.connection).client
+    client = FanfareHook(definition.conn_id).client
     done = f"Audience {audience_id} is archived"
     try:
         now = _seen(client, find_audience_id(definition, memory) or audience_id)

@@ -23,11 +23,11 @@ def ensure_audience(definition: FanfareDefinition, asset: Asset) -> Ensured:
         task_id="ensure_audience",
         audience_name=definition.name,
         description=definition.description,
-        fanfare_conn_id=definition.connection,
+        fanfare_conn_id=definition.conn_id,
         asset=asset,
         is_dry_run="{{ params.dry_run }}",
         max_active_tis_per_dag=1,
-        pool=connection_pool(definition.connection),
+        pool=connection_pool(definition.conn_id),
     )
     return Ensured(task.output)
 
@@ -39,9 +39,9 @@ def upload(definition: FanfareDefinition, **common: Any) -> FanfareOnboardCrmOpe
     """
     return FanfareOnboardCrmOperator(
         rows_per_import=definition.upload.rows_per_import,
-        poke_interval=definition.wait.poll_seconds,
+        poke_interval=definition.wait.poll_interval_seconds,
         import_timeout=timedelta(hours=definition.wait.timeout_hours).total_seconds(),
-        fanfare_conn_id=definition.connection,
+        fanfare_conn_id=definition.conn_id,
         **common,
     )
 
@@ -53,6 +53,6 @@ def wait_for_confirmation(definition: FanfareDefinition, **common: Any) -> Fanfa
     """
     return FanfareImportSensor(
         task_id="wait_for_confirmation",
-        fanfare_conn_id=definition.connection,
+        fanfare_conn_id=definition.conn_id,
         **common,
     )

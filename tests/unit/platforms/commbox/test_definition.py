@@ -14,7 +14,7 @@ GOOD: dict[str, Any] = {
     "platform": "commbox",
     "name": "Service alerts",
     "owner": "crm-team",
-    "allow_raw": True,
+    "allow_unhashed": True,
     "source": {"path": "crm/{load_date}.csv", "columns": {"phone": "Phone"}},
 }
 
@@ -32,15 +32,17 @@ def problem_of(**changes: Any) -> str:
 def test_defaults() -> None:
     found = definition()
 
-    assert (found.connection, found.id, found.wait.minimum_share) == ("commbox_default", None, 1.0)
+    assert (found.conn_id, found.id, found.wait.minimum_ratio) == ("commbox_default", None, 1.0)
     assert (found.mode, list(found.allowed_modes)) == ("replace", ["replace", "mirror"])
     assert found.found_by_name is True
 
 
 def test_unhashed_values_have_to_be_confirmed() -> None:
-    assert "phone numbers as they are, not hashed" in problem_of(allow_raw=False)
-    with pytest.raises(ValidationError, match="allow_raw: true"):
-        CommBoxDefinition.model_validate({name: value for name, value in GOOD.items() if name != "allow_raw"})
+    assert "phone numbers as they are, not hashed" in problem_of(allow_unhashed=False)
+    with pytest.raises(ValidationError, match="allow_unhashed: true"):
+        CommBoxDefinition.model_validate(
+            {name: value for name, value in GOOD.items() if name != "allow_unhashed"}
+        )
 
 
 def test_it_takes_phone_numbers_only_and_no_description() -> None:
@@ -52,9 +54,9 @@ def test_it_takes_phone_numbers_only_and_no_description() -> None:
 
 def test_the_minimum_share_is_above_zero_and_at_most_one() -> None:
     for share in (0.01, 0.5, 1, 1.0):
-        assert definition(wait={"minimum_share": share}).wait.minimum_share == share
+        assert definition(wait={"minimum_ratio": share}).wait.minimum_ratio == share
     for wrong in (0, -0.5, 1.01, "most", None, float("nan")):
-        assert "wait.minimum_share" in problem_of(wait={"minimum_share": wrong}), wrong
+        assert "wait.minimum_ratio" in problem_of(wait={"minimum_ratio": wrong}), wrong
 
 
 def test_the_id_of_an_audience_can_stand_in_a_path() -> None:
@@ -77,11 +79,11 @@ def test_fields_of_other_platforms_are_refused() -> None:
 def test_opt_in_and_opt_out_need_snapshots() -> None:
     for mode in ("opt-in", "opt-out"):
         assert (
-            f"upload.mode: on commbox, '{mode}' needs 'state', a folder for snapshots of what the audience holds; "
+            f"upload.mode: on commbox, '{mode}' needs 'snapshots', a folder for snapshots of what the audience holds; "
             "without it, allowed is 'replace', 'mirror'"
         ) in problem_of(upload={"mode": mode})
-        assert definition(upload={"mode": mode}, state={"path": "state"}).mode == mode
-    assert list(definition(state={"path": "state"}).allowed_modes) == [
+        assert definition(upload={"mode": mode}, snapshots={"path": "state"}).mode == mode
+    assert list(definition(snapshots={"path": "state"}).allowed_modes) == [
         "replace",
         "mirror",
         "opt-in",
@@ -92,7 +94,7 @@ def test_opt_in_and_opt_out_need_snapshots() -> None:
 def test_snapshots_need_confirmed_earlier_loads() -> None:
     upload = {"wait_for_earlier_loads": "uploaded"}
 
-    assert "upload.wait_for_earlier_loads: with 'state', it has to be 'confirmed'" in problem_of(
-        upload=upload, state={"path": "state"}
+    assert "upload.wait_for_earlier_loads: with 'snapshots', it has to be 'confirmed'" in problem_of(
+        upload=upload, snapshots={"path": "state"}
     )
-    assert definition(upload=upload).state is None
+    assert definition(upload=upload).snapshots is None

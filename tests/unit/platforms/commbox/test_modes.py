@@ -136,7 +136,7 @@ def test_nothing_is_added_to_a_load_that_is_not_confirmed(world: World, mode: st
 # --- mirror -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("state", [{}, {"state": None}], ids=["snapshots", "none"])
+@pytest.mark.parametrize("state", [{}, {"snapshots": None}], ids=["snapshots", "none"])
 def test_a_mirror_replaces_unless_nothing_has_changed(world: World, state: dict[str, Any]) -> None:
     world.run(MONDAY, "123", "mirror", **state)
 

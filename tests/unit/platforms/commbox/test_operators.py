@@ -372,9 +372,9 @@ def test_an_older_confirmation_is_not_taken_for_a_killed_task(
 
 def test_what_cannot_be_meant_is_refused_before_anything_is_sent(world: World, vendor: Vendor) -> None:
     (world.folder / f"{WEDNESDAY}.csv").write_text("Phone,E-mail\n0612345678,anna@example.com\n")
-    without_state = "needs 'state', .*without it, replace, mirror are allowed"
+    without_state = "needs 'snapshots', .*without it, replace, mirror are allowed"
     cases: list[tuple[dict[str, Any], str]] = [
-        ({"allow_raw": False}, r"CommBox takes phone as they are, not hashed.*allow_raw"),
+        ({"allow_unhashed": False}, r"CommBox takes phone as they are, not hashed.*allow_unhashed"),
         ({"mode": "opt-in"}, f"'opt-in' {without_state}"),
         ({"mode": "opt-out"}, f"'opt-out' {without_state}"),
         ({"mode": ""}, "'' is no mode. Allowed are replace, mirror"),

@@ -33,7 +33,7 @@ def trigger(**changes: Any) -> CommBoxUserCountTrigger:
         "conn_id": "a_connection",
         "audience_id": "1",
         "rows": 100,
-        "minimum_share": 1.0,
+        "minimum_ratio": 1.0,
         "poll_interval": 60.0,
         "deadline": FAR,
     }
@@ -54,7 +54,7 @@ async def waits(*ids: int) -> list[dict[str, Any]]:
 
 def judged(count: int | None, *, rows: int | None = 100, share: float = 1.0) -> PollResult:
     shown = {"1": Audience.model_validate(static("1", "Alerts", count))}
-    return trigger(rows=rows, minimum_share=share).evaluate(shown)
+    return trigger(rows=rows, minimum_ratio=share).evaluate(shown)
 
 
 def test_how_a_count_is_judged() -> None:
@@ -101,7 +101,7 @@ def test_a_look_without_success_says_why() -> None:
             (
                 1_200,
                 "1200 customers",
-                "user_count is 1,200, 2,400 were sent; if CommBox leaves some out for good, lower 'minimum_share'",
+                "user_count is 1,200, 2,400 were sent; if CommBox leaves some out for good, lower 'minimum_ratio'",
             ),
             (3_000, "3000 customers", "user_count is 3,000, 2,400 were sent"),
             (None, "no count", "the list shows no user_count for this Static audience"),
@@ -152,7 +152,7 @@ def test_a_deadline_in_the_middle_of_a_long_interval_keeps_what_was_seen(vendor:
     event = vendor.event_of(trigger(poll_interval=3600.0, deadline=START + 100.0))
 
     assert event["state"] == "90 customers"
-    assert "minimum_share" in event["message"]
+    assert "minimum_ratio" in event["message"]
     assert vendor.times == [5.0]
 
 

@@ -143,9 +143,9 @@ class World:
                 "platform": "commbox",
                 "name": NAME,
                 "owner": "crm-team",
-                "allow_raw": True,
+                "allow_unhashed": True,
                 "source": {"path": "{load_date}.csv", "columns": {"phone": "Phone"}},
-                "state": {"path": "state"} if with_state else None,
+                "snapshots": {"path": "state"} if with_state else None,
             }
         )
         self.record_load = function_of(build_onboarding_dag(definition, base=folder), "record_load")
@@ -166,11 +166,11 @@ class World:
                 "audience_name": NAME,
                 "source": str(self.folder / "{load_date}.csv"),
                 "columns": {"phone": "Phone"},
-                "allow_raw": True,
+                "allow_unhashed": True,
                 "asset": ASSET,
                 "load_date": day,
                 "mode": mode,
-                "state": self.state,
+                "snapshots": self.state,
                 "memory_limit_mib": 128,
                 **changes,
             }

@@ -134,7 +134,7 @@ def test_a_person_is_shown_what_will_be_created(scene: Scene) -> None:
 
 
 def test_the_rule_says_who_may_answer_and_for_how_long(scene: Scene) -> None:
-    waiting = scene.asks(rule=Approval(assigned_users=("anna", "ben"), within_hours=2, on_timeout="fail"))
+    waiting = scene.asks(rule=Approval(assigned_users=("anna", "ben"), timeout_hours=2, on_timeout="fail"))
 
     (question,) = scene.asked
     assert [user["id"] for user in question["assigned_users"]] == ["anna", "ben"]

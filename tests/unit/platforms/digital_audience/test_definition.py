@@ -25,13 +25,13 @@ def test_an_approval_is_required_if_it_is_given() -> None:
         ({"approval": True}, Approval()),
         ({"approval": {}}, Approval()),
         (
-            {"approval": {"assigned_users": ["anna"], "within_hours": 2, "on_timeout": "fail"}},
-            Approval(assigned_users=("anna",), within_hours=2, on_timeout="fail"),
+            {"approval": {"assigned_users": ["anna"], "timeout_hours": 2, "on_timeout": "fail"}},
+            Approval(assigned_users=("anna",), timeout_hours=2, on_timeout="fail"),
         ),
     ]
 
     assert [target(**given).approval_rule for given, _ in rules] == [rule for _, rule in rules]
-    assert (Approval().within_hours, Approval().on_timeout) == (24, "reject")
+    assert (Approval().timeout_hours, Approval().on_timeout) == (24, "reject")
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_an_approval_is_required_if_it_is_given() -> None:
     [
         {"approval": "perhaps"},
         {"approval": {"on_timeout": "approve"}},
-        {"approval": {"within_hours": 0}},
+        {"approval": {"timeout_hours": 0}},
         {"approval": {"users": ["anna"]}},
         {"until": "2026-02-30"},
         {"until": "soon"},

@@ -38,7 +38,7 @@ def write(world: World, **by_day: str) -> None:
 
 def load(world: World, first: str, last: str, mode: str = OPT_IN, **changes: Any) -> dict[str, Any]:
     """A whole run about a range, without snapshots."""
-    return world.confirm(world.send(last, mode, range_start=first, **{"state": None, **changes}))
+    return world.confirm(world.send(last, mode, range_start=first, **{"snapshots": None, **changes}))
 
 
 @pytest.mark.parametrize(("is_gzip", "end"), [(False, ".csv"), (True, ".csv.gz")])
@@ -67,7 +67,7 @@ def test_a_range_is_one_file_that_tells_its_days(world: World) -> None:
 
 
 def test_the_load_of_a_day_says_nothing_of_ranges(world: World) -> None:
-    world.run(MONDAY, "ab", OPT_IN, state=None)
+    world.run(MONDAY, "ab", OPT_IN, snapshots=None)
 
     assert "range-start" not in world.bucket.objects[key_of(OPT_IN, MONDAY)]["Metadata"]
 
@@ -77,7 +77,7 @@ def test_the_same_range_again_sends_nothing(world: World) -> None:
     load(world, MONDAY, TUESDAY)
 
     assert load(world, MONDAY, TUESDAY)["content_id"]
-    assert world.send(TUESDAY, OPT_IN, range_start=MONDAY, state=None)["uploaded"] is False
+    assert world.send(TUESDAY, OPT_IN, range_start=MONDAY, snapshots=None)["uploaded"] is False
     assert len(world.bucket.written) == 1
 
 
@@ -116,28 +116,28 @@ def test_two_ranges_that_end_on_the_same_day_share_a_key_which_is_said(world: Wo
 
 def test_a_range_stands_beside_the_load_of_its_last_day(world: World) -> None:
     write(world, mon="ab", tue="bc")
-    world.run(TUESDAY, "bc", OPT_IN, state=None)
+    world.run(TUESDAY, "bc", OPT_IN, snapshots=None)
 
     record = load(world, MONDAY, TUESDAY)
 
     assert world.bucket.written == [key_of(OPT_IN, TUESDAY), key_of_range(OPT_IN, TUESDAY)]
     assert record["same_day_files"] == [key_of(OPT_IN, TUESDAY)]
     # And neither is sent again.
-    assert world.send(TUESDAY, OPT_IN, state=None)["uploaded"] is False
-    assert world.send(TUESDAY, OPT_IN, range_start=MONDAY, state=None)["uploaded"] is False
+    assert world.send(TUESDAY, OPT_IN, snapshots=None)["uploaded"] is False
+    assert world.send(TUESDAY, OPT_IN, range_start=MONDAY, snapshots=None)["uploaded"] is False
 
 
 def test_a_range_is_a_second_file_of_the_day_too(world: World) -> None:
     write(world, mon="ab", tue="bc")
-    world.run(TUESDAY, "bc", OPT_IN, state=None)
+    world.run(TUESDAY, "bc", OPT_IN, snapshots=None)
 
     with pytest.raises(AirflowFailException, match="DailyFileLimitError"):
-        load(world, MONDAY, TUESDAY, second_file_same_day="fail")
+        load(world, MONDAY, TUESDAY, on_second_daily_file="fail")
 
 
 def test_a_range_can_be_taken_out(world: World) -> None:
     write(world, mon="ab", tue="bc")
-    world.run(WEDNESDAY, "abcde", OPT_IN, state=None)
+    world.run(WEDNESDAY, "abcde", OPT_IN, snapshots=None)
 
     load(world, MONDAY, TUESDAY, OPT_OUT)
 
@@ -148,7 +148,7 @@ def test_a_range_can_be_taken_out(world: World) -> None:
 def test_a_mirror_knows_what_a_range_has_added(world: World) -> None:
     world.run(MONDAY, "ab")
     write(world, mon="ab", tue="bx", wed="y")
-    record = load(world, TUESDAY, WEDNESDAY, state=world.state)
+    record = load(world, TUESDAY, WEDNESDAY, snapshots=world.state)
     assert record["changes"] == {"added": 2, "removed": 0}
     assert Path(record["snapshot"]).name.startswith(f"{TUESDAY}..{WEDNESDAY}-")
     assert Path(record["snapshot"]).exists()

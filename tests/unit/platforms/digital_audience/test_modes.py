@@ -173,7 +173,10 @@ class World:
             )
         dag = build_onboarding_dag(
             definition(
-                id=7, campaign=REMOVE, upload={"mode": "mirror", "bucket": BUCKET}, state={"path": "state"}
+                id=7,
+                campaign=REMOVE,
+                upload={"mode": "mirror", "bucket": BUCKET},
+                snapshots={"path": "state"},
             ),
             base=folder,
         )
@@ -199,7 +202,7 @@ class World:
                 "asset": ASSET,
                 "load_date": day,
                 "mode": mode,
-                "state": self.state,
+                "snapshots": self.state,
                 "memory_limit_mib": 128,
                 **changes,
             }
@@ -452,7 +455,7 @@ def test_an_older_mirror_is_skipped_unless_it_supersedes(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("mode", "changes"), [("mirror", {}), ("replace", {}), ("replace", {"state": None})], ids=str
+    ("mode", "changes"), [("mirror", {}), ("replace", {}), ("replace", {"snapshots": None})], ids=str
 )
 def test_an_older_list_comes_too_late_once_a_newer_one_is_sent(
     world: World, mode: str, changes: dict[str, Any]
@@ -535,16 +538,16 @@ def test_opt_ins_and_opt_outs_count_their_changes(world: World) -> None:
 def test_a_list_of_other_people_is_stopped_though_it_is_as_long(world: World) -> None:
     world.run(MONDAY, "abcdefgh")
     world.write(TUESDAY, "ijklmnop")
-    strict = Guards(shares_from_rows=5)
+    strict = Guards(min_rows_for_ratios=5)
 
-    with pytest.raises(AirflowFailException, match=r"max_shrink: 8 of the 8 rows .* 100%, at most 50%"):
+    with pytest.raises(AirflowFailException, match=r"max_row_drop: 8 of the 8 rows .* 100%, at most 50%"):
         world.send(TUESDAY, guards=strict)
     assert world.files() == [MONDAY]
 
     for changes in (
         {"guards": strict, "ignore_guards": True},
-        {"guards": Guards(shares_from_rows=9)},
-        {"guards": Guards(shares_from_rows=5, max_shrink=None)},
+        {"guards": Guards(min_rows_for_ratios=9)},
+        {"guards": Guards(min_rows_for_ratios=5, max_row_drop=None)},
     ):
         assert world.send(TUESDAY, **changes)["changes"]["removed"] == 8
 
@@ -574,9 +577,15 @@ def test_a_dry_run_knows_what_would_change_and_writes_nothing(world: World) -> N
 
 def test_what_cannot_be_meant_is_refused_before_anything_is_read(world: World) -> None:
     cases: list[tuple[dict[str, Any], str]] = [
-        ({"state": None}, "'mirror' needs 'state', .*without it, opt-in, opt-out, replace are allowed"),
+        (
+            {"snapshots": None},
+            "'mirror' needs 'snapshots', .*without it, opt-in, opt-out, replace are allowed",
+        ),
         ({"asset": None}, "needs an asset"),
-        ({"state": StateFolder(f"s3://{BUCKET}/onboard/x")}, "Snapshots may not lie where the vendor looks"),
+        (
+            {"snapshots": StateFolder(f"s3://{BUCKET}/onboard/x")},
+            "Snapshots may not lie where the vendor looks",
+        ),
         ({"mode": "append"}, "'append' is no mode.*Allowed are opt-in, opt-out, replace, mirror"),
         ({"source": f"{world.state.folder}/*.parquet"}, "among the files of the source"),
     ]
@@ -689,31 +698,31 @@ def test_a_killed_mirror_that_is_run_again_after_the_next_one_was_begun(world: W
 
 
 def test_also_where_puts_were_not_kept_yet(world: World) -> None:
-    world.run(MONDAY, "ab", "replace", state=None)
-    tuesday = world.run(TUESDAY, "bc", "replace", state=None)
+    world.run(MONDAY, "ab", "replace", snapshots=None)
+    tuesday = world.run(TUESDAY, "bc", "replace", snapshots=None)
     world.stores[ASSET].delete("upload_log")
     world.stores[ASSET].set("last_load", {**tuesday, "load_date": MONDAY, "content_id": "another"})
 
-    assert world.send(TUESDAY, "replace", state=None)["uploaded"] is True
-    assert world.send(TUESDAY, "replace", state=None)["uploaded"] is False
+    assert world.send(TUESDAY, "replace", snapshots=None)["uploaded"] is True
+    assert world.send(TUESDAY, "replace", snapshots=None)["uploaded"] is False
 
 
 @pytest.mark.parametrize("mode", ["opt-in", "opt-out"])
 def test_what_adds_or_takes_out_is_put_again_on_demand_only(world: World, mode: str) -> None:
-    world.run(MONDAY, "ab", mode, state=None)
-    world.run(MONDAY, "ab", OPT_OUT if mode == OPT_IN else OPT_IN, state=None)
+    world.run(MONDAY, "ab", mode, snapshots=None)
+    world.run(MONDAY, "ab", OPT_OUT if mode == OPT_IN else OPT_IN, snapshots=None)
 
-    assert world.send(MONDAY, mode, state=None)["uploaded"] is False
-    assert world.send(MONDAY, mode, state=None, overwrite=True)["uploaded"] is True
-    assert world.send(MONDAY, mode, state=None, overwrite=True)["uploaded"] is False
+    assert world.send(MONDAY, mode, snapshots=None)["uploaded"] is False
+    assert world.send(MONDAY, mode, snapshots=None, overwrite=True)["uploaded"] is True
+    assert world.send(MONDAY, mode, snapshots=None, overwrite=True)["uploaded"] is False
 
 
 def test_a_few_who_were_added_since_do_not_bring_a_list_back(world: World) -> None:
-    world.run(MONDAY, "ab", "replace", state=None)
-    world.run(MONDAY, "x", "opt-in", state=None)
+    world.run(MONDAY, "ab", "replace", snapshots=None)
+    world.run(MONDAY, "x", "opt-in", snapshots=None)
     world.write(MONDAY, "ab")
 
-    assert world.send(MONDAY, "replace", state=None)["uploaded"] is False
+    assert world.send(MONDAY, "replace", snapshots=None)["uploaded"] is False
 
 
 def test_a_list_that_goes_out_again_does_so_once_also_if_the_task_is_killed(made: Made) -> None:
@@ -721,18 +730,18 @@ def test_a_list_that_goes_out_again_does_so_once_also_if_the_task_is_killed(made
         for dies in points(3):
             world = made(dies)
             with case(dies):
-                world.run(MONDAY, "ab", "replace", state=None)
-                world.run(TUESDAY, "bc", "replace", state=None)
-                world.run(MONDAY, "ab", "replace", state=None, overwrite=True)
+                world.run(MONDAY, "ab", "replace", snapshots=None)
+                world.run(TUESDAY, "bc", "replace", snapshots=None)
+                world.run(MONDAY, "ab", "replace", snapshots=None, overwrite=True)
                 world.bucket.written.clear()
 
-                world.effects.kill(dies, lambda: world.send(TUESDAY, "replace", state=None))  # noqa: B023
+                world.effects.kill(dies, lambda: world.send(TUESDAY, "replace", snapshots=None))  # noqa: B023
 
-                world.confirm(world.send(TUESDAY, "replace", state=None))
+                world.confirm(world.send(TUESDAY, "replace", snapshots=None))
 
                 assert world.vendor.people == ["b", "c"]
                 assert world.bucket.written == [key_of("replace", TUESDAY)]
-                assert world.send(TUESDAY, "replace", state=None)["uploaded"] is False
+                assert world.send(TUESDAY, "replace", snapshots=None)["uploaded"] is False
 
 
 # --- one file a day -----------------------------------------------------------------------------------------
@@ -741,22 +750,22 @@ def test_a_list_that_goes_out_again_does_so_once_also_if_the_task_is_killed(made
 def test_a_second_file_of_the_day_is_said_and_recorded(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    first = world.run(MONDAY, "ab", "opt-in", state=None)
+    first = world.run(MONDAY, "ab", "opt-in", snapshots=None)
     assert "same_day_files" not in first
 
-    second = world.run(MONDAY, "c", "opt-out", state=None)
+    second = world.run(MONDAY, "c", "opt-out", snapshots=None)
 
     assert second["same_day_files"] == [key_of("opt-in", MONDAY)]
     assert "one file per audience and day" in capsys.readouterr().out
     # A retry says the same.
-    assert world.send(MONDAY, "opt-out", state=None)["same_day_files"] == [key_of("opt-in", MONDAY)]
+    assert world.send(MONDAY, "opt-out", snapshots=None)["same_day_files"] == [key_of("opt-in", MONDAY)]
 
 
 @pytest.mark.parametrize(
     ("shift", "is_second"), [(timedelta(hours=20, minutes=59), True), (timedelta(hours=21), False)]
 )
 def test_the_day_is_that_of_utc(world: World, clock: Any, shift: timedelta, is_second: bool) -> None:
-    world.run(MONDAY, "ab", "opt-in", state=None)
+    world.run(MONDAY, "ab", "opt-in", snapshots=None)
     clock.shift(shift)
     world.write(TUESDAY, "c")
 
@@ -764,28 +773,28 @@ def test_the_day_is_that_of_utc(world: World, clock: Any, shift: timedelta, is_s
         with pytest.raises(
             AirflowFailException, match=r"DailyFileLimitError.*20261116_000000\.csv.*tomorrow"
         ):
-            world.send(TUESDAY, "opt-in", state=None, second_file_same_day="fail")
+            world.send(TUESDAY, "opt-in", snapshots=None, on_second_daily_file="fail")
         assert len(world.bucket.written) == 1
     else:
-        assert world.send(TUESDAY, "opt-in", state=None, second_file_same_day="fail")["uploaded"] is True
+        assert world.send(TUESDAY, "opt-in", snapshots=None, on_second_daily_file="fail")["uploaded"] is True
 
 
 def test_the_same_key_and_the_files_of_a_mirror_are_no_second_file(world: World, clock: Any) -> None:
-    world.run(MONDAY, "ab", second_file_same_day="fail")
+    world.run(MONDAY, "ab", on_second_daily_file="fail")
     clock.shift(timedelta(days=1))
 
-    world.run(TUESDAY, "bc", second_file_same_day="fail")
+    world.run(TUESDAY, "bc", on_second_daily_file="fail")
     world.write(TUESDAY, "bd")
-    world.confirm(world.send(TUESDAY, overwrite=True, second_file_same_day="warn"))
+    world.confirm(world.send(TUESDAY, overwrite=True, on_second_daily_file="warn"))
 
     assert world.vendor.people == ["b", "d"]
 
 
 def test_a_second_file_waits_until_the_vendor_is_through_with_the_first(world: World) -> None:
     world.write(MONDAY, "ab")
-    world.send(MONDAY, "opt-in", state=None)
+    world.send(MONDAY, "opt-in", snapshots=None)
     world.write(MONDAY, "a")
-    waiting: dict[str, Any] = {"mode": "opt-out", "state": None, "second_file_same_day": "wait"}
+    waiting: dict[str, Any] = {"mode": "opt-out", "snapshots": None, "on_second_daily_file": "wait"}
 
     deferred = world.defers(MONDAY, **waiting)
 
@@ -804,8 +813,8 @@ def test_a_second_file_goes_out_when_the_day_is_over_or_the_first_has_failed(
     world: World, status: str
 ) -> None:
     world.write(MONDAY, "ab")
-    world.send(MONDAY, "opt-in", state=None)
-    waiting: dict[str, Any] = {"mode": "opt-out", "state": None, "second_file_same_day": "wait"}
+    world.send(MONDAY, "opt-in", snapshots=None)
+    waiting: dict[str, Any] = {"mode": "opt-out", "snapshots": None, "on_second_daily_file": "wait"}
     deferred = world.defers(MONDAY, **waiting)
 
     load = world.operator(MONDAY, **waiting).execute_after_other_file(
@@ -824,12 +833,12 @@ def test_a_wait_that_is_refused_fails(world: World) -> None:
 
 def test_only_what_is_of_use_is_remembered(world: World, clock: Any) -> None:
     for day in (MONDAY, TUESDAY, WEDNESDAY, THURSDAY):
-        world.run(day, "ab", "replace", state=None)
+        world.run(day, "ab", "replace", snapshots=None)
         clock.shift(timedelta(days=1))
 
     assert [entry["load_date"] for entry in world.memory["upload_log"]] == [WEDNESDAY, THURSDAY]
     clock.shift(timedelta(days=30))
-    world.run("2026-12-20", "ab", "replace", state=None)
+    world.run("2026-12-20", "ab", "replace", snapshots=None)
     # What was put last stays, however long ago.
     assert [entry["load_date"] for entry in world.memory["upload_log"]] == [THURSDAY, "2026-12-20"]
 
@@ -839,7 +848,7 @@ def test_what_is_remembered_of_a_day_with_many_files_stays_small(
 ) -> None:
     monkeypatch.setattr(upload_log, "KEPT_AT_MOST", 2)
     for day in (MONDAY, TUESDAY, WEDNESDAY):
-        world.run(day, "ab", "replace", state=None)
+        world.run(day, "ab", "replace", snapshots=None)
 
     assert [entry["load_date"] for entry in world.memory["upload_log"]] == [TUESDAY, WEDNESDAY]
 

@@ -14,7 +14,7 @@ GOOD: dict[str, Any] = {
     "platform": "fanfare",
     "name": "Presale fans",
     "owner": "crm-team",
-    "allow_raw": True,
+    "allow_unhashed": True,
     "source": {"path": "crm/{load_date}.csv", "columns": {"email": "E-mail", "phone": "Phone"}},
 }
 
@@ -32,14 +32,17 @@ def problem_of(**changes: Any) -> str:
 def test_defaults() -> None:
     found = definition()
 
-    assert (found.connection, found.id, found.upload.rows_per_import) == ("fanfare_default", None, 100_000)
+    assert (found.conn_id, found.id, found.upload.rows_per_import) == ("fanfare_default", None, 100_000)
     assert found.mode == "opt-in"
     assert found.found_by_name is True
 
 
 def test_unhashed_values_have_to_be_confirmed() -> None:
-    message = r"e-mail addresses and phone numbers as they are.*allow_raw: true"
-    for given in ({**GOOD, "allow_raw": False}, {n: value for n, value in GOOD.items() if n != "allow_raw"}):
+    message = r"e-mail addresses and phone numbers as they are.*allow_unhashed: true"
+    for given in (
+        {**GOOD, "allow_unhashed": False},
+        {n: value for n, value in GOOD.items() if n != "allow_unhashed"},
+    ):
         with pytest.raises(ValidationError, match=message):
             FanfareDefinition.model_validate(given)
 
@@ -52,8 +55,8 @@ def test_the_only_mode_is_opt_in() -> None:
             "import only adds them; allowed is 'opt-in'"
         ) in problem_of(upload={"mode": mode})
     assert (
-        "state: fanfare has no mode that compares a list with the one before; allowed is 'opt-in'"
-    ) in problem_of(state={"path": "state"})
+        "snapshots: fanfare has no mode that compares a list with the one before; allowed is 'opt-in'"
+    ) in problem_of(snapshots={"path": "state"})
 
 
 def test_the_rows_of_an_import_are_between_one_and_the_vendors_limit() -> None:
@@ -83,7 +86,7 @@ def test_fields_of_other_platforms_are_refused() -> None:
         {"campaign": {"name": "x"}},
         {"activation": {}},
         {"upload": {"bucket": "x"}},
-        {"wait": {"minimum_share": 0.9}},
+        {"wait": {"minimum_ratio": 0.9}},
         {"platform": "commbox"},
     ):
         assert next(iter(changes)) in problem_of(**changes)

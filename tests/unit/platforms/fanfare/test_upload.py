@@ -159,7 +159,7 @@ class World:
                 "source": str(self.source.parent / "{load_date}.csv"),
                 "columns": {"email": "E-mail", "phone": "Phone"},
                 "audience_id": AUDIENCE,
-                "allow_raw": True,
+                "allow_unhashed": True,
                 "asset": ASSET,
                 "load_date": DAY,
                 "memory_limit_mib": 128,
@@ -317,7 +317,7 @@ def test_a_source_that_changes_between_two_imports_stops_the_load(world: World, 
 
 
 def test_a_source_that_is_gone_between_two_imports_is_no_reason_to_skip(world: World) -> None:
-    given = {"path": str(world.source), "if_missing": "skip"}
+    given = {"path": str(world.source), "on_missing": "skip"}
     first = world.defers(source=given, rows_per_import=2)
     world.source.unlink()
 
@@ -546,7 +546,7 @@ def test_what_cannot_be_meant_is_refused_before_the_extract_is_read(world: World
         ("audience_id", ["../rules", "a/b", "a?b", "a b", "{{ x }}"], "is no id"),
         ("mode", ["replace", "opt-out", ""], r"is no mode.*Allowed are opt-in"),
         ("rows_per_import", [0, -1, MAX_ROWS + 1], r"ConfigurationError.*rows_per_import.*1 to 100,000"),
-        ("allow_raw", [False], r"Fanfare takes email and phone as they are.*allow_raw"),
+        ("allow_unhashed", [False], r"Fanfare takes email and phone as they are.*allow_unhashed"),
     ]
     with every_case() as case:
         for name, values, message in tables:
