@@ -2,8 +2,8 @@
 
 Writes ``build/bench.json``, a list of figures: name, value, unit, baseline (name, value), ratio (value / baseline). Of
 figures with nothing to compare them with, baseline and ratio are null.
-Machines differ and are noisy: only the ratios of one run mean something. docs/benchmarks.md tells what is compared, and
-which settings each part takes from the environment::
+Machines differ and are noisy: only the ratios of one run are comparable. docs/explanation/benchmarks.md describes the
+comparisons and the settings that each part reads from the environment::
 
     python -m benchmarks [--only NAME ...] [--out FILE] [--folder FOLDER]
 

@@ -1,8 +1,8 @@
-"""What mkdocs is told beyond mkdocs.yml: pages from outside ``docs/``, the reference, links that work in both places.
+"""Hook of mkdocs: adds pages from outside ``docs/`` and the generated reference, and rewrites links.
 
-A Git host shows README.md and ``docs/`` as they lie there; the site has only pages. So the files of :data:`OUTSIDE` are
-pages as well, and each link to a file of the repository becomes one to its page. What is no page is linked to where the
-sources are shown (``repo_url``), or is no link.
+A Git host shows README.md and ``docs/`` as files; the site has only pages. So the files of :data:`OUTSIDE` become
+pages, and each link to a file of the repository becomes a link to its page. A link to any other file leads to
+``repo_url``, or becomes plain text without one.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ OUTSIDE = {
     "include/crm/README.md": "sample-data.md",
     "include/sandbox/README.md": "sandbox.md",
 }
-"""Files of the repository to the pages that are made of them."""
+"""Files of the repository to the pages that are generated from them."""
 
 _LINK = re.compile(r"(?P<image>!?)\[(?P<text>[^\[\]]*(?:\[[^\[\]]*\][^\[\]]*)*)\]\((?P<target>[^()\s]+)\)")
 _FENCE = re.compile(r" *(`{3,}|~{3,})")
@@ -33,35 +33,35 @@ _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 
 VENDORS = {"digital_audience": "Digital Audience", "fanfare": "Fanfare", "commbox": "CommBox"}
 GROUPS = {
-    "Operators": ("onboarding", "operators", "approval"),
+    "Operators": ("operators", "upload", "approval"),
     "Sensors": ("sensors",),
     "Triggers": ("triggers",),
     "Hook": ("hooks",),
     "Links": ("links",),
     "Client": ("client",),
-    "Settings": ("settings",),
+    "Connection settings": ("connection",),
 }
 """Heading of a vendor's page to the modules of its package."""
 
 SHARED = {
     "Operators": (
-        "base.upload_operator.OnboardCrmOperator",
-        "base.upload_operator.Rejects",
-        "base.operators.PlatformOperator",
-        "base.snapshot_diff.StateFolder",
-        "base.source_options.SourceOptions",
-        "base.prerequisites.TakesItsTurn",
-        "base.prerequisites.WaitForTurnOperator",
-        "crm.guards.Guards",
-        "crm.output.profiles.SourceColumn",
-        "crm.output.profiles.FileProfile",
+        "base.upload_operator",
+        "base.operators",
+        "base.snapshot_diff",
+        "base.source_options",
+        "base.prerequisites",
+        "crm.guards",
+        "crm.output.profiles",
     ),
-    "Sensors and triggers": ("base.sensors.PlatformSensor", "base.triggers.PollingTrigger"),
-    "Hooks": ("base.hooks.PlatformHook", "base.hooks.BearerHook"),
-    "Links": ("base.links.PortalLink",),
-    "Retries": ("base.retry_policy.OnboardingRetryPolicy",),
+    "Sensors and triggers": ("base.sensors", "base.triggers"),
+    "Hooks": ("base.hooks",),
+    "Links": ("base.links",),
+    "Retries": ("base.retry_policy",),
 }
-"""What the classes of the vendors are built on, and what they take."""
+"""Heading of the page of the shared API to modules; the page lists their public classes."""
+
+REFERENCE = "reference/python"
+"""Folder of the pages that are generated from docstrings."""
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -75,9 +75,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, *, page: Any, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001
-    """Have the links of a page lead to pages."""
+    """Rewrite the links of a page so that they lead to pages."""
     uri = page.file.src_uri
-    if uri.startswith("reference/"):
+    if uri.startswith(f"{REFERENCE}/"):
         return markdown
     sources = {to: source for source, to in OUTSIDE.items()}
     return with_links(
@@ -92,11 +92,11 @@ def on_page_markdown(markdown: str, *, page: Any, config: MkDocsConfig, files: F
 
 
 def with_links(markdown: str, *, source: str, root: Path, repo_url: str = "") -> str:
-    """A page with the links of the site instead of those of the repository.
+    """Return a page with the links of the site instead of those of the repository.
 
     :param source: the page's path in the repository.
     :param root: the repository.
-    :param repo_url: where its files are shown; empty: nowhere.
+    :param repo_url: address that shows its files; empty: none.
     """
     here = posixpath.dirname(page_of(source) or source)
 
@@ -110,7 +110,7 @@ def with_links(markdown: str, *, source: str, root: Path, repo_url: str = "") ->
             target = posixpath.relpath(page, here or ".")
             return f"{link['image']}[{link['text']}]({target}{mark}{anchor})"
         if not (root / wanted).exists():
-            # mkdocs says where the broken link is.
+            # mkdocs reports the broken link with its place.
             return link[0]
         if repo_url:
             return f"[{link['text']}]({repo_url.rstrip('/')}/blob/HEAD/{wanted}{mark}{anchor})"
@@ -120,7 +120,7 @@ def with_links(markdown: str, *, source: str, root: Path, repo_url: str = "") ->
 
 
 def page_of(path: str) -> str | None:
-    """The page, or the picture, that a file of the repository is on the site; ``None`` if it is none.
+    """Return the page or picture of the site for a file of the repository, or ``None``.
 
     :param path: in the repository.
     """
@@ -162,61 +162,44 @@ def _replace(text: str, replaced: Any) -> str:
 
 
 def reference_pages(package: Path) -> Iterator[tuple[str, str]]:
-    """The pages of the reference: names of what is public, from which mkdocstrings makes the text."""
+    """Return the pages of the reference: names of public objects, for which mkdocstrings adds the text."""
     for vendor, title in VENDORS.items():
+        module_path = f"audience_onboarding.platforms.{vendor}"
         intro = (
-            f"Made from the docstrings. The names come from `audience_onboarding.platforms.{vendor}`; triggers and "
-            "links from its modules `triggers` and `links`."
+            f"Generated from the docstrings. Import the names from `{module_path}`; triggers and links from its "
+            "modules `triggers` and `links`."
         )
         groups = {
             heading: [
-                f"audience_onboarding.platforms.{vendor}.{module}.{name}"
+                f"{module_path}.{module}.{name}"
                 for module in modules
                 for name in public_names(package / "platforms" / vendor, module)
             ]
             for heading, modules in GROUPS.items()
         }
-        yield f"reference/{vendor.replace('_', '-')}.md", _page(title, intro, groups)
-    shared = {heading: [f"audience_onboarding.{name}" for name in names] for heading, names in SHARED.items()}
-    yield (
-        "reference/shared.md",
-        _page("What platforms share", "The bases of all platforms' classes: their arguments, too.", shared),
-    )
-    models = {
-        "On every platform": [
-            f"audience_onboarding.definitions.models.{name}"
-            for name in _classes(package / "definitions" / "models.py")
-        ]
+        yield f"{REFERENCE}/{vendor.replace('_', '-')}.md", _page(title, intro, groups)
+    shared = {
+        heading: [name for module in modules for name in _names(package, module)]
+        for heading, modules in SHARED.items()
     }
+    intro = "Base classes of all platforms, with their arguments."
+    yield f"{REFERENCE}/shared.md", _page("Shared API", intro, shared)
+    models = {"On every platform": _names(package, "definitions.models")}
     for vendor, title in VENDORS.items():
-        path = package / "platforms" / vendor / "definition.py"
-        models[f"On {title}"] = [
-            f"audience_onboarding.platforms.{vendor}.definition.{name}" for name in _classes(path)
-        ]
+        models[f"On {title}"] = _names(package, f"platforms.{vendor}.definition")
+    intro = "The pydantic models of the YAML files. Meaning of the fields, with examples: "
+    intro += "[Definitions](../definitions/README.md)."
     yield (
-        "reference/definition-models.md",
-        _page(
-            "Models of definitions",
-            "The pydantic models behind the YAML files. What the fields are for, with examples: "
-            "[Definitions](../definitions.md).",
-            models,
-            # Of a field, name, type and default are worth showing, also where they say it all.
-            options={"show_if_no_docstring": "true"},
-        ),
+        f"{REFERENCE}/definition-models.md",
+        # Fields without a docstring are listed too: name, type and default are enough for some.
+        _page("Definition models", intro, models, options={"show_if_no_docstring": "true"}),
     )
-    names = _classes(package / "exceptions.py")
-    yield (
-        "reference/errors.md",
-        _page(
-            "Errors",
-            "What each means for the person who sees it: [Troubleshooting](../troubleshooting.md).",
-            {"All of them": [f"audience_onboarding.exceptions.{name}" for name in names]},
-        ),
-    )
+    intro = "Causes and fixes: [Troubleshooting by error](../../how-to/troubleshooting.md)."
+    yield f"{REFERENCE}/errors.md", _page("Errors", intro, {"Classes": _names(package, "exceptions")})
 
 
 def public_names(folder: Path, module: str) -> list[str]:
-    """The public names of a vendor's module: those that its package exports, or all classes of triggers and links."""
+    """Return the exported names of a vendor's module; of triggers and links, all public classes."""
     if module in {"triggers", "links"}:
         return _classes(folder / f"{module}.py")
     exported: dict[str, str] = {}
@@ -224,6 +207,11 @@ def public_names(folder: Path, module: str) -> list[str]:
         if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "_MODULES":
             exported = ast.literal_eval(node.value)
     return sorted(name for name, home in exported.items() if home == module)
+
+
+def _names(package: Path, module: str) -> list[str]:
+    path = package.joinpath(*module.split(".")).with_suffix(".py")
+    return [f"audience_onboarding.{module}.{name}" for name in _classes(path)]
 
 
 def _classes(path: Path) -> list[str]:

@@ -27,7 +27,7 @@ def help_for(name: str) -> str:
     :param name: of the class, such as ``GuardError``.
     """
     site = os.environ.get(DOCS_VARIABLE, "").strip().rstrip("/")
-    page = f"{site}/troubleshooting/" if site else "docs/troubleshooting.md"
+    page = f"{site}/how-to/troubleshooting/" if site else "docs/how-to/troubleshooting.md"
     return f"{page}#{name.lower()}"
 
 

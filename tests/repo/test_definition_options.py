@@ -1,4 +1,4 @@
-"""docs/definitions.md: it lists every option, and each example is valid and can be loaded."""
+"""docs/reference/definitions/README.md: it lists every option, and each example is valid and can be loaded."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from audience_onboarding.platform_registry import PLATFORMS, get_platform
 from tests.unit.base.databases import connect_to
 from tests.unit.crm.workbooks import xlsx
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "definitions.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "definitions" / "README.md"
 TEXT = PAGE.read_text(encoding="utf-8")
 DAY = date(2026, 11, 20)
 

@@ -28,7 +28,10 @@ from tests.repo.pages import PAGES, ROOT, Block, blocks, inline_code, name_of, t
 from tests.repo.test_definition_options import completed
 
 BLOCKS = list(blocks())
-PLATFORM_OF = {"docs/commbox.md": "commbox", "docs/fanfare.md": "fanfare"}
+PLATFORM_OF = {
+    "docs/reference/platforms/commbox.md": "commbox",
+    "docs/reference/platforms/fanfare.md": "fanfare",
+}
 """Platform of the parts of definitions on a page; Digital Audience on all others."""
 
 LANGUAGES = {"console", "ini", "json", "python", "sh", "sql", "text", "yaml"}
@@ -69,7 +72,7 @@ def test_options_of_airflow_exist() -> None:
 def is_definition(block: Block) -> bool:
     # test_definition_options.py checks those of its page field by field; alert rules of Prometheus are compared with
     # the metrics in test_page_contents.py.
-    return block.page != "docs/definitions.md" and not block.text.startswith("groups:")
+    return block.page != "docs/reference/definitions/README.md" and not block.text.startswith("groups:")
 
 
 def test_definitions_are_valid(tmp_path: Path) -> None:

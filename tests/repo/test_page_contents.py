@@ -1,6 +1,6 @@
 """Tables, queries and figures of single pages are those of the code.
 
-Run this file as a module to write the tables of docs/observability.md.
+Run this file as a module to write the tables of docs/reference/observability.md.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def blocks_of(page: str, language: str) -> list[str]:
     return [block.text for block in blocks() if (block.page, block.language) == (page, language)]
 
 
-# --- docs/alerts.md -------------------------------------------------------------------------------------------
+# --- docs/how-to/alerts.md -------------------------------------------------------------------------------------
 
 AUDIT = "audience_onboarding_audit"
 LOADS = (
@@ -48,7 +48,7 @@ LOADS = (
 
 
 def test_the_audit_table_and_its_queries(tmp_path: Path) -> None:
-    create, *queries = blocks_of("docs/alerts.md", "sql")
+    create, *queries = blocks_of("docs/how-to/alerts.md", "sql")
     assert create.strip() == ddl(AUDIT).replace(" IF NOT EXISTS", "")
 
     path = tmp_path / "audit.db"
@@ -74,7 +74,7 @@ def test_the_example_of_a_notifier_works(tmp_path: Path) -> None:
     from airflow.sdk import BaseNotifier
 
     known: dict[str, Any] = {"BaseNotifier": BaseNotifier}
-    (code,) = blocks_of("docs/alerts.md", "python")
+    (code,) = blocks_of("docs/how-to/alerts.md", "python")
     exec("from __future__ import annotations\n" + code, known)  # noqa: S102
     path = tmp_path / "out.jsonl"
 
@@ -83,14 +83,14 @@ def test_the_example_of_a_notifier_works(tmp_path: Path) -> None:
     assert json.loads(path.read_text()) == {"subject": 'it\'s "late"'}
 
 
-# --- docs/endpoints.md ----------------------------------------------------------------------------------------
+# --- docs/reference/vendor-api-coverage.md ---------------------------------------------------------------------
 
 NO_OPERATIONS = {"find_audience", "check_type", "find_import", "load_audience", "check_static"}
 """Public methods that are made of others."""
 
 
 def test_every_operation_of_a_client_has_its_row_and_its_test() -> None:
-    page = (ROOT / "docs" / "endpoints.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "reference" / "vendor-api-coverage.md").read_text(encoding="utf-8")
     for title, client in {"Fanfare": FanfareClient, "CommBox": CommBoxClient}.items():
         section = page.partition(f"\n## {title}")[2].partition("\n## ")[0]
         methods = {
@@ -109,7 +109,7 @@ def test_every_operation_of_a_client_has_its_row_and_its_test() -> None:
         assert [name for name in named if f"def {name}(" not in tests] == []
 
 
-# --- docs/troubleshooting.md ----------------------------------------------------------------------------------
+# --- docs/how-to/troubleshooting.md ----------------------------------------------------------------------------
 
 NEVER_RAISED = {AudienceOnboardingError, VendorError}
 """Base classes only. ``TransientError`` and ``TerminalError`` are raised where no other class fits."""
@@ -122,7 +122,7 @@ CLASSES = {
 
 
 def test_every_error_has_its_paragraph_under_the_anchor_of_its_message() -> None:
-    text = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "how-to" / "troubleshooting.md").read_text(encoding="utf-8")
     found = re.findall(r"^### (\S+)\n\n(.+?)(?=^##|\Z)", text, re.MULTILINE | re.DOTALL)
     paragraphs = {name: " ".join(words.split()) for name, words in found}
     assert set(paragraphs) == set(CLASSES)
@@ -152,11 +152,13 @@ def test_every_error_of_the_package_is_in_one_module() -> None:
     assert found == []
 
 
-# --- docs/quick-start.md --------------------------------------------------------------------------------------
+# --- docs/tutorials/quick-start.md -----------------------------------------------------------------------------
 
 
 def quick_start(part: str) -> Block:
-    (found,) = (block for block in blocks() if block.page == "docs/quick-start.md" and part in block.text)
+    (found,) = (
+        block for block in blocks() if block.page == "docs/tutorials/quick-start.md" and part in block.text
+    )
     return found
 
 
@@ -175,9 +177,9 @@ def test_the_quick_start_shows_the_figures_of_its_list(tmp_path: Path) -> None:
     assert f"{len(samples) + 1} definitions in include/audiences" in quick_start("onboarding check").text
 
 
-# --- docs/observability.md ------------------------------------------------------------------------------------
+# --- docs/reference/observability.md ---------------------------------------------------------------------------
 
-OBSERVABILITY = ROOT / "docs" / "observability.md"
+OBSERVABILITY = ROOT / "docs" / "reference" / "observability.md"
 
 
 def code(names: Iterable[str]) -> str:
@@ -219,7 +221,7 @@ def test_the_alerts_use_metrics_and_tags_that_exist() -> None:
         f"airflow_{PREFIX}_{metric.name}{'_total' if metric.kind is Kind.COUNTER else ''}": set(metric.tags)
         for metric in METRICS
     }
-    (block,) = blocks_of("docs/observability.md", "yaml")
+    (block,) = blocks_of("docs/reference/observability.md", "yaml")
     rules = yaml.safe_load(block)["groups"][0]["rules"]
     assert rules
     for rule in rules:

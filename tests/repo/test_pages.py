@@ -85,20 +85,20 @@ def test_the_site_shows_what_a_git_host_shows() -> None:
 
 
 SITE_LINKS = [
-    ("README.md", "[x](docs/privacy.md#y)", "[x](privacy.md#y)"),
+    ("README.md", "[x](docs/explanation/privacy.md#y)", "[x](explanation/privacy.md#y)"),
     ("README.md", "![x](docs/images/onboarding-run.png)", "![x](images/onboarding-run.png)"),
     ("README.md", "[x](include/sandbox/README.md)", "[x](sandbox.md)"),
-    ("docs/decisions/README.md", "[x](../benchmarks.md)", "[x](../benchmarks.md)"),
+    ("docs/decisions/README.md", "[x](../explanation/x.md)", "[x](../explanation/x.md)"),
     ("docs/decisions/README.md", "[x](../../CHANGELOG.md)", "[x](../changelog.md)"),
-    ("docs/upgrade.md", "[a\nb](../CHANGELOG.md)", "[a\nb](changelog.md)"),
+    ("docs/how-to/upgrade.md", "[a\nb](../../CHANGELOG.md)", "[a\nb](../changelog.md)"),
     ("include/sandbox/README.md", "[x](#faults)", "[x](#faults)"),
-    ("docs/privacy.md", "[x](https://example.com)", "[x](https://example.com)"),
+    ("docs/explanation/privacy.md", "[x](https://example.com)", "[x](https://example.com)"),
     # A file that is no page is no link, if no address of the sources is known.
-    ("docs/privacy.md", "see [`LICENSE`](../LICENSE) there", "see `LICENSE` there"),
+    ("docs/explanation/privacy.md", "see [`LICENSE`](../../LICENSE) there", "see `LICENSE` there"),
     # A file that does not exist is left for mkdocs to find.
-    ("docs/privacy.md", "[x](../nowhere.md)", "[x](../nowhere.md)"),
-    ("docs/privacy.md", "`[x](../CHANGELOG.md)`", "`[x](../CHANGELOG.md)`"),
-    ("docs/privacy.md", "```text\n[x](../LICENSE)\n```\n", "```text\n[x](../LICENSE)\n```\n"),
+    ("docs/explanation/privacy.md", "[x](../nowhere.md)", "[x](../nowhere.md)"),
+    ("docs/explanation/privacy.md", "`[x](../CHANGELOG.md)`", "`[x](../CHANGELOG.md)`"),
+    ("docs/explanation/privacy.md", "```text\n[x](../LICENSE)\n```\n", "```text\n[x](../LICENSE)\n```\n"),
     (
         "docs/a.md",
         "1. x\n    ```text\n    [x](../LICENSE)\n    ```\n    [y](../CHANGELOG.md)",

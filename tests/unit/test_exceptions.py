@@ -132,7 +132,7 @@ def test_a_message_for_people_ends_with_a_link_to_the_docs() -> None:
         error = full(cls)
         message = str(error)
 
-        assert error.told() == f"{message} See docs/troubleshooting.md#{cls.__name__.lower()}"
+        assert error.told() == f"{message} See docs/how-to/troubleshooting.md#{cls.__name__.lower()}"
         assert error.named() == f"{cls.__name__}: {error.told()}"
         # Other messages quote the error and add the link once.
         assert str(error) == message
@@ -145,7 +145,7 @@ def test_below_a_list_the_link_stands_in_a_line_of_its_own() -> None:
     error.tell()
 
     assert str(error) == (
-        "2 are broken. Mend them.\n  a.yaml:1: x\nSee docs/troubleshooting.md#definitionerror"
+        "2 are broken. Mend them.\n  a.yaml:1: x\nSee docs/how-to/troubleshooting.md#definitionerror"
     )
 
 
@@ -154,5 +154,6 @@ def test_the_link_may_lead_to_a_site(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(exceptions.DOCS_VARIABLE, site)
 
         assert (
-            exceptions.help_for("GuardError") == "https://docs.example/audiences/troubleshooting/#guarderror"
+            exceptions.help_for("GuardError")
+            == "https://docs.example/audiences/how-to/troubleshooting/#guarderror"
         )

@@ -1,7 +1,7 @@
 """What is measured, and how it gets to Airflow's metrics (StatsD, Datadog or OpenTelemetry, as ``[metrics]`` says).
 
-All metrics of the package are in :data:`METRICS`; docs/observability.md has the same list. No tag ever holds a person's
-data: audiences are told by the key of their definition, or by the vendor's id of the audience where an operator is used
+All metrics of the package are in :data:`METRICS`; docs/reference/observability.md has the same list. No tag ever
+holds a person's data: the tag `audience` is the key of the definition, or the vendor's id where an operator is used
 without a definition.
 """
 
@@ -86,7 +86,7 @@ ROWS_REJECTED = Metric(
     Kind.COUNTER,
     "rows",
     (*_LOAD, "reason"),
-    "with `loads`, of a list that was sent; not if 0. `reason` is a code of docs/identifiers.md",
+    "with `loads`, of a list that was sent; not if 0. `reason` is a code of docs/reference/identifiers.md",
 )
 GUARD_FAILURES = Metric(
     "guard_failures",

@@ -45,7 +45,10 @@ def documentation(definition: AudienceDefinition) -> str:
         ("owner", definition.owner),
         ("guards", _guards(definition)),
         ("match rates", _match_rates(definition)),
-        ("alerts", "; ".join(_alerts(definition)) or "none, see `alerts` in docs/definitions.md"),
+        (
+            "alerts",
+            "; ".join(_alerts(definition)) or "none, see `alerts` in docs/reference/definitions/README.md",
+        ),
         ("audit", _audit(definition)),
     ]
     table = "\n".join(f"| {name} | {text} |" for name, text in rows)

@@ -110,7 +110,7 @@ def _translated(error: Exception, table: str, label: str) -> AudienceOnboardingE
             what=f"the database refuses the row for the audit table {table}",
             where=label,
             why=why,
-            next_step="Create the table as docs/alerts.md shows, or let 'audit.create' do it, and clear this task",
+            next_step="Create the table (see docs/how-to/audit.md) or set 'audit.create', and clear this task",
         )
     return AuditUnavailableError(
         what=f"the audit table {table} cannot be written",

@@ -1,7 +1,7 @@
 """How an audience is doing, in one word and one sentence. Pure: no I/O, no Airflow.
 
-The rules are judged in the order of urgency, and the first that holds is what is said. docs/audiences-page.md tells
-them to people.
+The rules are judged in the order of urgency, and the first that holds is what is said. Page for users:
+docs/reference/audiences-page.md.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ GUARD = GuardError(what="A guard stops this load", why="guards.min_rows: 3 rows"
 
 def test_only_our_own_messages_are_noted() -> None:
     guard = {"error": "GuardError", "message": GUARD.told()}
-    match_rate = "Too few. See docs/troubleshooting.md#matchrateerror"
+    match_rate = "Too few. See docs/how-to/troubleshooting.md#matchrateerror"
     cases = [
         (GUARD, guard),
         (failure_of(GUARD), guard),
@@ -48,7 +48,7 @@ def test_a_message_is_cut_but_for_where_to_read_more() -> None:
     for error in (long, failure_of(long)):
         message = describe_failure(error)["message"]
         assert len(message) == MAX_MESSAGE
-        assert message.endswith("xxx... See docs/troubleshooting.md#guarderror")
+        assert message.endswith("xxx... See docs/how-to/troubleshooting.md#guarderror")
 
 
 def test_a_failed_task_notes_its_error_and_a_killed_one_nothing() -> None:

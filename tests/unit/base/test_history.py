@@ -174,7 +174,7 @@ def test_an_invalid_range_is_refused_before_any_request(
     for is_dry_run in (False, True):
         with pytest.raises(AirflowFailException) as caught:
             bench.run(**{"source": "/x/{load_date}.csv", "is_dry_run": is_dry_run, **changes})
-        assert str(caught.value) == f"{message} See docs/troubleshooting.md#configurationerror"
+        assert str(caught.value) == f"{message} See docs/how-to/troubleshooting.md#configurationerror"
     assert bench.client.method_calls == []
 
 
@@ -205,7 +205,7 @@ def not_found(bench: Bench, **changes: Any) -> str:
         bench.run(**changes)
     assert not bench.client.send_list.called
     message, see = str(caught.value).removeprefix("SourceNotFoundError: ").split(" See docs/")
-    assert see == "troubleshooting.md#sourcenotfounderror"
+    assert see == "how-to/troubleshooting.md#sourcenotfounderror"
     return message
 
 

@@ -63,7 +63,7 @@ def test_the_next_step_is_in_the_log_in_lines_that_fit(caplog: pytest.LogCapture
     lines = told.splitlines()
     assert len(lines) == 4
     assert f"{address}." in lines
-    assert lines[-1] == "See docs/troubleshooting.md#ambiguouscreateerror"
+    assert lines[-1] == "See docs/how-to/troubleshooting.md#ambiguouscreateerror"
     assert all(len(line) <= 100 for line in lines if not line.startswith(address))
 
 
@@ -77,7 +77,7 @@ def test_other_errors_pass_as_they_are_and_results_too() -> None:
 
 
 def test_a_message_ends_once_with_the_page_about_its_error() -> None:
-    page = "See docs/troubleshooting.md#"
+    page = "See docs/how-to/troubleshooting.md#"
     of_a_trigger = failure_told({"status": "error", "error": "NotFoundError", "message": "It is gone."})
     again = RateLimitedError(what="Too many requests", status=429)
     for _ in range(2):

@@ -85,7 +85,7 @@ def test_wrong_ones_are_counted(commands: Commands) -> None:
         "wrong.yaml:2: name: must not be empty",
         "wrong.yaml:5: retries: must be at least 0",
         f"2 problems in 1 file of {commands.folder}; 2 of 3 definitions good",
-        "See docs/troubleshooting.md#definitionerror",
+        "See docs/how-to/troubleshooting.md#definitionerror",
     ]
 
 

@@ -2,7 +2,7 @@
 
 What the engine makes of a number (fast path, else reference) must be what ``phonenumbers`` makes of the raw text:
 ``parse``, ``is_valid_number``, E.164 without the plus. Where it is not, the difference must be one of
-:data:`DIFFERENCES`, which are all meant. ``docs/identifiers.md`` lists them for readers.
+:data:`DIFFERENCES`, which are all meant. ``docs/reference/identifiers.md`` lists them for readers.
 """
 
 from __future__ import annotations

@@ -95,7 +95,7 @@ def test_check_finds_all_of_them_in_one_pass(folder: Path, capsys: pytest.Captur
     files = sum(len(wrong.files) for wrong in ALL)
     assert summary.startswith(f"{len(lines)} problems in {files} files of ")
     # Once, not once a problem.
-    assert see == "See docs/troubleshooting.md#definitionerror"
+    assert see == "See docs/how-to/troubleshooting.md#definitionerror"
 
 
 def test_check_gives_them_as_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

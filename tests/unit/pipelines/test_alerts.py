@@ -276,7 +276,7 @@ def test_a_notifier_has_to_be_there() -> None:
 
 
 def test_the_variables_are_those_of_the_page() -> None:
-    page = (Path(__file__).resolve().parents[3] / "docs" / "alerts.md").read_text(encoding="utf-8")
+    page = (Path(__file__).resolve().parents[3] / "docs" / "how-to" / "alerts.md").read_text(encoding="utf-8")
     variables = alerts.message("late", {"happened": "", "details": "", "next_step": "", "run_id": ""}, ABOUT)
 
     for name in variables:

@@ -147,7 +147,7 @@ def test_the_first_try_refuses_a_range_that_cannot_be_loaded() -> None:
         with pytest.raises(AirflowFailException) as caught:
             plan(**changes)
         assert str(caught.value) == (
-            f"ConfigurationError: {message} See docs/troubleshooting.md#configurationerror"
+            f"ConfigurationError: {message} See docs/how-to/troubleshooting.md#configurationerror"
         )
     for changes, start in (
         ({"from": "2020-11-20"}, "The range has 2,192"),

@@ -197,7 +197,7 @@ def test_files_of_several_formats(tmp_path: Path) -> None:
 
 # --- the page about sources -------------------------------------------------------------------------------------
 
-PAGE = (Path(__file__).resolve().parents[3] / "docs" / "sources.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).resolve().parents[3] / "docs" / "reference" / "sources.md").read_text(encoding="utf-8")
 EXAMPLES = [yaml.safe_load(block)["source"] for block in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)]
 
 FILES: dict[str, Callable[[Path, list[list[str]]], object]] = {

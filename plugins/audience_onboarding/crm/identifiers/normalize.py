@@ -3,7 +3,7 @@
 The engine answers plain values by itself and hands every other one to these functions, so they decide every
 odd case. Each asks in this order: is there anything, is it hashed already, what is its normal form, is that valid?
 None raises, whatever the text; results never carry the value that was refused. What each accepts and sends, with
-examples: ``docs/identifiers.md``.
+examples: ``docs/reference/identifiers.md``.
 
 Sources: https://doc.digitalaudience.io/product-docs/documentation/crm-onboarding/2.-format-your-data and
 https://doc.digitalaudience.io/product-docs/documentation/publisher-onboarding/onboarding-setup

@@ -14,7 +14,7 @@ from audience_onboarding.crm.identifiers.rules import rule_for
 from audience_onboarding.crm.output.profiles import Identifier
 
 HASH = "a7df77a9db89b44110c704b680a24978579a3069b419db95cbda84541094adba"
-PAGE = Path(__file__).parents[4] / "docs" / "identifiers.md"
+PAGE = Path(__file__).parents[4] / "docs" / "reference" / "identifiers.md"
 
 
 def documented() -> Iterator[tuple[str, str, str, str]]:

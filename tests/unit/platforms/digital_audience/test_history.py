@@ -106,7 +106,7 @@ def test_two_ranges_that_end_on_the_same_day_share_a_key_which_is_said(world: Wo
         f"{MONDAY}..{WEDNESDAY} and so has the same key, with other content "
         f"(s3://vendor-bucket/{key_of_range(OPT_IN, WEDNESDAY)}). Load what is missing as a range that ends on another "
         "day. To put this one in its place, trigger it again with 'Overwrite', which is under 'Exceptions' in its "
-        "form. See docs/troubleshooting.md#uploadconflicterror"
+        "form. See docs/how-to/troubleshooting.md#uploadconflicterror"
     )
     assert len(world.bucket.written) == 1
     load(world, MONDAY, WEDNESDAY, overwrite=True)
