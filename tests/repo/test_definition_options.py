@@ -1,4 +1,4 @@
-"""docs/reference/definitions/README.md: it lists every option, and each example is valid and can be loaded."""
+"""docs/reference/definitions/: the pages list every option, and each example is valid and can be loaded."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from audience_onboarding.platform_registry import PLATFORMS, get_platform
 from tests.unit.base.databases import connect_to
 from tests.unit.crm.workbooks import xlsx
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "definitions" / "README.md"
-TEXT = PAGE.read_text(encoding="utf-8")
+FOLDER = Path(__file__).resolve().parents[2] / "docs" / "reference" / "definitions"
+PAGES = {path.name: path.read_text(encoding="utf-8").splitlines() for path in sorted(FOLDER.glob("*.md"))}
 DAY = date(2026, 11, 20)
 
-# --- every option is on the page ------------------------------------------------------------------------------
+# --- every option is on a page ------------------------------------------------------------------------------
 
 
 def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
@@ -56,10 +56,10 @@ def options_of(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
             yield from options_of(inner, f"{folder}.")
 
 
-def options_on_the_page() -> set[str]:
-    """As the first columns of its tables name them: `` `a.b`, `.c` `` is ``a.b`` and ``a.c``."""
+def options_on_the_pages() -> set[str]:
+    """Return the names in the first columns of the tables: `` `a.b`, `.c` `` is ``a.b`` and ``a.c``."""
     found: set[str] = set()
-    for line in TEXT.splitlines():
+    for line in (line for lines in PAGES.values() for line in lines):
         if not line.startswith("| `"):
             continue
         cells = [cell.strip() for cell in line.strip("|").split(" | ")]
@@ -67,8 +67,8 @@ def options_on_the_page() -> set[str]:
         for name in re.findall(r"`([^`]+)`", cells[0]):
             last = last.rpartition(".")[0] + name if name.startswith(".") else name
             found.add(last)
-        if cells[0].strip("` ") == "file.headers":
-            found |= {f"file.headers.{name}" for name in re.findall(r"`([a-z_]+)`", cells[1])}
+        if cells[0].strip("` ") == "output_file.headers":
+            found |= {f"output_file.headers.{name}" for name in re.findall(r"`([a-z_]+)`", cells[1])}
     return found
 
 
@@ -77,10 +77,10 @@ OPTIONS = sorted({option for model in DEFINITIONS for option in options_of(model
 FOLDERS = {option.rpartition(".")[0].removesuffix("[]") for option in OPTIONS}
 
 
-def test_the_page_has_every_option_and_no_other() -> None:
-    # A section whose options are all there needs no line of its own.
-    assert set(OPTIONS) - options_on_the_page() - FOLDERS == set()
-    assert options_on_the_page() - set(OPTIONS) - set(PLATFORMS) == set()
+def test_the_pages_have_every_option_and_no_other() -> None:
+    # A section needs no line of its own if all its options have one.
+    assert set(OPTIONS) - options_on_the_pages() - FOLDERS == set()
+    assert options_on_the_pages() - set(OPTIONS) - set(PLATFORMS) == set()
 
 
 # --- the examples ---------------------------------------------------------------------------------------------
@@ -104,8 +104,9 @@ def completed(content: dict[str, Any], platform: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Example:
-    """A block of YAML on the page, with the words of the comment above it."""
+    """A block of YAML on a page, with the words of the comment above it."""
 
+    page: str
     line: int
     words: tuple[str, ...]
     content: dict[str, Any]
@@ -124,18 +125,18 @@ class Example:
         """Return the example as a whole definition."""
         if "whole" in self.words:
             return self.content
-        raw = {"allow_unhashed": True} if "allow_unhashed" in self.words else {}
-        return completed({} if self.is_defaults else self.content, self.platform) | raw
+        unhashed = {"allow_unhashed": True} if "allow_unhashed" in self.words else {}
+        return completed({} if self.is_defaults else self.content, self.platform) | unhashed
 
 
 def examples() -> Iterator[Example]:
-    lines = TEXT.splitlines()
-    for number, line in enumerate(lines, start=1):
-        if line.startswith("```yaml"):
-            mark = re.fullmatch(r"<!-- example: ([a-z_ ]+) -->", lines[number - 2])
-            end = lines.index("```", number)
-            content = yaml.safe_load("\n".join(lines[number:end]))
-            yield Example(number, tuple(mark[1].split()) if mark else (), content)
+    for page, lines in PAGES.items():
+        for number, line in enumerate(lines, start=1):
+            if line.startswith("```yaml"):
+                mark = re.fullmatch(r"<!-- example: ([a-z_ ]+) -->", lines[number - 2])
+                end = lines.index("```", number)
+                content = yaml.safe_load("\n".join(lines[number:end]))
+                yield Example(page, number, tuple(mark[1].split()) if mark else (), content)
 
 
 KINDS = {"whole", "source", "part", "defaults"}
@@ -144,7 +145,7 @@ SOURCES = [example for example in EXAMPLES if "source" in example.content and no
 
 
 def at(example: Example) -> str:
-    return f"line {example.line}"
+    return f"{example.page}:{example.line}"
 
 
 def mentioned(content: Any, prefix: str = "") -> Iterator[str]:
@@ -161,7 +162,7 @@ def mentioned(content: Any, prefix: str = "") -> Iterator[str]:
 
 def test_every_option_is_in_an_example() -> None:
     shown = {name for example in EXAMPLES for name in mentioned(example.content)}
-    headers = {option for option in OPTIONS if option.startswith("file.headers.")}
+    headers = {option for option in OPTIONS if option.startswith("output_file.headers.")}
 
     assert headers & shown
     assert set(OPTIONS) - headers - shown == set()
@@ -170,7 +171,7 @@ def test_every_option_is_in_an_example() -> None:
 def test_each_example_is_marked_and_read_by_the_real_models(tmp_path: Path) -> None:
     problems = []
     for example in EXAMPLES:
-        folder = tmp_path / str(example.line)
+        folder = tmp_path / at(example)
         folder.mkdir()
         if example.is_defaults:
             (folder / "_defaults.yaml").write_text(yaml.safe_dump(example.content), encoding="utf-8")

@@ -34,7 +34,7 @@ def blocks_of(page: str, language: str) -> list[str]:
     return [block.text for block in blocks() if (block.page, block.language) == (page, language)]
 
 
-# --- docs/how-to/alerts.md -------------------------------------------------------------------------------------
+# --- docs/how-to/audit.md, docs/how-to/alerts.md -------------------------------------------------------------------------------------
 
 AUDIT = "audience_onboarding_audit"
 LOADS = (
@@ -48,7 +48,7 @@ LOADS = (
 
 
 def test_the_audit_table_and_its_queries(tmp_path: Path) -> None:
-    create, *queries = blocks_of("docs/how-to/alerts.md", "sql")
+    create, *queries = blocks_of("docs/how-to/audit.md", "sql")
     assert create.strip() == ddl(AUDIT).replace(" IF NOT EXISTS", "")
 
     path = tmp_path / "audit.db"
@@ -128,10 +128,10 @@ def test_every_error_has_its_paragraph_under_the_anchor_of_its_message() -> None
     assert set(paragraphs) == set(CLASSES)
     assert len(re.findall(r"^### ", text, re.MULTILINE)) == len(paragraphs)
     for name, paragraph in paragraphs.items():
-        means, look, do, again = re.split(r"\*\*(?:Look at|Do|Tried again:)\*\*", paragraph)
-        assert min(map(len, (means, look, do))) > 10, name
+        cause, check, fix, retried = re.split(r"\*\*(?:Check|Fix|Retried:)\*\*", paragraph)
+        assert min(map(len, (cause, check, fix))) > 10, name
         expected = "yes" if issubclass(CLASSES[name], TransientError) else "no"
-        assert again.strip().startswith(expected), name
+        assert retried.strip().startswith(expected), name
 
         path, _, anchor = help_for(name).partition("#")
         assert (ROOT / path).read_text(encoding="utf-8") == text
