@@ -34,7 +34,7 @@ def blocks_of(page: str, language: str) -> list[str]:
     return [block.text for block in blocks() if (block.page, block.language) == (page, language)]
 
 
-# --- docs/how-to/audit.md, docs/how-to/alerts.md -------------------------------------------------------------------------------------
+# --- docs/how-to/audit.md, docs/how-to/alerts.md -------------------------------------------------------------------
 
 AUDIT = "audience_onboarding_audit"
 LOADS = (

@@ -12,7 +12,7 @@ import markdown
 from pymdownx.slugs import slugify
 
 from scripts.docs_site import OUTSIDE, page_of, with_links
-from tests.repo.pages import PAGES, ROOT, anchors, links, name_of
+from tests.repo.pages import PAGES, ROOT, anchors, links, name_of, tokens_of
 from tests.repo.pages import markdown as as_on_a_git_host
 
 LINKED = [*PAGES, ROOT / "CHANGELOG.md"]
@@ -30,6 +30,32 @@ def test_links_and_anchors_resolve() -> None:
             is_good = is_good and (not anchor or (file.suffix == ".md" and anchor in anchors(file)))
         broken += [] if is_good else [f"{name_of(page)}: {target}"]
     assert not broken, "\n".join(broken)
+
+
+DECISION = re.compile(r"# (\d{4}): (.+)\n\nStatus: (\w+)[^\n]*, (\d{4}-\d\d-\d\d)\n\n\w")
+
+
+def test_pages_are_short_and_have_one_title() -> None:
+    problems = []
+    for path in (path for path in PAGES if path.is_relative_to(ROOT / "docs")):
+        text = path.read_text(encoding="utf-8")
+        titles = [token for token in tokens_of(path) if token.type == "heading_open" and token.tag == "h1"]
+        if len(titles) != 1 or not text.startswith("# ") or len(text.splitlines()) > 300:
+            problems.append(name_of(path))
+    assert problems == []
+
+
+def test_the_index_lists_every_decision_with_its_status_and_date() -> None:
+    folder = ROOT / "docs" / "decisions"
+    rows = []
+    for path in sorted(folder.glob("0*.md")):
+        match = DECISION.match(path.read_text(encoding="utf-8"))
+        assert match, path.name
+        number, title, status, date = match.groups()
+        assert path.name.startswith(f"{number}-")
+        rows.append(f"| [{number}]({path.name}) | {title} | {status} | {date} |")
+    index = (folder / "README.md").read_text(encoding="utf-8")
+    assert [line for line in index.splitlines() if line.startswith("| [")] == rows
 
 
 # --- the site reads as a Git host does ------------------------------------------------------------------------
