@@ -46,7 +46,7 @@ TERMS = {
     r"ceilings?": "rate limit",
     r"(?:roads?|stretch(?:es)?)": "path, option, chunk",
     r"(?:rooms?|houses?|doors?)": "package, entry point",
-    r"maintenance": "maintenance",
+    r"upkeep": "maintenance",
     r"settl(?:e|es|ed|ing)": "resolve",
     r"raw (?:identifiers?|e-mails?|phones?|values?|addresses)": "unhashed, plaintext",
     r"of late": "recent",
