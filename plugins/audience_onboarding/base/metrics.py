@@ -74,96 +74,96 @@ LOADS = Metric(
     Kind.COUNTER,
     "loads",
     (*_LOAD, "outcome"),
-    "a task that sends a list has ended well: `outcome` is `sent`, or `unchanged` where there was nothing to send",
+    "a task that sends a list has succeeded: `outcome` is `sent`, or `unchanged` if nothing was sent",
 )
-ROWS_READ = Metric("rows_read", Kind.COUNTER, "rows", _LOAD, "with `loads`, of a list that was sent")
-ROWS_SENT = Metric("rows_sent", Kind.COUNTER, "rows", _LOAD, "with `loads`, of a list that was sent")
+ROWS_READ = Metric("rows_read", Kind.COUNTER, "rows", _LOAD, "with `loads`, for a sent list")
+ROWS_SENT = Metric("rows_sent", Kind.COUNTER, "rows", _LOAD, "with `loads`, for a sent list")
 ROWS_DUPLICATE = Metric(
-    "rows_duplicate", Kind.COUNTER, "rows", _LOAD, "with `loads`, of a list that was sent; not if 0"
+    "rows_duplicate", Kind.COUNTER, "rows", _LOAD, "with `loads`, for a sent list; not if 0"
 )
 ROWS_REJECTED = Metric(
     "rows_rejected",
     Kind.COUNTER,
     "rows",
     (*_LOAD, "reason"),
-    "with `loads`, of a list that was sent; not if 0. `reason` is a code of docs/reference/identifiers.md",
+    "with `loads`, for a sent list; not if 0. `reason` is a code of docs/reference/identifiers.md",
 )
 GUARD_FAILURES = Metric(
     "guard_failures",
     Kind.COUNTER,
     "failed guards",
     (*_LOAD, "guard"),
-    "a guard has stopped a load; one for each guard that says no. Not in a dry run, nor if they are ignored",
+    "a guard has failed a load; once per failed guard. Not in a dry run, nor if guards are ignored",
 )
 AMBIGUOUS_CREATES = Metric(
     "ambiguous_creates",
     Kind.COUNTER,
-    "stops",
+    "creates",
     ("platform", "audience", "kind"),
-    "a task has stopped because nobody knows whether a `campaign`, an `audience` or a `segment` was created",
+    "a task has failed because the creation of a `campaign`, `audience` or `segment` is ambiguous",
 )
 UPLOADED_BYTES = Metric(
-    "uploaded_bytes", Kind.COUNTER, "bytes", _LOAD, "a file was put into S3 or sent to the vendor"
+    "uploaded_bytes", Kind.COUNTER, "bytes", _LOAD, "a file was uploaded to S3 or sent to the vendor"
 )
 UPLOAD_TIME = Metric(
-    "upload_time", Kind.TIMER, "ms", _LOAD, "with `uploaded_bytes`: how long that took, hashing included"
+    "upload_time", Kind.TIMER, "ms", _LOAD, "with `uploaded_bytes`: duration of the upload, hashing included"
 )
 CONFIRMATION_TIME = Metric(
     "confirmation_time",
     Kind.TIMER,
     "ms",
     ("platform", "audience"),
-    "the vendor has confirmed a load that this run has sent: the time since it was sent",
+    "the vendor has confirmed a load of this run: the time since it was sent",
 )
 MATCH_RATE = Metric(
     "match_rate",
     Kind.GAUGE,
-    "share, 0 to 1",
+    "ratio, 0 to 1",
     ("platform", "audience", "identifier"),
-    "the vendor has confirmed a load and says how many of the identifiers it knows",
+    "the vendor has confirmed a load and reports the ratio of matched identifiers",
 )
 POLLS = Metric(
     "polls",
     Kind.COUNTER,
     "polls",
     ("platform", "result"),
-    "a deferred wait has looked at the vendor: `pending`, `done`, `failed`, or `error` where the look itself broke. "
-    "Sent by the triggerer",
+    "a deferred wait has polled the vendor: `pending`, `done`, `failed`, or `error` if the poll itself failed. Sent "
+    "by the triggerer",
 )
 API_CALLS = Metric(
     "api_calls",
     Kind.COUNTER,
     "calls",
     ("platform", "operation", "status"),
-    "a call to the vendor has ended: `status` is `2xx` to `5xx`, or `none` where no complete answer came",
+    "a call to the vendor has ended: `status` is `2xx` to `5xx`, or `none` without a complete answer",
 )
 API_TIME = Metric(
     "api_time",
     Kind.TIMER,
     "ms",
     ("platform", "operation"),
-    "with `api_calls`: from sending to the answer, repeats included, the wait for the first turn not",
+    "with `api_calls`: from sending to the answer, with retries, without the first wait for the rate limit",
 )
 API_RETRIES = Metric(
     "api_retries",
     Kind.COUNTER,
     "requests",
     ("platform", "operation"),
-    "a request is sent once more within the same call, after a network error or a 502, 503 or 504",
+    "a request is repeated within the same call, after a network error or a 502, 503 or 504",
 )
 API_THROTTLE_TIME = Metric(
     "api_throttle_time",
     Kind.TIMER,
     "ms",
     ("platform", "limit"),
-    "a request has waited for its turn: at the connection's ceiling (`pace`) or the vendor's (`vendor`); not if 0",
+    "a request has waited for the rate limit of the connection (`pace`) or the vendor (`vendor`); not if 0",
 )
 LOGINS = Metric(
     "logins",
     Kind.COUNTER,
     "logins",
     ("platform", "outcome"),
-    "a login has ended: `ok`, `refused`, or `broken` where no usable answer came",
+    "a login has ended: `ok`, `refused`, or `broken` without a usable answer",
 )
 
 METRICS = (
