@@ -25,7 +25,7 @@ from tests.distributed.containers import missing_programs
 from tests.distributed.topology import Topology
 
 CEILINGS = {"digital_audience": 1200, "fanfare": 500, "commbox": 600}
-"""Requests that a connection sends in a minute at most, where nothing else is set: docs/explanation/reliability.md."""
+"""Default rate limits in requests per minute: docs/explanation/retries-and-limits.md."""
 
 ENDED = {"success", "failed"}
 WORKERS = 2

@@ -47,7 +47,7 @@ def documentation(definition: AudienceDefinition) -> str:
         ("match rates", _match_rates(definition)),
         (
             "alerts",
-            "; ".join(_alerts(definition)) or "none, see `alerts` in docs/reference/definitions/README.md",
+            "; ".join(_alerts(definition)) or "none, see docs/reference/definitions/alerts-and-audit.md",
         ),
         ("audit", _audit(definition)),
     ]
