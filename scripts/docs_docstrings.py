@@ -1,4 +1,4 @@
-"""What the reference is told of the sources beyond what stands in them, as an extension of griffe, which reads them."""
+"""Extension of griffe for the reference: docstrings as Markdown, and signatures with inherited arguments."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PARAMETER = re.compile(r"^ *:param (\w+):", re.MULTILINE)
 
 
 def as_markdown(text: str) -> str:
-    """Roles of reStructuredText, such as ``:class:`~package.module.Name```, as code, which Markdown knows."""
+    """Replace roles of reStructuredText, such as ``:class:`~package.module.Name```, by code in Markdown."""
 
     def code(role: re.Match[str]) -> str:
         return f"`{role[2].rpartition('.')[2] if role[1] else role[2]}`"
@@ -22,17 +22,17 @@ def as_markdown(text: str) -> str:
 
 
 class Docstrings(griffe.Extension):
-    """Docstrings in Markdown, and signatures with the arguments that a class hands on to its base."""
+    """Docstrings in Markdown, and signatures with the arguments that a class passes to its base."""
 
     def on_object(self, *, obj: griffe.Object, **kwargs: Any) -> None:  # noqa: ARG002
-        """Called once for each class, function and attribute."""
+        """Convert the docstring of a class, function or attribute."""
         if obj.docstring is not None:
             obj.docstring.value = as_markdown(obj.docstring.value)
 
     def on_package(self, *, pkg: griffe.Module, **kwargs: Any) -> None:  # noqa: ARG002
-        """Called when all is read, so that bases are known."""
+        """Complete the signatures, after all bases are loaded."""
         for cls in _classes(pkg):
-            _name_handed_on(cls)
+            _add_inherited_parameters(cls)
 
 
 def _classes(obj: griffe.Object) -> Iterator[griffe.Class]:
@@ -43,22 +43,24 @@ def _classes(obj: griffe.Object) -> Iterator[griffe.Class]:
             yield from _classes(member)
 
 
-def _name_handed_on(cls: griffe.Class) -> None:
-    """Put the arguments that the docstring tells of, and ``**kwargs`` hands on, into the signature."""
+def _add_inherited_parameters(cls: griffe.Class) -> None:
+    """Add documented arguments that ``**kwargs`` passes on to the signature."""
     init = cls.members.get("__init__")
     if cls.docstring is None or not isinstance(init, griffe.Function):
         return
-    known = {parameter.name for parameter in init.parameters}
-    wanted = [name for name in _PARAMETER.findall(cls.docstring.value) if name not in known]
-    rest = [parameter for parameter in init.parameters if parameter.kind is griffe.ParameterKind.var_keyword]
-    if not wanted or not rest:
+    own_names = {parameter.name for parameter in init.parameters}
+    documented = [name for name in _PARAMETER.findall(cls.docstring.value) if name not in own_names]
+    variadic = [
+        parameter for parameter in init.parameters if parameter.kind is griffe.ParameterKind.var_keyword
+    ]
+    if not documented or not variadic:
         return
-    handed_on = {
+    inherited = {
         parameter.name: parameter
         for base in reversed(cls.mro())
         if isinstance(init_of := base.members.get("__init__"), griffe.Function)
         for parameter in init_of.parameters
     }
-    own = [parameter for parameter in init.parameters if parameter not in rest]
-    named = [handed_on[name] for name in wanted if name in handed_on]
-    init.parameters = griffe.Parameters(*own, *named, *rest)
+    own = [parameter for parameter in init.parameters if parameter not in variadic]
+    named = [inherited[name] for name in documented if name in inherited]
+    init.parameters = griffe.Parameters(*own, *named, *variadic)

@@ -45,7 +45,7 @@ def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 def options_of(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    """Dotted names of all fields; ``[]`` for one of a list, ``<identifier>`` for what all identifiers have."""
+    """Dotted names of all fields; ``[]`` for one of a list, ``<identifier>`` for fields of all identifiers."""
     for name, field in model.model_fields.items():
         yield prefix + name
         many = "[]" if "tuple" in str(field.annotation) else ""

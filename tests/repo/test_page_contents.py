@@ -112,7 +112,7 @@ def test_every_operation_of_a_client_has_its_row_and_its_test() -> None:
 # --- docs/how-to/troubleshooting.md ----------------------------------------------------------------------------
 
 NEVER_RAISED = {AudienceOnboardingError, VendorError}
-"""Base classes only. ``TransientError`` and ``TerminalError`` are raised where no other class fits."""
+"""Base classes only. ``TransientError`` and ``TerminalError`` are raised if no other class fits."""
 
 CLASSES = {
     name: cls

@@ -1,4 +1,4 @@
-"""Links and anchors of the pages resolve, and the site shows what a Git host shows."""
+"""Links and anchors of the pages resolve, and the site renders them as a Git host does."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_links_and_anchors_resolve() -> None:
     assert not broken, "\n".join(broken)
 
 
-DECISION = re.compile(r"# (\d{4}): (.+)\n\nStatus: (\w+)[^\n]*, (\d{4}-\d\d-\d\d)\n\n\w")
+DECISION = re.compile(r"# (\d{4}): (.+)\n\nStatus: (\w+)[^\n]*, (\d{4}-\d\d-\d\d)\n\n\S")
 
 
 def test_pages_are_short_and_have_one_title() -> None:
