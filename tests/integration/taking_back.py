@@ -35,7 +35,9 @@ def phone_hash(name: str) -> str:
     return hashlib.sha256(f"31{PHONES[name][1:]}".encode()).hexdigest()
 
 
-def defined(platform: str, key: str, folder: Path, *, snapshots: bool = True, **more: Any) -> AudienceDefinition:
+def defined(
+    platform: str, key: str, folder: Path, *, snapshots: bool = True, **more: Any
+) -> AudienceDefinition:
     columns = {"email": "E-mail", "phone": "Mobile"}
     values: dict[str, Any] = {
         "key": key,

@@ -278,7 +278,7 @@ def test_the_source_of_an_example_is_read(
         open_source(options, DAY, s3_client=lambda: pytest.fail("there is no S3 here")),
         columns={Identifier(name): column for name, column in source.columns.by_identifier().items()},
         profile=definition.file_profile,
-        country=source.country,
+        country=source.phone_region,
         memory_limit_mib=128,
     ) as load:
         content = b"".join(load.chunks(1000))
