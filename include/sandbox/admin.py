@@ -48,7 +48,6 @@ class UnfinishedUpload(BaseModel):
 
     key: str
     upload_id: str
-    initiated: str
 
 
 class BucketContents(BaseModel):
@@ -143,8 +142,7 @@ def build_admin(
                 for info in bucket.list_objects()
             ],
             open_uploads=[
-                UnfinishedUpload(key=upload.key, upload_id=upload.upload_id, initiated=iso(upload.initiated))
-                for upload in bucket.open_uploads()
+                UnfinishedUpload(key=key, upload_id=upload_id) for key, upload_id in bucket.open_uploads()
             ],
         )
 

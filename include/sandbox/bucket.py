@@ -1,25 +1,22 @@
-"""Looking into the bucket over the S3 protocol, and telling what is new."""
+"""Buckets of the simulated S3, and the detection of new objects in them.
+
+The sandbox reads moto's own objects and sends no requests to its S3 port: a fault on that port must not affect the
+vendors' background work or the admin API.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any, Protocol
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import ClientError
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.s3.models import FakeBucket, s3_backends
+from moto.utilities.utils import get_partition
 
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
-
-INTERNAL_ACCESS_KEY = "sandbox-internal"
-"""Access key of the sandbox itself: its requests are kept out of the journal."""
-
-_CHUNK = 1 << 20
+_USER_METADATA = "x-amz-meta-"
 
 
 class ObjectGoneError(Exception):
@@ -28,138 +25,113 @@ class ObjectGoneError(Exception):
 
 @dataclass(frozen=True)
 class ObjectInfo:
-    """An object as a listing shows it."""
+    """An object as a listing shows it; times have a precision of one second."""
 
     key: str
     etag: str
     size: int
     last_modified: datetime
 
-    @property
-    def version(self) -> tuple[str, datetime]:
-        """What changes when the object is written again, even with the same bytes (per second)."""
-        return self.etag, self.last_modified
-
 
 @dataclass(frozen=True)
-class OpenedObject:
-    """An object being read."""
+class ObjectContent:
+    """Content of an object, and its user metadata."""
 
     metadata: dict[str, str]
-    chunks: Iterator[bytes]
-
-
-@dataclass(frozen=True)
-class OpenUpload:
-    """A multipart upload that was neither completed nor aborted."""
-
-    key: str
-    upload_id: str
-    initiated: datetime = field(compare=False)
+    body: bytes
 
 
 class ObjectStore(Protocol):
-    """The parts of S3 the vendor's processor needs; tests give a fake one."""
+    """The methods of :class:`Bucket` that a watcher and the vendors use."""
 
     def list_objects(self) -> Sequence[ObjectInfo]:
-        """List the whole bucket."""
+        """List the whole bucket, sorted by key."""
         ...
 
-    def open(self, info: ObjectInfo) -> OpenedObject:
-        """Read the version that was listed.
+    def read(self, info: ObjectInfo) -> ObjectContent:
+        """Read the listed version of an object.
 
-        :raises ObjectGoneError: that version is no longer there.
+        :raises ObjectGoneError: that version no longer exists.
         """
         ...
 
 
 class Bucket:
-    """The bucket, over HTTP, as the vendor would see it."""
+    """A bucket. moto keeps its buckets per process, not per server."""
 
-    def __init__(self, *, endpoint_url: str, name: str, region: str) -> None:
+    def __init__(self, name: str, region: str) -> None:
+        """Create the bucket.
+
+        :raises FileExistsError: it exists, as another sandbox runs in this process.
+        :raises moto.s3.exceptions.S3ClientError: invalid name.
+        """
+        if name in s3_backends.bucket_accounts:
+            raise FileExistsError(f"Bucket {name} already exists: another sandbox runs in this process")
         self.name = name
-        self.region = region
-        # path addressing: the endpoint is an IP address or a container's name, never a bucket's own host
-        self._client: S3Client = boto3.client(
-            "s3",
-            endpoint_url=endpoint_url,
-            region_name=region,
-            aws_access_key_id=INTERNAL_ACCESS_KEY,
-            aws_secret_access_key=INTERNAL_ACCESS_KEY,
-            config=Config(
-                connect_timeout=5,
-                read_timeout=60,
-                retries={"total_max_attempts": 2},
-                s3={"addressing_style": "path"},
-            ),
-        )
+        self._backend = s3_backends[DEFAULT_ACCOUNT_ID][get_partition(region)]
+        self._backend.create_bucket(name, region)
 
-    def exists(self) -> bool:
-        """Tell whether the bucket is already there."""
-        try:
-            self._client.head_bucket(Bucket=self.name)
-        except ClientError:
-            return False
-        return True
-
-    def create(self) -> None:
-        """Create the bucket."""
-        if self.region == "us-east-1":
-            self._client.create_bucket(Bucket=self.name)
-        else:
-            self._client.create_bucket(
-                Bucket=self.name,
-                CreateBucketConfiguration={"LocationConstraint": self.region},  # type: ignore[typeddict-item]
-            )
-
-    def empty(self) -> None:
-        """Delete all objects and abort all uploads."""
-        for info in self.list_objects():
-            self._client.delete_object(Bucket=self.name, Key=info.key)
-        for upload in self.open_uploads():
-            with suppress(ClientError):
-                self._client.abort_multipart_upload(
-                    Bucket=self.name, Key=upload.key, UploadId=upload.upload_id
-                )
-
-    def delete(self) -> None:
-        """Delete the bucket and all that is in it."""
-        self.empty()
-        self._client.delete_bucket(Bucket=self.name)
+    @property
+    def _bucket(self) -> FakeBucket:
+        bucket: FakeBucket = self._backend.buckets[self.name]
+        return bucket
 
     def list_objects(self) -> list[ObjectInfo]:
-        """List the whole bucket."""
-        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.name)
+        """List the whole bucket, sorted by key."""
         return [
-            ObjectInfo(item["Key"], item["ETag"].strip('"'), item["Size"], item["LastModified"])
-            for page in pages
-            for item in page.get("Contents", [])
+            ObjectInfo(key, _etag(stored), stored.size, _second(stored.last_modified))
+            for key, stored in sorted(self._bucket.keys.items())
         ]
 
     def metadata(self, key: str) -> dict[str, str]:
-        """Return the user metadata of an object; empty when it is gone."""
-        try:
-            return dict(self._client.head_object(Bucket=self.name, Key=key)["Metadata"])
-        except ClientError:
-            return {}
+        """Return the user metadata of an object; empty if it does not exist."""
+        stored = self._bucket.keys.get(key)
+        names = stored.metadata if stored is not None else {}
+        return {
+            name.removeprefix(_USER_METADATA): str(value)
+            for name, value in names.items()
+            if name.startswith(_USER_METADATA)
+        }
 
-    def open(self, info: ObjectInfo) -> OpenedObject:
-        """Read the version that was listed.
+    def read(self, info: ObjectInfo) -> ObjectContent:
+        """Read the listed version of an object.
 
-        :raises ObjectGoneError: that version is no longer there.
+        :raises ObjectGoneError: that version no longer exists.
         """
+        stored = self._bucket.keys.get(info.key)
+        if stored is None or _etag(stored) != info.etag:
+            raise ObjectGoneError(info.key)
         try:
-            answer = self._client.get_object(Bucket=self.name, Key=info.key, IfMatch=f'"{info.etag}"')
-        except ClientError as error:
-            raise ObjectGoneError(info.key) from error
-        return OpenedObject(dict(answer["Metadata"]), answer["Body"].iter_chunks(_CHUNK))
+            return ObjectContent(self.metadata(info.key), stored.value)
+        except ValueError:
+            # moto closes the buffer of a deleted object
+            raise ObjectGoneError(info.key) from None
 
-    def open_uploads(self) -> list[OpenUpload]:
-        """List the multipart uploads that were neither completed nor aborted."""
-        answer = self._client.list_multipart_uploads(Bucket=self.name)
-        return [
-            OpenUpload(item["Key"], item["UploadId"], item["Initiated"]) for item in answer.get("Uploads", [])
-        ]
+    def open_uploads(self) -> list[tuple[str, str]]:
+        """Return key and upload id of each multipart upload that was neither completed nor aborted."""
+        return [(upload.key_name, upload.id) for upload in list(self._bucket.multiparts.values())]
+
+    def empty(self) -> None:
+        """Delete all objects and uploads."""
+        bucket = self._bucket
+        stored = [*bucket.keys.values(), *list(bucket.multiparts.values())]
+        bucket.keys.clear()
+        bucket.multiparts.clear()
+        for item in stored:
+            item.dispose()
+
+    def delete(self) -> None:
+        """Delete the bucket and its content."""
+        self.empty()
+        self._backend.delete_bucket(self.name)
+
+
+def _etag(stored: Any) -> str:
+    return str(stored.etag).strip('"')
+
+
+def _second(timestamp: datetime) -> datetime:
+    return timestamp.replace(microsecond=0, tzinfo=timezone.utc)
 
 
 class BucketWatcher:
@@ -167,26 +139,29 @@ class BucketWatcher:
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
-        self._known: dict[str, tuple[str, datetime]] = {}
+        self._versions: dict[str, tuple[str, datetime]] = {}
         self._dirty = threading.Event()
         self._dirty.set()
 
     def touch(self) -> None:
-        """Say that something was written: without it the next look does not even list."""
+        """Announce a write; without one :meth:`changes` does not list the bucket."""
         self._dirty.set()
 
     def changes(self) -> list[ObjectInfo]:
-        """Return what is new since the last call, sorted by LastModified and then key."""
+        """Return the objects written since the last call, sorted by LastModified and then key.
+
+        Equal bytes written again within the same second are not a change.
+        """
         if not self._dirty.is_set():
             return []
-        # cleared before listing: a write that lands during the listing is then seen by the next one
+        # cleared before listing: the next call then finds a write that lands during the listing
         self._dirty.clear()
-        listed = self._store.list_objects()
-        fresh = [info for info in listed if self._known.get(info.key) != info.version]
-        self._known = {info.key: info.version for info in listed}
+        versions = {info: (info.etag, info.last_modified) for info in self._store.list_objects()}
+        fresh = [info for info, version in versions.items() if self._versions.get(info.key) != version]
+        self._versions = {info.key: version for info, version in versions.items()}
         return sorted(fresh, key=lambda info: (info.last_modified, info.key))
 
-    def forget(self) -> None:
-        """Begin anew with a bucket that is about to be emptied: only what is written after this is new."""
-        self._known.clear()
+    def clear(self) -> None:
+        """Start again with a bucket that is about to be emptied: only later writes are changes."""
+        self._versions.clear()
         self._dirty.clear()

@@ -7,10 +7,10 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 
-from botocore.exceptions import BotoCoreError, ClientError
+from moto.s3.exceptions import S3ClientError
 
 from sandbox.admin import build_admin
 from sandbox.app import create_app
@@ -30,7 +30,7 @@ from sandbox.faults.transport import ApiServer, bound
 from sandbox.inventory import OpenUpload, State, StoredObject, written_keys
 from sandbox.journal import Journal
 from sandbox.presigned import UploadUrls
-from sandbox.s3 import S3Server, UploadAccess, empty_bucket
+from sandbox.s3 import S3Server, UploadAccess
 from sandbox.settings import SandboxSettings, SettingsStore
 from sandbox.timeline import Timeline
 from sandbox.vendor import Vendor
@@ -95,7 +95,7 @@ class Sandbox:
         except SandboxStartError:
             self.stop()
             raise
-        except (OSError, ClientError, BotoCoreError) as error:
+        except (OSError, S3ClientError) as error:
             self.stop()
             raise SandboxStartError(str(error)) from error
 
@@ -117,10 +117,10 @@ class Sandbox:
             self._timeline.clear()
             for vendor in self._vendors:
                 vendor.reset()
-            for name, (_, watcher) in self._buckets.items():
-                # in this order: what is written from now on is found
-                watcher.forget()
-                empty_bucket(name)
+            for bucket, watcher in self._buckets.values():
+                # in this order: the watcher then finds every later write
+                watcher.clear()
+                bucket.empty()
             self.settings.reset()
             if isinstance(self.clock, MovableClock):
                 self.clock.reset()
@@ -152,9 +152,9 @@ class Sandbox:
             ],
             written=written_keys(self.journal.entries(kind="s3")[0]),
             open_uploads=[
-                OpenUpload(bucket=name, key=upload.key, upload_id=upload.upload_id)
+                OpenUpload(bucket=name, key=key, upload_id=upload_id)
                 for name, (bucket, _) in self._buckets.items()
-                for upload in bucket.open_uploads()
+                for key, upload_id in bucket.open_uploads()
             ],
             under_way=self.faults.exchanges.page(since=self.faults.exchanges.last).under_way,
             due=len(self._timeline),
@@ -189,12 +189,11 @@ class Sandbox:
         )
         self._undo.callback(s3.stop)
         s3.start()
-        local = _url(_local(settings.host), s3.port)
         shown = settings.advertise_host or _local(settings.host)
-        bucket = self._create_bucket(local, settings.bucket)
-        own_bucket = self._create_bucket(local, uploads.bucket)
+        bucket = self._create_bucket(settings.bucket)
+        own_bucket = self._create_bucket(uploads.bucket)
         for name in filter(None, map(str.strip, settings.more_buckets.split(","))):
-            self._create_bucket(local, name)
+            self._create_bucket(name)
         watchers += [BucketWatcher(bucket), BucketWatcher(own_bucket)]
         self._buckets = {
             settings.bucket: (bucket, watchers[0]),
@@ -265,18 +264,9 @@ class Sandbox:
             commbox_api_key=settings.commbox_api_key,
         )
 
-    def _create_bucket(self, endpoint_url: str, name: str) -> Bucket:
-        bucket = Bucket(endpoint_url=endpoint_url, name=name, region=self.settings.current.region)
-        # moto keeps its buckets per process, not per server
-        if bucket.exists():
-            raise SandboxStartError(f"bucket {name} already exists: another sandbox runs in this process")
-        bucket.create()
-
-        def delete_bucket() -> None:
-            with suppress(ClientError, BotoCoreError):
-                bucket.delete()
-
-        self._undo.callback(delete_bucket)
+    def _create_bucket(self, name: str) -> Bucket:
+        bucket = Bucket(name, self.settings.current.region)
+        self._undo.callback(bucket.delete)
         return bucket
 
     def _assemble(self, vendors: Sequence[Vendor], bucket: Bucket, worker: Worker) -> Connection:

@@ -11,10 +11,8 @@ from http import HTTPStatus
 from typing import Any
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
-from moto.s3.models import s3_backends
 from werkzeug.serving import ThreadedWSGIServer
 
-from sandbox.bucket import INTERNAL_ACCESS_KEY
 from sandbox.exchanges import Exchange
 from sandbox.faults import S3, FaultBook
 from sandbox.faults.transport import ListeningPort
@@ -74,11 +72,6 @@ class _Gate:
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         request = Request(environ)
-        if request.access_key == INTERNAL_ACCESS_KEY:
-            body: Iterable[bytes] = self._app(environ, start_response)
-            if request.method not in READ_ONLY:
-                self._on_write()
-            return body
         exchange, fault = self._faults.arrive(
             vendor=S3,
             operation=request.operation,
@@ -260,17 +253,3 @@ class S3Server:
             self._server.shutdown()
             self._thread.join(timeout=5)
         self._server.server_close()
-
-
-def empty_bucket(name: str) -> None:
-    """Delete all objects and uploads of a bucket, at once and behind S3's back: a request for each takes long."""
-    found = s3_backends.bucket_accounts.get(name)
-    if found is None:
-        return
-    partition, account = found
-    bucket = s3_backends[account][partition].buckets[name]
-    keys, uploads = list(bucket.keys.values()), list(bucket.multiparts.values())
-    bucket.keys.clear()
-    bucket.multiparts.clear()
-    for item in (*keys, *uploads):
-        item.dispose()

@@ -12,7 +12,7 @@ import pytest
 import requests
 from botocore.exceptions import ConnectionClosedError, EndpointConnectionError
 
-from tests.sandbox.support import TIMEOUT, Running, in_background, table, wait_for
+from tests.sandbox.support import TIMEOUT, Running, emails, in_background, sha, table, wait_for
 
 pytestmark = pytest.mark.integration
 
@@ -179,6 +179,20 @@ def test_the_third_exchange_is_refused(sandbox: Running) -> None:
     assert fanfare.send("GET", "/audiences").headers["connection"] == "close"
     with pytest.raises(requests.ConnectionError, match="refused"):
         fanfare.send("GET", "/audiences")
+
+
+def test_state_and_objects_while_s3_refuses_connections_are_readable(sandbox: Running) -> None:
+    audience = sandbox.login().audience()
+    key = sandbox.upload(audience, emails("a"), content="v1")
+    sandbox.s3.create_multipart_upload(Bucket=sandbox.bucket, Key="open")
+    refuse(sandbox, "s3")
+    contents = sandbox.admin("objects")
+    assert [(item["key"], item["metadata"]) for item in contents["objects"]] == [(key, {"content": "v1"})]
+    assert [upload["key"] for upload in contents["open_uploads"]] == ["open"]
+    assert [item["key"] for item in sandbox.admin("state")["objects"]] == [key]
+    # the vendor reads its files meanwhile
+    sandbox.work()
+    assert sandbox.members(audience) == {sha("a")}
 
 
 # --- hold and delay -------------------------------------------------------------------------------------

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Final
 
 from sandbox.bucket import ObjectGoneError, ObjectInfo, ObjectStore
 from sandbox.clock import Clock, iso
@@ -17,6 +18,8 @@ from sandbox.digital_audience.state import PROCESSING, Audience, CrmData, Digita
 from sandbox.journal import Journal
 from sandbox.settings import SettingsStore
 from sandbox.timeline import Timeline
+
+_CHUNK: Final = 1 << 20
 
 
 @dataclass
@@ -189,26 +192,17 @@ class UploadProcessor:
 
     def _read(self, info: ObjectInfo, *, check: bool) -> _Reading:
         try:
-            opened = self._store.open(info)
+            content = self._store.read(info)
         except ObjectGoneError:
             return _Reading({}, None, None, None)
-        digest = hashlib.sha256()
-
-        def hashed() -> Iterator[bytes]:
-            for chunk in opened.chunks:
-                digest.update(chunk)
-                yield chunk
-
-        chunks = hashed()
-        checked, refused = None, None
+        checked, refused, body = None, None, content.body
         if check:
+            chunks = (body[at : at + _CHUNK] for at in range(0, len(body), _CHUNK))
             try:
                 checked = check_file(chunks, quoting=self._settings.current.quoting)
             except FileRefusedError as error:
                 refused = str(error)
-        for _ in chunks:  # the hash is of the whole object, also when the check stopped early
-            pass
-        return _Reading(opened.metadata, digest.hexdigest(), checked, refused)
+        return _Reading(content.metadata, hashlib.sha256(body).hexdigest(), checked, refused)
 
     def _note(
         self,

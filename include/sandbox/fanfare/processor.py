@@ -75,7 +75,7 @@ class ImportProcessor:
         if too_large(info.size, self._settings.current):
             return None
         try:
-            return b"".join(self._store.open(info).chunks)
+            return self._store.read(info).body
         except ObjectGoneError:
             return None
 
