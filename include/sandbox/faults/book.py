@@ -108,6 +108,8 @@ class FaultBook:
         self._lock = threading.Lock()
         self._waits: weakref.WeakSet[Wait] = weakref.WeakSet()
         self._generation = 0
+        self._dropped = 0
+        """Generation after the latest :meth:`clear` that dropped the waiting calls."""
 
     # --- orders -----------------------------------------------------------------------------------------
 
@@ -158,6 +160,8 @@ class FaultBook:
             faults = list(self._faults)
             self._faults.clear()
             self._generation += 1
+            if drop:
+                self._dropped = self._generation
             waits = list(self._waits)
         for wait in waits:
             wait.end(drop=drop)
@@ -221,8 +225,8 @@ class FaultBook:
         with self._lock:
             self._waits.add(wait)
             if fault.generation != self._generation:
-                # all was cleared between its arrival and now
-                wait.end(drop=True)
+                # the orders were cleared between the call's arrival and now
+                wait.end(drop=fault.generation < self._dropped)
             elif fault.order.action == "hold":
                 fault.held[exchange] = wait
         return wait
