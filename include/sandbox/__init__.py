@@ -1,7 +1,7 @@
-"""The vendors and their S3 bucket, simulated over real HTTP in one process.
+"""Simulation of the vendors and their S3 bucket over real HTTP, in one process.
 
-Written from the vendors' pages alone. It shares no code with the clients under ``plugins/`` and neither
-side may import the other: the sandbox is only worth having while it can disagree with the client.
+Written from the vendors' pages alone. It shares no code with the clients under ``plugins/``, and neither side may
+import the other: only so can it reveal a misreading in the client.
 
 Run it with ``python include/sandbox``, or inside a test with :func:`running_sandbox`.
 """

@@ -1,64 +1,36 @@
-"""The admin API under ``/_sandbox``: what really happened, and the knobs. Not part of any vendor."""
+"""The admin API under ``/_sandbox``: the true state, faults, settings. Not part of any vendor."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, HTTPException, Query
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from sandbox.bucket import Bucket
-from sandbox.clock import Clock, MovableClock, iso
-from sandbox.journal import ApiCall, Journal, ObjectEvent, S3Request, Summary
-from sandbox.settings import SettingsStore, StartOnlySettingError
+from sandbox.clock import MovableClock, iso
+from sandbox.exchanges import ExchangePage
+from sandbox.faults import S3, FaultLine, FaultOrder
+from sandbox.faults.presets import PRESETS
+from sandbox.journal import ApiCall, ObjectEvent, S3Request
+from sandbox.settings import StartOnlySettingError
 
 if TYPE_CHECKING:
+    from sandbox.runtime import Sandbox
     from sandbox.vendor import Vendor
 
-
-class Health(BaseModel):
-    """Answer of GET /_sandbox/health."""
-
-    status: Literal["ok"] = "ok"
-    time: str
-    vendors: list[str]
-    bucket: str
+Json = dict[str, Any]
 
 
 class JournalPage(BaseModel):
     """Answer of GET /_sandbox/journal."""
 
     entries: list[Annotated[ApiCall | S3Request | ObjectEvent, Field(discriminator="kind")]]
-    last_seq: int = Field(description="pass as 'since' to get only what comes after")
+    last_seq: int
 
 
-class StoredObject(BaseModel):
-    """An object in the bucket."""
-
-    key: str
-    etag: str
-    size: int
-    last_modified: str
-    metadata: dict[str, str]
-
-
-class UnfinishedUpload(BaseModel):
-    """A multipart upload left open."""
-
-    key: str
-    upload_id: str
-
-
-class BucketContents(BaseModel):
-    """Answer of GET /_sandbox/objects."""
-
-    bucket: str
-    objects: list[StoredObject]
-    open_uploads: list[UnfinishedUpload]
-
-
-class Moment(BaseModel):
+class ClockChange(BaseModel):
     """Body of POST /_sandbox/clock."""
 
     model_config = ConfigDict(extra="forbid")
@@ -66,52 +38,38 @@ class Moment(BaseModel):
     at: AwareDatetime
 
 
-class Time(BaseModel):
-    """Answer of GET and POST /_sandbox/clock."""
+class Work(BaseModel):
+    """Body of POST /_sandbox/work."""
 
-    time: str
+    model_config = ConfigDict(extra="forbid")
 
-
-class Expired(BaseModel):
-    """Answer of POST /_sandbox/expire-sessions."""
-
-    expired: int
+    steps: int | None = Field(default=None, ge=0, description="maximum number of actions; null: all")
+    scan: bool = Field(default=True, description="scan the buckets first")
 
 
-class Done(BaseModel):
-    """Answer of POST /_sandbox/reset."""
-
-    status: Literal["ok"] = "ok"
-
-
-def build_admin(
-    *,
-    bucket: Bucket,
-    clock: Clock,
-    journal: Journal,
-    settings: SettingsStore,
-    vendors: Sequence[Vendor],
-    reset: Callable[[], None],
-    wake: Callable[[], None],
-) -> APIRouter:
-    """Build the routes that belong to no vendor."""
+def build_admin(sandbox: Sandbox, bucket: Bucket, vendors: Sequence[Vendor]) -> APIRouter:
+    """Build the routes, those of the vendors included; the README describes the answers."""
     router = APIRouter()
+    clock, settings, faults = sandbox.services.clock, sandbox.services.settings, sandbox.faults
+    for vendor in vendors:
+        router.include_router(vendor.admin)
 
     @router.get("/health")
-    def health() -> Health:
-        return Health(time=iso(clock.now()), vendors=[vendor.name for vendor in vendors], bucket=bucket.name)
+    def health() -> Json:
+        names = [vendor.name for vendor in vendors]
+        return {"status": "ok", "time": iso(clock.now()), "vendors": names, "bucket": bucket.name}
 
     @router.get("/clock")
-    def read_clock() -> Time:
-        return Time(time=iso(clock.now()))
+    def read_clock() -> Json:
+        return {"time": iso(clock.now())}
 
     @router.post("/clock")
-    def put_clock(moment: Moment) -> Time:
+    def set_clock(change: ClockChange) -> Json:
         if not isinstance(clock, MovableClock):
-            raise HTTPException(409, "this sandbox was given a clock of its own")
-        clock.put(moment.at)
-        wake()
-        return Time(time=iso(clock.now()))
+            raise HTTPException(409, "the clock of this sandbox is set by its owner")
+        clock.set(change.at)
+        sandbox.wake()
+        return read_clock()
 
     @router.get("/journal")
     def read_journal(
@@ -120,54 +78,93 @@ def build_admin(
         kind: Literal["api", "s3", "object"] | None = None,
         vendor: str | None = None,
     ) -> JournalPage:
-        entries, last = journal.entries(since, operation, kind, vendor)
+        entries, last = sandbox.services.journal.entries(since, operation, kind, vendor)
         return JournalPage(entries=entries, last_seq=last)
 
     @router.get("/summary")
-    def summary() -> Summary:
-        return journal.summary()
+    def summary() -> Json:
+        return sandbox.services.journal.summary()
 
     @router.get("/objects")
-    def objects() -> BucketContents:
-        return BucketContents(
-            bucket=bucket.name,
-            objects=[
-                StoredObject(
-                    key=info.key,
-                    etag=info.etag,
-                    size=info.size,
-                    last_modified=iso(info.last_modified),
-                    metadata=bucket.metadata(info.key),
-                )
-                for info in bucket.list_objects()
-            ],
-            open_uploads=[
-                UnfinishedUpload(key=key, upload_id=upload_id) for key, upload_id in bucket.open_uploads()
-            ],
-        )
+    def objects() -> Json:
+        listed = [
+            {
+                "key": info.key,
+                "etag": info.etag,
+                "size": info.size,
+                "last_modified": iso(info.last_modified),
+                "metadata": bucket.metadata(info.key),
+            }
+            for info in bucket.list_objects()
+        ]
+        uploads = [{"key": key, "upload_id": upload_id} for key, upload_id in bucket.open_uploads()]
+        return {"bucket": bucket.name, "objects": listed, "open_uploads": uploads}
 
     @router.get("/settings")
-    def read_settings() -> dict[str, Any]:
+    def read_settings() -> Json:
         return settings.visible()
 
     @router.patch("/settings")
-    def change_settings(changes: Annotated[dict[str, Any], Body()]) -> dict[str, Any]:
+    def change_settings(changes: Annotated[Json, Body()]) -> Json:
         try:
             settings.patch(changes)
         except StartOnlySettingError as error:
             raise HTTPException(400, str(error)) from error
         except ValidationError as error:
             raise HTTPException(400, error.errors(include_url=False, include_input=False)) from error
-        wake()
+        sandbox.wake()
         return settings.visible()
 
     @router.post("/expire-sessions")
-    def expire_sessions() -> Expired:
-        return Expired(expired=sum(vendor.expire_sessions() for vendor in vendors))
+    def expire_sessions() -> dict[str, int]:
+        return {"expired": sum(vendor.expire_sessions() for vendor in vendors if vendor.expire_sessions)}
 
     @router.post("/reset")
-    def reset_all() -> Done:
-        reset()
-        return Done()
+    def reset() -> Json:
+        sandbox.reset()
+        return {"status": "ok"}
+
+    @router.get("/state")
+    def read_state(hashes: bool = False) -> Json:
+        return sandbox.state(hashes=hashes)
+
+    @router.post("/work")
+    def work(body: Work) -> dict[str, int]:
+        ran, left = sandbox.work(body.steps, scan=body.scan)
+        return {"ran": ran, "left": left}
+
+    # --- faults -----------------------------------------------------------------------------------------
+
+    @router.post("/faults")
+    def add_fault(order: FaultOrder) -> FaultLine:
+        names = [*(vendor.name for vendor in vendors), S3]
+        if order.vendor is not None and order.vendor not in names:
+            raise HTTPException(400, f"unknown vendor; known are {', '.join(names)}")
+        return faults.add(order)
+
+    @router.get("/faults")
+    def read_faults() -> list[FaultLine]:
+        return faults.lines()
+
+    @router.delete("/faults")
+    def clear_faults() -> dict[str, int]:
+        return {"cleared": faults.clear()}
+
+    @router.get("/faults/presets")
+    def presets() -> dict[str, Json]:
+        return PRESETS
+
+    @router.post("/faults/{ident}/release")
+    def release(ident: int) -> dict[str, int]:
+        released = faults.release(ident)
+        if released is None:
+            raise HTTPException(404, f"no fault {ident}")
+        return {"released": released}
+
+    @router.get("/exchanges")
+    def exchanges(
+        since: Annotated[int, Query(ge=0)] = 0, vendor: str | None = None, operation: str | None = None
+    ) -> ExchangePage:
+        return faults.exchanges.page(since, vendor, operation)
 
     return router

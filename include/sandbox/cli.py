@@ -1,4 +1,4 @@
-"""The command line. Every setting is an option; the ready file says where everything is."""
+"""The command line: every setting is an option; the ready file holds addresses and credentials."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _WATCH_SECONDS = 1.0
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Build the parser from the settings model, so that no setting can lack its option."""
+    """Build the parser from the settings model, so that every setting has an option."""
     parser = argparse.ArgumentParser(
         prog="python include/sandbox",
         description="Simulates Digital Audience, Fanfare, CommBox and S3 over HTTP. Everything is lost on exit.",
-        epilog="[I] marks what the vendor's pages do not say; include/sandbox/README.md lists these choices.",
+        epilog="[I] marks choices on which the vendors' pages are silent; see include/sandbox/README.md.",
     )
     parser.add_argument(
         "--ready-file",
@@ -50,16 +50,16 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run until SIGINT or SIGTERM.
 
-    :returns: 0 after a signal, 1 when it could not start or broke down, 2 for wrong options.
+    :returns: 0 after a signal, 1 if it could not start or ended by itself, 2 for wrong options.
     """
     parser = build_parser()
-    given = vars(parser.parse_args(argv))
-    ready_file: Path | None = given.pop("ready_file")
+    options = vars(parser.parse_args(argv))
+    ready_file: Path | None = options.pop("ready_file")
     try:
-        settings = SandboxSettings.model_validate(given)
+        settings = SandboxSettings.model_validate(options)
     except ValidationError as error:
         parser.error("; ".join(f"--{e['loc'][0]}: {e['msg']}".replace("_", "-") for e in error.errors()))
-    # before anything starts, so that a signal during the start is not lost
+    # before the start, so that a signal during it is not lost
     stopping = threading.Event()
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
@@ -87,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     finally:
         sandbox.stop()
         if ready_file is not None:
-            # whoever finds it must be able to believe it
+            # the file exists only while the sandbox runs
             with suppress(OSError):
                 ready_file.unlink()
 

@@ -1,8 +1,11 @@
-"""The one clock of the sandbox: every time stamp and every delay is read from it."""
+"""The clock of the sandbox, and the actions that are due at a time on it."""
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import threading
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import Protocol
 
@@ -16,7 +19,7 @@ class Clock(Protocol):
 
 
 class MovableClock:
-    """The machine's clock, put forward or back; it goes on from there."""
+    """The machine's clock plus an offset."""
 
     def __init__(self) -> None:
         self._offset = timedelta()
@@ -25,17 +28,17 @@ class MovableClock:
         """Return the current time in UTC."""
         return datetime.now(timezone.utc) + self._offset
 
-    def put(self, moment: datetime) -> None:
-        """Let it be ``moment``, an aware one, now."""
-        self._offset = moment - datetime.now(timezone.utc)
+    def set(self, time: datetime) -> None:
+        """Make ``time``, an aware one, the current time; the clock runs on from it."""
+        self._offset = time - datetime.now(timezone.utc)
 
     def reset(self) -> None:
-        """Go with the machine again."""
+        """Return to the machine's time."""
         self._offset = timedelta()
 
 
 class ManualClock:
-    """A clock that only moves when it is told to; for tests."""
+    """A clock that moves only by :meth:`advance`; for tests."""
 
     def __init__(
         self, start: datetime = datetime(2025, 12, 15, 11, 36, 16, 489708, tzinfo=timezone.utc)
@@ -54,17 +57,60 @@ class ManualClock:
             self._now += timedelta(seconds=seconds)
 
 
-def iso(moment: datetime) -> str:
-    """Format a time the way the vendor's create response does: UTC, six fractional digits, ``Z``.
+def iso(time: datetime) -> str:
+    """Format a time with six fractional digits and ``Z``.
 
     Page: Audience API, response of POST /audience/createcrmaudience (``2025-12-15T11:36:16.489708Z``).
     """
-    return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return time.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def iso_ms(moment: datetime) -> str:
+def iso_ms(time: datetime) -> str:
     """Format a time with three fractional digits and ``Z``.
 
     Page: CommBox, Create New Audiences (``2025-02-06T07:51:52.258Z``).
     """
-    return moment.astimezone(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return time.astimezone(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class Timeline:
+    """Actions with the time they are due. Any thread may schedule; only the worker runs them."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[datetime, int, Callable[[], None]]] = []
+        self._order = itertools.count()
+        self._lock = threading.Lock()
+        self.on_change: Callable[[], None] = lambda: None
+
+    def schedule(self, due: datetime, action: Callable[[], None]) -> None:
+        """Run ``action`` at ``due`` or as soon as possible after it."""
+        with self._lock:
+            heapq.heappush(self._heap, (due, next(self._order), action))
+        self.on_change()
+
+    def next_due(self) -> datetime | None:
+        """Return the due time of the next action; None if there is none."""
+        with self._lock:
+            return self._heap[0][0] if self._heap else None
+
+    def run_next(self, until: datetime | None = None) -> bool:
+        """Run the next action, if it is due by ``until``; None runs it whether or not it is due.
+
+        :returns: whether an action ran.
+        """
+        with self._lock:
+            if not self._heap or (until is not None and self._heap[0][0] > until):
+                return False
+            _, _, action = heapq.heappop(self._heap)
+        action()
+        return True
+
+    def __len__(self) -> int:
+        """Return the number of pending actions."""
+        with self._lock:
+            return len(self._heap)
+
+    def clear(self) -> None:
+        """Drop all pending actions."""
+        with self._lock:
+            self._heap.clear()

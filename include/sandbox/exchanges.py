@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Sequence
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -14,7 +13,7 @@ from sandbox.clock import Clock, iso
 from sandbox.journal import FaultNote
 
 _SHOWN: Final = frozenset({"partNumber", "list-type", "first", "last", "sortBy", "sortDir"})
-"""Query values that are harmless. The others may be signatures, people or ids of open uploads."""
+"""Harmless query values. The others may be signatures, personal data or ids of open uploads."""
 
 
 class Exchange(BaseModel):
@@ -23,12 +22,12 @@ class Exchange(BaseModel):
     number: int = Field(description="1 for the first since the last reset")
     time: str = Field(description="of arrival; ISO 8601, UTC")
     vendor: str = Field(description="a vendor, or s3")
-    operation: str | None = Field(description="as the journal names it; null when no operation has this path")
+    operation: str | None = Field(description="as the journal names it; null for a path of no operation")
     method: str
     path: str = Field(description="as sent; for S3 /bucket/key")
     query: str = Field(default="", description="names, and the values that are harmless")
     status: int | None = Field(
-        default=None, description="HTTP status the caller got; 0: none; null: under way"
+        default=None, description="HTTP status the caller got; 0: no answer; null: under way"
     )
     fault: FaultNote | None = None
     changed: int | None = Field(default=None, description="places in the JSON answer that a fault changed")
@@ -38,12 +37,12 @@ class ExchangePage(BaseModel):
     """Answer of GET /_sandbox/exchanges."""
 
     exchanges: list[Exchange]
-    last: int = Field(description="number of the latest; pass as 'since' to get only what comes after")
-    under_way: int = Field(description="exchanges that have not ended, those before a reset included")
+    last: int = Field(description="number of the latest; pass as 'since' to get only later ones")
+    under_way: int = Field(description="exchanges that have not ended, including those before a reset")
 
 
 class Exchanges:
-    """The list. Thread-safe."""
+    """Thread-safe list of exchanges."""
 
     def __init__(self, clock: Clock, limit: int) -> None:
         self._clock = clock
@@ -54,11 +53,11 @@ class Exchanges:
 
     @property
     def last(self) -> int:
-        """Number of the latest exchange; 0 when there was none."""
+        """Number of the latest exchange; 0 if there is none."""
         return self._last
 
     def begin(self, *, vendor: str, operation: str | None, method: str, path: str, query: str) -> Exchange:
-        """Note that a call has arrived."""
+        """Note the arrival of a call."""
         time = iso(self._clock.now())
         with self._changed:
             self._last += 1
@@ -76,7 +75,7 @@ class Exchanges:
             return exchange
 
     def end(self, exchange: Exchange) -> None:
-        """Note that it is over; without a status, the caller got no answer."""
+        """Note the end of an exchange; without a status, the caller got no answer."""
         with self._changed:
             if exchange.status is None:
                 exchange.status = 0
@@ -86,22 +85,22 @@ class Exchanges:
     def page(self, since: int = 0, vendor: str | None = None, operation: str | None = None) -> ExchangePage:
         """Return those with a number above ``since``."""
         with self._changed:
-            found: Sequence[Exchange] = [
+            exchanges = [
                 item.model_copy()
                 for item in self._list
                 if item.number > since
                 and (vendor is None or item.vendor == vendor)
                 and (operation is None or item.operation == operation)
             ]
-            return ExchangePage(exchanges=list(found), last=self._last, under_way=self._open)
+            return ExchangePage(exchanges=exchanges, last=self._last, under_way=self._open)
 
     def wait_idle(self, timeout: float) -> bool:
-        """Wait until nothing is under way; tell whether that is so within ``timeout`` seconds."""
+        """Wait until nothing is under way; return whether that happened within ``timeout`` seconds."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._open, timeout)
 
     def clear(self) -> None:
-        """Forget everything; the next one is number 1."""
+        """Drop all exchanges; the next one is number 1."""
         with self._changed:
             self._list.clear()
             self._last = 0

@@ -1,35 +1,30 @@
-"""What there is at a vendor, in one form for all of them, for a judge. Never holds personal data, only hashes of it."""
+"""Inventory of a vendor, in one form for all vendors, for tests to compare. Holds hashes, never personal data."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from sandbox.journal import JournalEntry, ObjectEvent, S3Request
 
-
-class Created(BaseModel):
-    """How often something of this name was created, whether or not it is still there."""
-
-    kind: str = Field(description="campaign, audience, segment or import")
-    parent: str | None = Field(description="id of the campaign or audience it belongs to")
-    name: str
-    times: int
+Json = dict[str, Any]
+_WRITES: Final = frozenset({"PutObject", "CopyObject", "CompleteMultipartUpload"})
 
 
 class Item(BaseModel):
-    """Something that is there now."""
+    """An object that exists now: campaign, audience, segment or import."""
 
     kind: str
     id: str
     parent: str | None = None
     name: str
-    state: str | None = Field(default=None, description="in the vendor's words; null where it has none")
+    state: str | None = Field(default=None, description="the vendor's word; null if it has none")
     end: str | None = Field(default=None, description="end date of a segment; ISO 8601, UTC")
-    members: int | None = Field(default=None, description="null for what has no members")
+    members: int | None = Field(default=None, description="null for an object without members")
     digest: str | None = Field(default=None, description="of all members: equal for equal sets")
     hashes: list[str] | None = Field(
         default=None,
@@ -38,91 +33,52 @@ class Item(BaseModel):
 
 
 class AcceptedFile(BaseModel):
-    """A file that the vendor took, told apart by audience, key and content."""
+    """A file that the vendor accepted, identified by audience, key and content."""
+
+    model_config = ConfigDict(frozen=True)
 
     audience_id: str | None
-    key: str | None = Field(description="in the bucket; null for one that came by the API")
-    mode: str | None
+    key: str | None = Field(default=None, description="in the bucket; null for a file sent to the API")
+    mode: str | None = None
     sha256: str | None
     rows: int | None
-    times: int = Field(description="how often exactly this was taken")
+    times: int = Field(default=1, description="how often exactly this file was accepted")
 
 
 class Inventory(BaseModel):
-    """What there is at one vendor."""
+    """Everything at one vendor."""
 
-    created: list[Created] = Field(default_factory=list)
-    items: list[Item] = Field(default_factory=list)
-    files: list[AcceptedFile] = Field(default_factory=list)
-
-
-class WrittenKey(BaseModel):
-    """How often S3 wrote an object: each good PutObject, CopyObject and CompleteMultipartUpload."""
-
-    bucket: str
-    key: str
-    times: int
-
-
-class OpenUpload(BaseModel):
-    """A multipart upload that was neither completed nor aborted."""
-
-    bucket: str
-    key: str
-    upload_id: str
-
-
-class StoredObject(BaseModel):
-    """An object."""
-
-    bucket: str
-    key: str
-    etag: str
-    size: int
-
-
-class State(BaseModel):
-    """Answer of GET /_sandbox/state."""
-
-    vendors: dict[str, Inventory]
-    objects: list[StoredObject]
-    written: list[WrittenKey]
-    open_uploads: list[OpenUpload]
-    under_way: int = Field(description="exchanges that have not ended")
-    due: int = Field(description="things that a vendor has still to do, as far as it knows already")
+    created: list[Json] = Field(description="kind, parent, name and times of all creations so far")
+    items: list[Item]
+    files: list[AcceptedFile]
 
 
 class Creations:
-    """Counts what is created. Not thread-safe: the owner's lock is held."""
+    """Counter of created objects. Not thread-safe: callers hold the owner's lock."""
 
     def __init__(self) -> None:
         self._counts: Counter[tuple[str, str | None, str]] = Counter()
 
     def add(self, kind: str, name: str, parent: object = None) -> None:
-        """Count one."""
+        """Count one; ``parent`` is the id of the campaign or audience it belongs to."""
         self._counts[kind, None if parent is None else str(parent), name] += 1
 
-    def lines(self) -> list[Created]:
-        """Return the counts."""
+    def lines(self) -> list[Json]:
+        """Return the counts, as :attr:`Inventory.created` has them."""
         return [
-            Created(kind=kind, parent=parent, name=name, times=times)
+            {"kind": kind, "parent": parent, "name": name, "times": times}
             for (kind, parent, name), times in self._counts.items()
         ]
 
     def clear(self) -> None:
-        """Forget all."""
+        """Drop all counts."""
         self._counts.clear()
 
 
-def member_hash(fields: Mapping[str, object]) -> str:
-    """Return the hash of one member."""
-    text = ";".join(f"{name}={value}" for name, value in sorted(fields.items()))
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 def with_members(item: Item, members: Iterable[Mapping[str, object]], *, show: bool) -> Item:
-    """Return an item with its members counted and, with ``show``, listed as hashes."""
-    hashes = sorted(map(member_hash, members))
+    """Return an item with the number of its members and, with ``show``, their hashes."""
+    texts = (";".join(f"{name}={value}" for name, value in sorted(fields.items())) for fields in members)
+    hashes = sorted(hashlib.sha256(text.encode()).hexdigest() for text in texts)
     digest = hashlib.sha256("\n".join(hashes).encode()).hexdigest()
     return item.model_copy(
         update={"members": len(hashes), "digest": digest, "hashes": hashes if show else None}
@@ -130,38 +86,27 @@ def with_members(item: Item, members: Iterable[Mapping[str, object]], *, show: b
 
 
 def count_files(files: Iterable[AcceptedFile]) -> list[AcceptedFile]:
-    """Make equal files one, with the number of times."""
-    counts: Counter[tuple[str | None, str | None, str | None, str | None, int | None]] = Counter()
-    for one in files:
-        counts[one.audience_id, one.key, one.mode, one.sha256, one.rows] += one.times
-    return [
-        AcceptedFile(audience_id=audience, key=key, mode=mode, sha256=sha256, rows=rows, times=times)
-        for (audience, key, mode, sha256, rows), times in counts.items()
-    ]
+    """Merge equal files into one with the number of times."""
+    return [file.model_copy(update={"times": times}) for file, times in Counter(files).items()]
 
 
-def files_of(entries: Iterable[JournalEntry], vendor: str) -> list[AcceptedFile]:
-    """Return the files that a vendor took out of a bucket, as the journal has them."""
+def accepted_files(entries: Iterable[JournalEntry], vendor: str) -> list[AcceptedFile]:
+    """Return the files that a vendor accepted from a bucket, according to the journal."""
     return count_files(
         AcceptedFile(
             audience_id=None if entry.audience_id is None else str(entry.audience_id),
-            key=entry.key,
-            mode=entry.mode,
-            sha256=entry.sha256,
-            rows=entry.rows,
-            times=1,
+            **{name: getattr(entry, name) for name in ("key", "mode", "sha256", "rows")},
         )
         for entry in entries
         if isinstance(entry, ObjectEvent) and entry.vendor == vendor and entry.outcome == "accepted"
     )
 
 
-def written_keys(entries: Iterable[JournalEntry]) -> list[WrittenKey]:
-    """Return how often each object was written, as the journal has it."""
-    writing = {"PutObject", "CopyObject", "CompleteMultipartUpload"}
+def written_keys(entries: Iterable[JournalEntry]) -> list[Json]:
+    """Return the number of writes of each object, according to the journal."""
     counts = Counter(
         (entry.bucket, entry.key)
         for entry in entries
-        if isinstance(entry, S3Request) and entry.success and entry.operation in writing
+        if isinstance(entry, S3Request) and entry.success and entry.operation in _WRITES
     )
-    return [WrittenKey(bucket=bucket, key=key, times=times) for (bucket, key), times in counts.items()]
+    return [{"bucket": bucket, "key": key, "times": times} for (bucket, key), times in counts.items()]

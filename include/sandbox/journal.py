@@ -1,21 +1,22 @@
-"""What really happened at the vendor's side: API calls, S3 writes and file events in one numbered list."""
+"""Journal of the vendors' side: API calls, S3 writes and file events in one numbered list."""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
 from collections.abc import Callable
-from datetime import datetime
+from dataclasses import asdict
 from itertools import takewhile
-from typing import Any, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 from pydantic import BaseModel, Field
 
+from sandbox.bucket import ObjectInfo
 from sandbox.clock import Clock, iso
 
 
 class Entry(BaseModel):
-    """What all entries have in common."""
+    """Fields of every entry."""
 
     seq: int = Field(description="rises by one per entry, also across a reset")
     time: str = Field(description="ISO 8601, UTC")
@@ -26,7 +27,7 @@ When = Literal["before", "during", "after"]
 
 
 class FaultNote(BaseModel):
-    """A fault that this call got. What the entry says besides is what the vendor did."""
+    """The fault that a call got. The other fields of its entry describe the vendor's part."""
 
     id: int
     action: Action
@@ -39,9 +40,7 @@ class ApiCall(Entry):
 
     kind: Literal["api"] = "api"
     vendor: str | None = None
-    operation: str | None = Field(
-        default=None, description="canonical name; null when no operation has this path"
-    )
+    operation: str | None = Field(default=None, description="canonical name; null for a path of no operation")
     method: str
     path: str = Field(description="as sent, before any normalisation")
     query: str = ""
@@ -50,17 +49,17 @@ class ApiCall(Entry):
         description="the vendor's; with a fault before the vendor, the fault's (0: no answer)"
     )
     status_code: int | None = Field(default=None, description="status.statusCode of the envelope")
-    success: bool = Field(description="the envelope's success, or HTTP below 400 where there is no envelope")
+    success: bool = Field(description="the envelope's success, or HTTP below 400 without an envelope")
     message: str | None = None
     ids: dict[str, int | str] = Field(default_factory=dict, description="vendor's name of the id -> id")
     body: Any = Field(
-        default=None, description="body as parsed, without personal data; of a file only name, size and hash"
+        default=None, description="body as parsed, without personal data; only name, size and hash of a file"
     )
     fault: FaultNote | None = None
 
 
 class S3Request(Entry):
-    """One S3 request that changes something (the sandbox's own are left out)."""
+    """One S3 request that changes data."""
 
     kind: Literal["s3"] = "s3"
     operation: str
@@ -73,12 +72,12 @@ class S3Request(Entry):
     if_none_match: str | None = None
     presigned: bool = Field(default=False, description="the address itself carries a signature")
     authorization: bool = Field(default=False, description="an Authorization header came with it")
-    message: str | None = Field(default=None, description="why the gate refused it")
+    message: str | None = Field(default=None, description="reason of a refusal")
     fault: FaultNote | None = None
 
 
 class ObjectEvent(Entry):
-    """An object that is new or changed, and what became of it."""
+    """A new or changed object, and its outcome."""
 
     kind: Literal["object"] = "object"
     vendor: str | None = None
@@ -91,40 +90,13 @@ class ObjectEvent(Entry):
     reason: str | None = None
     audience_id: int | str | None = None
     mode: str | None = None
-    rows: int | None = Field(default=None, description="data rows, without the header; null when not known")
-    sha256: str | None = Field(default=None, description="of the object's bytes; null when it was not read")
+    rows: int | None = Field(default=None, description="data rows, without the header; null if unknown")
+    sha256: str | None = Field(default=None, description="of the object's bytes; null if it was not read")
 
 
 JournalEntry = ApiCall | S3Request | ObjectEvent
-
-
-class Count(BaseModel):
-    """Calls counted by outcome."""
-
-    success: int = 0
-    failure: int = 0
-
-
-class ObjectCount(BaseModel):
-    """File events counted by outcome."""
-
-    accepted: int = 0
-    refused: int = 0
-    ignored: int = 0
-
-
-class Summary(BaseModel):
-    """Counts since start or the last reset."""
-
-    operations: dict[str, Count] = Field(
-        description="canonical API operation -> counts; 'unknown' for no operation. Those of another vendor "
-        "than Digital Audience begin with its name and a dot"
-    )
-    logins: Count
-    objects: ObjectCount
-    s3: dict[str, Count] = Field(description="mutating S3 operation -> counts")
-    last_seq: int
-
+_OUTCOMES: Final = ("accepted", "refused", "ignored")
+_NO_CALLS: Final = {"success": 0, "failure": 0}
 
 _E = TypeVar("_E", ApiCall, S3Request, ObjectEvent)
 
@@ -132,16 +104,17 @@ _E = TypeVar("_E", ApiCall, S3Request, ObjectEvent)
 class Journal:
     """Thread-safe list of entries with running counts."""
 
-    LOGIN_OPERATION = "login"
+    LOGIN = "login"
+    """Operation that :meth:`summary` counts as a login."""
 
     def __init__(self, clock: Clock, limit: int) -> None:
         self._clock = clock
         self._entries: deque[JournalEntry] = deque(maxlen=limit)
         self._seq = 0
         self._lock = threading.Lock()
-        self._operations: dict[str, Count] = {}
-        self._s3: dict[str, Count] = {}
-        self._objects = ObjectCount()
+        self._operations: dict[str, dict[str, int]] = {}
+        self._s3: dict[str, dict[str, int]] = {}
+        self._objects = dict.fromkeys(_OUTCOMES, 0)
 
     def _append(self, make: Callable[[int, str], _E]) -> _E:
         self._seq += 1
@@ -149,28 +122,24 @@ class Journal:
         self._entries.append(entry)
         return entry
 
-    def api(self, **fields: Any) -> ApiCall:
+    def api(self, **fields: Any) -> None:
         """Record an API call; ``fields`` are those of :class:`ApiCall`."""
         with self._lock:
             entry = self._append(lambda seq, time: ApiCall(seq=seq, time=time, **fields))
-            _count(self._operations.setdefault(entry.operation or "unknown", Count()), entry.success)
-            return entry
+            _count(self._operations, entry.operation or "unknown", entry.success)
 
-    def s3(self, **fields: Any) -> S3Request:
+    def s3(self, **fields: Any) -> None:
         """Record an S3 request; ``fields`` are those of :class:`S3Request`."""
         with self._lock:
             entry = self._append(lambda seq, time: S3Request(seq=seq, time=time, **fields))
-            _count(self._s3.setdefault(entry.operation, Count()), entry.success)
-            return entry
+            _count(self._s3, entry.operation, entry.success)
 
-    def object_event(self, *, last_modified: datetime, **fields: Any) -> ObjectEvent:
-        """Record a file event; ``fields`` are those of :class:`ObjectEvent`."""
+    def object_event(self, info: ObjectInfo, **fields: Any) -> None:
+        """Record a file event; ``fields`` are those of :class:`ObjectEvent` that ``info`` lacks."""
         with self._lock:
-            entry = self._append(
-                lambda seq, time: ObjectEvent(seq=seq, time=time, last_modified=iso(last_modified), **fields)
-            )
-            setattr(self._objects, entry.outcome, getattr(self._objects, entry.outcome) + 1)
-            return entry
+            listed = {**asdict(info), "last_modified": iso(info.last_modified)}
+            entry = self._append(lambda seq, time: ObjectEvent(seq=seq, time=time, **listed, **fields))
+            self._objects[entry.outcome] += 1
 
     def entries(
         self,
@@ -192,28 +161,29 @@ class Journal:
             and (vendor is None or getattr(entry, "vendor", None) == vendor)
         ], last
 
-    def summary(self) -> Summary:
-        """Return the counts."""
+    def summary(self) -> dict[str, Any]:
+        """Return the counts since the start or the last reset.
+
+        ``operations`` and ``s3``: operation ("unknown" for none) -> counts by success; ``logins``: those of the
+        login; ``objects``: file events by outcome; ``last_seq``.
+        """
         with self._lock:
-            return Summary(
-                operations={name: count.model_copy() for name, count in sorted(self._operations.items())},
-                logins=self._operations.get(self.LOGIN_OPERATION, Count()).model_copy(),
-                objects=self._objects.model_copy(),
-                s3={name: count.model_copy() for name, count in sorted(self._s3.items())},
-                last_seq=self._seq,
-            )
+            return {
+                "operations": {name: dict(count) for name, count in sorted(self._operations.items())},
+                "logins": dict(self._operations.get(self.LOGIN, _NO_CALLS)),
+                "objects": dict(self._objects),
+                "s3": {name: dict(count) for name, count in sorted(self._s3.items())},
+                "last_seq": self._seq,
+            }
 
     def clear(self) -> None:
-        """Forget entries and counts; numbers go on, so that a reader's ``since`` stays valid."""
+        """Drop entries and counts; the numbers continue, so that a reader's ``since`` stays valid."""
         with self._lock:
             self._entries.clear()
             self._operations.clear()
             self._s3.clear()
-            self._objects = ObjectCount()
+            self._objects = dict.fromkeys(_OUTCOMES, 0)
 
 
-def _count(count: Count, success: bool) -> None:
-    if success:
-        count.success += 1
-    else:
-        count.failure += 1
+def _count(counts: dict[str, dict[str, int]], operation: str, success: bool) -> None:
+    counts.setdefault(operation, dict(_NO_CALLS))["success" if success else "failure"] += 1

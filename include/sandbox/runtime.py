@@ -1,4 +1,4 @@
-"""Starts and stops everything: sockets, threads, bucket. Used by the command line and by tests."""
+"""Starts and stops the sandbox: sockets, threads, buckets. Used by the command line and by tests."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from moto.s3.exceptions import S3ClientError
 
 from sandbox.admin import build_admin
 from sandbox.app import create_app
 from sandbox.bucket import Bucket, BucketWatcher
-from sandbox.clock import Clock, MovableClock
+from sandbox.clock import Clock, MovableClock, Timeline
 from sandbox.commbox import MOUNT as COMMBOX_MOUNT
 from sandbox.commbox.vendor import build_commbox
 from sandbox.digital_audience.vendor import build_digital_audience
@@ -23,17 +24,15 @@ from sandbox.exchanges import Exchanges
 from sandbox.fanfare import API as FANFARE_API
 from sandbox.fanfare import MOUNT as FANFARE_MOUNT
 from sandbox.fanfare.vendor import build_fanfare
-from sandbox.fault_admin import build_fault_admin
 from sandbox.faults import Connection, FaultBook
 from sandbox.faults.book import API
-from sandbox.faults.transport import ApiServer, bound
-from sandbox.inventory import OpenUpload, State, StoredObject, written_keys
+from sandbox.faults.transport import ApiServer, bind_socket
+from sandbox.inventory import written_keys
 from sandbox.journal import Journal
 from sandbox.presigned import UploadUrls
 from sandbox.s3 import S3Server, UploadAccess
 from sandbox.settings import SandboxSettings, SettingsStore
-from sandbox.timeline import Timeline
-from sandbox.vendor import Vendor
+from sandbox.vendor import Services, Vendor
 from sandbox.worker import Worker
 
 _START_TIMEOUT = 20.0
@@ -42,16 +41,16 @@ _IDLE_TIMEOUT = 1.0
 
 
 class SandboxStartError(RuntimeError):
-    """The sandbox could not start; the message says why."""
+    """The sandbox could not start."""
 
 
 @dataclass(frozen=True)
 class SandboxHandle:
-    """Where a running sandbox is, and what to log in with. These fields are the ready file."""
+    """Addresses and credentials of a running sandbox; the ready file has these fields."""
 
     api_url: str
     admin_url: str
-    """Where ``/_sandbox`` answers also while a fault refuses connections to the API."""
+    """``/_sandbox`` answers here even while a fault refuses connections to the API."""
     s3_url: str
     bucket: str
     username: str
@@ -71,94 +70,95 @@ class SandboxHandle:
 
 
 class Sandbox:
-    """One sandbox. :meth:`start` it, and :meth:`stop` it whatever happens."""
+    """One sandbox. Always call :meth:`stop` after :meth:`start`."""
 
     def __init__(self, settings: SandboxSettings | None = None, *, clock: Clock | None = None) -> None:
-        self.settings = SettingsStore(settings or SandboxSettings())
-        self.clock: Clock = clock or MovableClock()
-        self.journal = Journal(self.clock, self.settings.current.journal_limit)
-        self.faults = FaultBook(Exchanges(self.clock, self.settings.current.journal_limit))
+        settings, clock = settings or SandboxSettings(), clock or MovableClock()
+        journal = Journal(clock, settings.journal_limit)
+        self.services = Services(clock, SettingsStore(settings), journal, Timeline())
+        self.faults = FaultBook(Exchanges(clock, settings.journal_limit))
         self._undo = ExitStack()
         self._api_thread: threading.Thread | None = None
         self._vendors: Sequence[Vendor] = ()
-        self._buckets: dict[str, tuple[Bucket, BucketWatcher]] = {}
-        self._timeline = Timeline()
+        self._buckets: list[tuple[Bucket, BucketWatcher]] = []
         self._worker: Worker | None = None
 
     def start(self) -> SandboxHandle:
-        """Bind both ports, create the bucket, begin to answer.
+        """Bind the ports, create the buckets, start to answer.
 
-        :raises SandboxStartError: a port is taken, or the bucket already exists in this process.
+        :raises SandboxStartError: a port is in use, or a bucket already exists in this process.
         """
         try:
             return self._start()
-        except SandboxStartError:
-            self.stop()
-            raise
         except (OSError, S3ClientError) as error:
             self.stop()
             raise SandboxStartError(str(error)) from error
 
     def stop(self) -> None:
-        """Stop answering, delete the bucket, free both ports. May be called twice."""
+        """Stop to answer, delete the buckets, free the ports. May be called twice."""
         self._undo.close()
 
     def running(self) -> bool:
-        """Tell whether the API still answers."""
+        """Return whether the API still answers."""
         return self._api_thread is not None and self._api_thread.is_alive()
 
     def reset(self) -> None:
-        """Begin anew, as after a start, except that ids and the journal's ``seq`` go on."""
-        # first of all: what a fault holds up must not arrive in the fresh start
+        """Return to the initial state, except that ids and the journal's ``seq`` continue."""
+        # first: a call that a fault holds must not arrive after the reset
         self.faults.clear(drop=True)
         self.faults.exchanges.wait_idle(_IDLE_TIMEOUT)
-        worker = self._running_worker()
+        worker, services = self._running_worker(), self.services
         with worker.standing_still:
-            self._timeline.clear()
+            services.timeline.clear()
             for vendor in self._vendors:
                 vendor.reset()
-            for bucket, watcher in self._buckets.values():
+            for bucket, watcher in self._buckets:
                 # in this order: the watcher then finds every later write
                 watcher.clear()
                 bucket.empty()
-            self.settings.reset()
-            if isinstance(self.clock, MovableClock):
-                self.clock.reset()
-            self.journal.clear()
+            services.settings.reset()
+            if isinstance(services.clock, MovableClock):
+                services.clock.reset()
+            services.journal.clear()
             self.faults.exchanges.clear()
         worker.wake()
 
+    def wake(self) -> None:
+        """Run the next background step now."""
+        self._running_worker().wake()
+
     def work(self, steps: int | None = None, *, scan: bool = True) -> tuple[int, int]:
-        """Have the vendors do in the background what they have to do, whether or not it is due.
+        """Run the vendors' pending background actions, whether or not they are due.
 
-        :param steps: how many things at most; None for all, also those that come of it.
-        :param scan: look into the buckets first.
-        :returns: how many were done, and how many are still to come.
+        :param steps: maximum number of actions; None for all, including those that they schedule.
+        :param scan: scan the buckets first.
+        :returns: number of actions that ran, and number of pending ones.
         """
-        worker = self._running_worker()
-        return worker.work(steps, scan=scan), worker.left
+        ran = self._running_worker().work(steps, scan=scan)
+        return ran, len(self.services.timeline)
 
-    def state(self, *, hashes: bool = False) -> State:
-        """Return what there is at the vendors and in the buckets.
+    def state(self, *, hashes: bool = False) -> dict[str, Any]:
+        """Return the state of the vendors and buckets, as GET /_sandbox/state answers.
 
-        :param hashes: with the hashes of all members.
+        :param hashes: include the hashes of all members.
         """
-        return State(
-            vendors={vendor.name: vendor.inventory(hashes) for vendor in self._vendors},
-            objects=[
-                StoredObject(bucket=name, key=info.key, etag=info.etag, size=info.size)
-                for name, (bucket, _) in self._buckets.items()
+        buckets = [bucket for bucket, _ in self._buckets]
+        return {
+            "vendors": {vendor.name: vendor.inventory(hashes) for vendor in self._vendors},
+            "objects": [
+                {"bucket": bucket.name, "key": info.key, "etag": info.etag, "size": info.size}
+                for bucket in buckets
                 for info in bucket.list_objects()
             ],
-            written=written_keys(self.journal.entries(kind="s3")[0]),
-            open_uploads=[
-                OpenUpload(bucket=name, key=key, upload_id=upload_id)
-                for name, (bucket, _) in self._buckets.items()
+            "written": written_keys(self.services.journal.entries(kind="s3")[0]),
+            "open_uploads": [
+                {"bucket": bucket.name, "key": key, "upload_id": upload_id}
+                for bucket in buckets
                 for key, upload_id in bucket.open_uploads()
             ],
-            under_way=self.faults.exchanges.page(since=self.faults.exchanges.last).under_way,
-            due=len(self._timeline),
-        )
+            "under_way": self.faults.exchanges.page(since=self.faults.exchanges.last).under_way,
+            "due": len(self.services.timeline),
+        }
 
     def _running_worker(self) -> Worker:
         if self._worker is None:
@@ -166,13 +166,7 @@ class Sandbox:
         return self._worker
 
     def _start(self) -> SandboxHandle:
-        settings = self.settings.current
-        watchers: list[BucketWatcher] = []
-
-        def on_write() -> None:
-            for watcher in watchers:
-                watcher.touch()
-
+        settings = self.services.settings.current
         uploads = UploadAccess(
             bucket=settings.fanfare_bucket or f"{settings.bucket}-fanfare",
             access_key="fanfare-uploads",
@@ -183,68 +177,42 @@ class Sandbox:
             port=settings.s3_port,
             secrets={settings.aws_access_key_id: settings.aws_secret_access_key},
             uploads=uploads,
-            journal=self.journal,
+            journal=self.services.journal,
             faults=self.faults,
-            on_write=on_write,
+            on_write=lambda: [watcher.touch() for _, watcher in self._buckets],
         )
         self._undo.callback(s3.stop)
         s3.start()
-        shown = settings.advertise_host or _local(settings.host)
-        bucket = self._create_bucket(settings.bucket)
-        own_bucket = self._create_bucket(uploads.bucket)
+        shown = settings.advertise_host or _connectable(settings.host)
         for name in filter(None, map(str.strip, settings.more_buckets.split(","))):
             self._create_bucket(name)
-        watchers += [BucketWatcher(bucket), BucketWatcher(own_bucket)]
-        self._buckets = {
-            settings.bucket: (bucket, watchers[0]),
-            uploads.bucket: (own_bucket, watchers[1]),
-        }
-        timeline = self._timeline
-        worker = self._worker = Worker(
-            watcher=watchers[0],
-            timeline=timeline,
-            clock=self.clock,
-            settings=self.settings,
-            journal=self.journal,
-        )
-        timeline.on_change = worker.wake
-        vendors = self._vendors = [
-            build_digital_audience(
-                clock=self.clock,
-                settings=self.settings,
-                journal=self.journal,
-                timeline=timeline,
-                store=bucket,
-            ),
-            build_fanfare(
-                clock=self.clock,
-                settings=self.settings,
-                journal=self.journal,
-                timeline=timeline,
-                bucket=own_bucket,
-                watcher=watchers[1],
-                # the address is signed with the host name that the client will use
-                urls=UploadUrls(
-                    endpoint_url=_url(shown, s3.port),
-                    region=settings.region,
-                    bucket=uploads.bucket,
-                    access_key=uploads.access_key,
-                    secret=uploads.secret,
-                ),
-            ),
-            build_commbox(clock=self.clock, settings=self.settings, timeline=timeline),
+        names = settings.bucket, uploads.bucket
+        self._buckets = [(bucket, BucketWatcher(bucket)) for bucket in map(self._create_bucket, names)]
+        (bucket, watcher), (fanfare_bucket, fanfare_watcher) = self._buckets
+        # the URL is signed with the host name that the client will use
+        urls = UploadUrls(endpoint_url=_url(shown, s3.port), region=settings.region, access=uploads)
+        self._vendors = [
+            build_digital_audience(self.services, bucket, watcher),
+            build_fanfare(self.services, fanfare_bucket, fanfare_watcher, urls),
+            build_commbox(self.services),
         ]
-        app = self._assemble(vendors, bucket, worker)
-        listener = _listen(settings.host, settings.port, "the API")
-        self._undo.callback(listener.close)
-        admin_listener = _listen(settings.host, settings.admin_port, "the admin API")
-        self._undo.callback(admin_listener.close)
+        readers = [vendor.reader for vendor in self._vendors if vendor.reader]
+        worker = self._worker = Worker(self.services, readers)
+        self.services.timeline.on_change = worker.wake
+        app = create_app(
+            admin=build_admin(self, bucket, self._vendors),
+            vendors=self._vendors,
+            journal=self.services.journal,
+            faults=self.faults,
+        )
+        listener = self._listen(settings.host, settings.port)
+        admin_listener = self._listen(settings.host, settings.admin_port)
         worker.start()
         self._undo.callback(worker.stop)
-        # asked before the server has them: it may close the first one
+        # read before the server gets them: it may close the first one
         ports = [opened.getsockname()[1] for opened in (listener, admin_listener)]
         self._serve(app, listener, admin_listener)
-        # the first thing at the end: what a fault holds up would keep the servers waiting
+        # the first step of a stop: calls that a fault holds would delay the servers
         self._undo.callback(self.faults.clear, drop=True)
         api_url, admin_url = (_url(shown, port) for port in ports)
         return SandboxHandle(
@@ -265,35 +233,21 @@ class Sandbox:
         )
 
     def _create_bucket(self, name: str) -> Bucket:
-        bucket = Bucket(name, self.settings.current.region)
+        bucket = Bucket(name, self.services.settings.current.region)
         self._undo.callback(bucket.delete)
         return bucket
 
-    def _assemble(self, vendors: Sequence[Vendor], bucket: Bucket, worker: Worker) -> Connection:
-        worker.consumers = [consumer for vendor in vendors for consumer in vendor.consumers]
-        worker.own_buckets = [own for vendor in vendors for own in vendor.own_buckets]
-        admin = build_admin(
-            bucket=bucket,
-            clock=self.clock,
-            journal=self.journal,
-            settings=self.settings,
-            vendors=vendors,
-            reset=self.reset,
-            wake=worker.wake,
-        )
-        admin.include_router(
-            build_fault_admin(
-                self.faults,
-                vendors,
-                state=lambda hashes: self.state(hashes=hashes),
-                work=lambda steps, scan: self.work(steps, scan=scan),
-            )
-        )
-        return create_app(admin=admin, vendors=vendors, journal=self.journal, faults=self.faults)
+    def _listen(self, host: str, port: int) -> socket.socket:
+        try:
+            listener = bind_socket(socket.AF_INET6 if ":" in host else socket.AF_INET, (host, port))
+        except OSError as error:
+            raise OSError(f"Cannot bind {host}:{port} for the API: {error}") from error
+        self._undo.callback(listener.close)
+        return listener
 
     def _serve(self, app: Connection, listener: socket.socket, admin_listener: socket.socket) -> None:
         server = ApiServer(app, listener, admin_listener)
-        self.faults.doors[API] = server
+        self.faults.ports[API] = server
         thread = threading.Thread(target=server.run, name="sandbox-api", daemon=True)
         self._api_thread = thread
         thread.start()
@@ -306,7 +260,7 @@ class Sandbox:
         deadline = time.monotonic() + _START_TIMEOUT
         while not server.started:
             if not thread.is_alive() or time.monotonic() > deadline:
-                raise SandboxStartError("the API server did not start")
+                raise TimeoutError("The API server did not start")
             time.sleep(0.01)
 
 
@@ -327,15 +281,8 @@ def running_sandbox(
         sandbox.stop()
 
 
-def _listen(host: str, port: int, purpose: str) -> socket.socket:
-    try:
-        return bound(socket.AF_INET6 if ":" in host else socket.AF_INET, (host, port))
-    except OSError as error:
-        raise SandboxStartError(f"cannot bind {host}:{port} for {purpose}: {error}") from error
-
-
-def _local(host: str) -> str:
-    """Return an address one can connect to, for a host one can only bind."""
+def _connectable(host: str) -> str:
+    """Return an address to connect to, for a host that can only be bound."""
     return {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104  (not bound here)
 
 

@@ -1,11 +1,10 @@
-"""A real S3 endpoint: moto's server on a port of its own, in this process."""
+"""The S3 endpoint: moto's server on its own port, in this process."""
 
 from __future__ import annotations
 
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from http import HTTPStatus
 from typing import Any
@@ -13,44 +12,33 @@ from typing import Any
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import ThreadedWSGIServer
 
-from sandbox.exchanges import Exchange
 from sandbox.faults import S3, FaultBook
 from sandbox.faults.transport import ListeningPort
 from sandbox.journal import FaultNote, Journal
-from sandbox.presigned import S3RefusedError, check, is_presigned, refuse_second_signature
-from sandbox.s3_faults import FaultyRequest, carry_out
+from sandbox.presigned import S3RefusedError, UploadAccess, check, is_presigned, refuse_second_signature
+from sandbox.s3_faults import FaultyRequest
 from sandbox.s3_requests import READ_ONLY, Answer, Environ, Request, StartResponse, refused
 
 _SPOOL_BYTES = str(1 << 20)
 _POLL = 0.05
 
 
-@dataclass(frozen=True)
-class UploadAccess:
-    """A bucket that only presigned addresses lead into, and the access key they are signed with."""
-
-    bucket: str
-    access_key: str
-    secret: str = field(repr=False)
-
-
 class _QuietHandler(MotoRequestHandler):
     def log(self, type: str, message: str, *args: Any) -> None:
-        """Say nothing: one line per request would bury the sandbox's own output."""
+        """Do nothing: one line per request would hide the sandbox's own output."""
 
     def run_wsgi(self) -> None:
         """Handle one request."""
         super().run_wsgi()
         if self.connection.fileno() < 0:
-            # a fault has reset it
+            # a fault has reset the connection
             self.close_connection = True
 
 
 class _Gate:
-    """Stands before moto: checks what moto does not, carries out faults, and notes every write.
+    """WSGI application in front of moto that checks access, injects faults, and notes every write.
 
-    Access keys are checked, each for its buckets; signatures and expiry only in presigned addresses
-    (:mod:`sandbox.presigned` says what exactly).
+    It checks access keys, each for its buckets, and the signatures of presigned URLs (:mod:`sandbox.presigned`).
     """
 
     def __init__(
@@ -88,29 +76,27 @@ class _Gate:
                     request,
                     fault,
                     exchange,
-                    work=lambda note: self._work(request, note, finished=True),
+                    self._faults,
+                    work=lambda note: self._work(request, note, whole=True),
                     not_done=lambda status, note: self._note(request, status, fault=note),
                 )
-                answer = carry_out(faulty, self._faults)
-            return self._give(answer, exchange, start_response)
+                answer = faulty.answer()
+            exchange.status = answer.status
+            self._faults.before_answer(S3)
+            start_response(answer.line, answer.headers)
+            return answer.body
         finally:
             self._faults.exchanges.end(exchange)
 
-    def _give(self, answer: Answer, exchange: Exchange, start_response: StartResponse) -> Iterable[bytes]:
-        exchange.status = answer.status
-        self._faults.before_answer(S3)
-        start_response(answer.line, answer.headers)
-        return answer.body
+    def _work(self, request: Request, fault: FaultNote | None = None, *, whole: bool = False) -> Answer:
+        """Pass the request to moto, or refuse it.
 
-    def _work(self, request: Request, fault: FaultNote | None = None, *, finished: bool = False) -> Answer:
-        """Have the request done, or refuse it.
-
-        :param finished: not only begun, which for an answer with a long body makes a difference.
+        :param whole: read moto's answer to its end; a long body is otherwise still pending.
         """
         answer = self._answer(request)
-        if finished:
+        if whole:
             answer.body = list(answer.body)
-        # after the app has answered, so that the write is there when someone looks
+        # after moto's answer, so that a reader of the journal finds the write in the bucket
         self._note(request, answer.status, message=answer.refusal, fault=fault)
         if request.method not in READ_ONLY:
             self._on_write()
@@ -124,18 +110,18 @@ class _Gate:
             return refused(error, request)
         answer = Answer()
 
-        def take(line: str, headers: list[tuple[str, str]], *_: Any) -> Any:
+        def start(line: str, headers: list[tuple[str, str]], *_: Any) -> Any:
             answer.line, answer.headers = line, headers
             return lambda _: None
 
-        answer.body = self._app(request.environ, take)
+        answer.body = self._app(request.environ, start)
         return answer
 
     def _check(self, request: Request) -> None:
         access_key = request.access_key
         presigned = is_presigned(request.query)
         if presigned:
-            # before the key: that a second signature came along is what a sender has to learn
+            # before the access key, so that the answer names the second signature
             refuse_second_signature(request.environ)
         if access_key is None:
             raise S3RefusedError(403, "AccessDenied", "Access Denied")
@@ -146,7 +132,7 @@ class _Gate:
         if presigned:
             check(request.environ, self._secrets[access_key], datetime.now(timezone.utc))
         elif access_key == self._uploads.access_key:
-            # nobody outside has its secret, and signatures in headers are not verified here
+            # no client has its secret, and the gate does not verify signatures in headers
             raise S3RefusedError(403, "AccessDenied", "Access Denied")
 
     def _note(
@@ -178,21 +164,21 @@ class _Gate:
 
 
 def _is_answer(fault: FaultNote | None) -> bool:
-    """Tell whether a status is a fault's own; S3 has seen nothing then, also where it is 200."""
+    """Return whether a fault answered in place of S3, which then did not get the request."""
     return fault is not None and fault.action in {"answer", "expire"} and fault.when == "before"
 
 
 class _Server(ThreadedWSGIServer):
-    """A server whose port can be closed for a while."""
+    """A server with a port that can be closed and opened again."""
 
     def __init__(self, host: str, port: int, app: Any) -> None:
         super().__init__(host, port, app, _QuietHandler)
         self.port_switch = ListeningPort(self.socket)
 
     def get_request(self) -> tuple[Any, Any]:
-        """Take a connection.
+        """Accept a connection.
 
-        :raises OSError: there is none, as the port is closed.
+        :raises OSError: the port is closed.
         """
         if not self.port_switch.listening.wait(_POLL):
             raise OSError("closed by a fault")
@@ -216,7 +202,7 @@ class S3Server:
         """Bind the port.
 
         :param secrets: the customers' access keys, each with its secret.
-        :raises OSError: the address is in use or not ours.
+        :raises OSError: the address is in use, or not of this machine.
         """
         # objects above this size live in temporary files instead of memory
         os.environ.setdefault("MOTO_S3_DEFAULT_KEY_BUFFER_SIZE", _SPOOL_BYTES)
@@ -233,7 +219,7 @@ class S3Server:
         except SystemExit as error:
             # werkzeug prints and exits when the port is taken
             raise OSError(f"cannot bind {host}:{port} for S3") from error
-        faults.doors[S3] = self._server.port_switch
+        faults.ports[S3] = self._server.port_switch
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": _POLL}, name="sandbox-s3", daemon=True
         )
@@ -244,11 +230,11 @@ class S3Server:
         return int(self._server.server_port)
 
     def start(self) -> None:
-        """Begin to answer."""
+        """Start to answer."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop answering and free the port."""
+        """Stop to answer, and free the port."""
         if self._thread.is_alive():
             self._server.shutdown()
             self._thread.join(timeout=5)

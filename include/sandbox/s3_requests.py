@@ -1,4 +1,4 @@
-"""Requests to S3 as the gate before moto sees them, and the answers to them."""
+"""Requests to S3 in front of moto, and the answers to them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from urllib.parse import parse_qsl
 
 from werkzeug.wsgi import get_input_stream
 
-from sandbox.faults.s3_errors import error_answer, phrase
+from sandbox.faults.s3_errors import error_answer
 from sandbox.presigned import S3RefusedError
+from sandbox.vendor import phrase
 
 _CREDENTIAL: Final = re.compile(r"Credential=([^/,\s]+)/")
 _CHUNK: Final = 1 << 16
@@ -27,7 +28,7 @@ StartResponse = Callable[..., Any]
 
 @dataclass(frozen=True)
 class Request:
-    """A request."""
+    """A request, with path-style addressing."""
 
     environ: Environ
 
@@ -38,23 +39,18 @@ class Request:
 
     @cached_property
     def query(self) -> Mapping[str, str]:
-        """The query; of what occurs twice the last."""
+        """The query; the last value of a repeated name."""
         return dict(parse_qsl(self.environ.get("QUERY_STRING", ""), keep_blank_values=True))
-
-    @cached_property
-    def _parts(self) -> tuple[str, str]:
-        bucket, _, key = self.environ.get("PATH_INFO", "").lstrip("/").partition("/")
-        return bucket, key
 
     @property
     def bucket(self) -> str:
-        """Name of the bucket; empty for none."""
-        return self._parts[0]
+        """Name of the bucket; may be empty."""
+        return str(self.environ.get("PATH_INFO", "")).lstrip("/").partition("/")[0]
 
     @property
     def key(self) -> str:
-        """Key of the object; empty for none."""
-        return self._parts[1]
+        """Key of the object; may be empty."""
+        return str(self.environ.get("PATH_INFO", "")).lstrip("/").partition("/")[2]
 
     @property
     def path(self) -> str:
@@ -63,7 +59,7 @@ class Request:
 
     @cached_property
     def access_key(self) -> str | None:
-        """The access key that it was signed with."""
+        """The access key that signed the request."""
         header = _CREDENTIAL.search(self.environ.get("HTTP_AUTHORIZATION", ""))
         if header:
             return header.group(1)
@@ -72,26 +68,23 @@ class Request:
 
     @cached_property
     def operation(self) -> str:
-        """Name of the operation as AWS has it; the method for what is not known."""
-        table = self._of_object() if self.key else self._of_bucket()
+        """AWS's name of the operation; the method for an unknown one."""
+        table = self._object_operations() if self.key else self._bucket_operations()
         return table.get(self.method, self.method)
 
-    def _of_object(self) -> dict[str, str]:
+    def _object_operations(self) -> dict[str, str]:
         upload = "uploadId" in self.query
         copy = "HTTP_X_AMZ_COPY_SOURCE" in self.environ
+        post = "CompleteMultipartUpload" if upload else "POST"
         return {
             "PUT": "UploadPart" if upload else "CopyObject" if copy else "PutObject",
-            "POST": "CreateMultipartUpload"
-            if "uploads" in self.query
-            else "CompleteMultipartUpload"
-            if upload
-            else "POST",
+            "POST": "CreateMultipartUpload" if "uploads" in self.query else post,
             "DELETE": "AbortMultipartUpload" if upload else "DeleteObject",
             "GET": "ListParts" if upload else "GetObject",
             "HEAD": "HeadObject",
         }
 
-    def _of_bucket(self) -> dict[str, str]:
+    def _bucket_operations(self) -> dict[str, str]:
         reading = "ListObjectsV2" if "list-type" in self.query else "ListObjects"
         for name, operation in {
             "uploads": "ListMultipartUploads",
@@ -111,11 +104,11 @@ class Request:
     # --- the body ---------------------------------------------------------------------------------------
 
     def drain(self) -> None:
-        """Read what was sent, so that the sender sees the answer and not a reset."""
+        """Read the whole body, so that the sender gets the answer and not a reset."""
         self.read(None)
 
     def read(self, size: int | None) -> None:
-        """Read that many bytes of the body and forget them; None for all of it."""
+        """Read and drop ``size`` bytes of the body; None for all of it."""
         stream, left = get_input_stream(self.environ), size
         while left is None or left > 0:
             chunk = stream.read(_CHUNK if left is None else min(_CHUNK, left))
@@ -125,7 +118,7 @@ class Request:
 
     @contextmanager
     def kept_body(self) -> Iterator[None]:
-        """Read the whole body now, to work on it later. Above 1 MiB it lies in a temporary file."""
+        """Read the whole body now, for later use. Above 1 MiB a temporary file holds it."""
         with tempfile.SpooledTemporaryFile(_SPOOL_BYTES) as kept:
             stream = get_input_stream(self.environ)
             while chunk := stream.read(_CHUNK):
@@ -141,7 +134,7 @@ class Request:
 
 @dataclass
 class Answer:
-    """An answer to be given."""
+    """An answer to send."""
 
     line: str = "500 Internal Server Error"
     headers: list[tuple[str, str]] = field(default_factory=list)
@@ -155,13 +148,9 @@ class Answer:
 
 
 def answer(status: int, headers: Mapping[str, str], body: bytes, *, refusal: str | None = None) -> Answer:
-    """Return an answer that is complete; a body ends where its length says."""
-    return Answer(
-        f"{status} {phrase(status)}",
-        [*{"content-length": str(len(body)), **headers}.items()],
-        [body],
-        refusal,
-    )
+    """Return a complete answer with its Content-Length."""
+    fields = {"content-length": str(len(body)), **headers}
+    return Answer(f"{status} {phrase(status)}", [*fields.items()], [body], refusal)
 
 
 def refused(error: S3RefusedError, request: Request) -> Answer:

@@ -1,4 +1,4 @@
-"""Settings of the sandbox: one field per command-line option, most of them changeable while it runs."""
+"""Settings of the sandbox: one field per command-line option, most of them changeable at run time."""
 
 from __future__ import annotations
 
@@ -7,47 +7,32 @@ from typing import Any, Final, Literal
 
 from pydantic import ConfigDict, Field
 
-from sandbox.commbox import settings as commbox
-from sandbox.commbox.settings import CommBoxSettings
-from sandbox.fanfare import settings as fanfare
-from sandbox.fanfare.settings import FanfareSettings
+from sandbox.commbox.settings import CommBoxSettings, CommBoxStartSettings
+from sandbox.fanfare.settings import FanfareSettings, FanfareStartSettings
 
-ExpiredSessionAnswer = Literal["401", "403", "redirect", "envelope"]
-FailedLoginAnswer = Literal["401", "envelope"]
-HistoryKey = Literal["timestamp", "date"]
-CampaignAnswer = Literal["object", "id"]
-UndocumentedData = Literal["object", "true"]
 Quoting = Literal["refuse", "rfc4180"]
 
 
-class SandboxSettings(FanfareSettings, CommBoxSettings):
-    """Every knob of the sandbox.
+class StartSettings(FanfareStartSettings, CommBoxStartSettings):
+    """Settings that apply only at start."""
 
-    Fields whose description starts with "[I]" stand for something the vendor's pages do not say; the default
-    is the sandbox's own choice and the README lists them.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    host: str = Field(
-        default="127.0.0.1", min_length=1, description="address to bind; loopback unless told otherwise"
-    )
+    host: str = Field(default="127.0.0.1", min_length=1, description="address to bind")
     advertise_host: str | None = Field(
-        default=None,
-        description="host name written into the URLs of the ready file (default: the bound address)",
+        default=None, description="host name in the URLs of the ready file (default: the bound address)"
     )
-    port: int = Field(default=0, ge=0, le=65535, description="port of the vendor API; 0 picks a free one")
+    port: int = Field(default=0, ge=0, le=65535, description="port of the vendor API; 0 selects a free one")
     admin_port: int = Field(
         default=0,
         ge=0,
         le=65535,
-        description="second port of the API, which no fault closes, for the admin API; 0 picks a free one",
+        description="second port of the API, which no fault closes, for the admin API; 0 selects a free one",
     )
-    s3_port: int = Field(default=0, ge=0, le=65535, description="port of the S3 endpoint; 0 picks a free one")
+    s3_port: int = Field(
+        default=0, ge=0, le=65535, description="port of the S3 endpoint; 0 selects a free one"
+    )
     bucket: str = Field(default="audience-onboarding", min_length=3, description="bucket created at start")
     more_buckets: str = Field(
-        default="",
-        description="names of further buckets, with commas between them, into which no vendor looks",
+        default="", description="further buckets, separated by commas; no vendor reads them"
     )
     region: str = Field(default="eu-west-1", min_length=1, description="region of the bucket")
     aws_access_key_id: str = Field(
@@ -56,7 +41,7 @@ class SandboxSettings(FanfareSettings, CommBoxSettings):
     aws_secret_access_key: str = Field(
         default="sandbox-secret-key",
         min_length=1,
-        description="secret handed out; signatures in headers are not verified, those in addresses are",
+        description="its secret; the sandbox verifies signatures in URLs, not those in headers",
     )
     username: str = Field(
         default="sandbox@example.com", min_length=1, description="user of the first organisation"
@@ -71,10 +56,18 @@ class SandboxSettings(FanfareSettings, CommBoxSettings):
         default="foreign-password", min_length=1, description="password of that user"
     )
     journal_limit: int = Field(
-        default=200_000,
-        ge=1,
-        description="entries kept in the journal; the oldest go first, counts stay exact",
+        default=200_000, ge=1, description="entries kept in the journal; counts stay exact"
     )
+
+
+class SandboxSettings(StartSettings, FanfareSettings, CommBoxSettings):
+    """All settings.
+
+    Descriptions that start with "[I]" mark the sandbox's own choices, on which the vendors' pages are silent; the
+    README lists them.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     session_lifetime: float = Field(
         default=3600.0,
@@ -87,7 +80,7 @@ class SandboxSettings(FanfareSettings, CommBoxSettings):
     insights_delay: float = Field(
         default=0.0, ge=0, description="[I] seconds insightsState stays PENDING after the audience is ready"
     )
-    scan_interval: float = Field(default=0.5, gt=0, description="[I] seconds between looks into the bucket")
+    scan_interval: float = Field(default=0.5, gt=0, description="[I] seconds between scans of the bucket")
     activation_delay: float = Field(
         default=1.0, ge=0, description="[I] seconds a segment stays pending once its audience has data"
     )
@@ -106,61 +99,39 @@ class SandboxSettings(FanfareSettings, CommBoxSettings):
     failure_state: str = Field(
         default="FAILED", min_length=1, description="[I] audienceState after a refused file"
     )
-    expired_session_answer: ExpiredSessionAnswer = Field(
+    expired_session_answer: Literal["401", "403", "redirect", "envelope"] = Field(
         default="401", description="[I] answer to a missing or expired session"
     )
-    failed_login_answer: FailedLoginAnswer = Field(
+    failed_login_answer: Literal["401", "envelope"] = Field(
         default="401", description="[I] answer to a wrong user or password"
     )
-    history_key: HistoryKey = Field(
+    history_key: Literal["timestamp", "date"] = Field(
         default="timestamp",
         description="[I] key of crmData.history.history: the event's created time, or its date",
     )
-    campaign_answer: CampaignAnswer = Field(
+    campaign_answer: Literal["object", "id"] = Field(
         default="object",
         description="[I] data of the create-campaign response: an object with id, or the bare id",
     )
-    undocumented_data: UndocumentedData = Field(
+    undocumented_data: Literal["object", "true"] = Field(
         default="object",
-        description="[I] data where the page leaves the response empty (update audience, update end date)",
+        description="[I] data if the page leaves the response empty (update audience, update end date)",
     )
     quoting: Quoting = Field(
         default="refuse", description="[I] double quotes in a file: refused, or read as RFC 4180 quoting"
     )
 
 
-START_ONLY: Final = frozenset(
-    {
-        "host",
-        "advertise_host",
-        "port",
-        "admin_port",
-        "s3_port",
-        "bucket",
-        "more_buckets",
-        "region",
-        "aws_access_key_id",
-        "aws_secret_access_key",
-        "username",
-        "password",
-        "foreign_username",
-        "foreign_password",
-        "journal_limit",
-        *fanfare.START_ONLY,
-        *commbox.START_ONLY,
-    }
-)
-SECRET: Final = frozenset(
-    {"password", "foreign_password", "aws_secret_access_key", *fanfare.SECRET, *commbox.SECRET}
-)
+START_ONLY: Final = frozenset(StartSettings.model_fields)
+SECRET: Final = frozenset(name for name in START_ONLY if name.endswith(("_key", "password")))
 
 
 class StartOnlySettingError(ValueError):
-    """A setting was to be changed that only counts at start."""
+    """A setting that applies only at start cannot be changed."""
 
 
 class SettingsStore:
-    """Holds the settings in force; replaced as a whole, so a reader never sees half a change."""
+    """Current settings; replaced as a whole, so that a reader never gets half a change."""
 
     def __init__(self, initial: SandboxSettings) -> None:
         self._initial = initial
@@ -169,13 +140,13 @@ class SettingsStore:
 
     @property
     def current(self) -> SandboxSettings:
-        """The settings in force."""
+        """The current settings."""
         return self._current
 
     def patch(self, changes: dict[str, Any]) -> SandboxSettings:
         """Change some settings at run time.
 
-        :raises StartOnlySettingError: a named setting only counts at start.
+        :raises StartOnlySettingError: a named setting applies only at start.
         :raises pydantic.ValidationError: unknown setting or value out of range; nothing was changed.
         """
         fixed = sorted(START_ONLY & changes.keys())
@@ -186,10 +157,10 @@ class SettingsStore:
             return self._current
 
     def reset(self) -> None:
-        """Go back to the settings given at start."""
+        """Return to the settings given at start."""
         with self._lock:
             self._current = self._initial
 
     def visible(self) -> dict[str, Any]:
-        """All settings except passwords and secrets."""
+        """Return all settings except passwords and secrets."""
         return self._current.model_dump(exclude=set(SECRET))

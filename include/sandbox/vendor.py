@@ -1,42 +1,54 @@
-"""What the core needs from a simulated vendor. One vendor is one sub-package that builds one of these."""
+"""Interface between the core and a simulated vendor. A vendor is a sub-package that builds a :class:`Vendor`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from datetime import timedelta
+from http import HTTPStatus
 
 from fastapi import APIRouter
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp
 
-from sandbox.bucket import Bucket, BucketWatcher, ObjectInfo
+from sandbox.bucket import BucketWatcher, ObjectInfo
+from sandbox.clock import Clock, Timeline
 from sandbox.inventory import Inventory
-
-
-class ObjectConsumer(Protocol):
-    """A vendor's reader of a bucket."""
-
-    prefix: str
-    """Keys that start with this are offered to this consumer only."""
-
-    def take(self, changes: Sequence[ObjectInfo]) -> None:
-        """Handle new or changed objects, sorted by LastModified and then key. Called by the worker thread."""
-        ...
+from sandbox.journal import Journal
+from sandbox.settings import SettingsStore
 
 
 @dataclass(frozen=True)
-class OwnBucket:
-    """A bucket that belongs to the vendor alone; the customer only ever gets presigned addresses into it."""
+class Services:
+    """Parts of the core that the vendors use."""
 
-    bucket: Bucket
+    clock: Clock
+    settings: SettingsStore
+    journal: Journal
+    timeline: Timeline
+
+    def later(self, delay: float, action: Callable[[], None]) -> None:
+        """Run ``action`` after ``delay`` seconds; at once if that is 0."""
+        if delay:
+            self.timeline.schedule(self.clock.now() + timedelta(seconds=delay), action)
+        else:
+            action()
+
+
+@dataclass(frozen=True)
+class BucketReader:
+    """A vendor's reader of a bucket; no bucket has two."""
+
     watcher: BucketWatcher
-    consumers: Sequence[ObjectConsumer]
+    prefix: str
+    """Start of the keys that the vendor reads."""
+    process: Callable[[Sequence[ObjectInfo]], None]
+    """Processes new and changed objects, sorted by LastModified and then key. The worker thread calls it."""
 
 
 @dataclass(frozen=True)
 class ErrorAnswer:
-    """A vendor's own answer for an HTTP status, for faults that name no body."""
+    """A vendor's own answer for an HTTP status, for faults without a body."""
 
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -53,21 +65,22 @@ class Vendor:
     app: ASGIApp
     admin: APIRouter
     """Its part of the admin API, mounted under ``/_sandbox``."""
-    consumers: Sequence[ObjectConsumer]
-    """Its readers of the customer's bucket."""
     reset: Callable[[], None]
-    """Forget everything, as after a start. Called while the worker stands still."""
-    expire_sessions: Callable[[], int]
-    """End all sessions; returns how many."""
+    """Returns to the initial state. The core calls it while the worker does not run."""
     operation_of: Callable[[str, str], str | None]
-    """Method and path below :attr:`mount` -> operation as the journal names it; None when there is none."""
+    """Method and path below :attr:`mount` -> operation as the journal names it; None for no operation."""
     error: Callable[[int], ErrorAnswer]
     """HTTP status -> the vendor's own answer."""
-    own_buckets: Sequence[OwnBucket] = ()
-    has_sessions: bool = False
-    """Whether :attr:`expire_sessions` ends what the vendor's callers rely on."""
-    inventory: Callable[[bool], Inventory] = lambda _: Inventory()
-    """What there is; with True, the hashes of all members as well."""
+    inventory: Callable[[bool], Inventory]
+    """Everything at the vendor; with True, including the hashes of all members."""
+    reader: BucketReader | None = None
+    expire_sessions: Callable[[], int] | None = None
+    """Ends all sessions and returns how many; None for a vendor without sessions."""
+
+
+def phrase(status: int) -> str:
+    """Return the usual name of an HTTP status; "Error" for an unknown one."""
+    return HTTPStatus(status).phrase if status in set(HTTPStatus) else "Error"
 
 
 def operation_finder(routes: Sequence[BaseRoute]) -> Callable[[str, str], str | None]:
@@ -75,11 +88,7 @@ def operation_finder(routes: Sequence[BaseRoute]) -> Callable[[str, str], str | 
 
     def find(method: str, path: str) -> str | None:
         scope = {"type": "http", "method": method, "path": path or "/", "root_path": "", "headers": []}
-        for route in routes:
-            match, _ = route.matches(scope)
-            if match is Match.FULL:
-                name: str | None = getattr(route, "name", None)
-                return name
-        return None
+        matching = (route for route in routes if route.matches(scope)[0] is Match.FULL)
+        return getattr(next(matching, None), "name", None)
 
     return find

@@ -1,4 +1,4 @@
-"""The one background thread: looks into the bucket and lets due things happen."""
+"""The one background thread: scans the buckets and runs the actions that are due."""
 
 from __future__ import annotations
 
@@ -7,12 +7,7 @@ import threading
 import time
 from collections.abc import Sequence
 
-from sandbox.bucket import BucketWatcher
-from sandbox.clock import Clock
-from sandbox.journal import Journal
-from sandbox.settings import SettingsStore
-from sandbox.timeline import Timeline
-from sandbox.vendor import ObjectConsumer, OwnBucket
+from sandbox.vendor import BucketReader, Services
 
 log = logging.getLogger(__name__)
 
@@ -20,36 +15,23 @@ _SCAN_SHARE = 4
 
 
 class Worker:
-    """Runs :meth:`step` over and over. Tests call :meth:`step` themselves."""
+    """Runs :meth:`step` repeatedly."""
 
-    def __init__(
-        self,
-        *,
-        watcher: BucketWatcher,
-        timeline: Timeline,
-        clock: Clock,
-        settings: SettingsStore,
-        journal: Journal,
-    ) -> None:
-        self._watcher = watcher
-        self._timeline = timeline
-        self._clock = clock
-        self._settings = settings
-        self._journal = journal
-        self.consumers: Sequence[ObjectConsumer] = ()
-        self.own_buckets: Sequence[OwnBucket] = ()
+    def __init__(self, services: Services, readers: Sequence[BucketReader]) -> None:
+        self._services = services
+        self._readers = readers
         self.standing_still = threading.RLock()
-        """Held while a step runs; whoever holds it knows that nothing happens in the background."""
+        """Held while a step runs; its holder knows that nothing happens in the background."""
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sandbox-worker", daemon=True)
 
     def wake(self) -> None:
-        """Have the thread look again now (something was scheduled, or a setting changed)."""
+        """Start the next step now (an action was scheduled, or a setting changed)."""
         self._wake.set()
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
@@ -60,53 +42,42 @@ class Worker:
             self._thread.join(timeout=10)
 
     def step(self, *, scan: bool = True) -> None:
-        """Let due things happen and, with ``scan``, take new objects in."""
+        """Run due actions and, with ``scan``, process new objects."""
         with self.standing_still:
-            self._timeline.run_due(self._clock.now())
+            self._run_due()
             if scan:
-                self._scan(self._watcher, self.consumers)
-                for own in self.own_buckets:
-                    self._scan(own.watcher, own.consumers)
-                self._timeline.run_due(self._clock.now())
+                for reader in self._readers:
+                    self._scan(reader)
+                self._run_due()
 
     def work(self, steps: int | None, *, scan: bool = True) -> int:
-        """Take new objects in and do what is to come, due or not, one after the other.
+        """Process new objects and run pending actions one by one, whether or not they are due.
 
-        :param steps: how many things at most; None for all, also those that come of it.
-        :returns: how many were done.
+        :param steps: maximum number of actions; None for all, including those that they schedule.
+        :returns: how many ran.
         """
         with self.standing_still:
             if scan:
                 self.step()
             ran = 0
-            while (steps is None or ran < steps) and self._timeline.run_next():
+            while (steps is None or ran < steps) and self._services.timeline.run_next():
                 ran += 1
             return ran
 
-    @property
-    def left(self) -> int:
-        """How many things are still to come."""
-        return len(self._timeline)
+    def _run_due(self) -> None:
+        now = self._services.clock.now()
+        while self._services.timeline.run_next(until=now):
+            pass
 
-    def _scan(self, watcher: BucketWatcher, consumers: Sequence[ObjectConsumer]) -> None:
-        changes = watcher.changes()
-        if not changes:
-            return
-        taken = set()
-        for consumer in consumers:
-            mine = [info for info in changes if info.key.startswith(consumer.prefix)]
-            taken.update(mine)
-            if mine:
-                consumer.take(mine)
+    def _scan(self, reader: BucketReader) -> None:
+        changes = reader.watcher.changes()
+        readable = [info for info in changes if info.key.startswith(reader.prefix)]
+        if readable:
+            reader.process(readable)
         for info in changes:
-            if info not in taken:
-                self._journal.object_event(
-                    key=info.key,
-                    etag=info.etag,
-                    size=info.size,
-                    last_modified=info.last_modified,
-                    outcome="ignored",
-                    reason="no vendor reads this prefix",
+            if not info.key.startswith(reader.prefix):
+                self._services.journal.object_event(
+                    info, outcome="ignored", reason="no vendor reads this prefix"
                 )
 
     def _run(self) -> None:
@@ -117,19 +88,19 @@ class Worker:
             try:
                 self.step(scan=began >= next_scan)
             except Exception:
-                # the simulation has to go on: the next look may well work
+                # the simulation has to continue: the next step may succeed
                 log.exception("sandbox worker step failed")
-            interval = self._settings.current.scan_interval
+            interval = self._services.settings.current.scan_interval
             if began >= next_scan:
                 # a scan may take at most a quarter of the time, so that a full bucket does not starve the API
                 next_scan = began + max(interval, _SCAN_SHARE * (time.monotonic() - began))
             else:
                 next_scan = min(next_scan, began + interval)
-            self._wake.wait(self._pause(next_scan))
+            self._wake.wait(self._delay(next_scan))
 
-    def _pause(self, next_scan: float) -> float:
-        pause = max(0.0, next_scan - time.monotonic())
-        due = self._timeline.next_due()
-        if due is not None:
-            pause = min(pause, max(0.001, (due - self._clock.now()).total_seconds()))
-        return pause
+    def _delay(self, next_scan: float) -> float:
+        delay = max(0.0, next_scan - time.monotonic())
+        due = self._services.timeline.next_due()
+        if due is None:
+            return delay
+        return min(delay, max(0.001, (due - self._services.clock.now()).total_seconds()))

@@ -12,7 +12,7 @@ import pytest
 import requests
 from botocore.exceptions import ClientError
 
-from sandbox.presigned import S3RefusedError, UploadUrls, check
+from sandbox.presigned import S3RefusedError, UploadAccess, UploadUrls, check
 from tests.sandbox.support import TIMEOUT, Fanfare, Running, put_csv, refusal, table
 
 pytestmark = pytest.mark.integration
@@ -249,8 +249,9 @@ def test_a_request_has_to_be_as_it_was_signed(sandbox: Running, fanfare: Fanfare
 
 def test_an_expired_address_is_refused(sandbox: Running) -> None:
     """S3 goes by the machine's clock, so that the check itself gets the later times."""
-    own = {"region": "eu-west-1", "bucket": "own", "access_key": "fanfare-uploads", "secret": "secret"}
-    url = UploadUrls(endpoint_url="http://127.0.0.1:4567", **own).make("imports/a b/1.csv", 899.5)
+    access = UploadAccess("own", "fanfare-uploads", "secret")
+    urls = UploadUrls(endpoint_url="http://127.0.0.1:4567", region="eu-west-1", access=access)
+    url = urls.sign("imports/a b/1.csv", 899.5)
     assert "X-Amz-Expires=900" in url
     now = datetime.now(timezone.utc)
     older = f"http://127.0.0.1:4567/own/k?AWSAccessKeyId=a&Signature=s&Expires={int(now.timestamp()) + 60}"

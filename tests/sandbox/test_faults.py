@@ -292,8 +292,8 @@ def test_orders_that_make_no_sense(sandbox: Running) -> None:
             check(order, sandbox.refused("faults", "POST", json=order), 422)
         check("vendor", sandbox.refused("faults", "POST", json={"vendor": "nobody"}), 400)
         for order, reason in (
-            ({"preset": "no_such"}, "preset is none of"),
-            ({"vendor": "s3", "code": "Own"}, "status is needed"),
+            ({"preset": "no_such"}, "unknown preset"),
+            ({"vendor": "s3", "code": "Own"}, "missing status"),
             ({"code": "SlowDown"}, "only with vendor s3"),
         ):
             message = refusal(ValidationError, lambda order=order: FaultOrder(**order))
@@ -353,9 +353,9 @@ def test_order_cleared_while_its_call_arrives_does_not_hold_the_call() -> None:
                 exchange, fault = arrive(book)
                 for drop in drops:
                     book.clear(drop=drop)
-                wait = book.hold(fault, exchange.number)
-                # only a reset drops the call; cleared orders let the vendor process it
-                check((action, drops), (wait(), wait.dropped), (0, any(drops)))
+                with book.hold(fault, exchange.number) as wait:
+                    # only a reset drops the call; cleared orders let the vendor process it
+                    check((action, drops), (wait(), wait.dropped), (0, any(drops)))
 
 
 def test_counting_and_order(sandbox: Running) -> None:

@@ -1,7 +1,7 @@
 """The file of an audience: CSV with a column ``phone1``.
 
-Page: Create New Audiences. It says "CSV or Excel"; Excel files are refused here, see the README. Where the page
-is silent the strictest reading counts. Reasons name lines and columns, never values.
+Page: Create New Audiences. It names "CSV or Excel"; the sandbox refuses Excel files, see the README. If the page is
+silent, the strictest reading applies. Reasons name lines and columns, never values.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ class _Rows(Protocol):
 
 
 class FileRefusedError(Exception):
-    """The file breaks a rule."""
+    """The file violates a rule."""
 
 
 @dataclass(frozen=True)
 class Customers:
-    """What a file holds."""
+    """Content of a file."""
 
     phones: tuple[str, ...]
     """Different numbers, in the order of the file."""
@@ -48,7 +48,7 @@ class Customers:
 def read_file(content: bytes, settings: CommBoxSettings) -> Customers:
     """Read a file.
 
-    :raises FileRefusedError: with the first rule broken.
+    :raises FileRefusedError: with the first violation.
     """
     rows = csv.reader(io.StringIO(_text(content), newline=""), strict=True)
     try:

@@ -1,4 +1,4 @@
-"""The three audience operations.
+"""The three audience operations, and their JSON.
 
 Pages: Create New Audiences, Get Audiences, Update Static Audience. They spell the resource ``/audiences`` and
 ``/Audiences``; both answer for all three, no other spelling does.
@@ -7,11 +7,10 @@ Pages: Create New Audiences, Get Audiences, Update Static Audience. They spell t
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
-from http import HTTPStatus
-from typing import Any, Final, cast
+from datetime import datetime
+from typing import Any, Final
 
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
@@ -21,125 +20,134 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from sandbox.app import call_details
-from sandbox.bearer import bearer_key, is_one_of
-from sandbox.clock import Clock
-from sandbox.commbox import VENDOR, views
-from sandbox.commbox.files import FileRefusedError, read_file
-from sandbox.commbox.state import CommBoxState, NoSuchAudienceError, NotStaticError
-from sandbox.ratelimit import CallsPerMinute, retry_after
-from sandbox.settings import SettingsStore
-from sandbox.vendor import ErrorAnswer
+from sandbox.api import (
+    ApiFailure,
+    CallsPerMinute,
+    Endpoint,
+    bearer_key,
+    build_app,
+    call_details,
+    equal_keys,
+    media_type,
+    retry_after,
+)
+from sandbox.clock import iso_ms
+from sandbox.commbox import VENDOR
+from sandbox.commbox.files import Customers, FileRefusedError, read_file
+from sandbox.commbox.settings import CommBoxSettings
+from sandbox.commbox.state import STATIC, Audience, CommBoxState
+from sandbox.vendor import ErrorAnswer, Services, phrase
+
+Json = dict[str, Any]
 
 _FILE: Final = "audience_file"
 _NAME: Final = "name"
+_DESCRIPTIONS: Final = {429: "Too Many Requests \N{EN DASH} Rate limit exceeded", 500: "Server Error"}
+"""Descriptions of errors as the pages spell them; the others are the usual names."""
 
 
-class ApiFailure(Exception):  # noqa: N818  (an answer, not a bug)
-    """An answer other than success; the reason goes to the journal only, the pages show one description each."""
+class RateLimited(ApiFailure):
+    """Too many calls."""
 
-    def __init__(self, status: int, reason: str, headers: dict[str, str] | None = None) -> None:
-        super().__init__(reason)
-        self.status, self.reason, self.headers = status, reason, headers or {}
+    def __init__(self, headers: dict[str, str]) -> None:
+        super().__init__(429, "rate limit")
+        self.headers = headers
 
 
 @dataclass(frozen=True)
 class Context:
-    """What the routes work with."""
+    """Objects that the routes use."""
 
+    services: Services
     state: CommBoxState
-    settings: SettingsStore
-    clock: Clock
     calls: CallsPerMinute
 
-    def time(self) -> str:
-        """Return the time for an answer."""
-        return views.stamp(self.clock.now(), self.settings.current)
+    @property
+    def settings(self) -> CommBoxSettings:
+        """The current settings."""
+        return self.services.settings.current
+
+    def format(self, time: datetime) -> str:
+        """Format a time."""
+        text = iso_ms(time)
+        return text if self.settings.commbox_times == "zulu" else text.removesuffix("Z")
+
+    def answer(self, status: int | str, description: str, **data: Any) -> Json:
+        """Return the JSON of an answer; errors have no ``data``."""
+        time = self.format(self.services.clock.now())
+        return {"status": status, "description": description, "response_time": time, **data}
+
+    def error(self, status: int, headers: Mapping[str, str] | None = None) -> Response:
+        """Return an error answer; the pages show one description for each status."""
+        content = self.answer(status, _DESCRIPTIONS.get(status, phrase(status)))
+        return JSONResponse(content, status, headers=headers)
 
 
-Handler = Callable[[Request], Awaitable[Response]]
-
-
-def build_app(context: Context) -> FastAPI:
+def build_routes(context: Context) -> FastAPI:
     """Build the vendor's application."""
-    app = FastAPI(title="CommBox", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
-    operations: dict[str, tuple[str, str, Handler]] = {
+
+    def no_route(request: Request, refused: HTTPException) -> Response:
+        details = call_details(request.scope)
+        details.vendor, details.message = VENDOR, str(refused.detail)
+        return context.error(refused.status_code, refused.headers)
+
+    app = build_app("CommBox", no_route)
+    operations: dict[str, tuple[str, str, Endpoint]] = {
         "createAudience": ("POST", "", _create(context)),
         "getAudiences": ("GET", "", _list(context)),
         "updateStaticAudience": ("PUT", "/{ident}", _update(context)),
     }
     for name, (method, path, handler) in operations.items():
         operation = f"{VENDOR}.{name}"
+        endpoint = _endpoint(operation, handler, context)
         for resource in ("/audiences", "/Audiences"):
-            endpoint = _endpoint(operation, handler, context)
             # FastAPI's own routes would read the form before the key is checked
-            app.router.routes.append(
-                Route(resource + path, endpoint, methods=[method], name=operation, include_in_schema=False)
-            )
-
-    async def failure(request: Request, error: Exception) -> Response:
-        failed = cast(ApiFailure, error)
-        details = call_details(request.scope)
-        details.message = failed.reason
-        return JSONResponse(
-            views.error(failed.status, context.time()), failed.status, headers=failed.headers or None
-        )
-
-    async def no_route(request: Request, error: Exception) -> Response:
-        refused = cast(HTTPException, error)
-        details = call_details(request.scope)
-        details.vendor = VENDOR
-        details.message = details.message or str(refused.detail)
-        return JSONResponse(
-            views.error(refused.status_code, context.time()), refused.status_code, headers=refused.headers
-        )
-
-    app.add_exception_handler(ApiFailure, failure)
-    app.add_exception_handler(HTTPException, no_route)
+            app.router.routes.append(Route(resource + path, endpoint, methods=[method], name=operation))
     return app
 
 
 def error_answer(context: Context, status: int) -> ErrorAnswer:
     """Return the vendor's error body for a status."""
-    body = json.dumps(views.error(status, context.time()), ensure_ascii=False)
-    return ErrorAnswer(body.encode(), {"content-type": "application/json"})
+    return ErrorAnswer(bytes(context.error(status).body), {"content-type": "application/json"})
 
 
-def _endpoint(operation: str, handler: Handler, context: Context) -> Handler:
+def _endpoint(operation: str, handler: Endpoint, context: Context) -> Endpoint:
     async def endpoint(request: Request) -> Response:
         details = call_details(request.scope)
         details.vendor, details.operation = VENDOR, operation
-        _admit(request, context)
-        return await handler(request)
+        try:
+            _authorize(request, context)
+            return await handler(request)
+        except ApiFailure as failed:
+            # the reason goes to the journal only
+            details.message = failed.message
+            return context.error(failed.status, getattr(failed, "headers", None))
 
     return endpoint
 
 
-def _admit(request: Request, context: Context) -> None:
-    settings, key = context.settings.current, bearer_key(request)
-    if is_one_of(key, [settings.commbox_expired_api_key]):
+def _authorize(request: Request, context: Context) -> None:
+    settings, key = context.settings, bearer_key(request)
+    if equal_keys(key, settings.commbox_expired_api_key):
         raise ApiFailure(401, "API key has expired")
-    if not is_one_of(key, [settings.commbox_api_key]):
+    if not equal_keys(key, settings.commbox_api_key):
         raise ApiFailure(401, "no API key" if key is None else "unknown API key")
     if context.state.key_expired:
         raise ApiFailure(401, "API key has expired")
     call_details(request.scope).user = "api key"
     if settings.commbox_rate_limit:
-        allowance = context.calls.take("account", settings.commbox_rate_limit)
+        allowance = context.calls.count("account", settings.commbox_rate_limit)
+        form = settings.commbox_retry_after
+        now = context.services.clock.now()
         if not allowance.allowed:
-            form = settings.commbox_retry_after
-            headers = (
-                {}
-                if form == "none"
-                else {"Retry-After": retry_after(form, allowance.wait, context.clock.now())}
+            raise RateLimited(
+                {} if form == "none" else {"Retry-After": retry_after(form, allowance.wait, now)}
             )
-            raise ApiFailure(429, "rate limit", headers)
 
 
 async def _form(request: Request, allowed: set[str], context: Context) -> tuple[dict[str, str], bytes]:
     """Return the text fields and the file's bytes."""
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if content_type != "multipart/form-data":
+    if media_type(request) != "multipart/form-data":
         raise ApiFailure(400, "Content-Type is not multipart/form-data")
     try:
         async with request.form() as form:
@@ -153,13 +161,13 @@ async def _parts(
 ) -> tuple[dict[str, str], bytes]:
     texts: dict[str, str] = {}
     files: dict[str, bytes] = {}
-    seen = call_details(request.scope).body = {}
+    noted = call_details(request.scope).body = {}
     for name, part in form.multi_items():
         if name in texts or name in files:
             raise ApiFailure(400, f"{name}: twice" if name in allowed else "an unknown field, twice")
         if isinstance(part, UploadFile):
             content = files[name] = await part.read()
-            seen[name] = {
+            noted[name] = {
                 "filename": part.filename,
                 "content_type": part.content_type,
                 "size": len(content),
@@ -167,76 +175,63 @@ async def _parts(
             }
         else:
             texts[name] = part
-            seen[name] = part if name == _NAME else {"text": len(part)}
+            noted[name] = part if name == _NAME else {"text": len(part)}
     if _FILE in texts:
         raise ApiFailure(400, f"{_FILE}: text (a URL, a path, base64?), not a file part")
     if _FILE not in files:
         raise ApiFailure(400, f"{_FILE}: missing")
-    if context.settings.current.commbox_unknown_fields == "refuse" and not (
-        texts.keys() | files.keys() <= allowed
-    ):
+    if context.settings.commbox_unknown_fields == "refuse" and not (texts.keys() | files.keys() <= allowed):
         raise ApiFailure(400, "a field that the page does not name")
     return texts, files[_FILE]
 
 
-def _create(context: Context) -> Handler:
+def _create(context: Context) -> Endpoint:
     async def create(request: Request) -> Response:
         texts, content = await _form(request, {_NAME, _FILE}, context)
         name = texts.get(_NAME, "")
         if not name.strip():
             raise ApiFailure(400, "name: missing")
-
-        def work() -> str:
-            customers = _read(content, context)
-            return context.state.create(name, customers).id
-
-        ident = await run_in_threadpool(work)
-        call_details(request.scope).ids["audienceId"] = ident
-        return JSONResponse(views.answer(201, "Audience created", context.time(), {"id": ident}), 201)
+        audience = await run_in_threadpool(lambda: context.state.create(name, _read(content, context)))
+        call_details(request.scope).ids["audienceId"] = audience.id
+        return JSONResponse(context.answer(201, "Audience created", data={"id": audience.id}), 201)
 
     return create
 
 
-def _list(context: Context) -> Handler:
+def _list(context: Context) -> Endpoint:
     async def list_all(_: Request) -> Response:
         with context.state.lock:
-            settings = context.settings.current
-            data = [views.audience(item, settings) for item in context.state.audiences.values()]
-        # a string here, as on the page, and a number everywhere else
-        return JSONResponse(views.answer("200", "Audiences retrieved", context.time(), data))
+            data = [_audience(item, context) for item in context.state.audiences.values()]
+        # the status is a string here, as on the page, and a number everywhere else
+        return JSONResponse(context.answer("200", "Audiences retrieved", data=data))
 
     return list_all
 
 
-def _update(context: Context) -> Handler:
+def _audience(item: Audience, context: Context) -> Json:
+    """Return an audience of the list: static with user_count, dynamic without."""
+    shown: Json = {"id": item.id, "name": item.name, "created_time": context.format(item.created)}
+    pending = context.settings.commbox_pending_count
+    if item.type == STATIC and (item.user_count is not None or pending == "zero"):
+        shown["user_count"] = item.user_count or 0
+    return {**shown, "type": item.type}
+
+
+def _update(context: Context) -> Endpoint:
     async def update(request: Request) -> Response:
         ident = request.path_params["ident"]
         call_details(request.scope).ids["audienceId"] = ident
-        # [I] what is there comes before what was sent
-        _found(lambda: context.state.static(ident))
+        # [I] the id is checked before the form
+        context.state.static(ident)
         _, content = await _form(request, {_FILE}, context)
-
-        def work() -> Any:
-            customers = _read(content, context)
-            return _found(lambda: context.state.replace(ident, customers))
-
-        await run_in_threadpool(work)
-        return JSONResponse(views.answer(200, "Operation successful", context.time(), {"id": ident}))
+        await run_in_threadpool(lambda: context.state.replace(ident, _read(content, context)))
+        return JSONResponse(context.answer(200, "Operation successful", data={"id": ident}))
 
     return update
 
 
-def _read(content: bytes, context: Context) -> Any:
+def _read(content: bytes, context: Context) -> Customers:
     try:
-        return read_file(content, context.settings.current)
+        return read_file(content, context.settings)
     except FileRefusedError as error:
         raise ApiFailure(400, str(error)) from None
-
-
-def _found(look: Callable[[], Any]) -> Any:
-    try:
-        return look()
-    except NoSuchAudienceError:
-        raise ApiFailure(HTTPStatus.NOT_FOUND, "no such audience") from None
-    except NotStaticError:
-        raise ApiFailure(400, "the audience is dynamic") from None

@@ -1,4 +1,4 @@
-"""Request bodies of the vendor, checked strictly. Names bind in any case, as ASP.NET binds them."""
+"""Strictly validated request bodies. Names bind in any case, as in ASP.NET."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def parse_time(value: Any) -> datetime:
     """Read an ISO 8601 date and time with a zone and up to seven fractional digits.
 
     Pages: Audience API, activate (``2024-01-01T00:00:00Z``); Segment API, updateenddate
-    (``2025-12-16T11:36:10.6878666Z``). [I] A time without a zone is refused: it could mean anything.
+    (``2025-12-16T11:36:10.6878666Z``). [I] A time without a zone is refused as ambiguous.
 
     :raises ValueError: anything else.
     """
-    found = _ISO.fullmatch(value) if isinstance(value, str) else None
-    if found is None:
+    match = _ISO.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
         raise ValueError("not an ISO 8601 date and time with a time zone")
-    seconds, fraction, zone = found.groups()
+    seconds, fraction, zone = match.groups()
     fraction = (fraction or "").ljust(_MICROSECOND_DIGITS, "0")[:_MICROSECOND_DIGITS]
     parsed = datetime.fromisoformat(f"{seconds}.{fraction}{'+00:00' if zone == 'Z' else zone}")
     return parsed.astimezone(timezone.utc)
@@ -38,12 +38,12 @@ def _quoted(value: Any) -> Any:
 Time = Annotated[datetime, BeforeValidator(parse_time)]
 Ident = Annotated[StrictInt, Field(gt=0)]
 QuotedIdent = Annotated[StrictInt, Field(gt=0), BeforeValidator(_quoted)]
-"""An id that the page's own example puts in quotes."""
+"""An id that the page's own example quotes."""
 Name = Annotated[StrictStr, Field(min_length=1, pattern=r"\S")]
 
 
 class Body(BaseModel):
-    """Fields are declared in lower case and bind in any case. Unknown fields are let pass."""
+    """Fields are declared in lower case and bind in any case. Unknown fields are ignored."""
 
     model_config = ConfigDict(extra="ignore")
 

@@ -1,8 +1,8 @@
-"""The vendor's rules for keys and CSV files, applied without mercy.
+"""The vendor's rules for keys and CSV files.
 
-Pages: "Updating audiences via S3" and its older wordings (key, modes), "Prepare your CSV file for data
-updates" (headers, encoding, line ends). Where they are silent the strictest reading counts, so that a file
-that passes here passes anywhere. Reasons name lines and columns, never values.
+Pages: "Updating audiences via S3" and its older wordings (key, modes), "Prepare your CSV file for data updates"
+(headers, encoding, line ends). If they are silent, the strictest reading applies, so that a file that passes here
+passes anywhere. Reasons name lines and columns, never values.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ HEADERS: Final = (
     "custom",
 )
 HASHED: Final = frozenset(header for header in HEADERS if header.endswith("_sha256"))
-RAW_ADDRESS: Final = ("postal code", "house number", "extension", "apartment", "street")
+RAW_ADDRESS: Final = HEADERS[3:8]
 RAW_ADDRESS_KIND: Final = "raw address"
 ADDRESS_SEPARATOR: Final = "\x1f"
 
@@ -50,16 +50,8 @@ DATA_TYPES: Final = {
 }
 """[I] Identifier -> its key in history.dataSet; the page names no key for idfa and custom."""
 
-_KINDS: Final[tuple[str, ...]] = (
-    "email_sha256",
-    "phone_sha256",
-    "address_sha256",
-    RAW_ADDRESS_KIND,
-    "personal_id_sha256",
-    "aaid",
-    "idfa",
-    "custom",
-)
+_KINDS: Final = (*HEADERS[:3], RAW_ADDRESS_KIND, *HEADERS[8:])
+"""Kinds of identifiers, in the order of the headers."""
 _SHA256: Final = re.compile(r"[0-9a-fA-F]{64}")
 _SHA256_OF_NOTHING: Final = hashlib.sha256(b"").hexdigest()
 _NAME: Final = re.compile(r"\d{8}_\d{6}\.csv")
@@ -70,7 +62,7 @@ _KEY_PARTS: Final = 4
 
 
 class FileRefusedError(Exception):
-    """A key or a file breaks a rule."""
+    """A key or a file violates a rule."""
 
 
 @dataclass(frozen=True)
@@ -82,11 +74,11 @@ class UploadKey:
 
 
 def parse_key(key: str) -> UploadKey:
-    """Take a key apart.
+    """Parse a key.
 
-    The audience id may be zero-padded, as it is in the page's example (``audience=00001``).
+    The audience id may be zero-padded, as in the page's example (``audience=00001``).
 
-    :raises FileRefusedError: the key is not of the vendor's form.
+    :raises FileRefusedError: the key does not have the vendor's form.
     """
     parts = key.split("/")
     if len(parts) != _KEY_PARTS or parts[0] + "/" != ROOT:
@@ -107,7 +99,7 @@ def parse_key(key: str) -> UploadKey:
 
 @dataclass
 class CheckedFile:
-    """A file that kept every rule."""
+    """A file without a violation."""
 
     headers: tuple[str, ...]
     rows: int = 0
@@ -121,8 +113,8 @@ class CheckedFile:
 def check_file(chunks: Iterable[bytes], *, quoting: Quoting = "refuse") -> CheckedFile:
     """Read a whole file and check every rule.
 
-    :param chunks: the file's bytes, cut anywhere.
-    :raises FileRefusedError: with the first rule broken.
+    :param chunks: the file's bytes, in chunks of any size.
+    :raises FileRefusedError: with the first violation.
     """
     lines = _lines(chunks)
     try:
@@ -150,10 +142,10 @@ def _lines(chunks: Iterable[bytes]) -> Iterator[tuple[int, str]]:
         cut = pending.rfind(b"\r\n")
         block, pending = (b"", pending) if cut < 0 else (pending[: cut + 2], pending[cut + 2 :])
         _refuse_bare_ending(block, number)
-        # a CR at the very end may still get its LF with the next chunk
+        # the next chunk may start with the LF of a CR at the very end
         _refuse_bare_ending(pending.removesuffix(b"\r"), number + block.count(b"\n"))
-        for raw in block.split(b"\r\n")[:-1]:
-            yield number, _decode(raw, number)
+        for line in block.split(b"\r\n")[:-1]:
+            yield number, _decode(line, number)
             number += 1
     if pending:
         _refuse_bare_ending(pending, number)
@@ -165,16 +157,16 @@ def _refuse_bare_ending(block: bytes, number: int) -> None:
     pairs = block.count(b"\r\n")
     if block.count(b"\n") == pairs and block.count(b"\r") == pairs:
         return
-    found = _BARE_ENDING.search(block)
-    if found:
-        name = "LF" if found.group() == b"\n" else "CR"
-        number += block.count(b"\r\n", 0, found.start())
+    match = _BARE_ENDING.search(block)
+    if match:
+        name = "LF" if match.group() == b"\n" else "CR"
+        number += block.count(b"\r\n", 0, match.start())
         raise FileRefusedError(f"line {number}: bare {name}, not CRLF")
 
 
-def _decode(raw: bytes, number: int) -> str:
+def _decode(line: bytes, number: int) -> str:
     try:
-        return raw.decode("utf-8")
+        return line.decode("utf-8")
     except UnicodeDecodeError:
         raise FileRefusedError(f"line {number}: not UTF-8") from None
 
@@ -202,15 +194,15 @@ def _headers(names: list[str]) -> tuple[str, ...]:
 
 
 class _RowReader:
-    """Checks rows and gathers what they hold."""
+    """Checks rows and collects their content."""
 
     def __init__(self, checked: CheckedFile) -> None:
         self._checked = checked
-        where = {header: position for position, header in enumerate(checked.headers)}
-        self._width = len(where)
-        self._hashed = [(where[header], header) for header in checked.headers if header in HASHED]
-        self._plain = [(kind, where[kind], kind in HASHED) for kind in _KINDS if kind in where]
-        self._address = [where.get(header) for header in RAW_ADDRESS]
+        positions = {header: position for position, header in enumerate(checked.headers)}
+        self._width = len(positions)
+        self._hashed = [(positions[header], header) for header in checked.headers if header in HASHED]
+        self._plain = [(kind, positions[kind], kind in HASHED) for kind in _KINDS if kind in positions]
+        self._address = [positions.get(header) for header in RAW_ADDRESS]
         self._has_address = any(position is not None for position in self._address)
 
     def read(self, row: list[str], number: int) -> None:
@@ -224,19 +216,19 @@ class _RowReader:
                 raise FileRefusedError(f"line {number}: {header} is not 64 hexadecimal digits")
             if value.lower() == _SHA256_OF_NOTHING:
                 raise FileRefusedError(f"line {number}: {header} is the hash of an empty string")
-        found = {kind: row[at].lower() if hashed else row[at] for kind, at, hashed in self._plain if row[at]}
+        values = {kind: row[at].lower() if hashed else row[at] for kind, at, hashed in self._plain if row[at]}
         if self._has_address:
             address = [row[at] if at is not None else "" for at in self._address]
             if any(address) and not address[0]:
                 raise FileRefusedError(f"line {number}: raw address without postal code")
             if address[0]:
-                found[RAW_ADDRESS_KIND] = ADDRESS_SEPARATOR.join(address)
-        self._keep(found)
+                values[RAW_ADDRESS_KIND] = ADDRESS_SEPARATOR.join(address)
+        self._keep(values)
 
-    def _keep(self, found: dict[str, str]) -> None:
+    def _keep(self, values: dict[str, str]) -> None:
         checked = self._checked
         checked.rows += 1
-        identifiers = {kind: f"{kind}={found[kind]}" for kind in _KINDS if kind in found}
+        identifiers = {kind: f"{kind}={values[kind]}" for kind in _KINDS if kind in values}
         checked.members.add(tuple(identifiers.values()))
         for kind, identifier in identifiers.items():
             data_type = DATA_TYPES.get(kind)
@@ -246,7 +238,7 @@ class _RowReader:
 
 
 def member_columns(member: Member) -> dict[str, str]:
-    """Turn a member back into header -> value, as the file had it (hashes in lower case)."""
+    """Return a member as header -> value, as in the file (hashes in lower case)."""
     columns: dict[str, str] = {}
     for identifier in member:
         kind, _, value = identifier.partition("=")

@@ -1,6 +1,6 @@
-"""Whom the vendor "knows". Decided by the hash itself: the same identifier gets the same answer in every run.
+"""Simulated matching. The hash itself decides: an identifier gets the same result in every run.
 
-The share is a setting; the page only says that such counts exist (Audience API, MATCH, UMATCH, NOMATCH).
+The share is a setting; the page only shows that such counts exist (Audience API, MATCH, UMATCH, NOMATCH).
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ _MATCHABLE: Final = frozenset({*DATA_TYPES, "idfa"})
 
 
 class Matcher:
-    """Answers for a given share.
+    """Matcher for given shares.
 
-    :param match_percent: share of identifiers known, 0-100, told from the first eight hex digits.
-    :param usable_percent: share of those that a platform can use, 0-100, told from the last eight.
+    :param match_percent: share of matched identifiers, 0-100, decided by the first eight hex digits.
+    :param usable_percent: share of those that a platform can use, 0-100, decided by the last eight.
     """
 
     def __init__(self, match_percent: float, usable_percent: float) -> None:
@@ -29,12 +29,12 @@ class Matcher:
         self._usable_below = round(_RANGE * usable_percent / 100)
 
     def matches(self, identifier: str) -> bool:
-        """Tell whether a ``kind=value`` identifier is known."""
+        """Return whether a ``kind=value`` identifier matches."""
         digest = _digest(identifier)
         return digest is not None and int(digest[:_DIGITS], 16) < self._match_below
 
     def usable(self, identifier: str) -> bool:
-        """Tell whether it is known and a platform can use it."""
+        """Return whether it matches and a platform can use it."""
         digest = _digest(identifier)
         return (
             digest is not None
@@ -43,7 +43,7 @@ class Matcher:
         )
 
     def count(self, checked: CheckedFile) -> dict[str, TypeCounts]:
-        """Count a file's values; the types are those with at least one value in it."""
+        """Count a file's values; only types with at least one value appear."""
         return {
             data_type: TypeCounts(
                 total=checked.totals[data_type],

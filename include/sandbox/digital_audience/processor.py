@@ -1,4 +1,4 @@
-"""The vendor's background work: reads what lands in the folders, and makes segments active."""
+"""The vendor's background work: processes uploaded files, and activates segments."""
 
 from __future__ import annotations
 
@@ -10,21 +10,26 @@ from datetime import timedelta
 from typing import Final
 
 from sandbox.bucket import ObjectGoneError, ObjectInfo, ObjectStore
-from sandbox.clock import Clock, iso
-from sandbox.digital_audience import files
-from sandbox.digital_audience.files import CheckedFile, FileRefusedError, UploadKey, check_file, parse_key
+from sandbox.clock import iso
+from sandbox.digital_audience import VENDOR
+from sandbox.digital_audience.files import (
+    ROOT,
+    CheckedFile,
+    FileRefusedError,
+    UploadKey,
+    check_file,
+    parse_key,
+)
 from sandbox.digital_audience.matching import Matcher, apply
 from sandbox.digital_audience.state import PROCESSING, Audience, CrmData, DigitalAudienceState, UploadEvent
-from sandbox.journal import Journal
-from sandbox.settings import SettingsStore
-from sandbox.timeline import Timeline
+from sandbox.vendor import Services
 
 _CHUNK: Final = 1 << 20
 
 
 @dataclass
 class _Reading:
-    """What came out of reading one object."""
+    """Result of reading one object."""
 
     metadata: dict[str, str]
     sha256: str | None
@@ -35,42 +40,30 @@ class _Reading:
 class UploadProcessor:
     """Reads uploads, one at a time per audience, in the order of LastModified and then key."""
 
-    prefix = files.ROOT
+    prefix = ROOT
 
-    def __init__(
-        self,
-        *,
-        state: DigitalAudienceState,
-        store: ObjectStore,
-        timeline: Timeline,
-        clock: Clock,
-        settings: SettingsStore,
-        journal: Journal,
-        vendor: str,
-    ) -> None:
+    def __init__(self, services: Services, state: DigitalAudienceState, store: ObjectStore) -> None:
+        self._services = services
+        self._clock = services.clock
+        self._settings = services.settings
         self._state = state
         self._store = store
-        self._timeline = timeline
-        self._clock = clock
-        self._settings = settings
-        self._journal = journal
-        self._vendor = vendor
         self._waiting: dict[int, deque[tuple[ObjectInfo, UploadKey]]] = {}
         self._busy: set[int] = set()
 
     def reset(self) -> None:
-        """Forget what waits."""
+        """Drop the waiting uploads."""
         self._waiting.clear()
         self._busy.clear()
 
     # --- uploads ----------------------------------------------------------------------------------------
 
-    def take(self, changes: Sequence[ObjectInfo]) -> None:
-        """Queue new objects with their audience; refuse those that belong to none."""
-        touched: dict[int, None] = {}
+    def process(self, changes: Sequence[ObjectInfo]) -> None:
+        """Queue new objects for their audience; refuse those without one."""
+        audience_ids: dict[int, None] = {}
         for info in changes:
             if info.key.endswith("/") and info.size == 0:
-                # consoles make a folder by writing an empty object; the pages tell people to make folders
+                # S3 consoles create a folder by writing an empty object; the pages ask users to create folders
                 self._note(info, "ignored", "folder marker")
                 continue
             try:
@@ -80,8 +73,8 @@ class UploadProcessor:
                 self._note(info, "refused", str(refused), reading=reading)
                 continue
             self._waiting.setdefault(key.audience_id, deque()).append((info, key))
-            touched[key.audience_id] = None
-        for audience_id in touched:
+            audience_ids[key.audience_id] = None
+        for audience_id in audience_ids:
             self._next(audience_id)
 
     def _next(self, audience_id: int) -> None:
@@ -91,18 +84,9 @@ class UploadProcessor:
         if not waiting:
             self._waiting.pop(audience_id, None)
 
-    def _audience(self, ident: int) -> Audience | None:
-        """Return the audience, if its organisation is the one this bucket belongs to."""
-        audience = self._state.audiences.get(ident)
-        return audience if audience is not None and audience.user.owns_bucket else None
-
-    def _exists(self, audience: Audience) -> bool:
-        """Tell whether it was not deleted in the meantime."""
-        return self._state.audiences.get(audience.id) is audience
-
     def _start(self, info: ObjectInfo, key: UploadKey) -> None:
-        audience = self._audience(key.audience_id)
-        if audience is None:
+        audience = self._state.audiences.get(key.audience_id)
+        if audience is None or not audience.user.owns_bucket:
             self._note(info, "refused", "unknown audience id", key=key, reading=self._read(info, check=False))
             return
         picked_up = self._clock.now()
@@ -114,7 +98,7 @@ class UploadProcessor:
             audience.crm_data.insights_ready = False
         reading = self._read(info, check=True)
         if reading.checked is None and reading.refused is None:
-            # replaced or deleted while it waited; a newer version is an event of its own
+            # replaced or deleted while it waited; a newer version has its own event
             with self._state.lock:
                 audience.state, audience.crm_data = before, crm_before
                 if crm_before:
@@ -125,23 +109,26 @@ class UploadProcessor:
         due = picked_up + timedelta(seconds=self._settings.current.processing_delay)
         checked = reading.checked
         if checked is not None:
-            self._state.write_log(audience, "accepted", f"{key.mode}: {checked.rows} rows", info.key)
+            with self._state.lock:
+                self._state.write_log(audience, "accepted", f"{key.mode}: {checked.rows} rows", info.key)
             self._note(info, "accepted", None, key=key, reading=reading)
             event = UploadEvent(audience.id, key.mode, checked.rows, picked_up, {})
-            self._timeline.schedule(due, lambda: self._finish(audience, info, event, checked))
+            self._services.timeline.schedule(due, lambda: self._finish(audience, info, event, checked))
         else:
             reason = reading.refused or ""
-            self._state.write_log(audience, "refused", reason, info.key)
+            with self._state.lock:
+                self._state.write_log(audience, "refused", reason, info.key)
             self._note(info, "refused", reason, key=key, reading=reading)
-            self._timeline.schedule(due, lambda: self._fail(audience, info, reason))
+            self._services.timeline.schedule(due, lambda: self._fail(audience, info, reason))
 
     def _finish(self, audience: Audience, info: ObjectInfo, event: UploadEvent, checked: CheckedFile) -> None:
-        if not self._exists(audience):
+        if self._state.audiences.get(audience.id) is not audience:
+            # deleted meanwhile
             self._release(audience)
             return
         settings = self._settings.current
         matcher = Matcher(settings.match_percent, settings.usable_percent)
-        # counted before the lock is taken: a large file must not keep the API waiting
+        # before taking the lock: a large file must not block the API
         members = apply(event.mode, audience.members, checked.members)
         event.data_set = matcher.count(checked)
         usable = matcher.usable_members(members)
@@ -160,18 +147,14 @@ class UploadProcessor:
                     self._upload_segment(segment.segment_id)
                 else:
                     self.await_activation(segment.segment_id)
-        insights_due = now + timedelta(seconds=settings.insights_delay)
         events = crm.total_events
-        if insights_due <= now:
-            self._insights_ready(audience, events)
-        else:
-            self._timeline.schedule(insights_due, lambda: self._insights_ready(audience, events))
+        self._services.later(settings.insights_delay, lambda: self._insights_ready(audience, events))
         self._release(audience)
 
     def _insights_ready(self, audience: Audience, events: int) -> None:
         with self._state.lock:
             crm = audience.crm_data
-            # a later upload has its own insights to wait for
+            # a later upload has its own insights
             if crm is not None and crm.total_events == events and audience.state != PROCESSING:
                 crm.insights_ready = True
 
@@ -214,12 +197,9 @@ class UploadProcessor:
         reading: _Reading | None = None,
     ) -> None:
         checked = reading.checked if reading else None
-        self._journal.object_event(
-            vendor=self._vendor,
-            key=info.key,
-            etag=info.etag,
-            size=info.size,
-            last_modified=info.last_modified,
+        self._services.journal.object_event(
+            info,
+            vendor=VENDOR,
             metadata=reading.metadata if reading else {},
             outcome=outcome,
             reason=reason,
@@ -232,13 +212,13 @@ class UploadProcessor:
     # --- segments ---------------------------------------------------------------------------------------
 
     def await_activation(self, segment_id: int) -> None:
-        """Have a segment uploaded to its platform after the delay, provided its audience has data."""
+        """Upload a segment to its platform after the delay, if its audience has data."""
         with self._state.lock:
             segment = self._state.segments.get(segment_id)
             if segment is None or not self._state.audiences[segment.audience_id].has_data:
                 return
         due = self._clock.now() + timedelta(seconds=self._settings.current.activation_delay)
-        self._timeline.schedule(due, lambda: self._activate(segment_id))
+        self._services.timeline.schedule(due, lambda: self._activate(segment_id))
 
     def _activate(self, segment_id: int) -> None:
         with self._state.lock:

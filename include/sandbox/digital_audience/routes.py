@@ -1,93 +1,56 @@
 """The vendor's twelve operations, each under every path its pages show.
 
-The pages contradict themselves: headings and cURLs name different paths, some with ``/api`` in front, and
-letters in different case. All of them answer here. Answers to mistakes are not on any page; see the README
-for what was chosen.
+The pages contradict themselves: headings and cURLs name different paths, some with ``/api`` in front, and letters in
+different case. All of them answer here. No page shows answers to mistakes; the README lists the sandbox's choices.
 """
 
-# no "from __future__ import annotations": FastAPI could not resolve annotations that name a function's locals
+from __future__ import annotations
+
 import json
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Annotated, Any, Final, TypeVar, cast
+from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
-from fastapi import Depends, FastAPI, Request
+from fastapi import FastAPI, Request
 from pydantic import ValidationError
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from sandbox.app import CallDetails, call_details
-from sandbox.clock import Clock
-from sandbox.digital_audience import bodies, views
+from sandbox.api import ApiFailure, CallDetails, Endpoint, build_app, call_details, read_json
+from sandbox.digital_audience import VENDOR, bodies, views
 from sandbox.digital_audience.processor import UploadProcessor
-from sandbox.digital_audience.state import ActivationOrder, DigitalAudienceState, NotFoundError, User
+from sandbox.digital_audience.state import DigitalAudienceState, User
 from sandbox.journal import Journal
-from sandbox.settings import SettingsStore
-from sandbox.vendor import ErrorAnswer
+from sandbox.settings import SandboxSettings
+from sandbox.vendor import ErrorAnswer, Services, phrase
 
 COOKIE: Final = "digitalAudience"
-VENDOR: Final = "digital_audience"
 LOGIN_PATH: Final = "/account/login"
 
-# [I] The pages only say that 0 typically means success.
-INVALID, NOT_FOUND, NO_SESSION, LOGIN_FAILED, BROKEN = 1, 2, 3, 4, 5
-
-OPERATIONS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
-    Journal.LOGIN_OPERATION: ("POST", ("/account/login",)),
-    "createCampaign": ("POST", ("/campaign/create", "/campaign/createcampaign")),
-    "createCrmAudience": (
-        "POST",
-        ("/audience/createcrmaudience", "/audience/create/api/audience/createcrmaudience"),
-    ),
-    "updateAudience": ("POST", ("/audience/update",)),
-    "activateAudience": ("POST", ("/audience/activate",)),
-    "loadAudienceById": ("GET", ("/audience/loadaudiencebyid/{ident:int}",)),
-    "deleteAudience": ("DELETE", ("/audience/delete", "/audience/delete/{ident:int}")),
-    "loadAudienceSegments": ("GET", ("/segment/audience:{ident:int}",)),
-    "loadSegment": ("GET", ("/segment/{ident:int}", "/segment/loadsegmentbyid/{ident:int}")),
-    "updateSegmentEndDate": ("POST", ("/segment/updateenddate",)),
-    "deleteSegment": ("DELETE", ("/segment/{ident:int}",)),
-    "loadPlatformAccounts": (
-        "GET",
-        ("/organistion/loadplatformaccounts", "/organisation/loadplatformaccounts"),
-    ),
-}
-"""Operation -> method and paths, in lower case and without the ``/api`` that may stand in front."""
-
-_BodyT = TypeVar("_BodyT", bound=bodies.Body)
+# [I] The pages only state that 0 typically means success.
+INVALID, NOT_FOUND, NO_SESSION, LOGIN_FAILED, OTHER = 1, 2, 3, 4, 5
+_STATUS_CODES: Final = {400: INVALID, 401: NO_SESSION, 404: NOT_FOUND, 415: INVALID}
 
 
-class ApiFailure(Exception):  # noqa: N818  (an answer, not a bug)
-    """An answer other than success."""
-
-    def __init__(self, http_status: int, status_code: int, message: str, data: Any = None) -> None:
-        super().__init__(message)
-        self.http_status, self.status_code, self.message, self.data = http_status, status_code, message, data
-
-
-class NoSession(Exception):  # noqa: N818  (an answer, not a bug)
-    """The request carries no valid session cookie."""
-
-
-def usual_path(path: str) -> str:
+def canonical_path(path: str) -> str:
     """Return the one spelling of a path: lower case, no ``/api`` in front, no slash at the end."""
     return path.lower().rstrip("/").removeprefix("/api") or "/"
 
 
 def error_answer(status: int) -> ErrorAnswer:
     """[I] The envelope without data; no failing example is on any page."""
-    known = {400: INVALID, 401: NO_SESSION, 404: NOT_FOUND}
-    message = HTTPStatus(status).phrase if status in set(HTTPStatus) else "Error"
-    envelope = views.envelope(None, status_code=known.get(status, BROKEN), message=message)
+    code = _STATUS_CODES.get(status, OTHER)
+    envelope = views.envelope(None, status_code=code, message=phrase(status))
     return ErrorAnswer(json.dumps(envelope).encode(), {"content-type": "application/json"})
 
 
 class VendorPaths:
-    """Makes all spellings of a path one."""
+    """Replaces each spelling of a path by the canonical one."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -95,25 +58,100 @@ class VendorPaths:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
         if scope["type"] == "http":
-            scope = {**scope, "path": usual_path(scope["path"])}
+            scope = {**scope, "path": canonical_path(scope["path"])}
         await self._app(scope, receive, send)
 
 
 @dataclass(frozen=True)
 class Context:
-    """What the routes work with."""
+    """Objects that the routes use."""
 
+    services: Services
     state: DigitalAudienceState
     processor: UploadProcessor
-    settings: SettingsStore
-    clock: Clock
+
+    @property
+    def settings(self) -> SandboxSettings:
+        """The current settings."""
+        return self.services.settings.current
 
 
-def _details(request: Request) -> CallDetails:
-    return call_details(request.scope)
+@dataclass(frozen=True)
+class Call:
+    """One call with a valid session; the state is locked during the call."""
+
+    context: Context
+    user: User
+    ident: int
+    """Id in the path; 0 for a path without one."""
+    body: Any
+    """Result of the operation's reader."""
+    ids: dict[str, int | str]
+    """Ids for the journal."""
+
+    @property
+    def state(self) -> DigitalAudienceState:
+        """The vendor's state."""
+        return self.context.state
+
+    def audience(self, ident: int, *, details: bool = False) -> Any:
+        """Return an audience of the caller as JSON."""
+        now = self.context.services.clock.now()
+        return views.audience(
+            self.state.audience(self.user, ident), now, self.context.settings, details=details
+        )
+
+    def segment(self, ident: int) -> Any:
+        """Return a segment of the caller as JSON."""
+        segment = self.state.segment(self.user, ident)
+        parent = self.state.audience(self.user, segment.audience_id)
+        return views.segment(segment, parent, self.context.services.clock.now())
 
 
-Details = Annotated[CallDetails, Depends(_details)]
+Reader = Callable[[Request, CallDetails], Awaitable[Any]]
+Handler = Callable[[Call], Any]
+
+
+class Operation(NamedTuple):
+    """An operation that requires a session; all except the login."""
+
+    method: str
+    paths: tuple[str, ...]
+    read: Reader
+    handler: Handler
+    """Returns the answer's ``data``."""
+
+
+OPERATIONS: Final[dict[str, Operation]] = {}
+
+
+def build_routes(context: Context) -> FastAPI:
+    """Build the vendor's application."""
+
+    def no_route(request: Request, refused: HTTPException) -> Response:
+        details = call_details(request.scope)
+        details.vendor, details.success = VENDOR, False
+        if refused.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            redirecting = context.settings.expired_session_answer == "redirect"
+            if redirecting and request.scope["path"] == LOGIN_PATH and request.method == "GET":
+                # target of the redirect: a page for people, with status 200
+                details.success = True
+                return HTMLResponse("<!doctype html><title>Log in</title><h1>Log in</h1>")
+            details.operation = getattr(request.scope.get("route"), "name", None)
+        # ASP.NET answers routing errors without a body, so there is no envelope to rely on
+        return Response(status_code=refused.status_code, headers=refused.headers)
+
+    app = build_app("Digital Audience", no_route)
+
+    def add(name: str, method: str, paths: tuple[str, ...], endpoint: Endpoint) -> None:
+        for path in paths:
+            app.add_api_route(path, endpoint, methods=[method], name=name, response_model=None)
+
+    add(Journal.LOGIN, "POST", (LOGIN_PATH,), _login_endpoint(context))
+    for name, operation in OPERATIONS.items():
+        add(name, operation.method, operation.paths, _endpoint(name, operation, context))
+    app.add_middleware(VendorPaths)
+    return app
 
 
 def _answer(
@@ -128,304 +166,226 @@ def _answer(
     return JSONResponse(views.envelope(data, status_code=status_code, message=message), http_status)
 
 
-async def _json(request: Request) -> Any:
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if content_type != "application/json":
-        raise ApiFailure(415, INVALID, "Content-Type must be application/json")
-    try:
-        return json.loads(await request.body())
-    except (UnicodeDecodeError, json.JSONDecodeError):
-        raise ApiFailure(400, INVALID, "The body is not JSON") from None
+def _failure(details: CallDetails, failed: ApiFailure) -> Response:
+    code = _STATUS_CODES[failed.status]
+    return _answer(details, None, http_status=failed.status, status_code=code, message=failed.message)
 
 
-def _read(model: type[_BodyT], data: Any) -> _BodyT:
-    try:
-        return model.model_validate(data)
-    except ValidationError as error:
-        # names and reasons only: what was sent may be a password
-        problems = "; ".join(
-            f"{'.'.join(map(str, problem['loc'])) or 'body'}: {problem['msg']}" for problem in error.errors()
-        )
-        raise ApiFailure(400, INVALID, problems) from None
+def _no_session(request: Request, details: CallDetails, context: Context) -> Response:
+    form = context.settings.expired_session_answer
+    message = "Session expired, please log in"
+    if form == "redirect":
+        details.success, details.message = False, message
+        return RedirectResponse(f"{LOGIN_PATH}?ReturnUrl={quote(request.scope['path'])}", status_code=302)
+    status = 200 if form == "envelope" else int(form)
+    return _answer(details, None, http_status=status, status_code=NO_SESSION, message=message)
 
 
-def build_app(context: Context) -> FastAPI:
-    """Build the vendor's application."""
-    app = FastAPI(
-        title="Digital Audience", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False
-    )
-    _add_error_answers(app, context)
-    handlers = {**_account_handlers(context), **_audience_handlers(context), **_segment_handlers(context)}
-    for name, (method, paths) in OPERATIONS.items():
-        for path in paths:
-            app.add_api_route(
-                path,
-                handlers[name],
-                methods=[method],
-                name=name,
-                dependencies=[Depends(_naming(name))],
-                response_model=None,
-            )
-    app.add_middleware(VendorPaths)
-    return app
-
-
-def _naming(operation: str) -> Callable[[Request], Awaitable[None]]:
-    async def name(request: Request) -> None:
+def _login_endpoint(context: Context) -> Endpoint:
+    async def login(request: Request) -> Response:
         details = call_details(request.scope)
-        details.vendor, details.operation = VENDOR, operation
+        details.vendor, details.operation = VENDOR, Journal.LOGIN
+        try:
+            # not for the journal: it holds a password
+            body: bodies.Login = _validate(bodies.Login, await read_json(request))
+        except ApiFailure as failed:
+            return _failure(details, failed)
+        opened = context.state.login(body.username, body.password)
+        if opened is None:
+            status = 200 if context.settings.failed_login_answer == "envelope" else 401
+            message = "Wrong user name or password"
+            return _answer(details, False, http_status=status, status_code=LOGIN_FAILED, message=message)
+        token, session = opened
+        details.user = session.user.name
+        answer = _answer(details, True)
+        lifetime = math.ceil((session.expires - context.services.clock.now()).total_seconds())
+        answer.set_cookie(COOKIE, token, max_age=lifetime, httponly=True, samesite="lax")
+        return answer
 
-    return name
+    return login
 
 
-def _session(context: Context) -> Callable[[Request], Awaitable[User]]:
-    async def user(request: Request) -> User:
-        found = context.state.user_of(request.cookies.get(COOKIE, ""))
-        if found is None:
-            raise NoSession
-        call_details(request.scope).user = found.name
-        return found
+def _endpoint(name: str, operation: Operation, context: Context) -> Endpoint:
+    async def endpoint(request: Request) -> Response:
+        details = call_details(request.scope)
+        details.vendor, details.operation = VENDOR, name
+        # before the body, as in ASP.NET: a caller without a session learns nothing about it
+        user = context.state.user_with(request.cookies.get(COOKIE, ""))
+        if user is None:
+            return _no_session(request, details, context)
+        details.user = user.name
+        try:
+            body = await operation.read(request, details)
+            call = Call(context, user, request.path_params.get("ident", 0), body, details.ids)
+            return _answer(details, await run_in_threadpool(_locked, operation.handler, call))
+        except ApiFailure as failed:
+            return _failure(details, failed)
 
-    return user
+    return endpoint
 
 
-def _body(
-    model: type[_BodyT], user: Callable[[Request], Awaitable[User]]
-) -> Callable[..., Awaitable[_BodyT]]:
-    # the session comes first, as it does in ASP.NET: a stranger learns nothing about the body
-    async def read(request: Request, _: Annotated[User, Depends(user)]) -> _BodyT:
-        data = await _json(request)
-        call_details(request.scope).body = data
-        return _read(model, data)
+def _locked(handler: Handler, call: Call) -> Any:
+    with call.state.lock:
+        return handler(call)
+
+
+# --- readers of bodies ----------------------------------------------------------------------------------
+
+
+async def _nothing(_: Request, __: CallDetails) -> None:
+    """Read no body."""
+
+
+def _body(model: type[bodies.Body]) -> Reader:
+    async def read(request: Request, details: CallDetails) -> Any:
+        details.body = await read_json(request)
+        return _validate(model, details.body)
 
     return read
 
 
-def _add_error_answers(app: FastAPI, context: Context) -> None:
-    async def failure(request: Request, error: Exception) -> Response:
-        failed = cast(ApiFailure, error)
-        return _answer(
-            call_details(request.scope),
-            failed.data,
-            http_status=failed.http_status,
-            status_code=failed.status_code,
-            message=failed.message,
+async def _id_to_delete(request: Request, details: CallDetails) -> int:
+    """Return the id from path, query or body: the page does not show its place."""
+    ident: Any = request.path_params.get("ident")
+    for name, value in request.query_params.items():
+        if ident is None and name.lower() in {"audienceid", "id"}:
+            ident = value
+    if ident is None and await request.body():
+        data = details.body = await read_json(request)
+        fields = {str(name).lower(): value for name, value in data.items()} if isinstance(data, dict) else {}
+        ident = fields.get("audienceid", fields.get("id"))
+    if isinstance(ident, str) and ident.isascii() and ident.isdigit():
+        ident = int(ident)
+    if not isinstance(ident, int) or isinstance(ident, bool):
+        raise ApiFailure(400, "audienceId: an integer is required")
+    return ident
+
+
+def _validate(model: type[bodies.Body], data: Any) -> Any:
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        # names and reasons only: a value may be a password
+        problems = "; ".join(
+            f"{'.'.join(map(str, problem['loc'])) or 'body'}: {problem['msg']}" for problem in error.errors()
         )
-
-    async def not_found(request: Request, error: Exception) -> Response:
-        return _answer(
-            call_details(request.scope), None, http_status=404, status_code=NOT_FOUND, message=str(error)
-        )
-
-    async def no_session(request: Request, _: Exception) -> Response:
-        details = call_details(request.scope)
-        way = context.settings.current.expired_session_answer
-        message = "Session expired, please log in"
-        if way == "redirect":
-            details.success, details.message = False, message
-            return RedirectResponse(f"{LOGIN_PATH}?ReturnUrl={quote(request.scope['path'])}", status_code=302)
-        return _answer(
-            details,
-            None,
-            http_status=200 if way == "envelope" else int(way),
-            status_code=NO_SESSION,
-            message=message,
-        )
-
-    async def no_route(request: Request, error: Exception) -> Response:
-        refused = cast(HTTPException, error)
-        details = call_details(request.scope)
-        details.vendor, details.success = VENDOR, False
-        path = request.scope["path"]
-        if refused.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-            redirecting = context.settings.current.expired_session_answer == "redirect"
-            if redirecting and path == LOGIN_PATH and request.method == "GET":
-                # where the redirect leads: a page for people, with status 200
-                details.success = True
-                return HTMLResponse("<!doctype html><title>Log in</title><h1>Log in</h1>")
-            details.operation = getattr(request.scope.get("route"), "name", None)
-        # ASP.NET answers routing errors without a body, so there is no envelope to rely on
-        return Response(status_code=refused.status_code, headers=refused.headers)
-
-    app.add_exception_handler(ApiFailure, failure)
-    app.add_exception_handler(NotFoundError, not_found)
-    app.add_exception_handler(NoSession, no_session)
-    app.add_exception_handler(HTTPException, no_route)
+        raise ApiFailure(400, problems) from None
 
 
-Handlers = dict[str, Callable[..., Any]]
+# --- operations -----------------------------------------------------------------------------------------
 
 
-def _account_handlers(context: Context) -> Handlers:
-    state = context.state
-    user_of = _session(context)
-    Caller = Annotated[User, Depends(user_of)]  # noqa: N806  (a type)
+def _operation(name: str, method: str, *paths: str, read: Reader = _nothing) -> Callable[[Handler], Handler]:
+    """Register an operation.
 
-    async def login(request: Request, details: Details) -> Response:
-        body = _read(bodies.Login, await _json(request))
-        opened = state.login(body.username, body.password)
-        if opened is None:
-            way = context.settings.current.failed_login_answer
-            raise ApiFailure(
-                200 if way == "envelope" else 401, LOGIN_FAILED, "Wrong user name or password", data=False
-            )
-        token, session = opened
-        details.user = session.user.name
-        answer = _answer(details, True)
-        lifetime = math.ceil((session.expires - context.clock.now()).total_seconds())
-        answer.set_cookie(COOKIE, token, max_age=lifetime, httponly=True, samesite="lax")
-        return answer
+    :param paths: in lower case, and without the ``/api`` that may be in front.
+    """
 
-    def create_campaign(
-        user: Caller,
-        body: Annotated[bodies.CreateCampaign, Depends(_body(bodies.CreateCampaign, user_of))],
-        details: Details,
-    ) -> Response:
-        campaign = state.create_campaign(user, body.name)
-        details.ids["campaignId"] = campaign.id
-        by_object = context.settings.current.campaign_answer == "object"
-        return _answer(details, views.campaign(campaign) if by_object else campaign.id)
+    def register(handler: Handler) -> Handler:
+        OPERATIONS[name] = Operation(method, paths, read, handler)
+        return handler
 
-    def load_platform_accounts(user: Caller, details: Details) -> Response:
-        return _answer(details, [views.account(account) for account in state.accounts_of(user)])
-
-    return {
-        Journal.LOGIN_OPERATION: login,
-        "createCampaign": create_campaign,
-        "loadPlatformAccounts": load_platform_accounts,
-    }
+    return register
 
 
-def _audience_handlers(context: Context) -> Handlers:
-    state, settings, clock = context.state, context.settings, context.clock
-    user_of = _session(context)
-    Caller = Annotated[User, Depends(user_of)]  # noqa: N806  (a type)
-
-    def create_crm_audience(
-        user: Caller,
-        body: Annotated[bodies.CreateCrmAudience, Depends(_body(bodies.CreateCrmAudience, user_of))],
-        details: Details,
-    ) -> Response:
-        details.ids["campaignId"] = body.campaignid
-        audience = state.create_audience(user, body.campaignid, body.name, body.description)
-        details.ids["audienceId"] = audience.id
-        return _answer(details, views.audience(audience, clock.now(), settings.current))
-
-    def update_audience(
-        user: Caller,
-        body: Annotated[bodies.UpdateAudience, Depends(_body(bodies.UpdateAudience, user_of))],
-        details: Details,
-    ) -> Response:
-        details.ids["audienceId"] = body.id
-        audience = state.update_audience(user, body.id, body.name, body.description)
-        by_object = settings.current.undocumented_data == "object"
-        return _answer(
-            details, views.audience(audience, clock.now(), settings.current) if by_object else True
-        )
-
-    def activate_audience(
-        user: Caller,
-        body: Annotated[bodies.Activate, Depends(_body(bodies.Activate, user_of))],
-        details: Details,
-    ) -> Response:
-        details.ids.update(audienceId=body.audienceid, accountId=body.accountid)
-        order = ActivationOrder(
-            body.audienceid, body.accountid, body.name, body.description, body.startdate, body.enddate
-        )
-        segment = state.activate(user, order)
-        details.ids["segmentId"] = segment.segment_id
-        context.processor.await_activation(segment.segment_id)
-        return _answer(details, {"flowId": segment.flow_id, "segmentId": segment.segment_id})
-
-    def load_audience_by_id(user: Caller, ident: int, details: Details) -> Response:
-        details.ids["audienceId"] = ident
-        with state.lock:
-            audience = state.audience(user, ident)
-            return _answer(details, views.audience(audience, clock.now(), settings.current, details=True))
-
-    async def audience_to_delete(request: Request, _: Caller) -> int:
-        # the page does not show how the id is passed, so every usual way will do
-        given: Any = request.path_params.get("ident")
-        for name, value in request.query_params.items():
-            if given is None and name.lower() in {"audienceid", "id"}:
-                given = value
-        if given is None and await request.body():
-            data = await _json(request)
-            call_details(request.scope).body = data
-            named = (
-                {str(name).lower(): value for name, value in data.items()} if isinstance(data, dict) else {}
-            )
-            given = named.get("audienceid", named.get("id"))
-        if isinstance(given, str) and given.isascii() and given.isdigit():
-            given = int(given)
-        if not isinstance(given, int) or isinstance(given, bool):
-            raise ApiFailure(400, INVALID, "audienceId: an integer is required")
-        return given
-
-    def delete_audience(
-        user: Caller, ident: Annotated[int, Depends(audience_to_delete)], details: Details
-    ) -> Response:
-        details.ids["audienceId"] = ident
-        state.delete_audience(user, ident)
-        return _answer(details, True)
-
-    return {
-        "createCrmAudience": create_crm_audience,
-        "updateAudience": update_audience,
-        "activateAudience": activate_audience,
-        "loadAudienceById": load_audience_by_id,
-        "deleteAudience": delete_audience,
-    }
+@_operation(
+    "createCampaign",
+    "POST",
+    "/campaign/create",
+    "/campaign/createcampaign",
+    read=_body(bodies.CreateCampaign),
+)
+def _create_campaign(call: Call) -> Any:
+    campaign = call.state.create_campaign(call.user, call.body.name)
+    call.ids["campaignId"] = campaign.id
+    return views.campaign(campaign) if call.context.settings.campaign_answer == "object" else campaign.id
 
 
-def _segment_handlers(context: Context) -> Handlers:
-    state, settings, clock = context.state, context.settings, context.clock
-    user_of = _session(context)
-    Caller = Annotated[User, Depends(user_of)]  # noqa: N806  (a type)
+@_operation(
+    "loadPlatformAccounts",
+    "GET",
+    "/organistion/loadplatformaccounts",
+    "/organisation/loadplatformaccounts",
+)
+def _load_platform_accounts(call: Call) -> Any:
+    return [account.fields for account in call.state.accounts_of(call.user)]
 
-    def load_audience_segments(user: Caller, ident: int, details: Details) -> Response:
-        details.ids["audienceId"] = ident
-        with state.lock:
-            audience, now = state.audience(user, ident), clock.now()
-            return _answer(
-                details, [views.segment(segment, audience, now) for segment in audience.segments.values()]
-            )
 
-    def load_segment(user: Caller, ident: int, details: Details) -> Response:
-        details.ids["segmentId"] = ident
-        with state.lock:
-            segment = state.segment(user, ident)
-            details.ids["audienceId"] = segment.audience_id
-            return _answer(
-                details, views.segment(segment, state.audience(user, segment.audience_id), clock.now())
-            )
+@_operation(
+    "createCrmAudience",
+    "POST",
+    "/audience/createcrmaudience",
+    "/audience/create/api/audience/createcrmaudience",
+    read=_body(bodies.CreateCrmAudience),
+)
+def _create_crm_audience(call: Call) -> Any:
+    body: bodies.CreateCrmAudience = call.body
+    call.ids["campaignId"] = body.campaignid
+    audience = call.state.create_audience(call.user, body.campaignid, body.name, body.description)
+    call.ids["audienceId"] = audience.id
+    return call.audience(audience.id)
 
-    def update_end_date(
-        user: Caller,
-        body: Annotated[bodies.UpdateEndDate, Depends(_body(bodies.UpdateEndDate, user_of))],
-        details: Details,
-    ) -> Response:
-        details.ids["segmentId"] = body.segmentid
-        with state.lock:
-            segment = state.segment(user, body.segmentid)
-            details.ids["audienceId"] = segment.audience_id
-            if body.enddate <= segment.start:
-                raise ApiFailure(400, INVALID, "endDate is not after the segment's startDate")
-            segment.end, segment.updated = body.enddate, clock.now()
-            if settings.current.undocumented_data == "true":
-                return _answer(details, True)
-            return _answer(
-                details, views.segment(segment, state.audience(user, segment.audience_id), clock.now())
-            )
 
-    def delete_segment(user: Caller, ident: int, details: Details) -> Response:
-        details.ids["segmentId"] = ident
-        details.ids["audienceId"] = state.delete_segment(user, ident).audience_id
-        return _answer(details, True)
+@_operation("updateAudience", "POST", "/audience/update", read=_body(bodies.UpdateAudience))
+def _update_audience(call: Call) -> Any:
+    body: bodies.UpdateAudience = call.body
+    call.ids["audienceId"] = body.id
+    call.state.update_audience(call.user, body.id, body.name, body.description)
+    return call.audience(body.id) if call.context.settings.undocumented_data == "object" else True
 
-    return {
-        "loadAudienceSegments": load_audience_segments,
-        "loadSegment": load_segment,
-        "updateSegmentEndDate": update_end_date,
-        "deleteSegment": delete_segment,
-    }
+
+@_operation("activateAudience", "POST", "/audience/activate", read=_body(bodies.Activate))
+def _activate_audience(call: Call) -> Any:
+    body: bodies.Activate = call.body
+    call.ids.update(audienceId=body.audienceid, accountId=body.accountid)
+    segment = call.state.activate(call.user, body)
+    call.ids["segmentId"] = segment.segment_id
+    call.context.processor.await_activation(segment.segment_id)
+    return {"flowId": segment.flow_id, "segmentId": segment.segment_id}
+
+
+@_operation("loadAudienceById", "GET", "/audience/loadaudiencebyid/{ident:int}")
+def _load_audience_by_id(call: Call) -> Any:
+    call.ids["audienceId"] = call.ident
+    return call.audience(call.ident, details=True)
+
+
+@_operation(
+    "deleteAudience", "DELETE", "/audience/delete", "/audience/delete/{ident:int}", read=_id_to_delete
+)
+def _delete_audience(call: Call) -> Any:
+    call.ids["audienceId"] = call.body
+    call.state.delete_audience(call.user, call.body)
+    return True
+
+
+@_operation("loadAudienceSegments", "GET", "/segment/audience:{ident:int}")
+def _load_audience_segments(call: Call) -> Any:
+    call.ids["audienceId"] = call.ident
+    return [call.segment(ident) for ident in call.state.audience(call.user, call.ident).segments]
+
+
+@_operation("loadSegment", "GET", "/segment/{ident:int}", "/segment/loadsegmentbyid/{ident:int}")
+def _load_segment(call: Call) -> Any:
+    call.ids["segmentId"] = call.ident
+    call.ids["audienceId"] = call.state.segment(call.user, call.ident).audience_id
+    return call.segment(call.ident)
+
+
+@_operation("updateSegmentEndDate", "POST", "/segment/updateenddate", read=_body(bodies.UpdateEndDate))
+def _update_segment_end_date(call: Call) -> Any:
+    body: bodies.UpdateEndDate = call.body
+    call.ids["segmentId"] = body.segmentid
+    segment = call.state.segment(call.user, body.segmentid)
+    call.ids["audienceId"] = segment.audience_id
+    if body.enddate <= segment.start:
+        raise ApiFailure(400, "endDate is not after the segment's startDate")
+    segment.end, segment.updated = body.enddate, call.context.services.clock.now()
+    return True if call.context.settings.undocumented_data == "true" else call.segment(body.segmentid)
+
+
+@_operation("deleteSegment", "DELETE", "/segment/{ident:int}")
+def _delete_segment(call: Call) -> Any:
+    call.ids["segmentId"] = call.ident
+    call.ids["audienceId"] = call.state.delete_segment(call.user, call.ident).audience_id
+    return True

@@ -1,7 +1,7 @@
-"""What Digital Audience remembers: users, sessions, campaigns, audiences, segments, platform accounts.
+"""Digital Audience's state: users, sessions, campaigns, audiences, segments, platform accounts.
 
-Field names on the wire are in :mod:`sandbox.digital_audience.views`. Ids of different kinds come from ranges
-far apart, and a segment's two ids are never equal, so that mixing them up is always noticed.
+Ids of different kinds come from distant ranges, and a segment's two ids are never equal, so that a client that
+confuses them always fails.
 """
 
 from __future__ import annotations
@@ -10,27 +10,22 @@ import itertools
 import secrets
 import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final, TypeAlias
+from typing import Final, Protocol, TypeAlias, TypeVar
 
-from sandbox.clock import Clock
+from sandbox.api import ApiFailure
+from sandbox.clock import iso
+from sandbox.digital_audience.bodies import Activate
 from sandbox.inventory import Creations
-from sandbox.settings import SettingsStore
+from sandbox.vendor import Services
 
 Member: TypeAlias = tuple[str, ...]
 """One record: its identifiers as ``kind=value``, in the order of the vendor's header list."""
 
 NO_DATA: Final = "NODATA"
 PROCESSING: Final = "PROCESSING"
-
-
-class NotFoundError(Exception):
-    """No such thing, or it belongs to another organisation; the two are not told apart."""
-
-    def __init__(self, what: str, ident: int) -> None:
-        super().__init__(f"{what} {ident} was not found")
 
 
 @dataclass(frozen=True)
@@ -160,40 +155,19 @@ class Account:
 
     id: int
     user: User
-    name: str
     platform_id: int
-    platform_name: str
-    platform_display_name: str
-    agency_id: int
-    agency_name: str
-    account_type_id: int | None
-    account_type_name: str | None
-    advertiser_id: int | None
-    client_id: str
-    access_token: str | None = field(repr=False)
-    created: datetime
-
-
-@dataclass(frozen=True)
-class ActivationOrder:
-    """The body of POST /audience/activate, checked."""
-
-    audience_id: int
-    account_id: int
-    name: str
-    description: str
-    start: datetime
-    end: datetime
+    fields: dict[str, object] = field(repr=False)
+    """The account as the API shows it, with its live token."""
 
 
 class DigitalAudienceState:
-    """All of the vendor's memory. Take :attr:`lock` for anything that touches more than one field."""
+    """The vendor's whole state. Callers hold :attr:`lock`, except for the methods about sessions."""
 
-    def __init__(self, clock: Clock, settings: SettingsStore) -> None:
-        self._clock = clock
-        self._settings = settings
+    def __init__(self, services: Services) -> None:
+        self._clock = services.clock
+        self._settings = services.settings
         self.lock = threading.RLock()
-        start = settings.current
+        start = self._settings.current
         self.users: Sequence[User] = (
             User(123, start.username, start.password, owns_bucket=True),
             User(124, start.foreign_username, start.foreign_password, owns_bucket=False),
@@ -204,8 +178,8 @@ class DigitalAudienceState:
         self.audiences: dict[int, Audience] = {}
         self.segments: dict[int, Segment] = {}
         self.created = Creations()
-        self.accounts = {account.id: account for account in _accounts(self.users, clock.now())}
-        # never restarted, not even by a reset: a real vendor does not give an id out twice
+        self.accounts = {account.id: account for account in _accounts(self.users, self._clock.now())}
+        # ids continue after a reset: a real vendor does not assign an id twice
         self._campaign_ids = itertools.count(3101)
         self._audience_ids = itertools.count(69249)
         self._segment_ids = itertools.count(41001)
@@ -226,8 +200,8 @@ class DigitalAudienceState:
             self.sessions[token] = session
         return token, session
 
-    def user_of(self, token: str) -> User | None:
-        """Return who is logged in with this cookie value; None when it is unknown or has expired."""
+    def user_with(self, token: str) -> User | None:
+        """Return the user with this cookie value; None if it is unknown or has expired."""
         with self.lock:
             session = self.sessions.get(token)
             if session is None:
@@ -238,7 +212,7 @@ class DigitalAudienceState:
             return session.user
 
     def expire_sessions(self) -> int:
-        """End all sessions; return how many there were."""
+        """End all sessions; return their number."""
         with self.lock:
             count = len(self.sessions)
             self.sessions.clear()
@@ -246,45 +220,19 @@ class DigitalAudienceState:
 
     # --- look-ups ---------------------------------------------------------------------------------------
 
-    def campaign(self, user: User, ident: int) -> Campaign:
-        """Return a campaign of this user.
-
-        :raises NotFoundError: unknown, or another organisation's.
-        """
-        campaign = self.campaigns.get(ident)
-        if campaign is None or campaign.user is not user:
-            raise NotFoundError("campaign", ident)
-        return campaign
-
     def audience(self, user: User, ident: int) -> Audience:
         """Return an audience of this user.
 
-        :raises NotFoundError: unknown, or another organisation's.
+        :raises ApiFailure: unknown, or of another organisation.
         """
-        audience = self.audiences.get(ident)
-        if audience is None or audience.user is not user:
-            raise NotFoundError("audience", ident)
-        return audience
+        return _owned(self.audiences, user, "audience", ident)
 
     def segment(self, user: User, ident: int) -> Segment:
         """Return a segment of this user by its ``segmentId``.
 
-        :raises NotFoundError: unknown, or another organisation's.
+        :raises ApiFailure: unknown, or of another organisation.
         """
-        segment = self.segments.get(ident)
-        if segment is None or segment.user is not user:
-            raise NotFoundError("segment", ident)
-        return segment
-
-    def account(self, user: User, ident: int) -> Account:
-        """Return a platform account of this user's organisation.
-
-        :raises NotFoundError: unknown, or another organisation's.
-        """
-        account = self.accounts.get(ident)
-        if account is None or account.user is not user:
-            raise NotFoundError("platform account", ident)
-        return account
+        return _owned(self.segments, user, "segment", ident)
 
     def accounts_of(self, user: User) -> list[Account]:
         """Return the platform accounts of this user's organisation."""
@@ -294,101 +242,94 @@ class DigitalAudienceState:
 
     def create_campaign(self, user: User, name: str) -> Campaign:
         """Create a campaign; a second one of the same name is a second campaign."""
-        with self.lock:
-            campaign = Campaign(next(self._campaign_ids), user, name, self._clock.now())
-            self.campaigns[campaign.id] = campaign
-            self.created.add("campaign", name)
-            return campaign
+        campaign = Campaign(next(self._campaign_ids), user, name, self._clock.now())
+        self.campaigns[campaign.id] = campaign
+        self.created.add("campaign", name)
+        return campaign
 
     def create_audience(self, user: User, campaign_id: int, name: str, description: str | None) -> Audience:
         """Create an audience; a second one of the same name is a second audience.
 
-        :raises NotFoundError: no such campaign.
+        :raises ApiFailure: unknown campaign.
         """
-        with self.lock:
-            campaign = self.campaign(user, campaign_id)
-            now = self._clock.now()
-            audience = Audience(next(self._audience_ids), user, campaign, name, description, now, now)
-            self.audiences[audience.id] = audience
-            self.created.add("audience", name, campaign_id)
-            self.write_log(audience, "created", "audience created")
-            return audience
+        campaign = _owned(self.campaigns, user, "campaign", campaign_id)
+        now = self._clock.now()
+        audience = Audience(next(self._audience_ids), user, campaign, name, description, now, now)
+        self.audiences[audience.id] = audience
+        self.created.add("audience", name, campaign_id)
+        self.write_log(audience, "created", "audience created")
+        return audience
 
-    def update_audience(self, user: User, ident: int, name: str, description: str | None) -> Audience:
-        """Rename an audience; a description left out is kept.
+    def update_audience(self, user: User, ident: int, name: str, description: str | None) -> None:
+        """Rename an audience; an omitted description stays.
 
-        :raises NotFoundError: no such audience.
+        :raises ApiFailure: unknown audience.
         """
-        with self.lock:
-            audience = self.audience(user, ident)
-            audience.name = name
-            if description is not None:
-                audience.description = description
-            audience.updated = self._clock.now()
-            return audience
+        audience = self.audience(user, ident)
+        audience.name = name
+        if description is not None:
+            audience.description = description
+        audience.updated = self._clock.now()
 
     def delete_audience(self, user: User, ident: int) -> None:
         """Delete an audience with its members and segments.
 
-        :raises NotFoundError: no such audience.
+        :raises ApiFailure: unknown audience.
         """
-        with self.lock:
-            audience = self.audience(user, ident)
-            for segment_id in audience.segments:
-                del self.segments[segment_id]
-            audience.segments.clear()
-            audience.members = frozenset()
-            del self.audiences[ident]
+        audience = self.audience(user, ident)
+        for segment_id in audience.segments:
+            del self.segments[segment_id]
+        audience.segments.clear()
+        audience.members = frozenset()
+        del self.audiences[ident]
 
-    def activate(self, user: User, order: ActivationOrder) -> Segment:
+    def activate(self, user: User, order: Activate) -> Segment:
         """Create a segment of the audience on a platform account; a second order is a second segment.
 
-        :raises NotFoundError: no such audience or account.
+        :raises ApiFailure: unknown audience or account.
         """
-        with self.lock:
-            audience, account = self.audience(user, order.audience_id), self.account(user, order.account_id)
-            now = self._clock.now()
-            segment = Segment(
-                segment_id=next(self._segment_ids),
-                record_id=next(self._segment_record_ids),
-                flow_id=str(uuid.uuid4()),
-                user=user,
-                audience_id=audience.id,
-                account=account,
-                name=order.name,
-                description=order.description,
-                start=order.start,
-                end=order.end,
-                created=now,
-                updated=now,
-            )
-            self.segments[segment.segment_id] = audience.segments[segment.segment_id] = segment
-            self.created.add("segment", order.name, audience.id)
-            audience.updated = now
-            self.write_log(audience, "activated", f"segment {segment.segment_id} created")
-            return segment
+        audience = self.audience(user, order.audienceid)
+        account = _owned(self.accounts, user, "platform account", order.accountid)
+        now = self._clock.now()
+        segment = Segment(
+            segment_id=next(self._segment_ids),
+            record_id=next(self._segment_record_ids),
+            flow_id=str(uuid.uuid4()),
+            user=user,
+            audience_id=audience.id,
+            account=account,
+            name=order.name,
+            description=order.description,
+            start=order.startdate,
+            end=order.enddate,
+            created=now,
+            updated=now,
+        )
+        self.segments[segment.segment_id] = audience.segments[segment.segment_id] = segment
+        self.created.add("segment", order.name, audience.id)
+        audience.updated = now
+        self.write_log(audience, "activated", f"segment {segment.segment_id} created")
+        return segment
 
     def delete_segment(self, user: User, ident: int) -> Segment:
         """Delete a segment.
 
-        :raises NotFoundError: no such segment.
+        :raises ApiFailure: unknown segment.
         """
-        with self.lock:
-            segment = self.segment(user, ident)
-            del self.segments[ident]
-            audience = self.audiences[segment.audience_id]
-            del audience.segments[ident]
-            audience.updated = self._clock.now()
-            self.write_log(audience, "segment-deleted", f"segment {ident} deleted")
-            return segment
+        segment = self.segment(user, ident)
+        del self.segments[ident]
+        audience = self.audiences[segment.audience_id]
+        del audience.segments[ident]
+        audience.updated = self._clock.now()
+        self.write_log(audience, "segment-deleted", f"segment {ident} deleted")
+        return segment
 
     def write_log(self, audience: Audience, event: str, message: str, key: str | None = None) -> None:
         """Add a line to the audience's log."""
-        with self.lock:
-            audience.log.append(LogLine(self._clock.now(), event, message, key))
+        audience.log.append(LogLine(self._clock.now(), event, message, key))
 
     def reset(self) -> None:
-        """Forget everything but users and accounts."""
+        """Return to the initial state, with the same users and accounts."""
         with self.lock:
             self.sessions.clear()
             self.campaigns.clear()
@@ -397,47 +338,63 @@ class DigitalAudienceState:
             self.created.clear()
 
 
+class _Owned(Protocol):
+    @property
+    def user(self) -> User: ...
+
+
+_OwnedT = TypeVar("_OwnedT", bound=_Owned)
+
+
+def _owned(records: Mapping[int, _OwnedT], user: User, kind: str, ident: int) -> _OwnedT:
+    """Return a record of this user; the answer is the same for an unknown id and one of another organisation."""
+    record = records.get(ident)
+    if record is None or record.user is not user:
+        raise ApiFailure(404, f"{kind} {ident} was not found")
+    return record
+
+
 def _accounts(users: Sequence[User], now: datetime) -> list[Account]:
     first, foreign = users
 
     def account(
         ident: int,
-        user: User,
         name: str,
         platform: tuple[int, str, str],
-        *,
         kind: tuple[int, str] | None,
-        advertiser_id: int | None,
+        *,
+        advertiser_id: int | None = None,
         token: bool = True,
     ) -> Account:
-        return Account(
-            id=ident,
-            user=user,
-            name=name,
-            platform_id=platform[0],
-            platform_name=platform[1],
-            platform_display_name=platform[2],
-            agency_id=11 if user is first else 12,
-            agency_name="Example Agency" if user is first else "Foreign Agency",
-            account_type_id=kind[0] if kind else None,
-            account_type_name=kind[1] if kind else None,
-            advertiser_id=advertiser_id,
-            client_id=f"client-{ident}",
-            # random per start, so that a copy of it in a log or an XCom can be searched for
-            access_token=secrets.token_urlsafe(32) if token else None,
-            created=now,
-        )
+        user = foreign if name.startswith("Foreign") else first
+        fields = {
+            "id": ident,
+            "name": name,
+            "platformId": platform[0],
+            "platformName": platform[1],
+            "platformDisplayName": platform[2],
+            "agencyId": 11 if user is first else 12,
+            "accountTypeId": kind[0] if kind else None,
+            "advertiserId": advertiser_id,
+            "clientId": f"client-{ident}",
+            "agencyName": "Example Agency" if user is first else "Foreign Agency",
+            "accountTypeName": kind[1] if kind else None,
+            # random per start, so that tests can search logs and XComs for it
+            "accessToken": secrets.token_urlsafe(32) if token else None,
+            "defaultSegmentPricingCategoryId": None,
+            "created": iso(now),
+            "updated": iso(now),
+        }
+        return Account(ident, user, platform[0], fields)
 
     dv360, xandr = (7, "Google DDP", "DV360"), (2, "Xandr", "Xandr")
     adform, trade_desk = (3, "Adform", "Adform"), (9, "TheTradeDesk", "The Trade Desk")
     partner, advertiser = (1, "partner"), (2, "advertiser")
     return [
-        account(501, first, "Example NL", dv360, kind=advertiser, advertiser_id=900501),
-        account(502, first, "Example NL", xandr, kind=advertiser, advertiser_id=900502),
-        account(503, first, "Example SE", adform, kind=partner, advertiser_id=None),
-        account(
-            504, first, "Example NL Trade Desk", trade_desk, kind=None, advertiser_id=900504, token=False
-        ),
-        account(505, first, "Example FI", dv360, kind=partner, advertiser_id=None),
-        account(591, foreign, "Foreign NL", dv360, kind=advertiser, advertiser_id=900591),
+        account(501, "Example NL", dv360, advertiser, advertiser_id=900501),
+        account(502, "Example NL", xandr, advertiser, advertiser_id=900502),
+        account(503, "Example SE", adform, partner),
+        account(504, "Example NL Trade Desk", trade_desk, None, advertiser_id=900504, token=False),
+        account(505, "Example FI", dv360, partner),
+        account(591, "Foreign NL", dv360, advertiser, advertiser_id=900591),
     ]

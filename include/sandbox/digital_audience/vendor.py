@@ -1,40 +1,31 @@
-"""Puts Digital Audience together for the core."""
+"""Digital Audience as a vendor of the core: its inventory, and its part of the admin API under ``/_sandbox``."""
 
 from __future__ import annotations
 
-from sandbox.bucket import ObjectStore
-from sandbox.clock import Clock
-from sandbox.digital_audience.admin import build_admin
-from sandbox.digital_audience.inventory import inventory_of
+from typing import Annotated, Any
+
+from fastapi import APIRouter, HTTPException, Query
+
+from sandbox.bucket import Bucket, BucketWatcher
+from sandbox.clock import iso
+from sandbox.digital_audience import VENDOR
+from sandbox.digital_audience.files import member_columns
 from sandbox.digital_audience.processor import UploadProcessor
-from sandbox.digital_audience.routes import VENDOR, Context, build_app, error_answer, usual_path
-from sandbox.digital_audience.state import DigitalAudienceState
-from sandbox.journal import Journal
-from sandbox.settings import SettingsStore
-from sandbox.timeline import Timeline
-from sandbox.vendor import Vendor, operation_finder
+from sandbox.digital_audience.routes import Context, build_routes, canonical_path, error_answer
+from sandbox.digital_audience.state import Audience, DigitalAudienceState
+from sandbox.digital_audience.views import segment_status
+from sandbox.inventory import Inventory, Item, accepted_files, with_members
+from sandbox.vendor import BucketReader, Services, Vendor, operation_finder
+
+Json = dict[str, Any]
 
 
-def build_digital_audience(
-    *, clock: Clock, settings: SettingsStore, journal: Journal, timeline: Timeline, store: ObjectStore
-) -> Vendor:
-    """Build the vendor; it owns the root of the URL space."""
-    state = DigitalAudienceState(clock, settings)
-    processor = UploadProcessor(
-        state=state,
-        store=store,
-        timeline=timeline,
-        clock=clock,
-        settings=settings,
-        journal=journal,
-        vendor=VENDOR,
-    )
-
-    app = build_app(Context(state, processor, settings, clock))
+def build_digital_audience(services: Services, bucket: Bucket, watcher: BucketWatcher) -> Vendor:
+    """Build the vendor; it owns the root of the URL space, and reads the customer's bucket."""
+    state = DigitalAudienceState(services)
+    processor = UploadProcessor(services, state, bucket)
+    app = build_routes(Context(services, state, processor))
     find = operation_finder(app.routes)
-
-    def operation_of(method: str, path: str) -> str | None:
-        return find(method, usual_path(path))
 
     def reset() -> None:
         processor.reset()
@@ -44,12 +35,118 @@ def build_digital_audience(
         name=VENDOR,
         mount="",
         app=app,
-        admin=build_admin(state, clock),
-        consumers=(processor,),
+        admin=_build_admin(state, services),
         reset=reset,
-        expire_sessions=state.expire_sessions,
-        operation_of=operation_of,
+        operation_of=lambda method, path: find(method, canonical_path(path)),
         error=error_answer,
-        has_sessions=True,
-        inventory=lambda show: inventory_of(state, journal, clock, show=show),
+        inventory=lambda show: _inventory(state, services, show=show),
+        reader=BucketReader(watcher, processor.prefix, processor.process),
+        expire_sessions=state.expire_sessions,
     )
+
+
+def _inventory(state: DigitalAudienceState, services: Services, *, show: bool) -> Inventory:
+    """Return campaigns, audiences with their members, and segments of both organisations."""
+    now = services.clock.now()
+    with state.lock:
+        created = state.created.lines()
+        campaigns = [Item(kind="campaign", id=str(one.id), name=one.name) for one in state.campaigns.values()]
+        segments = [
+            Item(
+                kind="segment",
+                id=str(one.segment_id),
+                parent=str(one.audience_id),
+                name=one.name,
+                state=segment_status(one, now),
+                end=iso(one.end),
+            )
+            for one in state.segments.values()
+        ]
+        audiences = [
+            (
+                Item(
+                    kind="audience",
+                    id=str(one.id),
+                    parent=str(one.campaign.id),
+                    name=one.name,
+                    state=one.state,
+                ),
+                one.members,
+            )
+            for one in state.audiences.values()
+        ]
+    # outside the lock: many members take long
+    counted = [with_members(item, map(member_columns, members), show=show) for item, members in audiences]
+    files = accepted_files(services.journal.entries(kind="object")[0], VENDOR)
+    return Inventory(created=created, items=[*campaigns, *counted, *segments], files=files)
+
+
+def _build_admin(state: DigitalAudienceState, services: Services) -> APIRouter:
+    """Build the admin routes; the README describes the answers."""
+    router = APIRouter()
+
+    def find(ident: int) -> Audience:
+        audience = state.audiences.get(ident)
+        if audience is None:
+            raise HTTPException(404, f"no audience {ident}")
+        return audience
+
+    @router.get("/campaigns")
+    def campaigns() -> list[Json]:
+        with state.lock:
+            return [
+                {"id": item.id, "name": item.name, "user": item.user.name, "created": iso(item.created)}
+                for item in state.campaigns.values()
+            ]
+
+    @router.get("/segments")
+    def segments() -> list[Json]:
+        names = ("segment_id", "record_id", "audience_id", "name", "upload_count", "uploads")
+        with state.lock:
+            return [
+                {
+                    **{name: getattr(item, name) for name in names},
+                    "account_id": item.account.id,
+                    "status": segment_status(item, services.clock.now()),
+                    "start_date": iso(item.start),
+                    "end_date": iso(item.end),
+                }
+                for item in state.segments.values()
+            ]
+
+    @router.get("/audiences")
+    def audiences() -> list[Json]:
+        with state.lock:
+            return [
+                {
+                    **{name: getattr(item, name) for name in ("id", "name", "state", "usable_members")},
+                    "user": item.user.name,
+                    "campaign_id": item.campaign.id,
+                    "data_updated": iso(item.data_updated) if item.data_updated else None,
+                    "events": item.crm_data.total_events if item.crm_data else 0,
+                    "members": len(item.members),
+                    "segment_ids": list(item.segments),
+                }
+                for item in state.audiences.values()
+            ]
+
+    @router.get("/audiences/{ident}/members")
+    def members(
+        ident: int,
+        offset: Annotated[int, Query(ge=0)] = 0,
+        limit: Annotated[int | None, Query(ge=1)] = None,
+    ) -> Json:
+        everyone = find(ident).members
+        page = sorted(everyone)[offset : None if limit is None else offset + limit]
+        columns = [member_columns(item) for item in page]
+        return {"audience_id": ident, "count": len(everyone), "members": columns}
+
+    @router.get("/audiences/{ident}/log")
+    def log(ident: int) -> list[Json]:
+        with state.lock:
+            return [
+                {"time": iso(line.time), "event": line.event, "message": line.message, "key": line.key}
+                for line in find(ident).log
+            ]
+
+    return router

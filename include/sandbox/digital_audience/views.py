@@ -9,7 +9,6 @@ from sandbox.clock import iso
 from sandbox.digital_audience.state import (
     NO_DATA,
     PROCESSING,
-    Account,
     Audience,
     Campaign,
     CrmData,
@@ -21,7 +20,7 @@ from sandbox.settings import SandboxSettings
 
 Json = dict[str, Any]
 
-# Only NODATA=5, New=0 and ONBOARDING=0 are on the pages; the other numbers are the sandbox's own.
+# Only NODATA=5, New=0 and ONBOARDING=0 are on the pages; the other numbers are the sandbox's choice.
 _NO_DATA_ID: Final = 5
 _PROCESSING_ID: Final = 1
 _READY_ID: Final = 2
@@ -50,7 +49,7 @@ def segment_status(segment: Segment, now: datetime) -> str:
 
 
 def campaign(item: Campaign) -> Json:
-    """A campaign; its fields are the sandbox's guess, the page leaves the response empty."""
+    """A campaign. [I] Its fields, as the page leaves the response empty."""
     return {
         "userId": item.user.id,
         "id": item.id,
@@ -95,13 +94,13 @@ def audience(item: Audience, now: datetime, settings: SandboxSettings, *, detail
 
 
 def _state_id(state: str, settings: SandboxSettings) -> int:
-    known = {
+    state_ids = {
         NO_DATA: _NO_DATA_ID,
         PROCESSING: _PROCESSING_ID,
         settings.ready_state: _READY_ID,
         settings.failure_state: _FAILURE_ID,
     }
-    return known.get(state, _OTHER_STATE_ID)
+    return state_ids.get(state, _OTHER_STATE_ID)
 
 
 def _crm_data(item: CrmData) -> Json:
@@ -172,25 +171,4 @@ def segment(item: Segment, parent: Audience, now: datetime) -> Json:
         "name": item.name,
         "created": iso(item.created),
         "updated": iso(item.updated),
-    }
-
-
-def account(item: Account) -> Json:
-    """A platform account, with its live token. Pages: Segment API, Account - Properties; Organization API."""
-    return {
-        "id": item.id,
-        "name": item.name,
-        "platformId": item.platform_id,
-        "platformName": item.platform_name,
-        "platformDisplayName": item.platform_display_name,
-        "agencyId": item.agency_id,
-        "accountTypeId": item.account_type_id,
-        "advertiserId": item.advertiser_id,
-        "clientId": item.client_id,
-        "agencyName": item.agency_name,
-        "accountTypeName": item.account_type_name,
-        "accessToken": item.access_token,
-        "defaultSegmentPricingCategoryId": None,
-        "created": iso(item.created),
-        "updated": iso(item.created),
     }

@@ -1,4 +1,4 @@
-"""Fanfare's part of the admin API, under ``/_sandbox/fanfare``."""
+"""Fanfare's part of the admin API, under ``/_sandbox/fanfare``. Types and states are those of the spec."""
 
 from __future__ import annotations
 
@@ -9,46 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from sandbox.clock import iso
 from sandbox.fanfare.files import COLUMNS, IDENTIFIERS
-from sandbox.fanfare.state import Audience, FanfareState, Import, PlannedFailure
+from sandbox.fanfare.records import Audience, PlannedFailure
+from sandbox.fanfare.state import FanfareState
 
 Json = dict[str, Any]
-
-
-class AudienceLine(BaseModel):
-    """An item of GET /_sandbox/fanfare/audiences."""
-
-    id: str
-    name: str
-    type: str = Field(description="as the spec names it, whatever generation is set")
-    organization: str = Field(description="first or foreign")
-    archived: bool
-    members: int
-    version: int
-    stale: bool
-    in_progress: bool
-    imports: int
-
-
-class ImportLine(BaseModel):
-    """An item of GET /_sandbox/fanfare/imports."""
-
-    id: str
-    audience_id: str
-    status: str = Field(description="as the spec names it, whatever generation is set")
-    s3_key: str
-    created: str
-    total: int | None
-    good: int
-    error_count: int
-    reason: str | None = Field(description="why it failed; names lines and columns, never values")
-
-
-class Members(BaseModel):
-    """Answer of GET /_sandbox/fanfare/audiences/{id}/members."""
-
-    audience_id: str
-    count: int = Field(description="all members, not only those on this page")
-    members: list[Json] = Field(description="fields with a value, as an import file names them; oldest first")
 
 
 class Consumers(BaseModel):
@@ -57,7 +21,7 @@ class Consumers(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     consumers: list[Json] = Field(description="fields as an import file names them")
-    audience_id: str | None = Field(default=None, description="audience to make them members of")
+    audience_id: str | None = Field(default=None, description="audience to add them to")
 
 
 class ImportFailure(BaseModel):
@@ -65,67 +29,69 @@ class ImportFailure(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    audience_id: str | None = Field(default=None, description="left out: imports of any audience")
-    skip: int = Field(default=0, ge=0, description="imports whose files are let pass before")
+    audience_id: str | None = Field(default=None, description="omitted: imports of any audience")
+    skip: int = Field(default=0, ge=0, description="imports with a file to skip before")
     times: int = Field(default=1, ge=1, description="imports that fail")
     reason: str = Field(default="Import failed", min_length=1)
 
 
-class Key(BaseModel):
-    """Answer of POST /_sandbox/fanfare/rotate-key."""
-
-    secret_key: str
-
-
-class Counted(BaseModel):
-    """Answer of what only has a number to tell."""
-
-    count: int
-
-
 def build_admin(state: FanfareState) -> APIRouter:
-    """Build the routes."""
+    """Build the routes; the README describes the answers."""
     router = APIRouter(prefix="/fanfare")
 
-    def everything() -> list[Audience]:
-        return [audience for one in state.organizations for audience in one.audiences.values()]
-
     def find(ident: str) -> Audience:
-        for audience in everything():
+        for audience in state.all_audiences():
             if audience.id == ident:
                 return audience
         raise HTTPException(404, f"no audience {ident}")
 
     @router.get("/audiences")
-    def audiences() -> list[AudienceLine]:
+    def audiences() -> list[Json]:
         with state.lock:
-            return [_audience_line(item) for item in everything()]
+            return [
+                {
+                    **{name: getattr(item, name) for name in ("id", "name", "type", "archived")},
+                    **{name: getattr(item, name) for name in ("version", "stale", "in_progress")},
+                    "organization": item.organization.name,
+                    "members": len(item.members),
+                    "imports": len(item.imports),
+                }
+                for item in state.all_audiences()
+            ]
 
     @router.get("/audiences/{ident}/members")
     def members(
         ident: str,
         offset: Annotated[int, Query(ge=0)] = 0,
         limit: Annotated[int | None, Query(ge=1)] = None,
-    ) -> Members:
+    ) -> Json:
         with state.lock:
             everyone = find(ident).members_in_order()
             page = everyone[offset : None if limit is None else offset + limit]
-            return Members(
-                audience_id=ident, count=len(everyone), members=[dict(item.profile) for item in page]
-            )
+            profiles = [dict(item.profile) for item in page]
+        return {"audience_id": ident, "count": len(everyone), "members": profiles}
 
     @router.put("/audiences/{ident}/source")
-    def set_source(ident: str, body: Consumers) -> Counted:
+    def set_source(ident: str, body: Consumers) -> dict[str, int]:
         source = find(ident).sync_source
         if source is None:
             raise HTTPException(400, "the audience has no sync source")
         source.profiles = _checked(body.consumers)
-        return Counted(count=len(source.profiles))
+        return {"count": len(source.profiles)}
 
     @router.get("/imports")
-    def imports() -> list[ImportLine]:
+    def imports() -> list[Json]:
+        names = ("id", "status", "s3_key", "total", "good", "error_count", "reason")
         with state.lock:
-            return [_import_line(item, audience) for audience in everything() for item in audience.imports]
+            return [
+                {
+                    **{name: getattr(item, name) for name in names},
+                    "audience_id": audience.id,
+                    "created": iso(item.created),
+                }
+                for audience in state.all_audiences()
+                for item in audience.imports
+            ]
 
     @router.get("/consumers")
     def consumers() -> list[Json]:
@@ -133,26 +99,26 @@ def build_admin(state: FanfareState) -> APIRouter:
             return [dict(item.profile) for one in state.organizations for item in one.consumers.values()]
 
     @router.post("/consumers")
-    def add_consumers(body: Consumers) -> Counted:
+    def add_consumers(body: Consumers) -> dict[str, int]:
         profiles = _checked(body.consumers)
         if body.audience_id is not None:
             state.add_members(find(body.audience_id), profiles)
-            return Counted(count=len(profiles))
-        state.upsert(state.organizations[0], profiles)
-        with state.lock:
-            state.consumers_changed(state.organizations[0])
-        return Counted(count=len(profiles))
+        else:
+            state.upsert(state.organizations[0], profiles)
+            with state.lock:
+                state.refresh_dynamic(state.organizations[0])
+        return {"count": len(profiles)}
 
     @router.post("/fail-import")
-    def fail_import(body: ImportFailure) -> Counted:
+    def fail_import(body: ImportFailure) -> dict[str, int]:
         with state.lock:
             state.failures.append(PlannedFailure(body.audience_id, body.skip, body.times, body.reason))
-            return Counted(count=len(state.failures))
+            return {"count": len(state.failures)}
 
     @router.post("/rotate-key")
-    def rotate_key() -> Key:
+    def rotate_key() -> dict[str, str]:
         with state.lock:
-            return Key(secret_key=state.rotate_key())
+            return {"secret_key": state.rotate_key()}
 
     return router
 
@@ -160,34 +126,5 @@ def build_admin(state: FanfareState) -> APIRouter:
 def _checked(profiles: list[Json]) -> list[Json]:
     for profile in profiles:
         if not set(profile) <= set(COLUMNS) or not set(profile) & set(IDENTIFIERS):
-            raise HTTPException(400, f"fields are {', '.join(COLUMNS)}; one of the first three is needed")
+            raise HTTPException(400, f"fields are {', '.join(COLUMNS)}; one of the first three is required")
     return profiles
-
-
-def _audience_line(item: Audience) -> AudienceLine:
-    return AudienceLine(
-        id=item.id,
-        name=item.name,
-        type=item.type,
-        organization=item.organization.name,
-        archived=item.archived,
-        members=len(item.members),
-        version=item.version,
-        stale=item.stale,
-        in_progress=item.in_progress,
-        imports=len(item.imports),
-    )
-
-
-def _import_line(item: Import, owner: Audience) -> ImportLine:
-    return ImportLine(
-        id=item.id,
-        audience_id=owner.id,
-        status=item.status,
-        s3_key=item.s3_key,
-        created=iso(item.created),
-        total=item.total,
-        good=item.good,
-        error_count=item.error_count,
-        reason=item.reason,
-    )

@@ -1,4 +1,4 @@
-"""Request bodies, checked field by field as the spec names them. Page: POST /audiences and its neighbours."""
+"""Request bodies, validated with the fields of the spec. Page: POST /audiences and related ones."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ _TIME: Final = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,9})?(Z|[+
 
 
 def type_word(type_: str, generation: DocsGeneration) -> str:
-    """Return what a generation of the pages calls an audience's type."""
+    """Return a generation's word for an audience type."""
     return _HANDWRITTEN_STATIC if (type_, generation) == (STATIC, "handwritten") else type_
 
 
 def type_of(word: str) -> str:
-    """Return the type that a word of either generation stands for."""
+    """Return the audience type for a word of either generation."""
     return STATIC if word == _HANDWRITTEN_STATIC else word
 
 
@@ -62,18 +62,18 @@ class Field:
 def validate(
     data: Any, fields: Mapping[str, Field], settings: FanfareSettings, path: Sequence[Json] = ()
 ) -> list[Json]:
-    """Return everything that is wrong with ``data``."""
+    """Return all issues of ``data``."""
     if not isinstance(data, dict):
         return [issues.wrong("object", "Object", data, path)]
-    found: list[Json] = []
+    problems: list[Json] = []
     for name, field in fields.items():
         if name not in data:
-            found += [issues.missing(name, data, path)] if field.required else []
+            problems += [issues.missing(name, data, path)] if field.required else []
         elif data[name] is not None or not field.nullable:
-            found += field.check(data[name], [*path, issues.step(name, data)], settings)
+            problems += field.check(data[name], [*path, issues.step(name, data)], settings)
     if settings.fanfare_unknown_fields == "refuse":
-        found += [issues.unexpected(name, data, path) for name in data if name not in fields]
-    return found
+        problems += [issues.unexpected(name, data, path) for name in data if name not in fields]
+    return problems
 
 
 def _is(type_: str, expected: str, test: Callable[[Any], bool]) -> Check:
@@ -96,10 +96,10 @@ def _text(at_least: int = 0) -> Check:
 
 def _one_of(words: Callable[[FanfareSettings], Sequence[str]]) -> Check:
     def check(value: Any, path: Sequence[Json], settings: FanfareSettings) -> list[Json]:
-        known = words(settings)
-        if isinstance(value, str) and value in known:
+        allowed = words(settings)
+        if isinstance(value, str) and value in allowed:
             return []
-        expected = f"({' | '.join(issues.shown(word) for word in known)})"
+        expected = f"({' | '.join(issues.shown(word) for word in allowed)})"
         return [issues.wrong("picklist", expected, value, path)]
 
     return check
@@ -144,17 +144,16 @@ def _is_time(value: Any) -> bool:
     return True
 
 
-def is_number(value: Any) -> bool:
-    """Tell whether a JSON value is a number."""
+def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 _STRING: Final = _text()
 _NAME: Final = _text(1)
-_NUMBER: Final = _is("number", "number", is_number)
+_NUMBER: Final = _is("number", "number", _is_number)
 _OBJECT: Final = _is("object", "Object", lambda value: isinstance(value, dict))
 _UUID: Final = _is("uuid", "uuid", _is_uuid)
-_MOMENT: Final = _is("iso_timestamp", "date-time", _is_time)
+_TIMESTAMP: Final = _is("iso_timestamp", "date-time", _is_time)
 _SCALAR: Final = _is(
     "union", "(string | number | boolean | null)", lambda value: not isinstance(value, (dict, list))
 )
@@ -186,12 +185,11 @@ _RULE_FIELDS: Final[dict[str, Field]] = {
 
 
 def _rule(value: Any, path: Sequence[Json], settings: FanfareSettings) -> list[Json]:
-    found = validate(value, _RULE_FIELDS, settings, path)
-    return found or _count_of_values(value, path)
+    return validate(value, _RULE_FIELDS, settings, path) or _check_value_count(value, path)
 
 
-def _count_of_values(rule: Json, path: Sequence[Json]) -> list[Json]:
-    """[I] How many values an operator takes."""
+def _check_value_count(rule: Json, path: Sequence[Json]) -> list[Json]:
+    """[I] Check the number of values for the operator."""
     operator, values = rule.get("operator"), rule.get("values")
     if values is None or operator is None:
         return []
@@ -210,7 +208,7 @@ _SYNC_SOURCE: Final = _object_of(
     {
         "syncSource": Field(_NAME, required=True, nullable=False),
         "syncSourceId": Field(_NAME, required=True, nullable=False),
-        "lastSyncedAt": Field(_MOMENT),
+        "lastSyncedAt": Field(_TIMESTAMP),
         "sourceData": Field(_OBJECT),
         "syncStatus": Field(_one_of(lambda _: SYNC_STATES)),
     }
@@ -221,7 +219,7 @@ _COMMON: Final[dict[str, Field]] = {
     "groupName": Field(_STRING),
     "groupType": Field(_one_of(lambda _: GROUP_TYPES)),
     "iconName": Field(_STRING),
-    "lastRefreshedAt": Field(_MOMENT),
+    "lastRefreshedAt": Field(_TIMESTAMP),
     "metadata": Field(_OBJECT),
     "refreshIntervalSeconds": Field(_NUMBER),
 }
@@ -253,7 +251,7 @@ _TIER: Final = _object_of(
 
 
 def loyalty_tiers(settings: FanfareSettings) -> dict[str, Field]:
-    """Body of POST /audiences/loyalty-tiers; only the hand-written page tells the attributes."""
+    """Body of POST /audiences/loyalty-tiers; only the hand-written page names the attributes."""
     handwritten = settings.fanfare_docs_generation == "handwritten"
     attribute = Field(_one_of(lambda _: LOYALTY_ATTRIBUTES), required=handwritten, nullable=False)
     return {
@@ -270,5 +268,5 @@ def posted_rules(data: Any, settings: FanfareSettings) -> list[Json]:
 
 
 def merged_rule(rule: Json) -> list[Json]:
-    """Check a rule that was changed in part."""
-    return _count_of_values(rule, [])
+    """Check a partly changed rule."""
+    return _check_value_count(rule, [])

@@ -1,7 +1,7 @@
 """The CSV file of an import.
 
-Page: https://docs.fanfare.io/dashboard/audiences/import-consumers ([I] it counts for the API as well). Where it is
-silent the strictest reading counts. Reasons name lines and columns, never values; the issues of a row do quote them.
+Page: https://docs.fanfare.io/dashboard/audiences/import-consumers ([I] also valid for the API). If the page is silent,
+the strictest reading applies. Reasons name lines and columns, never values; the issues of a row do quote values.
 """
 
 from __future__ import annotations
@@ -31,25 +31,25 @@ _BOM: Final = b"\xef\xbb\xbf"
 
 
 class ImportRefusedError(Exception):
-    """The whole file is refused."""
+    """The vendor refuses the whole file."""
 
 
 @dataclass
 class ParsedFile:
-    """What a file holds."""
+    """Content of a file."""
 
     total: int = 0
     profiles: list[Json] = field(default_factory=list)
-    """Fields with a value of each good row, under the vendor's names."""
+    """The filled fields of each valid row, with the vendor's names."""
     error_count: int = 0
     errors: list[Json] = field(default_factory=list)
-    """The first so many rows that are not good: row and issues."""
+    """Row number and issues of the first invalid rows."""
 
 
 def parse(content: bytes, settings: FanfareSettings) -> ParsedFile:
     """Read a file.
 
-    :raises ImportRefusedError: with the first rule that the whole file breaks.
+    :raises ImportRefusedError: with the first rule that the file as a whole violates.
     """
     reader = csv.reader(io.StringIO(_text(content, settings), newline=""), strict=True)
     try:
@@ -59,7 +59,7 @@ def parse(content: bytes, settings: FanfareSettings) -> ParsedFile:
 
 
 def too_large(size: int, settings: FanfareSettings) -> str | None:
-    """Return why a file of ``size`` bytes is refused; None when it is not."""
+    """Return the reason to refuse a file of ``size`` bytes; None for an accepted size."""
     limit = settings.fanfare_max_bytes
     return f"file is larger than {limit} bytes" if size > limit else None
 
@@ -98,13 +98,13 @@ def _rows(rows: Iterator[list[str]], header: list[str], settings: FanfareSetting
         parsed.total += 1
         if parsed.total > settings.fanfare_max_rows:
             raise ImportRefusedError(f"more than {settings.fanfare_max_rows} rows")
-        profile, found = _row(row, header, refused)
-        if not found:
+        profile, problems = _row(row, header, refused)
+        if not problems:
             parsed.profiles.append(profile)
             continue
         parsed.error_count += 1
         if len(parsed.errors) < settings.fanfare_error_limit:
-            parsed.errors.append({"row": parsed.total, "issues": found})
+            parsed.errors.append({"row": parsed.total, "issues": problems})
     if not parsed.total:
         raise ImportRefusedError("no data row")
     return parsed
@@ -115,10 +115,12 @@ def _row(row: list[str], header: list[str], refused: frozenset[str]) -> tuple[Js
         return {}, [issues.wrong("length", str(len(header)), len(row), [], kind="validation")]
     sent = {name: value for name, value in zip(header, row, strict=True) if value and name in COLUMNS}
     profile: Json = dict(sent)
-    found: list[Json] = []
+    problems: list[Json] = []
 
     def bad(name: str, type_: str, expected: str) -> None:
-        found.append(issues.wrong(type_, expected, sent[name], [issues.step(name, sent)], kind="validation"))
+        problems.append(
+            issues.wrong(type_, expected, sent[name], [issues.step(name, sent)], kind="validation")
+        )
 
     email = sent.get("email")
     if email is not None:
@@ -129,13 +131,13 @@ def _row(row: list[str], header: list[str], refused: frozenset[str]) -> tuple[Js
     if "phone" in sent and not _PHONE.fullmatch(sent["phone"]):
         bad("phone", "regex", "E.164")
     if len(sent) > 1:
-        _more(sent, profile, bad)
+        _parse_others(sent, profile, bad)
     if not (email or "phone" in sent or "externalId" in sent):
-        found.append(issues.missing("email", sent, []))
-    return profile, found
+        problems.append(issues.missing("email", sent, []))
+    return profile, problems
 
 
-def _more(sent: dict[str, str], profile: Json, bad: Any) -> None:
+def _parse_others(sent: dict[str, str], profile: Json, bad: Any) -> None:
     if "tags" in sent:
         profile["tags"] = [tag.strip() for tag in sent["tags"].split(",") if tag.strip()]
     if "loyaltyPoints" in sent:

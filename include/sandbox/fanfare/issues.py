@@ -1,7 +1,7 @@
 """Validation issues, in the shape of the spec's 400 answers.
 
-``{kind, type, expected, received, message, path: [{type, origin, input, key}]}``. They quote what was sent, as real
-ones may: whoever reads them has to keep them out of logs.
+``{kind, type, expected, received, message, path: [{type, origin, input, key}]}``. They quote the data sent, as real
+ones may: clients must keep them out of logs.
 """
 
 from __future__ import annotations
@@ -10,7 +10,17 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from sandbox.api import ApiFailure
+
 Json = dict[str, Any]
+
+
+class InvalidRequest(ApiFailure):
+    """A request with issues."""
+
+    def __init__(self, issues: list[Json]) -> None:
+        super().__init__(400, "Validation failed")
+        self.issues = issues
 
 
 def step(key: str | int, parent: Any, *, missing: bool = False) -> Json:
@@ -24,7 +34,7 @@ def step(key: str | int, parent: Any, *, missing: bool = False) -> Json:
 
 
 def shown(value: Any) -> str:
-    """Return how an issue quotes a value."""
+    """Return a value as an issue quotes it."""
     if isinstance(value, dict):
         return "Object"
     if isinstance(value, list):
@@ -35,48 +45,39 @@ def shown(value: Any) -> str:
 def wrong(type_: str, expected: str, value: Any, path: Sequence[Json], *, kind: str = "schema") -> Json:
     """An issue about a value of the wrong type (``schema``) or with the wrong content (``validation``)."""
     received = shown(value)
-    what = "type" if kind == "schema" else type_.replace("_", " ")
+    subject = "type" if kind == "schema" else type_.replace("_", " ")
+    message = f"Invalid {subject}: Expected {expected} but received {received}"
+    return _issue(kind, type_, expected, received, message, path)
+
+
+def missing(key: str, parent: Any, path: Sequence[Json]) -> Json:
+    """An issue about a missing field."""
+    return _wrong_key("object", f'"{key}"', "undefined", [*path, step(key, parent, missing=True)])
+
+
+def unexpected(key: str, parent: Any, path: Sequence[Json]) -> Json:
+    """An issue about an unknown field."""
+    return _wrong_key("strict_object", "never", f'"{key}"', [*path, step(key, parent, missing=True)])
+
+
+def whole(message: str, type_: str = "import") -> Json:
+    """An issue about a whole import or request."""
+    return _issue("validation", type_, None, "unknown", message, [])
+
+
+def _wrong_key(type_: str, expected: str, received: str, path: Sequence[Json]) -> Json:
+    message = f"Invalid key: Expected {expected} but received {received}"
+    return _issue("schema", type_, expected, received, message, path)
+
+
+def _issue(
+    kind: str, type_: str, expected: str | None, received: str, message: str, path: Sequence[Json]
+) -> Json:
     return {
         "kind": kind,
         "type": type_,
         "expected": expected,
         "received": received,
-        "message": f"Invalid {what}: Expected {expected} but received {received}",
-        "path": list(path),
-    }
-
-
-def missing(key: str, parent: Any, path: Sequence[Json]) -> Json:
-    """An issue about a field that is not there."""
-    return {
-        "kind": "schema",
-        "type": "object",
-        "expected": f'"{key}"',
-        "received": "undefined",
-        "message": f'Invalid key: Expected "{key}" but received undefined',
-        "path": [*path, step(key, parent, missing=True)],
-    }
-
-
-def unexpected(key: str, parent: Any, path: Sequence[Json]) -> Json:
-    """An issue about a field that nobody knows."""
-    return {
-        "kind": "schema",
-        "type": "strict_object",
-        "expected": "never",
-        "received": f'"{key}"',
-        "message": f'Invalid key: Expected never but received "{key}"',
-        "path": [*path, step(key, parent, missing=True)],
-    }
-
-
-def whole(message: str, type_: str = "import") -> Json:
-    """An issue about the whole of something."""
-    return {
-        "kind": "validation",
-        "type": type_,
-        "expected": None,
-        "received": "unknown",
         "message": message,
-        "path": [],
+        "path": list(path),
     }

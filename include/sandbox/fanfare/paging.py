@@ -20,17 +20,9 @@ DEFAULT_SIZE: Final = 20
 MAX_SIZE: Final = 100
 
 
-class QueryError(Exception):
-    """The query is invalid."""
-
-    def __init__(self, found: list[Json]) -> None:
-        super().__init__("validation_error")
-        self.issues = found
-
-
 @dataclass(frozen=True)
 class PageQuery:
-    """What was asked for."""
+    """The paging part of a query."""
 
     size: int
     backwards: bool
@@ -42,7 +34,7 @@ class PageQuery:
 
 @dataclass(frozen=True)
 class Page(Generic[_T]):
-    """What is answered."""
+    """A page of a list, with its cursors."""
 
     items: Sequence[_T]
     start: str | None
@@ -51,16 +43,16 @@ class Page(Generic[_T]):
 
 
 def read_query(query: Mapping[str, str], sortable: Sequence[str]) -> PageQuery:
-    """Read the paging part of a query. [I] Newest first unless told otherwise, as the consumers page shows.
+    """Read the paging part of a query. [I] Newest first by default, as the consumers page shows.
 
     :param sortable: allowed values of ``sortBy``, the default first.
-    :raises QueryError: a value is out of range, or ``first`` and ``last`` come together.
+    :raises InvalidRequest: a value is out of range, or ``first`` and ``last`` come together.
     """
-    found: list[Json] = []
+    problems: list[Json] = []
 
     def bad(name: str, expected: str) -> None:
         path = [issues.step(name, dict(query))]
-        found.append(issues.wrong("query", expected, query.get(name), path, kind="validation"))
+        problems.append(issues.wrong("query", expected, query.get(name), path, kind="validation"))
 
     sizes = {name: query[name] for name in ("first", "last") if name in query}
     for name, text in sizes.items():
@@ -79,19 +71,19 @@ def read_query(query: Mapping[str, str], sortable: Sequence[str]) -> PageQuery:
         keys[name] = _read_cursor(query[name], sort_by) if name in query else None
         if name in query and keys[name] is None:
             bad(name, "cursor")
-    if found:
-        raise QueryError(found)
+    if problems:
+        raise issues.InvalidRequest(problems)
     size = next((int(text) for text in sizes.values()), DEFAULT_SIZE)
     return PageQuery(size, "last" in query, keys["after"], keys["before"], sort_by, direction == "desc")
 
 
-def take_page(items: Sequence[_T], key: Callable[[_T], Key], query: PageQuery) -> Page[_T]:
-    """Cut a page out.
+def cut_page(items: Sequence[_T], key: Callable[[_T], Key], query: PageQuery) -> Page[_T]:
+    """Return a page of a list.
 
-    :param items: all items, ascending by ``key``, which no two share.
+    :param items: all items, ascending by ``key``, which is unique.
     """
     low, high = 0, len(items)
-    # what comes after in the caller's order comes before in ours when that is descending
+    # in a descending query, the items after a cursor come before it in ``items``
     above, below = (query.before, query.after) if query.descending else (query.after, query.before)
     if above is not None:
         low = bisect_right(items, above, key=key)
@@ -117,8 +109,8 @@ def _cursor(key: Key, sort_by: str) -> str:
 
 def _read_cursor(text: str, sort_by: str) -> Key | None:
     try:
-        raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-        used_by, *key = json.loads(raw)
+        decoded = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        used_by, *key = json.loads(decoded)
     except (binascii.Error, UnicodeError, ValueError, TypeError):
         return None
     fits = used_by == sort_by and len(key) == 2 and isinstance(key[0], str) and isinstance(key[1], int)

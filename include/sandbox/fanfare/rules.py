@@ -1,8 +1,8 @@
-"""Whether a consumer meets the rules of a dynamic audience.
+"""Evaluation of the rules of a dynamic audience.
 
-[I] Rules of one ``groupId`` must all hold; one group that holds is enough; rules without a ``groupId`` are a group.
-Fields are the consumer's own (``metadata.x`` reaches into its metadata, as does the name of no field). Text is
-compared letter by letter, numbers as numbers. A ``NOT_`` operator holds where there is no value.
+[I] All rules of one ``groupId`` must hold; one such group is enough; rules without a ``groupId`` are a group. Fields
+are the consumer's own (``metadata.x``, or an unknown name, refers to its metadata). Text is compared exactly, numbers
+as numbers. A ``NOT_`` operator holds for a missing value.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ Json = dict[str, Any]
 
 
 class HasRule(Protocol):
-    """The parts of a rule that count here."""
+    """The fields of a rule that decide."""
 
     field: str
     operator: str
@@ -23,34 +23,33 @@ class HasRule(Protocol):
 
 
 def meets(consumer: Mapping[str, Any], rules: Iterable[HasRule]) -> bool:
-    """Tell whether a consumer, as a mapping of fields, meets the rules. No rule, no members."""
+    """Return whether a consumer, as a mapping of fields, meets the rules; False without rules."""
     groups: dict[str | None, bool] = {}
     for rule in rules:
         if groups.get(rule.group_id, True):
-            groups[rule.group_id] = holds(rule.operator, value_of(consumer, rule.field), rule.values)
+            groups[rule.group_id] = holds(rule.operator, _value(consumer, rule.field), rule.values)
     return any(groups.values())
 
 
-def value_of(consumer: Mapping[str, Any], field: str) -> Any:
-    """Return a field of a consumer; None when there is none."""
+def _value(consumer: Mapping[str, Any], field: str) -> Any:
     if field in consumer:
         return consumer[field]
     return (consumer.get("metadata") or {}).get(field.removeprefix("metadata."))
 
 
-def holds(operator: str, value: Any, wanted: list[Any]) -> bool:
-    """Tell whether one rule holds."""
+def holds(operator: str, value: Any, operands: list[Any]) -> bool:
+    """Return whether one rule holds for the value of its field."""
     if operator.startswith("NOT_"):
-        return not holds(operator.removeprefix("NOT_"), value, wanted)
+        return not holds(operator.removeprefix("NOT_"), value, operands)
     if operator == "EXISTS" or value in (None, "", []):
         return value not in (None, "", [])
     if operator in _COMPARING:
-        return _COMPARING[operator](value, wanted[0])
+        return _COMPARING[operator](value, operands[0])
     if operator == "BETWEEN":
-        return _at_least(value, wanted[0]) and _at_least(wanted[1], value)
+        return _at_least(value, operands[0]) and _at_least(operands[1], value)
     if operator == "CONTAINS":
-        return wanted[0] in value if isinstance(value, list) else str(wanted[0]) in str(value)
-    return any(_equal(value, one) for one in wanted)  # EQUALS, IN
+        return operands[0] in value if isinstance(value, list) else str(operands[0]) in str(value)
+    return any(_equal(value, one) for one in operands)  # EQUALS, IN
 
 
 def _pair(left: Any, right: Any) -> tuple[Any, Any]:

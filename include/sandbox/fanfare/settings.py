@@ -1,27 +1,16 @@
-"""Fanfare's settings. "[I]" marks what its pages do not say."""
+"""Fanfare's settings. "[I]" marks the sandbox's own choices, on which the vendor's pages are silent."""
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 DocsGeneration = Literal["spec", "handwritten"]
-ErrorShape = Literal["spec", "errors_page", "troubleshooting"]
-RetryAfterForm = Literal["seconds", "date"]
-EmptyFields = Literal["null", "omit"]
-UnknownNames = Literal["refuse", "ignore"]
-LastPage = Literal["cursor", "null"]
-ArchivedAnswer = Literal["404", "object"]
-RowErrors = Literal["skip", "fail"]
-ParallelImports = Literal["allow", "conflict"]
-SyncResult = Literal["SUCCESS", "FAILED"]
 
 
-class FanfareSettings(BaseModel):
-    """Every knob of Fanfare."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class FanfareStartSettings(BaseModel):
+    """Settings that apply only at start."""
 
     fanfare_secret_key: str = Field(
         default="sk_test_sandbox_fanfare",
@@ -41,17 +30,21 @@ class FanfareSettings(BaseModel):
     fanfare_bucket: str | None = Field(
         default=None, description="Fanfare's own bucket for imports (default: the bucket's name and -fanfare)"
     )
+
+
+class FanfareSettings(BaseModel):
+    """Settings that can be changed at run time."""
+
     fanfare_docs_generation: DocsGeneration = Field(
-        default="spec",
-        description="which generation of the pages answers, where they contradict each other",
+        default="spec", description="generation of the pages to follow if they contradict each other"
     )
-    fanfare_error_shape: ErrorShape = Field(
-        default="spec", description="which of the three pages on errors gives the error bodies"
+    fanfare_error_shape: Literal["spec", "errors_page", "troubleshooting"] = Field(
+        default="spec", description="the page on errors that gives the error bodies"
     )
     fanfare_rate_limit: int = Field(
         default=1000, ge=0, description="calls per minute and organization (Admin API: 1000)"
     )
-    fanfare_retry_after: RetryAfterForm = Field(
+    fanfare_retry_after: Literal["seconds", "date"] = Field(
         default="seconds", description="form of Retry-After; the page allows both"
     )
     fanfare_forbidden: str = Field(
@@ -59,37 +52,36 @@ class FanfareSettings(BaseModel):
         description="[I] operations answered with 403, separated by commas, as the journal names them "
         "(fanfare.postAudiences)",
     )
-    fanfare_empty_fields: EmptyFields = Field(
-        default="null", description="[I] optional fields without a value: null, or left out"
+    fanfare_empty_fields: Literal["null", "omit"] = Field(
+        default="null", description="[I] optional fields without a value: null, or omitted"
     )
-    fanfare_unknown_fields: UnknownNames = Field(
+    fanfare_unknown_fields: Literal["refuse", "ignore"] = Field(
         default="refuse", description="[I] body fields that the page does not name"
     )
-    fanfare_last_page: LastPage = Field(
+    fanfare_last_page: Literal["cursor", "null"] = Field(
         default="cursor", description="[I] endCursor of a last page that has items: a cursor, or null"
     )
-    fanfare_archived_answer: ArchivedAnswer = Field(
-        default="404", description="[I] an archived audience asked for by its id; no list shows it"
+    fanfare_archived_answer: Literal["404", "object"] = Field(
+        default="404", description="[I] answer to the id of an archived audience; no list shows it"
     )
     fanfare_upload_url_lifetime: float = Field(
         default=900.0, gt=0, le=604800, description="[I] seconds an uploadUrl is valid, rounded up"
     )
     fanfare_pending_delay: float = Field(
-        default=0.0, ge=0, description="[I] seconds an import stays PENDING after its file has been found"
+        default=0.0, ge=0, description="[I] seconds an import stays PENDING after its file was detected"
     )
     fanfare_import_delay: float = Field(
         default=1.0, ge=0, description="[I] seconds an import shows as PROCESSING"
     )
     fanfare_max_bytes: int = Field(
-        default=10_000_000, ge=1, description="[I] bytes of an import file (the page says 10 MB)"
+        default=10_000_000, ge=1, description="[I] bytes of an import file (10 MB on the page)"
     )
     fanfare_max_rows: int = Field(default=100_000, ge=1, description="data rows of an import file")
-    fanfare_unknown_columns: UnknownNames = Field(
-        default="refuse",
-        description="[I] columns that the page does not name: import fails, or they are ignored",
+    fanfare_unknown_columns: Literal["refuse", "ignore"] = Field(
+        default="refuse", description="[I] unknown columns: the import fails, or they are ignored"
     )
-    fanfare_row_errors: RowErrors = Field(
-        default="skip", description="[I] a row with an error: left out, or the whole import fails"
+    fanfare_row_errors: Literal["skip", "fail"] = Field(
+        default="skip", description="[I] a row with an error: skipped, or the whole import fails"
     )
     fanfare_error_limit: int = Field(
         default=1000, ge=0, description="[I] row errors listed in an import; errorCount counts all"
@@ -97,7 +89,7 @@ class FanfareSettings(BaseModel):
     fanfare_refused_domains: str = Field(
         default="", description="[I] e-mail domains whose rows are errors, separated by commas"
     )
-    fanfare_parallel_imports: ParallelImports = Field(
+    fanfare_parallel_imports: Literal["allow", "conflict"] = Field(
         default="allow", description="[I] POST import while another one of the audience is under way: or 409"
     )
     fanfare_refresh_delay: float = Field(
@@ -106,10 +98,6 @@ class FanfareSettings(BaseModel):
     fanfare_sync_delay: float = Field(
         default=1.0, ge=0, description="[I] seconds a sync of a synced list takes"
     )
-    fanfare_sync_result: SyncResult = Field(default="SUCCESS", description="[I] how syncs end")
-
-
-START_ONLY: Final = frozenset(
-    {"fanfare_secret_key", "fanfare_foreign_secret_key", "fanfare_organization_id", "fanfare_bucket"}
-)
-SECRET: Final = frozenset({"fanfare_secret_key", "fanfare_foreign_secret_key"})
+    fanfare_sync_result: Literal["SUCCESS", "FAILED"] = Field(
+        default="SUCCESS", description="[I] result of syncs"
+    )

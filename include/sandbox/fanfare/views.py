@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
-from http import HTTPStatus
 from typing import Any, Final
 
 from sandbox.clock import iso_ms
-from sandbox.fanfare import issues as issue_book
+from sandbox.fanfare import issues
 from sandbox.fanfare.bodies import DYNAMIC, type_word
 from sandbox.fanfare.paging import Page
+from sandbox.fanfare.records import COMPLETED, Audience, Consumer, Import, Rule, SyncSource
 from sandbox.fanfare.settings import FanfareSettings
-from sandbox.fanfare.state import COMPLETED, CREATED_BY, SUCCESS, Audience, Consumer, Import, Rule, SyncSource
+from sandbox.fanfare.state import SUCCESS
+from sandbox.vendor import phrase
 
 Json = dict[str, Any]
 
@@ -33,13 +34,14 @@ _CODES: Final = {
     409: "CONFLICT",
     429: "RATE_LIMITED",
 }
-"""[I] The page on error bodies with a code shows the field, not the codes."""
+"""[I] The page on error bodies names the field ``code``, not its values."""
 
-VALIDATION: Final = "validation_error"
+NAMES: Final = ("email", "phone", "externalId", "firstName", "lastName", "fullName")
+_CREATED_BY: Final = "api-key"
 
 
-def _time(moment: datetime | None) -> str | None:
-    return None if moment is None else iso_ms(moment)
+def _time(time: datetime | None) -> str | None:
+    return None if time is None else iso_ms(time)
 
 
 def _optional(fields: Json, settings: FanfareSettings) -> Json:
@@ -54,7 +56,7 @@ def audience(item: Audience, now: datetime, settings: FanfareSettings, *, full: 
     shown: Json = {
         "archived": item.archived,
         "createdAt": iso_ms(item.created),
-        "createdBy": CREATED_BY,
+        "createdBy": _CREATED_BY,
         "id": item.id,
         "name": item.name,
         "organizationId": item.organization.id,
@@ -71,7 +73,7 @@ def audience(item: Audience, now: datetime, settings: FanfareSettings, *, full: 
         "primarySyncSource": sync_source(source, item, settings) if source else None,
         "primarySyncSourceId": source.id if source else None,
         "updatedAt": _time(item.updated),
-        "updatedBy": CREATED_BY if item.updated else None,
+        "updatedBy": _CREATED_BY if item.updated else None,
     }
     return {**shown, **_optional(optional, settings)}
 
@@ -83,12 +85,12 @@ def sync_source(item: SyncSource, owner: Audience, settings: FanfareSettings) ->
         "sourceData": item.source_data,
         "syncStatus": item.status,
         "updatedAt": _time(item.updated),
-        "updatedBy": CREATED_BY if item.updated else None,
+        "updatedBy": _CREATED_BY if item.updated else None,
     }
     return {
         "archived": False,
         "createdAt": iso_ms(item.created),
-        "createdBy": CREATED_BY,
+        "createdBy": _CREATED_BY,
         "id": item.id,
         "organizationId": owner.organization.id,
         "syncSource": item.source,
@@ -120,13 +122,13 @@ def import_(item: Import, owner: Audience, now: datetime, settings: FanfareSetti
         "errors": item.errors,
         "totalConsumers": item.total,
         "updatedAt": _time(item.updated),
-        "updatedBy": CREATED_BY if item.updated else None,
+        "updatedBy": _CREATED_BY if item.updated else None,
     }
     return {
         "archived": False,
         "audienceId": owner.id,
         "createdAt": iso_ms(item.created),
-        "createdBy": CREATED_BY,
+        "createdBy": _CREATED_BY,
         "errorCount": item.error_count if item.status != "PROCESSING" else 0,
         "id": item.id,
         "organizationId": owner.organization.id,
@@ -139,10 +141,9 @@ def import_(item: Import, owner: Audience, now: datetime, settings: FanfareSetti
 
 
 def consumer(item: Consumer, organization_id: str, settings: FanfareSettings) -> Json:
-    """A consumer, with personal data. [I] Its fields, but for verificationCode."""
-    names = ("email", "phone", "externalId", "firstName", "lastName", "fullName")
+    """A consumer, with personal data. [I] Its fields, except verificationCode."""
+    names = (*NAMES, "loyaltyPoints", "loyaltyTier", "metadata")
     optional = {name: item.profile.get(name) for name in names}
-    optional |= {name: item.profile.get(name) for name in ("loyaltyPoints", "loyaltyTier", "metadata")}
     return {
         "archived": False,
         "createdAt": iso_ms(item.created),
@@ -173,30 +174,30 @@ def status(item: Audience, settings: FanfareSettings) -> Json:
     }
 
 
-def page(found: Page[Any], data: list[Json], settings: FanfareSettings) -> Json:
+def page(cut: Page[Any], data: list[Json], settings: FanfareSettings) -> Json:
     """A page of a list."""
-    end = None if found.is_last and settings.fanfare_last_page == "null" else found.end
-    return {"data": data, "pageInfo": {"startCursor": found.start, "endCursor": end}}
+    end = None if cut.is_last and settings.fanfare_last_page == "null" else cut.end
+    return {"data": data, "pageInfo": {"startCursor": cut.start, "endCursor": end}}
 
 
-def error(settings: FanfareSettings, status: int, message: str, issues: list[Json] | None = None) -> Json:
+def error(settings: FanfareSettings, status: int, message: str, problems: list[Json] | None = None) -> Json:
     """An error body, in the shape that the setting names."""
-    phrase = HTTPStatus(status).phrase if status in set(HTTPStatus) else "Error"
+    invalid = problems is not None
     if settings.fanfare_error_shape == "spec":
-        return {"error": VALIDATION, "issues": issues} if issues is not None else {"error": message}
+        return {"error": "validation_error", "issues": problems} if invalid else {"error": message}
     details = [
         {"field": ".".join(str(one["key"]) for one in issue["path"]), "message": issue["message"]}
-        for issue in issues or []
+        for issue in problems or []
     ]
-    invalid = issues is not None
+    name = phrase(status)
     if settings.fanfare_error_shape == "errors_page":
         if invalid:
             return {"error": "Validation failed", "details": details}
-        return {"error": phrase, "message": message, "details": []}
+        return {"error": name, "message": message, "details": []}
     return {
-        "error": phrase,
+        "error": name,
         "message": "Validation failed" if invalid else message,
-        "code": "VALIDATION_ERROR" if invalid else _CODES.get(status, phrase.upper().replace(" ", "_")),
+        "code": "VALIDATION_ERROR" if invalid else _CODES.get(status, name.upper().replace(" ", "_")),
         "details": details,
     }
 
@@ -207,8 +208,7 @@ def too_many(wait: int) -> Json:
 
 
 def usual_error(settings: FanfareSettings, status: int) -> Json:
-    """The body for a status about which nothing else is known."""
+    """The usual body for a status."""
     messages = {401: "Unauthorized", 403: "User must be authenticated", 404: "Audience not found"}
-    phrase = HTTPStatus(status).phrase if status in set(HTTPStatus) else "Error"
-    issues = [issue_book.whole("Invalid request", "request")] if status == HTTPStatus.BAD_REQUEST else None
-    return error(settings, status, messages.get(status, phrase), issues)
+    problems = [issues.whole("Invalid request", "request")] if status == 400 else None
+    return error(settings, status, messages.get(status, phrase(status)), problems)

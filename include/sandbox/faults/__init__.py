@@ -1,25 +1,15 @@
-"""Faults on order: a call that fits is answered differently, cut off or held up, whichever vendor it is for.
+"""Fault injection: an order makes a fitting call fail, wait or get another answer, for any vendor and S3.
 
-:mod:`~sandbox.faults.orders` says what can be ordered, :mod:`~sandbox.faults.book` which order a call gets. The
-vendors' APIs get them from :mod:`~sandbox.faults.middleware`, S3 from :mod:`sandbox.s3_faults`. One call gets one fault
-at most, the oldest that fits.
+:mod:`~sandbox.faults.orders` defines the orders, :mod:`~sandbox.faults.book` assigns them to calls. The vendors' APIs
+apply them in :mod:`~sandbox.faults.middleware`, S3 in :mod:`sandbox.s3_faults`. A call gets at most one fault, the
+oldest that fits.
 """
 
 from __future__ import annotations
 
-from sandbox.faults.answers import answer_of
 from sandbox.faults.book import Fault, FaultBook
 from sandbox.faults.middleware import FaultMiddleware
 from sandbox.faults.orders import S3, FaultLine, FaultOrder
 from sandbox.faults.transport import Connection
 
-__all__ = [
-    "S3",
-    "Connection",
-    "Fault",
-    "FaultBook",
-    "FaultLine",
-    "FaultMiddleware",
-    "FaultOrder",
-    "answer_of",
-]
+__all__ = ["S3", "Connection", "Fault", "FaultBook", "FaultLine", "FaultMiddleware", "FaultOrder"]

@@ -1,4 +1,4 @@
-"""What is answered in the vendor's place, and how the vendor's own answer is changed."""
+"""Ordered answers in place of the vendor's, and changes of the vendor's own answer."""
 
 from __future__ import annotations
 
@@ -7,31 +7,27 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from http import HTTPStatus
 from typing import Any, Final
 
+from sandbox.api import retry_after
 from sandbox.faults.orders import FaultOrder
-from sandbox.ratelimit import retry_after
-from sandbox.vendor import ErrorAnswer
+from sandbox.vendor import ErrorAnswer, phrase
 
 JSON: Final = "application/json"
 HTML: Final = "text/html"
 _EVERY: Final = "*"
-_BODY_IN: Final = "retryAfter"
+_WAIT_FIELD: Final = "retryAfter"
 
 
 def has_body(status: int) -> bool:
-    """Tell whether an answer of this status may carry a body."""
+    """Return whether an answer of this status may have a body."""
     return status not in {204, 304}
 
 
-def answer_of(
-    order: FaultOrder, error: Callable[[int], ErrorAnswer], now: datetime | None = None
-) -> tuple[int, dict[str, str], bytes]:
+def build_answer(order: FaultOrder, error: Callable[[int], ErrorAnswer]) -> tuple[int, dict[str, str], bytes]:
     """Return status, headers and body of an ordered answer.
 
-    :param error: gives the vendor's own answer for a status.
-    :param now: for a Retry-After that is a date; the machine's clock if left out.
+    :param error: returns the vendor's own answer for a status.
     """
     if not has_body(order.status):
         encoded, headers = b"", {}
@@ -41,41 +37,38 @@ def answer_of(
         headers = {"content-type": "text/plain; charset=utf-8" if text else JSON}
         encoded = str(body).encode()
     elif order.page == "html":
-        encoded, headers = html_page(order.status), {"content-type": HTML}
+        encoded, headers = _html_page(order.status), {"content-type": HTML}
     else:
         own = error(order.status)
         encoded, headers = own.body, dict(own.headers)
     if order.retry_after != "vendor":
-        encoded = _say_wait(order, headers, encoded, now or datetime.now(timezone.utc))
+        encoded = _set_wait(order, headers, encoded)
     headers.update({name.lower(): value for name, value in order.headers.items()})
     return order.status, headers, encoded
 
 
-def html_page(status: int) -> bytes:
-    """Return the kind of page that a proxy sends in the place of the server behind it."""
-    phrase = HTTPStatus(status).phrase if status in set(HTTPStatus) else "Error"
-    title = f"{status} {phrase}"
+def _html_page(status: int) -> bytes:
+    """Return the kind of page that a proxy sends in place of the server behind it."""
+    title = f"{status} {phrase(status)}"
     return (
         f"<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1></center>\r\n"
         "<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n"
     ).encode()
 
 
-def _say_wait(order: FaultOrder, headers: dict[str, str], body: bytes, now: datetime) -> bytes:
-    """Set Retry-After, and what a vendor's body says of it, so that the two agree."""
+def _set_wait(order: FaultOrder, headers: dict[str, str], body: bytes) -> bytes:
+    """Set Retry-After, and the vendor's field for it in the body to the same value."""
     headers.pop("retry-after", None)
     wait = math.ceil(order.wait)
-    if order.retry_after == "seconds":
-        headers["retry-after"] = retry_after("seconds", wait, now)
-    elif order.retry_after == "date":
-        headers["retry-after"] = retry_after("date", wait, now)
+    if order.retry_after in {"seconds", "date"}:
+        headers["retry-after"] = retry_after(order.retry_after, wait, datetime.now(timezone.utc))
     if "body" in order.model_fields_set or headers.get("content-type") != JSON:
         return body
     content = json.loads(body)
-    if isinstance(content, dict) and _BODY_IN in content:
-        content[_BODY_IN] = wait
+    if isinstance(content, dict) and _WAIT_FIELD in content:
+        content[_WAIT_FIELD] = wait
         if order.retry_after == "none":
-            del content[_BODY_IN]
+            del content[_WAIT_FIELD]
         return json.dumps(content).encode()
     return body
 
@@ -89,22 +82,22 @@ class Changed:
     """Names in lower case; with a Content-Length unless the status has no body."""
     body: bytes
     closes: bool
-    """The connection ends behind the body, which is shorter than its Content-Length says."""
+    """The connection ends after the body, which is shorter than its Content-Length."""
     places: int
-    """Places in the JSON that were changed or taken out."""
+    """Number of places in the JSON that were changed or removed."""
 
 
 def change(order: FaultOrder, status: int, headers: Mapping[str, str], body: bytes) -> Changed:
     """Change an answer.
 
-    :param headers: names in lower case. What occurs twice has to be joined before.
+    :param headers: names in lower case; values of a repeated header joined.
     """
     places = 0
     if order.set or order.remove:
         body, places = _change_json(body, order)
     status = order.status if "status" in order.model_fields_set else status
-    gone = {name.lower() for name in order.remove_headers}
-    kept = {name: value for name, value in headers.items() if name not in gone and name != "content-length"}
+    removed = {"content-length", *(name.lower() for name in order.remove_headers)}
+    kept = {name: value for name, value in headers.items() if name not in removed}
     kept.update({name.lower(): value for name, value in order.headers.items()})
     if not has_body(status):
         return Changed(status, list(kept.items()), b"", closes=False, places=places)
@@ -121,20 +114,20 @@ def _change_json(body: bytes, order: FaultOrder) -> tuple[bytes, int]:
         content = json.loads(body)
     except ValueError:
         return body, 0
-    places = sum(_at(content, path.split("."), _putter(value)) for path, value in order.set.items())
-    places += sum(_at(content, path.split("."), _take) for path in order.remove)
-    # an answer that is not touched stays as the vendor wrote it
+    places = sum(_at(content, path.split("."), _setter(value)) for path, value in order.set.items())
+    places += sum(_at(content, path.split("."), _remove) for path in order.remove)
+    # an unchanged answer keeps the vendor's own spelling
     return (json.dumps(content).encode(), places) if places else (body, 0)
 
 
-def _at(content: Any, path: list[str], do: Callable[[Any, Any], bool]) -> int:
-    """Do something wherever the path leads; return at how many places it was done."""
+def _at(content: Any, path: list[str], action: Callable[[Any, Any], bool]) -> int:
+    """Call ``action`` for each place that the path matches; return the number of changed places."""
     step, *rest = path
     keys = _keys(content, step)
     if not rest:
-        # from the end, so that what is taken out of a list moves nothing that is still to come
-        return sum(do(content, key) for key in reversed(keys))
-    return sum(_at(content[key], rest, do) for key in keys if _holds(content, key))
+        # from the end, so that removals from a list do not move the places that follow
+        return sum(action(content, key) for key in reversed(keys))
+    return sum(_at(content[key], rest, action) for key in keys if _has(content, key))
 
 
 def _keys(content: Any, step: str) -> list[Any]:
@@ -147,24 +140,24 @@ def _keys(content: Any, step: str) -> list[Any]:
     return []
 
 
-def _holds(content: Any, key: Any) -> bool:
+def _has(content: Any, key: Any) -> bool:
     if isinstance(content, list):
         return bool(-len(content) <= key < len(content))
     return bool(key in content)
 
 
-def _putter(value: Any) -> Callable[[Any, Any], bool]:
-    def put(holder: Any, key: Any) -> bool:
-        if isinstance(holder, list) and not _holds(holder, key):
+def _setter(value: Any) -> Callable[[Any, Any], bool]:
+    def set_value(holder: Any, key: Any) -> bool:
+        if isinstance(holder, list) and not _has(holder, key):
             return False
         holder[key] = value
         return True
 
-    return put
+    return set_value
 
 
-def _take(holder: Any, key: Any) -> bool:
-    if not _holds(holder, key):
+def _remove(holder: Any, key: Any) -> bool:
+    if not _has(holder, key):
         return False
     del holder[key]
     return True

@@ -1,4 +1,4 @@
-"""All orders, and which one a call gets."""
+"""All fault orders, and their assignment to calls."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import re
 import threading
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -19,27 +20,27 @@ API: Final = "api"
 _SLICE: Final = 0.02
 
 
-class Door(Protocol):
+class Port(Protocol):
     """A port that can be closed so that connections are refused."""
 
     def close(self) -> None:
-        """Refuse connections from now on, and end those that nothing is going on in."""
+        """Refuse new connections, and end idle ones."""
         ...
 
     def open(self) -> None:
-        """Take connections again."""
+        """Accept connections again."""
         ...
 
 
 class Wait:
-    """A call that is held up. Call it before each short sleep for its length in seconds; 0 when it is over."""
+    """Wait of a held call. Calling it returns the length of the next short sleep in seconds; 0 at the end."""
 
     def __init__(self, seconds: float | None) -> None:
-        """:param seconds: how long at most; None for as long as it takes."""
+        """:param seconds: maximum length; None for no maximum."""
         self._end = None if seconds is None else time.monotonic() + seconds
         self._over = False
         self.dropped = False
-        """The call is not to go on."""
+        """The call does not proceed."""
 
     def __call__(self) -> float:
         if self._over:
@@ -47,13 +48,13 @@ class Wait:
         return _SLICE if self._end is None else min(_SLICE, max(0.0, self._end - time.monotonic()))
 
     def end(self, *, drop: bool = False) -> None:
-        """Let the call go on, or with ``drop`` not."""
+        """Let the call proceed, or with ``drop`` not."""
         self.dropped, self._over = drop, True
 
 
 @dataclass
 class Fault:
-    """An order in hand."""
+    """An order that is not finished."""
 
     id: int
     order: FaultOrder
@@ -61,22 +62,22 @@ class Fault:
     left: int
     pattern: re.Pattern[str] | None = field(repr=False)
     first: int = 0
-    """Number of the first exchange that it is for; 0 when that does not matter."""
+    """Number of the first exchange that it applies to; 0 for any."""
     held: dict[int, Wait] = field(default_factory=dict)
     """Number of an exchange -> its wait."""
     refusing: bool = False
     generation: int = 0
-    """How often the book had been cleared when it was ordered."""
+    """Number of times the book had been cleared before this order."""
 
     @property
-    def door(self) -> str:
-        """Name of the port that a refusal is about."""
+    def port(self) -> str:
+        """Name of the port that a refusal closes."""
         return S3 if self.order.vendor == S3 else API
 
     def fits(
         self, vendor: str, operation: str | None, method: str, paths: Sequence[str], exchange: int = 0
     ) -> bool:
-        """Tell whether a call is one of those meant."""
+        """Return whether the order applies to a call."""
         order = self.order
         if order.action == "refuse" or not self.left or exchange < self.first:
             return False
@@ -90,19 +91,29 @@ class Fault:
         )
 
     def note(self, status: int | None = None) -> FaultNote:
-        """Return what the journal is to say about a call that got this.
+        """Return the journal's note for a call that got this fault.
 
-        :param status: the HTTP status the caller got instead of the vendor's; None when it got no other.
+        :param status: HTTP status that the caller got in place of the vendor's; by default that of the order.
         """
-        return FaultNote(id=self.id, action=self.order.action, when=self.order.when, status=status)
+        action, order = self.order.action, self.order
+        if action == "answer" or (action == "change" and "status" in order.model_fields_set):
+            status = order.status
+        return FaultNote(id=self.id, action=action, when=order.when, status=status)
+
+    def proceeds(self, wait: Wait, *, gone: bool) -> bool:
+        """Return whether a call proceeds after its wait.
+
+        :param gone: the caller has gone. The vendor's finished work is answered even then.
+        """
+        return not wait.dropped and (self.order.when == "after" or not (gone and self.order.ends_abandoned))
 
 
 class FaultBook:
-    """All orders not yet carried out. Thread-safe."""
+    """All unfinished orders. Thread-safe."""
 
     def __init__(self, exchanges: Exchanges | None = None) -> None:
         self.exchanges = exchanges or Exchanges(MovableClock(), 1000)
-        self.doors: dict[str, Door] = {}
+        self.ports: dict[str, Port] = {}
         self._faults: list[Fault] = []
         self._next_id = 1
         self._lock = threading.Lock()
@@ -114,7 +125,7 @@ class FaultBook:
     # --- orders -----------------------------------------------------------------------------------------
 
     def add(self, order: FaultOrder) -> FaultLine:
-        """Take an order."""
+        """Accept an order."""
         with self._lock:
             pattern = re.compile(order.path) if order.path is not None else None
             fault = Fault(self._next_id, order, order.skip, order.times, pattern)
@@ -123,19 +134,19 @@ class FaultBook:
             fault.generation = self._generation
             self._next_id += 1
             self._faults.append(fault)
-        self._refuse_what_is_due()
+        self._start_due_refusals()
         with self._lock:
             return _line(fault)
 
     def lines(self) -> list[FaultLine]:
-        """Return what is left or going on, oldest first."""
+        """Return the unfinished orders, oldest first."""
         with self._lock:
             return [_line(fault) for fault in self._faults]
 
     def release(self, ident: int) -> int | None:
-        """Let go on what an order holds, or end its refusal.
+        """Release the calls that an order holds, or end its refusal.
 
-        :returns: how many calls were held, or refusals ended; None when there is no such order.
+        :returns: number of held calls or ended refusals; None for an unknown order.
         """
         with self._lock:
             fault = next((item for item in self._faults if item.id == ident), None)
@@ -151,10 +162,10 @@ class FaultBook:
         return len(held)
 
     def clear(self, *, drop: bool = False) -> int:
-        """Forget all orders, let go on what waits, and take connections again.
+        """Remove all orders, release the waiting calls, and accept connections again.
 
-        :param drop: what waits is ended instead, so that nothing of it arrives later.
-        :returns: how many orders there were.
+        :param drop: end the waiting calls instead, so that none arrives later.
+        :returns: number of removed orders.
         """
         with self._lock:
             faults = list(self._faults)
@@ -171,56 +182,45 @@ class FaultBook:
 
     # --- calls ------------------------------------------------------------------------------------------
 
-    def take(
-        self, *, vendor: str, operation: str | None, method: str, paths: Sequence[str], exchange: int = 0
-    ) -> Fault | None:
-        """Return the fault that this call gets, and count it; None for a call that is left alone."""
+    def arrive(
+        self, *, vendor: str, operation: str | None, method: str, path: str, query: str, paths: Sequence[str]
+    ) -> tuple[Exchange, Fault | None]:
+        """Number a call, and return the fault that it gets, if any.
+
+        :param paths: spellings of the path that an order may match.
+        """
+        exchange = self.exchanges.begin(
+            vendor=vendor, operation=operation, method=method, path=path, query=query
+        )
         with self._lock:
             for fault in self._faults:
-                if not fault.fits(vendor, operation, method, paths, exchange):
+                if not fault.fits(vendor, operation, method, paths, exchange.number):
                     continue
                 if fault.skip:
                     fault.skip -= 1
                     continue
                 fault.left -= 1
-                # what is held has to be found when it is to be released
+                # a release needs the orders that hold a call
                 if not fault.left and fault.order.action != "hold":
                     self._faults.remove(fault)
-                return fault
-            return None
+                return exchange, fault
+        return exchange, None
 
-    def arrive(
-        self,
-        *,
-        vendor: str,
-        operation: str | None,
-        method: str,
-        path: str,
-        query: str,
-        paths: Sequence[str],
-    ) -> tuple[Exchange, Fault | None]:
-        """Number a call, and say which fault it gets."""
-        exchange = self.exchanges.begin(
-            vendor=vendor, operation=operation, method=method, path=path, query=query
-        )
-        return exchange, self.take(
-            vendor=vendor, operation=operation, method=method, paths=paths, exchange=exchange.number
-        )
+    def before_answer(self, port: str) -> bool:
+        """Close the ports that the next call must find closed. Call this before any caller gets its answer.
 
-    def before_answer(self, door: str) -> bool:
-        """Close the ports that the next call is to find closed. To be called before any caller hears anything.
-
-        :returns: whether the port ``door`` is closed, so that this connection must not be used again.
+        :returns: whether ``port`` is closed, so that this connection must not be used again.
         """
         # without the lock: called for every answer, and a list is replaced or appended to, never half changed
         if not self._faults:
             return False
-        self._refuse_what_is_due()
+        self._start_due_refusals()
         with self._lock:
-            return any(fault.refusing and fault.door == door for fault in self._faults)
+            return any(fault.refusing and fault.port == port for fault in self._faults)
 
-    def hold(self, fault: Fault, exchange: int) -> Wait:
-        """Begin to hold a call up; :meth:`let_go` has to follow."""
+    @contextmanager
+    def hold(self, fault: Fault, exchange: int) -> Iterator[Wait]:
+        """Hold a call for the length of a ``with`` block."""
         wait = Wait(None if fault.order.action == "hold" else fault.order.seconds)
         with self._lock:
             self._waits.add(wait)
@@ -229,18 +229,17 @@ class FaultBook:
                 wait.end(drop=fault.generation < self._dropped)
             elif fault.order.action == "hold":
                 fault.held[exchange] = wait
-        return wait
-
-    def let_go(self, fault: Fault, exchange: int) -> None:
-        """Note that a call is no longer held up."""
-        with self._lock:
-            fault.held.pop(exchange, None)
-            if not fault.left and not fault.held and fault in self._faults:
-                self._faults.remove(fault)
+        try:
+            yield wait
+        finally:
+            with self._lock:
+                fault.held.pop(exchange, None)
+                if not fault.left and not fault.held and fault in self._faults:
+                    self._faults.remove(fault)
 
     # --- refusing connections ---------------------------------------------------------------------------
 
-    def _refuse_what_is_due(self) -> None:
+    def _start_due_refusals(self) -> None:
         with self._lock:
             due = [
                 fault
@@ -252,9 +251,9 @@ class FaultBook:
             for fault in due:
                 fault.refusing = True
         for fault in due:
-            # not under the lock: the port is closed by another thread, which may be waiting for the lock
-            if fault.door in self.doors:
-                self.doors[fault.door].close()
+            # not under the lock: another thread closes the port, and may wait for the lock
+            if fault.port in self.ports:
+                self.ports[fault.port].close()
             timer = threading.Timer(fault.order.seconds, self._end_refusal, [fault])
             timer.daemon = True
             timer.start()
@@ -266,21 +265,13 @@ class FaultBook:
             if not fault.refusing:
                 return
             fault.refusing = False
-            others = any(item.refusing and item.door == fault.door for item in self._faults)
-        if not others and fault.door in self.doors:
-            self.doors[fault.door].open()
+            others = any(item.refusing and item.port == fault.port for item in self._faults)
+        if not others and fault.port in self.ports:
+            self.ports[fault.port].open()
 
 
 def _line(fault: Fault) -> FaultLine:
-    # what was given is told apart from what is only shown, or it would be checked as an order again
-    return FaultLine.model_construct(
-        fault.order.model_fields_set,
-        **{
-            **fault.order.model_dump(),
-            "id": fault.id,
-            "times": fault.left,
-            "skip": fault.skip,
-            "held": sorted(fault.held),
-            "refusing": fault.refusing,
-        },
-    )
+    # model_construct, as validation would check the fields that are only shown as an order
+    shown = {"id": fault.id, "times": fault.left, "skip": fault.skip, "held": sorted(fault.held)}
+    fields = {**fault.order.model_dump(), **shown, "refusing": fault.refusing}
+    return FaultLine.model_construct(fault.order.model_fields_set, **fields)

@@ -1,4 +1,4 @@
-"""Carries out the faults for the vendors' APIs."""
+"""Faults for the vendors' APIs."""
 
 from __future__ import annotations
 
@@ -8,68 +8,173 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from sandbox.api import CallDetails, call_details
 from sandbox.exchanges import Exchange
-from sandbox.faults.answers import answer_of, change, has_body
+from sandbox.faults.answers import build_answer, change, has_body
 from sandbox.faults.book import API, Fault, FaultBook
+from sandbox.faults.orders import FaultOrder
 from sandbox.faults.transport import Connection
 from sandbox.vendor import Vendor
 
-_PAUSE: Final = 0.02
+_POLL_INTERVAL: Final = 0.02
 
 
 @dataclass
-class _Call:
-    """A call with a fault in store for it."""
+class _FaultyCall:
+    """A call that gets a fault."""
 
     app: ASGIApp
     scope: Scope
     receive: Receive
     send: Send
+    book: FaultBook
     vendor: Vendor
     operation: str | None
     fault: Fault
     exchange: Exchange
-    details: Any
+    details: CallDetails
     kept: list[Message] = field(default_factory=list)
     """The vendor's answer."""
 
-    async def cut(self, *, reset: bool) -> None:
-        """End the connection without an answer."""
-        await self.scope[Connection.RESET_KEY if reset else Connection.SCOPE_KEY]()
+    @property
+    def order(self) -> FaultOrder:
+        """The order of the fault."""
+        return self.fault.order
 
-    async def work(self) -> int:
-        """Have the vendor do it, keep its answer, and return the answer's status."""
+    async def handle(self) -> None:
+        """Apply the fault."""
+        self.details.fault = self.exchange.fault = self.fault.note()
+        await {"before": self._before, "during": self._during, "after": self._after}[self.order.when]()
+
+    async def _before(self) -> None:
+        action = self.order.action
+        if action in {"delay", "hold"}:
+            messages = await _read(self.receive)
+            if await self._wait():
+                await self.app(self.scope, _replay(messages, self.receive), self.send)
+            else:
+                self._not_done(0)
+                await self._end(reset=False)
+            return
+        if action == "expire" and self.vendor.expire_sessions:
+            self.vendor.expire_sessions()
+            await self.app(self.scope, self.receive, self.send)
+            return
+        # the whole body, or the sender of a long one would get a reset instead of the ordered answer
+        await _read(self.receive)
+        if action in {"drop", "reset"}:
+            self._not_done(0)
+            await self._end(reset=action == "reset")
+            return
+        self._not_done(None)
+        if action == "expire":
+            # a vendor without sessions refuses its key, for this one call
+            status = HTTPStatus.UNAUTHORIZED.value
+            self.details.fault = self.exchange.fault = self.fault.note(status)
+            own = self.vendor.error(status)
+            await self._send(status, dict(own.headers), own.body)
+        else:
+            await self._send(*build_answer(self.order, self.vendor.error))
+
+    async def _during(self) -> None:
+        length = Headers(scope=self.scope).get("content-length", "0")
+        half, read = int(length) / 2, 0
+        while read < half:
+            message = await self.receive()
+            read += len(message.get("body", b""))
+            if message["type"] != "http.request" or not message.get("more_body"):
+                break
+        self._not_done(0)
+        await self._end(reset=True)
+
+    async def _after(self) -> None:
+        action = self.order.action
 
         async def keep(message: Message) -> None:
             self.kept.append(message)
 
         await self.app(self.scope, self.receive, keep)
-        return next((item["status"] for item in self.kept if "status" in item), 500)
+        status = next((item["status"] for item in self.kept if "status" in item), 500)
+        self.details.note(status)
+        if action in {"delay", "hold"}:
+            if await self._wait():
+                await self._forward()
+            else:
+                await self._end(reset=False)
+        elif action == "expire":
+            if self.vendor.expire_sessions:
+                self.vendor.expire_sessions()
+            await self._forward()
+        elif action == "change":
+            await self._change(status)
+        elif action in {"drop", "reset"}:
+            await self._end(reset=action == "reset")
+        else:
+            await self._send(*build_answer(self.order, self.vendor.error))
 
-    async def give(self) -> None:
-        """Send the answer that was kept."""
+    async def _forward(self) -> None:
         for message in self.kept:
             await self.send(message)
 
-    def body(self) -> bytes:
-        """Return the body that was kept."""
-        return b"".join(item.get("body", b"") for item in self.kept)
+    async def _change(self, status: int) -> None:
+        encoded = next((item["headers"] for item in self.kept if "headers" in item), [])
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in encoded}
+        body = b"".join(item.get("body", b"") for item in self.kept)
+        changed = change(self.order, status, headers, body)
+        if self.order.set or self.order.remove:
+            self.exchange.changed = changed.places
+        await self._send(changed.status, dict(changed.headers), changed.body, more_body=changed.closes)
+        if changed.closes:
+            await self.scope[Connection.CLOSE_KEY]()
 
-    def headers(self) -> dict[str, str]:
-        """Return the headers that were kept."""
-        raw: list[tuple[bytes, bytes]] = next(
-            (item["headers"] for item in self.kept if "headers" in item), []
-        )
-        return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in raw}
+    async def _end(self, *, reset: bool) -> None:
+        """End the connection without an answer."""
+        self.book.before_answer(API)
+        await self.scope[Connection.RESET_KEY if reset else Connection.CLOSE_KEY]()
+
+    async def _wait(self) -> bool:
+        """Hold the call; return whether it proceeds."""
+        gone = asyncio.ensure_future(_caller_gone(self.receive))
+        with self.book.hold(self.fault, self.exchange.number) as wait:
+            try:
+                while length := wait():
+                    if not gone.done():
+                        await asyncio.wait({gone}, timeout=length)
+                    elif self.order.ends_abandoned:
+                        break
+                    else:
+                        await asyncio.sleep(length)
+            finally:
+                gone.cancel()
+                with suppress(asyncio.CancelledError):
+                    await gone
+        return self.fault.proceeds(wait, gone=gone.done() and not gone.cancelled())
+
+    def _not_done(self, status: int | None) -> None:
+        """Note a call that the vendor does not get; with a status, write the entry at once."""
+        details = self.details
+        details.vendor, details.operation, details.success = self.vendor.name, self.operation, False
+        details.message = "fault"
+        if status is not None:
+            details.note(status)
+
+    async def _send(
+        self, status: int, headers: dict[str, str], body: bytes, *, more_body: bool = False
+    ) -> None:
+        if has_body(status):
+            headers = {"content-length": str(len(body)), **headers}
+        encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+        await self.send({"type": "http.response.start", "status": status, "headers": encoded})
+        await self.send({"type": "http.response.body", "body": body, "more_body": more_body})
 
 
 class FaultMiddleware:
-    """Numbers every call, and carries out its fault. Stands inside the journal, so that the journal sees it."""
+    """Numbers every call, and applies its fault. Inside the journal, so that the journal records it."""
 
     def __init__(self, app: ASGIApp, book: FaultBook, vendors: Sequence[Vendor], admin_prefix: str) -> None:
         self._app = app
@@ -82,15 +187,18 @@ class FaultMiddleware:
         if scope["type"] != "http" or scope["path"].startswith(self._admin_prefix):
             await self._app(scope, receive, send)
             return
-        vendor = self._vendor(scope["path"])
-        operation = vendor.operation_of(scope["method"], scope["path"].removeprefix(vendor.mount))
+        path = scope["path"]
+        mounted = (item for item in self._vendors if path == item.mount or path.startswith(f"{item.mount}/"))
+        # the root, the last, gets all other paths, such as that of "OPTIONS *"
+        vendor = next(mounted, self._vendors[-1])
+        operation = vendor.operation_of(scope["method"], path.removeprefix(vendor.mount))
         exchange, fault = self._book.arrive(
             vendor=vendor.name,
             operation=operation,
             method=scope["method"],
-            path=scope["path"],
+            path=path,
             query=scope["query_string"].decode("latin-1"),
-            paths=[scope["path"]],
+            paths=[path],
         )
 
         async def answer(message: Message) -> None:
@@ -104,134 +212,12 @@ class FaultMiddleware:
             if fault is None:
                 await self._app(scope, receive, answer)
                 return
-            details = scope["sandbox.call"]
-            answered = fault.order.action == "answer" or (
-                fault.order.action == "change" and "status" in fault.order.model_fields_set
-            )
-            details.fault = exchange.fault = fault.note(fault.order.status if answered else None)
-            call = _Call(self._app, scope, receive, answer, vendor, operation, fault, exchange, details)
-            await {"before": self._before, "during": self._during, "after": self._after}[fault.order.when](
-                call
-            )
+            details = call_details(scope)
+            await _FaultyCall(
+                self._app, scope, receive, answer, self._book, vendor, operation, fault, exchange, details
+            ).handle()
         finally:
             self._book.exchanges.end(exchange)
-
-    def _vendor(self, path: str) -> Vendor:
-        for item in self._vendors:
-            if path == item.mount or path.startswith(f"{item.mount}/"):
-                return item
-        # "OPTIONS *", for one: what no mount takes goes to the root, the last
-        return self._vendors[-1]
-
-    async def _before(self, call: _Call) -> None:
-        action = call.fault.order.action
-        if action in {"delay", "hold"}:
-            messages = await _read(call.receive)
-            if await self._wait(call):
-                await call.app(call.scope, _replay(messages, call.receive), call.send)
-            else:
-                _not_done(call, 0)
-                await self._end(call, reset=False)
-            return
-        if action == "expire" and call.vendor.has_sessions:
-            call.vendor.expire_sessions()
-            await call.app(call.scope, call.receive, call.send)
-            return
-        # all of it, or a sender of something long would see a reset instead of what was ordered
-        await _read(call.receive)
-        if action in {"drop", "reset"}:
-            _not_done(call, 0)
-            await self._end(call, reset=action == "reset")
-        elif action == "expire":
-            await self._refuse_key(call)
-        else:
-            _not_done(call, None)
-            await self._answer(call)
-
-    async def _during(self, call: _Call) -> None:
-        length = Headers(scope=call.scope).get("content-length", "0")
-        half, read = int(length) / 2, 0
-        while read < half:
-            message = await call.receive()
-            read += len(message.get("body", b""))
-            if message["type"] != "http.request" or not message.get("more_body"):
-                break
-        _not_done(call, 0)
-        await self._end(call, reset=True)
-
-    async def _after(self, call: _Call) -> None:
-        action = call.fault.order.action
-        status = await call.work()
-        call.details.note(status)
-        if action in {"delay", "hold"}:
-            if await self._wait(call):
-                await call.give()
-            else:
-                await self._end(call, reset=False)
-        elif action == "expire":
-            call.vendor.expire_sessions()
-            await call.give()
-        elif action == "change":
-            await self._change(call, status)
-        elif action in {"drop", "reset"}:
-            await self._end(call, reset=action == "reset")
-        else:
-            await self._answer(call)
-
-    async def _answer(self, call: _Call) -> None:
-        await _send(call.send, *answer_of(call.fault.order, call.vendor.error))
-
-    async def _refuse_key(self, call: _Call) -> None:
-        """A vendor without sessions: its key is not good, for this one call."""
-        own = call.vendor.error(HTTPStatus.UNAUTHORIZED)
-        call.details.fault = call.exchange.fault = call.fault.note(HTTPStatus.UNAUTHORIZED.value)
-        _not_done(call, None)
-        await _send(call.send, HTTPStatus.UNAUTHORIZED.value, dict(own.headers), own.body)
-
-    async def _change(self, call: _Call, status: int) -> None:
-        changed = change(call.fault.order, status, call.headers(), call.body())
-        if call.fault.order.set or call.fault.order.remove:
-            call.exchange.changed = changed.places
-        raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in changed.headers]
-        await call.send({"type": "http.response.start", "status": changed.status, "headers": raw})
-        await call.send({"type": "http.response.body", "body": changed.body, "more_body": changed.closes})
-        if changed.closes:
-            await call.cut(reset=False)
-
-    async def _end(self, call: _Call, *, reset: bool) -> None:
-        self._book.before_answer(API)
-        await call.cut(reset=reset)
-
-    async def _wait(self, call: _Call) -> bool:
-        """Hold a call up; tell whether it is to go on."""
-        order = call.fault.order
-        wait = self._book.hold(call.fault, call.exchange.number)
-        gone = asyncio.ensure_future(_gone(call.receive))
-        try:
-            while length := wait():
-                if not gone.done():
-                    await asyncio.wait({gone}, timeout=length)
-                elif order.ends_abandoned:
-                    break
-                else:
-                    await asyncio.sleep(length)
-        finally:
-            gone.cancel()
-            with suppress(asyncio.CancelledError):
-                await gone
-            self._book.let_go(call.fault, call.exchange.number)
-        lost = gone.done() and not gone.cancelled()
-        # what the vendor has done already is answered, though nobody may be there to hear it
-        return not wait.dropped and (order.when == "after" or not (lost and order.ends_abandoned))
-
-
-def _not_done(call: _Call, status: int | None) -> None:
-    """Tell the journal of a call that the vendor never sees; with a status, at once."""
-    details = call.details
-    details.vendor, details.operation, details.success = call.vendor.name, call.operation, False
-    details.message = "fault"
-    if status is not None:
-        details.note(status)
 
 
 async def _read(receive: Receive) -> list[Message]:
@@ -247,21 +233,13 @@ async def _read(receive: Receive) -> list[Message]:
 def _replay(messages: list[Message], receive: Receive) -> Receive:
     left = deque(messages)
 
-    async def again() -> Message:
+    async def next_message() -> Message:
         return left.popleft() if left else await receive()
 
-    return again
+    return next_message
 
 
-async def _gone(receive: Receive) -> None:
-    """Return when the caller has gone."""
+async def _caller_gone(receive: Receive) -> None:
+    """Return when the caller has closed the connection."""
     while (await receive())["type"] != "http.disconnect":
-        await asyncio.sleep(_PAUSE)
-
-
-async def _send(send: Send, status: int, headers: dict[str, str], body: bytes) -> None:
-    if has_body(status):
-        headers = {**headers, "content-length": str(len(body))}
-    raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-    await send({"type": "http.response.start", "status": status, "headers": raw})
-    await send({"type": "http.response.body", "body": body})
+        await asyncio.sleep(_POLL_INTERVAL)

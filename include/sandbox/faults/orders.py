@@ -1,4 +1,4 @@
-"""What can be ordered."""
+"""Fault orders, as the admin API accepts them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from sandbox.faults.s3_errors import S3_ERRORS
 from sandbox.journal import Action, When
 
 S3: Final = "s3"
-"""Name under which faults for the S3 side are ordered."""
+"""Vendor name of orders for S3."""
 
 _OF_CHANGE: Final = frozenset({"set", "remove", "truncate", "remove_headers"})
 _OF_REFUSE: Final = frozenset({"preset", "vendor", "action", "exchange", "seconds"})
 
 
 class FaultOrder(BaseModel):
-    """Body of POST /_sandbox/faults. What is left out fits every call; S3 has to be named, or aimed at by number."""
+    """Body of POST /_sandbox/faults. Omitted filters fit every call, except those of S3, which needs ``vendor``."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -38,32 +38,33 @@ class FaultOrder(BaseModel):
     exchange: int | None = Field(
         default=None,
         ge=1,
-        description="begin with the N-th exchange from now on (1: the next), whatever it is, S3 included",
+        description="begin with the N-th exchange from now on (1: the next), S3 included",
     )
     times: int = Field(default=1, ge=1, description="calls that get it")
-    skip: int = Field(default=0, ge=0, description="fitting calls let pass before")
+    skip: int = Field(default=0, ge=0, description="fitting calls to skip before")
 
     action: Action = Field(
         default="answer",
-        description="answer in the vendor's place; drop (close) or reset (TCP RST) the connection; delay; hold "
+        description="answer in place of the vendor; drop (close) or reset (TCP RST) the connection; delay; hold "
         "until released; change the vendor's answer; expire the session; refuse connections",
     )
     when: When = Field(
         default="before",
-        description="before: the vendor does not see the call (delay and hold: only later); after: it has done it "
-        "already; during: half of the body has been read (reset only)",
+        description="before: the vendor does not get the call (delay and hold: only later); after: it has processed "
+        "the call; during: half of the body has been read (reset only)",
     )
 
     status: int = Field(
-        default=500, ge=200, le=599, description="of an answer; change: in place of the real one"
+        default=500, ge=200, le=599, description="of an answer; change: in place of the vendor's"
     )
     body: Any = Field(
         default=None,
-        description="of an answer: text as it is, anything else as JSON; left out: the vendor's own error shape "
+        description="of an answer: text unchanged, anything else as JSON; omitted: the vendor's own error shape "
         "for the status",
     )
     page: Literal["vendor", "html"] = Field(
-        default="vendor", description="what a body left out is: the vendor's, or a page as a proxy sends it"
+        default="vendor",
+        description="default of an omitted body: the vendor's, or a page as a proxy sends it",
     )
     code: str | None = Field(
         default=None, description="of an answer of S3: its error code, which also gives the status"
@@ -71,22 +72,22 @@ class FaultOrder(BaseModel):
     headers: dict[str, str] = Field(default_factory=dict, description="added to those of the answer")
     retry_after: Literal["vendor", "none", "seconds", "date"] = Field(
         default="vendor",
-        description="Retry-After of an answer: as the vendor has it, none, seconds, or an HTTP date by the "
+        description="Retry-After of an answer: the vendor's, none, seconds, or an HTTP date by the "
         "machine's clock",
     )
-    wait: float = Field(default=2.0, ge=0, description="seconds that retry_after tells the caller to wait")
+    wait: float = Field(default=2.0, ge=0, description="seconds in retry_after")
 
     set: dict[str, Any] = Field(
         default_factory=dict,
-        description="change: path in the vendor's JSON answer (names and list positions, with dots between; * is "
+        description="change: path in the vendor's JSON answer (names and list positions, joined by dots; * is "
         "every one) -> new value",
     )
-    remove: list[str] = Field(default_factory=list, description="change: paths of what is taken out")
-    remove_headers: list[str] = Field(default_factory=list, description="change: headers taken out")
+    remove: list[str] = Field(default_factory=list, description="change: paths to remove")
+    remove_headers: list[str] = Field(default_factory=list, description="change: headers to remove")
     truncate: Literal["length", "connection"] | None = Field(
         default=None,
         description="change: half of the body, with the Content-Length of the half, or with that of the whole and "
-        "the connection closed behind the half",
+        "the connection closed after the half",
     )
 
     seconds: float = Field(
@@ -94,8 +95,8 @@ class FaultOrder(BaseModel):
     )
     abandoned: Literal["done", "dropped"] | None = Field(
         default=None,
-        description="what becomes of a call that waits before the vendor once its caller has gone: still done "
-        "(default for delay), or never (default for hold)",
+        description="outcome of a call that waits before the vendor and whose caller has gone: still processed "
+        "(default for delay), or not (default for hold)",
     )
 
     @model_validator(mode="before")
@@ -106,20 +107,20 @@ class FaultOrder(BaseModel):
         name = data.get("preset")
         if name is not None:
             if name not in PRESETS:
-                raise ValueError(f"preset is none of {', '.join(PRESETS)}")
+                raise ValueError(f"unknown preset; known are {', '.join(PRESETS)}")
             data = {**PRESETS[name], **data}
         if data.get("action") == "change":
             data = {"when": "after", **data}
         code = data.get("code")
         if code is not None and "status" not in data:
             if code not in S3_ERRORS:
-                raise ValueError(f"status is needed; it is known for {', '.join(S3_ERRORS)}")
+                raise ValueError(f"missing status; only these codes imply one: {', '.join(S3_ERRORS)}")
             data = {**data, "status": S3_ERRORS[code].status}
         return data
 
     @field_validator("path")
     @classmethod
-    def _compiles(cls, value: str | None) -> str | None:
+    def _check_pattern(cls, value: str | None) -> str | None:
         if value is not None:
             try:
                 re.compile(value)
@@ -128,21 +129,21 @@ class FaultOrder(BaseModel):
         return value
 
     @model_validator(mode="after")
-    def _makes_sense(self) -> FaultOrder:
-        given = self.model_fields_set
+    def _check_combination(self) -> FaultOrder:
+        fields = self.model_fields_set
         if self.when == "during" and self.action != "reset":
-            raise ValueError("during: only a reset comes in the middle of a call")
+            raise ValueError("during: only for action reset")
         if self.action == "change":
             if self.when != "after":
-                raise ValueError("change: there is no answer to change before the vendor has given one")
-            if not given & {*_OF_CHANGE, "status", "headers"}:
+                raise ValueError("change: requires when=after, as only then there is an answer")
+            if not fields & {*_OF_CHANGE, "status", "headers"}:
                 raise ValueError("change: none of set, remove, truncate, remove_headers, status, headers")
-        elif given & _OF_CHANGE:
-            raise ValueError(f"{', '.join(sorted(given & _OF_CHANGE))}: only with action change")
-        if self.action == "refuse" and given - _OF_REFUSE:
-            # nothing of the call arrives, so there is nothing to tell it by
+        elif fields & _OF_CHANGE:
+            raise ValueError(f"{', '.join(sorted(fields & _OF_CHANGE))}: only with action change")
+        if self.action == "refuse" and fields - _OF_REFUSE:
+            # nothing of the call arrives, so there is nothing to filter by
             raise ValueError(
-                f"refuse: takes vendor, exchange and seconds, not {', '.join(sorted(given - _OF_REFUSE))}"
+                f"refuse: takes vendor, exchange and seconds, not {', '.join(sorted(fields - _OF_REFUSE))}"
             )
         if self.code is not None and self.vendor != S3:
             raise ValueError("code: only with vendor s3")
@@ -150,7 +151,7 @@ class FaultOrder(BaseModel):
 
     @property
     def ends_abandoned(self) -> bool:
-        """Whether a call that waits is over when its caller has gone."""
+        """Whether a waiting call ends when its caller has gone."""
         if self.when == "after":
             return True
         return (self.abandoned or ("dropped" if self.action == "hold" else "done")) == "dropped"
@@ -160,7 +161,7 @@ class FaultLine(FaultOrder):
     """An item of GET /_sandbox/faults."""
 
     id: int
-    times: int = Field(description="calls that will still get it")
-    skip: int = Field(description="fitting calls that will still pass before")
+    times: int = Field(description="calls still to get it")
+    skip: int = Field(description="fitting calls still to skip")
     held: list[int] = Field(default_factory=list, description="numbers of the exchanges being held now")
     refusing: bool = Field(default=False, description="whether connections are being refused now")

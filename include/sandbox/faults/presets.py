@@ -1,4 +1,4 @@
-"""Names for faults that are often wanted. A preset is nothing but fields of an order; what is given besides wins."""
+"""Presets: names for sets of an order's fields. Other fields of the order override them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _GENERAL: Final[dict[str, Fields]] = {
 }
 
 _VENDORS: Final[dict[str, Fields]] = {
-    # [I] no failing example is on any page: the envelope of the create response, with success turned round
+    # [I] no failing example is on any page: the envelope of the create response, with success inverted
     "success_false": {
         "vendor": "digital_audience",
         "status": 200,

@@ -5,11 +5,10 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
-from http import HTTPStatus
 from typing import Final, NamedTuple
 from xml.sax.saxutils import escape
 
-from sandbox.vendor import ErrorAnswer
+from sandbox.vendor import ErrorAnswer, phrase
 
 
 class S3Error(NamedTuple):
@@ -57,11 +56,6 @@ _BY_STATUS: Final = {
 }
 
 
-def phrase(status: int) -> str:
-    """Return the usual name of an HTTP status."""
-    return HTTPStatus(status).phrase if status in set(HTTPStatus) else "Unknown"
-
-
 def error_answer(
     status: int,
     *,
@@ -73,15 +67,15 @@ def error_answer(
 ) -> ErrorAnswer:
     """Return S3's XML for an error.
 
-    :param code: S3's code; left out, the one that goes with the status.
+    :param code: S3's code; by default the usual one of the status.
     """
     code = code or _BY_STATUS.get(status) or phrase(status).replace(" ", "")
-    known = S3_ERRORS.get(code)
+    documented = S3_ERRORS.get(code)
     request_id, host_id = secrets.token_hex(8).upper(), secrets.token_urlsafe(40)
     lines = {
         "Code": code,
-        "Message": message or (known.message if known else phrase(status)),
-        **_more(code, bucket, key, upload_id),
+        "Message": message or (documented.message if documented else phrase(status)),
+        **_extra_elements(code, bucket, key, upload_id),
         "RequestId": request_id,
         "HostId": host_id,
     }
@@ -91,8 +85,8 @@ def error_answer(
     return ErrorAnswer(body, headers)
 
 
-def _more(code: str, bucket: str, key: str, upload_id: str | None) -> dict[str, str]:
-    """The elements that S3 adds for some codes."""
+def _extra_elements(code: str, bucket: str, key: str, upload_id: str | None) -> dict[str, str]:
+    """Return the elements that S3 adds for some codes."""
     now = datetime.now(timezone.utc)
     table = {
         "NoSuchBucket": {"BucketName": bucket},

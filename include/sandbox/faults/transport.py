@@ -1,6 +1,6 @@
-"""What HTTP frameworks have no word for: cutting and resetting connections, and refusing them.
+"""Transport faults that ASGI does not support: closing, resetting and refusing connections.
 
-Made for uvicorn on asyncio's own loop with the h11 protocol, which :class:`ApiServer` insists on.
+Requires uvicorn on asyncio's own loop with the h11 protocol, as :class:`ApiServer` configures it.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ _TIMEOUT: Final = 10.0
 _BACKLOG: Final = 2048
 
 
-def linger_none(connection: Any) -> None:
-    """Have the connection end with a reset (RST) instead of an end (FIN) when it is closed."""
+def reset_on_close(connection: Any) -> None:
+    """Make the later close of a connection send a reset (RST) instead of an end (FIN)."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 class Connection:
-    """The outermost layer: gives the layers inside ways to end the connection.
+    """Outermost middleware: lets the inner ones end the connection.
 
-    ASGI knows no such thing, so this takes hold of uvicorn's transport by way of its ``send``.
+    ASGI has no message for that, so this uses uvicorn's transport, which it gets from uvicorn's ``send``.
     """
 
-    SCOPE_KEY: Final = "sandbox.cut"
-    """Close the connection behind what was sent."""
+    CLOSE_KEY: Final = "sandbox.close"
+    """Close the connection after the data sent so far."""
     RESET_KEY: Final = "sandbox.reset"
-    """Reset the connection; what was sent and has not arrived is lost."""
+    """Reset the connection; data that has not arrived is lost."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -50,32 +50,31 @@ class Connection:
                 while (await receive())["type"] != "http.disconnect":
                     pass
 
-            async def cut() -> None:
+            async def close() -> None:
                 _needed(transport).close()
                 await gone()
 
             async def reset() -> None:
-                found = _needed(transport)
-                linger_none(found.get_extra_info("socket"))
-                found.abort()
+                reset_on_close(_needed(transport).get_extra_info("socket"))
+                transport.abort()
                 await gone()
 
-            scope[self.SCOPE_KEY], scope[self.RESET_KEY] = cut, reset
+            scope[self.CLOSE_KEY], scope[self.RESET_KEY] = close, reset
         await self._app(scope, receive, send)
 
 
 def _needed(transport: Any) -> Any:
     if transport is None:
-        raise RuntimeError("this server has no connection to cut")
+        raise RuntimeError("Cannot end the connection: this server does not expose it")
     return transport
 
 
-def bound(family: int, address: Any) -> socket.socket:
-    """Return a socket bound to an address but not listening: connections are refused, and the port stays ours.
+def bind_socket(family: int, address: Any) -> socket.socket:
+    """Return a socket bound to an address but not listening: it reserves the port and refuses connections.
 
-    :raises OSError: the port is taken, or the address not ours.
+    :raises OSError: the port is in use, or the address not of this machine.
     """
-    # named as TCP, or asyncio would not switch Nagle's algorithm off, which costs 40 ms a call
+    # explicitly TCP, or asyncio does not switch Nagle's algorithm off, which costs 40 ms a call
     opened = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -87,7 +86,7 @@ def bound(family: int, address: Any) -> socket.socket:
 
 
 class ApiServer(uvicorn.Server):
-    """The API's server: it can close its port for a while. The admin API has a port of its own, always open."""
+    """The API's server. Its API port can be closed and opened again; the admin port stays open."""
 
     def __init__(self, app: ASGIApp, api: socket.socket, admin: socket.socket) -> None:
         config = uvicorn.Config(
@@ -108,22 +107,22 @@ class ApiServer(uvicorn.Server):
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002
-        """Begin to listen, on its own two sockets."""
+        """Start to listen on its own two sockets."""
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets=list(self._sockets))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002
-        """Stop listening, also where only the port was kept."""
+        """Stop to listen, and free a port that is only reserved."""
         if self._parked is not None:
             self._parked.close()
         await super().shutdown(sockets=list(self._sockets))
 
     def close(self) -> None:
-        """Refuse connections from now on, and end those that nothing is going on in. Of any thread."""
+        """Refuse new connections, and end idle ones. Any thread may call this."""
         self._in_loop(self._close)
 
     def open(self) -> None:
-        """Take connections again. Of any thread but the loop's own."""
+        """Accept connections again. Any thread except the loop's own may call this."""
         self._in_loop(self._open)
 
     def _in_loop(self, action: Callable[[], Awaitable[None] | None]) -> None:
@@ -131,7 +130,7 @@ class ApiServer(uvicorn.Server):
         if loop is None or loop.is_closed():
             return
         if _running_loop() is loop:
-            # only ever _close, which does not wait for anything
+            # only _close, which awaits nothing
             action()
             return
 
@@ -148,7 +147,7 @@ class ApiServer(uvicorn.Server):
             return
         # the first of the two is the API's
         self.servers[0].close()
-        self._parked = bound(self._family, self._address)
+        self._parked = bind_socket(self._family, self._address)
         connections: list[Any] = list(self.server_state.connections)
         for connection in connections:
             if connection.server and connection.server[1] == self._address[1]:
@@ -178,9 +177,11 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
 
 
 class ListeningPort:
-    """The port of a server with a loop of its own (S3's), which keeps polling one and the same file descriptor."""
+    """The port of a server with its own loop (S3's), which polls the same file descriptor all the time."""
 
     def __init__(self, listener: socket.socket) -> None:
+        # a closed port polls as readable, so that the server accepts without a connection to accept
+        listener.setblocking(False)
         self._listener = listener
         self._lock = threading.Lock()
         self.listening = threading.Event()
@@ -188,23 +189,24 @@ class ListeningPort:
         self.listening.set()
 
     def close(self) -> None:
-        """Refuse connections from now on."""
+        """Refuse new connections."""
         with self._lock:
             if not self.listening.is_set():
                 return
             self.listening.clear()
             address = self._listener.getsockname()
-            # whoever polls it keeps the socket alive below us, and listening, unless it is told to stop
+            # the poll of the server's loop keeps the socket alive and listening until a shutdown
             with suppress(OSError):
                 self._listener.shutdown(socket.SHUT_RDWR)
-            with socket.socket(self._listener.family, socket.SOCK_STREAM) as fresh:
-                fresh.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                # the listening socket is closed by this, and a new one stands in its place
-                os.dup2(fresh.fileno(), self._listener.fileno(), inheritable=False)
+            with socket.socket(self._listener.family, socket.SOCK_STREAM) as replacement:
+                replacement.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                replacement.setblocking(False)
+                # closes the listening socket, and replaces it by a new one
+                os.dup2(replacement.fileno(), self._listener.fileno(), inheritable=False)
             self._listener.bind(address)
 
     def open(self) -> None:
-        """Take connections again."""
+        """Accept connections again."""
         with self._lock:
             if not self.listening.is_set():
                 self._listener.listen(_BACKLOG)
