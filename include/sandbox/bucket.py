@@ -7,13 +7,12 @@ vendors' background work or the admin API.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Any, Protocol
+from typing import Any
 
-from moto.core import DEFAULT_ACCOUNT_ID
-from moto.s3.models import FakeBucket, s3_backends
+from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.s3.models import s3_backends
 from moto.utilities.utils import get_partition
 
 _USER_METADATA = "x-amz-meta-"
@@ -41,21 +40,6 @@ class ObjectContent:
     body: bytes
 
 
-class ObjectStore(Protocol):
-    """The methods of :class:`Bucket` that a watcher and the vendors use."""
-
-    def list_objects(self) -> Sequence[ObjectInfo]:
-        """List the whole bucket, sorted by key."""
-        ...
-
-    def read(self, info: ObjectInfo) -> ObjectContent:
-        """Read the listed version of an object.
-
-        :raises ObjectGoneError: that version no longer exists.
-        """
-        ...
-
-
 class Bucket:
     """A bucket. moto keeps its buckets per process, not per server."""
 
@@ -69,12 +53,7 @@ class Bucket:
             raise FileExistsError(f"Bucket {name} already exists: another sandbox runs in this process")
         self.name = name
         self._backend = s3_backends[DEFAULT_ACCOUNT_ID][get_partition(region)]
-        self._backend.create_bucket(name, region)
-
-    @property
-    def _bucket(self) -> FakeBucket:
-        bucket: FakeBucket = self._backend.buckets[self.name]
-        return bucket
+        self._bucket = self._backend.create_bucket(name, region)
 
     def list_objects(self) -> list[ObjectInfo]:
         """List the whole bucket, sorted by key."""
@@ -113,10 +92,9 @@ class Bucket:
 
     def empty(self) -> None:
         """Delete all objects and uploads."""
-        bucket = self._bucket
-        stored = [*bucket.keys.values(), *list(bucket.multiparts.values())]
-        bucket.keys.clear()
-        bucket.multiparts.clear()
+        stored = [*self._bucket.keys.values(), *list(self._bucket.multiparts.values())]
+        self._bucket.keys.clear()
+        self._bucket.multiparts.clear()
         for item in stored:
             item.dispose()
 
@@ -137,8 +115,8 @@ def _second(timestamp: datetime) -> datetime:
 class BucketWatcher:
     """Finds new and overwritten objects by listing; never reads one."""
 
-    def __init__(self, store: ObjectStore) -> None:
-        self._store = store
+    def __init__(self, bucket: Bucket) -> None:
+        self._bucket = bucket
         self._versions: dict[str, tuple[str, datetime]] = {}
         self._dirty = threading.Event()
         self._dirty.set()
@@ -156,7 +134,7 @@ class BucketWatcher:
             return []
         # cleared before listing: the next call then finds a write that lands during the listing
         self._dirty.clear()
-        versions = {info: (info.etag, info.last_modified) for info in self._store.list_objects()}
+        versions = {info: (info.etag, info.last_modified) for info in self._bucket.list_objects()}
         fresh = [info for info, version in versions.items() if self._versions.get(info.key) != version]
         self._versions = {info.key: version for info, version in versions.items()}
         return sorted(fresh, key=lambda info: (info.last_modified, info.key))

@@ -107,9 +107,7 @@ class Exchanges:
 
 
 def _harmless(query: str) -> str:
-    if not query:
-        return ""
-    pairs = parse_qsl(query, keep_blank_values=True)
     return "&".join(
-        name if not value else f"{name}={value if name in _SHOWN else '...'}" for name, value in pairs
+        name if not value else f"{name}={value if name in _SHOWN else '...'}"
+        for name, value in parse_qsl(query, keep_blank_values=True)
     )

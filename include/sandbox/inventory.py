@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from sandbox.journal import JournalEntry, ObjectEvent, S3Request
 
 Json = dict[str, Any]
+_T = TypeVar("_T")
 _WRITES: Final = frozenset({"PutObject", "CopyObject", "CompleteMultipartUpload"})
 
 
@@ -110,3 +111,16 @@ def written_keys(entries: Iterable[JournalEntry]) -> list[Json]:
         if isinstance(entry, S3Request) and entry.success and entry.operation in _WRITES
     )
     return [{"bucket": bucket, "key": key, "times": times} for (bucket, key), times in counts.items()]
+
+
+class MemberPage(BaseModel):
+    """Query of an admin route for the members of an audience."""
+
+    offset: int = Field(default=0, ge=0)
+    limit: int | None = Field(default=None, ge=1)
+
+    def cut(self, audience_id: object, members: Sequence[_T], show: Callable[[_T], object]) -> Json:
+        """Return the answer: the number of all members, and those of the page."""
+        end = None if self.limit is None else self.offset + self.limit
+        page = [show(member) for member in members[self.offset : end]]
+        return {"audience_id": audience_id, "count": len(members), "members": page}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
 from dataclasses import asdict
 from itertools import takewhile
 from typing import Any, Final, Literal, TypeVar
@@ -116,30 +115,29 @@ class Journal:
         self._s3: dict[str, dict[str, int]] = {}
         self._objects = dict.fromkeys(_OUTCOMES, 0)
 
-    def _append(self, make: Callable[[int, str], _E]) -> _E:
-        self._seq += 1
-        entry = make(self._seq, iso(self._clock.now()))
-        self._entries.append(entry)
-        return entry
-
     def api(self, **fields: Any) -> None:
         """Record an API call; ``fields`` are those of :class:`ApiCall`."""
         with self._lock:
-            entry = self._append(lambda seq, time: ApiCall(seq=seq, time=time, **fields))
+            entry = self._append(ApiCall, fields)
             _count(self._operations, entry.operation or "unknown", entry.success)
 
     def s3(self, **fields: Any) -> None:
         """Record an S3 request; ``fields`` are those of :class:`S3Request`."""
         with self._lock:
-            entry = self._append(lambda seq, time: S3Request(seq=seq, time=time, **fields))
+            entry = self._append(S3Request, fields)
             _count(self._s3, entry.operation, entry.success)
 
     def object_event(self, info: ObjectInfo, **fields: Any) -> None:
         """Record a file event; ``fields`` are those of :class:`ObjectEvent` that ``info`` lacks."""
         with self._lock:
             listed = {**asdict(info), "last_modified": iso(info.last_modified)}
-            entry = self._append(lambda seq, time: ObjectEvent(seq=seq, time=time, **listed, **fields))
-            self._objects[entry.outcome] += 1
+            self._objects[self._append(ObjectEvent, {**listed, **fields}).outcome] += 1
+
+    def _append(self, entry_type: type[_E], fields: dict[str, Any]) -> _E:
+        self._seq += 1
+        entry = entry_type(seq=self._seq, time=iso(self._clock.now()), **fields)
+        self._entries.append(entry)
+        return entry
 
     def entries(
         self,

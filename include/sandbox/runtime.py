@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from moto.s3.exceptions import S3ClientError
@@ -29,8 +29,8 @@ from sandbox.faults.book import API
 from sandbox.faults.transport import ApiServer, bind_socket
 from sandbox.inventory import written_keys
 from sandbox.journal import Journal
-from sandbox.presigned import UploadUrls
-from sandbox.s3 import S3Server, UploadAccess
+from sandbox.presigned import UploadAccess, UploadUrls
+from sandbox.s3 import Gate, S3Server
 from sandbox.settings import SandboxSettings, SettingsStore
 from sandbox.vendor import Services, Vendor
 from sandbox.worker import Worker
@@ -172,15 +172,14 @@ class Sandbox:
             access_key="fanfare-uploads",
             secret=secrets.token_urlsafe(30),
         )
-        s3 = S3Server(
-            host=settings.host,
-            port=settings.s3_port,
+        gate = Gate(
             secrets={settings.aws_access_key_id: settings.aws_secret_access_key},
             uploads=uploads,
             journal=self.services.journal,
             faults=self.faults,
-            on_write=lambda: [watcher.touch() for _, watcher in self._buckets],
+            on_write=self._announce_write,
         )
+        s3 = S3Server(settings.host, settings.s3_port, gate, self.faults)
         self._undo.callback(s3.stop)
         s3.start()
         shown = settings.advertise_host or _connectable(settings.host)
@@ -219,18 +218,14 @@ class Sandbox:
             api_url=api_url,
             admin_url=admin_url,
             s3_url=_url(shown, s3.port),
-            bucket=settings.bucket,
-            username=settings.username,
-            password=settings.password,
-            aws_access_key_id=settings.aws_access_key_id,
-            aws_secret_access_key=settings.aws_secret_access_key,
-            region=settings.region,
             fanfare_url=f"{api_url}{FANFARE_MOUNT}{FANFARE_API}",
-            fanfare_secret_key=settings.fanfare_secret_key,
-            fanfare_organization_id=settings.fanfare_organization_id,
             commbox_url=f"{api_url}{COMMBOX_MOUNT}",
-            commbox_api_key=settings.commbox_api_key,
+            **settings.model_dump(include={one.name for one in fields(SandboxHandle)}),
         )
+
+    def _announce_write(self) -> None:
+        for _, watcher in self._buckets:
+            watcher.touch()
 
     def _create_bucket(self, name: str) -> Bucket:
         bucket = Bucket(name, self.services.settings.current.region)

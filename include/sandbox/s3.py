@@ -35,7 +35,7 @@ class _QuietHandler(MotoRequestHandler):
             self.close_connection = True
 
 
-class _Gate:
+class Gate:
     """WSGI application in front of moto that checks access, injects faults, and notes every write.
 
     It checks access keys, each for its buckets, and the signatures of presigned URLs (:mod:`sandbox.presigned`).
@@ -43,7 +43,6 @@ class _Gate:
 
     def __init__(
         self,
-        app: Any,
         *,
         secrets: Mapping[str, str],
         uploads: UploadAccess,
@@ -51,7 +50,8 @@ class _Gate:
         faults: FaultBook,
         on_write: Callable[[], None],
     ) -> None:
-        self._app = app
+        """:param secrets: the customers' access keys, each with its secret."""
+        self._app = DomainDispatcherApplication(create_backend_app)
         self._secrets = {**secrets, uploads.access_key: uploads.secret}
         self._uploads = uploads
         self._journal = journal
@@ -186,39 +186,20 @@ class _Server(ThreadedWSGIServer):
 
 
 class S3Server:
-    """moto's S3 behind :class:`_Gate`, in a thread."""
+    """moto's S3 behind a :class:`Gate`, in a thread."""
 
-    def __init__(
-        self,
-        *,
-        host: str,
-        port: int,
-        secrets: Mapping[str, str],
-        uploads: UploadAccess,
-        journal: Journal,
-        faults: FaultBook,
-        on_write: Callable[[], None],
-    ) -> None:
+    def __init__(self, host: str, port: int, gate: Gate, faults: FaultBook) -> None:
         """Bind the port.
 
-        :param secrets: the customers' access keys, each with its secret.
         :raises OSError: the address is in use, or not of this machine.
         """
-        # objects above this size live in temporary files instead of memory
+        # above this size, moto keeps an object in a temporary file
         os.environ.setdefault("MOTO_S3_DEFAULT_KEY_BUFFER_SIZE", _SPOOL_BYTES)
-        gate = _Gate(
-            DomainDispatcherApplication(create_backend_app),
-            secrets=secrets,
-            uploads=uploads,
-            journal=journal,
-            faults=faults,
-            on_write=on_write,
-        )
         try:
             self._server = _Server(host, port, gate)
         except SystemExit as error:
             # werkzeug prints and exits when the port is taken
-            raise OSError(f"cannot bind {host}:{port} for S3") from error
+            raise OSError(f"Cannot bind {host}:{port} for S3") from error
         faults.ports[S3] = self._server.port_switch
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": _POLL}, name="sandbox-s3", daemon=True

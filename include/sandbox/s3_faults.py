@@ -62,30 +62,28 @@ class FaultyRequest:
         return self._after(note)
 
     def _before(self, note: FaultNote) -> Answer:
-        order = self.order
-        if order.action in {"delay", "hold"}:
+        action = self.order.action
+        if action in {"delay", "hold"}:
             with self.request.kept_body():
                 if self._wait():
                     return self.work(note)
-            self.not_done(0, note)
-            raise self._end(reset=False)
-        self.request.drain()
-        if order.action in {"drop", "reset"}:
-            self.not_done(0, note)
-            raise self._end(reset=order.action == "reset")
-        self.not_done(order.status, note)
-        return self._ordered()
+        else:
+            self.request.drain()
+        if action == "answer":
+            self.not_done(self.order.status, note)
+            return self._ordered()
+        self.not_done(0, note)
+        raise self._end(reset=action == "reset")
 
     def _after(self, note: FaultNote) -> Answer:
-        order = self.order
-        done = self.work(note)
-        if order.action in {"delay", "hold"}:
-            if self._wait():
-                return done
-            raise self._end(reset=False)
-        if order.action in {"drop", "reset"}:
-            raise self._end(reset=order.action == "reset")
-        return self._changed(done) if order.action == "change" else self._ordered()
+        action, done = self.order.action, self.work(note)
+        if action == "change":
+            return self._changed(done)
+        if action == "answer":
+            return self._ordered()
+        if action in {"drop", "reset"} or not self._wait():
+            raise self._end(reset=action == "reset")
+        return done
 
     def _ordered(self) -> Answer:
         status, headers, body = build_answer(self.order, self._error)

@@ -34,8 +34,8 @@ from sandbox.api import (
 from sandbox.clock import iso_ms
 from sandbox.commbox import VENDOR
 from sandbox.commbox.files import Customers, FileRefusedError, read_file
-from sandbox.commbox.settings import CommBoxSettings
 from sandbox.commbox.state import STATIC, Audience, CommBoxState
+from sandbox.settings import SandboxSettings
 from sandbox.vendor import ErrorAnswer, Services, phrase
 
 Json = dict[str, Any]
@@ -63,7 +63,7 @@ class Context:
     calls: CallsPerMinute
 
     @property
-    def settings(self) -> CommBoxSettings:
+    def settings(self) -> SandboxSettings:
         """The current settings."""
         return self.services.settings.current
 

@@ -13,7 +13,7 @@ from sandbox.commbox import MOUNT, VENDOR
 from sandbox.commbox.files import COLUMN
 from sandbox.commbox.routes import Context, build_routes, error_answer
 from sandbox.commbox.state import Audience, CommBoxState
-from sandbox.inventory import AcceptedFile, Inventory, Item, count_files, with_members
+from sandbox.inventory import AcceptedFile, Inventory, Item, MemberPage, count_files, with_members
 from sandbox.vendor import Services, Vendor, operation_finder
 
 Json = dict[str, Any]
@@ -85,17 +85,11 @@ def _build_admin(state: CommBoxState) -> APIRouter:
         return _line(state.create_dynamic(body.name))
 
     @router.get("/audiences/{ident}/members")
-    def members(
-        ident: str,
-        offset: Annotated[int, Query(ge=0)] = 0,
-        limit: Annotated[int | None, Query(ge=1)] = None,
-    ) -> Json:
+    def members(ident: str, page: Annotated[MemberPage, Query()]) -> Json:
         audience = state.audiences.get(ident)
         if audience is None:
             raise HTTPException(404, f"no audience {ident}")
-        everyone = audience.members
-        page = everyone[offset : None if limit is None else offset + limit]
-        return {"audience_id": ident, "count": len(everyone), "members": page}
+        return page.cut(ident, audience.members, str)
 
     @router.post("/expire-key")
     def expire_key() -> dict[str, bool]:

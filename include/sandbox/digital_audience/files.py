@@ -50,7 +50,7 @@ DATA_TYPES: Final = {
 }
 """[I] Identifier -> its key in history.dataSet; the page names no key for idfa and custom."""
 
-_KINDS: Final = (*HEADERS[:3], RAW_ADDRESS_KIND, *HEADERS[8:])
+_KINDS: Final[tuple[str, ...]] = (*HEADERS[:3], RAW_ADDRESS_KIND, *HEADERS[8:])
 """Kinds of identifiers, in the order of the headers."""
 _SHA256: Final = re.compile(r"[0-9a-fA-F]{64}")
 _SHA256_OF_NOTHING: Final = hashlib.sha256(b"").hexdigest()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from sandbox.bucket import ObjectGoneError, ObjectInfo, ObjectStore
+from sandbox.bucket import Bucket, ObjectGoneError, ObjectInfo
 from sandbox.clock import iso
 from sandbox.digital_audience import VENDOR
 from sandbox.digital_audience.files import (
@@ -42,12 +42,12 @@ class UploadProcessor:
 
     prefix = ROOT
 
-    def __init__(self, services: Services, state: DigitalAudienceState, store: ObjectStore) -> None:
+    def __init__(self, services: Services, state: DigitalAudienceState, bucket: Bucket) -> None:
         self._services = services
         self._clock = services.clock
         self._settings = services.settings
         self._state = state
-        self._store = store
+        self._bucket = bucket
         self._waiting: dict[int, deque[tuple[ObjectInfo, UploadKey]]] = {}
         self._busy: set[int] = set()
 
@@ -175,7 +175,7 @@ class UploadProcessor:
 
     def _read(self, info: ObjectInfo, *, check: bool) -> _Reading:
         try:
-            content = self._store.read(info)
+            content = self._bucket.read(info)
         except ObjectGoneError:
             return _Reading({}, None, None, None)
         checked, refused, body = None, None, content.body

@@ -14,7 +14,7 @@ from sandbox.digital_audience.processor import UploadProcessor
 from sandbox.digital_audience.routes import Context, build_routes, canonical_path, error_answer
 from sandbox.digital_audience.state import Audience, DigitalAudienceState
 from sandbox.digital_audience.views import segment_status
-from sandbox.inventory import Inventory, Item, accepted_files, with_members
+from sandbox.inventory import Inventory, Item, MemberPage, accepted_files, with_members
 from sandbox.vendor import BucketReader, Services, Vendor, operation_finder
 
 Json = dict[str, Any]
@@ -131,15 +131,8 @@ def _build_admin(state: DigitalAudienceState, services: Services) -> APIRouter:
             ]
 
     @router.get("/audiences/{ident}/members")
-    def members(
-        ident: int,
-        offset: Annotated[int, Query(ge=0)] = 0,
-        limit: Annotated[int | None, Query(ge=1)] = None,
-    ) -> Json:
-        everyone = find(ident).members
-        page = sorted(everyone)[offset : None if limit is None else offset + limit]
-        columns = [member_columns(item) for item in page]
-        return {"audience_id": ident, "count": len(everyone), "members": columns}
+    def members(ident: int, page: Annotated[MemberPage, Query()]) -> Json:
+        return page.cut(ident, sorted(find(ident).members), member_columns)
 
     @router.get("/audiences/{ident}/log")
     def log(ident: int) -> list[Json]:

@@ -11,6 +11,7 @@ from sandbox.clock import iso
 from sandbox.fanfare.files import COLUMNS, IDENTIFIERS
 from sandbox.fanfare.records import Audience, PlannedFailure
 from sandbox.fanfare.state import FanfareState
+from sandbox.inventory import MemberPage
 
 Json = dict[str, Any]
 
@@ -60,16 +61,9 @@ def build_admin(state: FanfareState) -> APIRouter:
             ]
 
     @router.get("/audiences/{ident}/members")
-    def members(
-        ident: str,
-        offset: Annotated[int, Query(ge=0)] = 0,
-        limit: Annotated[int | None, Query(ge=1)] = None,
-    ) -> Json:
+    def members(ident: str, page: Annotated[MemberPage, Query()]) -> Json:
         with state.lock:
-            everyone = find(ident).members_in_order()
-            page = everyone[offset : None if limit is None else offset + limit]
-            profiles = [dict(item.profile) for item in page]
-        return {"audience_id": ident, "count": len(everyone), "members": profiles}
+            return page.cut(ident, find(ident).members_in_order(), lambda item: dict(item.profile))
 
     @router.put("/audiences/{ident}/source")
     def set_source(ident: str, body: Consumers) -> dict[str, int]:

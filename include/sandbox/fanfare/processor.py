@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from datetime import timedelta
 
-from sandbox.bucket import ObjectGoneError, ObjectInfo, ObjectStore
+from sandbox.bucket import Bucket, ObjectGoneError, ObjectInfo
 from sandbox.fanfare import VENDOR, issues
 from sandbox.fanfare.files import ImportRefusedError, ParsedFile, parse, too_large
 from sandbox.fanfare.records import COMPLETED, FAILED, PENDING, PROCESSING, Audience, Import
@@ -19,10 +19,10 @@ class ImportProcessor:
 
     prefix = "imports/"
 
-    def __init__(self, services: Services, state: FanfareState, store: ObjectStore) -> None:
+    def __init__(self, services: Services, state: FanfareState, bucket: Bucket) -> None:
         self._services = services
         self._state = state
-        self._store = store
+        self._bucket = bucket
         self._started: set[str] = set()
 
     def reset(self) -> None:
@@ -70,7 +70,7 @@ class ImportProcessor:
         if too_large(info.size, self._services.settings.current):
             return None
         try:
-            return self._store.read(info).body
+            return self._bucket.read(info).body
         except ObjectGoneError:
             return None
 

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
@@ -38,8 +38,6 @@ class _FaultyCall:
     fault: Fault
     exchange: Exchange
     details: CallDetails
-    kept: list[Message] = field(default_factory=list)
-    """The vendor's answer."""
 
     @property
     def order(self) -> FaultOrder:
@@ -94,37 +92,30 @@ class _FaultyCall:
 
     async def _after(self) -> None:
         action = self.order.action
+        kept: list[Message] = []
 
         async def keep(message: Message) -> None:
-            self.kept.append(message)
+            kept.append(message)
 
         await self.app(self.scope, self.receive, keep)
-        status = next((item["status"] for item in self.kept if "status" in item), 500)
+        status = next((item["status"] for item in kept if "status" in item), 500)
         self.details.note(status)
-        if action in {"delay", "hold"}:
-            if await self._wait():
-                await self._forward()
-            else:
-                await self._end(reset=False)
-        elif action == "expire":
-            if self.vendor.expire_sessions:
-                self.vendor.expire_sessions()
-            await self._forward()
-        elif action == "change":
-            await self._change(status)
-        elif action in {"drop", "reset"}:
+        if action == "change":
+            await self._change(status, kept)
+        elif action == "answer":
+            await self._send(*build_answer(self.order, self.vendor.error))
+        elif action in {"drop", "reset"} or (action in {"delay", "hold"} and not await self._wait()):
             await self._end(reset=action == "reset")
         else:
-            await self._send(*build_answer(self.order, self.vendor.error))
+            if action == "expire" and self.vendor.expire_sessions:
+                self.vendor.expire_sessions()
+            for message in kept:
+                await self.send(message)
 
-    async def _forward(self) -> None:
-        for message in self.kept:
-            await self.send(message)
-
-    async def _change(self, status: int) -> None:
-        encoded = next((item["headers"] for item in self.kept if "headers" in item), [])
+    async def _change(self, status: int, kept: list[Message]) -> None:
+        encoded: list[tuple[bytes, bytes]] = next((item["headers"] for item in kept if "headers" in item), [])
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in encoded}
-        body = b"".join(item.get("body", b"") for item in self.kept)
+        body = b"".join(item.get("body", b"") for item in kept)
         changed = change(self.order, status, headers, body)
         if self.order.set or self.order.remove:
             self.exchange.changed = changed.places

@@ -55,8 +55,9 @@ class Connection:
                 await gone()
 
             async def reset() -> None:
-                reset_on_close(_needed(transport).get_extra_info("socket"))
-                transport.abort()
+                connection = _needed(transport)
+                reset_on_close(connection.get_extra_info("socket"))
+                connection.abort()
                 await gone()
 
             scope[self.CLOSE_KEY], scope[self.RESET_KEY] = close, reset
