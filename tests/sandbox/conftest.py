@@ -10,11 +10,11 @@ _ROOT = Path(__file__).resolve().parents[2]
 for _entry in (
     _ROOT,
     _ROOT / "include",
-):  # as the project's ``pythonpath`` does, so that this folder runs alone
+):  # as the project's ``pythonpath``, so that this folder runs alone
     if str(_entry) not in sys.path:
         sys.path.insert(0, str(_entry))
 
-from sandbox import ManualClock, Sandbox, SandboxSettings  # noqa: E402  (after the path is right)
+from sandbox import ManualClock, Sandbox, SandboxSettings  # noqa: E402  (needs the path)
 from tests.sandbox.support import CommBox, Fanfare, Running  # noqa: E402
 
 

@@ -34,26 +34,26 @@ def emails(*names: str) -> bytes:
     return csv_bytes("email_sha256", *(sha(name) for name in names))
 
 
-def wait_for(look: Callable[[], _T], until: Callable[[_T], bool] = bool, timeout: float = TIMEOUT) -> _T:
-    """Call ``look`` until ``until`` holds for its result; fail with the last result after ``timeout``."""
+def wait_for(poll: Callable[[], _T], until: Callable[[_T], bool] = bool, timeout: float = TIMEOUT) -> _T:
+    """Call ``poll`` until ``until`` holds for its result; fail with the last result after ``timeout``."""
     deadline = time.monotonic() + timeout
     while True:
-        seen = look()
-        if until(seen):
-            return seen
+        result = poll()
+        if until(result):
+            return result
         if time.monotonic() > deadline:
-            raise AssertionError(f"not within {timeout} s; last result: {seen}")
+            raise AssertionError(f"not within {timeout} s; last result: {result}")
         time.sleep(0.02)
 
 
 @contextmanager
 def table() -> Iterator[Callable[[object, object, object], None]]:
-    """Yield ``check(case, found, expected)``; fail at the end with all cases that differ."""
+    """Yield ``check(case, actual, expected)``; fail at the end with all cases that differ."""
     problems: list[str] = []
 
-    def check(case: object, found: object, expected: object) -> None:
-        if found != expected:
-            problems.append(f"{case}: {found!r}, expected {expected!r}")
+    def check(case: object, actual: object, expected: object) -> None:
+        if actual != expected:
+            problems.append(f"{case}: {actual!r}, expected {expected!r}")
 
     yield check
     assert not problems, "\n".join(problems)
@@ -170,7 +170,7 @@ class Fanfare(Bearer):
         return self.ok("GET", f"/audiences/{audience}/import")
 
     def load(self, audience: str, body: bytes) -> Any:
-        """Import a file to the end, and return the import."""
+        """Import a file completely, and return the import."""
         answer = put_csv(self.begin(audience)["uploadUrl"], body)
         assert answer.status_code == 200, answer.text
         self.running.work()
@@ -184,7 +184,7 @@ class Fanfare(Bearer):
 
 
 def put_csv(url: str, body: bytes, **headers: str) -> requests.Response:
-    """PUT to a presigned address, as the vendor's page shows it."""
+    """PUT to a presigned URL, as the vendor's page shows it."""
     return requests.put(url, data=body, headers={"Content-Type": "text/csv", **headers}, timeout=TIMEOUT)
 
 
@@ -192,8 +192,8 @@ class CommBox(Bearer):
     """A caller of CommBox."""
 
     def create(self, *phones: str, name: str = "NE_USA-above50") -> str:
-        found = self.ok("POST", "/audiences", 201, data={"name": name}, files=phone_file(*phones))
-        return str(found["data"]["id"])
+        created = self.ok("POST", "/audiences", 201, data={"name": name}, files=phone_file(*phones))
+        return str(created["data"]["id"])
 
     def audiences(self) -> dict[str, Any]:
         return {item["id"]: item for item in self.ok("GET", "/audiences")["data"]}
@@ -250,7 +250,7 @@ class Running:
         return exchanges
 
     def held(self, fault: dict[str, Any]) -> list[int]:
-        """Return the numbers of the exchanges that an order holds now."""
+        """Return the numbers of the exchanges that an order holds."""
         return [
             number for line in self.admin("faults") if line["id"] == fault["id"] for number in line["held"]
         ]
@@ -276,11 +276,11 @@ class Running:
         return entries
 
     def work(self, steps: int | None = None) -> Any:
-        """Do the vendors' background work, due or not: all of it, or so many steps."""
+        """Run the vendors' background actions, due or not: all of them, or ``steps``."""
         return self.admin("work", "POST", json={"steps": steps})
 
     def step(self, seconds: float = 0) -> None:
-        """Advance the clock, and do the background work that is due by then."""
+        """Advance the clock, and run the background actions that are due by then."""
         assert self.clock is not None
         self.clock.advance(seconds)
         self.work(0)
@@ -308,13 +308,13 @@ class Running:
         return key
 
     def load(self, audience: int, body: bytes, mode: str = "opt-in", name: str = "20251215_000000") -> str:
-        """Upload a file of Digital Audience, and process it to the end."""
+        """Upload a file of Digital Audience, and process it completely."""
         key = self.upload(audience, body, mode=mode, name=name)
         self.work()
         return key
 
     def events(self) -> list[dict[str, Any]]:
-        """Return the journal's entries about objects that a vendor has looked at."""
+        """Return the journal's entries about objects that a vendor has processed."""
         return self.entries(kind="object")
 
     def members(self, audience: int) -> set[str]:

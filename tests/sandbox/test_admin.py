@@ -1,4 +1,4 @@
-"""The admin API, the bucket, and the sandbox inside a test's own process."""
+"""The admin API, the bucket, and the sandbox in the test's own process."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ INCLUDE = Path(__file__).resolve().parents[2] / "include"
 # --- journal --------------------------------------------------------------------------------------------
 
 
-def test_the_journal_has_every_call(sandbox: Running) -> None:
+def test_journal_after_calls_has_every_call(sandbox: Running) -> None:
     caller = sandbox.login()
     campaign = caller.campaign("c")
     audience = caller.audience(campaign)
@@ -65,7 +65,7 @@ def test_the_journal_has_every_call(sandbox: Running) -> None:
     assert sandbox.admin("summary")["last_seq"] == summary["last_seq"] + 2
 
 
-def test_the_journal_forgets_the_oldest_but_counts_all() -> None:
+def test_journal_above_its_limit_drops_the_oldest_and_counts_all() -> None:
     journal = Journal(ManualClock(), limit=3)
     for operation in (None, *["login"] * 4):
         journal.api(operation=operation, method="GET", path="/x", http_status=200, success=True)
@@ -74,7 +74,7 @@ def test_the_journal_forgets_the_oldest_but_counts_all() -> None:
     assert journal.summary()["operations"]["unknown"]["success"] == 1
 
 
-def test_a_call_is_noted_before_its_answer_is_complete() -> None:
+def test_journal_middleware_before_the_end_of_an_answer_notes_the_call() -> None:
     journal = Journal(ManualClock(), limit=10)
     noted: list[int] = []
 
@@ -97,7 +97,7 @@ def test_a_call_is_noted_before_its_answer_is_complete() -> None:
     for _ in range(2):
         with pytest.raises(RuntimeError, match="broken"):
             asyncio.run(JournalMiddleware(app, journal)(scope, receive, send))
-        # the second call breaks before there is an answer
+        # the second call fails before its answer
         answer.clear()
     assert noted == [0, 0, 1]
     first, second = (entry for entry in journal.entries()[0] if isinstance(entry, ApiCall))
@@ -108,7 +108,7 @@ def test_a_call_is_noted_before_its_answer_is_complete() -> None:
 # --- members, settings, reset ---------------------------------------------------------------------------
 
 
-def test_audiences_members_and_log(sandbox: Running) -> None:
+def test_admin_audiences_after_an_upload_show_members(sandbox: Running) -> None:
     caller = sandbox.login()
     audience = caller.audience(name="mine")
     theirs = sandbox.foreigner().audience(name="theirs")
@@ -125,7 +125,7 @@ def test_audiences_members_and_log(sandbox: Running) -> None:
     assert [sandbox.refused(f"audiences/1/{path}") for path in ("members", "log")] == [404, 404]
 
 
-def test_settings_change_as_a_whole_or_not_at_all(sandbox: Running) -> None:
+def test_settings_with_one_invalid_change_stay_unchanged(sandbox: Running) -> None:
     changed = sandbox.settings(processing_delay=600, history_key="date")
     assert (changed["processing_delay"], changed["history_key"]) == (600, "date")
     for body in ({"bucket": "other"}, {"match_percent": 20, "processing_delay": -1}, {"no_such": 1}):
@@ -142,7 +142,7 @@ def test_settings_change_as_a_whole_or_not_at_all(sandbox: Running) -> None:
     assert named - {"history_key"} == SECRET
 
 
-def test_reset_is_a_fresh_start(sandbox: Running) -> None:
+def test_reset_after_work_restores_the_initial_state(sandbox: Running) -> None:
     sandbox.settings(processing_delay=0)
     caller = sandbox.login()
     audience = caller.audience()
@@ -165,7 +165,7 @@ def test_reset_is_a_fresh_start(sandbox: Running) -> None:
 # --- state and work -------------------------------------------------------------------------------------
 
 
-def test_the_state_of_everything(sandbox: Running) -> None:
+def test_state_with_all_vendors_shows_items_files_and_writes(sandbox: Running) -> None:
     caller, commbox, fanfare = sandbox.login(), sandbox.commbox(), sandbox.fanfare()
     campaign = caller.campaign("twice")
     caller.campaign("twice")
@@ -193,8 +193,8 @@ def test_the_state_of_everything(sandbox: Running) -> None:
     assert file["sha256"]
     (item,) = state["vendors"]["commbox"]["items"]
     assert (item["id"], item["members"]) == (theirs, 1)
-    (taken,) = state["vendors"]["commbox"]["files"]
-    assert (taken["audience_id"], taken["rows"], taken["times"]) == (theirs, 1, 2)
+    (accepted,) = state["vendors"]["commbox"]["files"]
+    assert (accepted["audience_id"], accepted["rows"], accepted["times"]) == (theirs, 1, 2)
     kinds = {item["kind"]: item for item in state["vendors"]["fanfare"]["items"]}
     assert (kinds["audience"]["members"], kinds["import"]["state"]) == (2, "COMPLETED")
     assert {item["key"]: item["times"] for item in state["written"]}[key] == 1
@@ -203,7 +203,7 @@ def test_the_state_of_everything(sandbox: Running) -> None:
         assert raw not in str(state)
 
 
-def test_the_vendors_work_step_by_step(sandbox: Running) -> None:
+def test_work_with_steps_runs_that_many_actions(sandbox: Running) -> None:
     caller = sandbox.login()
     audience = caller.audience()
     caller.activate(audience)
@@ -211,11 +211,11 @@ def test_the_vendors_work_step_by_step(sandbox: Running) -> None:
     with_steps = [(0, 0, 1, "PROCESSING", "New"), (1, 1, 1, "READY", "New"), (None, 1, 0, "READY", "Active")]
     for steps, ran, left, state, activation in with_steps:
         assert sandbox.work(steps) == {"ran": ran, "left": left}
-        seen = caller.load(audience)
-        assert (seen["audienceState"], seen["activationStatus"]) == (state, activation)
+        loaded = caller.load(audience)
+        assert (loaded["audienceState"], loaded["activationStatus"]) == (state, activation)
 
 
-def test_many_callers_at_once(sandbox: Running) -> None:
+def test_sandbox_with_concurrent_callers_serves_each(sandbox: Running) -> None:
     audiences = [sandbox.login().audience() for _ in range(8)]
     since = sandbox.entries()[-1]["seq"]
 
@@ -236,7 +236,7 @@ def test_many_callers_at_once(sandbox: Running) -> None:
 # --- the bucket -----------------------------------------------------------------------------------------
 
 
-def test_objects_are_written_only_if_absent(sandbox: Running) -> None:
+def test_s3_with_if_none_match_writes_only_absent_objects(sandbox: Running) -> None:
     place = {"Bucket": sandbox.bucket, "Key": "elsewhere/put"}
     sandbox.s3.put_object(**place, Body=b"1", IfNoneMatch="*")
     with pytest.raises(ClientError, match="PreconditionFailed"):
@@ -276,7 +276,7 @@ def test_objects_are_written_only_if_absent(sandbox: Running) -> None:
     }
 
 
-def test_other_credentials_are_refused(sandbox: Running) -> None:
+def test_s3_with_other_credentials_refuses(sandbox: Running) -> None:
     body = b"x" * (5 << 20)
     with pytest.raises(ClientError, match="InvalidAccessKeyId"):
         sandbox.s3_client("wrong-key").put_object(Bucket=sandbox.bucket, Key="k", Body=body)
@@ -286,7 +286,7 @@ def test_other_credentials_are_refused(sandbox: Running) -> None:
 
 
 class Listing:
-    """An object store that can only be listed, and counts how often it is."""
+    """A bucket that can only be listed, and counts the listings."""
 
     def __init__(self) -> None:
         self.objects: dict[str, ObjectInfo] = {}
@@ -301,7 +301,7 @@ class Listing:
         return list(self.objects.values())
 
 
-def test_the_watcher_finds_new_and_overwritten_objects() -> None:
+def test_watcher_after_writes_returns_new_and_overwritten_objects() -> None:
     store = Listing()
     watcher = BucketWatcher(store)  # type: ignore[arg-type]
 
@@ -311,7 +311,7 @@ def test_the_watcher_finds_new_and_overwritten_objects() -> None:
 
     assert watcher.changes() == []
     store.put("x", "1", 2)
-    # without a write it does not even list
+    # without a write there is no listing
     assert (watcher.changes(), store.listings) == ([], 1)
     store.put("b", "1", 1)
     store.put("a", "1", 2)
@@ -327,10 +327,10 @@ def test_the_watcher_finds_new_and_overwritten_objects() -> None:
     assert changes() == ["b"]
 
 
-# --- in a process of one's own --------------------------------------------------------------------------
+# --- in the test's own process --------------------------------------------------------------------------
 
 
-def test_in_process_with_a_clock_of_one_s_own(caplog: pytest.LogCaptureFixture) -> None:
+def test_sandbox_in_process_follows_a_manual_clock(caplog: pytest.LogCaptureFixture) -> None:
     clock = ManualClock()
     settings = SandboxSettings(bucket="in-process", scan_interval=0.02, processing_delay=3600)
     sandbox = Sandbox(settings, clock=clock)
@@ -362,7 +362,7 @@ def test_in_process_with_a_clock_of_one_s_own(caplog: pytest.LogCaptureFixture) 
         assert Running(handle.ready_info()).keys() == []
 
 
-def test_it_stops_while_faults_go_on() -> None:
+def test_stop_during_faults_ends_held_calls() -> None:
     sandbox = Sandbox(SandboxSettings(bucket="stopping"))
     running = Running(sandbox.start().ready_info())
     sandbox.faults.add(FaultOrder(vendor="fanfare", action="hold"))
@@ -377,7 +377,7 @@ def test_it_stops_while_faults_go_on() -> None:
         Running(handle.ready_info()).fanfare().audience()
 
 
-def test_the_sandbox_imports_nothing_of_the_clients() -> None:
+def test_sandbox_modules_import_nothing_of_the_clients() -> None:
     files = sorted((INCLUDE / "sandbox").rglob("*.py"))
     assert len(files) > 10
     for file in files:

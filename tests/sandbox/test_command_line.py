@@ -48,7 +48,7 @@ def first_line(process: subprocess.Popen[str]) -> dict[str, str]:
     return info
 
 
-def test_options() -> None:
+def test_command_line_for_each_setting_has_an_option() -> None:
     shown = run("--help")
     assert shown.returncode == 0, shown.stderr
     assert "--ready-file" in shown.stdout
@@ -62,10 +62,10 @@ def test_options() -> None:
         assert field.description
 
 
-def test_a_taken_port_is_an_error_that_says_so(tmp_path: Path) -> None:
+def test_command_line_with_an_occupied_port_exits_with_its_number(tmp_path: Path) -> None:
     for option in ("--port", "--s3-port"):
-        with socket.create_server(("127.0.0.1", 0)) as taken:
-            port = str(taken.getsockname()[1])
+        with socket.create_server(("127.0.0.1", 0)) as occupied:
+            port = str(occupied.getsockname()[1])
             with started(tmp_path, option, port) as process:
                 _, err = process.communicate(timeout=TIMEOUT)
         assert process.returncode == 1
@@ -73,7 +73,7 @@ def test_a_taken_port_is_an_error_that_says_so(tmp_path: Path) -> None:
         assert not (tmp_path / "ready.json").exists()
 
 
-def test_a_process_from_start_to_sigint(tmp_path: Path) -> None:
+def test_process_until_sigint_works_and_cleans_up(tmp_path: Path) -> None:
     options = ("--processing-delay", "0.1", "--scan-interval", "0.05")
     with started(tmp_path, *options) as process:
         info = first_line(process)
@@ -92,17 +92,17 @@ def test_a_process_from_start_to_sigint(tmp_path: Path) -> None:
         assert [path.name for path in tmp_path.iterdir()] == ["ready.json"]
         sandbox = Running(info)
         assert sandbox.admin("health")["status"] == "ok"
-        # it works by itself
+        # the background work runs by itself
         caller = sandbox.login()
         audience = caller.audience()
         sandbox.upload(audience, emails("a"))
         wait_for(lambda: caller.load(audience)["audienceState"] == "READY")
-        # a changed setting counts at once
+        # a changed setting applies at once
         sandbox.settings(scan_interval=600)
         sandbox.upload(audience, emails("b"))
         sandbox.settings(scan_interval=0.05, processing_delay=3600)
         wait_for(lambda: caller.load(audience)["audienceState"] == "PROCESSING")
-        # the clock is put forward, and back by a reset
+        # the clock moves forward, and a reset returns it
         now = datetime.now(timezone.utc)
         later = (now + timedelta(days=30)).replace(microsecond=0)
         moved = sandbox.admin("clock", "POST", json={"at": later.isoformat()})
@@ -126,7 +126,7 @@ def test_a_process_from_start_to_sigint(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_other_names_and_sigterm(tmp_path: Path) -> None:
+def test_process_with_other_names_stops_on_sigterm(tmp_path: Path) -> None:
     with started(tmp_path, "--bucket", "another-bucket", "--advertise-host", "localhost") as process:
         info = first_line(process)
         assert info["bucket"] == "another-bucket"
@@ -157,10 +157,10 @@ def _deleted(proc: Path) -> list[int]:
 def _listening(proc: Path) -> set[tuple[str, int]]:
     """Return the TCP addresses that a process listens on."""
     inodes = {target[8:-1] for _, target in _links(proc) if target.startswith("socket:[")}
-    found = set()
+    addresses = set()
     for row in (proc / "net" / "tcp").read_text(encoding="ascii").splitlines()[1:]:
         columns = row.split()
         if columns[3] == "0A" and columns[9] in inodes:
             address, port = columns[1].split(":")
-            found.add((".".join(str(byte) for byte in reversed(bytes.fromhex(address))), int(port, 16)))
-    return found
+            addresses.add((".".join(str(byte) for byte in reversed(bytes.fromhex(address))), int(port, 16)))
+    return addresses

@@ -1,4 +1,4 @@
-"""CommBox: its three operations over HTTP, errors, file rules, and user_count on a clock that stands still."""
+"""CommBox: its three operations over HTTP, errors, file rules, and user_count with a manual clock."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def is_error(answer: requests.Response, status: int, description: str) -> None:
     assert TIME.fullmatch(body["response_time"])
 
 
-def test_create_answers_as_on_the_page(commbox: CommBox) -> None:
+def test_create_audience_answers_as_on_the_page(commbox: CommBox) -> None:
     body = commbox.ok("POST", "/audiences", 201, data={"name": "NE_USA-above50"}, files=phone_file(PHONE))
     assert TIME.fullmatch(body.pop("response_time"))
     ident = body["data"]["id"]
@@ -34,13 +34,13 @@ def test_create_answers_as_on_the_page(commbox: CommBox) -> None:
     assert body == {"status": 201, "description": "Audience created", "data": {"id": ident}}
 
 
-def test_the_list_has_both_kinds(sandbox: Running, commbox: CommBox) -> None:
+def test_get_audiences_returns_static_and_dynamic(sandbox: Running, commbox: CommBox) -> None:
     static = commbox.create(PHONE, "31612345678", name="list")
     same_name = commbox.create(PHONE, name="list")
     dynamic = sandbox.admin("commbox/audiences", "POST", json={"name": "rules"})["id"]
     sandbox.step(1)
     body = commbox.ok("GET", "/audiences")
-    # a string here, and only here
+    # a string only here
     assert (body["status"], body["description"]) == ("200", "Audiences retrieved")
     assert [item["id"] for item in body["data"]] == [static, same_name, dynamic]
     first, _, last = body["data"]
@@ -52,7 +52,7 @@ def test_the_list_has_both_kinds(sandbox: Running, commbox: CommBox) -> None:
     assert sandbox.refused("commbox/audiences", "POST", json={}) == 422
 
 
-def test_paths_and_methods(sandbox: Running, commbox: CommBox) -> None:
+def test_other_paths_and_methods_are_404_and_405(sandbox: Running, commbox: CommBox) -> None:
     for number, resource in enumerate(("audiences", "Audiences")):
         body = {"data": {"name": "x"}, "files": phone_file(PHONE)}
         ident = commbox.ok("POST", f"/{resource}", 201, **body)["data"]["id"]
@@ -69,7 +69,7 @@ def test_paths_and_methods(sandbox: Running, commbox: CommBox) -> None:
     is_error(commbox.send("GET", "/audiences/312345"), 405, "Method Not Allowed")
 
 
-def test_every_operation_needs_the_key(sandbox: Running) -> None:
+def test_operations_without_a_valid_key_are_401(sandbox: Running) -> None:
     key = sandbox.info["commbox_api_key"]
     for method, path in (("POST", ""), ("GET", ""), ("PUT", "/1")):
         url = f"{sandbox.info['commbox_url']}/audiences{path}"
@@ -92,7 +92,7 @@ def part(content: bytes, name: str = "audience.csv") -> dict[str, Any]:
     return {"audience_file": (name, content, "text/csv")}
 
 
-def test_a_bad_form_is_400(sandbox: Running, commbox: CommBox) -> None:
+def test_create_audience_with_an_invalid_form_is_400(sandbox: Running, commbox: CommBox) -> None:
     named, url = {"name": "x"}, "https://example.com/a.csv"
     base64_text = base64.b64encode(b"phone1\n1")
     not_a_form = "Content-Type is not multipart/form-data"
@@ -117,12 +117,12 @@ def test_a_bad_form_is_400(sandbox: Running, commbox: CommBox) -> None:
         for arguments, reason in cases:
             is_error(commbox.send("POST", "/audiences", **arguments), 400, "Bad Request")
             entry = sandbox.entries(kind="api")[-1]
-            found = entry["message"].startswith(reason), entry["operation"], entry["success"]
-            check((reason, entry["message"]), found, (True, "commbox.createAudience", False))
+            actual = entry["message"].startswith(reason), entry["operation"], entry["success"]
+            check((reason, entry["message"]), actual, (True, "commbox.createAudience", False))
     assert commbox.audiences() == {}
 
 
-def test_what_put_refuses(sandbox: Running, commbox: CommBox) -> None:
+def test_update_audience_with_an_invalid_request_is_refused(sandbox: Running, commbox: CommBox) -> None:
     dynamic = sandbox.admin("commbox/audiences", "POST", json={"name": "rules"})["id"]
     static = commbox.create(PHONE)
     is_error(commbox.send("PUT", f"/Audiences/{dynamic}", files=phone_file(PHONE)), 400, "Bad Request")
@@ -138,7 +138,7 @@ def test_what_put_refuses(sandbox: Running, commbox: CommBox) -> None:
     assert commbox.audiences()[static]["user_count"] == 1
 
 
-def test_what_the_settings_change(sandbox: Running, commbox: CommBox) -> None:
+def test_commbox_settings_change_the_behaviour(sandbox: Running, commbox: CommBox) -> None:
     sandbox.settings(commbox_processing_delay=0, commbox_duplicates="each", commbox_unknown_fields="ignore")
     body = {"name": "x", "mode": "append"}
     files = phone_file(PHONE, PHONE, "+31612345678")
@@ -157,20 +157,20 @@ def test_what_the_settings_change(sandbox: Running, commbox: CommBox) -> None:
     assert commbox.audiences()[ident]["user_count"] == 0
 
 
-def test_a_rate_limit_when_there_is_one(sandbox: Running, commbox: CommBox) -> None:
+def test_rate_limit_when_exceeded_is_429(sandbox: Running, commbox: CommBox) -> None:
     for form, expected in (("none", None), ("seconds", "60"), ("date", "date")):
         sandbox.reset()
         sandbox.settings(commbox_rate_limit=1, commbox_retry_after=form)
         assert commbox.send("GET", "/audiences").status_code == 200
         answer = commbox.send("GET", "/audiences")
         is_error(answer, 429, "Too Many Requests \u2013 Rate limit exceeded")
-        given = answer.headers.get("Retry-After")
-        assert ("date" if given and given.endswith(" GMT") else given) == expected
+        retry_after = answer.headers.get("Retry-After")
+        assert ("date" if retry_after and retry_after.endswith(" GMT") else retry_after) == expected
     sandbox.step(60)
     assert commbox.send("GET", "/audiences").status_code == 200
 
 
-def test_user_count_follows_the_last_file(sandbox: Running, commbox: CommBox) -> None:
+def test_user_count_after_several_files_is_that_of_the_last(sandbox: Running, commbox: CommBox) -> None:
     sandbox.settings(commbox_processing_delay=5)
     ident = commbox.create(PHONE, "31612345678")
 
@@ -189,7 +189,7 @@ def test_user_count_follows_the_last_file(sandbox: Running, commbox: CommBox) ->
     assert count() == 2
     sandbox.step(5)
     assert count() == 1
-    # an earlier file that is done later changes nothing
+    # an earlier file that is processed later changes nothing
     sandbox.settings(commbox_processing_delay=60)
     commbox.ok("PUT", f"/Audiences/{ident}", files=phone_file(PHONE, "31612345678", "31612345679"))
     sandbox.settings(commbox_processing_delay=1)
@@ -197,15 +197,15 @@ def test_user_count_follows_the_last_file(sandbox: Running, commbox: CommBox) ->
     for seconds in (1, 60):
         sandbox.step(seconds)
         assert count() == 1
-    found = sandbox.admin(f"commbox/audiences/{ident}/members")
-    assert found == {"audience_id": ident, "count": 1, "members": ["31612345670"]}
+    page = sandbox.admin(f"commbox/audiences/{ident}/members")
+    assert page == {"audience_id": ident, "count": 1, "members": ["31612345670"]}
     (line,) = sandbox.admin("commbox/audiences")
     assert (line["uploads"], line["pending"], line["members"]) == (4, 0, 1)
     sandbox.reset()
     assert int(commbox.create(PHONE)) > int(ident) >= 312345
 
 
-def test_the_journal_has_the_file_s_hash_and_no_number(sandbox: Running, commbox: CommBox) -> None:
+def test_journal_of_an_upload_has_the_hash_and_no_number(sandbox: Running, commbox: CommBox) -> None:
     ident = commbox.create(PHONE, name="list")
     commbox.send("PUT", f"/Audiences/{ident}", files=phone_file(PHONE), data={"note": PHONE})
     created, updated = sandbox.entries(kind="api", vendor="commbox")
@@ -231,26 +231,26 @@ def read(text: str | bytes, **settings: Any) -> Customers:
     return read_file(content, SandboxSettings(**settings))
 
 
-def test_files_that_are_taken() -> None:
+def test_read_file_with_a_valid_file_returns_customers() -> None:
     one, two = "31612345678", "442079832100"
     with table() as check:
         for ending in ("\n", "\r\n"):
-            found = read(ending.join(["phone1", two, one, ""]))
-            check(ending, found, Customers((two, one), 2, 2, 0))
-        found = read(f'name,phone1,city\n"Berg, Anna",{one},Delft\n')
-        check("other columns", found.phones, (one,))
+            customers = read(ending.join(["phone1", two, one, ""]))
+            check(ending, customers, Customers((two, one), 2, 2, 0))
+        customers = read(f'name,phone1,city\n"Berg, Anna",{one},Delft\n')
+        check("other columns", customers.phones, (one,))
         for bad in ("+31612345678", "0612345678", "31 612345678", "3161234", "3161234567890123", "x", ""):
             text = f"phone1,name\n{one},a\n{bad},b\n"
             check(bad, read(text), Customers((one,), 1, 2, 1))
-            found = refusal(FileRefusedError, lambda text=text: read(text, commbox_bad_phone="refuse"))
-            check(bad, (found or "").startswith("line 3: phone1 is not digits"), True)
+            reason = refusal(FileRefusedError, lambda text=text: read(text, commbox_bad_phone="refuse"))
+            check(bad, (reason or "").startswith("line 3: phone1 is not digits"), True)
         repeated = f"phone1\n{one}\n{one}\n"
         check("once", read(repeated).user_count, 1)
         each = read(repeated, commbox_duplicates="each")
         check("each", (each.user_count, each.phones), (2, (one,)))
 
 
-def test_files_that_are_refused() -> None:
+def test_read_file_with_an_invalid_file_is_refused() -> None:
     cases = [
         (b"", "file is empty"),
         (b"phone\n31612345678\n", "phone1 is missing"),
@@ -267,9 +267,9 @@ def test_files_that_are_refused() -> None:
     ]
     with table() as check:
         for content, reason in cases:
-            found = refusal(FileRefusedError, lambda content=content: read(content))
-            check((content, found), reason in (found or ""), True)
+            actual = refusal(FileRefusedError, lambda content=content: read(content))
+            check((content, actual), reason in (actual or ""), True)
         for text in ("phone1\n", "phone1,name\nx,a\n"):
-            found = refusal(FileRefusedError, lambda text=text: read(text))
-            check((text, found), "no customer" in (found or ""), True)
+            actual = refusal(FileRefusedError, lambda text=text: read(text))
+            check((text, actual), "no customer" in (actual or ""), True)
             check(text, read(text, commbox_empty_file="accept").user_count, 0)

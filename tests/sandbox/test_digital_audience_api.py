@@ -72,7 +72,7 @@ def assert_failure(answer: Any, http_status: int) -> dict[str, Any]:
 # --- paths ----------------------------------------------------------------------------------------------
 
 
-def test_every_operation_under_every_spelling(sandbox: Running) -> None:
+def test_operations_under_every_spelling_succeed(sandbox: Running) -> None:
     caller = sandbox.login()
     ids = world(caller)
     names = ("operation", "method", "vendor", "path", "user", "http_status", "status_code", "success")
@@ -91,7 +91,7 @@ def test_every_operation_under_every_spelling(sandbox: Running) -> None:
                     ids = world(caller)
 
 
-def test_wrong_methods_and_unknown_paths(sandbox: Running) -> None:
+def test_wrong_methods_and_unknown_paths_have_no_body(sandbox: Running) -> None:
     caller = sandbox.login()
     ids = world(caller)
     since = sandbox.admin("summary")["last_seq"]
@@ -101,8 +101,8 @@ def test_wrong_methods_and_unknown_paths(sandbox: Running) -> None:
     with table() as check:
         for method, path in calls:
             answer = caller.send(method, path)
-            found = answer.status_code, answer.content, bool(answer.headers["allow"])
-            check((method, path), found, (405, b"", True))
+            actual = answer.status_code, answer.content, bool(answer.headers["allow"])
+            check((method, path), actual, (405, b"", True))
         for path in ("/", "/api", "/audiences", "/segment/x", "/audience/loadaudiencebyid/x"):
             answer = caller.send("GET", path)
             check(path, (answer.status_code, answer.content), (404, b""))
@@ -114,7 +114,7 @@ def test_wrong_methods_and_unknown_paths(sandbox: Running) -> None:
 # --- objects --------------------------------------------------------------------------------------------
 
 
-def test_the_create_response_is_the_vendor_s_literal_one(sandbox: Running) -> None:
+def test_create_crm_audience_answers_as_on_the_page(sandbox: Running) -> None:
     caller = sandbox.login()
     campaign = caller.campaign("audience campaign")
     body = {"name": "testfhdfhdfh", "description": "audience description", "campaignId": campaign}
@@ -137,7 +137,7 @@ def test_the_create_response_is_the_vendor_s_literal_one(sandbox: Running) -> No
     assert caller.load(data["id"]) == data
 
 
-def test_creating_twice_creates_two(sandbox: Running) -> None:
+def test_create_with_the_same_name_creates_two(sandbox: Running) -> None:
     caller = sandbox.login()
     first, second = caller.campaign("same"), caller.campaign("same")
     assert first != second
@@ -148,18 +148,18 @@ def test_creating_twice_creates_two(sandbox: Running) -> None:
     assert len(sandbox.admin("segments")) == 2
 
 
-def test_update_keeps_a_description_that_is_left_out(sandbox: Running) -> None:
+def test_update_without_description_keeps_it(sandbox: Running) -> None:
     caller = sandbox.login()
     audience = caller.audience()
     sandbox.step(1)
     caller.data("POST", "/audience/update", json={"id": audience, "name": "one", "description": "d"})
     caller.data("POST", "/audience/update", json={"id": audience, "name": "two"})
-    seen = caller.load(audience)
-    assert (seen["name"], seen["description"]) == ("two", "d")
-    assert seen["updated"] > seen["created"]
+    loaded = caller.load(audience)
+    assert (loaded["name"], loaded["description"]) == ("two", "d")
+    assert loaded["updated"] > loaded["created"]
 
 
-def test_activate_answers_with_flow_and_segment(sandbox: Running) -> None:
+def test_activate_returns_flow_and_segment(sandbox: Running) -> None:
     caller = sandbox.login()
     audience = caller.audience()
     data = caller.data("POST", "/audience/activate", json=caller.order(audience, accountId=502))
@@ -184,7 +184,7 @@ def test_activate_answers_with_flow_and_segment(sandbox: Running) -> None:
     assert (parent["hasSegments"], parent["endDate"]) == (True, segment["endDate"])
 
 
-def test_end_date_moves(sandbox: Running) -> None:
+def test_update_end_date_moves_the_end(sandbox: Running) -> None:
     caller = sandbox.login()
     segment = caller.activate(caller.audience())
     with table() as check:
@@ -199,11 +199,11 @@ def test_end_date_moves(sandbox: Running) -> None:
     assert_failure(caller.send("POST", "/segment/updateenddate", json=body), 400)
     past = {"SegmentId": segment, "enddate": "2024-02-01T00:00:00Z"}
     caller.data("POST", "/segment/updateenddate", json=past)
-    seen = caller.data("GET", f"/segment/{segment}")
-    assert (seen["status"], seen["active"]) == ("Inactive", False)
+    loaded = caller.data("GET", f"/segment/{segment}")
+    assert (loaded["status"], loaded["active"]) == ("Inactive", False)
 
 
-def test_platform_accounts(sandbox: Running) -> None:
+def test_load_platform_accounts_returns_own_accounts(sandbox: Running) -> None:
     caller = sandbox.login()
     accounts = caller.data("GET", ACCOUNTS)
     for account in accounts:
@@ -224,7 +224,7 @@ def test_platform_accounts(sandbox: Running) -> None:
     assert_failure(caller.send("POST", "/audience/activate", json=order), 404)
 
 
-def test_deleting_a_segment_and_an_audience(sandbox: Running) -> None:
+def test_delete_segment_and_audience_removes_them(sandbox: Running) -> None:
     caller = sandbox.login()
     audience = caller.audience()
     first, second = caller.activate(audience), caller.activate(audience)
@@ -239,7 +239,7 @@ def test_deleting_a_segment_and_an_audience(sandbox: Running) -> None:
         ("DELETE", f"/audience/delete/{audience}"),
     ]:
         assert caller.send(method, path).status_code == 404
-    # the id may also come in a body
+    # the body may also have the id
     for name, kind in (("audienceId", int), ("id", int), ("AudienceId", str)):
         audience = caller.audience()
         assert caller.data("DELETE", "/audience/delete", json={name: kind(audience)}) is True
@@ -248,7 +248,7 @@ def test_deleting_a_segment_and_an_audience(sandbox: Running) -> None:
     assert "audienceId" in assert_failure(answer, 400)["status"]["message"]
 
 
-def test_settings_change_what_the_pages_leave_open(sandbox: Running) -> None:
+def test_undocumented_answers_follow_the_settings(sandbox: Running) -> None:
     sandbox.settings(campaign_answer="id", undocumented_data="true")
     caller = sandbox.login()
     campaign = caller.data("POST", "/campaign/create", json={"name": "x"})
@@ -262,7 +262,7 @@ def test_settings_change_what_the_pages_leave_open(sandbox: Running) -> None:
 # --- errors ---------------------------------------------------------------------------------------------
 
 
-def test_invalid_bodies_are_400(sandbox: Running) -> None:
+def test_operations_with_an_invalid_body_are_400(sandbox: Running) -> None:
     caller = sandbox.login()
     audience, campaign = caller.audience(), caller.campaign()
     order = caller.order(audience)
@@ -293,8 +293,8 @@ def test_invalid_bodies_are_400(sandbox: Running) -> None:
             )
         for path, body in cases:
             answer = caller.send("POST", path, json=body)
-            found = answer.status_code, answer.json()["data"], answer.json()["success"]
-            check((path, body), found, (400, None, False))
+            actual = answer.status_code, answer.json()["data"], answer.json()["success"]
+            check((path, body), actual, (400, None, False))
     # the page's own example has a trailing comma
     json_type = {"Content-Type": "application/json"}
     text = f'{{"name": "x", "campaignId": "{campaign}"'
@@ -323,7 +323,7 @@ def foreign_calls(ids: dict[str, int]) -> list[tuple[str, str, dict[str, Any] | 
     ]
 
 
-def test_foreign_ids_are_answered_like_unknown_ones(sandbox: Running) -> None:
+def test_foreign_ids_are_404_like_unknown_ones(sandbox: Running) -> None:
     caller, foreigner = sandbox.login(), sandbox.foreigner()
     ids = world(caller)
     unknown = dict.fromkeys(ids, 999_999)
@@ -341,7 +341,7 @@ def test_foreign_ids_are_answered_like_unknown_ones(sandbox: Running) -> None:
 # --- sessions -------------------------------------------------------------------------------------------
 
 
-def test_the_session_cookie_and_its_end(sandbox: Running) -> None:
+def test_session_after_its_lifetime_is_401(sandbox: Running) -> None:
     sandbox.settings(session_lifetime=60)
     body = {"userName": sandbox.info["username"].title(), "password": sandbox.info["password"]}
     answers = [sandbox.anonymous().send("POST", "/account/login", json=body) for _ in range(2)]
@@ -350,7 +350,7 @@ def test_the_session_cookie_and_its_end(sandbox: Running) -> None:
     assert {"HttpOnly", "Max-Age=60"} <= set(answers[0].headers["set-cookie"].split("; "))
 
     def status() -> int:
-        # sent by hand: a cookie jar would drop an expired cookie by itself
+        # an explicit header: a cookie jar would drop an expired cookie by itself
         cookie = {"Cookie": f"digitalAudience={first}"}
         return sandbox.anonymous().send("GET", ACCOUNTS, headers=cookie).status_code
 
@@ -364,20 +364,20 @@ def test_the_session_cookie_and_its_end(sandbox: Running) -> None:
     assert [caller.send("GET", ACCOUNTS).status_code for caller in callers] == [401, 401]
 
 
-def test_without_a_session_nothing_but_login_answers(sandbox: Running) -> None:
+def test_operations_without_a_session_are_401(sandbox: Running) -> None:
     ids, stranger = world(sandbox.login()), sandbox.anonymous()
     with table() as check:
         for operation in SPELLINGS.keys() - {"login"}:
             method, (path, *_) = spelled(operation, ids)
-            # the body is wrong too: a stranger must not learn that
+            # the body is wrong too: a caller without a session must not learn that
             body = assert_failure(stranger.send(method, path, json={"x": 1}), 401)
-            found = body["data"], body["status"]["message"]
-            check(operation, found, (None, "Session expired, please log in"))
+            actual = body["data"], body["status"]["message"]
+            check(operation, actual, (None, "Session expired, please log in"))
     stranger.session.cookies.set("digitalAudience", "123")
     assert stranger.send("GET", ACCOUNTS).status_code == 401
 
 
-def test_the_answer_to_an_expired_session_is_a_setting(sandbox: Running) -> None:
+def test_expired_session_is_answered_as_set(sandbox: Running) -> None:
     stranger = sandbox.anonymous()
     for way, status in {"401": 401, "403": 403, "envelope": 200}.items():
         sandbox.settings(expired_session_answer=way)
@@ -392,7 +392,7 @@ def test_the_answer_to_an_expired_session_is_a_setting(sandbox: Running) -> None
     assert sandbox.admin("summary")["operations"]["loadSegment"] == {"success": 0, "failure": 5}
 
 
-def test_a_wrong_password(sandbox: Running) -> None:
+def test_login_with_a_wrong_password_fails_as_set(sandbox: Running) -> None:
     name, password = sandbox.info["username"], sandbox.info["password"]
     for way, status in {"401": 401, "envelope": 200}.items():
         sandbox.settings(failed_login_answer=way)

@@ -37,7 +37,7 @@ BAD_KEYS = {
 }
 
 
-def test_keys() -> None:
+def test_parse_key_accepts_only_the_documented_form() -> None:
     with table() as check:
         # the page's own example has a padded id
         for ident, mode in (("69249", "opt-in"), ("1", "opt-out"), ("1", "replace"), ("00001", "opt-in")):
@@ -100,7 +100,7 @@ BAD = {
 }
 
 
-def test_files_wherever_their_bytes_are_cut() -> None:
+def test_check_file_with_any_chunk_size_has_the_same_result() -> None:
     with table() as check:
         for size in (10_000, 1, 2, 3, 64, 65, 66):
 
@@ -111,25 +111,25 @@ def test_files_wherever_their_bytes_are_cut() -> None:
                 check((size, body), check_file(parts(body)).rows, rows)
             for reason, bodies in BAD.items():
                 for body in bodies:
-                    found = refusal(FileRefusedError, lambda body=body, parts=parts: check_file(parts(body)))
-                    check((size, body), found, reason)
+                    actual = refusal(FileRefusedError, lambda body=body, parts=parts: check_file(parts(body)))
+                    check((size, body), actual, reason)
 
 
-def test_quoting_can_be_allowed() -> None:
+def test_check_file_with_rfc4180_reads_quotes() -> None:
     body = csv_bytes("custom,email_sha256", f'"a,""b""",{A}')
     assert check_file([body], quoting="rfc4180").members == {(f"email_sha256={A}", 'custom=a,"b"')}
     with pytest.raises(FileRefusedError, match="line 2: broken quoting"):
         check_file([csv_bytes("custom", '"a')], quoting="rfc4180")
 
 
-def test_records_and_totals() -> None:
+def test_check_file_collects_members_and_totals() -> None:
     one = check_file([csv_bytes("email_sha256,phone_sha256", f"{A},{B}")])
     other = check_file([csv_bytes("phone_sha256,email_sha256", f"{B.upper()},{A.upper()}")])
     assert one.members == other.members == {(f"email_sha256={A}", f"phone_sha256={B}")}
     checked = check_file([csv_bytes("email_sha256,postal code,house number", f"{A},1,2", f"{A},1,3", ",1,2")])
     assert checked.totals == {"EMAIL": 2, "POSTALADDRESS": 3}
     assert {kind: len(values) for kind, values in checked.values.items()} == {"EMAIL": 1, "POSTALADDRESS": 2}
-    # a member turns back into its columns
+    # a member converts back to its columns
     header = "custom,postal code,house number,email_sha256"
     (member,) = check_file([csv_bytes(header, f"a=b,1234AB,7,{A.upper()}")]).members
     assert ",".join(member_columns(member)) == "email_sha256,postal code,house number,custom"
@@ -145,7 +145,7 @@ def identifier(first: str, last: str) -> str:
     return f"email_sha256={first}{'5' * 48}{last}"
 
 
-def test_the_digits_of_a_hash_decide_its_match() -> None:
+def test_matcher_uses_the_digits_of_the_hash() -> None:
     with table() as check:
         for first, percent, matched in (
             (LOW, 0, False),
@@ -158,12 +158,12 @@ def test_the_digits_of_a_hash_decide_its_match() -> None:
             check((first, percent), Matcher(percent, 100).matches(identifier(first, HIGH)), matched)
         for first, last, usable in ((LOW, LOW, True), (LOW, HIGH, False), (HIGH, LOW, False)):
             check((first, last), Matcher(50, 50).usable(identifier(first, last)), usable)
-    # a member is usable through any of its identifiers
+    # one usable identifier makes a member usable
     bad, good = identifier(HIGH, HIGH), identifier(LOW, LOW).replace("email", "phone")
     assert Matcher(50, 50).usable_members([(bad, good), (bad,), ("custom=1",)]) == 1
 
 
-def test_raw_values_are_matched_by_their_hash_and_custom_ids_never() -> None:
+def test_matcher_hashes_plaintext_and_never_matches_custom() -> None:
     value = "38400000-8cf0-11bd-b23e-10b96e40000d"
     assert Matcher(100, 100).matches(f"aaid={value}")
     below = int(sha(value)[:8], 16) / 16**8 * 100
@@ -172,12 +172,12 @@ def test_raw_values_are_matched_by_their_hash_and_custom_ids_never() -> None:
     assert not Matcher(100, 100).matches("custom=crm-1")
 
 
-def test_only_the_types_in_the_file_are_counted() -> None:
+def test_matcher_counts_only_types_in_the_file() -> None:
     checked = check_file([csv_bytes("email_sha256,phone_sha256,custom", f"{sha('a')},,x")])
     assert list(Matcher(100, 100).count(checked)) == ["EMAIL"]
 
 
-def test_modes() -> None:
+def test_apply_in_each_mode_returns_the_members() -> None:
     one, two, three = ("email=a", "phone=1"), ("email=b", "phone=2"), ("email=c",)
     with table() as check:
         for mode, upload, after in (
@@ -192,7 +192,7 @@ def test_modes() -> None:
             check((mode, upload), apply(mode, frozenset({one, two}), upload), after)
 
 
-def test_a_shared_postal_code_is_not_a_shared_address() -> None:
+def test_apply_with_a_shared_postal_code_keeps_the_other_address() -> None:
     def one(*row: str) -> set[tuple[str, ...]]:
         return check_file([csv_bytes("postal code,house number", *row)]).members
 

@@ -1,4 +1,4 @@
-"""Digital Audience's background work, from the upload to S3 to the active segment, on a clock that stands still."""
+"""Digital Audience's background work, from the upload to S3 to the active segment, with a manual clock."""
 
 from __future__ import annotations
 
@@ -35,27 +35,30 @@ def history(caller: Caller, audience: int) -> list[dict[str, Any]]:
 # --- uploads --------------------------------------------------------------------------------------------
 
 
-def test_an_upload_goes_from_nodata_over_processing_to_ready(sandbox: Running, caller: Caller) -> None:
+def test_upload_changes_state_from_nodata_to_ready(sandbox: Running, caller: Caller) -> None:
     sandbox.settings(processing_delay=10)
     audience = caller.audience()
     body = emails("a", "b")
     key = sandbox.upload(audience, body, content="v1")
     sandbox.step()
     picked_up = now(sandbox)
-    seen = caller.load(audience)
-    assert (seen["audienceState"], seen["dataUpdated"]) == ("PROCESSING", None)
-    assert seen["crmData"]["insightsState"] == "PENDING"
+    loaded = caller.load(audience)
+    assert (loaded["audienceState"], loaded["dataUpdated"]) == ("PROCESSING", None)
+    assert loaded["crmData"]["insightsState"] == "PENDING"
     sandbox.step(9.9)
     assert caller.load(audience)["audienceState"] == "PROCESSING"
     sandbox.step(0.1)
-    seen = caller.load(audience)
-    assert (seen["audienceState"], seen["dataUpdated"], seen["updated"]) == ("READY", *[now(sandbox)] * 2)
+    loaded = caller.load(audience)
+    assert (loaded["audienceState"], loaded["dataUpdated"], loaded["updated"]) == (
+        "READY",
+        *[now(sandbox)] * 2,
+    )
     counts = {"TOTAL": 2, "UNIQUE": 2, "MATCH": 2, "UMATCH": 2, "NOMATCH": 0}
     event = {
         **{"audienceId": audience, "mode": "opt-in", "totalRows": 2, "created": picked_up},
         **{"dataSet": {"EMAIL": counts}, "matchRates": {"EMAIL": 1.0}},
     }
-    assert seen["crmData"] == {
+    assert loaded["crmData"] == {
         **{"insightsState": "READY", "insightsStateId": 1, "size": 2},
         "history": {"totalEvents": 1, "history": {picked_up: event}},
     }
@@ -76,7 +79,7 @@ def test_an_upload_goes_from_nodata_over_processing_to_ready(sandbox: Running, c
     assert log == ["created", "accepted", "ready", "activated"]
 
 
-def test_counts_follow_the_shares_of_matches(sandbox: Running, caller: Caller) -> None:
+def test_counts_follow_the_match_settings(sandbox: Running, caller: Caller) -> None:
     sandbox.settings(match_percent=50, usable_percent=80)
     audience = caller.audience()
     rows = [f"{sha(f'mail {number % 60}')},{sha(f'phone {number}')}" for number in range(80)]
@@ -84,8 +87,8 @@ def test_counts_follow_the_shares_of_matches(sandbox: Running, caller: Caller) -
     (event,) = history(caller, audience)
     assert (event["totalRows"], caller.load(audience)["crmData"]["size"]) == (80, 80)
     email, phone = event["dataSet"]["EMAIL"], event["dataSet"]["PHONE"]
-    known = [sha(f"mail {number}") for number in range(60) if int(sha(f"mail {number}")[:8], 16) < 2**31]
-    assert (email["TOTAL"], email["UNIQUE"], email["MATCH"]) == (80, 60, len(known))
+    matched = [sha(f"mail {number}") for number in range(60) if int(sha(f"mail {number}")[:8], 16) < 2**31]
+    assert (email["TOTAL"], email["UNIQUE"], email["MATCH"]) == (80, 60, len(matched))
     assert (phone["TOTAL"], phone["UNIQUE"]) == (80, 80)
     for kind, count in event["dataSet"].items():
         assert count["MATCH"] + count["NOMATCH"] == count["UNIQUE"]
@@ -93,7 +96,7 @@ def test_counts_follow_the_shares_of_matches(sandbox: Running, caller: Caller) -
         assert event["matchRates"][kind] == pytest.approx(count["MATCH"] / count["UNIQUE"], abs=1e-4)
 
 
-def test_the_three_modes(sandbox: Running, caller: Caller) -> None:
+def test_uploads_in_each_mode_change_members(sandbox: Running, caller: Caller) -> None:
     audience = caller.audience()
     steps = [
         ("opt-in", ("a", "b"), ("a", "b")),
@@ -112,7 +115,7 @@ def test_the_three_modes(sandbox: Running, caller: Caller) -> None:
     assert sandbox.admin("summary")["objects"] == {"accepted": 4, "refused": 0, "ignored": 0}
 
 
-def test_a_refused_file_changes_the_state_and_nothing_else(sandbox: Running, caller: Caller) -> None:
+def test_refused_file_changes_only_the_state(sandbox: Running, caller: Caller) -> None:
     sandbox.settings(failure_state="BROKEN", processing_delay=5)
     audience, fresh = caller.audience(), caller.audience()
     sandbox.load(audience, emails("a"))
@@ -138,13 +141,13 @@ def test_a_refused_file_changes_the_state_and_nothing_else(sandbox: Running, cal
     sandbox.load(audience, emails("b"), name="20251216_000000")
     assert caller.load(audience)["audienceState"] == "READY"
     assert sandbox.members(audience) == hashes("a", "b")
-    # a first file that is refused leaves no crmData
+    # a refused first file leaves no crmData
     sandbox.load(fresh, b"")
-    seen = caller.load(fresh)
-    assert (seen["audienceState"], seen["crmData"], seen["dataUpdated"]) == ("BROKEN", None, None)
+    loaded = caller.load(fresh)
+    assert (loaded["audienceState"], loaded["crmData"], loaded["dataUpdated"]) == ("BROKEN", None, None)
 
 
-def test_objects_that_are_no_upload_of_an_audience(sandbox: Running, caller: Caller) -> None:
+def test_objects_without_an_audience_are_refused_or_ignored(sandbox: Running, caller: Caller) -> None:
     audience, deleted = caller.audience(), caller.audience()
     foreign = sandbox.foreigner().audience()
     caller.data("DELETE", f"/audience/delete?audienceId={deleted}")
@@ -166,13 +169,13 @@ def test_objects_that_are_no_upload_of_an_audience(sandbox: Running, caller: Cal
     with table() as check:
         for key, (body, outcome, reason) in cases.items():
             digest = hashlib.sha256(body).hexdigest() if outcome == "refused" else None
-            found = [events[key][name] for name in ("outcome", "reason", "sha256")]
-            check(key, found, [outcome, reason, digest])
+            actual = [events[key][name] for name in ("outcome", "reason", "sha256")]
+            check(key, actual, [outcome, reason, digest])
     assert caller.load(audience)["audienceState"] == "NODATA"
     assert sandbox.foreigner().load(foreign)["audienceState"] == "NODATA"
 
 
-def test_one_file_at_a_time_for_each_audience(sandbox: Running, caller: Caller) -> None:
+def test_uploads_of_one_audience_are_processed_one_by_one(sandbox: Running, caller: Caller) -> None:
     sandbox.settings(processing_delay=10)
     audience, other = caller.audience(), caller.audience()
     keys = [
@@ -200,7 +203,7 @@ def test_one_file_at_a_time_for_each_audience(sandbox: Running, caller: Caller) 
     assert len(sandbox.events()) == 5
 
 
-def test_objects_overwritten_or_deleted(sandbox: Running, caller: Caller) -> None:
+def test_uploads_overwritten_or_deleted_before_reading_are_refused(sandbox: Running, caller: Caller) -> None:
     sandbox.settings(processing_delay=10)
     audience = caller.audience()
     # overwritten after it was read: a new upload
@@ -220,13 +223,13 @@ def test_objects_overwritten_or_deleted(sandbox: Running, caller: Caller) -> Non
     sandbox.work()
     assert sandbox.members(audience) == hashes("new")
     lost = "replaced or deleted before it was read"
-    found = [(event["key"], event["reason"]) for event in sandbox.events()[3:]]
-    assert sorted(found, key=str) == sorted([(waiting, lost), (gone, lost), (waiting, None)], key=str)
-    seen = caller.load(audience)
-    assert (seen["audienceState"], seen["crmData"]["insightsState"]) == ("READY", "READY")
+    actual = [(event["key"], event["reason"]) for event in sandbox.events()[3:]]
+    assert sorted(actual, key=str) == sorted([(waiting, lost), (gone, lost), (waiting, None)], key=str)
+    loaded = caller.load(audience)
+    assert (loaded["audienceState"], loaded["crmData"]["insightsState"]) == ("READY", "READY")
 
 
-def test_an_audience_deleted_with_uploads_on_their_way(sandbox: Running, caller: Caller) -> None:
+def test_audience_deleted_with_pending_uploads_stays_deleted(sandbox: Running, caller: Caller) -> None:
     sandbox.settings(processing_delay=10)
     audience = caller.audience()
     segment = caller.activate(audience)
@@ -246,19 +249,19 @@ def test_history_by_date_keeps_the_last_event_of_a_day(sandbox: Running, caller:
     audience = caller.audience()
     sandbox.load(audience, emails("a"), name="20251215_000000")
     sandbox.load(audience, emails("b", "c"), name="20251215_000001")
-    found = caller.load(audience)["crmData"]["history"]
+    history_data = caller.load(audience)["crmData"]["history"]
     day = now(sandbox)[:10]
-    rows = {key: one["totalRows"] for key, one in found["history"].items()}
-    assert (found["totalEvents"], rows) == (2, {day: 2})
+    rows = {key: one["totalRows"] for key, one in history_data["history"].items()}
+    assert (history_data["totalEvents"], rows) == (2, {day: 2})
 
 
-def test_insights_follow_the_latest_upload_after_a_delay(sandbox: Running, caller: Caller) -> None:
+def test_insights_after_a_delay_follow_the_latest_upload(sandbox: Running, caller: Caller) -> None:
     sandbox.settings(insights_delay=30, processing_delay=0)
     audience = caller.audience()
 
     def state() -> tuple[str, str]:
-        seen = caller.load(audience)
-        return seen["audienceState"], seen["crmData"]["insightsState"]
+        loaded = caller.load(audience)
+        return loaded["audienceState"], loaded["crmData"]["insightsState"]
 
     sandbox.upload(audience, emails("a"))
     sandbox.step()
@@ -274,21 +277,21 @@ def test_insights_follow_the_latest_upload_after_a_delay(sandbox: Running, calle
 # --- segments -------------------------------------------------------------------------------------------
 
 
-def test_a_segment_becomes_active_after_the_delay(sandbox: Running, caller: Caller) -> None:
+def test_segment_after_the_delay_is_active(sandbox: Running, caller: Caller) -> None:
     sandbox.settings(activation_delay=10, processing_delay=0)
     audience = caller.audience()
     segment = caller.activate(audience)
 
     def view(*names: str) -> list[Any]:
-        seen = caller.data("GET", f"/segment/{segment}")
-        return [seen[name] for name in names]
+        loaded = caller.data("GET", f"/segment/{segment}")
+        return [loaded[name] for name in names]
 
     # without data it waits
     sandbox.step(1000)
     assert view("status", "active") == ["Pending", False]
     sandbox.upload(audience, emails("a"))
     sandbox.step()
-    # data that comes again meanwhile is uploaded once
+    # data that arrives twice meanwhile is uploaded once
     sandbox.upload(audience, emails("b"), name="20251216_000000")
     sandbox.step(9)
     counts = ("totalPendingCount", "totalUploadCount", "totalSegmentUploadCount")
@@ -309,7 +312,7 @@ def test_a_segment_becomes_active_after_the_delay(sandbox: Running, caller: Call
     assert (line["upload_count"], line["uploads"]) == (1, 2)
 
 
-def test_a_segment_s_dates_decide_whether_it_is_active(sandbox: Running, caller: Caller) -> None:
+def test_segment_outside_its_dates_is_not_active(sandbox: Running, caller: Caller) -> None:
     assert sandbox.clock is not None
     today = sandbox.clock.now()
     audience = caller.audience()
@@ -319,8 +322,8 @@ def test_a_segment_s_dates_decide_whether_it_is_active(sandbox: Running, caller:
     sandbox.work()
 
     def status() -> tuple[str, bool]:
-        seen = sandbox.login().data("GET", f"/segment/{segment}")
-        return seen["status"], seen["active"]
+        loaded = sandbox.login().data("GET", f"/segment/{segment}")
+        return loaded["status"], loaded["active"]
 
     assert status() == ("Pending", False)
     sandbox.step(24 * 3600)

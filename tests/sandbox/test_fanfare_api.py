@@ -57,7 +57,7 @@ BODIES: dict[str, Any] = {
     "putAudiencesByAudienceIdRules": {"rules": [RULE]},
     "putAudiencesByAudienceIdRulesByRuleId": {"field": "phone"},
 }
-# operations on one audience, which 404 applies to
+# operations on one audience, which can answer 404
 OF_ONE = [name for name, call in CALLS.items() if re.search(r"\{(static|dynamic|synced)\}", call)]
 
 
@@ -80,7 +80,7 @@ def world(sandbox: Running) -> dict[str, str]:
     return ids
 
 
-def test_every_operation(sandbox: Running) -> None:
+def test_operations_under_both_prefixes_succeed(sandbox: Running) -> None:
     with table() as check:
         for prefix in ("", "/v1"):
             ids = world(sandbox)
@@ -94,13 +94,13 @@ def test_every_operation(sandbox: Running) -> None:
                 (entry,) = sandbox.entries(since=since, kind="api", vendor="fanfare")
                 shown = [entry[name] for name in ("operation", "success", "path", "user")]
                 expected = [f"fanfare.{operation}", True, f"/fanfare/api{prefix}{path}", "first"]
-                found = [answer.status_code, limit, *shown]
-                check((operation, prefix, answer.text), found, [200, "1000", *expected])
+                actual = [answer.status_code, limit, *shown]
+                check((operation, prefix, answer.text), actual, [200, "1000", *expected])
                 if operation == "putAudiencesByAudienceIdRules":
                     ids["rule"] = answer.json()[0]["id"]
 
 
-def test_every_operation_can_be_refused(sandbox: Running) -> None:
+def test_operations_without_permission_or_with_foreign_ids_are_refused(sandbox: Running) -> None:
     ids = world(sandbox)
     foreign = sandbox.fanfare("sk_test_foreign_fanfare").audience()
     key, audience = sandbox.info["fanfare_secret_key"], ids["static"]
@@ -119,8 +119,8 @@ def test_every_operation_can_be_refused(sandbox: Running) -> None:
                 url = sandbox.info["fanfare_url"] + path
                 answer = requests.request(method, url, headers=header, json=body, timeout=TIMEOUT)
                 limited = "X-RateLimit-Limit" in answer.headers, "X-Request-Id" in answer.headers
-                found = answer.status_code, answer.json(), *limited
-                check((operation, header), found, (401, {"error": "Unauthorized"}, False, True))
+                actual = answer.status_code, answer.json(), *limited
+                check((operation, header), actual, (401, {"error": "Unauthorized"}, False, True))
             sandbox.settings(fanfare_forbidden=f"fanfare.other, fanfare.{operation}")
             answer = sandbox.fanfare().send(method, path, json=body)
             error = {"error": "User must be authenticated"}
@@ -131,9 +131,9 @@ def test_every_operation_can_be_refused(sandbox: Running) -> None:
                     others = dict.fromkeys(("static", "dynamic", "synced", "rule"), ident)
                     method, path = call.format(**others).split(" ", 1)
                     answer = sandbox.fanfare().send(method, path, json=body)
-                    found = answer.status_code, answer.json()
-                    check((operation, ident), found, (404, {"error": "Audience not found"}))
-        # nothing of it was done
+                    actual = answer.status_code, answer.json()
+                    check((operation, ident), actual, (404, {"error": "Audience not found"}))
+        # no refused call changed anything
         assert sandbox.fanfare().ok("GET", f"/audiences/{audience}")["name"] == "Fans"
         sandbox.reset()
         paths = ["/fanfare", "/fanfare/", "/fanfare/api", "/fanfare/api/audience", "/fanfare/x"]
@@ -146,10 +146,10 @@ def test_every_operation_can_be_refused(sandbox: Running) -> None:
     assert (answer.status_code, answer.json()) == (405, {"error": "Method Not Allowed"})
 
 
-# --- what the objects look like -------------------------------------------------------------------------
+# --- objects --------------------------------------------------------------------------------------------
 
 
-def test_an_audience_has_the_documented_fields(sandbox: Running, fanfare: Fanfare) -> None:
+def test_audience_has_the_documented_fields(sandbox: Running, fanfare: Fanfare) -> None:
     body = {
         **{"name": "Fans", "type": "SYNCED_LIST", "description": "all of them", "metadata": {"a": 1}},
         **{"groupId": UNKNOWN_UUID, "groupName": "g", "groupType": "RFM", "iconName": "star"},
@@ -172,15 +172,15 @@ def test_an_audience_has_the_documented_fields(sandbox: Running, fanfare: Fanfar
     assert fanfare.ok("GET", f"/audiences/{made['id']}") == made
 
 
-def test_empty_fields_may_be_left_out(sandbox: Running, fanfare: Fanfare) -> None:
+def test_empty_fields_with_omit_are_absent(sandbox: Running, fanfare: Fanfare) -> None:
     sandbox.settings(fanfare_empty_fields="omit")
     made = fanfare.ok("POST", "/audiences", json={"name": "Fans", "type": "STATIC_LIST"})
     assert set(made) == REQUIRED | {"imports", "rules"}
-    begun = fanfare.begin(made["id"])
-    assert not {"totalConsumers", "errors", "updatedAt", "updatedBy"} & set(begun)
+    pending = fanfare.begin(made["id"])
+    assert not {"totalConsumers", "errors", "updatedAt", "updatedBy"} & set(pending)
 
 
-def test_put_changes_what_it_names_and_delete_archives(sandbox: Running, fanfare: Fanfare) -> None:
+def test_put_changes_named_fields_and_delete_archives(sandbox: Running, fanfare: Fanfare) -> None:
     audience = fanfare.audience("Fans", description="old")
     changed = fanfare.ok("PUT", f"/audiences/{audience}", json={"description": None, "type": "DYNAMIC"})
     assert set(changed) == REQUIRED | OPTIONAL
@@ -195,7 +195,7 @@ def test_put_changes_what_it_names_and_delete_archives(sandbox: Running, fanfare
     assert fanfare.ok("GET", "/audiences")["data"] == []
 
 
-def test_a_bad_body_is_explained(fanfare: Fanfare) -> None:
+def test_post_audiences_with_an_invalid_body_returns_issues(fanfare: Fanfare) -> None:
     for missing, other in (("type", {"name": "Fans"}), ("name", {"type": "STATIC_LIST"})):
         answer = fanfare.send("POST", "/audiences", json=other)
         issue = {
@@ -214,7 +214,7 @@ def test_a_bad_body_is_explained(fanfare: Fanfare) -> None:
     assert answer.json() == {"error": "Audience is not dynamic"}
 
 
-def test_other_pages_show_other_errors(sandbox: Running, fanfare: Fanfare) -> None:
+def test_error_shape_follows_the_setting(sandbox: Running, fanfare: Fanfare) -> None:
     not_found = {"error": "Not Found", "message": "Audience not found", "details": []}
     bad = {"error": "Bad Request", "message": "Validation failed", "code": "VALIDATION_ERROR"}
     for shape, invalid, missing in (
@@ -222,33 +222,33 @@ def test_other_pages_show_other_errors(sandbox: Running, fanfare: Fanfare) -> No
         ("troubleshooting", bad, {**not_found, "code": "NOT_FOUND"}),
     ):
         sandbox.settings(fanfare_error_shape=shape)
-        found = fanfare.send("POST", "/audiences", json={}).json()
-        details = found.pop("details")
+        body = fanfare.send("POST", "/audiences", json={}).json()
+        details = body.pop("details")
         assert [detail["field"] for detail in details] == ["name", "type"]
         assert all(set(detail) == {"field", "message"} for detail in details)
-        assert found == invalid
+        assert body == invalid
         assert fanfare.send("GET", f"/audiences/{UNKNOWN_UUID}").json() == missing
 
 
 # --- paging, rate limit ---------------------------------------------------------------------------------
 
 
-def test_audiences_are_paged(sandbox: Running, fanfare: Fanfare) -> None:
+def test_get_audiences_returns_pages(sandbox: Running, fanfare: Fanfare) -> None:
     # a name may repeat
     made = [fanfare.audience("same" if number > 20 else f"a{number:02}") for number in range(23)]
 
     def page(**query: Any) -> tuple[list[int], str, str]:
-        found = fanfare.ok("GET", "/audiences", params=query)
-        assert set(found) == {"data", "pageInfo"}
-        assert set(found["pageInfo"]) == {"startCursor", "endCursor"}
-        numbers = [made.index(item["id"]) for item in found["data"]]
-        return numbers, found["pageInfo"]["startCursor"], found["pageInfo"]["endCursor"]
+        answer = fanfare.ok("GET", "/audiences", params=query)
+        assert set(answer) == {"data", "pageInfo"}
+        assert set(answer["pageInfo"]) == {"startCursor", "endCursor"}
+        numbers = [made.index(item["id"]) for item in answer["data"]]
+        return numbers, answer["pageInfo"]["startCursor"], answer["pageInfo"]["endCursor"]
 
     newest_first = list(range(22, -1, -1))
     first, _, after = page()
     rest, _, last = page(after=after)
     assert (first, rest) == (newest_first[:20], newest_first[20:])
-    # the last page has a cursor as well, and what comes after it is empty
+    # the last page has a cursor as well, and the page after it is empty
     assert page(after=last) == ([], None, None)
     _, _, low = page(first=2, sortDir="asc")
     _, high, _ = page(last=2, sortDir="asc")
@@ -265,7 +265,7 @@ def test_audiences_are_paged(sandbox: Running, fanfare: Fanfare) -> None:
             ({"sortDir": "asc", "after": high, "before": low}, []),
         ):
             check(query, page(**query)[0], numbers)
-        # a cursor stays good when its item goes
+        # a cursor stays valid after its item has gone
         fanfare.ok("DELETE", f"/audiences/{made[1]}")
         check("gone", page(sortDir="asc", after=low, first=2)[0], [2, 3])
         sandbox.settings(fanfare_last_page="null")
@@ -278,38 +278,38 @@ def test_audiences_are_paged(sandbox: Running, fanfare: Fanfare) -> None:
         for query in queries:
             answer = fanfare.send("GET", "/audiences", params=query)
             (issue,) = answer.json()["issues"]
-            found = answer.status_code, answer.json()["error"], issue["path"][0]["key"] in query
-            check(query, found, (400, "validation_error", True))
+            actual = answer.status_code, answer.json()["error"], issue["path"][0]["key"] in query
+            check(query, actual, (400, "validation_error", True))
 
 
-def test_members_are_paged_and_searched(sandbox: Running, fanfare: Fanfare) -> None:
+def test_get_members_returns_pages_and_searches(sandbox: Running, fanfare: Fanfare) -> None:
     audience = fanfare.audience()
     people = [{"email": f"p{number:03}@example.com", "firstName": "P"} for number in range(250)]
     sandbox.admin("fanfare/consumers", "POST", json={"consumers": people, "audience_id": audience})
-    seen: list[str] = []
+    emails: list[str] = []
     query: dict[str, Any] = {"first": 100}
     while True:
         page = fanfare.ok("GET", f"/audiences/{audience}/members", params=query)
         if not page["data"]:
             break
-        seen += [item["email"] for item in page["data"]]
+        emails += [item["email"] for item in page["data"]]
         query["after"] = page["pageInfo"]["endCursor"]
-    assert seen == [person["email"] for person in reversed(people)]
-    (found,) = fanfare.ok("GET", f"/audiences/{audience}/members", params={"search": "P007"})["data"]
-    assert set(found) == {
+    assert emails == [person["email"] for person in reversed(people)]
+    (member,) = fanfare.ok("GET", f"/audiences/{audience}/members", params={"search": "P007"})["data"]
+    assert set(member) == {
         *("archived", "createdAt", "id", "organizationId", "tags", "updatedAt", "verificationCode"),
         *("email", "phone", "externalId", "firstName", "lastName", "fullName"),
         *("loyaltyPoints", "loyaltyTier", "metadata"),
     }
-    assert re.fullmatch(r"\d{6}", found["verificationCode"])
+    assert re.fullmatch(r"\d{6}", member["verificationCode"])
     (entry,) = [one for one in sandbox.entries(kind="api") if "search" in one["query"]]
     assert entry["query"] == "search=..."
-    assert [item["id"] for item in fanfare.ok("GET", f"/consumers/{found['id']}/audiences")] == [audience]
+    assert [item["id"] for item in fanfare.ok("GET", f"/consumers/{member['id']}/audiences")] == [audience]
     answer = fanfare.send("GET", f"/consumers/{UNKNOWN_UUID}/audiences")
     assert (answer.status_code, answer.json()) == (404, {"error": "Consumer not found"})
 
 
-def test_the_rate_limit(sandbox: Running, fanfare: Fanfare) -> None:
+def test_rate_limit_when_exceeded_is_429_per_organization(sandbox: Running, fanfare: Fanfare) -> None:
     assert sandbox.clock is not None
     begin = sandbox.clock.now()
     sandbox.settings(fanfare_rate_limit=2)
@@ -325,7 +325,7 @@ def test_the_rate_limit(sandbox: Running, fanfare: Fanfare) -> None:
     sandbox.settings(fanfare_rate_limit=2, fanfare_retry_after="date")
     date = fanfare.send("GET", "/audiences").headers["Retry-After"]
     assert abs((parsedate_to_datetime(date) - begin).total_seconds() - 60) < 1
-    # of the organization, not of the vendor; calls without a good key cost nothing
+    # of the organization, not of the vendor; calls without a valid key do not count
     assert sandbox.fanfare("sk_test_foreign_fanfare").send("GET", "/audiences").status_code == 200
     assert sandbox.fanfare("sk_test_other").send("GET", "/audiences").status_code == 401
     sandbox.step(29.5)
@@ -339,7 +339,7 @@ def test_the_rate_limit(sandbox: Running, fanfare: Fanfare) -> None:
 # --- rules, groups, syncs -------------------------------------------------------------------------------
 
 
-def test_rules_are_changed_one_by_one_and_all_at_once(sandbox: Running, fanfare: Fanfare) -> None:
+def test_rules_after_changes_select_the_members(sandbox: Running, fanfare: Fanfare) -> None:
     people = [
         {"email": "a@example.com", "loyaltyPoints": 10},
         {"email": "b@example.com", "loyaltyPoints": 90},
@@ -383,7 +383,7 @@ def test_rules_are_changed_one_by_one_and_all_at_once(sandbox: Running, fanfare:
     assert (answer.status_code, answer.json()) == (400, {"error": "Audience is not dynamic"})
 
 
-def test_loyalty_tiers_make_a_group(fanfare: Fanfare) -> None:
+def test_loyalty_tiers_create_a_group(fanfare: Fanfare) -> None:
     tiers = [
         {"name": "Gold", "order": 2, "startValue": 100, "iconName": "star"},
         {"name": "Silver", "order": 1, "startValue": 0, "endValue": 99},
@@ -399,13 +399,13 @@ def test_loyalty_tiers_make_a_group(fanfare: Fanfare) -> None:
     assert fanfare.ok("GET", f"/audiences/groups/{UNKNOWN_UUID}") == []
 
 
-def test_a_dynamic_audience_follows_its_rules_after_a_while(sandbox: Running, fanfare: Fanfare) -> None:
+def test_dynamic_audience_after_the_delay_follows_its_rules(sandbox: Running, fanfare: Fanfare) -> None:
     sandbox.settings(fanfare_refresh_delay=5, fanfare_import_delay=0)
     dynamic = fanfare.audience("Rules", "DYNAMIC", rules=[RULE])
     sandbox.step(5)
     version = fanfare.status(dynamic)["version"]
-    begun = fanfare.begin(fanfare.audience())
-    put_csv(begun["uploadUrl"], b"email,phone\nanna@example.com,+31612345678\nben@example.com,\n")
+    pending = fanfare.begin(fanfare.audience())
+    put_csv(pending["uploadUrl"], b"email,phone\nanna@example.com,+31612345678\nben@example.com,\n")
     sandbox.step()
     assert (fanfare.status(dynamic)["stale"], fanfare.count(dynamic)) == (True, 0)
     sandbox.step(3)
@@ -419,20 +419,20 @@ def test_a_dynamic_audience_follows_its_rules_after_a_while(sandbox: Running, fa
     assert fanfare.status(dynamic)["version"] > version
 
 
-def test_a_synced_list(sandbox: Running, fanfare: Fanfare) -> None:
+def test_sync_replaces_the_members(sandbox: Running, fanfare: Fanfare) -> None:
     audience = fanfare.audience("Synced", "SYNCED_LIST", primarySyncSource=SOURCE)
 
     def fill(*people: dict[str, str]) -> None:
         sandbox.admin(f"fanfare/audiences/{audience}/source", "PUT", json={"consumers": people})
 
     def state(*names: str) -> list[Any]:
-        found = fanfare.status(audience)
-        return [found[name] for name in names]
+        status = fanfare.status(audience)
+        return [status[name] for name in names]
 
     fill({"email": "a@example.com"}, {"phone": "+31612345678"})
-    begun = fanfare.ok("POST", f"/audiences/{audience}/sync")
+    pending = fanfare.ok("POST", f"/audiences/{audience}/sync")
     source = fanfare.ok("GET", f"/audiences/{audience}")["primarySyncSourceId"]
-    assert begun == {"success": True, "syncSourceId": source, "status": "PENDING"}
+    assert pending == {"success": True, "syncSourceId": source, "status": "PENDING"}
     names = ("syncStatus", "inProgress", "version")
     assert state(*names, "lastSyncedAt") == ["PENDING", True, 1, None]
     answer = fanfare.send("POST", f"/audiences/{audience}/sync")
@@ -460,7 +460,7 @@ def test_a_synced_list(sandbox: Running, fanfare: Fanfare) -> None:
 # --- the hand-written pages -----------------------------------------------------------------------------
 
 
-def test_the_other_generation(sandbox: Running) -> None:
+def test_handwritten_generation_changes_the_answers(sandbox: Running) -> None:
     sandbox.settings(fanfare_docs_generation="handwritten")
     fanfare = sandbox.fanfare(suffix="/v1")
     assert fanfare.send("POST", "/audiences", json={"name": "x", "type": "STATIC_LIST"}).status_code == 400
@@ -484,7 +484,7 @@ def test_the_other_generation(sandbox: Running) -> None:
     tiers["attribute"] = "lifetimeSpend"
     group = fanfare.ok("POST", "/audiences/loyalty-tiers", json=tiers)["tierGroup"]
     assert group["attribute"] == "lifetimeSpend"
-    # what was made then keeps its id now, and is called what it is called now
+    # existing objects keep their ids, and get the words of the new setting
     sandbox.settings(fanfare_docs_generation="spec")
     assert fanfare.ok("GET", f"/audiences/{made['id']}")["type"] == "STATIC_LIST"
     assert fanfare.ok("GET", f"/audiences/{made['id']}/import")["status"] == "COMPLETED"
@@ -493,7 +493,7 @@ def test_the_other_generation(sandbox: Running) -> None:
 # --- admin ----------------------------------------------------------------------------------------------
 
 
-def test_a_key_can_be_rotated(sandbox: Running, fanfare: Fanfare) -> None:
+def test_rotate_key_ends_the_old_key(sandbox: Running, fanfare: Fanfare) -> None:
     key = sandbox.admin("fanfare/rotate-key", "POST")["secret_key"]
     assert fanfare.send("GET", "/audiences").status_code == 401
     assert sandbox.fanfare(key).send("GET", "/audiences").status_code == 200
@@ -502,7 +502,7 @@ def test_a_key_can_be_rotated(sandbox: Running, fanfare: Fanfare) -> None:
     assert fanfare.send("GET", "/audiences").status_code == 200
 
 
-def test_the_journal_has_ids_but_no_people_and_no_key(sandbox: Running, fanfare: Fanfare) -> None:
+def test_journal_has_ids_and_no_personal_data_or_key(sandbox: Running, fanfare: Fanfare) -> None:
     rule = {"field": "email", "operator": "IN", "values": ["secret@example.com"]}
     audience = fanfare.audience("Rules", "DYNAMIC", rules=[rule], metadata={"owner": "secret@example.com"})
     fanfare.send("POST", f"/audiences/{audience}/rules", json={**rule, "operator": "secret@example.com"})
@@ -518,7 +518,7 @@ def test_the_journal_has_ids_but_no_people_and_no_key(sandbox: Running, fanfare:
     assert summary["fanfare.postAudiencesByAudienceIdRules"] == {"success": 0, "failure": 1}
 
 
-def test_admin_looks_and_what_it_refuses(sandbox: Running, fanfare: Fanfare) -> None:
+def test_fanfare_admin_shows_members_and_refuses_invalid_requests(sandbox: Running, fanfare: Fanfare) -> None:
     audience = fanfare.audience()
     sandbox.fanfare("sk_test_foreign_fanfare").audience("theirs")
     people = {"consumers": [{"email": "a@example.com"}], "audience_id": audience}
@@ -536,5 +536,5 @@ def test_admin_looks_and_what_it_refuses(sandbox: Running, fanfare: Fanfare) -> 
         ("POST", "fail-import", {"audience": audience}, 422),
     ):
         assert sandbox.refused(f"fanfare/{path}", method, json=body) == status
-    # Digital Audience's part is untouched by all of it
+    # nothing of this changes Digital Audience
     assert sandbox.admin("audiences") == []

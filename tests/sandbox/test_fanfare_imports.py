@@ -1,4 +1,4 @@
-"""Fanfare's imports: the presigned address, the checks before S3, and the processing of a file."""
+"""Fanfare's imports: the presigned URL, the checks before S3, and the processing of a file."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ IMPORT = {
 
 
 def code(answer: requests.Response) -> tuple[int, str]:
-    found = re.search("<Code>(.*)</Code>", answer.text)
-    return answer.status_code, found.group(1) if found else ""
+    match = re.search("<Code>(.*)</Code>", answer.text)
+    return answer.status_code, match.group(1) if match else ""
 
 
 def names_of(sandbox: Running, audience: str) -> list[str]:
@@ -34,44 +34,44 @@ def names_of(sandbox: Running, audience: str) -> list[str]:
     return [member.get("firstName") for member in members]
 
 
-def test_an_import_from_post_to_completed(sandbox: Running, fanfare: Fanfare) -> None:
+def test_import_from_post_to_completed_shows_its_progress(sandbox: Running, fanfare: Fanfare) -> None:
     assert sandbox.clock is not None
     sandbox.settings(fanfare_pending_delay=2, fanfare_import_delay=10)
     audience = fanfare.audience()
     answer = fanfare.send("GET", f"/audiences/{audience}/import")
     assert (answer.status_code, answer.json()) == (404, {"error": "Import not found"})
     stamp = int(sandbox.clock.now().timestamp() * 1000)
-    begun = fanfare.begin(audience)
-    assert set(begun) == IMPORT | {"uploadUrl"}
+    pending = fanfare.begin(audience)
+    assert set(pending) == IMPORT | {"uploadUrl"}
     organization = sandbox.info["fanfare_organization_id"]
     key = rf"imports/{organization}/{audience}/(\d+)\.csv"
-    found = re.fullmatch(key, begun["s3Key"])
-    assert found is not None
-    assert int(found.group(1)) >= stamp
-    first = (begun["status"], begun["audienceId"], begun["progress"], begun["totalConsumers"])
+    match = re.fullmatch(key, pending["s3Key"])
+    assert match is not None
+    assert int(match.group(1)) >= stamp
+    first = (pending["status"], pending["audienceId"], pending["progress"], pending["totalConsumers"])
     assert first == ("PENDING", audience, 0, None)
     s3_url, bucket = sandbox.info["s3_url"], f"{sandbox.bucket}-fanfare"
-    assert begun["uploadUrl"].startswith(f"{s3_url}/{bucket}/{begun['s3Key']}?")
+    assert pending["uploadUrl"].startswith(f"{s3_url}/{bucket}/{pending['s3Key']}?")
     sandbox.step(100)
-    assert {**fanfare.imported(audience), "uploadUrl": begun["uploadUrl"]} == begun
+    assert {**fanfare.imported(audience), "uploadUrl": pending["uploadUrl"]} == pending
 
     rows = [f"p{number}@example.com" for number in range(100)]
-    assert put_csv(begun["uploadUrl"], "\n".join(["email", *rows, "nonsense"]).encode()).status_code == 200
+    assert put_csv(pending["uploadUrl"], "\n".join(["email", *rows, "nonsense"]).encode()).status_code == 200
     sandbox.step()
     assert fanfare.imported(audience)["status"] == "PENDING"
     sandbox.step(2)
     shown = ("status", "progress", "processedConsumers", "totalConsumers")
     with table() as verify:
         for part in range(5):
-            seen = fanfare.imported(audience)
+            current = fanfare.imported(audience)
             expected = ["PROCESSING", 20 * part, 20 * part, 101]
-            verify(part, [seen[name] for name in shown], expected)
+            verify(part, [current[name] for name in shown], expected)
             verify(part, fanfare.status(audience)["inProgress"], True)
             verify(part, fanfare.count(audience), 0)
             sandbox.step(2)
     done = fanfare.imported(audience)
     assert [done[name] for name in shown] == ["COMPLETED", 100, 100, 101]
-    # the bad row is left out and quoted
+    # the invalid row is skipped and quoted
     assert (done["errorCount"], done["errors"][0]["row"]) == (1, 101)
     assert "nonsense" in json.dumps(done["errors"])
     assert fanfare.count(audience) == 100
@@ -80,19 +80,19 @@ def test_an_import_from_post_to_completed(sandbox: Running, fanfare: Fanfare) ->
     assert fanfare.ok("GET", f"/audiences/{audience}")["imports"] == [done]
 
     (put,) = sandbox.entries(kind="s3")
-    assert (put["operation"], put["key"], put["bucket"]) == ("PutObject", begun["s3Key"], bucket)
+    assert (put["operation"], put["key"], put["bucket"]) == ("PutObject", pending["s3Key"], bucket)
     assert (put["presigned"], put["authorization"], put["success"]) == (True, False, True)
     (event,) = sandbox.events()
     assert (event["vendor"], event["audience_id"]) == ("fanfare", audience)
     assert (event["outcome"], event["rows"]) == ("accepted", 101)
     whole = json.dumps(sandbox.entries())
-    for secret in ("nonsense", "p1@", "X-Amz-Signature", urlsplit(begun["uploadUrl"]).query):
+    for secret in ("nonsense", "p1@", "X-Amz-Signature", urlsplit(pending["uploadUrl"]).query):
         assert secret not in whole
-    # the customer's bucket knows nothing of it
+    # the customer's bucket is unchanged
     assert sandbox.keys() == []
 
 
-def test_failed_imports(sandbox: Running, fanfare: Fanfare) -> None:
+def test_import_of_an_invalid_file_fails(sandbox: Running, fanfare: Fanfare) -> None:
     audience = fanfare.audience()
     with table() as verify:
         for body, reason in {
@@ -105,8 +105,8 @@ def test_failed_imports(sandbox: Running, fanfare: Fanfare) -> None:
             (error,) = done["errors"]
             verify(reason, (error["row"], error["issues"][0]["message"]), (0, reason))
             event = sandbox.events()[-1]
-            found = [event[name] for name in ("vendor", "outcome", "reason", "audience_id")]
-            verify(reason, found, ["fanfare", "refused", reason, audience])
+            actual = [event[name] for name in ("vendor", "outcome", "reason", "audience_id")]
+            verify(reason, actual, ["fanfare", "refused", reason, audience])
     sandbox.settings(fanfare_row_errors="fail")
     failed = fanfare.load(audience, b"email\na@example.com\nnonsense\n")
     assert (failed["status"], failed["errorCount"]) == ("FAILED", 1)
@@ -117,7 +117,7 @@ def test_failed_imports(sandbox: Running, fanfare: Fanfare) -> None:
     assert sandbox.admin("summary")["objects"] == {"accepted": 1, "refused": 3, "ignored": 0}
 
 
-def test_an_import_fails_on_order(sandbox: Running, fanfare: Fanfare) -> None:
+def test_import_with_an_ordered_failure_fails(sandbox: Running, fanfare: Fanfare) -> None:
     first, second = fanfare.audience(), fanfare.audience()
     sandbox.admin("fanfare/fail-import", "POST", json={"audience_id": first, "skip": 1})
     done = [fanfare.load(audience, FILE) for audience in (first, second, first, first)]
@@ -127,7 +127,9 @@ def test_an_import_fails_on_order(sandbox: Running, fanfare: Fanfare) -> None:
     assert reasons == [None, "Import failed", None]
 
 
-def test_consumers_are_found_by_email_then_phone_then_external_id(sandbox: Running, fanfare: Fanfare) -> None:
+def test_import_identifies_consumers_by_email_then_phone_then_external_id(
+    sandbox: Running, fanfare: Fanfare
+) -> None:
     audience, other = fanfare.audience(), fanfare.audience()
     foreigner = sandbox.fanfare("sk_test_foreign_fanfare")
     foreign = foreigner.audience()
@@ -162,13 +164,13 @@ def test_consumers_are_found_by_email_then_phone_then_external_id(sandbox: Runni
     assert (page["count"], page["members"][0]["firstName"]) == (4, "By phone")
 
 
-def test_only_the_first_file_of_an_import_counts(sandbox: Running, fanfare: Fanfare) -> None:
+def test_import_with_a_second_file_ignores_it(sandbox: Running, fanfare: Fanfare) -> None:
     sandbox.settings(fanfare_import_delay=0)
     audience = fanfare.audience()
     url = fanfare.begin(audience)["uploadUrl"]
     for body in (FILE, b"email\nother@example.com\n"):
         assert put_csv(url, body).status_code == 200
-        # without delays it is done with the look into the bucket
+        # without delays the scan of the bucket completes the import
         sandbox.step()
         assert (fanfare.imported(audience)["status"], fanfare.count(audience)) == ("COMPLETED", 2)
     assert [event["outcome"] for event in sandbox.events()] == ["accepted", "ignored"]
@@ -181,7 +183,7 @@ def test_only_the_first_file_of_an_import_counts(sandbox: Running, fanfare: Fanf
     assert sandbox.admin("fanfare/audiences") == sandbox.admin("fanfare/imports") == []
 
 
-def test_imports_that_are_refused(sandbox: Running, fanfare: Fanfare) -> None:
+def test_post_import_when_not_allowed_is_refused(sandbox: Running, fanfare: Fanfare) -> None:
     def refused(audience: str) -> tuple[int, Any]:
         answer = fanfare.send("POST", f"/audiences/{audience}/import")
         return answer.status_code, answer.json()
@@ -195,13 +197,13 @@ def test_imports_that_are_refused(sandbox: Running, fanfare: Fanfare) -> None:
     assert fanfare.imported(audience)["id"] == latest["id"]
     sandbox.settings(fanfare_parallel_imports="conflict")
     assert refused(audience) == (409, {"error": "Import already in progress"})
-    # an expired address no longer counts as under way, nor does a completed import
+    # an import with an expired URL is not under way, nor is a completed one
     sandbox.step(60)
     assert fanfare.load(audience, FILE)["status"] == "COMPLETED"
     fanfare.begin(audience)
 
 
-# --- presigned addresses --------------------------------------------------------------------------------
+# --- presigned URLs -------------------------------------------------------------------------------------
 
 
 def without(url: str, part: str) -> str:
@@ -209,9 +211,9 @@ def without(url: str, part: str) -> str:
     return f"{base}?{'&'.join(pair for pair in query.split('&') if not pair.startswith(part + '='))}"
 
 
-def test_a_request_has_to_be_as_it_was_signed(sandbox: Running, fanfare: Fanfare) -> None:
-    begun = fanfare.begin(fanfare.audience())
-    url = begun["uploadUrl"]
+def test_presigned_request_changed_after_signing_is_refused(sandbox: Running, fanfare: Fanfare) -> None:
+    pending = fanfare.begin(fanfare.audience())
+    url = pending["uploadUrl"]
     parts = [f"X-Amz-{name}" for name in ("Algorithm", "Date", "Expires", "SignedHeaders", "Signature")]
     other_bucket = url.replace(f"{sandbox.bucket}-fanfare", sandbox.bucket)
     mismatch, denied = (403, "SignatureDoesNotMatch"), (403, "AccessDenied")
@@ -239,16 +241,16 @@ def test_a_request_has_to_be_as_it_was_signed(sandbox: Running, fanfare: Fanfare
     put = sandbox.entries(kind="s3")[-1]
     assert (put["authorization"], put["success"], put["http_status"]) == (True, False, 400)
     assert key not in json.dumps(put)
-    # the customer's own key does not lead into the vendor's bucket, nor does the vendor's without its secret
-    target = {"Bucket": f"{sandbox.bucket}-fanfare", "Key": begun["s3Key"]}
+    # the vendor's bucket refuses the customer's key, and the vendor's key without its secret
+    target = {"Bucket": f"{sandbox.bucket}-fanfare", "Key": pending["s3Key"]}
     for client in (sandbox.s3, sandbox.s3_client("fanfare-uploads")):
         with pytest.raises(ClientError, match="AccessDenied"):
             client.put_object(**target, Body=FILE)
     assert put_csv(url, FILE).status_code == 200
 
 
-def test_an_expired_address_is_refused(sandbox: Running) -> None:
-    """S3 goes by the machine's clock, so that the check itself gets the later times."""
+def test_presigned_request_after_its_expiry_is_refused(sandbox: Running) -> None:
+    """S3 uses the machine's clock, so the test passes later times to the check itself."""
     access = UploadAccess("own", "fanfare-uploads", "secret")
     urls = UploadUrls(endpoint_url="http://127.0.0.1:4567", region="eu-west-1", access=access)
     url = urls.sign("imports/a b/1.csv", 899.5)
@@ -275,7 +277,7 @@ def test_an_expired_address_is_refused(sandbox: Running) -> None:
     assert code(answer) == (403, "AccessDenied")
     assert expired in answer.text
     assert sandbox.entries(kind="s3")[-1]["message"] == expired
-    # an address of the customer's own key works
+    # a URL signed with the customer's own key works
     params = {"Bucket": sandbox.bucket, "Key": "elsewhere/p"}
     url = sandbox.s3.generate_presigned_url("put_object", Params=params)
     assert requests.put(url, data=b"x", timeout=TIMEOUT).status_code == 200

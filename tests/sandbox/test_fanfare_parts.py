@@ -23,7 +23,7 @@ class Condition:
     group_id: str | None = None
 
 
-def test_operators() -> None:
+def test_holds_for_each_operator_compares_the_value() -> None:
     # operator -> value of the consumer, values of the rule, result
     cases: dict[str, list[tuple[Any, list[Any], bool]]] = {
         "EQUALS": [
@@ -48,11 +48,11 @@ def test_operators() -> None:
     assert set(cases) == set(bodies.OPERATORS)
     with table() as check:
         for operator, rows in cases.items():
-            for value, wanted, result in rows:
-                check((operator, value, wanted), holds(operator, value, wanted), result)
+            for value, operands, result in rows:
+                check((operator, value, operands), holds(operator, value, operands), result)
 
 
-def test_rules_of_a_group_must_all_hold_and_one_group_is_enough() -> None:
+def test_meets_requires_all_rules_of_one_group() -> None:
     consumer = {"loyaltyTier": "gold", "loyaltyPoints": 50, "metadata": {"seat": "A1"}}
     gold, rich = (
         Condition("loyaltyTier", "EQUALS", ["gold"]),
@@ -86,15 +86,15 @@ FULL = {
 
 
 def problems(body: Any, **settings: Any) -> list[str]:
-    found = bodies.validate(body, bodies.POST_AUDIENCE, SandboxSettings(**settings))
-    for issue in found:
+    issues = bodies.validate(body, bodies.POST_AUDIENCE, SandboxSettings(**settings))
+    for issue in issues:
         assert set(issue) == {"kind", "type", "expected", "received", "message", "path"}
-    return [".".join(str(step["key"]) for step in issue["path"]) for issue in found]
+    return [".".join(str(step["key"]) for step in issue["path"]) for issue in issues]
 
 
-def test_bodies() -> None:
+def test_validate_with_an_invalid_field_returns_its_path() -> None:
     nulls = {name: None for name in FULL if name not in {"name", "type"}}
-    # field -> values that it does not take
+    # field -> invalid values
     simple: dict[str, list[Any]] = {
         "name": ["", None, 5],
         "type": ["STATIC", "dynamic", None],
@@ -127,7 +127,7 @@ def test_bodies() -> None:
         check("unknown field ignored", ignoring, [])
 
 
-def test_the_hand_written_pages_have_words_of_their_own() -> None:
+def test_validate_with_handwritten_pages_accepts_their_words() -> None:
     def handwritten(**change: Any) -> list[str]:
         return problems({**FULL, "rules": None, **change}, fanfare_docs_generation="handwritten")
 
@@ -153,7 +153,7 @@ def read(text: str | bytes, **settings: Any) -> ParsedFile:
     return parse(content, SandboxSettings(**settings))
 
 
-def test_every_column_is_read() -> None:
+def test_parse_reads_every_column() -> None:
     parsed = read(
         "email,phone,externalId,firstName,lastName,fullName,tags,loyaltyPoints,loyaltyTier,metadata\r\n"
         'anna@example.com,+31612345678,c-1,Anna,Berg,Anna Berg,"vip, early",120,gold,"{""seat"": ""A1""}"\r\n'
@@ -175,16 +175,16 @@ def test_every_column_is_read() -> None:
     assert (parsed.total, parsed.error_count, parsed.errors) == (1, 0, [])
 
 
-def test_line_ends_empty_values_and_unknown_columns() -> None:
+def test_parse_accepts_line_ends_and_empty_values() -> None:
     expected = [{"email": "a@example.com"}, {"phone": "+31612345678"}]
     for ending in ("\n", "\r\n"):
         rows = ["email,phone", "a@example.com,", ",+31612345678", ""]
         assert read(ending.join(rows)).profiles == expected
-    found = read("email,shoe\na@example.com,43\n", fanfare_unknown_columns="ignore")
-    assert found.profiles == [{"email": "a@example.com"}]
+    parsed = read("email,shoe\na@example.com,43\n", fanfare_unknown_columns="ignore")
+    assert parsed.profiles == [{"email": "a@example.com"}]
 
 
-def test_files_that_are_refused_as_a_whole() -> None:
+def test_parse_with_an_invalid_file_is_refused() -> None:
     cases = [
         (b"", "file is empty"),
         (b"\n", "file is empty"),
@@ -210,14 +210,16 @@ def test_files_that_are_refused_as_a_whole() -> None:
     ]
     with table() as check:
         for content, reason in cases:
-            found = refusal(ImportRefusedError, lambda content=content: read(content))
-            check((content, found), reason in (found or ""), True)
+            actual = refusal(ImportRefusedError, lambda content=content: read(content))
+            check((content, actual), reason in (actual or ""), True)
         for text, settings, limit in limits:
-            found = refusal(ImportRefusedError, lambda text=text, settings=settings: read(text, **settings))
-            check((settings, limit, found), found is None if limit is None else limit in (found or ""), True)
+            actual = refusal(ImportRefusedError, lambda text=text, settings=settings: read(text, **settings))
+            check(
+                (settings, limit, actual), actual is None if limit is None else limit in (actual or ""), True
+            )
 
 
-def test_a_bad_value_is_an_error_of_its_row_that_quotes_it() -> None:
+def test_parse_with_an_invalid_value_quotes_it_in_the_row_error() -> None:
     cases = [
         ("email", "nonsense", "email"),
         ("email", "a b@example.com", "email"),
@@ -243,11 +245,11 @@ def test_a_bad_value_is_an_error_of_its_row_that_quotes_it() -> None:
             check(row, (step["key"], issue["received"]), (key, json.dumps(value)))
 
 
-def test_other_errors_of_rows() -> None:
+def test_parse_with_invalid_rows_counts_and_limits_errors() -> None:
     parsed = read("email,firstName\na@example.com\n,Anna\n\nb@example.com,Ben\n")
     assert [error["row"] for error in parsed.errors] == [1, 2, 3]
     assert parsed.profiles == [{"email": "b@example.com", "firstName": "Ben"}]
-    # only so many are listed
+    # the setting limits the list
     parsed = read("email\n" + "x\n" * 5, fanfare_error_limit=2)
     assert (len(parsed.errors), parsed.error_count) == (2, 5)
     parsed = read(

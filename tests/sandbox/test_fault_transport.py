@@ -1,4 +1,4 @@
-"""Connections that are dropped, reset, refused, held or delayed by order, as a client sees them on its socket."""
+"""Faults of the transport (drop, reset, refuse, hold, delay), as they appear on a client's socket."""
 
 from __future__ import annotations
 
@@ -72,9 +72,9 @@ def idle(sandbox: Running) -> None:
 
 
 @every_transport
-def test_a_connection_is_dropped_or_reset(sandbox: Running, vendor: str) -> None:
+def test_drop_and_reset_end_the_connection(sandbox: Running, vendor: str) -> None:
     with table() as check:
-        for action, seen in (("reset", "RST"), ("drop", "FIN")):
+        for action, expected_end in (("reset", "RST"), ("drop", "FIN")):
             for when in ("before", "after"):
                 sandbox.reset()
                 sandbox.fault(vendor=vendor, action=action, when=when)
@@ -83,14 +83,14 @@ def test_a_connection_is_dropped_or_reset(sandbox: Running, vendor: str) -> None
                     end = end_of(connection)
                 entry = sandbox.entries()[-1]
                 fault = (entry["fault"]["action"], entry["fault"]["status"])
-                found = end, made(sandbox, vendor), fault, entry["http_status"] > 0, entry["success"]
+                actual = end, made(sandbox, vendor), fault, entry["http_status"] > 0, entry["success"]
                 done = when == "after"
-                check((action, when), found, (seen, done, (action, None), done, done))
+                check((action, when), actual, (expected_end, done, (action, None), done, done))
                 check((action, when), sandbox.exchanges()[-1]["status"], 0)
 
 
 @every_transport
-def test_a_reset_in_the_middle_of_a_body(sandbox: Running, vendor: str) -> None:
+def test_reset_during_a_body_ends_the_connection(sandbox: Running, vendor: str) -> None:
     sandbox.fault(vendor=vendor, action="reset", when="during")
     with connected(sandbox, vendor) as connection:
         # the rest is never sent, so a server that waits for it would not answer
@@ -118,12 +118,12 @@ def refused(sandbox: Running, vendor: str) -> bool:
 
 def refuse(sandbox: Running, vendor: str, **fields: Any) -> Any:
     """Close a port: the vendors share one, S3 has its own."""
-    door = {"vendor": "s3"} if vendor == "s3" else {}
-    return sandbox.fault(preset="refuse", **door, **{"seconds": 600, **fields})
+    port = {"vendor": "s3"} if vendor == "s3" else {}
+    return sandbox.fault(preset="refuse", **port, **{"seconds": 600, **fields})
 
 
 @every_transport
-def test_connections_are_refused_until_released(sandbox: Running, vendor: str) -> None:
+def test_refuse_until_released_refuses_connections(sandbox: Running, vendor: str) -> None:
     fault = refuse(sandbox, vendor)
     assert fault["refusing"] is True
     assert [refused(sandbox, name) for name in URLS] == [name == vendor for name in URLS]
@@ -137,13 +137,13 @@ def test_connections_are_refused_until_released(sandbox: Running, vendor: str) -
     refuse(sandbox, vendor, seconds=0.2)
     wait_for(lambda: not refused(sandbox, vendor))
     assert sandbox.admin("faults") == []
-    # with several, the last one to end counts
+    # of several refusals, the last one to end opens the port
     first, second = (refuse(sandbox, vendor)["id"] for _ in range(2))
     sandbox.admin(f"faults/{first}/release", "POST")
     assert refused(sandbox, vendor)
     sandbox.admin(f"faults/{second}/release", "POST")
     assert not refused(sandbox, vendor)
-    # and all of them end when faults are cleared
+    # a clear ends all of them
     for end in (lambda: sandbox.admin("faults", "DELETE") == {"cleared": 2}, lambda: sandbox.reset() is None):
         for _ in range(2):
             refuse(sandbox, vendor)
@@ -152,7 +152,7 @@ def test_connections_are_refused_until_released(sandbox: Running, vendor: str) -
         assert not refused(sandbox, vendor)
 
 
-def test_a_connection_kept_alive_does_not_get_round_it(sandbox: Running) -> None:
+def test_refuse_ends_a_kept_alive_connection(sandbox: Running) -> None:
     fanfare = sandbox.fanfare()
     fanfare.audience()
     fault = refuse(sandbox, "fanfare")
@@ -164,7 +164,7 @@ def test_a_connection_kept_alive_does_not_get_round_it(sandbox: Running) -> None
     assert made(sandbox, "fanfare") == 2
 
 
-def test_the_third_exchange_is_refused(sandbox: Running) -> None:
+def test_refuse_with_exchange_refuses_from_that_exchange(sandbox: Running) -> None:
     fanfare = sandbox.fanfare()
     assert refuse(sandbox, "fanfare", exchange=3)["refusing"] is False
     assert "connection" not in fanfare.send("GET", "/audiences").headers
@@ -174,7 +174,7 @@ def test_the_third_exchange_is_refused(sandbox: Running) -> None:
     # nothing arrived, so there was no third exchange
     assert [item["number"] for item in sandbox.exchanges()] == [1, 2]
     sandbox.admin("faults", "DELETE")
-    # a client that is not told might use the connection once more before it sees its end
+    # without the header, a client might use the connection again before it detects its end
     refuse(sandbox, "fanfare", exchange=2)
     assert fanfare.send("GET", "/audiences").headers["connection"] == "close"
     with pytest.raises(requests.ConnectionError, match="refused"):
@@ -199,7 +199,7 @@ def test_state_and_objects_while_s3_refuses_connections_are_readable(sandbox: Ru
 
 
 @every_transport
-def test_a_call_is_held_until_released(sandbox: Running, vendor: str) -> None:
+def test_hold_until_released_holds_the_call(sandbox: Running, vendor: str) -> None:
     for when in ("before", "after"):
         sandbox.reset()
         fault = sandbox.fault(vendor=vendor, action="hold", when=when)
@@ -208,7 +208,7 @@ def test_a_call_is_held_until_released(sandbox: Running, vendor: str) -> None:
             assert wait_for(lambda fault=fault: sandbox.held(fault)) == [1]
             assert (made(sandbox, vendor), results) == (int(when == "after"), [])
             assert sandbox.admin("exchanges")["under_way"] == 1
-            # a port that closes meanwhile cuts nothing off
+            # a port that closes meanwhile does not end the call
             refuse(sandbox, vendor)
             assert sandbox.admin(f"faults/{fault['id']}/release", "POST") == {"released": 1}
         assert not isinstance(results[0], Exception)
@@ -218,12 +218,12 @@ def test_a_call_is_held_until_released(sandbox: Running, vendor: str) -> None:
 
 
 @every_transport
-def test_a_delay_ends_by_itself_or_when_faults_are_cleared(sandbox: Running, vendor: str) -> None:
+def test_delay_ends_by_itself_or_after_a_clear(sandbox: Running, vendor: str) -> None:
     for when in ("before", "after"):
         sandbox.reset()
         sandbox.fault(vendor=vendor, action="delay", seconds=600, when=when)
         with connected(sandbox, vendor) as connection:
-            # in one piece: what has not arrived in full when faults are cleared is dropped
+            # in one piece, so that the whole call arrives before faults are cleared
             connection.sendall(request(sandbox, vendor))
             wait_for(lambda: sandbox.admin("exchanges")["under_way"] and not sandbox.admin("faults"))
             if when == "after":
@@ -237,14 +237,14 @@ def test_a_delay_ends_by_itself_or_when_faults_are_cleared(sandbox: Running, ven
     sandbox.fault(vendor=vendor, action="delay", seconds=0.1)
     assert call(sandbox, vendor)
     if vendor == "fanfare":
-        # of a call without a body as well
+        # also for a call without a body
         sandbox.fault(vendor=vendor, action="delay", seconds=0.1, when="after")
         assert sandbox.fanfare().send("GET", "/audiences").status_code == 200
 
 
 @every_transport
 @pytest.mark.parametrize("action", ["hold", "delay"])
-def test_a_caller_that_goes_away(sandbox: Running, vendor: str, action: str) -> None:
+def test_held_call_of_a_gone_caller_ends_as_ordered(sandbox: Running, vendor: str, action: str) -> None:
     """The caller closes its connection, as the kernel does for a killed process or after a time-out."""
     done_by_default = action == "delay"
     with table() as check:
@@ -257,7 +257,7 @@ def test_a_caller_that_goes_away(sandbox: Running, vendor: str, action: str) -> 
             ("after", "dropped", True),
         ):
             sandbox.reset()
-            # a delay that the vendor is to see ends by itself: only then is it certain that it has begun
+            # a delay before the vendor's work ends by itself: only then has it certainly started
             late = action == "delay" and when == "before" and done
             fields = {"action": action, "when": when, "abandoned": abandoned, "seconds": 0.5 if late else 600}
             fault = sandbox.fault(vendor=vendor, **fields)
@@ -271,7 +271,7 @@ def test_a_caller_that_goes_away(sandbox: Running, vendor: str, action: str) -> 
                 if not late:
                     check(fields, made(sandbox, vendor), int(when == "after"))
             if when == "before" and done and action == "hold":
-                # the vendor does it when it is released, although its caller has gone
+                # after the release the vendor processes the call, although its caller has gone
                 assert sandbox.held(fault)
                 sandbox.admin(f"faults/{fault['id']}/release", "POST")
             idle(sandbox)
@@ -281,7 +281,7 @@ def test_a_caller_that_goes_away(sandbox: Running, vendor: str, action: str) -> 
 
 
 @every_transport
-def test_a_reset_lets_nothing_that_waits_arrive(sandbox: Running, vendor: str) -> None:
+def test_reset_drops_waiting_calls(sandbox: Running, vendor: str) -> None:
     for action in ("hold", "delay"):
         sandbox.fault(vendor=vendor, action=action, seconds=600)
         with in_background(lambda: call(sandbox, vendor)) as results:

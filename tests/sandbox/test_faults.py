@@ -1,4 +1,4 @@
-"""Faults by order: answers instead of the vendor's, changed answers, presets, and the calls that they hit."""
+"""Ordered faults: answers in place of the vendor's, changed answers, presets, and filters."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def list_of_phones(sandbox: Running) -> requests.Response:
     return sandbox.commbox().send("POST", "/audiences", data={"name": "list"}, files=files)
 
 
-# vendor -> a call that creates, its operation, its path, the admin API's list of what exists
+# vendor -> a call that creates, its operation, its path, the admin API's list of the created objects
 CREATING: dict[str, tuple[Callable[[Running], requests.Response], str, str, str]] = {
     "digital_audience": (campaign, "createCampaign", "/campaign/create", "campaigns"),
     "fanfare": (audience, "fanfare.postAudiences", "/fanfare/api/audiences", "fanfare/audiences"),
@@ -49,7 +49,7 @@ every_vendor = pytest.mark.parametrize("vendor", CREATING)
 
 
 @every_vendor
-def test_an_answer_before_or_after_the_vendor_has_done_it(sandbox: Running, vendor: str) -> None:
+def test_answer_before_or_after_the_vendor_replaces_its_answer(sandbox: Running, vendor: str) -> None:
     call, operation, path, made = CREATING[vendor]
     good = 201 if vendor == "commbox" else 200
     with table() as check:
@@ -60,12 +60,12 @@ def test_an_answer_before_or_after_the_vendor_has_done_it(sandbox: Running, vend
                 fault = sandbox.fault(vendor=vendor, status=503, when=when, **chosen)
                 assert sandbox.admin("faults") == [fault]
                 answer = call(sandbox)
-                found = answer.status_code, answer.headers["content-type"], len(sandbox.admin(made))
-                check((when, chosen), found, (503, "application/json", int(done)))
+                actual = answer.status_code, answer.headers["content-type"], len(sandbox.admin(made))
+                check((when, chosen), actual, (503, "application/json", int(done)))
                 entry = sandbox.entries(operation=operation)[-1]
                 note = {"id": fault["id"], "action": "answer", "when": when, "status": 503}
-                found = entry["fault"], entry["success"], entry["vendor"], entry["http_status"]
-                check((when, chosen), found, (note, done, vendor, good if done else 503))
+                actual = entry["fault"], entry["success"], entry["vendor"], entry["http_status"]
+                check((when, chosen), actual, (note, done, vendor, good if done else 503))
                 assert sandbox.admin("faults") == []
                 check((when, chosen), call(sandbox).status_code, good)
             for preset, status in (("bad_gateway", 502), ("unavailable", 503), ("gateway_timeout", 504)):
@@ -78,7 +78,7 @@ def test_an_answer_before_or_after_the_vendor_has_done_it(sandbox: Running, vend
 
 
 @every_vendor
-def test_the_forms_of_429(sandbox: Running, vendor: str) -> None:
+def test_rate_limit_presets_set_retry_after(sandbox: Running, vendor: str) -> None:
     call, operation, _, made = CREATING[vendor]
     with table() as check:
         for form in ("none", "seconds", "date"):
@@ -86,18 +86,18 @@ def test_the_forms_of_429(sandbox: Running, vendor: str) -> None:
             sandbox.fault(preset=preset, operation=operation, wait=599.5)
             asked = datetime.now(timezone.utc)
             answer = call(sandbox)
-            given = answer.headers.get("Retry-After")
+            retry_after = answer.headers.get("Retry-After")
             check(form, (answer.status_code, len(sandbox.admin(made))), (429, 0))
             if form == "date":
-                ahead = parsedate_to_datetime(given or "") - asked
-                check(given, timedelta(seconds=599) <= ahead <= timedelta(seconds=660), True)
+                ahead = parsedate_to_datetime(retry_after or "") - asked
+                check(retry_after, timedelta(seconds=599) <= ahead <= timedelta(seconds=660), True)
             else:
-                check(form, given, None if form == "none" else "600")
+                check(form, retry_after, None if form == "none" else "600")
             if vendor == "fanfare":
                 check(form, answer.json().get("retryAfter"), None if form == "none" else 600)
 
 
-def test_each_vendor_s_own_error_bodies(sandbox: Running) -> None:
+def test_answer_without_body_has_the_vendors_error_body(sandbox: Running) -> None:
     shown: dict[tuple[str, int], Any] = {}
     for vendor, (call, operation, _, _) in CREATING.items():
         for status in (400, 401, 429, 500, 599):
@@ -119,7 +119,7 @@ def test_each_vendor_s_own_error_bodies(sandbox: Running) -> None:
     assert all(shown["digital_audience", status]["success"] is False for status in (400, 429, 500))
 
 
-def test_a_body_and_headers_of_one_s_own(sandbox: Running) -> None:
+def test_answer_with_body_and_headers_returns_them(sandbox: Running) -> None:
     sandbox.fault(vendor="fanfare", status=502, body="<html>", headers={"Content-Type": "text/html"})
     answer = audience(sandbox)
     assert (answer.status_code, answer.text, answer.headers["content-type"]) == (502, "<html>", "text/html")
@@ -133,7 +133,7 @@ def test_a_body_and_headers_of_one_s_own(sandbox: Running) -> None:
 
 
 @every_vendor
-def test_the_vendor_s_answer_is_spoiled(sandbox: Running, vendor: str) -> None:
+def test_change_of_an_answer_alters_or_truncates_it(sandbox: Running, vendor: str) -> None:
     call, operation, _, made = CREATING[vendor]
     real = call(sandbox)
     good, whole, holder = real.status_code, len(real.content), "" if vendor == "fanfare" else "data."
@@ -163,7 +163,7 @@ def test_the_vendor_s_answer_is_spoiled(sandbox: Running, vendor: str) -> None:
     sandbox.fault(operation=operation, action="change", remove=[f"{holder}id"])
     assert "id" not in shown()
     assert [item["changed"] for item in sandbox.exchanges(operation=operation)][-5:] == [1] * 5
-    # a path that leads nowhere changes nothing, and the exchange shows it
+    # a path without a match changes nothing, and the exchange shows it
     sandbox.fault(operation=operation, action="change", set={"no.such.place": 1})
     call(sandbox)
     assert sandbox.exchanges()[-1]["changed"] == 0
@@ -175,7 +175,7 @@ def test_the_vendor_s_answer_is_spoiled(sandbox: Running, vendor: str) -> None:
     assert sandbox.entries(operation=operation)[-1]["fault"]["status"] == 202
 
 
-def test_paths_of_changes() -> None:
+def test_change_with_paths_counts_the_places() -> None:
     items = [{"n": 1}, {"n": 2}, {"m": 3}]
     real = {"data": {"id": 7, "items": items}, "success": True}
     cases: list[tuple[dict[str, Any], list[Any], int]] = [
@@ -191,23 +191,23 @@ def test_paths_of_changes() -> None:
     ]
     with table() as check:
         for fields, shown, places in cases:
-            found = change(FaultOrder(action="change", **fields), 200, {}, json.dumps(real).encode())
-            check(fields, (json.loads(found.body)["data"]["items"], found.places), (shown, places))
-            check(fields, dict(found.headers)["content-length"], str(len(found.body)))
+            changed = change(FaultOrder(action="change", **fields), 200, {}, json.dumps(real).encode())
+            check(fields, (json.loads(changed.body)["data"]["items"], changed.places), (shown, places))
+            check(fields, dict(changed.headers)["content-length"], str(len(changed.body)))
         text = change(FaultOrder(action="change", set={"a": 1}), 200, {}, b"<xml/>")
         check("not JSON", (text.body, text.places), (b"<xml/>", 0))
         for way, length in (("length", "5"), ("connection", "10")):
             made = FaultOrder(action="change", truncate=way)  # type: ignore[arg-type]
             half = change(made, 200, {"content-length": "10", "etag": "x"}, b"0123456789")
-            found = half.body, half.closes, dict(half.headers)
+            actual = half.body, half.closes, dict(half.headers)
             headers = {"etag": "x", "content-length": length}
-            check(way, found, (b"01234", way == "connection", headers))
+            check(way, actual, (b"01234", way == "connection", headers))
 
 
 # --- sessions and states --------------------------------------------------------------------------------
 
 
-def test_a_session_really_ends(sandbox: Running) -> None:
+def test_expire_ends_sessions_or_refuses_the_key(sandbox: Running) -> None:
     for when, status in (("before", 401), ("after", 200)):
         sandbox.reset()
         caller = sandbox.login()
@@ -235,7 +235,7 @@ def test_a_session_really_ends(sandbox: Running) -> None:
         assert call(sandbox).status_code in {200, 201}
 
 
-def test_presets_of_the_vendors(sandbox: Running) -> None:
+def test_vendor_presets_change_states(sandbox: Running) -> None:
     for when in ("before", "after"):
         sandbox.fault(preset="success_false", operation="createCampaign", when=when)
         answer = campaign(sandbox)
@@ -246,8 +246,8 @@ def test_presets_of_the_vendors(sandbox: Running) -> None:
     target = caller.audience()
     sandbox.load(target, b"custom\r\nx\r\n")
 
-    def states(looks: int, caller: Caller = caller) -> list[str]:
-        return [caller.load(target)["audienceState"] for _ in range(looks)]
+    def states(polls: int, caller: Caller = caller) -> list[str]:
+        return [caller.load(target)["audienceState"] for _ in range(polls)]
 
     sandbox.fault(preset="unknown_audience_state", times=2)
     assert states(3) == ["ENRICHING", "ENRICHING", "READY"]
@@ -261,8 +261,8 @@ def test_presets_of_the_vendors(sandbox: Running) -> None:
     fanfare.load(fans, b"email\r\na@example.com\r\n")
     sandbox.fault(preset="unknown_import_status", times=2)
     sandbox.fault(preset="import_status_back")
-    seen = [fanfare.imported(fans)["status"] for _ in range(4)]
-    assert seen == ["VALIDATING", "VALIDATING", "PENDING", "COMPLETED"]
+    statuses = [fanfare.imported(fans)["status"] for _ in range(4)]
+    assert statuses == ["VALIDATING", "VALIDATING", "PENDING", "COMPLETED"]
     idents = [commbox.create("31612345678", "31612345679", name=name) for name in "ab"]
     sandbox.work()
     sandbox.fault(preset="user_count_behind", times=2)
@@ -273,7 +273,7 @@ def test_presets_of_the_vendors(sandbox: Running) -> None:
 # --- orders ---------------------------------------------------------------------------------------------
 
 
-def test_orders_that_make_no_sense(sandbox: Running) -> None:
+def test_orders_with_invalid_fields_are_422(sandbox: Running) -> None:
     orders: list[dict[str, Any]] = [
         {"path": "("},
         {"status": 99},
@@ -303,10 +303,10 @@ def test_orders_that_make_no_sense(sandbox: Running) -> None:
         for name, fields in presets.items():
             line = sandbox.fault(preset=name)
             check(name, {key: line[key] for key in fields}, fields)
-        # what is given wins
+        # the order's own fields override the preset
         line = sandbox.fault(preset="s3_slow_down", when="after")
-        found = line["vendor"], line["status"], line["code"], line["when"]
-        check("more than the preset", found, ("s3", 503, "SlowDown", "after"))
+        actual = line["vendor"], line["status"], line["code"], line["when"]
+        check("more than the preset", actual, ("s3", 503, "SlowDown", "after"))
         check("own status", sandbox.fault(preset="rate_limited", status=503)["status"], 503)
         check("own code", sandbox.fault(vendor="s3", code="Own", status=418)["status"], 418)
     assert sandbox.admin("faults", "DELETE") == {"cleared": len(presets) + 3}
@@ -318,7 +318,7 @@ def arrive(book: FaultBook, vendor: str = "fanfare", path: str = "/fanfare/api/x
     return book.arrive(**fields, paths=[path, f"/b/{path}"] if vendor == "s3" else [path])
 
 
-def test_calls_that_an_order_fits() -> None:
+def test_order_fits_only_matching_calls() -> None:
     own, s3 = ("fanfare", "/fanfare/api/x"), ("s3", "imports/1")
     cases: list[tuple[dict[str, Any], tuple[str, str], bool]] = [
         *(({}, one, fits) for one, fits in ((own, True), (s3, False))),
@@ -327,7 +327,7 @@ def test_calls_that_an_order_fits() -> None:
         *(({"method": name}, own, name == "post") for name in ("post", "GET")),
         *(({"path": path}, own, True) for path in ("/fanfare/api/x", "^/fanfare/.*$")),
         *(({"path": path}, own, False) for path in ("/fanfare", "x")),
-        # S3 has to be named
+        # an order for S3 needs the vendor
         ({"method": "PUT"}, s3, False),
         *(({"vendor": "s3", "path": path}, s3, True) for path in ("imports/.*", "/b/imports/1")),
         ({"vendor": "s3", "path": "imports/.*"}, ("s3", "k"), False),
@@ -337,7 +337,7 @@ def test_calls_that_an_order_fits() -> None:
             book = FaultBook()
             book.add(FaultOrder(**order))
             check((order, vendor), arrive(book, vendor, path)[1] is not None, fits)
-        # with a filter, an order begins at its exchange
+        # with a filter, an order starts at its exchange
         book = FaultBook()
         book.add(FaultOrder(exchange=2, vendor="s3", times=2))
         hit = [arrive(book, name)[1] is not None for name in ("s3", "fanfare", "s3", "fanfare", "s3", "s3")]
@@ -358,18 +358,18 @@ def test_order_cleared_while_its_call_arrives_does_not_hold_the_call() -> None:
                     check((action, drops), (wait(), wait.dropped), (0, any(drops)))
 
 
-def test_counting_and_order(sandbox: Running) -> None:
+def test_orders_with_skip_and_times_count_down(sandbox: Running) -> None:
     first = sandbox.fault(vendor="fanfare", method="GET", status=500, times=2, skip=1)
     sandbox.fault(method="GET", path=".*/audiences", status=503)
     fanfare = sandbox.fanfare()
-    # what one order lets pass the next may still fit
-    seen, left = [], []
+    # a call that one order skips may fit the next order
+    statuses, left = [], []
     for _ in range(5):
-        seen.append(fanfare.send("GET", "/audiences").status_code)
+        statuses.append(fanfare.send("GET", "/audiences").status_code)
         left.append(
             [(line["id"] - first["id"], line["times"], line["skip"]) for line in sandbox.admin("faults")]
         )
-    assert seen == [503, 500, 500, 200, 200]
+    assert statuses == [503, 500, 500, 200, 200]
     assert left == [[(0, 2, 0)], [(0, 1, 0)], [], [], []]
     sandbox.fault(vendor="fanfare", times=9)
     assert sandbox.commbox().send("GET", "/audiences").status_code == 200
@@ -379,19 +379,19 @@ def test_counting_and_order(sandbox: Running) -> None:
     assert (sandbox.admin("faults"), fanfare.send("GET", "/audiences").status_code) == ([], 200)
 
 
-def test_the_list_of_exchanges_and_aiming_by_number(sandbox: Running) -> None:
+def test_order_with_exchange_hits_that_number(sandbox: Running) -> None:
     caller = sandbox.login()
 
     def everything() -> list[Any]:
-        seen = [caller.send("POST", "/campaign/create", json={"name": "c"}).status_code]
-        seen.append(sandbox.fanfare().send("GET", "/audiences?first=1&search=anna").status_code)
+        statuses = [caller.send("POST", "/campaign/create", json={"name": "c"}).status_code]
+        statuses.append(sandbox.fanfare().send("GET", "/audiences?first=1&search=anna").status_code)
         try:
             sandbox.s3.put_object(Bucket=sandbox.bucket, Key="k", Body=b"x")
             sandbox.s3.head_object(Bucket=sandbox.bucket, Key="k")
-            seen.append(200)
+            statuses.append(200)
         except ClientError as error:
-            seen.append(error.response["ResponseMetadata"]["HTTPStatusCode"])
-        return seen
+            statuses.append(error.response["ResponseMetadata"]["HTTPStatusCode"])
+        return statuses
 
     before = sandbox.admin("exchanges")["last"]
     assert (before, everything()) == (1, [200, 200, 200])
@@ -412,11 +412,11 @@ def test_the_list_of_exchanges_and_aiming_by_number(sandbox: Running) -> None:
         assert (hit[-1]["fault"]["id"], hit[-1]["status"]) == (fault["id"], 503)
         assert sandbox.admin("faults") == []
     assert len(sandbox.exchanges(vendor="s3", operation="PutObject")) == 5
-    begun = sandbox.fanfare().begin(sandbox.fanfare().audience())
-    put_csv(begun["uploadUrl"], b"email\r\na@example.com\r\n")
+    pending = sandbox.fanfare().begin(sandbox.fanfare().audience())
+    put_csv(pending["uploadUrl"], b"email\r\na@example.com\r\n")
     last = sandbox.exchanges()[-1]
     assert (last["operation"], last["status"]) == ("PutObject", 200)
-    assert begun["uploadUrl"].partition("X-Amz-Signature=")[2] not in str(sandbox.exchanges())
+    assert pending["uploadUrl"].partition("X-Amz-Signature=")[2] not in str(sandbox.exchanges())
     assert "X-Amz-Signature=..." in last["query"]
     sandbox.reset()
     assert sandbox.admin("exchanges") == {"exchanges": [], "last": 0, "under_way": 0}
@@ -424,7 +424,7 @@ def test_the_list_of_exchanges_and_aiming_by_number(sandbox: Running) -> None:
     assert sandbox.exchanges()[0]["number"] == 1
 
 
-def test_exchanges_are_forgotten() -> None:
+def test_exchanges_above_the_limit_drop_the_oldest() -> None:
     exchanges = Exchanges(ManualClock(), 2)
     fields = {"vendor": "s3", "operation": "X", "method": "GET", "path": "/b"}
     for _ in range(3):
@@ -461,7 +461,7 @@ def s3_error(call: Callable[[], object]) -> tuple[str, int]:
     return answer["Error"]["Code"], answer["ResponseMetadata"]["HTTPStatusCode"]
 
 
-def begun_upload(sandbox: Running) -> dict[str, Any]:
+def pending_upload(sandbox: Running) -> dict[str, Any]:
     """Begin a multipart upload; return the arguments that complete it."""
     place = {"Bucket": sandbox.bucket, "Key": "k"}
     upload = sandbox.s3.create_multipart_upload(**place)["UploadId"]
@@ -470,8 +470,8 @@ def begun_upload(sandbox: Running) -> dict[str, Any]:
     return {**place, "UploadId": upload, "MultipartUpload": parts}
 
 
-def test_s3_errors(sandbox: Running) -> None:
-    # an <Error> inside a 200, which boto3 takes for a 500
+def test_s3_presets_return_s3_errors(sandbox: Running) -> None:
+    # an <Error> inside a 200, which boto3 treats as a 500
     completing = {name: S3_ERRORS[name] for name in ("s3_precondition_failed", "s3_conditional_conflict")}
     completing["s3_complete_error"] = ("InternalError", 500)
     with table() as check:
@@ -483,43 +483,43 @@ def test_s3_errors(sandbox: Running) -> None:
                 with pytest.raises(ClientError) as error:
                     sandbox.s3.put_object(Bucket=sandbox.bucket, Key="k", Body=b"x", IfNoneMatch="*")
                 answer = error.value.response
-                found = answer["Error"]["Code"], answer["ResponseMetadata"]["HTTPStatusCode"]
-                check((preset, when), found, expected)
+                actual = answer["Error"]["Code"], answer["ResponseMetadata"]["HTTPStatusCode"]
+                check((preset, when), actual, expected)
                 assert answer["Error"]["Message"]
                 assert answer["ResponseMetadata"]["RequestId"]
                 entry = sandbox.entries(kind="s3")[-1]
                 check((preset, when), (len(sandbox.keys()), entry["success"]), (int(done), done))
             for preset, expected in completing.items():
                 sandbox.reset()
-                upload = begun_upload(sandbox)
+                upload = pending_upload(sandbox)
                 sandbox.fault(preset=preset, operation="CompleteMultipartUpload", when=when)
-                found = s3_error(lambda upload=upload: sandbox.s3.complete_multipart_upload(**upload))
-                check((preset, when), found, expected)
+                actual = s3_error(lambda upload=upload: sandbox.s3.complete_multipart_upload(**upload))
+                check((preset, when), actual, expected)
                 entry = sandbox.entries(kind="s3")[-1]
-                found = entry["operation"], entry["success"], len(sandbox.keys())
-                check((preset, when), found, ("CompleteMultipartUpload", done, int(done)))
+                actual = entry["operation"], entry["success"], len(sandbox.keys())
+                check((preset, when), actual, ("CompleteMultipartUpload", done, int(done)))
                 if preset == "s3_complete_error":
                     check((preset, when), sandbox.exchanges()[-1]["status"], 200)
             # a presigned upload fails the same way
             for preset in ("s3_slow_down", "s3_access_denied", "s3_internal_error"):
                 sandbox.reset()
                 fanfare = sandbox.fanfare()
-                begun = fanfare.begin(fanfare.audience())
+                pending = fanfare.begin(fanfare.audience())
                 sandbox.fault(preset=preset, path="imports/.*", when=when)
-                answer = put_csv(begun["uploadUrl"], b"email\r\n" + b"a@example.com\r\n" * 20_000)
+                answer = put_csv(pending["uploadUrl"], b"email\r\n" + b"a@example.com\r\n" * 20_000)
                 code, status = S3_ERRORS[preset]
-                found = answer.status_code, f"<Code>{code}</Code>" in answer.text
-                check(("presigned", preset, when), found, (status, True))
+                actual = answer.status_code, f"<Code>{code}</Code>" in answer.text
+                check(("presigned", preset, when), actual, (status, True))
                 sandbox.work()
-                state = fanfare.imported(begun["audienceId"])["status"]
+                state = fanfare.imported(pending["audienceId"])["status"]
                 check(("presigned", preset, when), state, "COMPLETED" if done else "PENDING")
                 check(("presigned", preset, when), len(sandbox.admin("state")["written"]), int(done))
 
 
-def test_s3_calls_are_named_as_aws_names_them(sandbox: Running) -> None:
+def test_s3_orders_use_aws_operation_names(sandbox: Running) -> None:
     place = {"Bucket": sandbox.bucket, "Key": "k"}
     sandbox.s3.put_object(**place, Body=b"0123456789")
-    upload = begun_upload(sandbox)["UploadId"]
+    upload = pending_upload(sandbox)["UploadId"]
     part = {**place, "UploadId": upload, "PartNumber": 2, "Body": b"y"}
     with table() as check:
         for operation, call in {
@@ -543,7 +543,7 @@ def test_s3_calls_are_named_as_aws_names_them(sandbox: Running) -> None:
     body = sandbox.s3.get_object(**place)["Body"]
     with pytest.raises(Exception, match=r"IncompleteRead|bytes read"):
         body.read()
-    # by path, an order hits only the keys that it names
+    # an order with a path applies only to matching keys
     sandbox.fault(vendor="s3", operation="PutObject", path=f"/{sandbox.bucket}/onboard/.*", status=500)
     sandbox.s3.put_object(Bucket=sandbox.bucket, Key="elsewhere", Body=b"x")
     put = {"Bucket": sandbox.bucket, "Key": "onboard/x", "Body": b"x"}
