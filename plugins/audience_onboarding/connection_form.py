@@ -25,7 +25,7 @@ def connection_form(  # noqa: PLR0913
     hidden: tuple[str, ...] = (),
     fields: Mapping[str, dict[str, Any]] | None = None,
     portal_ids: str = "{audience_id}",
-    usual_requests: float = 1200,
+    default_requests: float = 1200,
 ) -> dict[str, Any]:
     """A connection type as Airflow's providers describe it.
 
@@ -36,7 +36,7 @@ def connection_form(  # noqa: PLR0913
     :param hidden: standard fields that the platform has no use for.
     :param fields: the platform's own extra fields, shown before the common ones.
     :param portal_ids: what the portal's address may hold in braces.
-    :param usual_requests: requests a minute where the field is left empty.
+    :param default_requests: requests a minute where the field is left empty.
     """
     return {
         "connection-type": conn_type,
@@ -76,7 +76,7 @@ def connection_form(  # noqa: PLR0913
                 kind="number",
                 minimum=1,
                 description="The most that one process (a worker's task, a triggerer) sends in a minute, logins and "
-                f"repeats included; others wait for their turn. Empty: {usual_requests:g}.",
+                f"repeats included; others wait for their turn. Empty: {default_requests:g}.",
             ),
             "portal_url": form_field(
                 "Portal link",

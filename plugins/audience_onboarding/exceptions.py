@@ -21,7 +21,7 @@ OVERWRITE_HINT = "with 'Overwrite', which is under 'Exceptions' in its form"
 """How a run is told that other content is right. A message says it as the form does, where that section is closed."""
 
 
-def help_for(name: str) -> str:
+def help_url(name: str) -> str:
     """Where it is written what an error means and what to do: on the site, or in the repository's ``docs/``.
 
     :param name: of the class, such as ``GuardError``.
@@ -31,14 +31,14 @@ def help_for(name: str) -> str:
     return f"{page}#{name.lower()}"
 
 
-def with_help(name: str, message: str) -> str:
+def append_help_link(name: str, message: str) -> str:
     """A message as a person gets to read it: with where to read more at its end.
 
     :param name: of the error's class.
     """
     # Nothing follows the address: a full stop would become part of it where it is clicked or copied. And an error
     # that already says so is not told twice.
-    see = f"See {help_for(name)}"
+    see = f"See {help_url(name)}"
     return message if message.endswith(see) else f"{message}{chr(10) if chr(10) in message else ' '}{see}"
 
 
@@ -58,17 +58,17 @@ class AudienceOnboardingError(Exception):
     :param what: what happened, one sentence without a full stop.
     :param where: the system and object, for example ``Digital Audience POST /audience/activate``.
     :param why: the reason as far as known.
-    :param next_step: what the reader should do; :attr:`usual_next_step` where nothing is given.
+    :param next_step: what the reader should do; :attr:`default_next_step` where nothing is given.
     """
 
-    usual_next_step: ClassVar[str] = ""
+    default_next_step: ClassVar[str] = ""
     """What to do about most errors of the class."""
 
     def __init__(self, *, what: str, where: str = "", why: str = "", next_step: str = "") -> None:
         self.what = what
         self.where = where
         self.why = why
-        self.next_step = next_step or self.usual_next_step
+        self.next_step = next_step or self.default_next_step
         super().__init__(self._message())
 
     def _message(self) -> str:
@@ -81,29 +81,29 @@ class AudienceOnboardingError(Exception):
             text = f"{text}. {self.next_step.rstrip('.')}"
         return f"{text}."
 
-    def concerning(self, subject: str, *, next_step: str = "") -> None:
+    def prefix_subject(self, subject: str, *, next_step: str = "") -> None:
         """Put the object that the error is about in front, and a next step where there is none yet."""
         if subject:
             self.what = f"{subject}: {self.what[:1].lower()}{self.what[1:]}"
         self.next_step = self.next_step or next_step
         self.args = (self._message(),)
 
-    def advise(self, more: str) -> None:
+    def add_next_step(self, more: str) -> None:
         """Add to the next step."""
         self.next_step = f"{self.next_step.rstrip('.')}. {more}" if self.next_step else more
         self.args = (self._message(),)
 
-    def told(self) -> str:
+    def full_message(self) -> str:
         """The message with where to read more. Only what a person reads has it: messages are put into others."""
-        return with_help(type(self).__name__, self._message())
+        return append_help_link(type(self).__name__, self._message())
 
-    def tell(self) -> None:
-        """Make :meth:`told` the message itself, where the error ends up in front of a person."""
-        self.args = (self.told(),)
+    def attach_help(self) -> None:
+        """Make :meth:`full_message` the message itself, where the error ends up in front of a person."""
+        self.args = (self.full_message(),)
 
-    def named(self) -> str:
-        """As :meth:`told`, after the name of the class: how tasks fail and how it stands among other problems."""
-        return f"{type(self).__name__}: {self.told()}"
+    def labelled_message(self) -> str:
+        """Return :meth:`full_message` after the name of the class, as failed tasks and lists of problems show it."""
+        return f"{type(self).__name__}: {self.full_message()}"
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Exceptions are pickled by positional args by default, which keyword-only constructors refuse.
@@ -124,7 +124,7 @@ class TransientError(AudienceOnboardingError):
         knows.
     """
 
-    usual_next_step = "It is tried again by itself"
+    default_next_step = "It is tried again by itself"
 
     def __init__(self, *, retry_after: float | None = None, **kwargs: Any) -> None:
         self.retry_after = retry_after
@@ -334,7 +334,7 @@ class DefinitionError(TerminalError):
     :param problems: all that is wrong, one record each, see :mod:`.definitions.problems`.
     """
 
-    usual_next_step = "Correct the file; its DAGs appear at Airflow's next look at it"
+    default_next_step = "Correct the file; its DAGs appear at Airflow's next look at it"
 
     def __init__(self, *, problems: Sequence[Any] = (), **kwargs: Any) -> None:
         self.problems = tuple(problems)

@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import Any
 
 
-def attributes_of(package: str, modules: Mapping[str, str]) -> Callable[[str], Any]:
+def lazy_attributes(package: str, modules: Mapping[str, str]) -> Callable[[str], Any]:
     """A ``__getattr__`` for a package.
 
     :param modules: public name to the module of the package that has it.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timezone
 
 
-def moment_text(moment: datetime) -> str:
+def format_utc(moment: datetime) -> str:
     """A moment to the minute: ``2026-11-20 03:00 UTC``.
 
     :param moment: with a time zone, whichever.

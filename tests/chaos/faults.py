@@ -47,13 +47,13 @@ class Exchange:
         return self.is_s3 and "/imports/" in self.path
 
     @property
-    def changes_something(self) -> bool:
+    def mutating(self) -> bool:
         """Whether it is more than a look or a login."""
         return self.method not in READS and self.operation != "login"
 
     def repeats(self, before: Exchange) -> bool:
         """Whether it is the same look once more."""
-        return not self.changes_something and (self.operation, self.path) == (before.operation, before.path)
+        return not self.mutating and (self.operation, self.path) == (before.operation, before.path)
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Fault:
             and (not self.vendors or exchange.vendor in self.vendors)
             and (not self.operations or exchange.operation in self.operations)
             and self.presigned in {None, exchange.is_presigned}
-            and (self.of == "all" or exchange.changes_something)
+            and (self.of == "all" or exchange.mutating)
         )
 
 

@@ -22,7 +22,7 @@ from airflow.sdk._shared.secrets_masker import reset_secrets_masker
 
 from audience_onboarding import exceptions as errors
 from audience_onboarding.exceptions import AudienceOnboardingError
-from audience_onboarding.http import forget_clients
+from audience_onboarding.http import reset_clients
 from audience_onboarding.state.create_once import open_intent
 from scripts.local_stack import Sandbox
 from tests.chaos.faults import SLOW, Fault
@@ -185,7 +185,7 @@ class Stage:
         """A fresh start, and the flow's past."""
         self.sandbox.admin("reset", method="POST")
         self.sandbox.admin("clock", method="POST", json={"at": START.isoformat()})
-        forget_clients()
+        reset_clients()
         # Each schedule brings secrets of its own. Kept, they would be looked for in all that is logged after it, and
         # hide one that nobody has masked again.
         reset_secrets_masker()
@@ -202,7 +202,7 @@ class Stage:
     def exchanges(self, flow: Flow) -> list[dict[str, Any]]:
         """What the flow says to vendor and storage, when nothing goes wrong."""
         world = self.begin(flow)
-        forget_clients()
+        reset_clients()
         since = self.sandbox.admin("exchanges")["last"]
         run = self.execute(self.run(flow, flow.disturbed, world, "manual__disturbed"))
         if run.failures:
@@ -225,7 +225,7 @@ class Stage:
 
     def _play(self, flow: Flow, plan: Sequence[Planned], verdict: Verdict) -> None:
         world = self.begin(flow)
-        forget_clients()
+        reset_clients()
         ordered = []
         for item in plan:
             order = {**item.fault.order, "exchange": item.exchange}
@@ -294,7 +294,7 @@ class Stage:
         for number in range(MAX_CLEARS):
             if run.is_successful:
                 return
-            forget_clients()
+            reset_clients()
             self.pass_time(600)
             if any(_told(failure) == _AMBIGUOUS for failure in run.failures):
                 self._settle(flow, world, number, verdict)
@@ -334,7 +334,7 @@ class Stage:
 
     def _again(self, flow: Flow, world: World, verdict: Verdict) -> None:
         """Run the same day once more: nothing is to be sent."""
-        forget_clients()
+        reset_clients()
         since = self.judge.last_entry()
         run = self.execute(self.run(flow, flow.disturbed, world, "manual__again"))
         if run.failures:

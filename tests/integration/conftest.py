@@ -38,11 +38,11 @@ def sandbox(sandbox_process: Sandbox) -> Sandbox:
 @pytest.fixture
 def connections(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """Airflow's connections to the sandbox, with an empty memory of earlier logins."""
-    from audience_onboarding.http import forget_clients
+    from audience_onboarding.http import reset_clients
 
     for name, value in sandbox.connections().items():
         monkeypatch.setenv(name, value)
-    forget_clients()
+    reset_clients()
 
 
 @pytest.fixture

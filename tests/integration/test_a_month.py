@@ -20,7 +20,7 @@ import pytest
 import yaml
 
 from audience_onboarding.definitions.loader import read_definition
-from audience_onboarding.http import forget_clients
+from audience_onboarding.http import reset_clients
 from audience_onboarding.pipelines import (
     build_activation_dag,
     build_erase_dag,
@@ -146,7 +146,7 @@ class Month:
 
     def at(self, moment: datetime) -> None:
         """Put all clocks to a moment; other processes have come up since the last one."""
-        forget_clients()
+        reset_clients()
         self.clock.move_to(moment)
         self.sandbox.admin("clock", method="POST", json={"at": moment.astimezone(timezone.utc).isoformat()})
 

@@ -23,7 +23,7 @@ from audience_onboarding.base.upload_operator import summary
 from audience_onboarding.crm.output.profiles import DIGITAL_AUDIENCE_S3, Identifier
 from audience_onboarding.crm.prepare import prepare
 from audience_onboarding.crm.sources.csv_file import CsvSource
-from audience_onboarding.exceptions import AudienceOnboardingError, TransientError, VendorError, help_for
+from audience_onboarding.exceptions import AudienceOnboardingError, TransientError, VendorError, help_url
 from audience_onboarding.platforms.commbox.client import CommBoxClient
 from audience_onboarding.platforms.fanfare.client import FanfareClient
 from audience_onboarding.storage.audit_table import COLUMNS, ddl, write_row
@@ -133,7 +133,7 @@ def test_every_error_has_its_paragraph_under_the_anchor_of_its_message() -> None
         expected = "yes" if issubclass(CLASSES[name], TransientError) else "no"
         assert retried.strip().startswith(expected), name
 
-        path, _, anchor = help_for(name).partition("#")
+        path, _, anchor = help_url(name).partition("#")
         assert (ROOT / path).read_text(encoding="utf-8") == text
         # Both a Git host and the site make the anchor of a heading of one word by lower case.
         assert anchor in {heading.lower() for heading in paragraphs}

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 
-from audience_onboarding.http import forget_clients
+from audience_onboarding.http import reset_clients
 from audience_onboarding.platform_registry import PLATFORMS, get_platform
 from tests.unit.http.loopback import Action, Hang, Loopback, Reply, Reset, Seen, closed_port
 from tests.unit.http.tls import HERE, VALID, make_certificate, tls_with
@@ -29,9 +29,9 @@ Failure = Callable[..., str]
 
 @pytest.fixture(autouse=True)
 def _fresh() -> Iterator[None]:
-    forget_clients()
+    reset_clients()
     yield
-    forget_clients()
+    reset_clients()
 
 
 @pytest.fixture(params=PLATFORMS)

@@ -84,7 +84,7 @@ def all_made() -> list[Made]:
 
 
 def has_usual_next_step(name: str) -> bool:
-    return name in CLASSES and bool(CLASSES[name].usual_next_step)
+    return name in CLASSES and bool(CLASSES[name].default_next_step)
 
 
 def speechless(made: Made) -> bool:

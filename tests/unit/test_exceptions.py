@@ -100,23 +100,23 @@ def test_errors_reach_the_parent_of_a_worker_process() -> None:
 
 def test_a_changed_error_is_pickled_as_it_is_now() -> None:
     error = full(NotFoundError)
-    error.concerning("Audience 7")
+    error.prefix_subject("Audience 7")
 
     assert "audience 7" in str(pickle.loads(pickle.dumps(error))).lower()
 
 
 def test_concerning_puts_the_object_in_front_and_keeps_a_next_step() -> None:
     error = NotFoundError(what="The vendor does not know it", where="GET /x", status=404)
-    error.concerning("Audience 7", next_step="Look in the portal")
+    error.prefix_subject("Audience 7", next_step="Look in the portal")
     assert str(error) == "Audience 7: the vendor does not know it (GET /x). Look in the portal. [HTTP 404]"
 
     error = NotFoundError(what="Gone", next_step="Ask them")
-    error.concerning("Audience 7", next_step="Look in the portal")
+    error.prefix_subject("Audience 7", next_step="Look in the portal")
     assert error.next_step == "Ask them"
     assert "portal" not in str(error)
 
     error = NotFoundError(what="Gone")
-    error.concerning("", next_step="Look in the portal")
+    error.prefix_subject("", next_step="Look in the portal")
     assert str(error) == "Gone. Look in the portal."
 
 
@@ -132,17 +132,17 @@ def test_a_message_for_people_ends_with_a_link_to_the_docs() -> None:
         error = full(cls)
         message = str(error)
 
-        assert error.told() == f"{message} See docs/how-to/troubleshooting.md#{cls.__name__.lower()}"
-        assert error.named() == f"{cls.__name__}: {error.told()}"
+        assert error.full_message() == f"{message} See docs/how-to/troubleshooting.md#{cls.__name__.lower()}"
+        assert error.labelled_message() == f"{cls.__name__}: {error.full_message()}"
         # Other messages quote the error and add the link once.
         assert str(error) == message
-        assert exceptions.with_help(cls.__name__, error.told()) == error.told()
+        assert exceptions.append_help_link(cls.__name__, error.full_message()) == error.full_message()
 
 
 def test_below_a_list_the_link_stands_in_a_line_of_its_own() -> None:
     error = exceptions.DefinitionError(what="2 are broken", next_step="Mend them", problems=["a.yaml:1: x"])
 
-    error.tell()
+    error.attach_help()
 
     assert str(error) == (
         "2 are broken. Mend them.\n  a.yaml:1: x\nSee docs/how-to/troubleshooting.md#definitionerror"
@@ -154,6 +154,5 @@ def test_the_link_may_lead_to_a_site(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(exceptions.DOCS_VARIABLE, site)
 
         assert (
-            exceptions.help_for("GuardError")
-            == "https://docs.example/audiences/how-to/troubleshooting/#guarderror"
+            exceptions.help_url("GuardError") == "https://docs.example/audiences/how-to/troubleshooting/#guarderror"
         )

@@ -14,7 +14,7 @@ from airflow.sdk.definitions.connection import Connection
 
 from audience_onboarding.exceptions import ConfigurationError
 from audience_onboarding.get_provider_info import get_provider_info
-from audience_onboarding.http import AccountSettings
+from audience_onboarding.http import ClientSettings
 from audience_onboarding.http.settings import COMMON_OPTIONS
 from audience_onboarding.platform_registry import PLATFORMS
 from audience_onboarding.platforms.digital_audience.connection import DigitalAudienceSettings
@@ -92,9 +92,9 @@ def test_every_form_has_the_fields_that_its_settings_read(item: dict[str, Any]) 
     assert not set(behaviour["hidden-fields"]) & {*behaviour["relabeling"], *behaviour["placeholders"]}
 
 
-def type_of_settings(hook: Any) -> type[AccountSettings]:
+def type_of_settings(hook: Any) -> type[ClientSettings]:
     """What a hook makes of a connection."""
-    made: AccountSettings = hook.client_of(
+    made: ClientSettings = hook.client_of(
         Connection(conn_id="c", conn_type="c", host="https://vendor.example", login="u", password="p")
     ).settings
     return type(made)

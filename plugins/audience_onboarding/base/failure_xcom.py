@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from audience_onboarding import exceptions
-from audience_onboarding.exceptions import AudienceOnboardingError, with_help
+from audience_onboarding.exceptions import AudienceOnboardingError, append_help_link
 
 FAILURE_XCOM_KEY = "failure"
 """The XCom of a task that has failed: ``error``, the class, and ``message``."""
@@ -25,7 +25,7 @@ def describe_failure(error: BaseException) -> dict[str, str]:
     class, see :func:`.failures.failure_of`.
     """
     if isinstance(error, AudienceOnboardingError):
-        return {"error": type(error).__name__, "message": _short(type(error).__name__, error.told())}
+        return {"error": type(error).__name__, "message": _short(type(error).__name__, error.full_message())}
     named = _NAMED.fullmatch(str(error))
     if named is not None and _is_ours(named[1]):
         return {"error": named[1], "message": _short(named[1], named[2])}
@@ -36,7 +36,7 @@ def _short(name: str, message: str) -> str:
     """A message of :data:`MAX_MESSAGE` characters at most that still says where to read more."""
     if len(message) <= MAX_MESSAGE:
         return message
-    end = with_help(name, "...")
+    end = append_help_link(name, "...")
     return f"{message[: MAX_MESSAGE - len(end)]}{end}"
 
 

@@ -22,7 +22,7 @@ from audience_onboarding.exceptions import (
     RequestRejectedError,
     VendorUnavailableError,
 )
-from audience_onboarding.http import AccountSettings, ApiClient, BearerSettings, shared_client
+from audience_onboarding.http import ApiClient, BearerSettings, ClientSettings, shared_client
 from audience_onboarding.http.error_mapping import UNTRUSTED
 
 Client = TypeVar("Client", bound=ApiClient[Any])
@@ -47,7 +47,7 @@ class PlatformHook(BaseHook, Generic[Client]):
 
     @classmethod
     @abstractmethod
-    def settings_of(cls, connection: Connection, *, host: str) -> AccountSettings:
+    def settings_of(cls, connection: Connection, *, host: str) -> ClientSettings:
         """The account that a connection describes.
 
         :param host: the connection's address, with scheme and port wherever they were given.
@@ -55,7 +55,7 @@ class PlatformHook(BaseHook, Generic[Client]):
         """
 
     @abstractmethod
-    def greeting(self) -> str:
+    def connection_summary(self) -> str:
         """Ask the vendor for something that changes nothing, and say in a sentence what came of it."""
 
     @classmethod
@@ -92,18 +92,18 @@ class PlatformHook(BaseHook, Generic[Client]):
             client: Client = self.client_type(  # type: ignore[assignment]
                 settings, on_secret=mask_secret, observer=ApiMetrics(self.conn_type)
             )
-            client.ask_once()
+            client.disable_retries()
             self.__dict__["client"] = client
-            return True, f"{self.greeting()} [{settings.base_url}]"
+            return True, f"{self.connection_summary()} [{settings.base_url}]"
         except AudienceOnboardingError as error:
             if isinstance(error, NotFoundError):
                 # Nothing is asked for by its id here: what is not known is the path.
-                error.concerning("", next_step=self.client_type.hint)
+                error.prefix_subject("", next_step=self.client_type.hint)
             elif isinstance(error, VendorUnavailableError):
                 # Nobody tries this again by himself.
-                error.next_step = _TO_DO.get(subject_of(error), "")
-                error.concerning("")
-            return False, f"{subject_of(error)}: {error}"
+                error.next_step = _TO_DO.get(error_subject(error), "")
+                error.prefix_subject("")
+            return False, f"{error_subject(error)}: {error}"
 
 
 class BearerHook(PlatformHook[Client]):
@@ -112,20 +112,20 @@ class BearerHook(PlatformHook[Client]):
     settings_type: ClassVar[type[BearerSettings]]
 
     @classmethod
-    def settings_of(cls, connection: Connection, *, host: str) -> AccountSettings:
+    def settings_of(cls, connection: Connection, *, host: str) -> ClientSettings:
         """The account that a connection describes."""
-        settings: AccountSettings = cls.settings_type.from_options(
+        settings: ClientSettings = cls.settings_type.from_options(
             host=host, key=connection.password or "", options=connection.extra_dejson
         )
         return settings
 
 
-def counted(number: int, thing: str) -> str:
+def pluralize(number: int, thing: str) -> str:
     """``1 audience``, ``2 audiences``."""
     return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
 
 
-def subject_of(error: AudienceOnboardingError) -> str:
+def error_subject(error: AudienceOnboardingError) -> str:
     """What has failed, in a word or two, for the first words of a message."""
     if isinstance(error, ConfigurationError):
         return "TLS" if error.what == UNTRUSTED else "Settings"

@@ -13,7 +13,7 @@ from audience_onboarding.state.store import audience_key_of
 from audience_onboarding.urls import audience_page, audiences_page
 
 if TYPE_CHECKING:
-    from audience_onboarding.http import AccountSettings
+    from audience_onboarding.http import ClientSettings
 
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class PortalLink(ShownLink):
     """The object in the vendor's portal; needs ``portal_url`` in the connection."""
 
     @classmethod
-    def show(cls, operator: Any, settings: AccountSettings, **ids: int | str | None) -> None:
+    def show(cls, operator: Any, settings: ClientSettings, **ids: int | str | None) -> None:
         """Show the link, where the connection has a template for it.
 
         :param ids: values of the template's placeholders.

@@ -248,7 +248,7 @@ def fit(name: str, value: object) -> str:
 
 
 class ApiMetrics:
-    """Measures a client's exchanges: an :class:`~audience_onboarding.http.Observer`.
+    """Measures a client's exchanges: an :class:`~audience_onboarding.http.ClientObserver`.
 
     :param platform: whose client it is.
     """
@@ -256,21 +256,21 @@ class ApiMetrics:
     def __init__(self, platform: str) -> None:
         self.platform = platform
 
-    def answered(self, operation: str, status: int | None, seconds: float) -> None:
+    def on_response(self, operation: str, status: int | None, seconds: float) -> None:
         """A request has ended."""
         kind = "none" if status is None else f"{status // 100}xx"
         count(API_CALLS, platform=self.platform, operation=operation, status=kind)
         took(API_TIME, seconds, platform=self.platform, operation=operation)
 
-    def repeated(self, operation: str) -> None:
+    def on_retry(self, operation: str) -> None:
         """A request is sent once more."""
         count(API_RETRIES, platform=self.platform, operation=operation)
 
-    def waited(self, limit: str, seconds: float) -> None:
+    def on_throttle(self, limit: str, seconds: float) -> None:
         """A request has waited for its turn."""
         took(API_THROTTLE_TIME, seconds, platform=self.platform, limit=limit)
 
-    def logged_in(self, outcome: str) -> None:
+    def on_login(self, outcome: str) -> None:
         """A login has ended."""
         count(LOGINS, platform=self.platform, outcome=outcome)
 

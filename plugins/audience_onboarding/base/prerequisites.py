@@ -92,10 +92,10 @@ class TakesItsTurn(BaseOperator):
         return self.in_turn(context)
 
     def _wait_for_source(self, options: SourceOptions, context: Context) -> None:
-        from audience_onboarding.storage.file_sources import source_is_there
+        from audience_onboarding.storage.file_sources import source_exists
 
         url, connection = options.url(self._load_date(context)), self._source_connection(options)
-        if options.is_query or source_is_there(url, lambda: s3_client(connection)):
+        if options.is_query or source_exists(url, lambda: s3_client(connection)):
             return
         self.log.info("Waiting for %s in the triggerer", url)
         self.defer(

@@ -14,7 +14,7 @@ from airflow.sdk.definitions.context import Context
 from airflow.sdk.definitions.retry_policy import RetryDecision, RetryPolicy
 from airflow.sdk.exceptions import AirflowFailException
 
-from audience_onboarding.exceptions import TerminalError, TransientError, with_help
+from audience_onboarding.exceptions import TerminalError, TransientError, append_help_link
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 def failure_of(error: TerminalError) -> AirflowFailException:
     """The exception that makes Airflow fail a task without another try, named after the error."""
-    return AirflowFailException(error.named())
+    return AirflowFailException(error.labelled_message())
 
 
 def failure_told(event: Mapping[str, Any]) -> AirflowFailException:
@@ -46,7 +46,7 @@ def failure_told(event: Mapping[str, Any]) -> AirflowFailException:
 
     :param event: ``error``, the name of its class, and ``message``.
     """
-    return AirflowFailException(f"{event['error']}: {with_help(event['error'], event['message'])}")
+    return AirflowFailException(f"{event['error']}: {append_help_link(event['error'], event['message'])}")
 
 
 def terminal_errors_fail(method: Method) -> Method:
@@ -58,11 +58,11 @@ def terminal_errors_fail(method: Method) -> Method:
         try:
             return method(*args, **kwargs)
         except TerminalError as error:
-            log.error("%s", _in_lines(error.told()))
+            log.error("%s", _in_lines(error.full_message()))
             # "from None": the message says it all, and a second traceback only hides it.
             raise failure_of(error) from None
         except TransientError as error:
-            error.tell()
+            error.attach_help()
             raise
 
     return wrapper  # type: ignore[return-value]

@@ -158,7 +158,7 @@ def open_days(
     :raises ConfigurationError: the connection of a query is no database.
     """
     from audience_onboarding.crm.sources.multi_file import ManySources
-    from audience_onboarding.storage.file_sources import source_is_there
+    from audience_onboarding.storage.file_sources import source_exists
 
     label = f"{options.label}, {days[0]}..{days[-1]}"
     if options.is_query:
@@ -171,7 +171,7 @@ def open_days(
     client = cache(s3_client)
     for day in days:
         # What is there and is no file is an error, not a day without a source.
-        if not source_is_there(options.url(day), client):
+        if not source_exists(options.url(day), client):
             missing.append(day)
             continue
         found = _files(options, day, client)
@@ -198,7 +198,7 @@ def open_days(
 
 
 def _files(options: SourceOptions, load_date: date, s3_client: Callable[[], Any]) -> Source:
-    from audience_onboarding.storage.file_sources import SourceSpec, find_source
+    from audience_onboarding.storage.file_sources import SourceSpec, resolve_source
 
     spec = SourceSpec(
         format=options.format,
@@ -207,7 +207,7 @@ def _files(options: SourceOptions, load_date: date, s3_client: Callable[[], Any]
         quote=options.quote,
         sheet=options.sheet,
     )
-    return find_source(options.url(load_date), s3_client=s3_client, spec=spec)
+    return resolve_source(options.url(load_date), s3_client=s3_client, spec=spec)
 
 
 def _query(options: SourceOptions, load_date: date, connect: Callable[[], Any], label: str) -> SqlSource:

@@ -70,9 +70,9 @@ class SourceTrigger(BaseTrigger):
                 return
 
     async def _look(self) -> bool:
-        from audience_onboarding.storage.file_sources import source_is_there
+        from audience_onboarding.storage.file_sources import source_exists
 
         if self._client is None and self.url.startswith("s3://"):
             # Asking for a connection goes back through the loop of the triggerer, which other threads cannot do.
             self._client = await sync_to_async(s3_client)(self.aws_conn_id)
-        return await asyncio.to_thread(source_is_there, self.url, lambda: self._client)
+        return await asyncio.to_thread(source_exists, self.url, lambda: self._client)

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from audience_onboarding.cli import check, hash, plan, schema
-from audience_onboarding.cli.common import GOOD, WRONG_DEFINITIONS, WRONG_USAGE
+from audience_onboarding.cli.common import EXIT_INVALID, EXIT_OK, EXIT_USAGE
 from audience_onboarding.definitions import definitions_folder
 
 PROGRAM = "python -m audience_onboarding"
@@ -29,13 +29,13 @@ def main(argv: Sequence[str] | None = None, *, now: datetime | None = None) -> i
         options = parser.parse_args(argv)
     except SystemExit as left:
         # argparse has said why; --help is no error.
-        return WRONG_USAGE if left.code else GOOD
+        return EXIT_USAGE if left.code else EXIT_OK
     try:
         return _run(options, now)
     except BrokenPipeError:
         # Whoever reads the output has read enough, as "head" does. Nothing is left to say to it when Python ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return WRONG_DEFINITIONS
+        return EXIT_INVALID
 
 
 def _run(options: argparse.Namespace, now: datetime | None) -> int:

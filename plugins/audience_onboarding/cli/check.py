@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from audience_onboarding.cli.common import GOOD, WRONG_DEFINITIONS, counted, files_in, print_json
+from audience_onboarding.cli.common import EXIT_INVALID, EXIT_OK, files_in, pluralize, print_json
 from audience_onboarding.definitions.loader import check_folder, chosen_environment
-from audience_onboarding.exceptions import DefinitionError, help_for
+from audience_onboarding.exceptions import DefinitionError, help_url
 
 
 def run(folder: Path, *, environment: str | None, as_json: bool) -> int:
@@ -24,10 +24,10 @@ def run(folder: Path, *, environment: str | None, as_json: bool) -> int:
             print(problem)
         if problems:
             print(
-                f"{counted(len(problems), 'problem')} in {counted(files_in(problems), 'file')} of {folder}; "
-                f"{len(checked.definitions)} of {counted(len(checked.keys), 'definition')} good\n"
-                f"See {help_for(DefinitionError.__name__)}"
+                f"{pluralize(len(problems), 'problem')} in {pluralize(files_in(problems), 'file')} of {folder}; "
+                f"{len(checked.definitions)} of {pluralize(len(checked.keys), 'definition')} good\n"
+                f"See {help_url(DefinitionError.__name__)}"
             )
         else:
-            print(f"{counted(len(checked.keys), 'definition')} in {folder}, no problems")
-    return WRONG_DEFINITIONS if problems else GOOD
+            print(f"{pluralize(len(checked.keys), 'definition')} in {folder}, no problems")
+    return EXIT_INVALID if problems else EXIT_OK

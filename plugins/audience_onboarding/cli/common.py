@@ -8,7 +8,7 @@ from typing import Any
 
 from audience_onboarding.definitions import Problem
 
-GOOD, WRONG_DEFINITIONS, WRONG_USAGE = 0, 1, 2
+EXIT_OK, EXIT_INVALID, EXIT_USAGE = 0, 1, 2
 
 
 def print_json(value: Any) -> None:
@@ -16,7 +16,7 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-def counted(number: int, what: str) -> str:
+def pluralize(number: int, what: str) -> str:
     """``1 problem``, ``2 problems``."""
     return f"{number} {what}{'' if number == 1 else 's'}"
 

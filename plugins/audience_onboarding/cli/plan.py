@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pendulum
 
-from audience_onboarding.cli.common import GOOD, WRONG_DEFINITIONS, WRONG_USAGE, print_json
+from audience_onboarding.cli.common import EXIT_INVALID, EXIT_OK, EXIT_USAGE, print_json
 from audience_onboarding.definitions import AudienceDefinition, Source
 from audience_onboarding.definitions.loader import check_folder, chosen_environment
 from audience_onboarding.definitions.problems import nearest
@@ -22,14 +22,14 @@ from audience_onboarding.definitions.schedule import next_load
 from audience_onboarding.exceptions import AudienceOnboardingError, MissingColumnError
 from audience_onboarding.storage.file_sources import (
     SourceSpec,
-    files_beside,
-    find_source,
-    source_is_there,
+    list_siblings,
+    resolve_source,
+    source_exists,
     split_url,
 )
 
-BY_HAND = "by hand only"
-OVER = "over"
+MANUAL = "by hand only"
+ENDED = "over"
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,14 @@ class Plan:
     :param load_date: of the next load; of one by hand, that of a run today. Empty if there is none.
     :param due: the moment as ISO 8601, empty where there is none.
     :param source: the file or query of that day.
-    :param source_is_there: whether the file is there now; ``None`` where that cannot be told from here.
-    :param columns_are_there: whether the file, or the first of several, has the columns of the definition; ``None``
+    :param source_exists: whether the file is there now; ``None`` where that cannot be told from here.
+    :param columns_found: whether the file, or the first of several, has the columns of the definition; ``None``
         where that cannot be told.
-    :param source_told: both in words.
+    :param source_status: both in words.
     :param audience: which one is loaded, and whether it may be created.
     :param sent_hashed: identifiers that leave hashed.
-    :param sent_as_they_are: identifiers that leave as they are.
-    :param more: what else the platform does: what it is about, and what happens.
+    :param sent_unhashed: identifiers that leave as they are.
+    :param details: what else the platform does: what it is about, and what happens.
     """
 
     key: str
@@ -60,25 +60,25 @@ class Plan:
     due: str
     timezone: str
     source: str
-    source_is_there: bool | None
-    columns_are_there: bool | None
-    source_told: str
+    source_exists: bool | None
+    columns_found: bool | None
+    source_status: str
     mode: str
     audience: str
     sent_hashed: tuple[str, ...]
-    sent_as_they_are: tuple[str, ...]
-    more: tuple[tuple[str, str], ...]
+    sent_unhashed: tuple[str, ...]
+    details: tuple[tuple[str, str], ...]
 
     def __str__(self) -> str:
-        hashed, plain = ", ".join(self.sent_hashed), ", ".join(self.sent_as_they_are)
+        hashed, plain = ", ".join(self.sent_hashed), ", ".join(self.sent_unhashed)
         lines = [
             ("next load", self.when),
-            ("source", f"{self.source}: {self.source_told}" if self.source_told else self.source),
+            ("source", f"{self.source}: {self.source_status}" if self.source_status else self.source),
             ("mode", self.mode),
             ("audience", self.audience),
             ("hashed", hashed or "nothing"),
             ("as it is", plain or "nothing"),
-            *self.more,
+            *self.details,
         ]
         head = f"{self.key}: {self.name} ({self.platform}, connection {self.connection})"
         return "\n".join([head, *(f"  {label:<11}{text}" for label, text in lines)])
@@ -106,10 +106,10 @@ def run(
         meant = nearest(key, checked.keys)
         print(f"{key}: no such definition" + (f"; did you mean {meant!r}?" if meant else ""), file=sys.stderr)
     if wrong:
-        return WRONG_USAGE
+        return EXIT_USAGE
     moment = now or datetime.now(timezone.utc)
     plans = [
-        plan_of(item, base=folder.parent, environment=environment, now=moment)
+        build_plan(item, base=folder.parent, environment=environment, now=moment)
         for item in checked.definitions
         if not keys or item.key in keys
     ]
@@ -121,10 +121,10 @@ def run(
         print("\n\n".join(told) or "No audience to plan for")
     for problem in checked.problems:
         print(problem, file=sys.stderr)
-    return WRONG_DEFINITIONS if checked.problems else GOOD
+    return EXIT_INVALID if checked.problems else EXIT_OK
 
 
-def plan_of(definition: AudienceDefinition, *, base: Path, environment: str | None, now: datetime) -> Plan:
+def build_plan(definition: AudienceDefinition, *, base: Path, environment: str | None, now: datetime) -> Plan:
     """What an audience would do next.
 
     :param base: what a relative path counts from.
@@ -148,25 +148,25 @@ def plan_of(definition: AudienceDefinition, *, base: Path, environment: str | No
         due="" if due is None else due.isoformat(),
         timezone=definition.timezone,
         source=place,
-        source_is_there=is_there,
-        columns_are_there=have_columns,
-        source_told=told,
+        source_exists=is_there,
+        columns_found=have_columns,
+        source_status=told,
         mode=definition.mode,
         audience=definition.describe_audience(),
         sent_hashed=tuple(name for name in mapped if sent[name] == "sha256"),
-        sent_as_they_are=tuple(name for name in mapped if sent[name] == "raw"),
-        more=tuple(definition.describe_load(load_date)),
+        sent_unhashed=tuple(name for name in mapped if sent[name] == "raw"),
+        details=tuple(definition.describe_load(load_date)),
     )
 
 
 def _when(definition: AudienceDefinition, now: datetime) -> tuple[str, datetime | None, date | None]:
     schedule = definition.schedule
     if schedule is None:
-        return BY_HAND, None, pendulum.instance(now).in_timezone(definition.timezone).date()
+        return MANUAL, None, pendulum.instance(now).in_timezone(definition.timezone).date()
     due = next_load(schedule, after=now)
     if due is None:
         ended = f": the last load date is {schedule.end}" if schedule.end else ": its cron fits no day"
-        return f"{OVER}{ended}", None, None
+        return f"{ENDED}{ended}", None, None
     text = f"{due.load_date}, due {due.moment:%Y-%m-%d %H:%M} {schedule.timezone}"
     return text, due.moment, due.load_date
 
@@ -181,7 +181,7 @@ def _source(source: Source, base: Path, load_date: date | None) -> tuple[str, bo
     if split_url(place)[0] != "file":
         return place, None, "not looked at: it is not on this machine"
     try:
-        is_there = source_is_there(place)
+        is_there = source_exists(place)
     except AudienceOnboardingError as error:
         return place, False, error.what
     if is_there:
@@ -191,7 +191,7 @@ def _source(source: Source, base: Path, load_date: date | None) -> tuple[str, bo
         "skip": "the load would be skipped",
         "wait": "the load would wait",
     }
-    beside = files_beside(place)
+    beside = list_siblings(place)
     told = f"not there now{f' ({beside})' if beside else ''}; if it is not when it is due, {missing[source.on_missing]}"
     return place, False, told
 
@@ -205,7 +205,7 @@ def _header(source: Source, place: str) -> tuple[bool | None, str]:
     try:
         from audience_onboarding.crm.sources.multi_file import ManySources
 
-        file = find_source(place, spec=spec)
+        file = resolve_source(place, spec=spec)
         if isinstance(file, ManySources):
             file = file.sources[0]
             of_several = f" ({Path(file.name).name}, the first of several)"

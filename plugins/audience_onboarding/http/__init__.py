@@ -2,40 +2,52 @@
 
 from __future__ import annotations
 
-from audience_onboarding.http.base_client import ApiClient, forget_clients, json_of, no_json, shared_client
+from audience_onboarding.http.base_client import (
+    ApiClient,
+    describe_non_json,
+    parse_json,
+    reset_clients,
+    shared_client,
+)
 from audience_onboarding.http.bearer_client import BearerClient
 from audience_onboarding.http.error_mapping import error_for_status, parse_retry_after
 from audience_onboarding.http.multipart import FileContent, multipart_body
-from audience_onboarding.http.observer import UNOBSERVED, Observer
-from audience_onboarding.http.rate_limiter import Pace
-from audience_onboarding.http.response_models import Answer, UtcDateTime, is_one_of, iso_moment, word
-from audience_onboarding.http.settings import AccountSettings, BearerSettings
-from audience_onboarding.http.shared import SharedInstances
-from audience_onboarding.http.transport import Body, HttpTransport, TransportSettings
+from audience_onboarding.http.observer import NULL_OBSERVER, ClientObserver
+from audience_onboarding.http.rate_limiter import RateLimiter
+from audience_onboarding.http.response_models import (
+    ResponseModel,
+    UtcDateTime,
+    is_one_of,
+    parse_iso_datetime,
+    vendor_value,
+)
+from audience_onboarding.http.settings import BearerSettings, ClientSettings
+from audience_onboarding.http.shared import ProcessCache
+from audience_onboarding.http.transport import HttpTransport, StreamingBody, TransportSettings
 
 __all__ = [
-    "UNOBSERVED",
-    "AccountSettings",
-    "Answer",
+    "NULL_OBSERVER",
     "ApiClient",
     "BearerClient",
     "BearerSettings",
-    "Body",
+    "ClientObserver",
+    "ClientSettings",
     "FileContent",
     "HttpTransport",
-    "Observer",
-    "Pace",
-    "SharedInstances",
+    "ProcessCache",
+    "RateLimiter",
+    "ResponseModel",
+    "StreamingBody",
     "TransportSettings",
     "UtcDateTime",
+    "describe_non_json",
     "error_for_status",
-    "forget_clients",
     "is_one_of",
-    "iso_moment",
-    "json_of",
     "multipart_body",
-    "no_json",
+    "parse_iso_datetime",
+    "parse_json",
     "parse_retry_after",
+    "reset_clients",
     "shared_client",
-    "word",
+    "vendor_value",
 ]

@@ -10,13 +10,13 @@ import requests
 from pydantic import BaseModel, ValidationError
 
 from audience_onboarding.exceptions import Outcome, UnexpectedResponseError
-from audience_onboarding.http.observer import UNOBSERVED, Observer
-from audience_onboarding.http.rate_limiter import Pace
-from audience_onboarding.http.settings import AccountSettings
-from audience_onboarding.http.shared import SharedInstances
+from audience_onboarding.http.observer import NULL_OBSERVER, ClientObserver
+from audience_onboarding.http.rate_limiter import RateLimiter
+from audience_onboarding.http.settings import ClientSettings
+from audience_onboarding.http.shared import ProcessCache
 from audience_onboarding.http.transport import HttpTransport
 
-Settings = TypeVar("Settings", bound=AccountSettings)
+Settings = TypeVar("Settings", bound=ClientSettings)
 Model = TypeVar("Model", bound=BaseModel)
 Client = TypeVar("Client", bound="ApiClient[Any]")
 
@@ -38,45 +38,45 @@ class ApiClient(Generic[Settings]):
         settings: Settings,
         *,
         on_secret: Callable[[str], None] | None = None,
-        observer: Observer = UNOBSERVED,
+        observer: ClientObserver = NULL_OBSERVER,
     ) -> None:
         self.settings: Settings = settings
         self.observer = observer
         self._transport = HttpTransport(
             settings.transport,
             vendor=settings.vendor,
-            pace=Pace(settings.max_requests_per_minute),
+            rate_limiter=RateLimiter(settings.max_requests_per_minute),
             observer=observer,
         )
         self._on_secret = on_secret or (lambda _secret: None)
 
-    def ask_once(self) -> None:
+    def disable_retries(self) -> None:
         """Repeat nothing from now on: somebody waits for the answer, be it a failure."""
         self._transport = HttpTransport(
             replace(self.settings.transport, safe_retries=0),
             vendor=self.settings.vendor,
-            pace=self._transport.pace,
+            rate_limiter=self._transport.rate_limiter,
             observer=self.observer,
         )
 
-    def keep_pace(self, pace: Pace) -> None:
+    def share_rate_limiter(self, rate_limiter: RateLimiter) -> None:
         """Share the turns of requests with other clients of the account."""
-        pace.limit_to(self.settings.max_requests_per_minute)
-        self._transport.pace = pace
+        rate_limiter.tighten_to(self.settings.max_requests_per_minute)
+        self._transport.rate_limiter = rate_limiter
 
-    def _unreadable(
-        self, where: str, why: str, *, changes_something: bool, status: int | None = None
+    def _unexpected_response(
+        self, request_label: str, why: str, *, mutating: bool, status: int | None = None
     ) -> UnexpectedResponseError:
         return UnexpectedResponseError(
             what="The vendor's answer cannot be read",
-            where=where,
+            where=request_label,
             why=why,
             next_step=self.hint,
             status=status,
-            outcome=Outcome.UNKNOWN if changes_something else Outcome.NOT_DONE,
+            outcome=Outcome.UNKNOWN if mutating else Outcome.NOT_DONE,
         )
 
-    def _read(self, model: type[Model], data: Any, *, where: str, changes_something: bool) -> Model:
+    def _parse(self, model: type[Model], data: Any, *, request_label: str, mutating: bool) -> Model:
         """``data`` as the type that the vendor's pages describe.
 
         :raises UnexpectedResponseError: it is something else.
@@ -88,12 +88,12 @@ class ApiClient(Generic[Settings]):
             fields = ", ".join(
                 sorted({".".join(str(part) for part in item["loc"]) or "data" for item in error.errors()})
             )
-            raise self._unreadable(
-                where, f"missing or odd: {fields}", changes_something=changes_something
+            raise self._unexpected_response(
+                request_label, f"missing or odd: {fields}", mutating=mutating
             ) from None
 
 
-def json_of(response: requests.Response) -> Any:
+def parse_json(response: requests.Response) -> Any:
     """The JSON of an answer, ``None`` if it is none."""
     try:
         return response.json()
@@ -101,23 +101,23 @@ def json_of(response: requests.Response) -> Any:
         return None
 
 
-def no_json(response: requests.Response) -> str:
+def describe_non_json(response: requests.Response) -> str:
     """What is wrong with an answer that holds no JSON."""
     if "html" in response.headers.get("Content-Type", "").lower():
         return "it is a web page (HTML), not the documented JSON"
     return "it is not the documented JSON"
 
 
-_clients: SharedInstances[Any] = SharedInstances()
-_paces: SharedInstances[Pace] = SharedInstances()
+_clients: ProcessCache[Any] = ProcessCache()
+_rate_limiters: ProcessCache[RateLimiter] = ProcessCache()
 
 
 def shared_client(
     client_type: type[Client],
-    settings: AccountSettings,
+    settings: ClientSettings,
     *,
     on_secret: Callable[[str], None] | None = None,
-    observer: Observer = UNOBSERVED,
+    observer: ClientObserver = NULL_OBSERVER,
 ) -> Client:
     """The client of this process for an account: one connection pool, and one login, for all its threads.
 
@@ -126,8 +126,10 @@ def shared_client(
 
     def make() -> Client:
         client = client_type(settings, on_secret=on_secret, observer=observer)
-        client.keep_pace(
-            _paces.get((settings.vendor, settings.account), lambda: Pace(settings.max_requests_per_minute))
+        client.share_rate_limiter(
+            _rate_limiters.get(
+                (settings.vendor, settings.account), lambda: RateLimiter(settings.max_requests_per_minute)
+            )
         )
         return client
 
@@ -135,7 +137,7 @@ def shared_client(
     return client
 
 
-def forget_clients() -> None:
+def reset_clients() -> None:
     """Start anew: the next call makes a new client, which logs in again, and nothing was sent so far."""
     _clients.clear()
-    _paces.clear()
+    _rate_limiters.clear()

@@ -18,11 +18,11 @@ from audience_onboarding.exceptions import (
     RateLimitedError,
     RequestRejectedError,
 )
-from audience_onboarding.http.base_client import ApiClient, json_of, no_json
+from audience_onboarding.http.base_client import ApiClient, describe_non_json, parse_json
 from audience_onboarding.http.error_mapping import error_for_status
-from audience_onboarding.http.observer import UNOBSERVED, Observer
+from audience_onboarding.http.observer import NULL_OBSERVER, ClientObserver
 from audience_onboarding.http.settings import BearerSettings
-from audience_onboarding.http.transport import SAFE_METHODS, Body
+from audience_onboarding.http.transport import SAFE_METHODS, StreamingBody
 
 Settings = TypeVar("Settings", bound=BearerSettings)
 
@@ -34,7 +34,7 @@ class _HasId(Protocol):
 
 Named = TypeVar("Named", bound=_HasId)
 
-LONGEST_PAUSE = 10.0
+MAX_BLOCKING_WAIT = 10.0
 """Seconds that a call waits by itself for a new rate limit window. A longer pause is for the caller, who may have
 something better to do than to hold a worker."""
 
@@ -42,7 +42,7 @@ LATEST_RESET = 32_503_680_000.0
 """Unix time of the year 3000: what lies beyond is no moment in seconds."""
 
 
-class RateLimit:
+class RateLimitHeaders:
     """What the vendor's ``X-RateLimit-*`` headers say, for all threads.
 
     Source: https://docs.fanfare.io/api/rate-limiting; a vendor that sends none of them is never waited for.
@@ -54,7 +54,7 @@ class RateLimit:
         self._remaining: int | None = None
         self._reset = 0.0
 
-    def note(self, headers: Mapping[str, str]) -> None:
+    def update(self, headers: Mapping[str, str]) -> None:
         """Take in the headers of an answer."""
         try:
             remaining, reset = int(headers["X-RateLimit-Remaining"]), float(headers["X-RateLimit-Reset"])
@@ -66,7 +66,7 @@ class RateLimit:
         with self._lock:
             self._remaining, self._reset = remaining, reset
 
-    def wait(self, where: str) -> float:
+    def acquire(self, request_label: str) -> float:
         """Return when the next request may be sent.
 
         :return: the seconds that it has waited.
@@ -82,11 +82,11 @@ class RateLimit:
                 # What is on its way counts, too.
                 self._remaining -= 1
                 return 0.0
-        if pause > LONGEST_PAUSE:
+        if pause > MAX_BLOCKING_WAIT:
             until = datetime.fromtimestamp(reset, timezone.utc)
             raise RateLimitedError(
                 what="The rate limit is reached",
-                where=where,
+                where=request_label,
                 why=f"the vendor's last answer left no request until {until:%H:%M:%S} UTC",
                 next_step="It is tried again by itself; a smaller pool for this connection makes it rarer",
                 retry_after=pause,
@@ -108,11 +108,11 @@ class BearerClient(ApiClient[Settings], ABC):
         settings: Settings,
         *,
         on_secret: Callable[[str], None] | None = None,
-        observer: Observer = UNOBSERVED,
+        observer: ClientObserver = NULL_OBSERVER,
     ) -> None:
         super().__init__(settings, on_secret=on_secret, observer=observer)
         self._on_secret(settings.key)
-        self.rate_limit = RateLimit()
+        self.rate_limits = RateLimitHeaders()
 
     def _call(  # noqa: PLR0913
         self,
@@ -122,8 +122,8 @@ class BearerClient(ApiClient[Settings], ABC):
         operation: str = "other",
         query: Mapping[str, Any] | None = None,
         json: Any = None,
-        body: Body | None = None,
-        about: str = "",
+        body: StreamingBody | None = None,
+        subject: str = "",
         next_step: str = "",
         may_be_empty: bool = False,
     ) -> Any:
@@ -134,14 +134,14 @@ class BearerClient(ApiClient[Settings], ABC):
         :param query: parameters; ``None`` values are left out.
         :param json: body, sent as JSON; or
         :param body: a body that is streamed.
-        :param about: which object it is about, for messages.
+        :param subject: which object it is about, for messages.
         :param next_step: what to do when it is refused.
         :param may_be_empty: whether a success without a body is one; ``None`` is returned for it.
         """
         given = urlencode({name: value for name, value in (query or {}).items() if value is not None})
-        where = self._transport.where(method, path)
-        if waited := self.rate_limit.wait(where):
-            self.observer.waited("vendor", waited)
+        request_label = self._transport.request_label(method, path)
+        if waited := self.rate_limits.acquire(request_label):
+            self.observer.on_throttle("vendor", waited)
         response = self._transport.send(
             method,
             f"{path}?{given}" if given else path,
@@ -150,34 +150,34 @@ class BearerClient(ApiClient[Settings], ABC):
             body=body,
             headers={"Authorization": f"Bearer {self.settings.key}"},
         )
-        self.rate_limit.note(response.headers)
-        answer = json_of(response)
-        changes_something = method not in SAFE_METHODS
+        self.rate_limits.update(response.headers)
+        answer = parse_json(response)
+        mutating = method not in SAFE_METHODS
         error = error_for_status(
             response,
-            where=where,
-            changes_something=changes_something,
+            request_label=request_label,
+            mutating=mutating,
             message=self._message(answer),
             retry_after=self._retry_after(answer),
         )
         if isinstance(error, AuthenticationError):
-            error.concerning("", next_step=self.renewal)
+            error.prefix_subject("", next_step=self.renewal)
         elif isinstance(error, PermissionDeniedError):
-            error.concerning("", next_step=self.more_rights)
+            error.prefix_subject("", next_step=self.more_rights)
         elif isinstance(error, (NotFoundError, RequestRejectedError)):
-            error.concerning(about, next_step=next_step)
+            error.prefix_subject(subject, next_step=next_step)
         if error:
             raise error
         if answer is None and not (may_be_empty and not response.content):
-            raise self._unreadable(
-                where,
-                no_json(response),
-                changes_something=changes_something,
+            raise self._unexpected_response(
+                request_label,
+                describe_non_json(response),
+                mutating=mutating,
                 status=response.status_code,
             )
         return answer
 
-    def _only(self, fitting: Sequence[Named], name: str) -> Named | None:
+    def _single_match(self, fitting: Sequence[Named], name: str) -> Named | None:
         """The one audience of a name, ``None`` if there is none.
 
         :raises ConfigurationError: there are several; names at these vendors are not unique.

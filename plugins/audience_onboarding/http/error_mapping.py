@@ -33,8 +33,8 @@ from audience_onboarding.exceptions import (
     VendorError,
     VendorUnavailableError,
 )
-from audience_onboarding.http.redaction import shortened
-from audience_onboarding.http.response_models import iso_moment
+from audience_onboarding.http.redaction import redacted_excerpt
+from audience_onboarding.http.response_models import parse_iso_datetime
 
 REQUEST_ID_HEADER = "X-Request-Id"
 
@@ -72,7 +72,7 @@ def parse_retry_after(value: str | None, *, now: datetime | None = None) -> floa
 
 
 def _moment(text: str) -> datetime | None:
-    for read in (parsedate_to_datetime, iso_moment):
+    for read in (parsedate_to_datetime, parse_iso_datetime):
         try:
             return read(text)
         except (ValueError, OverflowError):
@@ -83,16 +83,16 @@ def _moment(text: str) -> datetime | None:
 def error_for_status(
     response: requests.Response,
     *,
-    where: str,
-    changes_something: bool,
+    request_label: str,
+    mutating: bool,
     message: str | None = None,
     retry_after: float | None = None,
 ) -> VendorError | None:
     """The error that an HTTP status stands for, ``None`` for a 2xx.
 
     :param response: the vendor's answer; only its status and two headers are read.
-    :param where: for the error, for example ``Digital Audience POST /audience/activate``.
-    :param changes_something: whether the request changes something, so that a 5xx leaves it unclear.
+    :param request_label: for the error, for example ``Digital Audience POST /audience/activate``.
+    :param mutating: whether the request changes something, so that a 5xx leaves it unclear.
     :param message: the vendor's own words, where the client found some; personal data in them is taken out.
     :param retry_after: seconds that the answer's body asks to wait; a ``Retry-After`` header goes before it.
     """
@@ -100,13 +100,13 @@ def error_for_status(
     if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
         return None
     request_id = response.headers.get(REQUEST_ID_HEADER)
-    why = shortened(message or response.reason or "")
+    why = redacted_excerpt(message or response.reason or "")
     asked_for = parse_retry_after(response.headers.get("Retry-After"))
     retry_after = retry_after if asked_for is None else asked_for
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         return RateLimitedError(
             what="The rate limit is reached",
-            where=where,
+            where=request_label,
             why=why,
             next_step="It is tried again by itself; a smaller pool for this connection makes it rarer",
             status=status,
@@ -116,7 +116,7 @@ def error_for_status(
     if status == HTTPStatus.LOCKED:
         return VendorUnavailableError(
             what="The object is locked for now",
-            where=where,
+            where=request_label,
             why=why,
             next_step="It is tried again by itself",
             status=status,
@@ -126,18 +126,18 @@ def error_for_status(
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.REQUEST_TIMEOUT:
         return VendorUnavailableError(
             what="The vendor answered with a server error",
-            where=where,
+            where=request_label,
             why=why,
             next_step="It is tried again by itself where that is safe",
             status=status,
             request_id=request_id,
-            outcome=Outcome.UNKNOWN if changes_something else Outcome.NOT_DONE,
+            outcome=Outcome.UNKNOWN if mutating else Outcome.NOT_DONE,
             retry_after=retry_after,
         )
     if status < HTTPStatus.BAD_REQUEST:
         return UnexpectedResponseError(
             what="The vendor answered with a redirect, which is not followed",
-            where=where,
+            where=request_label,
             why=why,
             next_step="Check the host and the API prefix of the connection",
             status=status,
@@ -155,11 +155,11 @@ def error_for_status(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE: (TooLargeError, "What was sent is too large for the vendor"),
     }
     kind, what = refused.get(status, (RequestRejectedError, "The vendor refused the request"))
-    return kind(what=what, where=where, why=why, status=status, request_id=request_id)
+    return kind(what=what, where=request_label, why=why, status=status, request_id=request_id)
 
 
 def error_for_exception(
-    error: Exception, *, where: str, changes_something: bool, address: str = ""
+    error: Exception, *, request_label: str, mutating: bool, address: str = ""
 ) -> AudienceOnboardingError:
     """The error that a failed exchange stands for; the original's text is not kept, as it may hold the URL's query.
 
@@ -168,7 +168,7 @@ def error_for_exception(
     certificate = _untrusted_certificate(error)
     if certificate is not None:
         why, next_step = _about_certificate(certificate, address or "the host")
-        return ConfigurationError(what=UNTRUSTED, where=where, why=why, next_step=next_step)
+        return ConfigurationError(what=UNTRUSTED, where=request_label, why=why, next_step=next_step)
     if isinstance(
         error,
         (
@@ -179,11 +179,11 @@ def error_for_exception(
     ):
         return ConfigurationError(
             what="The address of the connection is not a URL",
-            where=where,
+            where=request_label,
             next_step="Give the host as https://host[:port]",
         )
     never_sent = isinstance(error, requests.exceptions.ConnectTimeout) or _was_never_sent(error)
-    unknown = changes_something and not never_sent
+    unknown = mutating and not never_sent
     address = address or "the host"
     if isinstance(error, requests.exceptions.Timeout) or isinstance(_cause_of(error), ReadTimeoutError):
         why = (
@@ -199,7 +199,7 @@ def error_for_exception(
         why = f"the connection to {address} broke before the answer was complete"
     return VendorUnavailableError(
         what="The vendor cannot be reached",
-        where=where,
+        where=request_label,
         why=why,
         next_step="It is tried again by itself where that is safe; check host, proxy and firewall if it stays",
         outcome=Outcome.UNKNOWN if unknown else Outcome.NOT_DONE,

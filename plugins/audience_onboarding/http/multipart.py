@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from urllib3.fields import RequestField
 
-from audience_onboarding.http.transport import Body
+from audience_onboarding.http.transport import StreamingBody
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class FileContent:
     chunks: Callable[[], Iterator[bytes]]
 
 
-def multipart_body(fields: Mapping[str, str], files: Mapping[str, FileContent]) -> Body:
+def multipart_body(fields: Mapping[str, str], files: Mapping[str, FileContent]) -> StreamingBody:
     """Text fields, then files, each by the name of its part."""
     boundary = secrets.token_hex(16)
     texts = b"".join(
@@ -48,7 +48,7 @@ def multipart_body(fields: Mapping[str, str], files: Mapping[str, FileContent]) 
         yield end
 
     size = sum(len(heads[name]) + file.size + len(b"\r\n") for name, file in files.items())
-    return Body(
+    return StreamingBody(
         content_type=f"multipart/form-data; boundary={boundary}",
         size=len(texts) + size + len(end),
         chunks=whole,

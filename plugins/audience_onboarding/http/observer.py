@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Protocol
 
 
-class Observer(Protocol):
+class ClientObserver(Protocol):
     """Told of each exchange with a vendor, by whichever thread makes it.
 
     None of these may raise, or take long: they are called in the middle of a load.
     """
 
-    def answered(self, operation: str, status: int | None, seconds: float) -> None:
+    def on_response(self, operation: str, status: int | None, seconds: float) -> None:
         """A request has ended.
 
         :param operation: what it was to do, one word of a short list: never an id, never a path.
@@ -20,34 +20,34 @@ class Observer(Protocol):
             the wait for its first turn.
         """
 
-    def repeated(self, operation: str) -> None:
+    def on_retry(self, operation: str) -> None:
         """A request is sent once more by the transport, after a network error or a 502, 503 or 504."""
 
-    def waited(self, ceiling: str, seconds: float) -> None:
+    def on_throttle(self, ceiling: str, seconds: float) -> None:
         """A request has waited for its turn.
 
         :param ceiling: ``pace``, that of the connection, or ``vendor``, what the vendor's headers allow.
         """
 
-    def logged_in(self, outcome: str) -> None:
+    def on_login(self, outcome: str) -> None:
         """A login has ended: ``ok``, ``refused``, or ``broken`` where nobody knows."""
 
 
-class Unobserved:
+class NullObserver:
     """Tells nobody."""
 
-    def answered(self, operation: str, status: int | None, seconds: float) -> None:
+    def on_response(self, operation: str, status: int | None, seconds: float) -> None:
         """Nothing."""
 
-    def repeated(self, operation: str) -> None:
+    def on_retry(self, operation: str) -> None:
         """Nothing."""
 
-    def waited(self, ceiling: str, seconds: float) -> None:
+    def on_throttle(self, ceiling: str, seconds: float) -> None:
         """Nothing."""
 
-    def logged_in(self, outcome: str) -> None:
+    def on_login(self, outcome: str) -> None:
         """Nothing."""
 
 
-UNOBSERVED: Observer = Unobserved()
+NULL_OBSERVER: ClientObserver = NullObserver()
 """For clients that nobody measures."""

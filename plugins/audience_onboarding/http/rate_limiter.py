@@ -11,19 +11,19 @@ from audience_onboarding.exceptions import RateLimitedError
 
 log = logging.getLogger(__name__)
 
-BURST_SHARE = 0.1
+BURST_RATIO = 0.1
 """The part of a minute's requests that may go at once, after a quiet while. The rest is spread over the minute, so
 that in no minute there are more than the ceiling allows."""
 
-LONGEST_TURN = 60.0
+MAX_WAIT = 60.0
 """Seconds that a request waits for its turn. Longer than that, the queue is too long for the ceiling: it is said, and
 the task tries again."""
 
-SAID_FROM = 5.0
+LOG_WAIT_THRESHOLD = 5.0
 """Seconds of waiting from which on it is logged."""
 
 
-class Pace:
+class RateLimiter:
     """Gives each request its turn: a token bucket, in which who comes first goes first.
 
     :param per_minute: the ceiling; it counts every request, also a login and a repeated GET.
@@ -52,14 +52,14 @@ class Pace:
     @property
     def burst(self) -> float:
         """How many may go at once; one at least."""
-        return max(1.0, self._per_minute * BURST_SHARE)
+        return max(1.0, self._per_minute * BURST_RATIO)
 
     @property
     def per_second(self) -> float:
         """How many go on average while there is a queue."""
         return max(self._per_minute - self.burst, self._per_minute / 2) / 60
 
-    def limit_to(self, per_minute: float) -> None:
+    def tighten_to(self, per_minute: float) -> None:
         """Lower the ceiling; several connections to one account may name different ones, and the lowest counts."""
         with self._lock:
             self._refill()
@@ -67,10 +67,10 @@ class Pace:
                 self._per_minute = per_minute
                 self._tokens = min(self._tokens, self.burst)
 
-    def wait(self, where: str) -> float:
+    def acquire(self, request_label: str) -> float:
         """Return when the next request may be sent.
 
-        :param where: for the error.
+        :param request_label: for the error.
         :return: the seconds that it has waited.
         :raises RateLimitedError: its turn would not come for long; nothing was sent.
         """
@@ -78,19 +78,21 @@ class Pace:
             self._refill()
             # Below zero, the bucket holds the turns of those who wait already.
             pause = max(0.0, (1 - self._tokens) / self.per_second)
-            if pause <= LONGEST_TURN:
+            if pause <= MAX_WAIT:
                 self._tokens -= 1
-        if pause > LONGEST_TURN:
+        if pause > MAX_WAIT:
             raise RateLimitedError(
                 what=f"More requests wait than {self._per_minute:g} a minute can take",
-                where=where,
+                where=request_label,
                 why=f"the next turn is in {pause:.0f} s",
                 next_step="It is tried again by itself. Raise 'max_requests_per_minute' of the connection if the "
                 "vendor takes more, or let fewer tasks run at once (the slots of the connection's pool)",
                 retry_after=pause,
             )
-        if pause > SAID_FROM:
-            log.info("%s waits %.0f s for its turn (%g requests a minute)", where, pause, self._per_minute)
+        if pause > LOG_WAIT_THRESHOLD:
+            log.info(
+                "%s waits %.0f s for its turn (%g requests a minute)", request_label, pause, self._per_minute
+            )
         if pause > 0:
             self._sleep(pause)
         return pause

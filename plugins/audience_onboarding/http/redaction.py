@@ -26,11 +26,11 @@ _MAX_READ = 2_000
 _INSTEAD = {"email": "<e-mail>", "hash": "<hash>", "number": "<number>"}
 
 
-def redacted(text: str) -> str:
+def redact(text: str) -> str:
     """``text`` with what looks like an e-mail address, a hash or a phone number taken out; ids and dates stay."""
     return _TELLING.sub(lambda found: found[0] if found["kept"] else _INSTEAD[str(found.lastgroup)], text)
 
 
-def shortened(text: str, length: int = MAX_MESSAGE) -> str:
-    """The start of a vendor's message, redacted. Only then is it cut: half an address is not known for one."""
-    return redacted(text[:_MAX_READ])[:length]
+def redacted_excerpt(text: str, length: int = MAX_MESSAGE) -> str:
+    """The start of a vendor's message, redact. Only then is it cut: half an address is not known for one."""
+    return redact(text[:_MAX_READ])[:length]

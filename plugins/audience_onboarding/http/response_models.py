@@ -20,7 +20,7 @@ UtcDateTime = Annotated[datetime, AfterValidator(_as_utc)]
 """A moment in UTC. The vendors' pages show a trailing Z on times; one without is taken as UTC."""
 
 
-def word(value: Enum | str) -> str:
+def vendor_value(value: Enum | str) -> str:
     """The vendor's word, whether it is one that its pages name or not."""
     return str(value.value) if isinstance(value, Enum) else value
 
@@ -30,7 +30,7 @@ def is_one_of(value: str, words: Iterable[str]) -> bool:
     return value.casefold() in {candidate.casefold() for candidate in words}
 
 
-def iso_moment(text: str) -> datetime:
+def parse_iso_datetime(text: str) -> datetime:
     """A moment in ISO 8601, with the Z that Python 3.10 does not read.
 
     :raises ValueError: it is none.
@@ -40,7 +40,7 @@ def iso_moment(text: str) -> datetime:
     return datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 
-class Answer(BaseModel):
+class ResponseModel(BaseModel):
     """An object of a vendor's answer: names in Python's spelling for the vendor's, unknown fields left out."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore")

@@ -15,7 +15,7 @@ COMMON_OPTIONS = frozenset(
 )
 """The extra fields that every connection form of the package has."""
 
-_WORDS = {
+_BOOLEANS = {
     "true": True,
     "yes": True,
     "on": True,
@@ -28,7 +28,7 @@ _WORDS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class AccountSettings:
+class ClientSettings:
     """One account.
 
     :param base_url: ``https://host[:port][/path]``, without a trailing slash.
@@ -38,14 +38,14 @@ class AccountSettings:
     :param portal_url: template of an audience's page in the vendor's portal, see :attr:`portal_placeholders`;
         empty: no link.
     :param max_requests_per_minute: the most that one process sends to the account in any minute, whatever it is;
-        others wait for their turn. 0: :attr:`usual_requests_per_minute`.
+        others wait for their turn. 0: :attr:`default_requests_per_minute`.
     """
 
     vendor: ClassVar[str]
     """The vendor's name, for messages."""
     default_host: ClassVar[str] = ""
     """What an empty host means; empty where the vendor's pages give none."""
-    usual_requests_per_minute: ClassVar[float] = 1200
+    default_requests_per_minute: ClassVar[float] = 1200
     """The ceiling of requests where the connection names none."""
     own_options: ClassVar[frozenset[str]] = frozenset()
     """Extra fields of the connection beside the common ones."""
@@ -61,7 +61,7 @@ class AccountSettings:
 
     def __post_init__(self) -> None:
         if not self.max_requests_per_minute:
-            object.__setattr__(self, "max_requests_per_minute", float(self.usual_requests_per_minute))
+            object.__setattr__(self, "max_requests_per_minute", float(self.default_requests_per_minute))
         try:
             found = placeholders(self.portal_url)
         except ValueError:
@@ -99,7 +99,7 @@ class AccountSettings:
         return self.portal_url.format(**ids)
 
     @classmethod
-    def required(cls, values: Mapping[str, str]) -> None:
+    def require(cls, values: Mapping[str, str]) -> None:
         """Check that fields of the connection are filled in.
 
         :param values: what they hold, by name.
@@ -114,7 +114,7 @@ class AccountSettings:
                 )
 
     @classmethod
-    def common(cls, *, host: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    def parse_common(cls, *, host: str, options: Mapping[str, Any]) -> dict[str, Any]:
         """Read the fields that all platforms share, as arguments of the class.
 
         :param host: ``https://host[:port]``; without a scheme, https is meant.
@@ -136,20 +136,20 @@ class AccountSettings:
                 where=cls.vendor,
                 next_step=f"Allowed are {', '.join(sorted(allowed))}",
             )
-        given = filled_in(options)
+        given = non_empty(options)
         return {
             "base_url": (host if "://" in host else f"https://{host}").rstrip("/"),
-            "verify_tls": _boolean_or_path(given.get("verify_tls", True)),
-            "connect_timeout": cls._positive(given, "connect_timeout", "seconds", default=10.0),
-            "read_timeout": cls._positive(given, "read_timeout", "seconds", default=60.0),
-            "max_requests_per_minute": cls._positive(
-                given, "max_requests_per_minute", "requests", default=cls.usual_requests_per_minute
+            "verify_tls": _parse_verify_tls(given.get("verify_tls", True)),
+            "connect_timeout": cls._parse_positive(given, "connect_timeout", "seconds", default=10.0),
+            "read_timeout": cls._parse_positive(given, "read_timeout", "seconds", default=60.0),
+            "max_requests_per_minute": cls._parse_positive(
+                given, "max_requests_per_minute", "requests", default=cls.default_requests_per_minute
             ),
             "portal_url": str(given.get("portal_url", "")),
         }
 
     @classmethod
-    def _positive(cls, options: Mapping[str, Any], name: str, unit: str, *, default: float) -> float:
+    def _parse_positive(cls, options: Mapping[str, Any], name: str, unit: str, *, default: float) -> float:
         try:
             number = float(options.get(name, default))
         except (TypeError, ValueError):
@@ -164,7 +164,7 @@ class AccountSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BearerSettings(AccountSettings):
+class BearerSettings(ClientSettings):
     """An account that is told by a bearer key.
 
     :param key: sent as ``Authorization: Bearer <key>``; the Password field of the connection.
@@ -174,7 +174,7 @@ class BearerSettings(AccountSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.required({"key (Password)": self.key})
+        self.require({"key (Password)": self.key})
         if not (self.key.isascii() and self.key.isprintable()) or " " in self.key:
             # Not quoted back: it is a secret all the same.
             raise ConfigurationError(
@@ -193,12 +193,12 @@ class BearerSettings(AccountSettings):
         :raises ConfigurationError: something is missing or wrong.
         """
         own: dict[str, Any] = {
-            name: str(value) for name, value in filled_in(options).items() if name in cls.own_options
+            name: str(value) for name, value in non_empty(options).items() if name in cls.own_options
         }
-        return cls(key=key.strip(), **cls.common(host=host, options=options), **own)
+        return cls(key=key.strip(), **cls.parse_common(host=host, options=options), **own)
 
 
-def filled_in(options: Mapping[str, Any]) -> dict[str, Any]:
+def non_empty(options: Mapping[str, Any]) -> dict[str, Any]:
     """The extra fields that hold something: a form sends empty ones, too."""
     return {name: value for name, value in options.items() if value not in (None, "")}
 
@@ -211,8 +211,8 @@ def placeholders(template: str) -> set[str]:
     return {name for _, name, _, _ in string.Formatter().parse(template) if name is not None}
 
 
-def _boolean_or_path(value: Any) -> bool | str:
+def _parse_verify_tls(value: Any) -> bool | str:
     if isinstance(value, bool):
         return value
     text = str(value).strip()
-    return _WORDS.get(text.lower(), text)
+    return _BOOLEANS.get(text.lower(), text)

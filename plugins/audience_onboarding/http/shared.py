@@ -10,10 +10,10 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-_all_instances: weakref.WeakSet[SharedInstances] = weakref.WeakSet()  # type: ignore[type-arg]
+_all_instances: weakref.WeakSet[ProcessCache] = weakref.WeakSet()  # type: ignore[type-arg]
 
 
-class SharedInstances(Generic[T]):
+class ProcessCache(Generic[T]):
     """Keeps what is made once per key, for all threads of this process.
 
     A forked child starts empty: sockets and locks of its parent are of no use to it.

@@ -20,8 +20,8 @@ from urllib3.util.retry import Retry
 
 from audience_onboarding.exceptions import ConfigurationError
 from audience_onboarding.http.error_mapping import error_for_exception
-from audience_onboarding.http.observer import UNOBSERVED, Observer
-from audience_onboarding.http.rate_limiter import Pace
+from audience_onboarding.http.observer import NULL_OBSERVER, ClientObserver
+from audience_onboarding.http.rate_limiter import RateLimiter
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ class TransportSettings:
 
 
 @dataclass(frozen=True)
-class Body:
+class StreamingBody:
     """A body that is streamed.
 
     :param content_type: the header of this name.
@@ -105,7 +105,7 @@ _turn: ContextVar[Callable[[], None]] = ContextVar("turn")
 """Waits until the request that this thread is sending may be sent once more."""
 
 
-class _PacedRetry(Retry):
+class _ThrottledRetry(Retry):
     """Repeats within urllib3 wait for their turn, too. It makes copies of itself, so it holds nothing of its own."""
 
     def sleep(self, response: Any = None) -> None:
@@ -150,7 +150,7 @@ class HttpTransport:
     threads. A request that changes something is never repeated here, except where the connection did not even come
     about.
 
-    :param pace: gives each request its turn; ``None``: none waits.
+    :param rate_limiter: gives each request its turn; ``None``: none waits.
     :param observer: told of each request.
     """
 
@@ -159,14 +159,14 @@ class HttpTransport:
         settings: TransportSettings,
         *,
         vendor: str,
-        pace: Pace | None = None,
-        observer: Observer = UNOBSERVED,
+        rate_limiter: RateLimiter | None = None,
+        observer: ClientObserver = NULL_OBSERVER,
     ) -> None:
         self.settings = settings
-        self.pace = pace
+        self.rate_limiter = rate_limiter
         self.observer = observer
         self._vendor = vendor
-        retry = _PacedRetry(
+        retry = _ThrottledRetry(
             total=settings.safe_retries,
             allowed_methods=SAFE_METHODS,
             # A TLS failure in the middle counts as "other", and would be retried whatever the method.
@@ -180,16 +180,16 @@ class HttpTransport:
         )
         self._adapter = _OneOrigin(max_retries=retry, pool_maxsize=CONNECTION_POOL_SIZE)
 
-    def where(self, method: str, path: str) -> str:
+    def request_label(self, method: str, path: str) -> str:
         """Name an exchange for messages; the query is left out, as it can hold personal data."""
         return f"{self._vendor} {method} {path.partition('?')[0]}"
 
-    def _check_ca_file(self, where: str) -> None:
+    def _check_ca_file(self, request_label: str) -> None:
         verify = self.settings.verify_tls
         if isinstance(verify, str) and not Path(verify).exists():
             raise ConfigurationError(
                 what=f"The CA file {verify!r} is not there",
-                where=where,
+                where=request_label,
                 next_step="Check 'verify_tls' of the connection; the file has to be there on every worker",
             )
 
@@ -213,7 +213,13 @@ class HttpTransport:
             )
 
     def _request(
-        self, method: str, path: str, *, json: Any, body: Body | None, headers: Mapping[str, str] | None
+        self,
+        method: str,
+        path: str,
+        *,
+        json: Any,
+        body: StreamingBody | None,
+        headers: Mapping[str, str] | None,
     ) -> requests.PreparedRequest:
         request = self._template.copy()
         request.method = method
@@ -232,9 +238,9 @@ class HttpTransport:
         *,
         operation: str = "other",
         json: Any = None,
-        body: Body | None = None,
+        body: StreamingBody | None = None,
         headers: Mapping[str, str] | None = None,
-        changes_something: bool | None = None,
+        mutating: bool | None = None,
     ) -> requests.Response:
         """Send one request and return whatever the vendor answers.
 
@@ -244,22 +250,22 @@ class HttpTransport:
         :param json: body, sent as JSON; or
         :param body: a body that is streamed.
         :param headers: additional headers, among them the credentials.
-        :param changes_something: whether a broken exchange leaves it unclear what was done; by default, all but
+        :param mutating: whether a broken exchange leaves it unclear what was done; by default, all but
             GET. A login changes nothing that matters.
         :raises VendorUnavailableError: no complete answer came.
         :raises RateLimitedError: too many requests wait for their turn; nothing was sent.
         :raises ConfigurationError: the address is not one, or its certificate is not trusted.
         """
-        where = self.where(method, path)
-        self._check_ca_file(where)
+        request_label = self.request_label(method, path)
+        self._check_ca_file(request_label)
 
         def turn() -> None:
-            waited = self.pace.wait(where) if self.pace is not None else 0.0
+            waited = self.rate_limiter.acquire(request_label) if self.rate_limiter is not None else 0.0
             if waited:
-                self.observer.waited("pace", waited)
+                self.observer.on_throttle("pace", waited)
 
         def once_more() -> None:
-            self.observer.repeated(operation)
+            self.observer.on_retry(operation)
             turn()
 
         turn()
@@ -277,14 +283,14 @@ class HttpTransport:
             status = response.status_code
         except (requests.RequestException, OSError, ValueError) as error:
             # "from None": the original's text holds the whole URL.
-            if changes_something is None:
-                changes_something = method not in SAFE_METHODS
+            if mutating is None:
+                mutating = method not in SAFE_METHODS
             raise error_for_exception(
-                error, where=where, changes_something=changes_something, address=self.settings.address
+                error, request_label=request_label, mutating=mutating, address=self.settings.address
             ) from None
         finally:
             _turn.reset(token)
             seconds = time.monotonic() - started
-            self.observer.answered(operation, status, seconds)
-        log.debug("%s: HTTP %s in %.0f ms", where, status, seconds * 1000)
+            self.observer.on_response(operation, status, seconds)
+        log.debug("%s: HTTP %s in %.0f ms", request_label, status, seconds * 1000)
         return response

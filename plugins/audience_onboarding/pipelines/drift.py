@@ -88,7 +88,7 @@ def build_drift_dag(definitions: Sequence[AudienceDefinition]) -> DAG:
                     try:
                         found = _differences(definition, context)
                     except TerminalError as error:
-                        problems.append(f"{definition.key}: {error.named()}")
+                        problems.append(f"{definition.key}: {error.labelled_message()}")
                         continue
                     except TransientError as error:
                         # The others are compared all the same; all of it is tried again.
@@ -139,7 +139,7 @@ def _mend(found: Sequence[Difference]) -> dict[Any, str]:
         try:
             apply()
         except TerminalError as error:
-            wrong[apply] = f"{what}: {error.named()}"
+            wrong[apply] = f"{what}: {error.labelled_message()}"
     return wrong
 
 

@@ -165,7 +165,7 @@ def _hushed(job: ErasureJob) -> Iterator[None]:
     try:
         yield
     except AudienceOnboardingError as error:
-        error.concerning(job.key)
+        error.prefix_subject(job.key)
         raise
 
 

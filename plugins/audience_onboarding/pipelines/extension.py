@@ -112,7 +112,7 @@ def build_extension_dag(definitions: Sequence[DigitalAudienceDefinition]) -> DAG
                     try:
                         seen += _looked_at(definition, context, problems)
                     except TerminalError as error:
-                        problems.append(f"{definition.key}: {error.named()}")
+                        problems.append(f"{definition.key}: {error.labelled_message()}")
             connections = {item.key: item.conn_id for item in kept_alive}
             found = [
                 {
@@ -229,7 +229,7 @@ def _looked_at(
         try:
             there = target_at_vendor(definition, target, accounts)
         except ConfigurationError as error:
-            problems.append(f"{definition.key}, target {target.key}: {error.named()}")
+            problems.append(f"{definition.key}, target {target.key}: {error.labelled_message()}")
             continue
         for segment in there.of(segments):
             outcome, new_end, why = judge(segment, rule, now=now, until=there.until)

@@ -128,7 +128,7 @@ def check_definitions(project: Path) -> None:
             else f"{len(broken)} audience definitions are broken; their DAGs are missing",
             problems=in_order(problems),
         )
-        told.tell()
+        told.attach_help()
         raise told
 
 

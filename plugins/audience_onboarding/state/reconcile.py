@@ -205,9 +205,9 @@ def _confirmed(
     try:
         remote_id = thing.read(given_id)
     except ConfigurationError as error:
-        error.concerning(f"The id of the {thing.what}")
+        error.prefix_subject(f"The id of the {thing.what}")
         error.where = error.where or RESOLVE_CREATE_DAG_ID
-        error.advise("Nothing was changed")
+        error.add_next_step("Nothing was changed")
         raise
     if thing.look is None:
         log.warning(

@@ -4,5 +4,5 @@ Importing this package is cheap and safe while a DAG file is parsed. The work is
 import where it is done::
 
     from audience_onboarding.storage.s3_upload import publish_object
-    from audience_onboarding.storage.file_sources import find_source
+    from audience_onboarding.storage.file_sources import resolve_source
 """

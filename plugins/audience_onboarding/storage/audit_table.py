@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from audience_onboarding.exceptions import AudienceOnboardingError, AuditUnavailableError, ConfigurationError
-from audience_onboarding.storage.sql_source import bound, code_of, paramstyle_of
+from audience_onboarding.storage.sql_source import bound, error_code, get_paramstyle
 
 COLUMNS = {
     "dag_id": "VARCHAR(250) NOT NULL",
@@ -78,7 +78,7 @@ def write_row(
             with suppress(Exception):
                 connection.close()
     except Exception as error:
-        failure = _translated(error, table, label)
+        failure = _translate_error(error, table, label)
         if failure is None:
             raise
     else:
@@ -90,7 +90,7 @@ def write_row(
 def _write(connection: Any, row: Mapping[str, Any], table: str, *, create: bool) -> None:
     if getattr(connection, "autocommit", False) is True:
         connection.autocommit = False
-    style = paramstyle_of(connection)
+    style = get_paramstyle(connection)
     cursor = connection.cursor()
     if create:
         cursor.execute(ddl(table))
@@ -99,12 +99,12 @@ def _write(connection: Any, row: Mapping[str, Any], table: str, *, create: bool)
     connection.commit()
 
 
-def _translated(error: Exception, table: str, label: str) -> AudienceOnboardingError | None:
+def _translate_error(error: Exception, table: str, label: str) -> AudienceOnboardingError | None:
     """What a driver raises, by the classes of PEP 249; ``None`` for what is no error of a database."""
     classes = {cls.__name__ for cls in type(error).__mro__}
     if isinstance(error, AudienceOnboardingError) or not classes & {"DatabaseError", "InterfaceError"}:
         return None
-    why = ", ".join(filter(None, (type(error).__name__, code_of(error))))
+    why = ", ".join(filter(None, (type(error).__name__, error_code(error))))
     if classes & {"ProgrammingError", "NotSupportedError", "DataError", "IntegrityError"}:
         return ConfigurationError(
             what=f"the database refuses the row for the audit table {table}",

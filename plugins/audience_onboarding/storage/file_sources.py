@@ -51,7 +51,7 @@ class SourceSpec:
     quote: str = '"'
     sheet: str | int | None = None
 
-    def format_of(self, name: str) -> str:
+    def get_format(self, name: str) -> str:
         """The format of a file with this name.
 
         :raises ConfigurationError: the format is not known.
@@ -66,7 +66,9 @@ class SourceSpec:
         return self.format
 
 
-def find_source(url: str, *, s3_client: ClientMaker | None = None, spec: SourceSpec = SourceSpec()) -> Source:
+def resolve_source(
+    url: str, *, s3_client: ClientMaker | None = None, spec: SourceSpec = SourceSpec()
+) -> Source:
     """The file or files that a URL names, ready to be read.
 
     ``*``, ``?`` and ``[...]`` stand for characters within one part of the path, unless a file has exactly this name. A
@@ -91,7 +93,7 @@ def find_source(url: str, *, s3_client: ClientMaker | None = None, spec: SourceS
         raise SourceNotFoundError(
             what="the CRM file does not exist" if place.is_single else "no CRM file is there",
             where=url,
-            why=files_beside(url),
+            why=list_siblings(url),
             next_step=_CHECK,
         )
     if len(sources) == 1:
@@ -102,10 +104,10 @@ def find_source(url: str, *, s3_client: ClientMaker | None = None, spec: SourceS
     return ManySources(sources, url)
 
 
-def source_is_there(url: str, s3_client: ClientMaker | None = None) -> bool:
+def source_exists(url: str, s3_client: ClientMaker | None = None) -> bool:
     """Whether the file is there, or at least one of a pattern or folder. Nothing is read.
 
-    :param url: as for :func:`find_source`.
+    :param url: as for :func:`resolve_source`.
     :param s3_client: makes the client; called for ``s3://`` only.
     :raises SourceNotFoundError: something else is there, such as a folder in place of a file.
     :raises BucketNotFoundError: there is no such bucket.
@@ -117,7 +119,7 @@ def source_is_there(url: str, s3_client: ClientMaker | None = None) -> bool:
     return _place(url, s3_client).is_there()
 
 
-def files_beside(url: str) -> str:
+def list_siblings(url: str) -> str:
     """What lies where a single file here is not: names of up to five files with the same ending, the last ones.
 
     :return: a few words; empty for anything but a single file here that has an ending.
@@ -204,7 +206,7 @@ class _LocalFile:
     path: str
 
     def source(self, spec: SourceSpec) -> Source:
-        format_ = spec.format_of(self.path)
+        format_ = spec.get_format(self.path)
         if format_ != "csv":
             return _table(format_, Path(self.path), self.path, spec)
 
@@ -307,13 +309,13 @@ class _S3Place:
         return bool(self.key) and not self.key.endswith("/") and not _is_wild(self.key)
 
     def is_there(self) -> bool:
-        from audience_onboarding.storage.s3_errors import NoSuchKey, translated
+        from audience_onboarding.storage.s3_errors import NoSuchKey, translate_errors
 
         client = self.s3_client()
         if not self.is_single:
             return next(self._listed(client), None) is not None
         try:
-            with translated("HeadObject", bucket=self.bucket, key=self.key):
+            with translate_errors("HeadObject", bucket=self.bucket, key=self.key):
                 client.head_object(Bucket=self.bucket, Key=self.key)
         except NoSuchKey:
             pass
@@ -325,10 +327,10 @@ class _S3Place:
 
     def _check_bucket(self, client: S3Client) -> None:
         from audience_onboarding.exceptions import StorageAccessError
-        from audience_onboarding.storage.s3_errors import translated
+        from audience_onboarding.storage.s3_errors import translate_errors
 
         try:
-            with translated("HeadBucket", bucket=self.bucket, key=""):
+            with translate_errors("HeadBucket", bucket=self.bucket, key=""):
                 client.head_bucket(Bucket=self.bucket)
         except StorageAccessError:
             pass  # then we may not know
@@ -342,7 +344,7 @@ class _S3Place:
         return [item for item in found if item.key == self.key] or found
 
     def _listed(self, client: S3Client) -> Iterator[_S3Object]:
-        from audience_onboarding.storage.s3_errors import translated
+        from audience_onboarding.storage.s3_errors import translate_errors
 
         is_folder = not self.key or self.key.endswith("/")
         pattern = (f"{self.key}*" if is_folder else self.key).split("/")
@@ -353,7 +355,7 @@ class _S3Place:
         else:
             # What is in folders below is not even listed.
             listing = pages.paginate(Bucket=self.bucket, Prefix=prefix, Delimiter="/")
-        with translated("ListObjectsV2", bucket=self.bucket, key=prefix):
+        with translate_errors("ListObjectsV2", bucket=self.bucket, key=prefix):
             for page in listing:
                 for item in page.get("Contents", []):
                     parts = item["Key"].split("/")
@@ -380,7 +382,7 @@ class _S3Object:
         return f"s3://{self._bucket}/{self.key}"
 
     def source(self, spec: SourceSpec) -> Source:
-        format_ = spec.format_of(self.key)
+        format_ = spec.get_format(self.key)
         if format_ != "csv":
             return _Copied(self, format_, spec)
 
@@ -408,10 +410,10 @@ class _S3Object:
             body.close()
 
     def _get(self) -> tuple[StreamingBody, int]:
-        from audience_onboarding.storage.s3_errors import NoSuchKey, PreconditionFailed, translated
+        from audience_onboarding.storage.s3_errors import NoSuchKey, PreconditionFailed, translate_errors
 
         try:
-            with translated("GetObject", bucket=self._bucket, key=self.key):
+            with translate_errors("GetObject", bucket=self._bucket, key=self.key):
                 if self._etag:
                     answer = self._client.get_object(Bucket=self._bucket, Key=self.key, IfMatch=self._etag)
                 else:

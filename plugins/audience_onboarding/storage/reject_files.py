@@ -38,7 +38,7 @@ def write_rejects(
     :param url: a path, ``file:///path`` or ``s3://bucket/key``.
     :param s3_client: makes the client; called for ``s3://`` only.
     :raises ConfigurationError: the folder cannot be written to, or it is another kind of URL.
-    :raises AudienceOnboardingError: S3 says no, see :func:`.s3_errors.translated`.
+    :raises AudienceOnboardingError: S3 says no, see :func:`.s3_errors.translate_errors`.
     """
     scheme, rest = split_url(url)
     if scheme == "file":
@@ -85,12 +85,12 @@ def _write_s3(client: S3Client, bucket: str, key: str, blocks: Iterator[bytes]) 
     from boto3.s3.transfer import TransferConfig
 
     from audience_onboarding.crm.sources.text_stream import buffered
-    from audience_onboarding.storage.s3_errors import translated
+    from audience_onboarding.storage.s3_errors import translate_errors
 
     config = TransferConfig(
         multipart_threshold=_PART_SIZE, multipart_chunksize=_PART_SIZE, max_concurrency=2, use_threads=True
     )
-    with translated("PutObject", bucket=bucket, key=key):
+    with translate_errors("PutObject", bucket=bucket, key=key):
         client.upload_fileobj(
             buffered(blocks, _PART_SIZE),
             bucket,

@@ -83,7 +83,7 @@ class NoSuchKey(Exception):  # noqa: N818 (an outcome that callers settle)
 
 
 @contextmanager
-def translated(operation: str, *, bucket: str, key: str) -> Iterator[None]:
+def translate_errors(operation: str, *, bucket: str, key: str) -> Iterator[None]:
     """Turn what botocore raises inside into errors of the package.
 
     :param operation: name of the S3 operation, such as ``PutObject``.

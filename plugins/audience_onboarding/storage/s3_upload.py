@@ -30,7 +30,7 @@ from audience_onboarding.exceptions import (
     StorageUnavailableError,
     UploadConflictError,
 )
-from audience_onboarding.storage.s3_errors import NoSuchKey, PreconditionFailed, translated
+from audience_onboarding.storage.s3_errors import NoSuchKey, PreconditionFailed, translate_errors
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -119,26 +119,26 @@ def head_object(client: S3Client, *, bucket: str, key: str) -> ExistingObject | 
     :raises StorageUnavailableError: the storage is down.
     """
     try:
-        with translated("HeadObject", bucket=bucket, key=key):
+        with translate_errors("HeadObject", bucket=bucket, key=key):
             answer = client.head_object(Bucket=bucket, Key=key)
     except NoSuchKey:
         pass
     else:
         metadata = {name.lower(): value for name, value in answer.get("Metadata", {}).items()}
         return ExistingObject(key, answer["ETag"], answer["ContentLength"], answer["LastModified"], metadata)
-    with translated("HeadBucket", bucket=bucket, key=key):
+    with translate_errors("HeadBucket", bucket=bucket, key=key):
         client.head_bucket(Bucket=bucket)
     return None
 
 
-def abort_leftovers(client: S3Client, *, bucket: str, key: str) -> int:
+def abort_incomplete_uploads(client: S3Client, *, bucket: str, key: str) -> int:
     """Abort the open multipart uploads of exactly this key, left by a try that was killed; return their
     number.
 
     :raises StorageAccessError: the credentials may not list or abort uploads.
     """
     found: list[str] = []
-    with translated("ListMultipartUploads", bucket=bucket, key=key):
+    with translate_errors("ListMultipartUploads", bucket=bucket, key=key):
         for page in client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=key):
             found += [upload["UploadId"] for upload in page.get("Uploads", []) if upload["Key"] == key]
     for upload_id in found:
@@ -150,7 +150,7 @@ def abort_leftovers(client: S3Client, *, bucket: str, key: str) -> int:
 
 def _abort(client: S3Client, bucket: str, key: str, upload_id: str) -> None:
     gone = client.exceptions.NoSuchUpload  # aborted or completed meanwhile
-    with translated("AbortMultipartUpload", bucket=bucket, key=key), suppress(gone):
+    with translate_errors("AbortMultipartUpload", bucket=bucket, key=key), suppress(gone):
         client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload_id)
 
 
@@ -163,7 +163,7 @@ def upload_once(  # noqa: PLR0913 (keyword-only, most with a default)
     metadata: Mapping[str, str],
     part_size: int = DEFAULT_PART_SIZE,
     overwrite: bool = False,
-    seen_etag: str | None = None,
+    expected_etag: str | None = None,
     size: int | None = None,
     allow_unconditional: bool = False,
     content_type: str = "text/csv",
@@ -179,8 +179,8 @@ def upload_once(  # noqa: PLR0913 (keyword-only, most with a default)
         KB in all.
     :param part_size: bytes, 5 MiB to 5 GiB. Raised as needed where ``size`` would make more than 10,000
         parts.
-    :param overwrite: overwrite the object whose ETag is ``seen_etag``, and only that one (``If-Match``).
-    :param seen_etag: ETag of the object to overwrite; ``None`` where there was none.
+    :param overwrite: overwrite the object whose ETag is ``expected_etag``, and only that one (``If-Match``).
+    :param expected_etag: ETag of the object to overwrite; ``None`` where there was none.
     :param size: number of bytes, where known: checked before they become visible.
     :param allow_unconditional: where the endpoint cannot write conditionally, look once more and then write.
         Two writers at the same moment can then overwrite each other.
@@ -194,7 +194,7 @@ def upload_once(  # noqa: PLR0913 (keyword-only, most with a default)
     :raises StorageUnavailableError: the storage is down or busy; whether the object was written may be
         unknown.
     """
-    condition = {"IfMatch": seen_etag} if overwrite and seen_etag else {"IfNoneMatch": "*"}
+    condition = {"IfMatch": expected_etag} if overwrite and expected_etag else {"IfNoneMatch": "*"}
     write = _Write(
         client=client,
         bucket=bucket,
@@ -264,7 +264,7 @@ class _Write:
         has_twins = True
         pool = ThreadPoolExecutor(_PARTS_IN_FLIGHT, thread_name_prefix="s3-upload")
         try:
-            with translated("CreateMultipartUpload", bucket=self.bucket, key=self.key):
+            with translate_errors("CreateMultipartUpload", bucket=self.bucket, key=self.key):
                 created = self.client.create_multipart_upload(
                     Bucket=self.bucket, Key=self.key, **self.settings
                 )
@@ -286,11 +286,11 @@ class _Write:
             # A part that arrives after the abort would stay, and be paid for, so those on their way come
             # first.
             pool.shutdown(wait=True, cancel_futures=True)
-            self._clean_up(None if has_twins else upload_id)
+            self._abort_uploads(None if has_twins else upload_id)
             raise
         pool.shutdown(wait=True)
         if has_twins:
-            self._clean_up(None)
+            self._abort_uploads(None)
         return UploadResult(self.key, etag, size, len(parts))
 
     def _send_parts(
@@ -315,7 +315,7 @@ class _Write:
         return size, parts
 
     def _send_part(self, upload_id: str, number: int, body: bytes) -> dict[str, Any]:
-        with translated("UploadPart", bucket=self.bucket, key=self.key):
+        with translate_errors("UploadPart", bucket=self.bucket, key=self.key):
             answer = self.client.upload_part(
                 Bucket=self.bucket, Key=self.key, UploadId=upload_id, PartNumber=number, Body=body
             )
@@ -329,9 +329,9 @@ class _Write:
         try:
             if operation == "CompleteMultipartUpload" and "IfMatch" in self.condition:
                 # Minutes may have passed, and some endpoints ignore this condition here (moto 5.2 does).
-                self._look_again()
+                self._recheck()
             try:
-                with translated(operation, bucket=self.bucket, key=self.key):
+                with translate_errors(operation, bucket=self.bucket, key=self.key):
                     return str(request(dict(self.condition))["ETag"])
             except ConditionalWriteUnsupportedError:
                 if not self.allow_unconditional:
@@ -341,8 +341,8 @@ class _Write:
                 self.bucket,
                 self.key,
             )
-            self._look_again()
-            with translated(operation, bucket=self.bucket, key=self.key):
+            self._recheck()
+            with translate_errors(operation, bucket=self.bucket, key=self.key):
                 return str(request({})["ETag"])
         except PreconditionFailed:
             raise ObjectExists(f"s3://{self.bucket}/{self.key}") from None
@@ -352,7 +352,7 @@ class _Write:
                 what="the object to overwrite was deleted meanwhile", where=f"s3://{self.bucket}/{self.key}"
             ) from None
 
-    def _look_again(self) -> None:
+    def _recheck(self) -> None:
         now = head_object(self.client, bucket=self.bucket, key=self.key)
         if (now.etag if now else None) != self.condition.get("IfMatch"):
             raise PreconditionFailed
@@ -366,7 +366,7 @@ class _Write:
                 next_step="Nothing was written. This is a bug: please report it",
             )
 
-    def _clean_up(self, upload_id: str | None) -> None:
+    def _abort_uploads(self, upload_id: str | None) -> None:
         """Leave nothing open.
 
         :param upload_id: the one upload that there is; ``None`` where there may be some whose ids never arrived.
@@ -375,7 +375,7 @@ class _Write:
             if upload_id is not None:
                 _abort(self.client, self.bucket, self.key, upload_id)
             else:
-                abort_leftovers(self.client, bucket=self.bucket, key=self.key)
+                abort_incomplete_uploads(self.client, bucket=self.bucket, key=self.key)
         except AudienceOnboardingError as error:
             # What has brought us here matters more; the next try of the same key cleans up.
             log.warning("Could not abort the upload of s3://%s/%s: %s", self.bucket, self.key, error)
@@ -427,17 +427,17 @@ def publish_object(  # noqa: PLR0913 (keyword-only, most with a default)
     :raises StorageUnavailableError: the storage is down or busy. A retry settles what is unknown.
     """
     target = _Target(client, bucket, key, content_id)
-    existing = target.look(required=overwrite)
+    existing = target.head(required=overwrite)
     is_anew = existing is not None and overwrites is not None and overwrites(existing)
     if existing is not None and not is_anew:
         if existing.content_id == content_id:
-            target.tidy()
+            target.cleanup()
             return target.already_there(existing)
         if not overwrite:
             raise target.conflict(existing)
     if before_writing is not None:
         before_writing()
-    target.tidy()
+    target.cleanup()
     metadata = {**(metadata or {}), CONTENT_ID: content_id}
     try:
         done = upload_once(
@@ -448,13 +448,13 @@ def publish_object(  # noqa: PLR0913 (keyword-only, most with a default)
             metadata=metadata,
             part_size=part_size,
             overwrite=overwrite or is_anew,
-            seen_etag=existing.etag if existing else None,
+            expected_etag=existing.etag if existing else None,
             size=size,
             allow_unconditional=allow_unconditional,
             content_type=content_type,
         )
     except ObjectExists:
-        winner = target.winner()
+        winner = target.current_object()
         if winner is not None and winner.content_id == content_id:
             return target.already_there(winner)
         raise target.conflict(winner) from None
@@ -478,7 +478,7 @@ class _Target:
     key: str
     content_id: str
 
-    def look(self, *, required: bool) -> ExistingObject | None:
+    def head(self, *, required: bool) -> ExistingObject | None:
         try:
             return head_object(self.client, bucket=self.bucket, key=self.key)
         except StorageAccessError:
@@ -486,11 +486,11 @@ class _Target:
                 raise
             return None
 
-    def tidy(self) -> None:
+    def cleanup(self) -> None:
         """Abort what earlier tries have left open, as far as the credentials and the endpoint let us see it."""
         unseen = ""
         try:
-            abort_leftovers(self.client, bucket=self.bucket, key=self.key)
+            abort_incomplete_uploads(self.client, bucket=self.bucket, key=self.key)
         except StorageAccessError:
             unseen = "The credentials may not list uploads"
         except ConditionalWriteUnsupportedError:
@@ -498,7 +498,7 @@ class _Target:
         if unseen:
             log.info("%s; unfinished ones of s3://%s/%s stay, if any", unseen, self.bucket, self.key)
 
-    def winner(self) -> ExistingObject | None:
+    def current_object(self) -> ExistingObject | None:
         """The object that was there first; ``None`` where these credentials may not look at it."""
         try:
             found = head_object(self.client, bucket=self.bucket, key=self.key)

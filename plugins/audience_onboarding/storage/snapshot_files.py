@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from audience_onboarding.exceptions import ConfigurationError, SourceNotFoundError
 from audience_onboarding.storage.file_sources import split_url
-from audience_onboarding.storage.s3_errors import NoSuchKey, translated
+from audience_onboarding.storage.s3_errors import NoSuchKey, translate_errors
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -37,7 +37,7 @@ def save_snapshot(path: Path, url: str, *, s3_client: Client) -> None:
     :param path: the file, which stays.
     :param url: a path, ``file:///path`` or ``s3://bucket/key``.
     :raises ConfigurationError: the folder cannot be written to.
-    :raises AudienceOnboardingError: S3 says no, see :func:`.s3_errors.translated`.
+    :raises AudienceOnboardingError: S3 says no, see :func:`.s3_errors.translate_errors`.
     """
     place = _place_in_s3(url)
     if place is None:
@@ -47,7 +47,7 @@ def save_snapshot(path: Path, url: str, *, s3_client: Client) -> None:
 
     bucket, key = place
     config = TransferConfig(multipart_threshold=_PART_SIZE, multipart_chunksize=_PART_SIZE, max_concurrency=2)
-    with path.open("rb") as stream, translated("PutObject", bucket=bucket, key=key):
+    with path.open("rb") as stream, translate_errors("PutObject", bucket=bucket, key=key):
         s3_client().upload_fileobj(stream, bucket, key, Config=config)
 
 
@@ -56,7 +56,7 @@ def fetch_snapshot(url: str, directory: Path, *, s3_client: Client) -> Path:
 
     :param directory: a private one; only what lies in S3 is copied there.
     :raises SourceNotFoundError: it is not there.
-    :raises AudienceOnboardingError: S3 says no, see :func:`.s3_errors.translated`.
+    :raises AudienceOnboardingError: S3 says no, see :func:`.s3_errors.translate_errors`.
     """
     place = _place_in_s3(url)
     if place is None:
@@ -67,7 +67,7 @@ def fetch_snapshot(url: str, directory: Path, *, s3_client: Client) -> Path:
     bucket, key = place
     path = directory / url.rpartition("/")[2]
     try:
-        with translated("GetObject", bucket=bucket, key=key):
+        with translate_errors("GetObject", bucket=bucket, key=key):
             body = s3_client().get_object(Bucket=bucket, Key=key)["Body"]
             with open(path, "wb", opener=_for_the_owner_only) as out:
                 for block in body.iter_chunks(_PART_SIZE):
@@ -81,7 +81,7 @@ def delete_snapshot(url: str, *, s3_client: Client) -> None:
     """Delete one; nothing happens where there is none.
 
     :raises ConfigurationError: the folder cannot be written to.
-    :raises AudienceOnboardingError: S3 says no, see :func:`.s3_errors.translated`.
+    :raises AudienceOnboardingError: S3 says no, see :func:`.s3_errors.translate_errors`.
     """
     place = _place_in_s3(url)
     if place is None:
@@ -92,7 +92,7 @@ def delete_snapshot(url: str, *, s3_client: Client) -> None:
             raise _cannot_write(path, error) from None
         return
     bucket, key = place
-    with translated("DeleteObject", bucket=bucket, key=key):
+    with translate_errors("DeleteObject", bucket=bucket, key=key):
         s3_client().delete_object(Bucket=bucket, Key=key)
 
 

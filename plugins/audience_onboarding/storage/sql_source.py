@@ -138,7 +138,7 @@ class SqlSource:
         return cursor
 
     def _bound(self, connection: Any) -> tuple[str, Mapping[str, object] | Sequence[object]]:
-        style = self.paramstyle or paramstyle_of(connection)
+        style = self.paramstyle or get_paramstyle(connection)
         parameters = dict(self.parameters)
         if _driver(connection) == "sqlite3":
             # It has no dates; its own way of writing them is deprecated.
@@ -155,7 +155,7 @@ class SqlSource:
         try:
             return ask()
         except Exception as error:
-            failure = _translated(error, self.label)
+            failure = _translate_error(error, self.label)
             if failure is None:
                 raise
         # Out here, as the driver's exception may hold values.
@@ -277,7 +277,7 @@ def _is_named(connection: Any) -> bool:
     return _driver(connection) in _NAMED_CURSORS
 
 
-def paramstyle_of(connection: Any) -> str:
+def get_paramstyle(connection: Any) -> str:
     """How the driver of a connection writes parameters (PEP 249), empty if it does not tell."""
     for name in _modules(connection):
         style = getattr(sys.modules.get(name), "paramstyle", None)
@@ -286,12 +286,12 @@ def paramstyle_of(connection: Any) -> str:
     return ""
 
 
-def _translated(error: Exception, label: str) -> AudienceOnboardingError | None:
+def _translate_error(error: Exception, label: str) -> AudienceOnboardingError | None:
     """What a driver raises, by the classes of PEP 249; ``None`` for what is no error of a database."""
     classes = {cls.__name__ for cls in type(error).__mro__}
     if isinstance(error, AudienceOnboardingError) or not classes & {"DatabaseError", "InterfaceError"}:
         return None
-    why = ", ".join(filter(None, (type(error).__name__, code_of(error))))
+    why = ", ".join(filter(None, (type(error).__name__, error_code(error))))
     if classes & {"ProgrammingError", "NotSupportedError"}:
         return ConfigurationError(
             what="the database refuses the query of the source",
@@ -314,7 +314,7 @@ def _translated(error: Exception, label: str) -> AudienceOnboardingError | None:
     )
 
 
-def code_of(error: Exception) -> str:
+def error_code(error: Exception) -> str:
     """The driver's code of an error, where it has one that is a code for sure."""
     for attribute in ("sqlstate", "pgcode", "sqlite_errorname", "errno"):
         value = getattr(error, attribute, None)

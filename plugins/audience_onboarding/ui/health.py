@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from audience_onboarding.timestamps import moment_text
+from audience_onboarding.timestamps import format_utc
 from audience_onboarding.ui.models import Health
 
 ENDING_DAYS = 7
@@ -134,7 +134,7 @@ def _failed(facts: Facts) -> Found:
     if is_confirmed_after and is_day_reached:
         return None
     what = f"The load of {run.day}" if run.day else f"The run {run.run_id}"
-    when = f" {moment_text(run.at)}" if run.at else ""
+    when = f" {format_utc(run.at)}" if run.at else ""
     again = "; another run is under way" if facts.is_running else ""
     where = f" in {run.task}" if run.task else ""
     if run.was_stopped:
@@ -158,13 +158,13 @@ def _late(facts: Facts) -> Found:
         if run.state == "failed":
             return Health.LATE, f"The load of {run.day} failed and is not confirmed; clear its failed task."
         if facts.now - run.due > CONFIRM_GRACE:
-            due = moment_text(run.due)
+            due = format_utc(run.due)
             return (
                 Health.LATE,
                 f"The load of {run.day} was due {due} and is not confirmed; look where its run waits.",
             )
     if facts.now - facts.next_run > START_GRACE:
-        due = moment_text(facts.next_run)
+        due = format_utc(facts.next_run)
         return (
             Health.LATE,
             f"The run that was due {due} was not started; look whether the scheduler is running.",
@@ -191,7 +191,7 @@ def _ending(facts: Facts) -> Found:
 def _running(facts: Facts) -> Found:
     if not facts.is_running:
         return None
-    since = f" since {moment_text(facts.running_since)}" if facts.running_since else ""
+    since = f" since {format_utc(facts.running_since)}" if facts.running_since else ""
     return Health.RUNNING, f"A load is under way{since}; nothing is to be done."
 
 
@@ -203,7 +203,7 @@ def _never(facts: Facts) -> Found:
     elif facts.next_run is None:
         then = "and there is no schedule; start a load by hand"
     else:
-        then = f"and the first load is due {moment_text(facts.next_run)}; nothing is to be done"
+        then = f"and the first load is due {format_utc(facts.next_run)}; nothing is to be done"
     return Health.NEVER_LOADED, f"Nothing was loaded yet, {then}."
 
 
@@ -215,7 +215,7 @@ def _well(facts: Facts) -> tuple[Health, str]:
         return Health.PAUSED, f"{last}, and its DAG is paused; unpause it to have the next one loaded."
     if facts.next_run is None:
         return Health.OK, f"{last}; the next one is started by hand."
-    return Health.OK, f"{last}; the next one is due {moment_text(facts.next_run)}."
+    return Health.OK, f"{last}; the next one is due {format_utc(facts.next_run)}."
 
 
 def _days(facts: Facts, last: date) -> int:

@@ -29,7 +29,7 @@ from audience_onboarding.state.store import (
     days_text,
     platform_of,
 )
-from audience_onboarding.timestamps import moment_text
+from audience_onboarding.timestamps import format_utc
 from audience_onboarding.ui import queries
 from audience_onboarding.ui.health import STOPPING_ERRORS, Ended, Facts, Scheduled, judge
 from audience_onboarding.ui.links import Hrefs, objects_of, rejects_of
@@ -399,7 +399,7 @@ def _is_unclear(intent: Intent, now: datetime) -> bool:
 def _unclear(item: Audience, now: datetime) -> Iterable[str]:
     for intent in item.memory.intents:
         if _is_unclear(intent, now):
-            at = f" {moment_text(intent.at)}" if intent.at else ""
+            at = f" {format_utc(intent.at)}" if intent.at else ""
             yield (
                 f"It is unclear whether the {intent.what} was created{at}; "
                 "look into the vendor's portal, then settle it"
@@ -407,7 +407,7 @@ def _unclear(item: Audience, now: datetime) -> Iterable[str]:
 
 
 def _awaited(approval: Approval) -> str:
-    since = f" since {moment_text(approval.since)}" if approval.since else ""
+    since = f" since {format_utc(approval.since)}" if approval.since else ""
     what = "The retirement" if approval.dag_id == RETIRE_DAG_ID else "An activation"
     return f"{what} waits for an approval{since}; approve or reject it"
 
@@ -628,7 +628,7 @@ def _actions(item: Audience, hrefs: Hrefs, now: datetime) -> Iterable[Action]:
         if not _is_unclear(intent, now):
             continue
         name = f" {intent.name!r}" if intent.name else ""
-        at = f" {moment_text(intent.at)}" if intent.at else ""
+        at = f" {format_utc(intent.at)}" if intent.at else ""
         yield Action(
             label=f"Settle the {intent.what}",
             href=hrefs.dag(RESOLVE_CREATE_DAG_ID),

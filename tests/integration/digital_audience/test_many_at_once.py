@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from airflow.sdk import BaseHook
 
-from audience_onboarding.http import Pace, forget_clients
+from audience_onboarding.http import RateLimiter, reset_clients
 from audience_onboarding.platforms.digital_audience.client import DigitalAudienceClient
 from audience_onboarding.platforms.digital_audience.hooks import DigitalAudienceHook
 from audience_onboarding.platforms.digital_audience.triggers import DigitalAudienceAudienceStateTrigger
@@ -55,7 +55,7 @@ def connection(sandbox: Sandbox, connections: None, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(BaseHook, "aget_connection", known)
     yield found
-    forget_clients()
+    reset_clients()
 
 
 def logins(sandbox: Sandbox) -> int:
@@ -86,7 +86,7 @@ def test_hundreds_of_waits_and_threads_keep_to_one_login_and_to_the_ceiling(
     campaign = client.create_campaign("c").id
     ids = [client.create_crm_audience(name="a", campaign_id=campaign).id for _ in range(AUDIENCES)]
     sandbox.admin("expire-sessions", method="POST")
-    forget_clients()
+    reset_clients()
     logins_before, requests_before = logins(sandbox), len(arrivals(sandbox))
     deadline = time.time() + SECONDS
     triggers = [
@@ -150,9 +150,11 @@ def test_hundreds_of_waits_and_threads_keep_to_one_login_and_to_the_ceiling(
     assert min(trigger.looks for trigger in triggers) >= 1
     # What reached the vendor, by its own journal.
     times = arrivals(sandbox)[requests_before:]
-    pace = Pace(CEILING)
+    rate_limiter = RateLimiter(CEILING)
     for window in (1.0, 2.5, 5.0, 60.0):
-        assert most_within(times, window) <= pace.burst + pace.per_second * (window + LAG), window
+        assert most_within(times, window) <= rate_limiter.burst + rate_limiter.per_second * (window + LAG), (
+            window
+        )
     assert most_within(times, 60.0) <= CEILING
     # The ceiling is what held them back: it was used up.
-    assert len(times) > 0.6 * (pace.burst + pace.per_second * seconds)
+    assert len(times) > 0.6 * (rate_limiter.burst + rate_limiter.per_second * seconds)

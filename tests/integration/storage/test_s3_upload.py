@@ -20,7 +20,7 @@ from audience_onboarding.storage.s3_upload import (
     CONTENT_ID,
     ObjectExists,
     PublishResult,
-    abort_leftovers,
+    abort_incomplete_uploads,
     head_object,
     publish_object,
     upload_once,
@@ -118,7 +118,7 @@ def test_an_object_of_another_tool_is_a_conflict(s3: S3Client) -> None:
 def test_the_condition_holds_on_the_server(s3: S3Client, content: bytes) -> None:
     """Even where the first look saw nothing: the write itself is conditional."""
     s3.put_object(Bucket=BUCKET, Key=KEY, Body=OTHER)
-    for settings in ({}, {"overwrite": True, "seen_etag": '"0"'}):
+    for settings in ({}, {"overwrite": True, "expected_etag": '"0"'}):
         with pytest.raises(ObjectExists):
             upload_once(
                 s3, bucket=BUCKET, key=KEY, chunks=chunks_of(content), metadata={}, part_size=PART, **settings
@@ -187,14 +187,14 @@ def test_leftovers_are_aborted(s3: S3Client) -> None:
         s3.create_multipart_upload(Bucket=BUCKET, Key=key)
     publish(s3, SMALL)
     assert open_uploads(s3) == [f"{KEY}.other"]
-    assert abort_leftovers(s3, bucket=BUCKET, key=KEY) == 0
+    assert abort_incomplete_uploads(s3, bucket=BUCKET, key=KEY) == 0
     # The server may carry out a request to begin an upload after the upload has finished.
     s3.create_multipart_upload(Bucket=BUCKET, Key=KEY)
     assert publish(s3, SMALL).already_there
     assert open_uploads(s3) == [f"{KEY}.other"]
     for _ in range(3):
         s3.create_multipart_upload(Bucket=BUCKET, Key=KEY)
-    assert abort_leftovers(s3, bucket=BUCKET, key=KEY) == 3
+    assert abort_incomplete_uploads(s3, bucket=BUCKET, key=KEY) == 3
     assert open_uploads(s3) == [f"{KEY}.other"]
 
 

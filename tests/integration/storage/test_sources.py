@@ -22,7 +22,7 @@ from audience_onboarding.exceptions import (
     StorageAccessError,
     StorageUnavailableError,
 )
-from audience_onboarding.storage.file_sources import SourceSpec, find_source, source_is_there
+from audience_onboarding.storage.file_sources import SourceSpec, resolve_source, source_exists
 from tests.integration.storage.conftest import BUCKET, make_client
 from tests.unit.crm.reading import column, read
 from tests.unit.crm.workbooks import xlsx
@@ -49,7 +49,7 @@ def fill(s3: S3Client, *keys: str) -> None:
 
 def find(s3: S3Client, key: str) -> Any:
     """Find one object."""
-    return find_source(f"s3://{BUCKET}/{key}", s3_client=lambda: s3)
+    return resolve_source(f"s3://{BUCKET}/{key}", s3_client=lambda: s3)
 
 
 def test_text_is_streamed(s3: S3Client, tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_gzip_that_the_storage_knows_of(s3: S3Client, tmp_path: Path) -> None:
 def test_how_text_is_read(s3: S3Client, tmp_path: Path) -> None:
     s3.put_object(Bucket=BUCKET, Key="crm.csv", Body="naam;plaats\nJosé;Köln\n".encode("utf-16"))
     spec = SourceSpec(delimiter="auto", encoding="auto", quote="auto")
-    source = find_source(f"s3://{BUCKET}/crm.csv", s3_client=lambda: s3, spec=spec)
+    source = resolve_source(f"s3://{BUCKET}/crm.csv", s3_client=lambda: s3, spec=spec)
     assert read(source, ["plaats", "naam"], tmp_path).rows == [("Köln", "José")]
 
 
@@ -105,7 +105,7 @@ def test_tables_are_copied_to_the_private_directory_for_as_long_as_it_takes(
     s3: S3Client, tmp_path: Path, key: str, content: bytes
 ) -> None:
     s3.put_object(Bucket=BUCKET, Key=key, Body=content)
-    source = find_source(f"s3://{BUCKET}/{key}", s3_client=lambda: s3)
+    source = resolve_source(f"s3://{BUCKET}/{key}", s3_client=lambda: s3)
     assert source.name == f"s3://{BUCKET}/{key}"
     with source.open(["email"], tmp_path):
         (copy,) = tmp_path.iterdir()
@@ -114,7 +114,7 @@ def test_tables_are_copied_to_the_private_directory_for_as_long_as_it_takes(
     assert not list(tmp_path.iterdir())
     assert read(source, ["email", "phone"], tmp_path).rows == [("a", "612345678")]
     s3.put_object(Bucket=BUCKET, Key=key, Body=content[:-20])
-    source = find_source(f"s3://{BUCKET}/{key}", s3_client=lambda: s3)
+    source = resolve_source(f"s3://{BUCKET}/{key}", s3_client=lambda: s3)
     with pytest.raises(SourceFormatError, match=f"s3://{BUCKET}/{key}"):
         read(source, ["email"], tmp_path)
     assert not list(tmp_path.iterdir())
@@ -138,7 +138,7 @@ def test_patterns_and_folders(s3: S3Client, tmp_path: Path) -> None:
         "crm/2.csv": ["crm/2.csv"],
     }
     for pattern in patterns:
-        assert source_is_there(f"s3://{BUCKET}/{pattern}", lambda: s3), pattern
+        assert source_exists(f"s3://{BUCKET}/{pattern}", lambda: s3), pattern
     assert {pattern: column(find(s3, pattern), "email", tmp_path) for pattern in patterns} == patterns
 
 
@@ -146,39 +146,39 @@ def test_missing_sources_and_buckets(s3: S3Client, tmp_path: Path) -> None:
     fill(s3, "crm/x.txt", "none.csv.part")
     for place in ("none.csv", "none/", "*.csv", "none/*/x.csv"):
         url = f"s3://{BUCKET}/{place}"
-        assert not source_is_there(url, lambda: s3)
+        assert not source_exists(url, lambda: s3)
         with pytest.raises(SourceNotFoundError) as caught:
-            read(find_source(url, s3_client=lambda: s3), ["email"], tmp_path)
+            read(resolve_source(url, s3_client=lambda: s3), ["email"], tmp_path)
         assert caught.value.where == url
 
         url = f"s3://no-such-bucket/{place}"
         with pytest.raises(BucketNotFoundError):
-            source_is_there(url, lambda: s3)
+            source_exists(url, lambda: s3)
         with pytest.raises(BucketNotFoundError):
-            read(find_source(url, s3_client=lambda: s3), ["email"], tmp_path)
+            read(resolve_source(url, s3_client=lambda: s3), ["email"], tmp_path)
 
 
 def test_a_refused_connection_is_transient(tmp_path: Path) -> None:
     client = make_client("http://127.0.0.1:9")
     for url in ("s3://b/k", "s3://b/k/", "s3://b/*"):
         with pytest.raises(StorageUnavailableError):
-            source_is_there(url, lambda: client)
+            source_exists(url, lambda: client)
         with pytest.raises(StorageUnavailableError):
-            read(find_source(url, s3_client=lambda: client), ["email"], tmp_path)
+            read(resolve_source(url, s3_client=lambda: client), ["email"], tmp_path)
 
 
 def test_an_object_is_the_same_one_each_time(s3: S3Client, tmp_path: Path) -> None:
     fill(s3, "crm/1.csv", "crm/2.csv")
-    one = find_source(f"s3://{BUCKET}/crm/1.csv", s3_client=lambda: s3)
+    one = resolve_source(f"s3://{BUCKET}/crm/1.csv", s3_client=lambda: s3)
     assert column(one, "email", tmp_path) == ["crm/1.csv"]
     assert column(one, "email", tmp_path) == ["crm/1.csv"]
-    many = find_source(f"s3://{BUCKET}/crm/", s3_client=lambda: s3)
+    many = resolve_source(f"s3://{BUCKET}/crm/", s3_client=lambda: s3)
     s3.put_object(Bucket=BUCKET, Key="crm/2.csv", Body=b"email\nnew\n")
     s3.put_object(Bucket=BUCKET, Key="crm/1.csv", Body=b"email\nnew\n")
     for source in (one, many):
         with pytest.raises(StorageUnavailableError, match="replaced while"):
             read(source, ["email"], tmp_path)
-    assert column(find_source(f"s3://{BUCKET}/crm/", s3_client=lambda: s3), "email", tmp_path) == [
+    assert column(resolve_source(f"s3://{BUCKET}/crm/", s3_client=lambda: s3), "email", tmp_path) == [
         "new",
         "new",
     ]
@@ -220,7 +220,7 @@ def answer(body: bytes, *, promised: int | None = None, status: str = "200 OK") 
 @pytest.mark.parametrize("cut", [0, 5, 100_000, len(TEXT) - 1])
 def test_a_download_that_breaks_off_may_be_tried_again(tmp_path: Path, key: str, cut: int) -> None:
     with storage([answer(TEXT[:cut], promised=len(TEXT))]) as client:
-        source = find_source(f"s3://b/{key}", s3_client=lambda: client)
+        source = resolve_source(f"s3://b/{key}", s3_client=lambda: client)
         with pytest.raises(
             StorageUnavailableError, match=f"broke off.*s3://b/{key}.*of {len(TEXT)} bytes"
         ) as caught:
@@ -236,14 +236,14 @@ def test_a_download_that_breaks_off_may_be_tried_again(tmp_path: Path, key: str,
 def test_refusals(tmp_path: Path, status: str, error: type[AudienceOnboardingError]) -> None:
     for url in ("s3://b/k", "s3://b/k/"):
         with storage([answer(b"", status=status)]) as client, pytest.raises(error):
-            read(find_source(url, s3_client=lambda client=client: client), ["email"], tmp_path)  # type: ignore[misc]
+            read(resolve_source(url, s3_client=lambda client=client: client), ["email"], tmp_path)  # type: ignore[misc]
         with storage([answer(b"", status=status)]) as client, pytest.raises(error):
-            source_is_there(url, lambda client=client: client)  # type: ignore[misc]
+            source_exists(url, lambda client=client: client)  # type: ignore[misc]
 
 
 def test_a_missing_object_where_the_bucket_may_not_be_looked_at() -> None:
     with storage([answer(b"", status="404 Not Found"), answer(b"", status="403 Forbidden")]) as client:
-        assert not source_is_there("s3://b/k", lambda: client)
+        assert not source_exists("s3://b/k", lambda: client)
 
 
 def test_more_objects_than_one_page_lists(tmp_path: Path) -> None:
@@ -256,5 +256,5 @@ def test_more_objects_than_one_page_lists(tmp_path: Path) -> None:
         for number in (1, 2)
     ]
     with storage([*pages, answer(b"email\na\n"), answer(b"email\nb\n")]) as client:
-        source = find_source("s3://b/crm/", s3_client=lambda: client)
+        source = resolve_source("s3://b/crm/", s3_client=lambda: client)
         assert column(source, "email", tmp_path) == ["a", "b"]

@@ -8,7 +8,7 @@ from unittest.mock import create_autospec
 
 import pytest
 
-from audience_onboarding.http import forget_clients
+from audience_onboarding.http import reset_clients
 from tests.fakes import AssetStores
 from tests.unit.base.bench import ASSET
 from tests.unit.base.plain import HOST, KEY, PlainClient, PlainHook, PlainSettings
@@ -17,9 +17,9 @@ from tests.unit.base.plain import HOST, KEY, PlainClient, PlainHook, PlainSettin
 @pytest.fixture(autouse=True)
 def fresh() -> Iterator[None]:
     """No test sees the clients of another."""
-    forget_clients()
+    reset_clients()
     yield
-    forget_clients()
+    reset_clients()
 
 
 @pytest.fixture

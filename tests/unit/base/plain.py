@@ -38,7 +38,7 @@ class PlainClient(BearerClient[PlainSettings]):
 
     def state_of(self, thing_id: str) -> str:
         """The state of a thing."""
-        return str(self._call("GET", f"/things/{thing_id}", about=f"Thing {thing_id}")["state"])
+        return str(self._call("GET", f"/things/{thing_id}", subject=f"Thing {thing_id}")["state"])
 
     def create_thing(self, name: str) -> str:
         """A new thing."""
@@ -65,7 +65,7 @@ class PlainHook(BearerHook[PlainClient]):
     def __init__(self, plain_conn_id: str = default_conn_name, **kwargs: Any) -> None:
         super().__init__(plain_conn_id, **kwargs)
 
-    def greeting(self) -> str:
+    def connection_summary(self) -> str:
         """Look at one thing."""
         return f"The first thing is {self.client.state_of('first')}"
 

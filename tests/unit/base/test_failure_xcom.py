@@ -22,7 +22,7 @@ GUARD = GuardError(what="A guard stops this load", why="guards.min_rows: 3 rows"
 
 
 def test_only_our_own_messages_are_noted() -> None:
-    guard = {"error": "GuardError", "message": GUARD.told()}
+    guard = {"error": "GuardError", "message": GUARD.full_message()}
     match_rate = "Too few. See docs/how-to/troubleshooting.md#matchrateerror"
     cases = [
         (GUARD, guard),

@@ -12,7 +12,7 @@ from airflow.sdk.definitions.connection import Connection
 
 from audience_onboarding.base import hooks
 from audience_onboarding.exceptions import ConfigurationError
-from audience_onboarding.http import forget_clients
+from audience_onboarding.http import reset_clients
 from tests.unit.base.plain import HOST, KEY, PlainHook
 from tests.unit.http.loopback import Loopback, Reply
 
@@ -101,7 +101,7 @@ def test_another_account_key_or_option_is_another_client() -> None:
     before = [PlainHook.client_of(connection(**parts)) for parts in different]
     assert len(set(map(id, before))) == len(different)
 
-    forget_clients()
+    reset_clients()
 
     assert PlainHook.client_of(connection()) not in before
 

@@ -140,7 +140,7 @@ def test_a_backend_that_fails_is_told_of_once_and_no_load_fails_of_it(
         for _ in range(3):
             count(ROWS_SENT, 3, **LOAD)
         set_to(metrics.MATCH_RATE, 0.5, **RATE)
-        ApiMetrics("fanfare").answered("get_audience", 200, 0.1)
+        ApiMetrics("fanfare").on_response("get_audience", 200, 0.1)
         count(metrics.UPLOADED_BYTES, 3, platform="fanfare")
 
     said = [record.getMessage() for record in caplog.records]
@@ -154,7 +154,7 @@ def test_a_call_is_counted_by_the_class_of_its_status() -> None:
     classes = {200: "2xx", 204: "2xx", 302: "3xx", 404: "4xx", 503: "5xx", None: "none"}
     for status, tag in classes.items():
         with statsd() as received:
-            ApiMetrics("fanfare").answered("get_audience", status, 0.25)
+            ApiMetrics("fanfare").on_response("get_audience", status, 0.25)
 
             assert received.sums("api_calls") == {("fanfare", "get_audience", tag): 1}
             assert received.values("api_time") == [(("fanfare", "get_audience"), 250)]

@@ -46,7 +46,7 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Any]]:
                 raise found
             return bool(found)
 
-        monkeypatch.setattr(file_sources, "source_is_there", look)
+        monkeypatch.setattr(file_sources, "source_exists", look)
         return clients
 
     return are

@@ -197,15 +197,15 @@ def test_a_plan_as_json(commands: Commands) -> None:
     plan = commands.plans("newsletter")["newsletter"]
 
     assert (plan["load_date"], plan["due"]) == ("2026-11-18", "2026-11-18T03:00:00+01:00")
-    assert plan["source_is_there"] is False
-    assert plan["source_told"] == (
+    assert plan["source_exists"] is False
+    assert plan["source_status"] == (
         "not there now (its folder is not there either); if it is not when it is due, the load would fail"
     )
-    assert (plan["sent_hashed"], plan["sent_as_they_are"]) == (["email"], [])
+    assert (plan["sent_hashed"], plan["sent_unhashed"]) == (["email"], [])
 
     over = commands.plans("newsletter", now=datetime(2026, 12, 1, tzinfo=timezone.utc))["newsletter"]
     assert over["when"] == "over: the last load date is 2026-11-20"
-    assert (over["load_date"], over["due"], over["source_is_there"]) == ("", "", None)
+    assert (over["load_date"], over["due"], over["source_exists"]) == ("", "", None)
 
 
 def test_a_source_elsewhere_is_neither_there_nor_missing(commands: Commands) -> None:
@@ -214,7 +214,7 @@ def test_a_source_elsewhere_is_neither_there_nor_missing(commands: Commands) -> 
 
     plans = commands.plans()
 
-    assert plans["alerts"]["source_is_there"] is plans["asked"]["source_is_there"] is None
+    assert plans["alerts"]["source_exists"] is plans["asked"]["source_exists"] is None
     assert plans["asked"]["source"] == "query on connection crm_db"
 
 
@@ -265,7 +265,7 @@ def test_the_header_of_a_local_file_is_checked(
 
     plan = commands.plans("newsletter")["newsletter"]
 
-    assert (plan["source_is_there"], plan["columns_are_there"], plan["source_told"]) == (True, fits, told)
+    assert (plan["source_exists"], plan["columns_found"], plan["source_status"]) == (True, fits, told)
     assert SECRET not in json.dumps(plan)
 
 
@@ -312,7 +312,7 @@ def test_existing_ids_mirrors_and_environments_are_planned(commands: Commands) -
 
     assert plans["newsletter"]["audience"] == "the existing one with id 7; none is created"
     file = "onboard/audience=7/{}/20261118_000000.csv.gz"
-    assert plans["newsletter"]["more"] == [["file", f"{file.format('opt-out')}, {file.format('opt-in')}"]]
+    assert plans["newsletter"]["details"] == [["file", f"{file.format('opt-out')}, {file.format('opt-in')}"]]
     assert "in the existing campaign 5" in plans["other"]["audience"]
     alerts = plans["alerts"]
     assert (alerts["environment"], alerts["connection"]) == ("staging", "commbox_staging")

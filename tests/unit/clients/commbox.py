@@ -61,7 +61,7 @@ OPERATIONS = {
         "POST /audiences",
         answer={"id": "312345"},
         sent=[{"name": "name", "filename": None, "type": None, "content": b"Service alerts"}, FILE_PART],
-        about="Audience 'Service alerts': ",
+        subject="Audience 'Service alerts': ",
         odd=NOT_AN_ID,
     ),
     # With a capital letter, as the page spells it.
@@ -70,7 +70,7 @@ OPERATIONS = {
         "PUT /Audiences/312345",
         answer={"id": "312345"},
         sent=[FILE_PART],
-        about="Audience 312345: ",
+        subject="Audience 312345: ",
         odd=NOT_AN_ID,
     ),
 }

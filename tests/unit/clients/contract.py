@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from audience_onboarding.http import AccountSettings, ApiClient
+from audience_onboarding.http import ApiClient, ClientSettings
 from tests.unit.http.vendor import ScriptedVendor
 
 EMAIL, PHONE = "anna.o'brien@example.com", "+31612345678"
@@ -20,7 +20,7 @@ class Operation:
     :param asked: ``METHOD /path?query`` of the request that the vendor's pages show.
     :param answer: a good answer, without an envelope.
     :param sent: JSON, or the parts of a multipart body; ``None``: no body.
-    :param about: start of the message of a refusal.
+    :param subject: start of the message of a refusal.
     :param odd: answers, without an envelope, that cannot be read.
     :param absorbs: statuses that are not an error here.
     :param any_json: whether every JSON is a good answer.
@@ -30,7 +30,7 @@ class Operation:
     asked: str
     answer: Any = None
     sent: Any = None
-    about: str = ""
+    subject: str = ""
     odd: Sequence[Any] = ()
     absorbs: frozenset[int] = frozenset()
     any_json: bool = False
@@ -40,7 +40,7 @@ class Operation:
         return self.asked.partition(" ")[0]
 
     @property
-    def changes_something(self) -> bool:
+    def mutating(self) -> bool:
         return self.method != "GET"
 
     @property
@@ -67,7 +67,7 @@ class Platform:
     name: str
     vendor: type[ScriptedVendor]
     client: type[ApiClient[Any]]
-    settings: Callable[..., AccountSettings]
+    settings: Callable[..., ClientSettings]
     operations: Mapping[str, Operation]
     wrap: Callable[[Any], Any]
     refusal: Callable[[str], Any]

@@ -84,8 +84,10 @@ def draft(kind: AudienceType = AudienceType.STATIC_LIST, **more: Any) -> Audienc
 
 
 def operation(call: Callable[[FanfareClient], Any], asked: str, **more: Any) -> Operation:
-    about = f"Rule {RULE_ID}: " if RULE_ID in asked else f"Audience {AUDIENCE}: " if AUDIENCE in asked else ""
-    return Operation(call, asked, **{"about": about, **more})
+    subject = (
+        f"Rule {RULE_ID}: " if RULE_ID in asked else f"Audience {AUDIENCE}: " if AUDIENCE in asked else ""
+    )
+    return Operation(call, asked, **{"subject": subject, **more})
 
 
 def creation(made: AudienceDraft, body: dict[str, Any], **answer: Any) -> Operation:
@@ -94,7 +96,7 @@ def creation(made: AudienceDraft, body: dict[str, Any], **answer: Any) -> Operat
         "POST /audiences",
         answer=audience_json(**answer),
         sent={"name": "Fans", **body},
-        about="Audience 'Fans': ",
+        subject="Audience 'Fans': ",
         odd=NOT_AN_AUDIENCE,
     )
 
@@ -218,7 +220,7 @@ OPERATIONS = {
         lambda client: client.list_group("group_1"),
         "GET /audiences/groups/group_1",
         answer=[audience_json()],
-        about="Group group_1: ",
+        subject="Group group_1: ",
         odd=NOT_A_LIST,
     ),
     "create_loyalty_tiers": operation(
@@ -240,7 +242,7 @@ OPERATIONS = {
                 {"name": "Gold", "order": 2, "startValue": 100, "iconName": "star"},
             ],
         },
-        about="Group 'Tiers': ",
+        subject="Group 'Tiers': ",
         odd=([], {"audiences": [{"id": EMAIL}]}),
     ),
     "create_loyalty_tiers without attribute": operation(
@@ -250,7 +252,7 @@ OPERATIONS = {
         "POST /audiences/loyalty-tiers",
         answer={},
         sent={"groupName": "Tiers", "tiers": [{"name": "Gold", "order": 1, "startValue": 0}]},
-        about="Group 'Tiers': ",
+        subject="Group 'Tiers': ",
     ),
     "list_rules": operation(
         lambda client: client.list_rules(AUDIENCE),

@@ -77,7 +77,7 @@ def after(
 
 def outcome_of(operation: Operation) -> Outcome:
     """Return the outcome if it is unclear how far the request came."""
-    return Outcome.UNKNOWN if operation.changes_something else Outcome.NOT_DONE
+    return Outcome.UNKNOWN if operation.mutating else Outcome.NOT_DONE
 
 
 def body_of(seen: Seen) -> Any:
@@ -163,8 +163,8 @@ def test_each_status_is_one_error_for_every_operation(
                 "request id": again or error.request_id == "req-42",
                 "place": f"{platform.name} {operation.where}" in message and "?" not in message,
                 "words": "Row 3: <e-mail>, <number> or <number> is taken" in message,
-                "object": not operation.about
-                or message.startswith(operation.about) is (status not in {401, 403} and status < 423),
+                "object": not operation.subject
+                or message.startswith(operation.subject) is (status not in {401, 403} and status < 423),
                 "secrets": not any(text in f"{message} {error.__dict__}" for text in SECRETS),
                 "requests": len(seen)
                 == (2 if again else 3 if status > 501 and operation.method == "GET" else 1),
@@ -194,7 +194,7 @@ def test_a_broken_connection_leaves_a_change_unclear_and_only_reads_are_repeated
 
         assert type(error) is VendorUnavailableError, name
         assert error.outcome is outcome_of(operation), name
-        assert len(seen) == (1 if operation.changes_something else 3), name
+        assert len(seen) == (1 if operation.mutating else 3), name
 
 
 def test_a_vendor_that_is_not_there_has_done_nothing(platform: Platform) -> None:

@@ -14,7 +14,7 @@ from airflow.sdk.definitions.connection import Connection
 
 from audience_onboarding.base import hooks
 from audience_onboarding.base.hooks import PlatformHook
-from audience_onboarding.http import forget_clients
+from audience_onboarding.http import reset_clients
 from audience_onboarding.platforms.commbox.hooks import CommBoxHook
 from audience_onboarding.platforms.digital_audience.hooks import DigitalAudienceHook
 from audience_onboarding.platforms.fanfare.hooks import FanfareHook
@@ -36,9 +36,9 @@ HOOKS: dict[str, tuple[type[PlatformHook[Any]], Platform]] = {
 
 @pytest.fixture(autouse=True)
 def fresh() -> Iterator[None]:
-    forget_clients()
+    reset_clients()
     yield
-    forget_clients()
+    reset_clients()
 
 
 def given(kind: str, **parts: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, TypeVar
 import pytest
 
 from audience_onboarding.exceptions import AudienceOnboardingError
-from audience_onboarding.http import BearerClient, BearerSettings, Body
+from audience_onboarding.http import BearerClient, BearerSettings, StreamingBody
 from tests.unit.http.loopback import Action, Seen
 
 KEY = "sk_test_hunter22"
@@ -63,9 +63,9 @@ class Counted:
         if self.error is not None:
             raise self.error
 
-    def body(self, size: int | None = None) -> Body:
+    def body(self, size: int | None = None) -> StreamingBody:
         whole = sum(len(piece) for piece in self.pieces)
-        return Body("text/csv", whole if size is None else size, self.chunks)
+        return StreamingBody("text/csv", whole if size is None else size, self.chunks)
 
 
 def parts_of(content_type: str, content: bytes) -> list[dict[str, Any]]:

@@ -9,7 +9,14 @@ import pytest
 import requests
 
 from audience_onboarding.exceptions import Outcome, UnexpectedResponseError
-from audience_onboarding.http import Answer, ApiClient, UtcDateTime, forget_clients, json_of, shared_client
+from audience_onboarding.http import (
+    ApiClient,
+    ResponseModel,
+    UtcDateTime,
+    parse_json,
+    reset_clients,
+    shared_client,
+)
 from tests.unit.http.plain import KEY, Settings, error_of
 
 
@@ -17,20 +24,20 @@ class Client(ApiClient[Settings]):
     """Client of a platform."""
 
     hint = "Look at the host"
-    read = ApiClient._read
+    read = ApiClient._parse
 
 
 class OtherClient(ApiClient[Settings]):
     """Client of another platform."""
 
 
-class Person(Answer):
+class Person(ResponseModel):
     """Part of an answer."""
 
     first_name: str
 
 
-class Thing(Answer):
+class Thing(ResponseModel):
     """An answer."""
 
     thing_id: int
@@ -42,10 +49,8 @@ def settings(host: str = "vendor.example") -> Settings:
     return Settings(base_url=f"https://{host}", key=KEY)
 
 
-def read(data: Any, *, changes_something: bool = False) -> Thing:
-    return Client(settings()).read(
-        Thing, data, where="Vendor GET /things", changes_something=changes_something
-    )
+def read(data: Any, *, mutating: bool = False) -> Thing:
+    return Client(settings()).read(Thing, data, request_label="Vendor GET /things", mutating=mutating)
 
 
 def test_an_answer_is_read_by_the_vendors_names_without_unknown_fields_and_frozen() -> None:
@@ -76,7 +81,7 @@ def test_an_odd_answer_is_named_by_field_and_its_values_are_not_quoted(
         (["anna@example.com"], "data"),
         ("anna@example.com", "data"),
     ):
-        error = error_of(lambda data=data: read(data, changes_something=changes), UnexpectedResponseError)
+        error = error_of(lambda data=data: read(data, mutating=changes), UnexpectedResponseError)
 
         message = str(error)
         assert "(Vendor GET /things): " in message, data
@@ -100,13 +105,13 @@ def test_json_of_an_answer_without_json_is_none() -> None:
     def found(content: bytes) -> Any:
         response = requests.Response()
         response._content = content
-        return json_of(response)
+        return parse_json(response)
 
     assert {content: found(content) for content in contents} == contents
 
 
 def test_there_is_one_client_per_platform_and_account() -> None:
-    forget_clients()
+    reset_clients()
 
     client = shared_client(Client, settings())
 
@@ -114,5 +119,5 @@ def test_there_is_one_client_per_platform_and_account() -> None:
     assert shared_client(Client, settings("other.example")) is not client
     # Two platforms with equal settings.
     assert type(shared_client(OtherClient, settings())) is OtherClient
-    forget_clients()
+    reset_clients()
     assert shared_client(Client, settings()) is not client

@@ -23,7 +23,7 @@ from audience_onboarding.exceptions import (
     VendorUnavailableError,
 )
 from audience_onboarding.http import bearer_client
-from audience_onboarding.http.bearer_client import LONGEST_PAUSE, RateLimit
+from audience_onboarding.http.bearer_client import MAX_BLOCKING_WAIT, RateLimitHeaders
 from tests.unit.http.loopback import Reply
 from tests.unit.http.plain import KEY, Client, Counted, Settings, error_of
 from tests.unit.http.vendor import BearerVendor
@@ -100,10 +100,10 @@ class Named:
 def test_several_audiences_of_one_name_are_an_error_that_lists_their_ids() -> None:
     client = Client(Settings(base_url="https://vendor.example", key=KEY))
 
-    assert client._only([], "List") is None
-    assert client._only([Named("a")], "List") == Named("a")
+    assert client._single_match([], "List") is None
+    assert client._single_match([Named("a")], "List") == Named("a")
     with pytest.raises(ConfigurationError, match=r"2 audiences are called 'List' \(Vendor\).*a, b"):
-        client._only([Named("a"), Named("b")], "List")
+        client._single_match([Named("a"), Named("b")], "List")
 
 
 def test_a_refusal_holds_object_message_and_next_step(vendor: Vendor, client: Client) -> None:
@@ -114,7 +114,7 @@ def test_a_refusal_holds_object_message_and_next_step(vendor: Vendor, client: Cl
         vendor.default = Reply(status, {"words": "No"})
 
         error = error_of(
-            lambda: client.call("GET", "/things", query={"a": 1}, about="Thing 7", next_step="Look for it")
+            lambda: client.call("GET", "/things", query={"a": 1}, subject="Thing 7", next_step="Look for it")
         )
 
         assert str(error) == message
@@ -169,8 +169,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 @pytest.fixture
-def limit(clock: Clock) -> RateLimit:
-    return RateLimit(sleep=clock.sleep)
+def limit(clock: Clock) -> RateLimitHeaders:
+    return RateLimitHeaders(sleep=clock.sleep)
 
 
 def headers(remaining: Any, reset_in: float) -> dict[str, str]:
@@ -188,47 +188,47 @@ def test_headers_without_a_limit_do_not_hold_calls_up(clock: Clock) -> None:
         headers(0, 0),
         headers(0, -1),
     ):
-        limit = RateLimit(sleep=clock.sleep)
-        limit.note(given)
+        limit = RateLimitHeaders(sleep=clock.sleep)
+        limit.update(given)
 
         for _ in range(100):
-            limit.wait("here")
+            limit.acquire("here")
 
         assert clock.pauses == [], given
 
 
-def test_a_window_that_is_used_up_is_waited_for(limit: RateLimit, clock: Clock) -> None:
-    limit.note(headers(2, 8))
+def test_a_window_that_is_used_up_is_waited_for(limit: RateLimitHeaders, clock: Clock) -> None:
+    limit.update(headers(2, 8))
     # Odd headers do not erase a known limit.
-    limit.note({})
+    limit.update({})
 
     for _ in range(3):
-        limit.wait("here")
+        limit.acquire("here")
 
     assert clock.pauses == [8.0]
     # A new window has begun: nothing is known of it until the next answer.
-    limit.wait("here")
+    limit.acquire("here")
     assert clock.pauses == [8.0]
 
 
-def test_each_answer_corrects_the_number_that_is_left(limit: RateLimit, clock: Clock) -> None:
+def test_each_answer_corrects_the_number_that_is_left(limit: RateLimitHeaders, clock: Clock) -> None:
     for _ in range(2):
-        limit.note(headers(1, 8))
-        limit.wait("here")
+        limit.update(headers(1, 8))
+        limit.acquire("here")
     assert clock.pauses == []
 
     for remaining in (0, -1):
-        limit.note({**headers(remaining, 0), "X-RateLimit-Reset": str(clock.now + LONGEST_PAUSE)})
-        limit.wait("here")
+        limit.update({**headers(remaining, 0), "X-RateLimit-Reset": str(clock.now + MAX_BLOCKING_WAIT)})
+        limit.acquire("here")
 
-    assert clock.pauses == [LONGEST_PAUSE, LONGEST_PAUSE]
+    assert clock.pauses == [MAX_BLOCKING_WAIT, MAX_BLOCKING_WAIT]
 
 
-def test_a_long_pause_is_an_error_until_it_is_short(limit: RateLimit, clock: Clock) -> None:
-    limit.note(headers(0, 100))
+def test_a_long_pause_is_an_error_until_it_is_short(limit: RateLimitHeaders, clock: Clock) -> None:
+    limit.update(headers(0, 100))
     for left in (100, 50, 11):
         clock.now = NOW + 100 - left
-        error = error_of(lambda: limit.wait("Vendor GET /things"), RateLimitedError)
+        error = error_of(lambda: limit.acquire("Vendor GET /things"), RateLimitedError)
         assert error.retry_after == pytest.approx(left)
         assert error.outcome is Outcome.NOT_DONE
         # 100 seconds after NOW.
@@ -237,7 +237,7 @@ def test_a_long_pause_is_an_error_until_it_is_short(limit: RateLimit, clock: Clo
     assert clock.pauses == []
 
     clock.now = NOW + 95
-    limit.wait("here")
+    limit.acquire("here")
 
     assert clock.pauses == [5.0]
 
@@ -251,11 +251,11 @@ def test_no_more_threads_go_ahead_than_the_window_has_room_for(clock: Clock) -> 
         asleep.release()
         assert window_is_over.wait(60)
 
-    limit = RateLimit(sleep=sleep)
-    limit.note(headers(7, 5))
+    limit = RateLimitHeaders(sleep=sleep)
+    limit.update(headers(7, 5))
 
     def go() -> None:
-        limit.wait("here")
+        limit.acquire("here")
         went.append("early" if not window_is_over.is_set() else "late")
 
     with ThreadPoolExecutor(20) as pool:
@@ -265,7 +265,7 @@ def test_no_more_threads_go_ahead_than_the_window_has_room_for(clock: Clock) -> 
         while went.count("early") < 7:
             window_is_over.wait(0.001)
         # Those that wait hold no lock: answers to the others can be noted meanwhile.
-        limit.note(headers(0, 5))
+        limit.update(headers(0, 5))
         window_is_over.set()
         for call in calls:
             call.result(timeout=60)
@@ -286,7 +286,7 @@ def test_the_headers_of_a_refusal_count_too(vendor: Vendor, clock: Clock) -> Non
 
 
 def test_a_client_waits_for_a_window_that_begins_soon(vendor: Vendor, client: Client, clock: Clock) -> None:
-    client.rate_limit = RateLimit(sleep=clock.sleep)
+    client.rate_limits = RateLimitHeaders(sleep=clock.sleep)
     vendor.default = Reply(200, {}, headers(0, 2))
     client.call("GET", "/things")
 

@@ -39,7 +39,7 @@ def response(status: int, **headers: str) -> requests.Response:
 
 def error_for(status: int, *, changes: bool = True, message: str = "", **headers: str) -> VendorError:
     error = error_for_status(
-        response(status, **headers), where="Vendor POST /x", changes_something=changes, message=message
+        response(status, **headers), request_label="Vendor POST /x", mutating=changes, message=message
     )
     assert error is not None
     return error
@@ -120,7 +120,7 @@ def test_each_status_stands_for_one_error_and_outcome() -> None:
     problems = []
     for status, (kind, outcome_of_a_change) in STATUSES.items():
         for changes, outcome in ((True, outcome_of_a_change), (False, Outcome.NOT_DONE)):
-            error = error_for_status(response(status), where="here", changes_something=changes)
+            error = error_for_status(response(status), request_label="here", mutating=changes)
             found = error and (type(error), error.outcome, error.status)
             if found != (kind and (kind, outcome, status)):
                 problems.append(f"{status}, changes something: {changes}: {found}")
@@ -174,7 +174,7 @@ def test_transient_errors_carry_the_pause_of_the_header_or_else_of_the_body(
     def pause_of(header: str | None, body: float | None) -> float | None:
         headers = {} if header is None else {"Retry_After": header}
         error = error_for_status(
-            response(status, **headers), where="here", changes_something=True, retry_after=body
+            response(status, **headers), request_label="here", mutating=True, retry_after=body
         )
         assert isinstance(error, VendorUnavailableError)
         return error.retry_after

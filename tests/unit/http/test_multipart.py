@@ -9,7 +9,13 @@ import tracemalloc
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from audience_onboarding.http import Body, FileContent, HttpTransport, TransportSettings, multipart_body
+from audience_onboarding.http import (
+    FileContent,
+    HttpTransport,
+    StreamingBody,
+    TransportSettings,
+    multipart_body,
+)
 from tests.unit.http.plain import parts_of
 
 MIB = 1024 * 1024
@@ -22,7 +28,7 @@ def file(content: bytes = CSV, *, name: str = "list.csv") -> FileContent:
     )
 
 
-def joined(body: Body) -> bytes:
+def joined(body: StreamingBody) -> bytes:
     return b"".join(body)
 
 

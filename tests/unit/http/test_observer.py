@@ -8,8 +8,14 @@ from typing import Any
 import pytest
 
 from audience_onboarding.exceptions import VendorUnavailableError
-from audience_onboarding.http import HttpTransport, Pace, TransportSettings, forget_clients, shared_client
-from audience_onboarding.http.bearer_client import RateLimit
+from audience_onboarding.http import (
+    HttpTransport,
+    RateLimiter,
+    TransportSettings,
+    reset_clients,
+    shared_client,
+)
+from audience_onboarding.http.bearer_client import RateLimitHeaders
 from tests.unit.http.loopback import Loopback, Reply, Reset, closed_port
 from tests.unit.http.plain import Client, Settings, in_turn
 
@@ -23,17 +29,17 @@ class Heard:
     repeats: list[str] = field(default_factory=list)
     waits: list[tuple[str, float]] = field(default_factory=list)
 
-    def answered(self, operation: str, status: int | None, seconds: float) -> None:
+    def on_response(self, operation: str, status: int | None, seconds: float) -> None:
         self.calls.append((operation, status))
         self.seconds.append(seconds)
 
-    def repeated(self, operation: str) -> None:
+    def on_retry(self, operation: str) -> None:
         self.repeats.append(operation)
 
-    def waited(self, ceiling: str, seconds: float) -> None:
+    def on_throttle(self, ceiling: str, seconds: float) -> None:
         self.waits.append((ceiling, seconds))
 
-    def logged_in(self, outcome: str) -> None:
+    def on_login(self, outcome: str) -> None:
         raise AssertionError("no client here logs in")
 
 
@@ -79,7 +85,9 @@ def test_a_call_without_an_answer_has_no_status(heard: Heard) -> None:
 def test_a_wait_at_the_ceiling_is_reported_apart_from_the_call(heard: Heard) -> None:
     slept: list[float] = []
     with Loopback(lambda _: Reply(200)) as server:
-        vendor = transport(server.url, heard, pace=Pace(6, clock=lambda: 0.0, sleep=slept.append))
+        vendor = transport(
+            server.url, heard, rate_limiter=RateLimiter(6, clock=lambda: 0.0, sleep=slept.append)
+        )
         vendor.send("GET", "/x", operation="get_x")
         vendor.send("GET", "/x", operation="get_x")
 
@@ -91,8 +99,8 @@ def test_a_wait_at_the_ceiling_is_reported_apart_from_the_call(heard: Heard) -> 
 def test_a_wait_for_the_vendors_window_is_reported(heard: Heard) -> None:
     with Loopback(lambda _: Reply(200, {})) as server:
         client = Client(Settings(base_url=server.url, key="key"), observer=heard)
-        client.rate_limit = RateLimit(sleep=lambda _: None)
-        client.rate_limit.wait = lambda _: 1.5  # type: ignore[method-assign, assignment]
+        client.rate_limits = RateLimitHeaders(sleep=lambda _: None)
+        client.rate_limits.acquire = lambda _: 1.5  # type: ignore[method-assign, assignment]
         client.call("GET", "/x", operation="get_x")
 
     assert heard.waits == [("vendor", 1.5)]
@@ -100,10 +108,10 @@ def test_a_wait_for_the_vendors_window_is_reported(heard: Heard) -> None:
 
 
 def test_the_shared_client_reports_to_the_observer_of_its_first_caller(heard: Heard) -> None:
-    forget_clients()
+    reset_clients()
     with Loopback(lambda _: Reply(200, {})) as server:
         shared = shared_client(Client, Settings(base_url=server.url, key="key"), observer=heard)
         shared.call("GET", "/x", operation="get_x")
-    forget_clients()
+    reset_clients()
 
     assert heard.calls == [("get_x", 200)]

@@ -20,15 +20,15 @@ from audience_onboarding.exceptions import (
     VendorUnavailableError,
 )
 from audience_onboarding.http import (
-    AccountSettings,
     ApiClient,
+    ClientSettings,
     HttpTransport,
-    Pace,
+    RateLimiter,
     TransportSettings,
-    forget_clients,
+    reset_clients,
     shared_client,
 )
-from audience_onboarding.http.rate_limiter import LONGEST_TURN
+from audience_onboarding.http.rate_limiter import MAX_WAIT
 from tests.unit.http.loopback import Loopback, Reply, Reset, closed_port
 from tests.unit.http.plain import in_turn
 
@@ -50,10 +50,10 @@ class Time:
 def one_after_the_other(per_minute: float, pauses: list[float]) -> list[float]:
     """Return the times at which requests are sent, each asked for some seconds after the one before."""
     at = Time()
-    pace = Pace(per_minute, clock=at.clock, sleep=at.sleep)
+    rate_limiter = RateLimiter(per_minute, clock=at.clock, sleep=at.sleep)
     for pause in pauses:
         at.now += pause
-        pace.wait("GET /x")
+        rate_limiter.acquire("GET /x")
         at.turns.append(at.now)
     return at.turns
 
@@ -89,10 +89,10 @@ def test_a_quiet_while_gives_back_no_more_than_the_burst() -> None:
 def test_requests_are_served_in_order_of_arrival() -> None:
     at = Time()
     slept: list[float] = []
-    pace = Pace(60, clock=at.clock, sleep=slept.append)
+    rate_limiter = RateLimiter(60, clock=at.clock, sleep=slept.append)
 
     for _ in range(10):
-        pace.wait("GET /x")
+        rate_limiter.acquire("GET /x")
 
     assert slept == sorted(slept)
     assert len(slept) == 4  # six went at once
@@ -101,11 +101,11 @@ def test_requests_are_served_in_order_of_arrival() -> None:
 def test_a_queue_that_is_too_long_is_an_error_and_takes_no_turn() -> None:
     at = Time()
     slept: list[float] = []
-    pace = Pace(6, clock=at.clock, sleep=slept.append)
+    rate_limiter = RateLimiter(6, clock=at.clock, sleep=slept.append)
 
     def wait_on() -> None:
         while True:
-            pace.wait("POST /x")
+            rate_limiter.acquire("POST /x")
 
     with pytest.raises(RateLimitedError) as caught:
         wait_on()
@@ -114,28 +114,28 @@ def test_a_queue_that_is_too_long_is_an_error_and_takes_no_turn() -> None:
     assert error.outcome is Outcome.NOT_DONE
     assert error.where == "POST /x"
     assert error.retry_after is not None
-    assert error.retry_after > LONGEST_TURN
+    assert error.retry_after > MAX_WAIT
     assert "max_requests_per_minute" in error.next_step
-    assert slept[-1] <= LONGEST_TURN
+    assert slept[-1] <= MAX_WAIT
     queue = len(slept)
     for _ in range(100):
         with pytest.raises(RateLimitedError):
-            pace.wait("POST /x")
+            rate_limiter.acquire("POST /x")
     # A refused request has taken no place in the queue.
     at.now += 60 / 5
-    pace.wait("POST /x")
+    rate_limiter.acquire("POST /x")
     assert len(slept) == queue + 1
 
 
 def test_threads_share_the_turns() -> None:
     slept: list[float] = []
-    pace = Pace(3000, clock=lambda: 0.0, sleep=slept.append)
+    rate_limiter = RateLimiter(3000, clock=lambda: 0.0, sleep=slept.append)
     start = threading.Barrier(20)
 
     def work(_: int) -> None:
         start.wait(60)
         for _ in range(20):
-            pace.wait("GET /x")
+            rate_limiter.acquire("GET /x")
 
     with ThreadPoolExecutor(20) as pool:
         list(pool.map(work, range(20)))
@@ -147,15 +147,15 @@ def test_threads_share_the_turns() -> None:
 # --- what is sent ---------------------------------------------------------------------------------------------
 
 
-class Counting(Pace):
+class Counting(RateLimiter):
     """Lets everything go, and counts it."""
 
     def __init__(self) -> None:
         super().__init__(1e6)
         self.turns: list[str] = []
 
-    def wait(self, where: str) -> None:
-        self.turns.append(where)
+    def acquire(self, request_label: str) -> None:
+        self.turns.append(request_label)
 
 
 @pytest.fixture
@@ -163,9 +163,9 @@ def counting() -> Counting:
     return Counting()
 
 
-def transport(url: str, pace: Pace, **changes: float) -> HttpTransport:
+def transport(url: str, rate_limiter: RateLimiter, **changes: float) -> HttpTransport:
     settings = TransportSettings(base_url=url, connect_timeout=2, read_timeout=5, **changes)  # type: ignore[arg-type]
-    return HttpTransport(settings, vendor="Vendor", pace=pace)
+    return HttpTransport(settings, vendor="Vendor", rate_limiter=rate_limiter)
 
 
 def test_every_request_takes_a_turn(counting: Counting) -> None:
@@ -205,19 +205,19 @@ def test_two_transports_in_one_thread_keep_their_turns_apart(counting: Counting)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(AccountSettings):
+class Settings(ClientSettings):
     """An account."""
 
     vendor: ClassVar[str] = "Vendor"
-    usual_requests_per_minute: ClassVar[float] = 600
+    default_requests_per_minute: ClassVar[float] = 600
 
 
 class Client(ApiClient[Settings]):
     """Client of a platform."""
 
     @property
-    def pace(self) -> Pace | None:
-        return self._transport.pace
+    def rate_limiter(self) -> RateLimiter | None:
+        return self._transport.rate_limiter
 
 
 def client(**changes: object) -> Client:
@@ -226,9 +226,9 @@ def client(**changes: object) -> Client:
 
 @pytest.fixture(autouse=True)
 def _forgotten() -> Iterator[None]:
-    forget_clients()
+    reset_clients()
     yield
-    forget_clients()
+    reset_clients()
 
 
 def test_connections_to_one_account_share_a_ceiling_and_the_lowest_counts() -> None:
@@ -236,13 +236,13 @@ def test_connections_to_one_account_share_a_ceiling_and_the_lowest_counts() -> N
     first, second = client(), client(read_timeout=5, max_requests_per_minute=60)
 
     assert first is not second
-    assert first.pace is second.pace
-    assert first.pace is not None
-    assert first.pace.per_minute == 60
+    assert first.rate_limiter is second.rate_limiter
+    assert first.rate_limiter is not None
+    assert first.rate_limiter.per_minute == 60
     # A higher ceiling changes nothing.
     client(max_requests_per_minute=6000)
-    assert first.pace.per_minute == 60
-    assert client(base_url="https://two.example").pace is not first.pace
+    assert first.rate_limiter.per_minute == 60
+    assert client(base_url="https://two.example").rate_limiter is not first.rate_limiter
 
 
 def test_a_ceiling_is_a_positive_number() -> None:
@@ -250,4 +250,4 @@ def test_a_ceiling_is_a_positive_number() -> None:
         with pytest.raises(
             ConfigurationError, match="'max_requests_per_minute' of the connection is not a positive"
         ):
-            Settings.common(host="https://x.example", options={"max_requests_per_minute": value})
+            Settings.parse_common(host="https://x.example", options={"max_requests_per_minute": value})

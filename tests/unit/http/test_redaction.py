@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from audience_onboarding.http.redaction import MAX_MESSAGE, redacted, shortened
+from audience_onboarding.http.redaction import MAX_MESSAGE, redact, redacted_excerpt
 
 HASH = "5f4dcc3b5aa765d61d8327deb882cf99" * 2
 
@@ -44,7 +44,7 @@ KEPT = [
 def test_addresses_numbers_and_hashes_are_redacted_and_ids_dates_and_counts_kept() -> None:
     wanted = {**REDACTED, **{text: text for text in KEPT}}
 
-    assert {text: redacted(text) for text in wanted} == wanted
+    assert {text: redact(text) for text in wanted} == wanted
 
 
 @pytest.mark.parametrize(
@@ -60,20 +60,20 @@ def test_a_message_is_redacted_before_it_is_cut(personal: str, instead: str) -> 
     for before in range(MAX_MESSAGE - len(personal) - 2, MAX_MESSAGE + 1):
         start = "x" * before
 
-        assert shortened(f"{start} {personal} is taken") == f"{start} {instead} is taken"[:MAX_MESSAGE]
+        assert redacted_excerpt(f"{start} {personal} is taken") == f"{start} {instead} is taken"[:MAX_MESSAGE]
 
 
 def test_the_length_can_be_chosen() -> None:
     for length in (1, 5, 200):
-        assert shortened("x" * 1_000, length) == "x" * length
-        assert shortened("", length) == ""
+        assert redacted_excerpt("x" * 1_000, length) == "x" * length
+        assert redacted_excerpt("", length) == ""
 
 
 @pytest.mark.parametrize("text", ["a" * 1_000_000, "a'" * 500_000, "1 " * 500_000, "a.b-c_" * 200_000])
 def test_a_message_of_a_million_characters_is_not_read_to_its_end(text: str) -> None:
     started = time.process_time()
 
-    shortened(text)
+    redacted_excerpt(text)
 
     # CPU seconds of this process. To read all of it would take minutes.
     assert time.process_time() - started < 10

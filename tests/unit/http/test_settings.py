@@ -9,12 +9,12 @@ from typing import Any, ClassVar
 import pytest
 
 from audience_onboarding.exceptions import ConfigurationError
-from audience_onboarding.http import AccountSettings, BearerSettings
+from audience_onboarding.http import BearerSettings, ClientSettings
 from tests.unit.http.plain import error_of
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(AccountSettings):
+class Settings(ClientSettings):
     """The least that a platform adds."""
 
     vendor: ClassVar[str] = "Vendor"
@@ -34,7 +34,7 @@ class KeySettings(BearerSettings):
 
 
 def settings(host: str = "https://vendor.example", **options: Any) -> Settings:
-    return Settings(**Settings.common(host=host, options=options))
+    return Settings(**Settings.parse_common(host=host, options=options))
 
 
 def key_settings(host: str = "", key: str = "sk_test_1", **options: Any) -> KeySettings:

@@ -8,13 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from audience_onboarding.http import SharedInstances
+from audience_onboarding.http import ProcessCache
 
 THREADS = 32
 
 
 def test_many_threads_that_ask_at_once_get_one_instance() -> None:
-    instances: SharedInstances[object] = SharedInstances()
+    instances: ProcessCache[object] = ProcessCache()
     start = threading.Barrier(THREADS)
     made: list[object] = []
 
@@ -35,7 +35,7 @@ def test_many_threads_that_ask_at_once_get_one_instance() -> None:
 
 @pytest.mark.timeout(60)
 def test_a_nested_call_of_the_same_thread_does_not_wait() -> None:
-    instances: SharedInstances[object] = SharedInstances()
+    instances: ProcessCache[object] = ProcessCache()
     quicker: list[object] = []
 
     def make() -> object:
@@ -47,7 +47,7 @@ def test_a_nested_call_of_the_same_thread_does_not_wait() -> None:
 
 
 def test_another_key_is_another_instance_and_clear_forgets() -> None:
-    instances: SharedInstances[list[str]] = SharedInstances()
+    instances: ProcessCache[list[str]] = ProcessCache()
     first = instances.get("a", list)
 
     assert instances.get("b", list) is not first
@@ -57,7 +57,7 @@ def test_another_key_is_another_instance_and_clear_forgets() -> None:
 
 
 def test_after_a_failure_the_next_call_makes_the_instance() -> None:
-    instances: SharedInstances[str] = SharedInstances()
+    instances: ProcessCache[str] = ProcessCache()
 
     def fail() -> str:
         raise ValueError("not now")
@@ -69,7 +69,7 @@ def test_after_a_failure_the_next_call_makes_the_instance() -> None:
 
 
 def test_a_forked_child_starts_empty_even_if_a_thread_of_its_parent_held_the_lock() -> None:
-    instances: SharedInstances[str] = SharedInstances()
+    instances: ProcessCache[str] = ProcessCache()
     instances.get("key", lambda: "of the parent")
     held, done = threading.Event(), threading.Event()
 

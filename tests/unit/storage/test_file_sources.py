@@ -18,7 +18,7 @@ from audience_onboarding.crm.sources.multi_file import ManySources
 from audience_onboarding.crm.sources.parquet_file import ParquetSource
 from audience_onboarding.definitions.models import Source
 from audience_onboarding.exceptions import ConfigurationError, MissingColumnError, SourceNotFoundError
-from audience_onboarding.storage.file_sources import SourceSpec, find_source, source_is_there
+from audience_onboarding.storage.file_sources import SourceSpec, resolve_source, source_exists
 from tests.unit.crm.reading import column, read
 from tests.unit.crm.workbooks import xlsx
 
@@ -31,7 +31,7 @@ def fill(folder: Path, *names: str) -> None:
 
 
 def found(url: str, workdir: Path) -> list[Any]:
-    return column(find_source(url), "email", workdir)
+    return column(resolve_source(url), "email", workdir)
 
 
 @pytest.mark.parametrize("prefix", ["", "file://"])
@@ -40,11 +40,11 @@ def test_a_local_file_is_used_where_it_is(tmp_path: Path, prefix: str) -> None:
     path = tmp_path / "crm?x#1 [é]*.csv"
     path.write_text("email\na\n")
     (tmp_path / "crm!x#1 éé.csv").write_text("email\nb\n")
-    source = find_source(f"{prefix}{path}")
+    source = resolve_source(f"{prefix}{path}")
     assert isinstance(source, CsvSource)
     assert source.path == path
     assert column(source, "email", tmp_path) == ["a"]
-    assert source_is_there(f"{prefix}{path}")
+    assert source_exists(f"{prefix}{path}")
 
 
 def test_relative_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,13 +71,13 @@ def test_patterns_and_folders(tmp_path: Path) -> None:
         "c*/sub/deep.csv": ["crm/sub/deep.csv"],
     }
     for pattern in patterns:
-        assert source_is_there(f"{tmp_path}/{pattern}"), pattern
+        assert source_exists(f"{tmp_path}/{pattern}"), pattern
     assert {pattern: found(f"{tmp_path}/{pattern}", tmp_path) for pattern in patterns} == patterns
 
 
 def test_several_files_are_told_apart(tmp_path: Path) -> None:
     fill(tmp_path, "a.csv", "b.csv")
-    source = find_source(f"{tmp_path}/*.csv")
+    source = resolve_source(f"{tmp_path}/*.csv")
     assert isinstance(source, ManySources)
     assert source.name == f"{tmp_path}/*.csv"
     assert read(source, ["email"], tmp_path).files == ["a.csv", "b.csv"]
@@ -88,7 +88,7 @@ def test_several_files_are_told_apart(tmp_path: Path) -> None:
 
 def test_one_file_of_a_pattern_is_that_file(tmp_path: Path) -> None:
     fill(tmp_path, "a.csv")
-    source = find_source(f"{tmp_path}/*.csv")
+    source = resolve_source(f"{tmp_path}/*.csv")
     assert source.name == str(tmp_path / "a.csv")
     assert set(read(source, ["email"], tmp_path).files) == {""}
 
@@ -105,12 +105,12 @@ def test_a_missing_file_says_what_is_in_its_folder(tmp_path: Path) -> None:
         for name in there or ():
             fill(tmp_path, f"{number}/{name}")
         with pytest.raises(SourceNotFoundError) as caught:
-            find_source(f"{tmp_path}/{number}/2026-11-17.csv")
+            resolve_source(f"{tmp_path}/{number}/2026-11-17.csv")
         assert caught.value.why == said
     # Nothing is listed except for a single file with an ending.
     for name in ("crm/", "crm/*.csv", "passwd"):
         with pytest.raises(SourceNotFoundError) as caught:
-            find_source(f"{tmp_path}/{name}")
+            resolve_source(f"{tmp_path}/{name}")
         assert caught.value.why == ""
 
 
@@ -118,14 +118,14 @@ def test_missing_places(tmp_path: Path) -> None:
     (tmp_path / "folder.csv").mkdir()
     for place in ("x.csv", "*.csv", "nowhere/", "nowhere/*/x.csv", "folder.csv/*", "[ab].csv"):
         url = f"{tmp_path}/{place}"
-        assert not source_is_there(url), place
+        assert not source_exists(url), place
         with pytest.raises(SourceNotFoundError) as caught:
-            find_source(url)
+            resolve_source(url)
         assert caught.value.where == url
 
 
 def test_a_folder_in_place_of_a_file(tmp_path: Path) -> None:
-    for look in (find_source, source_is_there):
+    for look in (resolve_source, source_exists):
         with pytest.raises(SourceNotFoundError, match=r"directory.*end it in /"):
             look(str(tmp_path))
 
@@ -136,7 +136,7 @@ def test_a_folder_that_may_not_be_looked_into(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr("os.scandir", refuse)  # root may look everywhere
     with pytest.raises(SourceNotFoundError, match="Permission denied"):
-        find_source(f"{tmp_path}/")
+        resolve_source(f"{tmp_path}/")
 
 
 def test_other_urls_are_refused(tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_other_urls_are_refused(tmp_path: Path) -> None:
         f"{tmp_path}/**/x.csv": r"one \* for each folder",
     }
     for url, message in urls.items():
-        for look in (find_source, source_is_there):
+        for look in (resolve_source, source_exists):
             with pytest.raises(ConfigurationError, match=message or None):
                 look(url)
 
@@ -161,28 +161,30 @@ def test_the_format_by_the_name(tmp_path: Path) -> None:
     }
     for kind, names in kinds.items():
         fill(tmp_path, *names)
-        assert {name: type(find_source(str(tmp_path / name))) for name in names} == dict.fromkeys(names, kind)
+        assert {name: type(resolve_source(str(tmp_path / name))) for name in names} == dict.fromkeys(
+            names, kind
+        )
 
 
 def test_a_declared_format_goes_before_the_name(tmp_path: Path) -> None:
     pl.DataFrame({"email": ["a"]}).write_parquet(tmp_path / "export.dat")
-    source = find_source(str(tmp_path / "export.dat"), spec=SourceSpec(format="parquet"))
+    source = resolve_source(str(tmp_path / "export.dat"), spec=SourceSpec(format="parquet"))
     assert column(source, "email", tmp_path) == ["a"]
     (tmp_path / "export").write_bytes(xlsx([["x"]], [["email"], ["b"]]))
-    source = find_source(str(tmp_path / "export"), spec=SourceSpec(format="xlsx", sheet="Sheet2"))
+    source = resolve_source(str(tmp_path / "export"), spec=SourceSpec(format="xlsx", sheet="Sheet2"))
     assert column(source, "email", tmp_path) == ["b"]
     fill(tmp_path, "x.parquet")
-    assert isinstance(find_source(str(tmp_path / "x.parquet"), spec=SourceSpec(format="csv")), CsvSource)
+    assert isinstance(resolve_source(str(tmp_path / "x.parquet"), spec=SourceSpec(format="csv")), CsvSource)
     with pytest.raises(ConfigurationError, match="'orc' is no format"):
-        find_source(str(tmp_path / "export"), spec=SourceSpec(format="orc"))
+        resolve_source(str(tmp_path / "export"), spec=SourceSpec(format="orc"))
 
 
 def test_how_text_is_read(tmp_path: Path) -> None:
     (tmp_path / "x.csv.gz").write_bytes(gzip.compress("naam|'e|mail'\n\xe9|b\n".encode("cp1252")))
     spec = SourceSpec(delimiter="|", encoding="cp1252", quote="'")
-    source = find_source(str(tmp_path / "x.csv.gz"), spec=spec)
+    source = resolve_source(str(tmp_path / "x.csv.gz"), spec=spec)
     assert read(source, ["naam", "e|mail"], tmp_path).rows == [("\xe9", "b")]
-    source = find_source(
+    source = resolve_source(
         str(tmp_path / "x.csv.gz"), spec=SourceSpec(delimiter="auto", encoding="auto", quote="auto")
     )
     assert column(source, "naam", tmp_path) == ["\xe9"]
@@ -238,5 +240,5 @@ def test_the_examples_of_the_page(example: dict[str, Any], tmp_path: Path) -> No
     spec = SourceSpec(
         declared.format, declared.delimiter, declared.encoding, declared.quote, sheet=declared.sheet
     )
-    result = read(find_source(url, spec=spec), [*wanted, "näme"], tmp_path)
+    result = read(resolve_source(url, spec=spec), [*wanted, "näme"], tmp_path)
     assert result.rows == [(*rows[1][1:], "José")]

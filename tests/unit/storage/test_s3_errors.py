@@ -15,7 +15,7 @@ from audience_onboarding.exceptions import (
     TerminalError,
     TransientError,
 )
-from audience_onboarding.storage.s3_errors import NoSuchKey, PreconditionFailed, translated
+from audience_onboarding.storage.s3_errors import NoSuchKey, PreconditionFailed, translate_errors
 
 SECRET = "AKIACANARY"
 
@@ -31,7 +31,7 @@ def answer(code: str, status: int, operation: str = "PutObject") -> boto.ClientE
 
 
 def translate(error: Exception, operation: str = "PutObject") -> Exception:
-    with pytest.raises(Exception) as caught, translated(operation, bucket="b", key="k/é.csv"):  # noqa: PT011
+    with pytest.raises(Exception) as caught, translate_errors(operation, bucket="b", key="k/é.csv"):  # noqa: PT011
         raise error
     return caught.value
 

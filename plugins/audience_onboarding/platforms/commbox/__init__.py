@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from audience_onboarding.lazy_imports import attributes_of
+from audience_onboarding.lazy_imports import lazy_attributes
 from audience_onboarding.platforms.contract import Erasure, Platform, Reconciliation, Retirement, Tasks
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ __all__ = [
     "CommBoxUserCountSensor",
 ]
 
-__getattr__ = attributes_of(__name__, _MODULES)
+__getattr__ = lazy_attributes(__name__, _MODULES)
 
 
 class _CommBox(Platform["CommBoxDefinition"]):

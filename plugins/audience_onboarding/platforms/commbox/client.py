@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from audience_onboarding.exceptions import ConfigurationError, NotFoundError
-from audience_onboarding.http import BearerClient, FileContent, multipart_body, word
+from audience_onboarding.http import BearerClient, FileContent, multipart_body, vendor_value
 from audience_onboarding.platforms.commbox.connection import VENDOR, CommBoxSettings
 from audience_onboarding.platforms.commbox.models import Audience, AudienceCreated, AudienceType
 
@@ -36,11 +36,11 @@ class CommBoxClient(BearerClient[CommBoxSettings]):
     def list_audiences(self) -> list[Audience]:
         """All audiences; the list has no pages."""
         answer = self._call("GET", AUDIENCES, operation="list_audiences")
-        where = self._transport.where("GET", AUDIENCES)
+        request_label = self._transport.request_label("GET", AUDIENCES)
         items = answer.get("data") if isinstance(answer, Mapping) else None
         if not isinstance(items, list):
-            raise self._unreadable(where, "there is no list in it", changes_something=False)
-        return [self._read(Audience, item, where=where, changes_something=False) for item in items]
+            raise self._unexpected_response(request_label, "there is no list in it", mutating=False)
+        return [self._parse(Audience, item, request_label=request_label, mutating=False) for item in items]
 
     def load_audience(self, audience_id: str) -> Audience:
         """One audience, out of the list.
@@ -52,7 +52,7 @@ class CommBoxClient(BearerClient[CommBoxSettings]):
                 return audience
         raise NotFoundError(
             what=f"There is no audience {audience_id}",
-            where=self._transport.where("GET", AUDIENCES),
+            where=self._transport.request_label("GET", AUDIENCES),
             why="the list of audiences does not hold it",
             next_step="Check in CommBox's console that it exists there, and that the connection is that of its account",
         )
@@ -62,7 +62,7 @@ class CommBoxClient(BearerClient[CommBoxSettings]):
 
         :raises ConfigurationError: there are several, or it is dynamic.
         """
-        found = self._only([item for item in self.list_audiences() if item.name == name], name)
+        found = self._single_match([item for item in self.list_audiences() if item.name == name], name)
         return None if found is None else self.check_static(found)
 
     @staticmethod
@@ -73,7 +73,7 @@ class CommBoxClient(BearerClient[CommBoxSettings]):
         """
         if audience.type is not AudienceType.STATIC:
             raise ConfigurationError(
-                what=f"Audience {audience.id} ({audience.name!r}) is {word(audience.type)}",
+                what=f"Audience {audience.id} ({audience.name!r}) is {vendor_value(audience.type)}",
                 where=VENDOR,
                 why="only a static audience takes a list",
                 next_step="Give another name in the definition, or the 'id' of a static audience",
@@ -93,7 +93,7 @@ class CommBoxClient(BearerClient[CommBoxSettings]):
             AUDIENCES,
             operation="create_audience",
             body=body,
-            about=f"Audience {name!r}",
+            subject=f"Audience {name!r}",
             next_step="The file needs a column 'phone1' with country code and digits only",
         )
         return self._id_in(answer, "POST", AUDIENCES)
@@ -109,15 +109,15 @@ class CommBoxClient(BearerClient[CommBoxSettings]):
             path,
             operation="replace_audience",
             body=multipart_body({}, {FILE_FIELD: file}),
-            about=f"Audience {audience_id}",
+            subject=f"Audience {audience_id}",
             next_step="It has to be a static audience of this account, and the file needs a column 'phone1'",
         )
         return self._id_in(answer, "PUT", path)
 
     def _id_in(self, answer: Any, method: str, path: str) -> str:
         data = answer.get("data") if isinstance(answer, Mapping) else None
-        where = self._transport.where(method, path)
-        return self._read(AudienceCreated, data, where=where, changes_something=True).id
+        request_label = self._transport.request_label(method, path)
+        return self._parse(AudienceCreated, data, request_label=request_label, mutating=True).id
 
     def _message(self, answer: Any) -> str | None:
         description = answer.get("description") if isinstance(answer, Mapping) else None

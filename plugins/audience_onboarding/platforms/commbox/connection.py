@@ -22,7 +22,7 @@ class CommBoxSettings(BearerSettings):
 
     vendor: ClassVar[str] = VENDOR
     default_host: ClassVar[str] = PRODUCTION
-    usual_requests_per_minute: ClassVar[float] = 600
+    default_requests_per_minute: ClassVar[float] = 600
     """The pages say that there is a limit (HTTP 429), and not which."""
 
 
@@ -34,7 +34,7 @@ def connection_type() -> dict[str, Any]:
         name="CommBox",
         hidden=("login",),
         relabeling={"password": "Password (API key)"},
-        usual_requests=CommBoxSettings.usual_requests_per_minute,
+        default_requests=CommBoxSettings.default_requests_per_minute,
         placeholders={
             "host": f"empty: {PRODUCTION}",
             "password": "from the management console, Settings > API; or the JWT around it",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from audience_onboarding.base.hooks import BearerHook, counted
+from audience_onboarding.base.hooks import BearerHook, pluralize
 from audience_onboarding.platforms.commbox.client import CommBoxClient
 from audience_onboarding.platforms.commbox.connection import CommBoxSettings
 
@@ -25,8 +25,8 @@ class CommBoxHook(BearerHook[CommBoxClient]):
     def __init__(self, commbox_conn_id: str = default_conn_name, **kwargs: Any) -> None:
         super().__init__(commbox_conn_id, **kwargs)
 
-    def greeting(self) -> str:
+    def connection_summary(self) -> str:
         """List the audiences."""
-        return "The key is accepted; the account has " + counted(
+        return "The key is accepted; the account has " + pluralize(
             len(self.client.list_audiences()), "audience"
         )

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ConfigDict, Field
 
-from audience_onboarding.http import Answer, UtcDateTime
+from audience_onboarding.http import ResponseModel, UtcDateTime
 
 
 def _as_text(value: Any) -> Any:
@@ -31,7 +31,7 @@ class AudienceType(str, Enum):
     """A filter that is evaluated when a campaign starts; takes no file and has no count."""
 
 
-class Audience(Answer):
+class Audience(ResponseModel):
     """An item of the list of audiences."""
 
     # The vendor's names are in snake case already.
@@ -46,7 +46,7 @@ class Audience(Answer):
     created_time: UtcDateTime | None = None
 
 
-class AudienceCreated(Answer):
+class AudienceCreated(ResponseModel):
     """``data`` of a created or replaced audience."""
 
     id: AudienceId

@@ -59,7 +59,7 @@ class CommBoxOperator(CommBoxConnected, PlatformOperator[CommBoxHook, str]):
         try:
             return client.check_static(client.load_audience(known))
         except NotFoundError as error:
-            error.advise(f"If it was deleted on purpose, {self._how_to_start_anew()}")
+            error.add_next_step(f"If it was deleted on purpose, {self._how_to_start_anew()}")
             raise
 
 

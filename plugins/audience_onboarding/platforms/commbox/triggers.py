@@ -10,7 +10,7 @@ from typing import Any
 from audience_onboarding.base.polling import get_shared_poller
 from audience_onboarding.base.triggers import PollingTrigger, PollResult
 from audience_onboarding.exceptions import TransientError
-from audience_onboarding.http import word
+from audience_onboarding.http import vendor_value
 from audience_onboarding.platforms.commbox.client import CommBoxClient
 from audience_onboarding.platforms.commbox.hooks import CommBoxHook
 from audience_onboarding.platforms.commbox.models import Audience
@@ -90,7 +90,7 @@ class CommBoxUserCountTrigger(PollingTrigger[CommBoxClient]):
         count = audience.user_count
         if count is None:
             return PollResult(
-                "no count", f"the list shows no user_count for this {word(audience.type)} audience"
+                "no count", f"the list shows no user_count for this {vendor_value(audience.type)} audience"
             )
         if self.rows is None or count == self.rows or self._is_share(count, self.rows):
             result = {"audience_id": audience.id, "audience_name": audience.name, "user_count": count}

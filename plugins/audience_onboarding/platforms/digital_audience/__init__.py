@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from audience_onboarding.lazy_imports import attributes_of
+from audience_onboarding.lazy_imports import lazy_attributes
 from audience_onboarding.platforms.contract import Erasure, Platform, Reconciliation, Retirement, Tasks
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ __all__ = [
 ]
 
 
-__getattr__ = attributes_of(__name__, _MODULES)
+__getattr__ = lazy_attributes(__name__, _MODULES)
 
 
 class _DigitalAudience(Platform["DigitalAudienceDefinition"]):

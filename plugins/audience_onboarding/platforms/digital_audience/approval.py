@@ -17,7 +17,7 @@ from audience_onboarding.platforms.digital_audience.definition import Approval
 from audience_onboarding.platforms.digital_audience.links import DigitalAudiencePortalLink
 from audience_onboarding.platforms.digital_audience.operators import SegmentPlan, _SegmentOperator
 from audience_onboarding.state.store import LAST_LOAD_KEY, refusal_key
-from audience_onboarding.timestamps import moment_text
+from audience_onboarding.timestamps import format_utc
 
 _QUESTION = "question"
 
@@ -137,8 +137,8 @@ class DigitalAudienceApproveActivationOperator(_SegmentOperator, ApprovalOperato
             "Match rates": ", ".join(shown_rates) or "unknown",
             "Account": f"{plan.account.name} on {plan.account.platform} ({plan.account.id})",
             "Segment": plan.name,
-            "From": moment_text(plan.start),
-            "To": moment_text(plan.end),
+            "From": format_utc(plan.start),
+            "To": format_utc(plan.end),
         }
         lines = [f"| {name} | {_cell(value)} |" for name, value in rows.items()]
         return "\n".join(["| | |", "|---|---|", *lines])

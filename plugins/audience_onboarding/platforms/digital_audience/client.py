@@ -30,8 +30,15 @@ from audience_onboarding.exceptions import (
     TransientError,
     UnexpectedResponseError,
 )
-from audience_onboarding.http import UNOBSERVED, ApiClient, Observer, error_for_status, json_of, no_json
-from audience_onboarding.http.redaction import shortened
+from audience_onboarding.http import (
+    NULL_OBSERVER,
+    ApiClient,
+    ClientObserver,
+    describe_non_json,
+    error_for_status,
+    parse_json,
+)
+from audience_onboarding.http.redaction import redacted_excerpt
 from audience_onboarding.platforms.digital_audience.connection import VENDOR, DigitalAudienceSettings
 from audience_onboarding.platforms.digital_audience.models import (
     Activation,
@@ -87,7 +94,7 @@ class DigitalAudienceClient(ApiClient[DigitalAudienceSettings]):
         settings: DigitalAudienceSettings,
         *,
         on_secret: Callable[[str], None] | None = None,
-        observer: Observer = UNOBSERVED,
+        observer: ClientObserver = NULL_OBSERVER,
     ) -> None:
         super().__init__(settings, on_secret=on_secret, observer=observer)
         self._expired = re.compile(settings.session_expired_pattern)
@@ -128,23 +135,23 @@ class DigitalAudienceClient(ApiClient[DigitalAudienceSettings]):
             except AuthenticationError as error:
                 self._failed_login = (time.monotonic(), error)
                 self._cookie = None
-                self.observer.logged_in("refused")
+                self.observer.on_login("refused")
                 raise
             except TransientError as error:
                 self._broken_login = (time.monotonic(), error)
-                self.observer.logged_in("broken")
+                self.observer.on_login("broken")
                 raise
             except TerminalError:
-                self.observer.logged_in("broken")
+                self.observer.on_login("broken")
                 raise
-            self.observer.logged_in("ok")
+            self.observer.on_login("ok")
             return self._cookie
 
     def _fetch_cookie(self) -> str:
         path = self.settings.path("login")
-        where = self._transport.where("POST", path)
+        request_label = self._transport.request_label("POST", path)
         body = {"userName": self.settings.user_name, "password": self.settings.password}
-        response = self._transport.send("POST", path, operation="login", json=body, changes_something=False)
+        response = self._transport.send("POST", path, operation="login", json=body, mutating=False)
         envelope = _envelope(response)
         refused = (
             response.status_code in {HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
@@ -154,23 +161,23 @@ class DigitalAudienceClient(ApiClient[DigitalAudienceSettings]):
         if refused:
             raise AuthenticationError(
                 what=f"The login as {self.settings.user_name!r} is refused",
-                where=where,
+                where=request_label,
                 why=_message(envelope) or "",
                 next_step="Correct Login and Password of the connection (Admin > Connections)",
                 status=response.status_code,
             )
         if error := error_for_status(
-            response, where=where, changes_something=False, message=_message(envelope)
+            response, request_label=request_label, mutating=False, message=_message(envelope)
         ):
-            error.concerning("", next_step=self.hint)
+            error.prefix_subject("", next_step=self.hint)
             raise error
         cookies = {cookie.name: cookie.value for cookie in response.cookies if cookie.value}
         if envelope is None or not cookies:
             raise UnexpectedResponseError(
                 what="The login was answered without "
                 + ("a session cookie" if envelope is not None else "the documented JSON"),
-                where=where,
-                why="" if envelope is not None else no_json(response),
+                where=request_label,
+                why="" if envelope is not None else describe_non_json(response),
                 next_step="Check host and API prefix of the connection: this may not be the API",
                 status=response.status_code,
             )
@@ -191,13 +198,13 @@ class DigitalAudienceClient(ApiClient[DigitalAudienceSettings]):
     # --- one call ------------------------------------------------------------------------------------------
 
     def _call(
-        self, operation: str, ids: Mapping[str, int] | None = None, *, json: Any = None, about: str = ""
+        self, operation: str, ids: Mapping[str, int] | None = None, *, json: Any = None, subject: str = ""
     ) -> Any:
         """Do one operation and return ``data`` of the envelope.
 
-        :param about: which object it is about, for messages; the ids of the path by default.
+        :param subject: which object it is about, for messages; the ids of the path by default.
         """
-        return self._exchange(operation, ids, json=json, about=about)[1]
+        return self._exchange(operation, ids, json=json, subject=subject)[1]
 
     def _exchange(
         self,
@@ -205,7 +212,7 @@ class DigitalAudienceClient(ApiClient[DigitalAudienceSettings]):
         ids: Mapping[str, int] | None = None,
         *,
         json: Any = None,
-        about: str = "",
+        subject: str = "",
         known: bytes | None = None,
     ) -> tuple[requests.Response, Any]:
         """Do one operation and return the answer, and ``data`` of the envelope.
@@ -216,7 +223,7 @@ class DigitalAudienceClient(ApiClient[DigitalAudienceSettings]):
         method = _VERBS[operation]
         ids = ids or {}
         path = self.settings.path(operation, **ids)
-        where = self._transport.where(method, path)
+        request_label = self._transport.request_label(method, path)
         cookie = self._session_cookie()
         response = self._send(operation, path, json, cookie)
         if known is not None and response.ok and _fingerprint(response) == known:
@@ -229,7 +236,7 @@ class DigitalAudienceClient(ApiClient[DigitalAudienceSettings]):
             if response.status_code == HTTPStatus.FORBIDDEN:
                 raise PermissionDeniedError(
                     what=f"The user {self.settings.user_name!r} may not do this",
-                    where=where,
+                    where=request_label,
                     why=_message(envelope) or "",
                     next_step="Ask the vendor for the permission, or use another connection",
                     status=response.status_code,
@@ -237,19 +244,19 @@ class DigitalAudienceClient(ApiClient[DigitalAudienceSettings]):
             if self._says_session_is_over(response, envelope):
                 raise AuthenticationError(
                     what="The vendor refuses the session right after a successful login",
-                    where=where,
+                    where=request_label,
                     why=_message(envelope) or "",
                     next_step="Check host and API prefix of the connection, and whether a proxy drops cookies",
                     status=response.status_code,
                 )
         try:
-            data = self._data_of(response, envelope, where=where, changes_something=method != "GET")
+            data = self._data_of(response, envelope, request_label=request_label, mutating=method != "GET")
         except (NotFoundError, RequestRejectedError) as error:
-            about = about or ", ".join(
+            subject = subject or ", ".join(
                 f"{name.removesuffix('_id').capitalize()} {value}" for name, value in ids.items()
             )
-            error.concerning(
-                about,
+            error.prefix_subject(
+                subject,
                 next_step="Check that it exists in the vendor's portal and belongs to the user of the connection",
             )
             raise
@@ -265,37 +272,37 @@ class DigitalAudienceClient(ApiClient[DigitalAudienceSettings]):
         response: requests.Response,
         envelope: Mapping[str, Any] | None,
         *,
-        where: str,
-        changes_something: bool,
+        request_label: str,
+        mutating: bool,
     ) -> Any:
         if error := error_for_status(
-            response, where=where, changes_something=changes_something, message=_message(envelope)
+            response, request_label=request_label, mutating=mutating, message=_message(envelope)
         ):
             raise error
         if envelope is None:
-            raise self._unreadable(
-                where,
-                no_json(response),
-                changes_something=changes_something,
+            raise self._unexpected_response(
+                request_label,
+                describe_non_json(response),
+                mutating=mutating,
                 status=response.status_code,
             )
         if not _is_success(envelope):
             code = _status(envelope).get("statusCode")
             # "success" with a statusCode that says otherwise: it may have been done.
-            contradictory = changes_something and envelope.get("success") is True
+            contradictory = mutating and envelope.get("success") is True
             raise RequestRejectedError(
                 what="The vendor refused the request",
-                where=where,
+                where=request_label,
                 why=_message(envelope) or f"statusCode {code} without a message",
                 status=response.status_code,
                 outcome=Outcome.UNKNOWN if contradictory else Outcome.NOT_DONE,
             )
         return envelope.get("data")
 
-    def _parse(self, model: type[Model], data: Any, *, operation: str, **ids: int) -> Model:
+    def _parse_data(self, model: type[Model], data: Any, *, operation: str, **ids: int) -> Model:
         method = _VERBS[operation]
-        where = self._transport.where(method, self.settings.path(operation, **ids))
-        return self._read(model, data, where=where, changes_something=method != "GET")
+        request_label = self._transport.request_label(method, self.settings.path(operation, **ids))
+        return self._parse(model, data, request_label=request_label, mutating=method != "GET")
 
     # --- campaigns and audiences ---------------------------------------------------------------------------
 
@@ -306,7 +313,7 @@ class DigitalAudienceClient(ApiClient[DigitalAudienceSettings]):
         """
         data = self._call("create_campaign", json={"name": name})
         # No page shows the answer: an object with an id is assumed, a bare number is read too.
-        return self._parse(
+        return self._parse_data(
             Campaign, {"id": data} if isinstance(data, int) else data, operation="create_campaign"
         )
 
@@ -315,9 +322,9 @@ class DigitalAudienceClient(ApiClient[DigitalAudienceSettings]):
         body: dict[str, Any] = {"name": name, "campaignId": campaign_id}
         if description is not None:
             body["description"] = description
-        return self._parse(
+        return self._parse_data(
             Audience,
-            self._call("create_crm_audience", json=body, about=f"Campaign {campaign_id}"),
+            self._call("create_crm_audience", json=body, subject=f"Campaign {campaign_id}"),
             operation="create_crm_audience",
         )
 
@@ -326,7 +333,7 @@ class DigitalAudienceClient(ApiClient[DigitalAudienceSettings]):
         body: dict[str, Any] = {"id": audience_id, "name": name}
         if description is not None:
             body["description"] = description
-        self._call("update_audience", json=body, about=f"Audience {audience_id}")
+        self._call("update_audience", json=body, subject=f"Audience {audience_id}")
 
     def load_audience(self, audience_id: int) -> Audience:
         """Load an audience with its CRM data.
@@ -334,7 +341,7 @@ class DigitalAudienceClient(ApiClient[DigitalAudienceSettings]):
         :raises NotFoundError: there is none of this id, or it belongs to somebody else.
         """
         ids = {"audience_id": audience_id}
-        return self._parse(Audience, self._call("load_audience", ids), operation="load_audience", **ids)
+        return self._parse_data(Audience, self._call("load_audience", ids), operation="load_audience", **ids)
 
     def load_changed_audience(
         self, audience_id: int, *, known: bytes | None = None
@@ -351,7 +358,7 @@ class DigitalAudienceClient(ApiClient[DigitalAudienceSettings]):
         fingerprint = _fingerprint(response)
         if fingerprint == known:
             return None
-        return fingerprint, self._parse(Audience, data, operation="load_audience", **ids)
+        return fingerprint, self._parse_data(Audience, data, operation="load_audience", **ids)
 
     def activate_audience(
         self,
@@ -375,9 +382,11 @@ class DigitalAudienceClient(ApiClient[DigitalAudienceSettings]):
             "startDate": iso_utc(start_date),
             "endDate": iso_utc(end_date),
         }
-        return self._parse(
+        return self._parse_data(
             Activation,
-            self._call("activate_audience", json=body, about=f"Audience {audience_id}, account {account_id}"),
+            self._call(
+                "activate_audience", json=body, subject=f"Audience {audience_id}, account {account_id}"
+            ),
             operation="activate_audience",
         )
 
@@ -392,7 +401,7 @@ class DigitalAudienceClient(ApiClient[DigitalAudienceSettings]):
         if data is False:
             raise RequestRejectedError(
                 what=f"Audience {audience_id} was not deleted",
-                where=self._transport.where(
+                where=self._transport.request_label(
                     "DELETE", self.settings.path("delete_audience", audience_id=audience_id)
                 ),
                 why="the vendor answered data: false",
@@ -406,18 +415,19 @@ class DigitalAudienceClient(ApiClient[DigitalAudienceSettings]):
         ids = {"audience_id": audience_id}
         data = self._call("load_audience_segments", ids)
         return [
-            self._parse(Segment, item, operation="load_audience_segments", **ids) for item in _items(data)
+            self._parse_data(Segment, item, operation="load_audience_segments", **ids)
+            for item in _items(data)
         ]
 
     def load_segment(self, segment_id: int) -> Segment:
         """Load one segment by its ``segmentId``."""
         ids = {"segment_id": segment_id}
-        return self._parse(Segment, self._call("load_segment", ids), operation="load_segment", **ids)
+        return self._parse_data(Segment, self._call("load_segment", ids), operation="load_segment", **ids)
 
     def update_segment_end_date(self, segment_id: int, end_date: datetime) -> None:
         """Move the end of a segment. The field is called ``segmentid``, all lower case, on the vendor's page."""
         body = {"segmentid": segment_id, "endDate": iso_utc(end_date)}
-        self._call("update_segment_end_date", json=body, about=f"Segment {segment_id}")
+        self._call("update_segment_end_date", json=body, subject=f"Segment {segment_id}")
 
     def delete_segment(self, segment_id: int) -> None:
         """Delete a segment."""
@@ -433,7 +443,7 @@ class DigitalAudienceClient(ApiClient[DigitalAudienceSettings]):
             token = item.get("accessToken") if isinstance(item, Mapping) else None
             if token:
                 self._on_secret(str(token))
-            accounts.append(self._parse(PlatformAccount, item, operation="load_platform_accounts"))
+            accounts.append(self._parse_data(PlatformAccount, item, operation="load_platform_accounts"))
         return accounts
 
     def find_platform_account(
@@ -475,7 +485,7 @@ def choose_account(
     )
     others = [account for account in accounts if account not in fitting]
     choices = [f"{item.id}: {item.name} on {item.platform}" for item in (*fitting, *others)]
-    listed = "; ".join(shortened(choice) for choice in choices[:SHOWN_ACCOUNTS])
+    listed = "; ".join(redacted_excerpt(choice) for choice in choices[:SHOWN_ACCOUNTS])
     more = f"; and {len(choices) - SHOWN_ACCOUNTS} more" if len(choices) > SHOWN_ACCOUNTS else ""
     raise ConfigurationError(
         what=f"{len(fitting) or 'No'} platform accounts fit {wanted or 'any account'}",
@@ -500,7 +510,7 @@ def _fingerprint(response: requests.Response) -> bytes:
 
 
 def _envelope(response: requests.Response) -> dict[str, Any] | None:
-    body = json_of(response)
+    body = parse_json(response)
     return body if isinstance(body, dict) and "success" in body else None
 
 
@@ -515,7 +525,7 @@ def _is_success(envelope: Mapping[str, Any]) -> bool:
 
 def _message(envelope: Mapping[str, Any] | None) -> str | None:
     message = _status(envelope).get("message") if envelope else None
-    return shortened(str(message)) if message else None
+    return redacted_excerpt(str(message)) if message else None
 
 
 def _items(data: Any) -> list[Any]:

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 
 from audience_onboarding.connection_form import connection_form, form_field
 from audience_onboarding.exceptions import ConfigurationError
-from audience_onboarding.http import AccountSettings
-from audience_onboarding.http.settings import filled_in, placeholders
+from audience_onboarding.http import ClientSettings
+from audience_onboarding.http.settings import non_empty, placeholders
 
 VENDOR = "Digital Audience"
 
@@ -42,7 +42,7 @@ DEFAULT_SESSION_EXPIRED_PATTERN = r"(?i)\b(session|log ?in|unauthori[sz]ed|not a
 
 
 @dataclass(frozen=True, kw_only=True)
-class DigitalAudienceSettings(AccountSettings):
+class DigitalAudienceSettings(ClientSettings):
     """One account. The vendor's pages give no host: it is asked for.
 
     :param user_name: sent as ``userName``.
@@ -53,7 +53,7 @@ class DigitalAudienceSettings(AccountSettings):
     """
 
     vendor: ClassVar[str] = VENDOR
-    usual_requests_per_minute: ClassVar[float] = 1200
+    default_requests_per_minute: ClassVar[float] = 1200
     """No page states a limit."""
     own_options: ClassVar[frozenset[str]] = frozenset({"api_prefix", "paths", "session_expired_pattern"})
     portal_placeholders: ClassVar[frozenset[str]] = frozenset({"audience_id", "segment_id"})
@@ -66,7 +66,7 @@ class DigitalAudienceSettings(AccountSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.required({"user name (Login)": self.user_name, "password": self.password})
+        self.require({"user name (Login)": self.user_name, "password": self.password})
         for operation, path in self.paths:
             _check_path(operation, path)
         try:
@@ -99,8 +99,8 @@ class DigitalAudienceSettings(AccountSettings):
         :param options: the connection's extra fields; an unknown one is an error, as it would be a typo.
         :raises ConfigurationError: something is missing or wrong.
         """
-        common = cls.common(host=host, options=options)
-        given = filled_in(options)
+        common = cls.parse_common(host=host, options=options)
+        given = non_empty(options)
         return cls(
             user_name=user_name,
             password=password,
@@ -165,7 +165,7 @@ def connection_type() -> dict[str, Any]:
             "login": "the e-mail address that you log in to the portal with",
             "password": "the one that you log in to the portal with",
         },
-        usual_requests=DigitalAudienceSettings.usual_requests_per_minute,
+        default_requests=DigitalAudienceSettings.default_requests_per_minute,
         portal_ids="{audience_id} and, where wanted, {segment_id}",
         fields={
             "api_prefix": form_field(

@@ -178,7 +178,7 @@ def _send(
         return first.waiting
     except UploadConflictError as error:
         error.next_step = "Another erasure was started in the same second. Trigger this one again"
-        error.advise("Nothing was sent")
+        error.add_next_step("Nothing was sent")
         raise
     job.note("sent", {"rows": rows})
     words = "is there already" if published.already_there else "was put"

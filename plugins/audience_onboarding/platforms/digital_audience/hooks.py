@@ -6,7 +6,7 @@ from typing import Any
 
 from airflow.sdk.definitions.connection import Connection
 
-from audience_onboarding.base.hooks import PlatformHook, counted
+from audience_onboarding.base.hooks import PlatformHook, pluralize
 from audience_onboarding.platforms.digital_audience.client import DigitalAudienceClient
 from audience_onboarding.platforms.digital_audience.connection import DigitalAudienceSettings
 
@@ -38,9 +38,9 @@ class DigitalAudienceHook(PlatformHook[DigitalAudienceClient]):
             options=connection.extra_dejson,
         )
 
-    def greeting(self) -> str:
+    def connection_summary(self) -> str:
         """Log in and list the platform accounts."""
         self.client.login()
         accounts = self.client.load_platform_accounts()
         user = self.client.settings.user_name
-        return f"Logged in as {user}; the organisation has " + counted(len(accounts), "platform account")
+        return f"Logged in as {user}; the organisation has " + pluralize(len(accounts), "platform account")

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, field_validator
 
-from audience_onboarding.http import Answer, UtcDateTime
+from audience_onboarding.http import ResponseModel, UtcDateTime
 
 
 def _no_boolean(value: Any) -> Any:
@@ -39,7 +39,7 @@ class UpdateMode(str, Enum):
     """Replaces the entire record set."""
 
 
-class DataSetCounts(Answer):
+class DataSetCounts(ResponseModel):
     """Values of one data type in one upload."""
 
     total: int | None = Field(None, alias="TOTAL")
@@ -50,7 +50,7 @@ class DataSetCounts(Answer):
     no_match: int | None = Field(None, alias="NOMATCH")
 
 
-class HistoryEntry(Answer):
+class HistoryEntry(ResponseModel):
     """One upload as the vendor processed it."""
 
     audience_id: int | None = None
@@ -68,7 +68,7 @@ class HistoryEntry(Answer):
         return {} if value is None else value
 
 
-class CrmHistory(Answer):
+class CrmHistory(ResponseModel):
     """All uploads of an audience."""
 
     total_events: int | None = None
@@ -86,7 +86,7 @@ class CrmHistory(Answer):
             yield from value if isinstance(value, list) else (value,)
 
 
-class CrmData(Answer):
+class CrmData(ResponseModel):
     """What the vendor knows about the uploaded records."""
 
     insights_state: str | None = None
@@ -95,7 +95,7 @@ class CrmData(Answer):
     history: CrmHistory | None = None
 
 
-class Audience(Answer):
+class Audience(ResponseModel):
     """An audience. ``id`` is the number that also names its folder in S3."""
 
     id: RemoteNumber
@@ -125,14 +125,14 @@ class Audience(Answer):
         return sorted(self.crm_data.history.entries(), key=lambda entry: entry.created or oldest)
 
 
-class Campaign(Answer):
+class Campaign(ResponseModel):
     """A campaign. The pages show no answer of the create call, so only the id is relied upon."""
 
     id: RemoteNumber
     name: str | None = None
 
 
-class Activation(Answer):
+class Activation(ResponseModel):
     """The answer to an activation."""
 
     segment_id: RemoteNumber
@@ -140,7 +140,7 @@ class Activation(Answer):
     """GUID "for tracking or correlating"."""
 
 
-class Segment(Answer):
+class Segment(ResponseModel):
     """A segment: an audience on one platform account for a time.
 
     ``segment_id`` and ``id`` are two numbers; operations take ``segment_id``, which is what the activation returns.
@@ -171,7 +171,7 @@ class Segment(Answer):
     updated: UtcDateTime | None = None
 
 
-class PlatformAccount(Answer):
+class PlatformAccount(ResponseModel):
     """An account on an ad platform, as the user's organisation has it.
 
     The vendor's answer also carries an ``accessToken`` of the platform. It is never taken over.

@@ -16,7 +16,7 @@ from audience_onboarding.base.operators import PlatformOperator
 from audience_onboarding.base.retry_policy import terminal_errors_fail
 from audience_onboarding.base.templating import RemoteId
 from audience_onboarding.exceptions import ConfigurationError, NotFoundError
-from audience_onboarding.http import iso_moment
+from audience_onboarding.http import parse_iso_datetime
 from audience_onboarding.platforms.digital_audience.client import DigitalAudienceClient
 from audience_onboarding.platforms.digital_audience.connected import DigitalAudienceConnected
 from audience_onboarding.platforms.digital_audience.hooks import DigitalAudienceHook
@@ -553,7 +553,7 @@ def _due(context: Context) -> datetime:
 
 def _moment(value: str, name: str) -> datetime:
     try:
-        moment = iso_moment(value)
+        moment = parse_iso_datetime(value)
     except ValueError:
         moment = None
     if moment is None or moment.tzinfo is None:

@@ -21,10 +21,10 @@ from audience_onboarding.exceptions import (
 )
 from audience_onboarding.http import (
     BearerClient,
-    Body,
     HttpTransport,
+    StreamingBody,
     error_for_status,
-    word,
+    vendor_value,
 )
 from audience_onboarding.http.base_client import Model
 from audience_onboarding.http.transport import SAFE_METHODS
@@ -97,7 +97,7 @@ class FanfareClient(BearerClient[FanfareSettings]):
         :raises ConfigurationError: there are several, or it is of another type.
         """
         fitting = [item for item in self.list_audiences() if item.name == name and not item.archived]
-        found = self._only(fitting, name)
+        found = self._single_match(fitting, name)
         return None if found is None else self.check_type(found, audience_type)
 
     @staticmethod
@@ -109,7 +109,11 @@ class FanfareClient(BearerClient[FanfareSettings]):
         if audience.type is not audience_type or audience.archived:
             raise ConfigurationError(
                 what=f"Audience {audience.id} ({audience.name!r}) is "
-                + ("archived" if audience.archived else f"{word(audience.type)}, not {audience_type.value}"),
+                + (
+                    "archived"
+                    if audience.archived
+                    else f"{vendor_value(audience.type)}, not {audience_type.value}"
+                ),
                 where=VENDOR,
                 next_step="Give another name in the definition, or the 'id' of an audience that fits",
             )
@@ -133,7 +137,7 @@ class FanfareClient(BearerClient[FanfareSettings]):
             Audience,
             operation="create_audience",
             json=body,
-            about=f"Audience {draft.name!r}",
+            subject=f"Audience {draft.name!r}",
         )
 
     def update_audience(self, audience_id: str, changes: AudienceChanges) -> Audience:
@@ -175,7 +179,7 @@ class FanfareClient(BearerClient[FanfareSettings]):
 
     def _members(self, audience_id: str, model: type[Model]) -> Iterator[Model]:
         path = _path(audience_id, "/members")
-        return self._pages(path, model, operation="list_members", about=_about(audience_id))
+        return self._pages(path, model, operation="list_members", subject=_subject(audience_id))
 
     def list_group(self, group_id: str) -> list[Audience]:
         """The audiences of a group."""
@@ -184,7 +188,7 @@ class FanfareClient(BearerClient[FanfareSettings]):
             f"/audiences/groups/{group_id}",
             Audience,
             operation="list_group",
-            about=f"Group {group_id}",
+            subject=f"Group {group_id}",
         )
 
     def create_loyalty_tiers(
@@ -203,7 +207,7 @@ class FanfareClient(BearerClient[FanfareSettings]):
             LoyaltyTiers,
             operation="create_loyalty_tiers",
             json=body,
-            about=f"Group {group_name!r}",
+            subject=f"Group {group_name!r}",
         )
 
     # --- rules ---------------------------------------------------------------------------------------------
@@ -211,7 +215,7 @@ class FanfareClient(BearerClient[FanfareSettings]):
     def list_rules(self, audience_id: str) -> list[Rule]:
         """The rules of a dynamic audience."""
         return self._list(
-            "GET", _path(audience_id, "/rules"), Rule, operation="list_rules", about=_about(audience_id)
+            "GET", _path(audience_id, "/rules"), Rule, operation="list_rules", subject=_subject(audience_id)
         )
 
     def add_rule(self, audience_id: str, rule: RuleDraft) -> Rule:
@@ -227,7 +231,7 @@ class FanfareClient(BearerClient[FanfareSettings]):
             Rule,
             operation="replace_rules",
             json=body,
-            about=_about(audience_id),
+            subject=_subject(audience_id),
         )
 
     def get_rule(self, audience_id: str, rule_id: str) -> Rule:
@@ -245,7 +249,7 @@ class FanfareClient(BearerClient[FanfareSettings]):
             "DELETE",
             _path(audience_id, f"/rules/{rule_id}"),
             operation="delete_rule",
-            about=f"Rule {rule_id}",
+            subject=f"Rule {rule_id}",
             may_be_empty=True,
         )
 
@@ -279,14 +283,14 @@ class FanfareClient(BearerClient[FanfareSettings]):
         there = replace(self.settings.transport, base_url=f"{parts.scheme}://{parts.netloc}")
         storage = HttpTransport(there, vendor=STORAGE, observer=self.observer)
         path = f"{parts.path}?{parts.query}" if parts.query else parts.path
-        where = storage.where("PUT", parts.path)
-        content = Body("text/csv", len(body), lambda: iter((body,)))
+        request_label = storage.request_label("PUT", parts.path)
+        content = StreamingBody("text/csv", len(body), lambda: iter((body,)))
         response = storage.send("PUT", path, operation="upload", body=content)
-        error = error_for_status(response, where=where, changes_something=True)
+        error = error_for_status(response, request_label=request_label, mutating=True)
         if isinstance(error, PermissionDeniedError):
             raise VendorUnavailableError(
                 what="The presigned address of the import is not accepted, perhaps no longer",
-                where=where,
+                where=request_label,
                 next_step="The next try asks for a new one",
                 status=HTTPStatus.FORBIDDEN,
             )
@@ -327,8 +331,8 @@ class FanfareClient(BearerClient[FanfareSettings]):
 
     def _object(self, method: str, path: str, model: type[Model], **call: Any) -> Model:
         answer = self._call(method, path, **call)
-        where = self._transport.where(method, path)
-        found = self._read(model, answer, where=where, changes_something=method != "GET")
+        request_label = self._transport.request_label(method, path)
+        found = self._parse(model, answer, request_label=request_label, mutating=method != "GET")
         return self._ours(found)
 
     def _list(self, method: str, path: str, model: type[Model], **call: Any) -> list[Model]:
@@ -336,12 +340,14 @@ class FanfareClient(BearerClient[FanfareSettings]):
         return self._items(answer, model, method, path)
 
     def _items(self, answer: Any, model: type[Model], method: str, path: str) -> list[Model]:
-        where = self._transport.where(method, path)
+        request_label = self._transport.request_label(method, path)
         # A bare array on the hand-written pages, "data" in the API description.
         items = answer.get("data") if isinstance(answer, Mapping) else answer
         if not isinstance(items, list):
-            raise self._unreadable(where, "there is no list in it", changes_something=method != "GET")
-        return [self._read(model, item, where=where, changes_something=method != "GET") for item in items]
+            raise self._unexpected_response(request_label, "there is no list in it", mutating=method != "GET")
+        return [
+            self._parse(model, item, request_label=request_label, mutating=method != "GET") for item in items
+        ]
 
     def _pages(self, path: str, model: type[Model], **call: Any) -> Iterator[Model]:
         """All items of a list with cursors.
@@ -356,8 +362,8 @@ class FanfareClient(BearerClient[FanfareSettings]):
             items = self._items(answer, model, "GET", path)
             yield from items
             info = answer.get("pageInfo") if isinstance(answer, Mapping) else None
-            where = self._transport.where("GET", path)
-            cursors = self._read(PageInfo, info or {}, where=where, changes_something=False)
+            request_label = self._transport.request_label("GET", path)
+            cursors = self._parse(PageInfo, info or {}, request_label=request_label, mutating=False)
             after = cursors.end_cursor
             if not items or after is None or after in seen:
                 return
@@ -365,7 +371,7 @@ class FanfareClient(BearerClient[FanfareSettings]):
 
     def _part(self, method: str, audience_id: str, rest: str, model: type[Model], **call: Any) -> Model:
         """What lies at ``rest`` below the path of an audience."""
-        return self._object(method, _path(audience_id, rest), model, about=_about(audience_id), **call)
+        return self._object(method, _path(audience_id, rest), model, subject=_subject(audience_id), **call)
 
     def _audience(self, method: str, audience_id: str, **call: Any) -> Audience:
         return self._part(
@@ -379,7 +385,7 @@ class FanfareClient(BearerClient[FanfareSettings]):
 
     def _rule(self, method: str, audience_id: str, rule_id: str, **call: Any) -> Rule:
         return self._object(
-            method, _path(audience_id, f"/rules/{rule_id}"), Rule, about=f"Rule {rule_id}", **call
+            method, _path(audience_id, f"/rules/{rule_id}"), Rule, subject=f"Rule {rule_id}", **call
         )
 
     def _ours(self, found: Model) -> Model:
@@ -416,5 +422,5 @@ def _path(audience_id: str, rest: str = "") -> str:
     return f"/audiences/{audience_id}{rest}"
 
 
-def _about(audience_id: str) -> str:
+def _subject(audience_id: str) -> str:
     return f"Audience {audience_id}"

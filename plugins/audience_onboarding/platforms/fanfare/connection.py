@@ -27,7 +27,7 @@ class FanfareSettings(BearerSettings):
 
     vendor: ClassVar[str] = VENDOR
     default_host: ClassVar[str] = PRODUCTION
-    usual_requests_per_minute: ClassVar[float] = 500
+    default_requests_per_minute: ClassVar[float] = 500
     """Of the smallest plan (https://docs.fanfare.io/api/rate-limiting)."""
     own_options: ClassVar[frozenset[str]] = frozenset({"organization", "static_list_type"})
 
@@ -65,7 +65,7 @@ def connection_type() -> dict[str, Any]:
         name="Fanfare",
         hidden=("login",),
         relabeling={"password": "Password (secret key)"},
-        usual_requests=FanfareSettings.usual_requests_per_minute,
+        default_requests=FanfareSettings.default_requests_per_minute,
         placeholders={"host": f"empty: {PRODUCTION}", "password": "sk_live_... or sk_test_..."},
         fields={
             "static_list_type": form_field(

@@ -20,8 +20,8 @@ from audience_onboarding.crm.identifiers.normalize import (
     normalize_phone,
     sha256_hex,
 )
-from audience_onboarding.http import Answer, UtcDateTime
-from audience_onboarding.http.redaction import shortened
+from audience_onboarding.http import ResponseModel, UtcDateTime
+from audience_onboarding.http.redaction import redacted_excerpt
 
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
 """A uuid in the API description, ``aud_01HXYZ...`` on the hand-written pages."""
@@ -153,7 +153,7 @@ class LoyaltyTier(_Request):
 # --- answers ------------------------------------------------------------------------------------------------------
 
 
-class RowError(Answer):
+class RowError(ResponseModel):
     """A row of an import that the vendor did not take, without what the row holds."""
 
     row: int
@@ -172,7 +172,7 @@ class RowError(Answer):
 def issue_text(issue: Any) -> str:
     """An issue of the vendor's validation in words: field, and what was expected; never what was received."""
     if not isinstance(issue, Mapping):
-        return shortened(issue if isinstance(issue, str) else "not accepted", MAX_ISSUE)
+        return redacted_excerpt(issue if isinstance(issue, str) else "not accepted", MAX_ISSUE)
     path = issue.get("path")
     parts = path if isinstance(path, (list, tuple)) else [path]
     keys = [part.get("key") if isinstance(part, Mapping) else part for part in parts]
@@ -180,7 +180,7 @@ def issue_text(issue: Any) -> str:
     expected = _text(issue.get("expected"))
     wanted = f"expected {expected}" if expected else _text(issue.get("type")) or _text(issue.get("kind"))
     wanted = wanted or "not accepted"
-    return shortened(f"{field}: {wanted}" if field else wanted, MAX_ISSUE)
+    return redacted_excerpt(f"{field}: {wanted}" if field else wanted, MAX_ISSUE)
 
 
 def _text(value: Any) -> str:
@@ -188,7 +188,7 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
-class Import(Answer):
+class Import(ResponseModel):
     """One import of consumers."""
 
     id: Id
@@ -210,7 +210,7 @@ class ImportStarted(Import):
     upload_url: str = Field(repr=False, min_length=1)
 
 
-class Rule(Answer):
+class Rule(ResponseModel):
     """A rule of a dynamic audience."""
 
     id: Id
@@ -221,7 +221,7 @@ class Rule(Answer):
     position: int | None = None
 
 
-class SyncSource(Answer):
+class SyncSource(ResponseModel):
     """Where a synced list comes from, and how the last sync went."""
 
     sync_source: str
@@ -230,7 +230,7 @@ class SyncSource(Answer):
     sync_status: Annotated[SyncStatus | str, Known] | None = None
 
 
-class Audience(Answer):
+class Audience(ResponseModel):
     """An audience."""
 
     id: Id
@@ -253,14 +253,14 @@ class Audience(Answer):
     rules: tuple[Rule, ...] | None = None
 
 
-class AudienceCount(Answer):
+class AudienceCount(ResponseModel):
     """How many members an audience has."""
 
     audience_id: Id | None = None
     count: int
 
 
-class AudienceStatus(Answer):
+class AudienceStatus(ResponseModel):
     """Whether an audience is up to date."""
 
     audience_id: Id | None = None
@@ -274,7 +274,7 @@ class AudienceStatus(Answer):
     sync_status: Annotated[SyncStatus | str, Known] | None = None
 
 
-class SyncStarted(Answer):
+class SyncStarted(ResponseModel):
     """Answer of ``POST /audiences/{audienceId}/sync``."""
 
     success: bool
@@ -282,13 +282,13 @@ class SyncStarted(Answer):
     status: str | None = None
 
 
-class Member(Answer):
+class Member(ResponseModel):
     """A member of an audience. The vendor sends name, address, phone and a verification code with it: none is kept."""
 
     id: Id
 
 
-class LoyaltyTiers(Answer):
+class LoyaltyTiers(ResponseModel):
     """Answer of ``POST /audiences/loyalty-tiers``."""
 
     tier_group: Any = None
@@ -304,7 +304,7 @@ def _text_only(value: Any) -> Any:
     return value if isinstance(value, str) else None
 
 
-class MemberContact(Answer):
+class MemberContact(ResponseModel):
     """What a member is told by; for looking, never for keeping or showing."""
 
     email: Annotated[str | None, BeforeValidator(_text_only)] = Field(None, repr=False)
@@ -317,7 +317,7 @@ class MemberContact(Answer):
         )
 
 
-class PageInfo(Answer):
+class PageInfo(ResponseModel):
     """Cursors of a page; the vendor has no ``hasNextPage``."""
 
     start_cursor: str | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from audience_onboarding.base.triggers import PollingTrigger, PollResult
-from audience_onboarding.http import is_one_of, iso_moment, word
+from audience_onboarding.http import is_one_of, parse_iso_datetime, vendor_value
 from audience_onboarding.platforms.fanfare.client import FanfareClient
 from audience_onboarding.platforms.fanfare.hooks import FanfareHook
 from audience_onboarding.platforms.fanfare.imports import (
@@ -103,7 +103,7 @@ def baseline_of(status: AudienceStatus) -> dict[str, Any]:
 
 def judge_status(status: AudienceStatus, baseline: dict[str, Any] | None) -> PollResult:
     """Judge one look at an audience's status."""
-    state = word(status.sync_status) if status.sync_status else ("stale" if status.stale else "fresh")
+    state = vendor_value(status.sync_status) if status.sync_status else ("stale" if status.stale else "fresh")
     if status.in_progress or status.sync_status is SyncStatus.PENDING:
         shards = "" if status.pending_shards is None else f", {status.pending_shards} shards to go"
         return PollResult(state, f"it is being worked on{shards}")
@@ -122,7 +122,7 @@ def _is_newer(status: AudienceStatus, baseline: dict[str, Any]) -> bool:
     if status.version != baseline.get("version"):
         return True
     return any(
-        moment is not None and (baseline.get(name) is None or moment > iso_moment(baseline[name]))
+        moment is not None and (baseline.get(name) is None or moment > parse_iso_datetime(baseline[name]))
         for name, moment in (
             ("last_synced_at", status.last_synced_at),
             ("last_refreshed_at", status.last_refreshed_at),

@@ -115,7 +115,7 @@ class FanfareOnboardCrmOperator(FanfareOperator, OnboardCrmOperator[FanfareHook,
         except (NotFoundError, ConfigurationError) as error:
             record = self._memory(context).get(AUDIENCE_KEY)
             if isinstance(record, dict) and record.get("id") == audience_id:
-                error.advise(f"If it is gone on purpose, {self._how_to_start_anew()}")
+                error.add_next_step(f"If it is gone on purpose, {self._how_to_start_anew()}")
             raise
         return self._show(audience_id)
 

@@ -249,7 +249,7 @@ def test_an_audience_that_does_not_fit_is_an_error(vendor: Vendor, client: Fanfa
 # --- the organization of the key ----------------------------------------------------------------------------
 
 ANOTHER = "99999999-0d44-4b50-8888-8dd257360bbb"
-CHANGES = {name: operation for name, operation in OPERATIONS.items() if operation.changes_something}
+CHANGES = {name: operation for name, operation in OPERATIONS.items() if operation.mutating}
 
 
 def test_another_organization_is_neither_read_nor_changed(vendor: Vendor, settings_of: SettingsOf) -> None:
