@@ -23,10 +23,10 @@ class ClientObserver(Protocol):
     def on_retry(self, operation: str) -> None:
         """A request is sent once more by the transport, after a network error or a 502, 503 or 504."""
 
-    def on_throttle(self, ceiling: str, seconds: float) -> None:
+    def on_throttle(self, limit: str, seconds: float) -> None:
         """A request has waited for its turn.
 
-        :param ceiling: ``pace``, that of the connection, or ``vendor``, what the vendor's headers allow.
+        :param limit: ``connection``, the configured rate limit, or ``vendor``, what the vendor's headers allow.
         """
 
     def on_login(self, outcome: str) -> None:
@@ -42,7 +42,7 @@ class NullObserver:
     def on_retry(self, operation: str) -> None:
         """Nothing."""
 
-    def on_throttle(self, ceiling: str, seconds: float) -> None:
+    def on_throttle(self, limit: str, seconds: float) -> None:
         """Nothing."""
 
     def on_login(self, outcome: str) -> None:

@@ -262,7 +262,7 @@ class HttpTransport:
         def turn() -> None:
             waited = self.rate_limiter.acquire(request_label) if self.rate_limiter is not None else 0.0
             if waited:
-                self.observer.on_throttle("pace", waited)
+                self.observer.on_throttle("connection", waited)
 
         def once_more() -> None:
             self.observer.on_retry(operation)

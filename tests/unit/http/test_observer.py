@@ -36,8 +36,8 @@ class Heard:
     def on_retry(self, operation: str) -> None:
         self.repeats.append(operation)
 
-    def on_throttle(self, ceiling: str, seconds: float) -> None:
-        self.waits.append((ceiling, seconds))
+    def on_throttle(self, limit: str, seconds: float) -> None:
+        self.waits.append((limit, seconds))
 
     def on_login(self, outcome: str) -> None:
         raise AssertionError("no client here logs in")
@@ -92,7 +92,7 @@ def test_a_wait_at_the_ceiling_is_reported_apart_from_the_call(heard: Heard) -> 
         vendor.send("GET", "/x", operation="get_x")
 
     assert slept
-    assert heard.waits == [("pace", slept[0])]
+    assert heard.waits == [("connection", slept[0])]
     assert len(heard.calls) == 2
 
 
