@@ -1,10 +1,10 @@
-"""Every error of the package: one small tree, split by what a retry would do.
+"""All errors of the package: one small tree, split by whether a retry can help.
 
-``TransientError`` may go away by itself: a retry is right. ``TerminalError`` will not: a person has to change
-something first, so the operators turn it into ``AirflowFailException`` and Airflow does not try again.
+``TransientError``: a retry can help. ``TerminalError``: a user must change something first, so the operators raise
+``AirflowFailException`` and Airflow does not retry.
 
-Each error says *what* happened, *where*, *why* (in the vendor's words where there are any) and the *next step*.
-None ever carries a request or response body, a row of a source file, a credential or a cookie.
+Each error has *what* failed, *where*, *why* (the vendor's message, if there is one) and the *next step*. None carries a
+request or response body, a row of a source file, a credential or a cookie.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from enum import Enum
 from typing import Any, ClassVar
 
 DOCS_VARIABLE = "AUDIENCE_ONBOARDING_DOCS"
-"""The environment variable with the address of a site that was built from ``docs/``, where there is one."""
+"""Environment variable with the address of a site built from ``docs/``, if there is one."""
 
 OVERWRITE_HINT = "with 'Overwrite', which is under 'Exceptions' in its form"
-"""How a run is told that other content is right. A message says it as the form does, where that section is closed."""
+"""How to start a run that overwrites. The section 'Exceptions' of the form is collapsed."""
 
 
 def help_url(name: str) -> str:
-    """Where it is written what an error means and what to do: on the site, or in the repository's ``docs/``.
+    """Return where an error is explained: the docs site, or the repository's ``docs/``.
 
-    :param name: of the class, such as ``GuardError``.
+    :param name: class name, such as ``GuardError``.
     """
     site = os.environ.get(DOCS_VARIABLE, "").strip().rstrip("/")
     page = f"{site}/how-to/troubleshooting/" if site else "docs/how-to/troubleshooting.md"
@@ -32,37 +32,36 @@ def help_url(name: str) -> str:
 
 
 def append_help_link(name: str, message: str) -> str:
-    """A message as a person gets to read it: with where to read more at its end.
+    """Append the link to the docs to a message, unless it ends with the link already.
 
     :param name: of the error's class.
     """
-    # Nothing follows the address: a full stop would become part of it where it is clicked or copied. And an error
-    # that already says so is not told twice.
-    see = f"See {help_url(name)}"
-    return message if message.endswith(see) else f"{message}{chr(10) if chr(10) in message else ' '}{see}"
+    # No full stop: it would become part of the address where a user clicks or copies it.
+    link = f"See {help_url(name)}"
+    return message if message.endswith(link) else f"{message}{chr(10) if chr(10) in message else ' '}{link}"
 
 
 class Outcome(str, Enum):
-    """What is known about a request that changes something at the vendor and did not end well."""
+    """Whether the vendor processed a mutating request that failed."""
 
     NOT_DONE = "not_done"
-    """The vendor surely did nothing: the connection was refused, or the request was."""
+    """The vendor did nothing: it refused the connection or the request."""
 
     UNKNOWN = "unknown"
-    """The vendor may have done it: a time-out, a reset after sending, a 5xx, an answer that cannot be read."""
+    """The vendor may have processed it: a timeout, a reset after sending, a 5xx, an invalid answer."""
 
 
 class AudienceOnboardingError(Exception):
     """Base of all errors of the package.
 
-    :param what: what happened, one sentence without a full stop.
-    :param where: the system and object, for example ``Digital Audience POST /audience/activate``.
-    :param why: the reason as far as known.
-    :param next_step: what the reader should do; :attr:`default_next_step` where nothing is given.
+    :param what: failure, one sentence without a full stop.
+    :param where: system and object, for example ``Digital Audience POST /audience/activate``.
+    :param why: reason, as far as known.
+    :param next_step: action for the reader; default: :attr:`default_next_step`.
     """
 
     default_next_step: ClassVar[str] = ""
-    """What to do about most errors of the class."""
+    """Next step for most errors of the class."""
 
     def __init__(self, *, what: str, where: str = "", why: str = "", next_step: str = "") -> None:
         self.what = what
@@ -82,31 +81,31 @@ class AudienceOnboardingError(Exception):
         return f"{text}."
 
     def prefix_subject(self, subject: str, *, next_step: str = "") -> None:
-        """Put the object that the error is about in front, and a next step where there is none yet."""
+        """Prefix the message with the object, and add a next step if there is none."""
         if subject:
             self.what = f"{subject}: {self.what[:1].lower()}{self.what[1:]}"
         self.next_step = self.next_step or next_step
         self.args = (self._message(),)
 
     def add_next_step(self, more: str) -> None:
-        """Add to the next step."""
+        """Append a sentence to the next step."""
         self.next_step = f"{self.next_step.rstrip('.')}. {more}" if self.next_step else more
         self.args = (self._message(),)
 
     def full_message(self) -> str:
-        """The message with where to read more. Only what a person reads has it: messages are put into others."""
+        """Return the message with the link to the docs. Only final messages have it: errors quote each other."""
         return append_help_link(type(self).__name__, self._message())
 
     def attach_help(self) -> None:
-        """Make :meth:`full_message` the message itself, where the error ends up in front of a person."""
+        """Make :meth:`full_message` the message, right before the error is shown to a user."""
         self.args = (self.full_message(),)
 
     def labelled_message(self) -> str:
-        """Return :meth:`full_message` after the name of the class, as failed tasks and lists of problems show it."""
+        """Return the class name and :meth:`full_message`, for failed tasks and lists of problems."""
         return f"{type(self).__name__}: {self.full_message()}"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Exceptions are pickled by positional args by default, which keyword-only constructors refuse.
+        # By default an exception is pickled with positional arguments, which the constructor does not accept.
         return (_rebuild, (type(self), dict(self.__dict__)))
 
 
@@ -118,13 +117,12 @@ def _rebuild(cls: type[AudienceOnboardingError], attributes: dict[str, Any]) -> 
 
 
 class TransientError(AudienceOnboardingError):
-    """May go away by itself; a retry is right.
+    """A retry can help.
 
-    :param retry_after: seconds until a retry makes sense, as the vendor said or as we know; ``None`` where nobody
-        knows.
+    :param retry_after: seconds until a retry makes sense; ``None`` if unknown.
     """
 
-    default_next_step = "It is tried again by itself"
+    default_next_step = "Airflow retries automatically"
 
     def __init__(self, *, retry_after: float | None = None, **kwargs: Any) -> None:
         self.retry_after = retry_after
@@ -132,18 +130,18 @@ class TransientError(AudienceOnboardingError):
 
 
 class TerminalError(AudienceOnboardingError):
-    """Will not go away by itself; a retry is pointless."""
+    """A retry cannot help."""
 
 
-# --- the vendors' APIs ---------------------------------------------------------------------------------------
+# --- vendor APIs ---------------------------------------------------------------------------------------
 
 
 class VendorError(AudienceOnboardingError):
-    """Mixed into errors of a vendor's API.
+    """Mixin for errors of a vendor's API.
 
-    :param outcome: whether a changing request may have been carried out all the same.
-    :param status: HTTP status, ``None`` where no answer came.
-    :param request_id: the vendor's id of the request, where it sends one.
+    :param outcome: whether the vendor may have processed a mutating request.
+    :param status: HTTP status, ``None`` without an answer.
+    :param request_id: the vendor's id of the request, if it sends one.
     """
 
     def __init__(
@@ -173,15 +171,15 @@ class VendorError(AudienceOnboardingError):
 
 
 class VendorUnavailableError(TransientError, VendorError):
-    """The vendor cannot be reached, answers with a server error, or asks for a pause."""
+    """The vendor is not reachable, answers with a server error, or asks to retry later."""
 
 
 class RateLimitedError(VendorUnavailableError):
-    """The vendor's limit of requests per time is reached."""
+    """The rate limit of the vendor or of the connection is reached."""
 
 
 class UnexpectedResponseError(VendorError, TerminalError):
-    """An answer that is not what the vendor's pages describe: HTML, truncated JSON, a missing id."""
+    """The answer is not the one in the vendor's pages: HTML, truncated JSON, a missing id."""
 
 
 class AuthenticationError(VendorError, TerminalError):
@@ -189,11 +187,11 @@ class AuthenticationError(VendorError, TerminalError):
 
 
 class PermissionDeniedError(VendorError, TerminalError):
-    """The credentials are good, but may not do this."""
+    """The credentials are valid, but lack a permission."""
 
 
 class NotFoundError(VendorError, TerminalError):
-    """The vendor does not know the object, or it belongs to somebody else."""
+    """The vendor does not know the object, or it belongs to another account."""
 
 
 class RequestRejectedError(VendorError, TerminalError):
@@ -201,60 +199,59 @@ class RequestRejectedError(VendorError, TerminalError):
 
 
 class ConflictError(RequestRejectedError):
-    """The vendor refused the request because of the state in which the object is now."""
+    """The vendor refused the request because of the current state of the object."""
 
 
 class TooLargeError(RequestRejectedError):
-    """The vendor takes nothing of this size."""
+    """The request is too large for the vendor."""
 
 
 class CreateUnverifiedError(TransientError):
-    """Something may or may not have been created, and the vendor can be asked a little later."""
+    """An object may have been created; a later look-up at the vendor can tell."""
 
 
 class AmbiguousCreateError(TerminalError):
-    """Something may or may not have been created, and no look-up can tell.
+    """An object may have been created, and no look-up can tell.
 
-    Raised instead of trying again, because trying again could create it twice. It stays until a person settles
-    it by one of the two ways that the message names.
+    A retry could create it twice. The error stays until a user resolves it in one of the two ways in the message.
     """
 
 
 class AudienceFailedError(TerminalError):
-    """The audience went into a failure state."""
+    """The audience is in a failure state."""
 
 
 class ImportFailedError(TerminalError):
-    """The vendor could not import the list that was sent."""
+    """The vendor could not import the list."""
 
 
 class SegmentFailedError(TerminalError):
-    """The segment went into a failure state."""
+    """The segment is in a failure state."""
 
 
 class MaintenanceIncompleteError(TerminalError):
-    """Not all segments could be looked at or extended; the others were."""
+    """Some segments could not be inspected or extended; the others were."""
 
 
 # --- CRM files -----------------------------------------------------------------------------------------------
 
 
 class SourceNotFoundError(TerminalError):
-    """The CRM file of the load date is not there."""
+    """The CRM file of the load date does not exist."""
 
 
 class SourceFormatError(TerminalError):
-    """The CRM file cannot be read as what the definition says it is."""
+    """The CRM file does not have the format of the definition."""
 
 
 class MissingColumnError(TerminalError):
-    """A column that the definition names is not in the CRM file, or more than one fits."""
+    """A column of the definition is not in the CRM file, or several match."""
 
 
 class EmptySourceError(TerminalError):
-    """The CRM file holds no row, or none that can be sent.
+    """The CRM file has no row, or none that can be sent.
 
-    :param rows_read: rows that it holds; 0 where it is really empty.
+    :param rows_read: rows of the file; 0 if it is empty.
     """
 
     def __init__(self, *, rows_read: int = 0, **kwargs: Any) -> None:
@@ -263,23 +260,22 @@ class EmptySourceError(TerminalError):
 
 
 class GuardError(TerminalError):
-    """A guard of the definition stops the load: its numbers are not those of a list that is meant."""
+    """A guard of the definition stops the load: its numbers are not plausible."""
 
 
 class MatchRateError(TerminalError):
-    """The vendor knows fewer of the people than the definition asks for. The load is confirmed; only what would come
-    after it is stopped."""
+    """The match rate is lower than the definition requires. The load is confirmed; only later steps stop."""
 
 
 class AccountingError(TerminalError):
-    """``rows_read = rows_sent + duplicates + rejected`` does not hold: a bug, so nothing is sent."""
+    """``rows_read = rows_sent + duplicates + rejected`` does not hold: a bug; nothing is sent."""
 
 
 # --- object storage ------------------------------------------------------------------------------------------
 
 
 class StorageUnavailableError(TransientError):
-    """The object storage cannot be reached, is overloaded or answers with a server error."""
+    """The object storage is not reachable, is overloaded, or answers with a server error."""
 
 
 class BucketNotFoundError(TerminalError):
@@ -287,54 +283,54 @@ class BucketNotFoundError(TerminalError):
 
 
 class StorageAccessError(TerminalError):
-    """The object storage does not accept the credentials, or they may not do this."""
+    """The object storage does not accept the credentials, or they lack a permission."""
 
 
 class UploadConflictError(TerminalError):
-    """The key is taken by an object with other content, and the run did not say ``overwrite``."""
+    """The key holds other content, and the run does not set ``overwrite``."""
 
 
 class DailyFileLimitError(TerminalError):
-    """A file for the audience was put on the same day, and the definition allows no second one."""
+    """A file for the audience was uploaded on the same day, and the definition allows only one."""
 
 
 class ConditionalWriteUnsupportedError(TerminalError):
-    """The endpoint cannot write "only if absent", so it could overwrite a file that was sent before."""
+    """The endpoint has no conditional writes, so it could overwrite an earlier file."""
 
 
 # --- the audit table ------------------------------------------------------------------------------------------
 
 
 class AuditUnavailableError(TransientError):
-    """The database of the audit table cannot be reached, or stopped."""
+    """The database of the audit table is not available."""
 
 
 # --- settings ------------------------------------------------------------------------------------------------
 
 
 class ConfigurationError(TerminalError):
-    """A connection or an operator's argument lacks something or holds something that cannot be."""
+    """A connection or an operator's argument is missing a value or has an invalid one."""
 
 
 class NothingToResolveError(TerminalError):
-    """No creation of this kind is unclear, or what was said about it cannot be so. Nothing was changed."""
+    """No create of this kind is ambiguous, or the resolution contradicts the vendor. Nothing was changed."""
 
 
 class AudienceRetiredError(TerminalError):
-    """The audience was retired: nothing is created or sent for it until somebody opens it again."""
+    """The audience is retired: nothing is created or sent for it until a user reopens it."""
 
 
 class StaleApprovalError(TerminalError):
-    """What was approved is not what is there any more. Nothing was done beyond what was approved."""
+    """The approved objects have changed since. Nothing was done beyond the approval."""
 
 
 class DefinitionError(TerminalError):
-    """An audience definition is wrong.
+    """Invalid audience definition.
 
-    :param problems: all that is wrong, one record each, see :mod:`.definitions.problems`.
+    :param problems: one record per problem, see :mod:`.definitions.problems`.
     """
 
-    default_next_step = "Correct the file; its DAGs appear at Airflow's next look at it"
+    default_next_step = "Correct the file; its DAGs appear when Airflow parses it again"
 
     def __init__(self, *, problems: Sequence[Any] = (), **kwargs: Any) -> None:
         self.problems = tuple(problems)

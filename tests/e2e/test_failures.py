@@ -37,7 +37,7 @@ def failed_runs(stack: Stack) -> dict[str, str]:
     ("key", "task_id", "message"),
     [
         ("wrong_password", "ensure_campaign", "Correct Login and Password of the connection"),
-        ("unknown_audience", "upload", "Audience 999999: the vendor does not know the object"),
+        ("unknown_audience", "upload", "Audience 999999: object or path not found"),
         ("missing_column", "upload", "Mobile"),
         ("missing_file", "upload", "2026-11-20.csv"),
         ("missing_bucket", "upload", "no-such-bucket"),

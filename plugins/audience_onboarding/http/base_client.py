@@ -1,8 +1,11 @@
-"""What the clients of all platforms share beside the transport: secrets, and answers that cannot be read."""
+"""Base of all platform clients, and the clients that a process shares."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import threading
+import weakref
+from collections.abc import Callable, Hashable
 from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
@@ -13,25 +16,24 @@ from audience_onboarding.exceptions import Outcome, UnexpectedResponseError
 from audience_onboarding.http.observer import NULL_OBSERVER, ClientObserver
 from audience_onboarding.http.rate_limiter import RateLimiter
 from audience_onboarding.http.settings import ClientSettings
-from audience_onboarding.http.shared import ProcessCache
 from audience_onboarding.http.transport import HttpTransport
 
+T = TypeVar("T")
 Settings = TypeVar("Settings", bound=ClientSettings)
 Model = TypeVar("Model", bound=BaseModel)
 Client = TypeVar("Client", bound="ApiClient[Any]")
 
 
 class ApiClient(Generic[Settings]):
-    """The base of a platform's client; may be used by many threads at once.
+    """Base of a platform's client; safe for many threads.
 
-    :param settings: the account.
-    :param on_secret: called with every secret that the vendor hands out (session cookies, tokens, presigned URLs),
-        so that the caller can mask it in logs.
-    :param observer: told of each request.
+    :param on_secret: called with every secret that the vendor issues (session cookies, tokens, presigned URLs), so that
+        the caller can mask it in logs.
+    :param observer: receives each request.
     """
 
     hint: str = "Check the host of the connection"
-    """What to do when an answer is not what the vendor's pages describe."""
+    """Next step if an answer is not what the vendor's pages describe."""
 
     def __init__(
         self,
@@ -51,7 +53,7 @@ class ApiClient(Generic[Settings]):
         self._on_secret = on_secret or (lambda _secret: None)
 
     def disable_retries(self) -> None:
-        """Repeat nothing from now on: somebody waits for the answer, be it a failure."""
+        """Send each request once from now on: a user waits for the result."""
         self._transport = HttpTransport(
             replace(self.settings.transport, safe_retries=0),
             vendor=self.settings.vendor,
@@ -60,7 +62,7 @@ class ApiClient(Generic[Settings]):
         )
 
     def share_rate_limiter(self, rate_limiter: RateLimiter) -> None:
-        """Share the turns of requests with other clients of the account."""
+        """Use the rate limiter of other clients of the account, tightened to the limit of this one."""
         rate_limiter.tighten_to(self.settings.max_requests_per_minute)
         self._transport.rate_limiter = rate_limiter
 
@@ -68,7 +70,7 @@ class ApiClient(Generic[Settings]):
         self, request_label: str, why: str, *, mutating: bool, status: int | None = None
     ) -> UnexpectedResponseError:
         return UnexpectedResponseError(
-            what="The vendor's answer cannot be read",
+            what="Unexpected response",
             where=request_label,
             why=why,
             next_step=self.hint,
@@ -77,24 +79,22 @@ class ApiClient(Generic[Settings]):
         )
 
     def _parse(self, model: type[Model], data: Any, *, request_label: str, mutating: bool) -> Model:
-        """``data`` as the type that the vendor's pages describe.
+        """Validate ``data`` against the model of the vendor's pages.
 
-        :raises UnexpectedResponseError: it is something else.
+        :raises UnexpectedResponseError: ``data`` is something else.
         """
         try:
             return model.model_validate(data)
         except ValidationError as error:
-            # Locations only: the values are the vendor's data.
-            fields = ", ".join(
-                sorted({".".join(str(part) for part in item["loc"]) or "data" for item in error.errors()})
-            )
+            # Names only: the values are the vendor's data.
+            names = {".".join(map(str, item["loc"])) or "data" for item in error.errors()}
             raise self._unexpected_response(
-                request_label, f"missing or odd: {fields}", mutating=mutating
+                request_label, f"missing or invalid: {', '.join(sorted(names))}", mutating=mutating
             ) from None
 
 
 def parse_json(response: requests.Response) -> Any:
-    """The JSON of an answer, ``None`` if it is none."""
+    """Return the JSON of an answer, ``None`` if there is none."""
     try:
         return response.json()
     except ValueError:
@@ -102,11 +102,48 @@ def parse_json(response: requests.Response) -> Any:
 
 
 def describe_non_json(response: requests.Response) -> str:
-    """What is wrong with an answer that holds no JSON."""
+    """Return the reason for an answer without JSON."""
     if "html" in response.headers.get("Content-Type", "").lower():
-        return "it is a web page (HTML), not the documented JSON"
-    return "it is not the documented JSON"
+        return "a web page (HTML) instead of the documented JSON"
+    return "not the documented JSON"
 
+
+_process_caches: weakref.WeakSet[ProcessCache[Any]] = weakref.WeakSet()
+
+
+class ProcessCache(Generic[T]):
+    """Cache of one instance per key for all threads of a process.
+
+    A forked child starts with an empty cache: sockets and locks of its parent are useless to it.
+    """
+
+    def __init__(self) -> None:
+        # Making an instance may mask a secret. In a triggerer (Airflow 3.3.2) that lets other triggers run in the same
+        # thread while it holds the lock; a lock that is not reentrant would block them forever.
+        self._lock = threading.RLock()
+        self._instances: dict[Hashable, T] = {}
+        _process_caches.add(self)
+
+    def get(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Return the instance for ``key``; make it if it does not exist."""
+        with self._lock:
+            if key not in self._instances:
+                # Another trigger in the same thread may have been faster.
+                self._instances.setdefault(key, make())
+            return self._instances[key]
+
+    def clear(self) -> None:
+        """Drop all instances."""
+        self._lock = threading.RLock()
+        self._instances = {}
+
+
+def _clear_process_caches() -> None:
+    for cache in _process_caches:
+        cache.clear()
+
+
+os.register_at_fork(after_in_child=_clear_process_caches)
 
 _clients: ProcessCache[Any] = ProcessCache()
 _rate_limiters: ProcessCache[RateLimiter] = ProcessCache()
@@ -119,17 +156,16 @@ def shared_client(
     on_secret: Callable[[str], None] | None = None,
     observer: ClientObserver = NULL_OBSERVER,
 ) -> Client:
-    """The client of this process for an account: one connection pool, and one login, for all its threads.
+    """Return the client of this process for an account: one connection pool and one login for all threads.
 
-    Connections that differ, in a time-out for example, have clients of their own, but one ceiling of requests.
+    Connections with different settings have separate clients, but share the rate limiter of the account.
     """
 
     def make() -> Client:
         client = client_type(settings, on_secret=on_secret, observer=observer)
+        limit = settings.max_requests_per_minute
         client.share_rate_limiter(
-            _rate_limiters.get(
-                (settings.vendor, settings.account), lambda: RateLimiter(settings.max_requests_per_minute)
-            )
+            _rate_limiters.get((settings.vendor, settings.account), lambda: RateLimiter(limit))
         )
         return client
 
@@ -138,6 +174,6 @@ def shared_client(
 
 
 def reset_clients() -> None:
-    """Start anew: the next call makes a new client, which logs in again, and nothing was sent so far."""
+    """Drop all clients and rate limiters: the next call makes a new client, which logs in again."""
     _clients.clear()
     _rate_limiters.clear()

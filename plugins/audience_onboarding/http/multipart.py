@@ -1,4 +1,4 @@
-"""A multipart/form-data body that never is in memory as a whole (RFC 7578)."""
+"""Streamed multipart/form-data body (RFC 7578)."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from audience_onboarding.http.transport import StreamingBody
 
 @dataclass(frozen=True)
 class FileContent:
-    """A file to be sent.
+    """File to upload.
 
-    :param name: as the vendor will see it.
+    :param name: file name, as sent to the vendor.
     :param content_type: for example ``text/csv``.
-    :param size: in bytes.
-    :param chunks: gives the file from its start, each time it is called.
+    :param size: bytes.
+    :param chunks: yields the file from its start at each call.
     """
 
     name: str
@@ -28,7 +28,7 @@ class FileContent:
 
 
 def multipart_body(fields: Mapping[str, str], files: Mapping[str, FileContent]) -> StreamingBody:
-    """Text fields, then files, each by the name of its part."""
+    """Build a body of text fields, then files, each by the name of its part."""
     boundary = secrets.token_hex(16)
     texts = b"".join(
         _head(boundary, RequestField(name, "")) + value.encode() + b"\r\n" for name, value in fields.items()
@@ -39,7 +39,7 @@ def multipart_body(fields: Mapping[str, str], files: Mapping[str, FileContent]) 
     }
     end = f"--{boundary}--\r\n".encode()
 
-    def whole() -> Iterator[bytes]:
+    def chunks() -> Iterator[bytes]:
         yield texts
         for name, file in files.items():
             yield heads[name]
@@ -48,11 +48,7 @@ def multipart_body(fields: Mapping[str, str], files: Mapping[str, FileContent]) 
         yield end
 
     size = sum(len(heads[name]) + file.size + len(b"\r\n") for name, file in files.items())
-    return StreamingBody(
-        content_type=f"multipart/form-data; boundary={boundary}",
-        size=len(texts) + size + len(end),
-        chunks=whole,
-    )
+    return StreamingBody(f"multipart/form-data; boundary={boundary}", len(texts) + size + len(end), chunks)
 
 
 def _head(boundary: str, field: RequestField, content_type: str | None = None) -> bytes:

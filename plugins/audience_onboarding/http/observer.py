@@ -1,4 +1,4 @@
-"""What a client tells of its work, for whoever measures it. No Airflow in here: the hooks connect it to Airflow's."""
+"""Callbacks that report client activity. No Airflow in here: the hooks connect them to Airflow's metrics."""
 
 from __future__ import annotations
 
@@ -6,48 +6,48 @@ from typing import Protocol
 
 
 class ClientObserver(Protocol):
-    """Told of each exchange with a vendor, by whichever thread makes it.
+    """Receives each exchange with a vendor, in the thread that makes it.
 
-    None of these may raise, or take long: they are called in the middle of a load.
+    No method may raise or block: they run in the middle of a load.
     """
 
     def on_response(self, operation: str, status: int | None, seconds: float) -> None:
         """A request has ended.
 
-        :param operation: what it was to do, one word of a short list: never an id, never a path.
-        :param status: HTTP status of the answer; ``None`` where no complete answer came.
-        :param seconds: from sending it to the end of the answer's head, with its repeats and their pauses, but without
-            the wait for its first turn.
+        :param operation: one word of a short list; never an id or a path.
+        :param status: HTTP status; ``None`` without a complete answer.
+        :param seconds: from the first try to the complete answer, with retries and their delays, but without the wait
+            for the first slot.
         """
 
     def on_retry(self, operation: str) -> None:
-        """A request is sent once more by the transport, after a network error or a 502, 503 or 504."""
+        """The transport retries a request, after a network error or a 502, 503 or 504."""
 
     def on_throttle(self, limit: str, seconds: float) -> None:
-        """A request has waited for its turn.
+        """A request has waited for a slot.
 
-        :param limit: ``connection``, the configured rate limit, or ``vendor``, what the vendor's headers allow.
+        :param limit: ``connection``, the configured rate limit, or ``vendor``, the limit in the vendor's headers.
         """
 
     def on_login(self, outcome: str) -> None:
-        """A login has ended: ``ok``, ``refused``, or ``broken`` where nobody knows."""
+        """A login has ended: ``ok``, ``refused``, or ``broken`` if the outcome is unknown."""
 
 
 class NullObserver:
-    """Tells nobody."""
+    """Observer that does nothing."""
 
     def on_response(self, operation: str, status: int | None, seconds: float) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def on_retry(self, operation: str) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def on_throttle(self, limit: str, seconds: float) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def on_login(self, outcome: str) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 NULL_OBSERVER: ClientObserver = NullObserver()
-"""For clients that nobody measures."""
+"""Default of clients without metrics."""

@@ -1,4 +1,4 @@
-"""One account at a platform: what every connection form holds, read and checked the same way."""
+"""Settings of one account at a platform, read from a connection and validated."""
 
 from __future__ import annotations
 
@@ -13,44 +13,38 @@ from audience_onboarding.http.transport import TransportSettings
 COMMON_OPTIONS = frozenset(
     {"verify_tls", "connect_timeout", "read_timeout", "portal_url", "max_requests_per_minute"}
 )
-"""The extra fields that every connection form of the package has."""
+"""Extra fields of every connection form of the package."""
 
 _BOOLEANS = {
-    "true": True,
-    "yes": True,
-    "on": True,
-    "1": True,
-    "false": False,
-    "no": False,
-    "off": False,
-    "0": False,
+    **dict.fromkeys(("true", "yes", "on", "1"), True),
+    **dict.fromkeys(("false", "no", "off", "0"), False),
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClientSettings:
-    """One account.
+    """Settings of one account.
 
     :param base_url: ``https://host[:port][/path]``, without a trailing slash.
     :param verify_tls: ``True``, ``False``, or the path of a CA bundle.
-    :param connect_timeout: seconds until a connection must stand.
+    :param connect_timeout: seconds until the connection must be open.
     :param read_timeout: seconds that the vendor may stay silent.
     :param portal_url: template of an audience's page in the vendor's portal, see :attr:`portal_placeholders`;
         empty: no link.
-    :param max_requests_per_minute: the most that one process sends to the account in any minute, whatever it is;
-        others wait for their turn. 0: :attr:`default_requests_per_minute`.
+    :param max_requests_per_minute: rate limit of one process for the account, all requests included; 0:
+        :attr:`default_requests_per_minute`.
     """
 
     vendor: ClassVar[str]
     """The vendor's name, for messages."""
     default_host: ClassVar[str] = ""
-    """What an empty host means; empty where the vendor's pages give none."""
+    """Used for an empty host; empty if the vendor's pages give none."""
     default_requests_per_minute: ClassVar[float] = 1200
-    """The ceiling of requests where the connection names none."""
+    """Rate limit of a connection without one."""
     own_options: ClassVar[frozenset[str]] = frozenset()
     """Extra fields of the connection beside the common ones."""
     portal_placeholders: ClassVar[frozenset[str]] = frozenset({"audience_id"})
-    """What ``portal_url`` may hold in braces."""
+    """Placeholders that ``portal_url`` may hold in braces."""
 
     base_url: str
     verify_tls: bool | str = True
@@ -63,24 +57,24 @@ class ClientSettings:
         if not self.max_requests_per_minute:
             object.__setattr__(self, "max_requests_per_minute", float(self.default_requests_per_minute))
         try:
-            found = placeholders(self.portal_url)
+            valid = placeholders(self.portal_url) <= self.portal_placeholders
         except ValueError:
-            found = {"?"}
-        if not found <= self.portal_placeholders:
+            valid = False
+        if not valid:
             raise ConfigurationError(
-                what="'portal_url' of the connection has a placeholder that is not known",
+                what="Unknown placeholder in 'portal_url' of the connection",
                 where=self.vendor,
                 next_step=f"Allowed are {', '.join(f'{{{name}}}' for name in sorted(self.portal_placeholders))}",
             )
 
     @property
     def account(self) -> str:
-        """What tells this account from others: an id of one account is never taken for one of another."""
+        """Identity of the account. An id of one account is never used at another."""
         return self.base_url
 
     @property
     def transport(self) -> TransportSettings:
-        """What the shared transport needs to know."""
+        """Settings of the transport."""
         return TransportSettings(
             base_url=self.base_url,
             verify_tls=self.verify_tls,
@@ -89,37 +83,37 @@ class ClientSettings:
         )
 
     def portal_link(self, **ids: int | str | None) -> str | None:
-        """The portal's page of an object, ``None`` without a template that fits.
+        """Return the portal's page of an object, ``None`` without a template or if an id of it is missing.
 
-        :param ids: values of the placeholders; ``None`` for one that is not there.
+        :param ids: values of the placeholders; ``None``: missing.
         """
-        there = {name for name, value in ids.items() if value is not None}
-        if not self.portal_url or placeholders(self.portal_url) - there:
+        given = {name for name, value in ids.items() if value is not None}
+        if not self.portal_url or placeholders(self.portal_url) - given:
             return None
         return self.portal_url.format(**ids)
 
     @classmethod
     def require(cls, values: Mapping[str, str]) -> None:
-        """Check that fields of the connection are filled in.
+        """Raise if a field of the connection is empty.
 
-        :param values: what they hold, by name.
-        :raises ConfigurationError: one is empty.
+        :param values: content of the fields by label.
+        :raises ConfigurationError: a field is empty.
         """
-        for name, value in values.items():
+        for label, value in values.items():
             if not value:
                 raise ConfigurationError(
-                    what=f"The connection has no {name}",
+                    what=f"The connection has no {label}",
                     where=cls.vendor,
-                    next_step="Fill it in under Admin > Connections",
+                    next_step="Set it under Admin > Connections",
                 )
 
     @classmethod
     def parse_common(cls, *, host: str, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Read the fields that all platforms share, as arguments of the class.
+        """Return the fields that all platforms share, as arguments of the class.
 
-        :param host: ``https://host[:port]``; without a scheme, https is meant.
-        :param options: the connection's extra fields; an unknown one is an error, as it would be a typo.
-        :raises ConfigurationError: something is missing or wrong.
+        :param host: ``https://host[:port]``; the default scheme is https.
+        :param options: extra fields of the connection; an unknown one is an error, as it would be a typo.
+        :raises ConfigurationError: a field is missing or invalid.
         """
         host = host.strip() or cls.default_host
         if not host:
@@ -136,20 +130,20 @@ class ClientSettings:
                 where=cls.vendor,
                 next_step=f"Allowed are {', '.join(sorted(allowed))}",
             )
-        given = non_empty(options)
+        values = non_empty(options)
         return {
             "base_url": (host if "://" in host else f"https://{host}").rstrip("/"),
-            "verify_tls": _parse_verify_tls(given.get("verify_tls", True)),
-            "connect_timeout": cls._parse_positive(given, "connect_timeout", "seconds", default=10.0),
-            "read_timeout": cls._parse_positive(given, "read_timeout", "seconds", default=60.0),
+            "verify_tls": _parse_verify_tls(values.get("verify_tls", True)),
+            "connect_timeout": cls._parse_positive(values, "connect_timeout", "seconds", cls.connect_timeout),
+            "read_timeout": cls._parse_positive(values, "read_timeout", "seconds", cls.read_timeout),
             "max_requests_per_minute": cls._parse_positive(
-                given, "max_requests_per_minute", "requests", default=cls.default_requests_per_minute
+                values, "max_requests_per_minute", "requests", cls.default_requests_per_minute
             ),
-            "portal_url": str(given.get("portal_url", "")),
+            "portal_url": str(values.get("portal_url", "")),
         }
 
     @classmethod
-    def _parse_positive(cls, options: Mapping[str, Any], name: str, unit: str, *, default: float) -> float:
+    def _parse_positive(cls, options: Mapping[str, Any], name: str, unit: str, default: float) -> float:
         try:
             number = float(options.get(name, default))
         except (TypeError, ValueError):
@@ -165,7 +159,7 @@ class ClientSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class BearerSettings(ClientSettings):
-    """An account that is told by a bearer key.
+    """Settings of an account with a bearer key.
 
     :param key: sent as ``Authorization: Bearer <key>``; the Password field of the connection.
     """
@@ -176,21 +170,22 @@ class BearerSettings(ClientSettings):
         super().__post_init__()
         self.require({"key (Password)": self.key})
         if not (self.key.isascii() and self.key.isprintable()) or " " in self.key:
-            # Not quoted back: it is a secret all the same.
+            # Not quoted: it is a secret nevertheless.
             raise ConfigurationError(
-                what="The key of the connection holds a space, a line end or another sign that no key has",
+                what="Invalid key of the connection",
                 where=self.vendor,
-                next_step="Copy it once more into the Password field (Admin > Connections)",
+                why="it contains a space, a line end or another character that no key has",
+                next_step="Copy it into the Password field again (Admin > Connections)",
             )
 
     @classmethod
     def from_options(cls, *, host: str, key: str, options: Mapping[str, Any]) -> Any:
-        """Read what a connection holds.
+        """Read the settings from a connection.
 
-        :param host: the address; empty: the vendor's.
+        :param host: empty: the vendor's.
         :param key: the Password field.
-        :param options: the connection's extra fields.
-        :raises ConfigurationError: something is missing or wrong.
+        :param options: extra fields of the connection.
+        :raises ConfigurationError: a field is missing or invalid.
         """
         own: dict[str, Any] = {
             name: str(value) for name, value in non_empty(options).items() if name in cls.own_options
@@ -199,20 +194,18 @@ class BearerSettings(ClientSettings):
 
 
 def non_empty(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The extra fields that hold something: a form sends empty ones, too."""
+    """Return the extra fields that have a value: a form sends empty ones, too."""
     return {name: value for name, value in options.items() if value not in (None, "")}
 
 
 def placeholders(template: str) -> set[str]:
-    """The names in braces.
+    """Return the names in braces.
 
-    :raises ValueError: the braces do not fit together.
+    :raises ValueError: unbalanced braces.
     """
     return {name for _, name, _, _ in string.Formatter().parse(template) if name is not None}
 
 
 def _parse_verify_tls(value: Any) -> bool | str:
-    if isinstance(value, bool):
-        return value
     text = str(value).strip()
     return _BOOLEANS.get(text.lower(), text)

@@ -133,8 +133,8 @@ def test_the_test_of_a_connection_asks_the_vendor(vendor: Loopback, monkeypatch:
 @pytest.mark.parametrize(
     ("parts", "said"),
     [
-        ({"password": "wrong"}, "credentials are not accepted"),
-        ({"password": "wr ong"}, "holds a space"),
+        ({"password": "wrong"}, "Credentials not accepted"),
+        ({"password": "wr ong"}, "contains a space"),
         ({"password": None}, "no key"),
         ({"host": "https://[::1"}, "not an http or https URL"),
         ({"extra": {"typo": 1}}, "unknown options: typo"),

@@ -87,7 +87,7 @@ def test_a_message_ends_once_with_the_page_about_its_error() -> None:
 
     assert str(failure_of(TerminalError(what="It broke"))) == f"TerminalError: It broke. {page}terminalerror"
     assert str(of_a_trigger) == f"NotFoundError: It is gone. {page}notfounderror"
-    by_itself = "Too many requests. It is tried again by itself. [HTTP 429]"
+    by_itself = "Too many requests. Airflow retries automatically. [HTTP 429]"
     assert str(again) == f"{by_itself} {page}ratelimitederror"
 
 

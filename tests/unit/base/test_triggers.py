@@ -285,4 +285,4 @@ def test_unknown_states_and_transient_errors_are_warned_of_once(vendor: Scripted
     assert [text.split()[1] for text in warnings_of(trigger())] == ["recounting", "merging"]
 
     vendor.shows = [unavailable(), "ready"]
-    assert warnings_of(trigger()) == ["Looking again: No answer in time. It is tried again by itself."]
+    assert warnings_of(trigger()) == ["Looking again: No answer in time. Airflow retries automatically."]

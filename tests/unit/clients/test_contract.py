@@ -24,7 +24,7 @@ from audience_onboarding.exceptions import (
     VendorError,
     VendorUnavailableError,
 )
-from audience_onboarding.http import bearer_client
+from audience_onboarding.http import rate_limiter
 from tests.unit.clients.commbox import COMMBOX
 from tests.unit.clients.contract import EMAIL, PHONE, Operation, Platform
 from tests.unit.clients.digital_audience import DIGITAL_AUDIENCE
@@ -257,7 +257,7 @@ def test_a_long_message_is_cut_only_after_it_was_redacted(
 def test_the_rate_limit_of_the_headers_is_kept(
     platform: Platform, vendor: ScriptedVendor, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bearer_client, "time", SimpleNamespace(time=NOW.timestamp))
+    monkeypatch.setattr(rate_limiter, "time", SimpleNamespace(time=NOW.timestamp))
     create = platform.operations[platform.create]
     used_up = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(NOW.timestamp() + 3600)}
     after(vendor, create, client, Reply(200, platform.wrap(create.answer), used_up))

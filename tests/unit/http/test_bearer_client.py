@@ -22,8 +22,8 @@ from audience_onboarding.exceptions import (
     VendorError,
     VendorUnavailableError,
 )
-from audience_onboarding.http import bearer_client
-from audience_onboarding.http.bearer_client import MAX_BLOCKING_WAIT, RateLimitHeaders
+from audience_onboarding.http import rate_limiter
+from audience_onboarding.http.rate_limiter import MAX_BLOCKING_WAIT, RateLimitHeaders
 from tests.unit.http.loopback import Reply
 from tests.unit.http.plain import KEY, Client, Counted, Settings, error_of
 from tests.unit.http.vendor import BearerVendor
@@ -102,14 +102,16 @@ def test_several_audiences_of_one_name_are_an_error_that_lists_their_ids() -> No
 
     assert client._single_match([], "List") is None
     assert client._single_match([Named("a")], "List") == Named("a")
-    with pytest.raises(ConfigurationError, match=r"2 audiences are called 'List' \(Vendor\).*a, b"):
+    with pytest.raises(
+        ConfigurationError, match=r"Ambiguous audience name 'List' \(Vendor\).*2 audiences.*a, b"
+    ):
         client._single_match([Named("a"), Named("b")], "List")
 
 
 def test_a_refusal_holds_object_message_and_next_step(vendor: Vendor, client: Client) -> None:
     for status, message in (
-        (401, "The credentials are not accepted (Vendor GET /things): No. Ask for a new key. [HTTP 401]"),
-        (422, "Thing 7: the vendor refused the request (Vendor GET /things): No. Look for it. [HTTP 422]"),
+        (401, "Credentials not accepted (Vendor GET /things): No. Ask for a new key. [HTTP 401]"),
+        (422, "Thing 7: request rejected by the vendor (Vendor GET /things): No. Look for it. [HTTP 422]"),
     ):
         vendor.default = Reply(status, {"words": "No"})
 
@@ -164,7 +166,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr(bearer_client, "time", SimpleNamespace(time=lambda: made.now))
+    monkeypatch.setattr(rate_limiter, "time", SimpleNamespace(time=lambda: made.now))
     return made
 
 

@@ -15,7 +15,7 @@ from audience_onboarding.http import (
     reset_clients,
     shared_client,
 )
-from audience_onboarding.http.bearer_client import RateLimitHeaders
+from audience_onboarding.http.rate_limiter import RateLimitHeaders
 from tests.unit.http.loopback import Loopback, Reply, Reset, closed_port
 from tests.unit.http.plain import Client, Settings, in_turn
 

@@ -37,8 +37,8 @@ from audience_onboarding.http import (
     describe_non_json,
     error_for_status,
     parse_json,
+    redacted_excerpt,
 )
-from audience_onboarding.http.redaction import redacted_excerpt
 from audience_onboarding.platforms.digital_audience.connection import VENDOR, DigitalAudienceSettings
 from audience_onboarding.platforms.digital_audience.models import (
     Activation,

@@ -16,7 +16,6 @@ from audience_onboarding.base.operators import PlatformOperator
 from audience_onboarding.base.retry_policy import terminal_errors_fail
 from audience_onboarding.base.templating import RemoteId
 from audience_onboarding.exceptions import ConfigurationError, NotFoundError
-from audience_onboarding.http import parse_iso_datetime
 from audience_onboarding.platforms.digital_audience.client import DigitalAudienceClient
 from audience_onboarding.platforms.digital_audience.connected import DigitalAudienceConnected
 from audience_onboarding.platforms.digital_audience.hooks import DigitalAudienceHook
@@ -31,6 +30,7 @@ from audience_onboarding.state.store import (
     dated_segments_key,
     segment_key,
 )
+from audience_onboarding.timestamps import parse_iso_datetime
 
 log = logging.getLogger(__name__)
 

@@ -20,8 +20,7 @@ from audience_onboarding.crm.identifiers.normalize import (
     normalize_phone,
     sha256_hex,
 )
-from audience_onboarding.http import ResponseModel, UtcDateTime
-from audience_onboarding.http.redaction import redacted_excerpt
+from audience_onboarding.http import ResponseModel, UtcDateTime, redacted_excerpt
 
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
 """A uuid in the API description, ``aud_01HXYZ...`` on the hand-written pages."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from audience_onboarding.base.triggers import PollingTrigger, PollResult
-from audience_onboarding.http import is_one_of, parse_iso_datetime, vendor_value
+from audience_onboarding.http import is_one_of, vendor_value
 from audience_onboarding.platforms.fanfare.client import FanfareClient
 from audience_onboarding.platforms.fanfare.hooks import FanfareHook
 from audience_onboarding.platforms.fanfare.imports import (
@@ -15,6 +15,7 @@ from audience_onboarding.platforms.fanfare.imports import (
     outcome,
 )
 from audience_onboarding.platforms.fanfare.models import AudienceStatus, Import, SyncStatus
+from audience_onboarding.timestamps import parse_iso_datetime
 
 
 def look_at_import(client: FanfareClient, audience_id: str, import_id: str) -> PollResult:

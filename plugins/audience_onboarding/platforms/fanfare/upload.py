@@ -221,7 +221,7 @@ class FanfareOnboardCrmOperator(FanfareOperator, OnboardCrmOperator[FanfareHook,
                 what="Another import into this audience is under way",
                 where=f"audience {progress.imports.audience_id}",
                 why=str(error),
-                next_step="It is tried again by itself",
+                next_step="Airflow retries automatically",
             ) from None
         begun = progress.imports.parts[part.number] = Part(started.id, part.rows)
         progress.save()

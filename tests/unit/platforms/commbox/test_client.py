@@ -73,7 +73,7 @@ def test_an_audience_is_found_by_its_exact_name(vendor: Vendor, client: CommBoxC
 def test_an_audience_that_does_not_fit_is_an_error(vendor: Vendor, client: CommBoxClient) -> None:
     named = dynamic("2", "Service alerts")
     for audiences, message in (
-        ([static("1"), named], r"2 audiences are called 'Service alerts'.*1, 2.*'id'"),
+        ([static("1"), named], r"Ambiguous audience name 'Service alerts'.*1, 2.*'id'"),
         ([named], r"Audience 2 \('Service alerts'\) is Dynamic.*only a static"),
     ):
         vendor.lists(*audiences)

@@ -122,7 +122,7 @@ def test_a_refusal_with_http_200_names_the_object(vendor: Vendor, client: Client
 
         error = error_of(lambda o=operation: o.call(client), RequestRejectedError)
 
-        assert str(error).startswith(operation.about), name
+        assert str(error).startswith(operation.subject), name
         assert "Unknown id" in str(error), name
 
 

@@ -238,7 +238,7 @@ def test_an_audience_that_does_not_fit_is_an_error(vendor: Vendor, client: Fanfa
     dynamic = audience_json(id="two", type="DYNAMIC")
     for audiences, message in (
         ([dynamic], "is DYNAMIC, not STATIC_LIST"),
-        ([audience_json(id="one"), dynamic], r"2 audiences are called 'Presale fans'.*one, two.*'id'"),
+        ([audience_json(id="one"), dynamic], r"Ambiguous audience name 'Presale fans'.*one, two.*'id'"),
     ):
         vendor.answers["GET /audiences"] = Reply(200, page(*audiences))
 
