@@ -1,8 +1,8 @@
-"""Celery's configuration as Airflow has it, of workers that import what tasks need before they fork.
+"""Airflow's Celery configuration, with workers that import the tasks' modules before they fork.
 
 To use it, set ``[celery] celery_config_options``, or ``AIRFLOW__CELERY__CELERY_CONFIG_OPTIONS``, to
-``audience_onboarding.celery_config.CELERY_CONFIG``. Whoever has a configuration of their own calls
-:func:`audience_onboarding.preload.preload` from Celery's signal ``import_modules``, as here.
+``audience_onboarding.celery_config.CELERY_CONFIG``. A custom configuration calls
+:func:`audience_onboarding.preload.preload` from Celery's signal ``import_modules``, as below.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ CELERY_CONFIG = DEFAULT_CELERY_CONFIG
 
 
 def _preload(**_: Any) -> None:
-    """Celery sends this once in a worker, before there are processes for tasks."""
+    """Run once per worker, before Celery forks the processes of the tasks."""
     preload()
 
 

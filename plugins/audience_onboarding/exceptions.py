@@ -3,7 +3,7 @@
 ``TransientError``: a retry can help. ``TerminalError``: a user must change something first, so the operators raise
 ``AirflowFailException`` and Airflow does not retry.
 
-Each error has *what* failed, *where*, *why* (the vendor's message, if there is one) and the *next step*. None carries a
+Each error has the parts ``what``, ``where``, ``why`` (with the vendor's message) and ``next_step``. None carries a
 request or response body, a row of a source file, a credential or a cookie.
 """
 
@@ -54,7 +54,7 @@ class Outcome(str, Enum):
 class AudienceOnboardingError(Exception):
     """Base of all errors of the package.
 
-    :param what: failure, one sentence without a full stop.
+    :param what: the failure, one sentence without a full stop.
     :param where: system and object, for example ``Digital Audience POST /audience/activate``.
     :param why: reason, as far as known.
     :param next_step: action for the reader; default: :attr:`default_next_step`.
@@ -207,11 +207,11 @@ class TooLargeError(RequestRejectedError):
 
 
 class CreateUnverifiedError(TransientError):
-    """An object may have been created; a later look-up at the vendor can tell."""
+    """An object may have been created; a later look-up at the vendor can find it."""
 
 
 class AmbiguousCreateError(TerminalError):
-    """An object may have been created, and no look-up can tell.
+    """An object may have been created, and no look-up can find it.
 
     A retry could create it twice. The error stays until a user resolves it in one of the two ways in the message.
     """

@@ -1,4 +1,4 @@
-"""What Airflow reads when it discovers the package as a provider: the connection types and their forms."""
+"""Provider metadata for Airflow: the connection types and their forms."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from audience_onboarding.platform_registry import PLATFORMS, get_platform
 
 
 def get_provider_info() -> dict[str, Any]:
-    """The answer to the entry point ``apache_airflow_provider``."""
+    """Return the metadata for the entry point ``apache_airflow_provider``."""
     return {
         "package-name": "airflow-audience-onboarding",
         "name": "Audience onboarding",

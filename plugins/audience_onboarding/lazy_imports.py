@@ -1,7 +1,4 @@
-"""Public names of a package that are imported when somebody asks for them.
-
-A platform's client works without Airflow, so importing its package must not import Airflow on the way there.
-"""
+"""Lazy public names of a package: importing a vendor's client must not import Airflow."""
 
 from __future__ import annotations
 
@@ -11,9 +8,9 @@ from typing import Any
 
 
 def lazy_attributes(package: str, modules: Mapping[str, str]) -> Callable[[str], Any]:
-    """A ``__getattr__`` for a package.
+    """Return a ``__getattr__`` for a package.
 
-    :param modules: public name to the module of the package that has it.
+    :param modules: public name to the submodule that defines it.
     """
 
     def get(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""What Airflow loads as a plugin."""
+"""Airflow plugin: pools, preload, redaction of finished `erase_person` runs, and the Audiences page."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from airflow.listeners import hookimpl
 from airflow.sdk.plugins_manager import AirflowPlugin
 
 from audience_onboarding.base.erasure_conf import (
-    ERASE_DAG_ID,
     HASH_FIELDS,
     KEPT_AFTER_FAILURE,
     audit_without_people,
@@ -26,6 +25,7 @@ from audience_onboarding.base.pools import (
     description_of,
     slots_of,
 )
+from audience_onboarding.dag_ids import ERASE_DAG_ID
 from audience_onboarding.preload import preload
 from audience_onboarding.ui.plugin_views import external_view, fastapi_app
 
@@ -34,15 +34,13 @@ log = logging.getLogger(__name__)
 
 @hookimpl
 def on_starting(component: Any) -> None:
-    """When a component starts, import what the processes that it forks will need, and create the pools of the package:
-    that of creations, and those of the connections that the definitions name, as far as these are where they usually
-    are.
+    """Preload the modules of tasks, and create the pool of creates and those of the connections of the definitions.
 
-    A run that starts makes the pools that are missing, see :func:`_make_pools`. This is for runs that are under way
-    while the package is updated, and for people who look at the list of pools.
+    A starting run creates missing pools, too, see :func:`_create_pools_of_run`. The pools are created here for runs
+    that are active during an update of the package, and for the list of pools in the UI.
 
-    Airflow calls this before a job knows its own type, so it is done for each job that starts: the scheduler, the
-    triggerer and the DAG processor, which all have the database. The tasks' own processes do not.
+    Airflow calls this before a job knows its type, so it runs in the scheduler, the triggerer and the DAG processor.
+    All of them have the database; the tasks' processes do not.
     """
     from airflow.jobs.job import Job
 
@@ -52,7 +50,7 @@ def on_starting(component: Any) -> None:
     from airflow.utils.session import create_session
 
     with create_session() as session:
-        _make_missing({CREATE_POOL, *_pools_of_definitions()}, session)
+        _create_missing_pools({CREATE_POOL, *_pools_of_definitions()}, session)
 
 
 def _pools_of_definitions() -> set[str]:
@@ -68,32 +66,32 @@ def _pools_of_definitions() -> set[str]:
             if isinstance(item, AudienceDefinition)
         }
     except Exception:
-        # Anything: a folder of files must not keep Airflow from starting.
-        log.exception("The definitions cannot be read; pools are made when runs start")
+        # Any exception: a broken definition must not keep Airflow from starting.
+        log.exception("Reading the definitions failed; pools are created when runs start")
         return set()
 
 
 @hookimpl
 def on_dag_run_success(dag_run: Any, msg: str) -> None:  # noqa: ARG001 - Airflow's signature
-    """Remove from the conf of ``erase_person`` whom it was about: nobody needs the hashes any more.
+    """Redact the hashes in the conf of a successful ``erase_person`` run.
 
-    The scheduler calls this in its own transaction, and so does the API server when a person marks a run a success.
+    The scheduler calls this in its own transaction, and so does the API server when a user marks a run as success.
     """
     if dag_run.dag_id == ERASE_DAG_ID:
-        _forget_people(dag_run)
+        _redact_runs(dag_run)
 
 
-def _forget_people(dag_run: Any) -> None:
-    """Remove the hashes of a run, those of runs that have failed long ago, and all of the audit log of the DAG."""
+def _redact_runs(dag_run: Any) -> None:
+    """Redact the hashes of a run, of runs that failed long ago, and of the DAG's audit log."""
     from airflow.models.dagrun import DagRun
     from airflow.utils.state import DagRunState
     from sqlalchemy import select
     from sqlalchemy.orm import object_session
 
-    cleaned = without_people(dag_run.conf)
-    if cleaned is not None:
-        # A new value: what changes inside the old one is not noticed.
-        dag_run.conf = cleaned
+    conf = without_people(dag_run.conf)
+    if conf is not None:
+        # A new value: SQLAlchemy does not notice changes inside the old one.
+        dag_run.conf = conf
     session = object_session(dag_run)
     if session is None:
         return
@@ -105,11 +103,11 @@ def _forget_people(dag_run: Any) -> None:
         conf = without_people(failed.conf)
         if conf is not None:
             failed.conf = conf
-    _forget_audit(session)
+    _redact_audit_log(session)
 
 
-def _forget_audit(session: Any) -> None:
-    """Remove what was typed into the form from the audit log: Airflow writes it there, also where it refuses it."""
+def _redact_audit_log(session: Any) -> None:
+    """Redact the form's input in the audit log, where Airflow writes it even if it refuses the request."""
     from airflow.models import Log
     from sqlalchemy import select
 
@@ -121,27 +119,25 @@ def _forget_audit(session: Any) -> None:
 
 @hookimpl
 def on_dag_run_running(dag_run: Any, msg: str) -> None:  # noqa: ARG001 - Airflow's signature
-    """See to what a starting run needs, see :func:`_make_pools`; remove from the conf of ``erase_person`` what its form
-    does not have, before a task sees it."""
-    _make_pools(dag_run)
+    """Create missing pools, and drop unknown fields from the conf of ``erase_person`` before a task reads it."""
+    _create_pools_of_run(dag_run)
     if dag_run.dag_id != ERASE_DAG_ID:
         return
     from sqlalchemy.orm import object_session
 
-    known = without_unknown(dag_run.conf)
-    if known is not None:
-        dag_run.conf = known
+    conf = without_unknown(dag_run.conf)
+    if conf is not None:
+        dag_run.conf = conf
     session = object_session(dag_run)
     if session is not None:
-        _forget_audit(session)
+        _redact_audit_log(session)
 
 
-def _make_pools(dag_run: Any) -> None:
-    """Create the pools of ours that the tasks of a starting run name and that are not there.
+def _create_pools_of_run(dag_run: Any) -> None:
+    """Create the missing pools of the package that the tasks of a starting run use.
 
-    The scheduler calls the listener before the first task of the run is due, in the transaction in which the run
-    starts. A pool that is not there would leave the tasks waiting without a word, whoever has deleted it, and however
-    new the connection is that it is for.
+    The scheduler calls the listener before the run's first task, in the transaction in which the run starts. Tasks of a
+    pool that does not exist would wait forever without a message.
     """
     from airflow.models.taskinstance import TaskInstance
     from sqlalchemy import select
@@ -150,14 +146,14 @@ def _make_pools(dag_run: Any) -> None:
     session = object_session(dag_run)
     if session is None:
         return
-    of_the_run = (TaskInstance.dag_id == dag_run.dag_id, TaskInstance.run_id == dag_run.run_id)
-    ours = TaskInstance.pool.startswith(OUR_POOLS, autoescape=True)
-    named = set(session.scalars(select(TaskInstance.pool).where(*of_the_run, ours).distinct()))
-    _make_missing(named, session)
+    in_run = (TaskInstance.dag_id == dag_run.dag_id, TaskInstance.run_id == dag_run.run_id)
+    in_package = TaskInstance.pool.startswith(OUR_POOLS, autoescape=True)
+    names = set(session.scalars(select(TaskInstance.pool).where(*in_run, in_package).distinct()))
+    _create_missing_pools(names, session)
 
 
-def _make_missing(names: set[str], session: Any) -> None:
-    """Create those pools that are not there; one that is there is somebody's own by now."""
+def _create_missing_pools(names: set[str], session: Any) -> None:
+    """Create those pools that do not exist. An existing one stays as its owner configured it."""
     from airflow.models.pool import Pool
     from sqlalchemy import select
 
@@ -172,13 +168,15 @@ def _make_missing(names: set[str], session: Any) -> None:
             "description": description_of(name),
             "include_deferred": False,
         }
-        session.execute(_insert_unless_there(Pool, session).values(**values))
+        session.execute(_insert_if_missing(Pool, session).values(**values))
         log.info("Created pool %s with %s slots", name, slots)
 
 
-def _insert_unless_there(model: Any, session: Any) -> Any:
-    """An INSERT that does nothing where another component has just been quicker: an error would end the transaction
-    of the scheduler, and a savepoint is one of the commits that it forbids."""
+def _insert_if_missing(model: Any, session: Any) -> Any:
+    """Return an INSERT that does nothing if another component was faster.
+
+    An error would end the scheduler's transaction, and a savepoint is one of the commits that it forbids.
+    """
     dialect = session.get_bind().dialect.name
     if dialect == "mysql":
         from sqlalchemy.dialects.mysql import insert as insert_mysql
@@ -194,10 +192,9 @@ def _insert_unless_there(model: Any, session: Any) -> Any:
 
 
 def mask_hash_fields() -> None:
-    """Have Airflow's masker hide what is given in the fields of ``erase_person``.
+    """Make Airflow's masker hide the hash fields of ``erase_person``, for any ``[core] sensitive_var_conn_names``.
 
-    The API server writes each request into the audit log, before it looks at it and so also what it refuses, masked by
-    the names of the fields. This adds ours, whatever ``[core] sensitive_var_conn_names`` says.
+    The API server writes each request to the audit log before it validates it, masked by field name.
     """
     try:
         from airflow._shared.secrets_masker import _secrets_masker
@@ -205,13 +202,12 @@ def mask_hash_fields() -> None:
         names = _secrets_masker().sensitive_variables_fields
         names.extend(name for name in HASH_FIELDS if name not in names)
     except Exception:
-        # Anything: it is not part of Airflow's public interface, and the audit log is cleaned at the next run as well.
-        log.exception("Airflow's masker was not told of the fields of %s", ERASE_DAG_ID)
+        # Any exception: this is not Airflow's public interface, and the next run redacts the audit log, too.
+        log.exception("Adding the fields of %s to Airflow's masker failed", ERASE_DAG_ID)
 
 
 class AudienceOnboardingPlugin(AirflowPlugin):
-    """Listens for the start of Airflow's components and of runs, and for the end of ``erase_person``; brings the
-    Audiences page along."""
+    """Registers the listeners above and the Audiences page."""
 
     name = "audience_onboarding"
     listeners = [sys.modules[__name__]]  # noqa: RUF012 - as Airflow declares it
@@ -220,5 +216,5 @@ class AudienceOnboardingPlugin(AirflowPlugin):
 
     @classmethod
     def on_load(cls, *_: Any, **__: Any) -> None:
-        """Each component calls this when it loads its plugins."""
+        """Run when a component loads its plugins."""
         mask_hash_fields()

@@ -1,13 +1,13 @@
-"""What a task is going to need, imported before Airflow forks the process that it runs in.
+"""Imports the modules of tasks before Airflow forks the tasks' processes.
 
-Most tasks of a load do little, and to import what they do it with takes three times as long. A task's process is a fork
-of a worker (of Celery, or of the LocalExecutor, whose workers are forks of the scheduler), so that what the worker has
-imported is there already. The same goes for the DAG processor and the processes that parse DAG files.
+Most tasks of a load are short; their imports take three times as long as their work. A task runs in a fork of a worker
+(Celery's, or the LocalExecutor's, which are forks of the scheduler), so it inherits the worker's imports. The same is
+true of the DAG processor and the processes that parse DAG files.
 
-Airflow's plugin calls :func:`preload` when a component starts; for Celery's workers, which start without a word to
-plugins, see :mod:`audience_onboarding.celery_config`. Without it everything works as well, and takes longer.
+The plugin calls :func:`preload` when a component starts. Celery's workers do not notify plugins, see
+:mod:`audience_onboarding.celery_config`. Without the preload everything works, but slower.
 
-Left out is what is not safe to take along over a fork: importing Polars or NumPy starts threads, which stay behind.
+Polars and NumPy are not imported: they start threads, which do not survive a fork.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from audience_onboarding.platform_registry import PLATFORMS
 log = logging.getLogger(__name__)
 
 MODULES = (
-    # What the DAG files reach.
+    # Imports of the DAG files.
     "airflow.providers.standard.decorators.python",
     "airflow.serialization.definitions.assets",
     "audience_onboarding.pipelines.activate",
     "audience_onboarding.pipelines.factory",
     "audience_onboarding.pipelines.onboard",
     *(f"audience_onboarding.platforms.{platform}.tasks" for platform in PLATFORMS),
-    # What their tasks reach when they run.
+    # Imports of their tasks at run time.
     "airflow.providers.amazon.aws.hooks.s3",
     "audience_onboarding.crm.runtime.spill_dir",
     "audience_onboarding.storage.reject_files",
@@ -43,11 +43,11 @@ MODULES = (
 
 
 def preload() -> None:
-    """Import :data:`MODULES`, and work out what is the same for each list of phone numbers.
+    """Import :data:`MODULES`, and build the phone number patterns.
 
-    Whatever goes wrong is logged: a task would fail of it, too, and says so where people look.
+    An error is logged only: a task with the same error fails with its own message.
     """
-    began = time.monotonic()
+    started = time.monotonic()
     try:
         for module in MODULES:
             import_module(module)
@@ -55,6 +55,6 @@ def preload() -> None:
 
         phone_grammar.prepare()
     except Exception:
-        log.exception("Not all that tasks need could be imported in advance; they do it themselves")
+        log.exception("Preload failed; tasks import their modules themselves")
     else:
-        log.info("Imported in %.1f s what tasks need", time.monotonic() - began)
+        log.info("Preloaded the modules of tasks in %.1f s", time.monotonic() - started)

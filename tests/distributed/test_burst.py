@@ -188,7 +188,7 @@ def test_the_work_was_shared(burst: Burst, api: AirflowApi, topology: Topology) 
     assert hosts.keys() == {"airflow-worker-1", "airflow-worker-2"}
     assert min(hosts.values()) > 0.1 * sum(hosts.values())
     for worker in topology.of("airflow-worker"):
-        imported = worker.log.read_text(errors="replace").count("what tasks need")
+        imported = worker.log.read_text(errors="replace").count("Preloaded the modules")
         # A worker imports them once at each start.
         assert 1 <= imported <= worker.starts, worker.name
 

@@ -35,7 +35,7 @@ def test_the_connection_type_is_listed_with_its_form_and_its_test_button(stack: 
 def test_what_tasks_need_is_imported_before_their_workers_are_forked(stack: Stack) -> None:
     lines = (stack.airflow.home / "standalone.log").read_text(errors="replace").splitlines()
     of_scheduler = [line for line in lines if line.startswith("scheduler")]
-    imported = [number for number, line in enumerate(of_scheduler) if "what tasks need" in line]
+    imported = [number for number, line in enumerate(of_scheduler) if "Preloaded the modules" in line]
     forked = [number for number, line in enumerate(of_scheduler) if "Worker starting up" in line]
     assert imported
     assert imported[0] < forked[0]

@@ -97,7 +97,7 @@ def test_a_starting_component_makes_the_pools_and_leaves_existing_ones_alone(
     # Another component was quicker, after the look.
     values = {"pool": CREATE_POOL, "slots": 9, "description": "theirs", "include_deferred": False}
     with database() as session:
-        session.execute(plugin._insert_unless_there(Pool, session).values(**values))
+        session.execute(plugin._insert_if_missing(Pool, session).values(**values))
     assert pool(database) == (0, True, True)
 
 
@@ -215,7 +215,7 @@ def test_on_every_database_a_quicker_component_is_no_error(dialect: Any, words: 
     from airflow.models.pool import Pool
 
     session = SimpleNamespace(get_bind=lambda: SimpleNamespace(dialect=dialect))
-    statement = plugin._insert_unless_there(Pool, session).values(pool="x", slots=1, include_deferred=False)
+    statement = plugin._insert_if_missing(Pool, session).values(pool="x", slots=1, include_deferred=False)
 
     assert words in str(statement.compile(dialect=dialect))
 

@@ -12,8 +12,6 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-ERASE_DAG_ID = "erase_person"
-
 HASH_FIELDS = ("email_sha256", "phone_sha256", "personal_id_sha256")
 """The fields of the form that hold hashes of people."""
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from airflow.sdk import BaseOperatorLink
 from airflow.sdk.configuration import conf
 
 from audience_onboarding.state.store import audience_key_of
-from audience_onboarding.urls import audience_page, audiences_page
+from audience_onboarding.urls import audience_page, audiences_page, s3_object_url
 
 if TYPE_CHECKING:
     from audience_onboarding.http import ClientSettings
@@ -120,20 +119,8 @@ class RejectsLink(ShownLink):
             )
 
 
-def s3_object_url(*, bucket: str, key: str, region: str | None = None, endpoint: str | None = None) -> str:
-    """The object in the AWS console, or at the endpoint of another S3 storage.
-
-    :param region: where the console looks; empty: it finds out.
-    :param endpoint: of the storage; empty: AWS.
-    """
-    if endpoint and "amazonaws.com" not in endpoint:
-        return f"{endpoint.rstrip('/')}/{quote(bucket)}/{quote(key, safe='/=')}"
-    at = f"&region={quote(region)}" if region else ""
-    return f"https://s3.console.aws.amazon.com/s3/object/{quote(bucket)}?prefix={quote(key, safe='/=')}{at}"
-
-
 def base_url() -> str:
-    """Airflow's address, empty where its configuration does not tell."""
+    """Return Airflow's address (``[api] base_url``), empty if it is not configured."""
     return conf.get("api", "base_url", fallback="") or ""
 
 

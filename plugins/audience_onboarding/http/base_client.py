@@ -33,7 +33,7 @@ class ApiClient(Generic[Settings]):
     """
 
     hint: str = "Check the host of the connection"
-    """Next step if an answer is not what the vendor's pages describe."""
+    """Next step for an answer that differs from the vendor's pages."""
 
     def __init__(
         self,

@@ -72,7 +72,7 @@ class BearerClient(ApiClient[Settings], ABC):
         :param json: body, sent as JSON; or
         :param body: a streamed body.
         :param subject: the object, for error messages.
-        :param next_step: what to do if the vendor refuses the request.
+        :param next_step: action if the vendor refuses the request.
         :param may_be_empty: accept a success without a body, and return ``None``.
         """
         encoded_query = urlencode({name: value for name, value in (query or {}).items() if value is not None})

@@ -41,7 +41,7 @@ from audience_onboarding.timestamps import parse_iso_datetime
 REQUEST_ID_HEADER = "X-Request-Id"
 
 UNTRUSTED = "Untrusted TLS certificate"
-"""``what`` of the error for an invalid certificate, whatever the reason."""
+"""``what`` of the error for any invalid certificate."""
 
 MAX_MESSAGE = 300
 """Characters of a vendor's message that an error quotes."""

@@ -191,7 +191,7 @@ class HttpTransport:
         headers: Mapping[str, str] | None = None,
         mutating: bool | None = None,
     ) -> requests.Response:
-        """Send one request and return the vendor's answer, whatever its status.
+        """Send one request and return the vendor's answer, of any status.
 
         :param method: ``GET``, ``POST``, ``PUT`` or ``DELETE``.
         :param path: below the base URL, with a leading slash; may hold a query.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from audience_onboarding.base.erasure_conf import ERASE_DAG_ID
 from audience_onboarding.base.links import base_url
+from audience_onboarding.dag_ids import ERASE_DAG_ID, RESOLVE_CREATE_DAG_ID, RETIRE_DAG_ID
 from audience_onboarding.definitions import AudienceDefinition
 from audience_onboarding.pipelines.common import (
     DRIFT_DAG_ID,
@@ -15,8 +15,6 @@ from audience_onboarding.pipelines.common import (
     onboarding_dag_id,
 )
 from audience_onboarding.platform_registry import get_platform
-from audience_onboarding.state.create_once import RETIRE_DAG_ID
-from audience_onboarding.state.reconcile import RESOLVE_CREATE_DAG_ID
 from audience_onboarding.urls import audience_page, audiences_page, dag_page
 
 

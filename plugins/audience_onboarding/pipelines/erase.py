@@ -15,10 +15,11 @@ from airflow.sdk.definitions.context import Context
 from airflow.sdk.exceptions import AirflowFailException
 
 from audience_onboarding.base.erasure import IN_THE_CRM, ErasureJob, Outcome, Waiting
-from audience_onboarding.base.erasure_conf import ERASE_DAG_ID, HASH_FIELDS, REMOVED, UNKNOWN
+from audience_onboarding.base.erasure_conf import HASH_FIELDS, REMOVED, UNKNOWN
 from audience_onboarding.base.links import AudiencePageLink, AudiencesPageLink, linked
 from audience_onboarding.base.retry_policy import OnboardingRetryPolicy, terminal_errors_fail
 from audience_onboarding.base.sensors import DEFERRAL_GRACE
+from audience_onboarding.dag_ids import ERASE_DAG_ID
 from audience_onboarding.definitions import AudienceDefinition
 from audience_onboarding.exceptions import AudienceOnboardingError, AudienceRetiredError, ConfigurationError
 from audience_onboarding.pipelines.common import (

@@ -12,6 +12,7 @@ from airflow.sdk import DAG, Param, get_current_context, task
 from audience_onboarding.base.links import AudiencePageLink, linked
 from audience_onboarding.base.pools import CREATE_POOL
 from audience_onboarding.base.retry_policy import terminal_errors_fail
+from audience_onboarding.dag_ids import RESOLVE_CREATE_DAG_ID
 from audience_onboarding.definitions import AudienceDefinition
 from audience_onboarding.exceptions import NothingToResolveError
 from audience_onboarding.pipelines.common import (
@@ -24,7 +25,7 @@ from audience_onboarding.pipelines.common import (
 from audience_onboarding.pipelines.dag_docs import all_audiences
 from audience_onboarding.pipelines.task_docs import SETTLE, annotate
 from audience_onboarding.platform_registry import get_platform
-from audience_onboarding.state.reconcile import OUTCOMES, RESOLVE_CREATE_DAG_ID, Settleable, settle
+from audience_onboarding.state.reconcile import OUTCOMES, Settleable, settle
 from audience_onboarding.state.store import memory_of
 
 log = logging.getLogger(__name__)

@@ -15,6 +15,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from audience_onboarding.base.links import AudiencePageLink, linked
 from audience_onboarding.base.retirement import Seen
 from audience_onboarding.base.retry_policy import terminal_errors_fail
+from audience_onboarding.dag_ids import RESOLVE_CREATE_DAG_ID, RETIRE_DAG_ID
 from audience_onboarding.definitions import AudienceDefinition
 from audience_onboarding.exceptions import ConfigurationError
 from audience_onboarding.pipelines.common import (
@@ -29,9 +30,8 @@ from audience_onboarding.pipelines.common import (
 from audience_onboarding.pipelines.dag_docs import all_audiences
 from audience_onboarding.pipelines.task_docs import RETIREMENT, annotate
 from audience_onboarding.platform_registry import get_platform
-from audience_onboarding.state.create_once import RETIRE_DAG_ID, check_not_retired, open_intent
+from audience_onboarding.state.create_once import check_not_retired, open_intent
 from audience_onboarding.state.match_rates import rates_key
-from audience_onboarding.state.reconcile import RESOLVE_CREATE_DAG_ID
 from audience_onboarding.state.snapshot_ledger import SnapshotBook
 from audience_onboarding.state.store import (
     AUDIENCE_KEY,

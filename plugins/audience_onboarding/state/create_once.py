@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any, Generic
 
+from audience_onboarding.dag_ids import RETIRE_DAG_ID
 from audience_onboarding.exceptions import (
     AmbiguousCreateError,
     AudienceRetiredError,
@@ -57,10 +58,6 @@ class Creation(Generic[Id]):
     def subject(self) -> str:
         """For example ``campaign 'Always-on CRM'``."""
         return f"{self.kind} {self.name!r}"
-
-
-RETIRE_DAG_ID = "retire_audience"
-"""The DAG that retires an audience, and opens one again that was retired."""
 
 
 def check_not_retired(memory: Memory) -> None:

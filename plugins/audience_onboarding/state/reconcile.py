@@ -14,14 +14,12 @@ from urllib.parse import quote
 
 from airflow.sdk import Asset
 
+from audience_onboarding.dag_ids import RESOLVE_CREATE_DAG_ID
 from audience_onboarding.exceptions import ConfigurationError, NothingToResolveError
 from audience_onboarding.state.create_once import ENDED, SETTLE_AFTER, open_intent
 from audience_onboarding.state.store import AUDIENCE_KEY, CAMPAIGN_KEY, Memory, segment_key
 
 log = logging.getLogger(__name__)
-
-RESOLVE_CREATE_DAG_ID = "resolve_ambiguous_create"
-"""The DAG that a person settles with."""
 
 FOUND = "found"
 NOT_CREATED = "not_created"

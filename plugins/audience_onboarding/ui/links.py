@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-from audience_onboarding.base.links import s3_object_url
 from audience_onboarding.storage.file_sources import split_url
 from audience_onboarding.ui.models import Link
 from audience_onboarding.ui.stored_records import Load
-from audience_onboarding.urls import dag_page
+from audience_onboarding.urls import dag_page, s3_object_url
 
 
 def _part(text: str) -> str:

@@ -10,7 +10,8 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException, ParamValidationError, TaskDeferred
 
 from audience_onboarding.base.erasure import Outcome, Waiting
-from audience_onboarding.base.erasure_conf import ERASE_DAG_ID, HASH_FIELDS, OTHER_FIELDS
+from audience_onboarding.base.erasure_conf import HASH_FIELDS, OTHER_FIELDS
+from audience_onboarding.dag_ids import ERASE_DAG_ID
 from audience_onboarding.exceptions import ConfigurationError, RequestRejectedError
 from audience_onboarding.pipelines import build_erase_dag
 from audience_onboarding.pipelines.common import asset_of

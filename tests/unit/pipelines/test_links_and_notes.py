@@ -17,13 +17,12 @@ from audience_onboarding.base.links import (
     RejectsLink,
     ShownLink,
     linked,
-    s3_object_url,
 )
 from audience_onboarding.base.retry_policy import OnboardingRetryPolicy
 from audience_onboarding.pipelines import build_activation_dag
 from audience_onboarding.pipelines import factory as built
 from audience_onboarding.state.store import audience_asset, campaign_asset
-from audience_onboarding.urls import audience_page, audiences_page, dag_page
+from audience_onboarding.urls import audience_page, audiences_page, dag_page, s3_object_url
 from tests.unit.pipelines.conftest import definition, onboarding
 from tests.unit.state.helpers import check
 

@@ -12,11 +12,11 @@ from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowFailException, ParamValidationError
 
 from audience_onboarding.base.pools import CREATE_POOL
+from audience_onboarding.dag_ids import RESOLVE_CREATE_DAG_ID
 from audience_onboarding.definitions import AudienceDefinition
 from audience_onboarding.pipelines import build_resolve_create_dag, resolve_ambiguous_create_dag
 from audience_onboarding.pipelines.common import asset_of
 from audience_onboarding.platform_registry import PLATFORMS, get_platform
-from audience_onboarding.state.reconcile import RESOLVE_CREATE_DAG_ID
 from audience_onboarding.state.store import campaign_asset
 from tests.fakes import AssetStores, task_context
 from tests.unit.pipelines.conftest import HOST, definition, fill_in, minimal, run_task

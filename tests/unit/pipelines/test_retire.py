@@ -11,12 +11,12 @@ from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, ParamValidationError
 
 from audience_onboarding.base.retirement import Seen, SeenSegment, check_same
+from audience_onboarding.dag_ids import RETIRE_DAG_ID
 from audience_onboarding.exceptions import StaleApprovalError
 from audience_onboarding.pipelines import build_retire_dag, retire
 from audience_onboarding.pipelines.common import asset_of
 from audience_onboarding.pipelines.retire import RetirementApprovalOperator
 from audience_onboarding.platforms.digital_audience import retirement
-from audience_onboarding.state.create_once import RETIRE_DAG_ID
 from audience_onboarding.state.store import RETIRED_KEY
 from tests.fakes import AssetStores, task_context
 from tests.unit.pipelines.conftest import BASE, definition, fill_in, run_task, upstream_of

@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from audience_onboarding.base.links import s3_object_url
 from audience_onboarding.platforms.digital_audience.links import storage_of
 from audience_onboarding.ui.links import Hrefs, objects_of, rejects_of
 from audience_onboarding.ui.stored_records import Load
+from audience_onboarding.urls import s3_object_url
 
 
 def test_pages_are_below_the_path_of_airflow() -> None:

@@ -166,7 +166,7 @@ def connection_type() -> dict[str, Any]:
             "password": "the one that you log in to the portal with",
         },
         default_requests=DigitalAudienceSettings.default_requests_per_minute,
-        portal_ids="{audience_id} and, where wanted, {segment_id}",
+        portal_ids="{audience_id}, and a segment's by {segment_id}",
         fields={
             "api_prefix": form_field(
                 "API prefix",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from audience_onboarding.base.links import PortalLink, ShownLink, s3_object_url
+from audience_onboarding.base.links import PortalLink, ShownLink
+from audience_onboarding.urls import s3_object_url
 
 
 class DigitalAudiencePortalLink(PortalLink):
