@@ -36,6 +36,7 @@ MODULES = (
     "audience_onboarding.storage.s3_upload",
     "audience_onboarding.storage.snapshot_files",
     "audience_onboarding.storage.file_sources",
+    "audience_onboarding.storage.s3_sources",
     "boto3.s3.inject",
     "boto3.s3.transfer",
     "jinja2.ext",

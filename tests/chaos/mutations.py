@@ -15,7 +15,7 @@ from audience_onboarding.base import triggers
 from audience_onboarding.platforms.digital_audience import operators as digital_audience_operators
 from audience_onboarding.platforms.digital_audience import upload as digital_audience_onboarding
 from audience_onboarding.state import create_once
-from audience_onboarding.storage import s3_upload
+from audience_onboarding.storage import s3_upload, s3_write
 from tests.chaos.judging import DOUBLED, DUPLICATE, HANG, LEAK, LOST, OPEN_UPLOAD
 
 
@@ -82,7 +82,7 @@ def _always_put() -> Iterator[None]:
 
     with (
         mock.patch.object(s3_upload, "publish_object", publish_object),
-        mock.patch.object(s3_upload.ExistingObject, "content_id", None),
+        mock.patch.object(s3_write.ExistingObject, "content_id", None),
     ):
         yield
 
@@ -90,7 +90,7 @@ def _always_put() -> Iterator[None]:
 @contextmanager
 def _nothing_aborted() -> Iterator[None]:
     """An upload that was broken off stays open."""
-    with mock.patch.object(s3_upload, "_abort"):
+    with mock.patch.object(s3_write, "_abort"):
         yield
 
 

@@ -61,7 +61,7 @@ class SourceOptions:
         :param given: a path, or what the fields of this class are called, with their values.
         :raises ConfigurationError: something in it cannot be meant.
         """
-        from audience_onboarding.storage.file_sources import FORMATS  # a DAG file has no use for it
+        from audience_onboarding.storage.source_spec import FORMATS  # a DAG file has no use for it
 
         values = {"path": given} if isinstance(given, str) else dict(given)
         known = [field.name for field in fields(cls)]
@@ -119,11 +119,11 @@ def check_days(options: SourceOptions, days: Sequence[date]) -> None:
 
     :raises ConfigurationError: several days would read the same.
     """
-    from audience_onboarding.storage.sql_source import bound
+    from audience_onboarding.storage.sql_source import bind_parameters
 
     advice = "or run one day alone, without a first day"
     if options.is_query:
-        if not bound(options.query, {"load_date": days[0]}, "named")[1]:
+        if not bind_parameters(options.query, {"load_date": days[0]}, "named")[1]:
             raise ConfigurationError(
                 what="The query of the source is the same for all days, so a range of days would read its rows again "
                 "and again",
@@ -198,7 +198,8 @@ def open_days(
 
 
 def _files(options: SourceOptions, load_date: date, s3_client: Callable[[], Any]) -> Source:
-    from audience_onboarding.storage.file_sources import SourceSpec, resolve_source
+    from audience_onboarding.storage.file_sources import resolve_source
+    from audience_onboarding.storage.source_spec import SourceSpec
 
     spec = SourceSpec(
         format=options.format,

@@ -1,4 +1,4 @@
-"""The audit table: a row for each run, written through any DB-API 2 connection (PEP 249)."""
+"""Audit table with one row per run, written through any DB-API 2 connection (PEP 249)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from audience_onboarding.exceptions import AudienceOnboardingError, AuditUnavailableError, ConfigurationError
-from audience_onboarding.storage.sql_source import bound, error_code, get_paramstyle
+from audience_onboarding.storage.sql_source import bind_parameters, classify_db_error, get_paramstyle
 
 COLUMNS = {
     "dag_id": "VARCHAR(250) NOT NULL",
@@ -37,20 +37,20 @@ COLUMNS = {
     "package_version": "VARCHAR(50)",
     "record": "TEXT",
 }
-"""Names that no database reserves, and types that SQLite, PostgreSQL and MySQL have in common."""
+"""Names that no database reserves, and types of SQLite, PostgreSQL and MySQL alike."""
 
 
 def ddl(table: str) -> str:
-    """The statement that creates the table if it is not there."""
+    """Return the statement that creates the table if it does not exist."""
     lines = [*(f"    {name} {kind}" for name, kind in COLUMNS.items()), "    PRIMARY KEY (dag_id, run_id)"]
     return f"CREATE TABLE IF NOT EXISTS {table} (\n" + ",\n".join(lines) + "\n)"
 
 
 def statements(table: str) -> tuple[str, str]:
-    """The statements that replace a row: delete and insert, which every database has. ``:name`` is a parameter."""
+    """Return the statements that replace a row, with ``:name`` parameters; every database has DELETE and INSERT."""
     names = ", ".join(COLUMNS)
     values = ", ".join(f":{name}" for name in COLUMNS)
-    # The table's name comes from the definition, which lets nothing through but letters, digits, "_" and ".".
+    # The definition restricts the table's name to letters, digits, "_" and ".".
     return (
         f"DELETE FROM {table} WHERE dag_id = :dag_id AND run_id = :run_id",  # noqa: S608
         f"INSERT INTO {table} ({names}) VALUES ({values})",  # noqa: S608
@@ -60,15 +60,15 @@ def statements(table: str) -> tuple[str, str]:
 def write_row(
     connect: Callable[[], Any], row: Mapping[str, Any], *, table: str, label: str, create: bool = False
 ) -> None:
-    """Write a run's row, in one transaction; one that is there already is replaced.
+    """Write a run's row, in one transaction; an existing row is replaced.
 
     :param connect: opens a connection, such as ``get_conn`` of an Airflow hook. It is closed here.
-    :param row: a value for each of :data:`COLUMNS`: text, numbers or ``None``.
-    :param table: its name; letters, digits, ``_`` and ``.`` only.
-    :param label: what messages call the database.
-    :param create: create the table if it is not there.
-    :raises AuditUnavailableError: the database cannot be reached, stopped, or the table is not there.
-    :raises ConfigurationError: the database refuses the statements.
+    :param row: text, number or ``None`` for each of :data:`COLUMNS`.
+    :param table: letters, digits, ``_`` and ``.`` only.
+    :param label: name of the database in messages.
+    :param create: create the table if it does not exist.
+    :raises AuditUnavailableError: the database is not available, or the table does not exist.
+    :raises ConfigurationError: the database rejects the statements.
     """
     try:
         connection = connect()
@@ -78,13 +78,13 @@ def write_row(
             with suppress(Exception):
                 connection.close()
     except Exception as error:
-        failure = _translate_error(error, table, label)
-        if failure is None:
+        translated = _translate_error(error, table, label)
+        if translated is None:
             raise
     else:
         return
-    # Out here, as the driver's exception may hold values.
-    raise failure
+    # Raised outside: the driver's exception, which would be its context, may hold values.
+    raise translated
 
 
 def _write(connection: Any, row: Mapping[str, Any], table: str, *, create: bool) -> None:
@@ -95,27 +95,26 @@ def _write(connection: Any, row: Mapping[str, Any], table: str, *, create: bool)
     if create:
         cursor.execute(ddl(table))
     for statement in statements(table):
-        cursor.execute(*bound(statement, row, style))
+        cursor.execute(*bind_parameters(statement, row, style))
     connection.commit()
 
 
 def _translate_error(error: Exception, table: str, label: str) -> AudienceOnboardingError | None:
-    """What a driver raises, by the classes of PEP 249; ``None`` for what is no error of a database."""
-    classes = {cls.__name__ for cls in type(error).__mro__}
-    if isinstance(error, AudienceOnboardingError) or not classes & {"DatabaseError", "InterfaceError"}:
+    """Return the error of the package for a driver's exception, ``None`` for any other exception."""
+    classes, why = classify_db_error(error)
+    if not classes:
         return None
-    why = ", ".join(filter(None, (type(error).__name__, error_code(error))))
     if classes & {"ProgrammingError", "NotSupportedError", "DataError", "IntegrityError"}:
         return ConfigurationError(
-            what=f"the database refuses the row for the audit table {table}",
+            what=f"The database rejects the row for the audit table {table}",
             where=label,
             why=why,
-            next_step="Create the table (see docs/how-to/audit.md) or set 'audit.create', and clear this task",
+            next_step="Create the table as docs/how-to/alerts.md shows, or set 'audit.create', and clear this task",
         )
     return AuditUnavailableError(
-        what=f"the audit table {table} cannot be written",
+        what=f"Writing to the audit table {table} failed",
         where=label,
         why=why,
-        next_step="It is tried again by itself. If it stays like this, check that database and table are there (or set "
-        "'audit.create'), and clear this task: the load itself is not concerned",
+        next_step="Airflow retries automatically. If it persists, check that database and table exist (or set "
+        "'audit.create'), and clear this task. The load itself is not affected",
     )

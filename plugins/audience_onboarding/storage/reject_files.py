@@ -1,100 +1,49 @@
-"""Where the list of rejected rows and fields goes: a file of the user's own, never a place where a vendor reads."""
+"""File of rejected rows and fields: in a folder of the owner, never where a vendor reads."""
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from audience_onboarding.exceptions import ConfigurationError
-from audience_onboarding.storage.file_sources import split_url
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+from audience_onboarding.storage.file_writer import PART_SIZE, write_file
+from audience_onboarding.storage.source_spec import ClientFactory, split_url
 
 _MAX_NAME = 200
-_PART_SIZE = 8 * 1024 * 1024
 
 
 def rejects_url(folder: str, *, load_date: str, run_id: str) -> str:
-    """The file of one load. Each run of a day has its own, and a retry overwrites that of the try before.
+    """Return the file of one run. A retry overwrites the file of the try before.
 
     :param folder: a path or ``s3://bucket/prefix``.
     """
-    # Run ids hold colons and plus signs, which not every file system and tool takes.
+    # Run ids contain colons and plus signs, which some file systems and tools do not accept.
     name = re.sub(r"[^A-Za-z0-9._-]", "-", run_id)[:_MAX_NAME]
     return f"{folder.rstrip('/')}/{load_date}-{name}.csv"
 
 
-def write_rejects(
-    url: str, blocks: Iterator[bytes], *, s3_client: Callable[[], S3Client] | None = None
-) -> None:
-    """Write the file, in the place of one of the same name. It appears as a whole or not at all.
+def write_rejects(url: str, blocks: Iterator[bytes], *, s3_client: ClientFactory | None = None) -> None:
+    """Write the file, complete or not at all.
 
     :param url: a path, ``file:///path`` or ``s3://bucket/key``.
-    :param s3_client: makes the client; called for ``s3://`` only.
-    :raises ConfigurationError: the folder cannot be written to, or it is another kind of URL.
-    :raises AudienceOnboardingError: S3 says no, see :func:`.s3_errors.translate_errors`.
+    :raises ConfigurationError: the folder is not writable, or another kind of URL.
+    :raises AudienceOnboardingError: error of S3, see :func:`.translate_errors`.
     """
+    from audience_onboarding.crm.sources.text_stream import buffered
+
     scheme, rest = split_url(url)
-    if scheme == "file":
-        _write_local(Path(rest), blocks)
-        return
-    bucket, _, key = rest.partition("/")
-    if scheme != "s3" or not bucket or s3_client is None:
+    if scheme != "file" and (scheme != "s3" or rest.startswith("/") or not rest or s3_client is None):
         raise ConfigurationError(
-            what="rejects go to a path, file:///path or s3://bucket/prefix",
+            what="Invalid path of the rejects",
             where=url,
+            why="it is not a path, file:///path or s3://bucket/prefix",
             next_step="Correct 'rejects.path' of the definition",
         )
-    _write_s3(s3_client(), bucket, key, blocks)
-
-
-def _write_local(path: Path, blocks: Iterator[bytes]) -> None:
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".", suffix=".part", dir=path.parent)  # mode 0600
-    except OSError as error:
-        raise _cannot_write(path, error) from None
-    try:
-        with os.fdopen(handle, "wb") as out:
-            for block in blocks:
-                out.write(block)
-        os.replace(name, path)
-    except OSError as error:
-        raise _cannot_write(path, error) from None
-    finally:
-        with suppress(FileNotFoundError):
-            os.unlink(name)
-
-
-def _cannot_write(path: Path, error: OSError) -> ConfigurationError:
-    return ConfigurationError(
-        what="the list of rejects cannot be written, so nothing is sent",
-        where=str(path),
-        why=error.strerror or type(error).__name__,
-        next_step="Correct 'rejects' in the definition, or the rights of the folder",
+    write_file(
+        url,
+        buffered(blocks, PART_SIZE),
+        s3_client=s3_client,  # type: ignore[arg-type] # not called for a file
+        content_type="text/csv; charset=utf-8",
+        what="Writing the rejects failed, so nothing is sent",
+        next_step="Correct 'rejects' in the definition, or the permissions of the folder",
     )
-
-
-def _write_s3(client: S3Client, bucket: str, key: str, blocks: Iterator[bytes]) -> None:
-    from boto3.s3.transfer import TransferConfig
-
-    from audience_onboarding.crm.sources.text_stream import buffered
-    from audience_onboarding.storage.s3_errors import translate_errors
-
-    config = TransferConfig(
-        multipart_threshold=_PART_SIZE, multipart_chunksize=_PART_SIZE, max_concurrency=2, use_threads=True
-    )
-    with translate_errors("PutObject", bucket=bucket, key=key):
-        client.upload_fileobj(
-            buffered(blocks, _PART_SIZE),
-            bucket,
-            key,
-            ExtraArgs={"ContentType": "text/csv; charset=utf-8"},
-            Config=config,
-        )

@@ -1,13 +1,11 @@
-"""The rows of an SQL query, through any DB-API 2 connection (PEP 249), never held as a whole.
+"""Streams the rows of an SQL query through any DB-API 2 connection (PEP 249).
 
-A driver decides what "running a query" means. psycopg and psycopg2 fetch the whole result at once unless the cursor
-has a name, which makes it one of the server; MySQLdb and pymysql do unless the cursor is an ``SSCursor``. Both are
-asked for here. Other drivers (sqlite3, oracledb, pyodbc, Snowflake, Trino, BigQuery, ...) hand out rows as they come
-from the server when they are fetched in portions. A driver that does neither holds its result in memory, whatever is
-done here.
+psycopg and psycopg2 fetch the whole result at once unless the cursor has a name (a server-side cursor); MySQLdb and
+pymysql do unless it is an ``SSCursor``. This module uses both. Other drivers (sqlite3, oracledb, pyodbc, Snowflake,
+Trino, BigQuery, ...) stream if rows are fetched in batches. A driver that does not stream holds its result in memory.
 
-No message quotes what a driver says: it may hold values of rows or parameters. It gives the driver's class of error and
-its code, which say what is wrong.
+No message quotes a driver's message, which may hold values of rows or parameters: it has the class and the code of the
+driver's error.
 """
 
 from __future__ import annotations
@@ -36,20 +34,21 @@ if TYPE_CHECKING:
     from audience_onboarding.crm.sources.base import Reading, Rows
 
 BLOCK_ROWS = 50_000
-"""Rows that are held at once."""
+"""Rows in memory at once."""
 
 _ARRAY_ROWS = 5_000
-"""Rows a round trip to the server. Some drivers allocate as many of the longest rows that the columns allow."""
+"""Rows per round trip to the server. Some drivers allocate this many rows of the columns' maximum length."""
 
 _NAMED_CURSORS = frozenset(["psycopg2", "psycopg"])
 _UNBUFFERED_CURSORS = frozenset(["MySQLdb", "pymysql"])
 
-# Strings, names in quotes, and comments; ``::`` is a cast in PostgreSQL; what is left may be a parameter.
+# Strings, quoted names and comments; ``::`` is a cast in PostgreSQL; then parameters.
 _TOKEN = re.compile(
     r"""'(?:[^']|'')*' | "(?:[^"]|"")*" | `[^`]*` | (?P<dollar>\$\w*\$).*?(?P=dollar)
       | --[^\n]* | /\*.*?\*/ | :: | (?<![\w:]):(?P<name>[A-Za-z_]\w*)""",
     re.VERBOSE | re.DOTALL,
 )
+_RUN_BY_HAND = "Run the query by hand: its message is not shown here, as it may quote data"
 _PLACEHOLDERS = {
     "named": ":{name}",
     "pyformat": "%({name})s",
@@ -61,18 +60,18 @@ _PLACEHOLDERS = {
 
 @dataclass(frozen=True)
 class SqlSource:
-    """What a query gives. Its columns have the names that the query gives them.
+    """Source of the rows of a query.
 
-    Values become text by their type: whole numbers their digits (also floats and decimals that are whole), dates and
-    times ISO 8601, bytes UTF-8, truth values ``true`` and ``false``, NULL an empty field. The rows come in the order of
-    the query; without ``ORDER BY`` that may be another one each time, and so may be which of two duplicates is kept.
+    Values become text by type: whole numbers (also floats and decimals) their digits, dates and times ISO 8601, bytes
+    UTF-8, booleans ``true`` and ``false``, NULL an empty field. Without ``ORDER BY`` the order may differ each time,
+    and so may the duplicate that is kept.
 
     :param connect: opens a DB-API connection, such as ``get_conn`` of an Airflow hook. It is closed here.
-    :param query: a ``SELECT``. It is run as it is; that it changes nothing is the user's affair.
-    :param parameters: values that ``:name`` stands for in the query. They are bound by the driver.
-    :param label: what messages call the source, such as ``query on connection crm``.
-    :param paramstyle: how the driver writes parameters (PEP 249); what its module says where ``None``.
-    :param block_rows: rows that are held at once.
+    :param query: a ``SELECT``, run unchanged; it is not checked for side effects.
+    :param parameters: values of ``:name`` in the query, bound by the driver.
+    :param label: name of the source in messages, such as ``query on connection crm``.
+    :param paramstyle: of the driver (PEP 249); ``None``: that of its module.
+    :param block_rows: rows in memory at once.
     """
 
     connect: Callable[[], Any]
@@ -84,15 +83,15 @@ class SqlSource:
 
     @property
     def name(self) -> str:
-        """What messages call the source."""
+        """Name of the source in messages."""
         return self.label
 
     @contextmanager
     def open(self, wanted: Sequence[str], workdir: Path) -> Iterator[Reading]:
         """Run the query, see :class:`~audience_onboarding.crm.sources.base.Source`.
 
-        :raises ConfigurationError: the database refuses the query, or it gives no rows at all.
-        :raises TransientError: the database cannot be reached, or stopped.
+        :raises ConfigurationError: the database rejects the query, or it is not a SELECT.
+        :raises TransientError: the database is not available.
         """
         del workdir
         from audience_onboarding.crm.sources.base import Reading, find_columns, ignored_columns
@@ -101,13 +100,13 @@ class SqlSource:
         cursor: Any = None
         try:
             cursor = self._try(lambda: self._cursor(connection))
-            query, parameters = self._bound(connection)
+            query, parameters = self._bind(connection)
             self._try(lambda: cursor.execute(query, parameters) if parameters else cursor.execute(query))
             # psycopg2 knows the columns of a named cursor only when it has rows.
             rows = self._fetch(cursor) if cursor.description is None and _is_named(connection) else None
             if cursor.description is None:
                 raise ConfigurationError(
-                    what="the query of the source gives no rows",
+                    what="The query of the source returns no result set",
                     where=self.label,
                     next_step="Write a SELECT",
                 )
@@ -115,17 +114,15 @@ class SqlSource:
             positions = find_columns(header, wanted, self.label)
             yield Reading(ignored_columns(header, positions), self._blocks(cursor, rows, header, positions))
         finally:
-            # The connection first: a cursor of MySQL reads all that is left before it closes.
+            # The connection first: a MySQL cursor reads all remaining rows when it closes.
             for closable in (connection, cursor):
                 with suppress(Exception):
                     closable.close()
 
-    # --- the driver ---
-
     def _cursor(self, connection: Any) -> Any:
         driver = _driver(connection)
         if driver in _NAMED_CURSORS:
-            # A cursor of the server lives in a transaction.
+            # A server-side cursor needs a transaction.
             if getattr(connection, "autocommit", False):
                 connection.autocommit = False
             cursor = connection.cursor(f"audience_onboarding_{uuid.uuid4().hex}")
@@ -137,31 +134,29 @@ class SqlSource:
             cursor.arraysize = min(_ARRAY_ROWS, self.block_rows)
         return cursor
 
-    def _bound(self, connection: Any) -> tuple[str, Mapping[str, object] | Sequence[object]]:
+    def _bind(self, connection: Any) -> tuple[str, Mapping[str, object] | Sequence[object]]:
         style = self.paramstyle or get_paramstyle(connection)
         parameters = dict(self.parameters)
         if _driver(connection) == "sqlite3":
-            # It has no dates; its own way of writing them is deprecated.
+            # SQLite has no dates; its own conversion is deprecated.
             for name, value in parameters.items():
                 if isinstance(value, datetime.date):
                     parameters[name] = value.isoformat()
-        return bound(self.query, parameters, style)
+        return bind_parameters(self.query, parameters, style)
 
     def _fetch(self, cursor: Any) -> Sequence[Any]:
         rows: Sequence[Any] = self._try(lambda: cursor.fetchmany(self.block_rows))
         return rows
 
-    def _try(self, ask: Callable[[], Any]) -> Any:
+    def _try(self, call: Callable[[], Any]) -> Any:
         try:
-            return ask()
+            return call()
         except Exception as error:
-            failure = _translate_error(error, self.label)
-            if failure is None:
+            translated = _translate_error(error, self.label)
+            if translated is None:
                 raise
-        # Out here, as the driver's exception may hold values.
-        raise failure
-
-    # --- its rows ---
+        # Raised outside: the driver's exception, which would be its context, may hold values.
+        raise translated
 
     def _blocks(
         self, cursor: Any, rows: Sequence[Any] | None, header: Sequence[str], positions: Sequence[int]
@@ -182,7 +177,7 @@ class _Block:
     label: str
 
     def read(self) -> Rows:
-        """Make text of the values."""
+        """Convert the values to text."""
         import polars as pl
 
         from audience_onboarding.crm.sources.base import Rows
@@ -203,45 +198,46 @@ class _Block:
 
         from audience_onboarding.crm.sources.coercion import InexactError, value_text
 
-        problem = next_step = ""
+        reason = next_step = ""
         try:
             return pl.Series([value_text(row[position]) for row in rows], dtype=pl.String)
         except InexactError:
-            problem = "holds whole numbers that are not exact"
-            next_step = "Cast the column to text or numeric, in the table: floating point has lost digits"
+            reason = "it has whole numbers that are not exact"
+            next_step = "Store the column as text or numeric in the table: floating point has lost digits"
         except UnicodeError:
-            problem = "holds bytes that are no UTF-8 text"
+            reason = "it has bytes that are not UTF-8 text"
             next_step = "Convert the column to text in the query; hashes to 64 hexadecimal digits"
         except TypeError:
-            problem = "holds more than one value a row"
-            next_step = "Select one value a row and column"
+            reason = "it has several values per row"
+            next_step = "Select one value per row and column"
         raise SourceFormatError(
-            what=f"column {self.header[position]!r} of the query {problem}",
+            what=f"Column {self.header[position]!r} of the query is not readable",
             where=self.label,
+            why=reason,
             next_step=next_step,
         )
 
 
-def bound(
+def bind_parameters(
     query: str, parameters: Mapping[str, object], paramstyle: str
 ) -> tuple[str, Mapping[str, object] | Sequence[object]]:
-    """A query with ``:name`` for its parameters, as a driver wants it, with the parameters that it names.
+    """Return a query with the driver's placeholders for ``:name``, and the parameters that it uses.
 
-    Strings, quoted names and comments are left alone, and so is a ``:name`` that is no parameter. A query without any
-    stays as it is.
+    Strings, quoted names, comments, and a ``:name`` that is not a parameter do not change, nor does a query without
+    parameters.
 
     :param parameters: by name.
-    :param paramstyle: of the driver, see PEP 249; empty if it is not known.
-    :raises ConfigurationError: it names a parameter, and the style is not known.
+    :param paramstyle: of the driver (PEP 249); empty if unknown.
+    :raises ConfigurationError: the query uses a parameter, and the style is unknown.
     """
     used = [name for match in _TOKEN.finditer(query) if (name := match["name"]) in parameters]
     if not used:
         return query, ()
     if paramstyle not in _PLACEHOLDERS:
         raise ConfigurationError(
-            what="the driver of the database does not tell how it binds parameters",
+            what="Unknown parameter style of the database driver",
             why=repr(paramstyle) if paramstyle else "",
-            next_step="Leave parameters out of the query",
+            next_step="Remove the parameters from the query",
         )
     numbers = iter(range(1, len(used) + 1))
     # A driver that replaces %s reads %% as %, also within strings and comments.
@@ -260,7 +256,7 @@ def bound(
 
 
 def _modules(connection: Any) -> Iterator[str]:
-    """Modules that a connection's class is from, innermost first, each with its packages."""
+    """Yield the modules of a connection's class, innermost first, each with its packages."""
     for cls in type(connection).__mro__:
         name = cls.__module__
         while name:
@@ -269,8 +265,8 @@ def _modules(connection: Any) -> Iterator[str]:
 
 
 def _driver(connection: Any) -> str:
-    known = _NAMED_CURSORS | _UNBUFFERED_CURSORS | {"sqlite3"}
-    return next((name for name in _modules(connection) if name in known), "")
+    drivers = _NAMED_CURSORS | _UNBUFFERED_CURSORS | {"sqlite3"}
+    return next((name for name in _modules(connection) if name in drivers), "")
 
 
 def _is_named(connection: Any) -> bool:
@@ -278,7 +274,7 @@ def _is_named(connection: Any) -> bool:
 
 
 def get_paramstyle(connection: Any) -> str:
-    """How the driver of a connection writes parameters (PEP 249), empty if it does not tell."""
+    """Return the parameter style of a connection's driver (PEP 249), empty if unknown."""
     for name in _modules(connection):
         style = getattr(sys.modules.get(name), "paramstyle", None)
         if isinstance(style, str):
@@ -286,36 +282,43 @@ def get_paramstyle(connection: Any) -> str:
     return ""
 
 
-def _translate_error(error: Exception, label: str) -> AudienceOnboardingError | None:
-    """What a driver raises, by the classes of PEP 249; ``None`` for what is no error of a database."""
+def classify_db_error(error: Exception) -> tuple[set[str], str]:
+    """Return the class names (PEP 249) of a driver's exception and the reason; no names for any other exception."""
     classes = {cls.__name__ for cls in type(error).__mro__}
     if isinstance(error, AudienceOnboardingError) or not classes & {"DatabaseError", "InterfaceError"}:
+        return set(), ""
+    return classes, ", ".join(filter(None, (type(error).__name__, _error_code(error))))
+
+
+def _translate_error(error: Exception, label: str) -> AudienceOnboardingError | None:
+    """Return the error of the package for a driver's exception, ``None`` for any other exception."""
+    classes, why = classify_db_error(error)
+    if not classes:
         return None
-    why = ", ".join(filter(None, (type(error).__name__, error_code(error))))
     if classes & {"ProgrammingError", "NotSupportedError"}:
         return ConfigurationError(
-            what="the database refuses the query of the source",
+            what="The database rejects the query of the source",
             where=label,
             why=why,
-            next_step="Run the query by hand: the database's own words are not shown here, as they may quote data",
+            next_step=_RUN_BY_HAND,
         )
     if classes & {"DataError", "IntegrityError"}:
         return SourceFormatError(
-            what="the database cannot compute the rows of the query",
+            what="The database cannot compute the rows of the query",
             where=label,
             why=why,
-            next_step="Run the query by hand: the database's own words are not shown here, as they may quote data",
+            next_step=_RUN_BY_HAND,
         )
     return TransientError(
-        what="the database of the source is not available, or stopped",
+        what="Database of the source not available",
         where=label,
         why=why,
-        next_step="Check the connection if it stays like this",
+        next_step="Airflow retries automatically. If it persists, check the connection",
     )
 
 
-def error_code(error: Exception) -> str:
-    """The driver's code of an error, where it has one that is a code for sure."""
+def _error_code(error: Exception) -> str:
+    """Return the driver's code of an error, empty if it has none that is surely a code."""
     for attribute in ("sqlstate", "pgcode", "sqlite_errorname", "errno"):
         value = getattr(error, attribute, None)
         if isinstance(value, int) or (isinstance(value, str) and re.fullmatch(r"[A-Z0-9_]{1,40}", value)):

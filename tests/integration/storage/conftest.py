@@ -40,8 +40,8 @@ def make_client(url: str) -> S3Client:
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Allow parts for which no test needs large contents, here and on the server."""
-    monkeypatch.setattr("audience_onboarding.storage.s3_upload.MIN_PART_SIZE", PART)
-    monkeypatch.setattr("audience_onboarding.storage.s3_upload.MIB", 1)
+    monkeypatch.setattr("audience_onboarding.storage.s3_write.MIN_PART_SIZE", PART)
+    monkeypatch.setattr("audience_onboarding.storage.s3_write.MIB", 1)
     monkeypatch.setattr("moto.s3.models.S3_UPLOAD_PART_MIN_SIZE", PART)
 
 

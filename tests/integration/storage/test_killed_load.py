@@ -24,7 +24,7 @@ import pytest
 from audience_onboarding.crm import prepare
 from audience_onboarding.crm.output.profiles import DIGITAL_AUDIENCE_S3, Identifier
 from audience_onboarding.crm.sources.csv_file import CsvSource
-from audience_onboarding.storage import s3_upload
+from audience_onboarding.storage import s3_write
 from audience_onboarding.storage.s3_upload import PublishResult, publish_object
 from scripts.local_stack import wait_for
 from tests.children import PLUGINS, child_env
@@ -92,7 +92,7 @@ def main() -> None:
     client = make_client(url)
     # So little memory that rows go to the disk at once, which is what must not stay there.
     prepare.MIB = 16  # type: ignore[attr-defined]
-    s3_upload.MIN_PART_SIZE, s3_upload.MIB = PART, 1
+    s3_write.MIN_PART_SIZE, s3_write.MIB = PART, 1
     source = CsvSource(Path(path), block_size=PART)
     if stage == READING:
 
@@ -176,7 +176,7 @@ def run_again(s3: S3Client, extract: Path, spill: Path) -> None:
     (orphan,) = spill.iterdir()
     assert stat.S_IMODE(orphan.stat().st_mode) == 0o700
     result, content = load(s3, CsvSource(extract), spill)
-    assert (result.already_there, result.superseded, result.parts) == (False, False, PARTS)
+    assert (result.unchanged, result.overwritten, result.parts) == (False, False, PARTS)
     assert keys(s3) == [KEY]
     assert s3.get_object(Bucket=BUCKET, Key=KEY)["Body"].read() == content
     assert content.count(b"\r\n") == ROWS + 1

@@ -16,13 +16,12 @@ from audience_onboarding.exceptions import (
     StorageUnavailableError,
     UploadConflictError,
 )
-from audience_onboarding.storage.s3_upload import (
+from audience_onboarding.storage.s3_upload import PublishResult, publish_object
+from audience_onboarding.storage.s3_write import (
     CONTENT_ID,
     ObjectExists,
-    PublishResult,
     abort_incomplete_uploads,
     head_object,
-    publish_object,
     upload_once,
 )
 from tests.integration.storage.conftest import BUCKET, PART, make_client
@@ -78,7 +77,7 @@ def test_new_object_and_the_same_content_again(s3: S3Client, content: bytes) -> 
     assert seen.etag == result.etag
     assert seen.content_id == result.content_id
     assert seen.metadata == result.metadata == {"run-id": "r1", CONTENT_ID: result.content_id}
-    assert (result.already_there, result.superseded) == (False, False)
+    assert (result.unchanged, result.overwritten) == (False, False)
     assert result.parts == (3 if content is LARGE else 0)
     written = s3.head_object(Bucket=BUCKET, Key=KEY)
     assert written["ContentType"] == "text/csv"
@@ -88,7 +87,7 @@ def test_new_object_and_the_same_content_again(s3: S3Client, content: bytes) -> 
         raise AssertionError("the content was read")
 
     again = publish(s3, content, chunks=untouched, metadata={"run-id": "r2"}, overwrite=True)
-    assert again.already_there
+    assert again.unchanged
     assert (again.etag, again.parts, again.metadata["run-id"]) == (result.etag, 0, "r1")
     assert s3.head_object(Bucket=BUCKET, Key=KEY)["LastModified"] == written["LastModified"]
 
@@ -103,9 +102,9 @@ def test_other_content_is_a_conflict_unless_it_supersedes(s3: S3Client, content:
     assert stored(s3) == OTHER
 
     result = publish(s3, content, overwrite=True)
-    assert (result.superseded, result.already_there) == (True, False)
+    assert (result.overwritten, result.unchanged) == (True, False)
     assert stored(s3) == content
-    assert not publish(s3, content, key=f"{KEY}.new", overwrite=True).superseded
+    assert not publish(s3, content, key=f"{KEY}.new", overwrite=True).overwritten
 
 
 def test_an_object_of_another_tool_is_a_conflict(s3: S3Client) -> None:
@@ -158,7 +157,7 @@ def test_a_part_that_fails(s3: S3Client, s3_url: str) -> None:
         publish(broken, LARGE)
     assert open_uploads(s3) == []
     assert keys(s3) == []
-    assert not publish(s3, LARGE).already_there
+    assert not publish(s3, LARGE).unchanged
 
 
 @pytest.mark.parametrize("is_interrupted", [False, True])
@@ -190,7 +189,7 @@ def test_leftovers_are_aborted(s3: S3Client) -> None:
     assert abort_incomplete_uploads(s3, bucket=BUCKET, key=KEY) == 0
     # The server may carry out a request to begin an upload after the upload has finished.
     s3.create_multipart_upload(Bucket=BUCKET, Key=KEY)
-    assert publish(s3, SMALL).already_there
+    assert publish(s3, SMALL).unchanged
     assert open_uploads(s3) == [f"{KEY}.other"]
     for _ in range(3):
         s3.create_multipart_upload(Bucket=BUCKET, Key=KEY)
@@ -215,8 +214,8 @@ def test_two_writers_at_once(s3: S3Client, s3_url: str) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    written = [result for result in results if isinstance(result, PublishResult) and not result.already_there]
-    same = [result for result in results if isinstance(result, PublishResult) and result.already_there]
+    written = [result for result in results if isinstance(result, PublishResult) and not result.unchanged]
+    same = [result for result in results if isinstance(result, PublishResult) and result.unchanged]
     conflicts = [result for result in results if isinstance(result, UploadConflictError)]
     assert (len(written), len(same), len(conflicts)) == (1, 1, 2)
     assert hashlib.sha256(stored(s3)).hexdigest() == written[0].content_id
@@ -249,4 +248,4 @@ def test_a_prepared_load_in_parts_of_the_real_size(
         result = publish(s3, b"", part_size=5 * 1024 * 1024, **settings)
         assert result.parts == 2
         assert stored(s3) == b"".join(load.chunks(1000))
-        assert publish(s3, b"", **settings, part_size=5 * 1024 * 1024).already_there
+        assert publish(s3, b"", **settings, part_size=5 * 1024 * 1024).unchanged

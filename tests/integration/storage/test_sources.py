@@ -22,7 +22,8 @@ from audience_onboarding.exceptions import (
     StorageAccessError,
     StorageUnavailableError,
 )
-from audience_onboarding.storage.file_sources import SourceSpec, resolve_source, source_exists
+from audience_onboarding.storage.file_sources import resolve_source, source_exists
+from audience_onboarding.storage.source_spec import SourceSpec
 from tests.integration.storage.conftest import BUCKET, make_client
 from tests.unit.crm.reading import column, read
 from tests.unit.crm.workbooks import xlsx
@@ -176,7 +177,7 @@ def test_an_object_is_the_same_one_each_time(s3: S3Client, tmp_path: Path) -> No
     s3.put_object(Bucket=BUCKET, Key="crm/2.csv", Body=b"email\nnew\n")
     s3.put_object(Bucket=BUCKET, Key="crm/1.csv", Body=b"email\nnew\n")
     for source in (one, many):
-        with pytest.raises(StorageUnavailableError, match="replaced while"):
+        with pytest.raises(StorageUnavailableError, match="replaced during"):
             read(source, ["email"], tmp_path)
     assert column(resolve_source(f"s3://{BUCKET}/crm/", s3_client=lambda: s3), "email", tmp_path) == [
         "new",
@@ -222,7 +223,7 @@ def test_a_download_that_breaks_off_may_be_tried_again(tmp_path: Path, key: str,
     with storage([answer(TEXT[:cut], promised=len(TEXT))]) as client:
         source = resolve_source(f"s3://b/{key}", s3_client=lambda: client)
         with pytest.raises(
-            StorageUnavailableError, match=f"broke off.*s3://b/{key}.*of {len(TEXT)} bytes"
+            StorageUnavailableError, match=f"interrupted.*s3://b/{key}.*of {len(TEXT)} bytes"
         ) as caught:
             read(source, ["email"], tmp_path)
     assert "x.example" not in str(caught.value)

@@ -199,7 +199,7 @@ def test_a_plan_as_json(commands: Commands) -> None:
     assert (plan["load_date"], plan["due"]) == ("2026-11-18", "2026-11-18T03:00:00+01:00")
     assert plan["source_exists"] is False
     assert plan["source_status"] == (
-        "not there now (its folder is not there either); if it is not when it is due, the load would fail"
+        "not there now (its folder does not exist either); if it is not when it is due, the load would fail"
     )
     assert (plan["sent_hashed"], plan["sent_unhashed"]) == (["email"], [])
 

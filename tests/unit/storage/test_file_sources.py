@@ -18,7 +18,8 @@ from audience_onboarding.crm.sources.multi_file import ManySources
 from audience_onboarding.crm.sources.parquet_file import ParquetSource
 from audience_onboarding.definitions.models import Source
 from audience_onboarding.exceptions import ConfigurationError, MissingColumnError, SourceNotFoundError
-from audience_onboarding.storage.file_sources import SourceSpec, resolve_source, source_exists
+from audience_onboarding.storage.file_sources import resolve_source, source_exists
+from audience_onboarding.storage.source_spec import SourceSpec
 from tests.unit.crm.reading import column, read
 from tests.unit.crm.workbooks import xlsx
 
@@ -96,10 +97,10 @@ def test_one_file_of_a_pattern_is_that_file(tmp_path: Path) -> None:
 def test_a_missing_file_says_what_is_in_its_folder(tmp_path: Path) -> None:
     eight = [f"{n}.csv" for n in range(8)]
     cases: list[tuple[list[str] | None, str]] = [
-        (None, "its folder is not there either"),
-        (["notes.txt", "_SUCCESS.csv"], "its folder holds no .csv file"),
-        (["b.csv", "a.csv", "notes.txt"], "its folder holds a.csv, b.csv"),
-        (eight, "its folder holds 3.csv, 4.csv, 5.csv, 6.csv, 7.csv and 3 more before"),
+        (None, "its folder does not exist either"),
+        (["notes.txt", "_SUCCESS.csv"], "its folder has no .csv file"),
+        (["b.csv", "a.csv", "notes.txt"], "its folder has a.csv, b.csv"),
+        (eight, "its folder has 3.csv, 4.csv, 5.csv, 6.csv, 7.csv and 3 earlier ones"),
     ]
     for number, (there, said) in enumerate(cases):
         for name in there or ():
@@ -144,8 +145,8 @@ def test_other_urls_are_refused(tmp_path: Path) -> None:
         **dict.fromkeys(
             ("ftp://host/x.csv", "https://host/x.csv", "s3://", "s3://bucket", "s3:///key", "file://"), ""
         ),
-        "s3://bucket/key": "needs an S3 connection",
-        f"{tmp_path}/**/x.csv": r"one \* for each folder",
+        "s3://bucket/key": "needs an AWS connection",
+        f"{tmp_path}/**/x.csv": r"one \* per folder",
     }
     for url, message in urls.items():
         for look in (resolve_source, source_exists):
@@ -175,7 +176,7 @@ def test_a_declared_format_goes_before_the_name(tmp_path: Path) -> None:
     assert column(source, "email", tmp_path) == ["b"]
     fill(tmp_path, "x.parquet")
     assert isinstance(resolve_source(str(tmp_path / "x.parquet"), spec=SourceSpec(format="csv")), CsvSource)
-    with pytest.raises(ConfigurationError, match="'orc' is no format"):
+    with pytest.raises(ConfigurationError, match="Unknown format 'orc'"):
         resolve_source(str(tmp_path / "export"), spec=SourceSpec(format="orc"))
 
 

@@ -19,13 +19,9 @@ from audience_onboarding.exceptions import (
     StorageUnavailableError,
     UploadConflictError,
 )
-from audience_onboarding.storage import s3_upload
-from audience_onboarding.storage.s3_upload import (
-    CONTENT_ID,
-    MIB,
-    publish_object,
-    upload_once,
-)
+from audience_onboarding.storage import s3_write
+from audience_onboarding.storage.s3_upload import PublishResult, publish_object
+from audience_onboarding.storage.s3_write import CONTENT_ID, MIB, upload_once
 
 CONTENT = b"email_sha256\r\nabc\r\n"
 SHA = hashlib.sha256(CONTENT).hexdigest()
@@ -129,7 +125,7 @@ def chunks_of(content: bytes) -> Callable[[int], Iterator[bytes]]:
     return lambda size: (content[start : start + size] for start in range(0, len(content), size))
 
 
-def publish(s3: FakeS3, content: bytes = CONTENT, **settings: Any) -> s3_upload.PublishResult:
+def publish(s3: FakeS3, content: bytes = CONTENT, **settings: Any) -> PublishResult:
     arguments = {
         "content_id": hashlib.sha256(content).hexdigest(),
         "size": len(content),
@@ -144,7 +140,7 @@ def publish(s3: FakeS3, content: bytes = CONTENT, **settings: Any) -> s3_upload.
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Allow parts for which no test needs large contents."""
     for name in ("MIN_PART_SIZE", "MIB"):
-        monkeypatch.setattr(s3_upload, name, 1)
+        monkeypatch.setattr(s3_write, name, 1)
 
 
 LARGE = bytes(range(256)) * 9  # three parts of 1 KiB
@@ -166,28 +162,28 @@ def test_an_endpoint_without_conditional_writes(content: bytes, caplog: pytest.L
 
     result = publish(s3, content, allow_unconditional=True)
     assert s3.stored == content
-    assert not result.already_there
+    assert not result.unchanged
     assert s3.calls[-3:-1] == ["head_object", "head_bucket"]  # looked once more, right before
-    assert "cannot write conditionally" in caplog.text
-    assert publish(s3, content, allow_unconditional=True).already_there
-    assert publish(s3, b"other", allow_unconditional=True, overwrite=True).superseded
+    assert "no conditional writes" in caplog.text
+    assert publish(s3, content, allow_unconditional=True).unchanged
+    assert publish(s3, b"other", allow_unconditional=True, overwrite=True).overwritten
     assert s3.stored == b"other"
 
 
 def test_a_key_that_is_taken_and_then_free_is_tried_again() -> None:
     s3 = FakeS3(refuse={"put_object": ("PreconditionFailed", 412)})
-    with pytest.raises(StorageUnavailableError, match=r"taken, and now that it is free"):
+    with pytest.raises(StorageUnavailableError, match=r"the key was taken, then free"):
         publish(s3)
     s3.refuse.clear()
-    assert not publish(s3).already_there
+    assert not publish(s3).unchanged
 
 
 def test_a_key_of_ours_that_may_only_write_is_enough_for_a_new_object_only() -> None:
     write_only = {"head_object": ("403", 403), "list_multipart_uploads": ("AccessDenied", 403)}
     s3 = FakeS3(refuse=write_only)
-    assert not publish(s3).already_there
+    assert not publish(s3).unchanged
     assert s3.stored == CONTENT
-    with pytest.raises(UploadConflictError, match="may not look"):
+    with pytest.raises(UploadConflictError, match="may not read"):
         publish(s3)
     with pytest.raises(StorageAccessError):
         publish(s3, b"other", overwrite=True)
@@ -198,7 +194,7 @@ def test_the_race_is_lost_to_the_same_content() -> None:
     s3 = FakeS3()
     s3.before_commit = lambda: s3.store(CONTENT, {CONTENT_ID: SHA, "run-id": "other"})
     result = publish(s3)
-    assert result.already_there
+    assert result.unchanged
     assert result.metadata["run-id"] == "other"
 
 
@@ -209,7 +205,7 @@ def test_the_race_is_lost_to_the_same_content() -> None:
         (None, b"other", {"overwrite": True}, UploadConflictError, "another tool"),
         (b"yesterday", b"other", {"overwrite": True}, UploadConflictError, "another tool"),
         (None, b"other", {"allow_unconditional": True}, UploadConflictError, ""),
-        (CONTENT, b"other", {"overwrites": lambda existing: True}, UploadConflictError, ""),
+        (CONTENT, b"other", {"must_overwrite": lambda existing: True}, UploadConflictError, ""),
         (b"yesterday", None, {"overwrite": True}, StorageUnavailableError, ""),
     ],
 )
@@ -258,7 +254,7 @@ def test_a_failing_abort_does_not_hide_the_error(caplog: pytest.LogCaptureFixtur
     s3 = FakeS3(refuse={"upload_part": ("SlowDown", 503), "abort_multipart_upload": ("AccessDenied", 403)})
     with pytest.raises(StorageUnavailableError, match="SlowDown"):
         publish(s3, LARGE)
-    assert "Could not abort" in caplog.text
+    assert "Aborting the upload" in caplog.text
 
 
 def test_at_most_three_parts_are_in_memory() -> None:
@@ -298,11 +294,11 @@ def test_part_sizes_are_checked_and_grow_with_the_file(monkeypatch: pytest.Monke
         10_000 * 8 * MIB + 1: 9 * MIB,
         5 * 1024 * 1024 * MIB: 525 * MIB,
     }.items():
-        assert s3_upload._checked_part_size(8 * MIB, size) == used
+        assert s3_write._checked_part_size(8 * MIB, size) == used
 
 
 def test_too_many_parts_of_unknown_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(s3_upload, "MAX_PARTS", 2)
+    monkeypatch.setattr(s3_write, "MAX_PARTS", 2)
     s3 = FakeS3()
     with pytest.raises(ConfigurationError, match="more than 2 parts"):
         upload_once(s3, bucket="b", key="k", chunks=chunks_of(LARGE), metadata={}, part_size=1024)  # type: ignore[arg-type]
@@ -315,9 +311,9 @@ def test_too_many_parts_of_unknown_size(monkeypatch: pytest.MonkeyPatch) -> None
 def test_the_same_content_is_written_again_on_request() -> None:
     s3 = FakeS3(stored=CONTENT)
 
-    result = publish(s3, overwrites=lambda existing: existing.content_id == SHA)
+    result = publish(s3, must_overwrite=lambda existing: existing.content_id == SHA)
 
-    assert (result.already_there, result.superseded) == (False, True)
+    assert (result.unchanged, result.overwritten) == (False, True)
     assert s3.calls[-1] == "put_object"
 
 
@@ -327,7 +323,7 @@ def test_a_caller_hears_before_each_write_and_only_then() -> None:
         s3 = FakeS3(stored=stored)
         publish(
             s3,
-            overwrites=lambda existing, anew=overwrites: anew,  # type: ignore[misc]
+            must_overwrite=lambda existing, anew=overwrites: anew,  # type: ignore[misc]
             before_writing=lambda s3=s3: told.append("put_object" in s3.calls),  # type: ignore[misc]
         )
 

@@ -132,7 +132,7 @@ def test_errors_of_s3_are_reported(
 def test_where_nothing_can_be_written(tmp_path: Path, snapshot: Path) -> None:
     (tmp_path / "file").write_text("x")
 
-    with pytest.raises(ConfigurationError, match="the folder of snapshots cannot be written to"):
+    with pytest.raises(ConfigurationError, match="Snapshot folder not writable"):
         save_snapshot(snapshot, str(tmp_path / "file" / "x.parquet"), s3_client=no_s3)
-    with pytest.raises(ConfigurationError, match="the folder of snapshots cannot be written to"):
+    with pytest.raises(ConfigurationError, match="Snapshot folder not writable"):
         delete_snapshot(str(tmp_path / "file" / "x.parquet"), s3_client=no_s3)

@@ -22,7 +22,7 @@ from audience_onboarding.exceptions import (
     SourceFormatError,
     TransientError,
 )
-from audience_onboarding.storage.sql_source import BLOCK_ROWS, SqlSource, bound
+from audience_onboarding.storage.sql_source import BLOCK_ROWS, SqlSource, bind_parameters
 from tests.unit.crm.reading import column, read
 
 DAY = datetime.date(2026, 11, 16)
@@ -225,7 +225,7 @@ def test_parameters_in_the_words_of_the_driver(tmp_path: Path, monkeypatch: pyte
     read(source(connection, "SELECT v FROM t WHERE v LIKE 'x%'", parameters=day), ["v"], tmp_path)
     assert connection.cursors[0].executed == ("SELECT v FROM t WHERE v LIKE 'x%'",)
     connection = Connection()
-    with pytest.raises(ConfigurationError, match="does not tell how it binds"):
+    with pytest.raises(ConfigurationError, match="Unknown parameter style"):
         read(source(connection, query, parameters=day), ["v"], tmp_path)
     read(source(connection, query, parameters=day, paramstyle="qmark"), ["v"], tmp_path)
     assert connection.cursors[-1].executed[1] == [DAY]
@@ -241,7 +241,7 @@ def test_styles_of_parameters() -> None:
         "numeric": ("a = :1 OR b = :2 OR c = :3", [1, 2, 1]),
     }
     for style, expected in styles.items():
-        assert bound("a = :x OR b = :y OR c = :x", {**named, "unused": 3}, style) == expected, style
+        assert bind_parameters("a = :x OR b = :y OR c = :x", {**named, "unused": 3}, style) == expected, style
 
 
 def test_texts_and_comments_hold_no_parameters() -> None:
@@ -249,8 +249,8 @@ def test_texts_and_comments_hold_no_parameters() -> None:
         "':x'", "'it''s :x'", '":x"', "`:x`", "-- :x\n", "/* :x\n:x */", "$$ :x $$", "$a$ $$ :x $a$", "a::x", ":other",
         "b:x",
     ):  # fmt: skip
-        assert bound(f"{text} :x", {"x": 1}, "qmark") == (f"{text} ?", [1]), text
-        assert bound(text, {"x": 1}, "qmark") == (text, ()), text
+        assert bind_parameters(f"{text} :x", {"x": 1}, "qmark") == (f"{text} ?", [1]), text
+        assert bind_parameters(text, {"x": 1}, "qmark") == (text, ()), text
 
 
 # --- values ----------------------------------------------------------------------------------------------------
@@ -281,13 +281,13 @@ def test_values_become_text_by_their_type(tmp_path: Path) -> None:
     ("value", "problem"),
     [
         (1e17, "not exact"),
-        (b"secret\xff", "no UTF-8"),
-        ("secret\ud800", "no UTF-8"),
-        (["secret"], "more than one value"),
+        (b"secret\xff", "not UTF-8"),
+        ("secret\ud800", "not UTF-8"),
+        (["secret"], "several values"),
     ],
 )
 def test_values_that_are_no_text(value: object, problem: str, tmp_path: Path) -> None:
-    with pytest.raises(SourceFormatError, match=f"column 'v' of the query .*{problem}") as caught:
+    with pytest.raises(SourceFormatError, match=f"Column 'v' of the query .*{problem}") as caught:
         read(source(Connection([("a",), (value,)])), ["v"], tmp_path)
     assert "secret" not in str(caught.value)
     assert caught.value.__context__ is None

@@ -181,7 +181,7 @@ def _send(
         error.add_next_step("Nothing was sent")
         raise
     job.note("sent", {"rows": rows})
-    words = "is there already" if published.already_there else "was put"
+    words = "is there already" if published.unchanged else "was put"
     log.info("The opt-out of %s rows %s: s3://%s/%s", rows, words, bucket, key)
     seconds = timedelta(hours=definition.wait.timeout_hours).total_seconds()
     return _waiting(

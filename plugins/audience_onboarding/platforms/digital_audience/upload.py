@@ -58,7 +58,8 @@ from audience_onboarding.state.store import Memory, days_text
 
 if TYPE_CHECKING:
     from audience_onboarding.crm.output.crm_file import CrmFile
-    from audience_onboarding.storage.s3_upload import ExistingObject, PublishResult
+    from audience_onboarding.storage.s3_upload import PublishResult
+    from audience_onboarding.storage.s3_write import ExistingObject
 
 LOAD_DATE = "load-date"
 HISTORY_FROM = "range-start"
@@ -165,7 +166,7 @@ class DigitalAudienceOnboardCrmToS3Operator(
             return self._mirror(context, target, sending)
         upload = _Upload(self, context, target, sending)
         file = upload.put(sending.mode, sending.load)
-        return upload.result(file, uploaded=not file.already_there)
+        return upload.result(file, uploaded=not file.unchanged)
 
     def _mirror(self, context: Context, audience: Audience, sending: Sending) -> dict[str, Any]:
         comparison = sending.comparison
@@ -196,7 +197,7 @@ class DigitalAudienceOnboardCrmToS3Operator(
             files.append(upload.put(OPT_IN, comparison.opt_in))
         last = comparison.opt_in or comparison.opt_out
         return {
-            **upload.result(files[-1], uploaded=not all(file.already_there for file in files)),
+            **upload.result(files[-1], uploaded=not all(file.unchanged for file in files)),
             "s3_keys": [file.key for file in files],
             "awaited": {
                 "mode": OPT_OUT if comparison.opt_in is None else OPT_IN,
@@ -394,15 +395,15 @@ class _Upload:
                     **baseline_metadata(self._baseline),
                 },
                 overwrite=sending.overwrite,
-                overwrites=lambda existing: self._is_to_overwrite(existing, file),
+                must_overwrite=lambda existing: self._is_to_overwrite(existing, file),
                 before_writing=lambda: self._before_writing(mode, file, token),
                 allow_unconditional=operator.allow_unconditional_writes,
             )
-            if not published.already_there:
+            if not published.unchanged:
                 measured.size = published.size
         self._note_lineage(published, file)
         self.puts.went_through(published.metadata.get(TOKEN, ""))
-        if published.already_there:
+        if published.unchanged:
             operator.log.info("s3://%s/%s already has this content: nothing is sent", bucket, key)
         else:
             operator.log.info("Uploaded %s rows to s3://%s/%s", file.rows, bucket, key)
@@ -411,8 +412,8 @@ class _Upload:
     def _note_lineage(self, published: PublishResult, file: CrmFile) -> None:
         place = Place(f"s3://{published.bucket}", published.key)
         written = Written(place)
-        if not published.already_there:
-            change: Any = "OVERWRITE" if published.superseded else "CREATE"
+        if not published.unchanged:
+            change: Any = "OVERWRITE" if published.overwritten else "CREATE"
             written = Written(place, file.rows, published.size, change)
         self._operator._lineage.written.append(written)
 

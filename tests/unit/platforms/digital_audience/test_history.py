@@ -86,7 +86,7 @@ def test_other_content_of_the_same_range_is_a_conflict(world: World) -> None:
     load(world, MONDAY, TUESDAY)
     write(world, mon="ax")
 
-    with pytest.raises(AirflowFailException, match="UploadConflictError: the key is taken by other content"):
+    with pytest.raises(AirflowFailException, match="UploadConflictError: The key has other content"):
         load(world, MONDAY, TUESDAY)
 
     load(world, MONDAY, TUESDAY, overwrite=True)
