@@ -231,7 +231,7 @@ class HttpTransport:
                     **({"Content-Type": body.content_type} if body is not None else {}),
                     **(headers or {}),
                 },
-                data=body or None,  # type: ignore[arg-type] # without bytes: Content-Length is 0, not chunked
+                data=body or None,  # an empty body: Content-Length 0 instead of chunked
                 json=json,
                 timeout=(self.settings.connect_timeout, self.settings.read_timeout),
                 allow_redirects=False,

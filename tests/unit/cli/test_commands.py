@@ -84,7 +84,7 @@ def test_wrong_ones_are_counted(commands: Commands) -> None:
     assert out.splitlines() == [
         "wrong.yaml:2: name: must not be empty",
         "wrong.yaml:5: retries: must be at least 0",
-        f"2 problems in 1 file of {commands.folder}; 2 of 3 definitions good",
+        f"2 problems in 1 file of {commands.folder}; 2 of 3 definitions valid",
         "See docs/how-to/troubleshooting.md#definitionerror",
     ]
 
@@ -172,20 +172,20 @@ def test_the_next_load_of_each_audience(commands: Commands) -> None:
         out
         == f"""\
 alerts: Alerts (commbox, connection commbox_default)
-  next load  by hand only
-  source     s3://crm/20261117.csv: not looked at: it is not on this machine
+  next load  manual only
+  source     s3://crm/20261117.csv: not checked: it is not on this machine
   mode       replace
   audience   the one that is called 'Alerts'; created if there is none
   hashed     nothing
-  as it is   phone
+  unhashed   phone
 
 newsletter: Newsletter (digital_audience, connection digital_audience_default)
   next load  2026-11-18, due 2026-11-18 03:00 Europe/Amsterdam
-  source     {commands.folder.parent}/crm/2026-11-18.csv: there
+  source     {commands.folder.parent}/crm/2026-11-18.csv: found
   mode       opt-in
   audience   created as 'Newsletter' in the campaign 'Always-on', which is created if need be, unless an earlier load has created it
   hashed     email
-  as it is   nothing
+  unhashed   nothing
   file       onboard/audience=<id>/opt-in/20261118_000000.csv
   activation dv360: 'Newsletter' on DV360, 'Example NL', for 30 days: until 2026-12-18 if it is created with the next load
   extension  segments that end within 7 days are extended to 30 days from then
@@ -199,12 +199,12 @@ def test_a_plan_as_json(commands: Commands) -> None:
     assert (plan["load_date"], plan["due"]) == ("2026-11-18", "2026-11-18T03:00:00+01:00")
     assert plan["source_exists"] is False
     assert plan["source_status"] == (
-        "not there now (its folder does not exist either); if it is not when it is due, the load would fail"
+        "not found (its folder does not exist either); if still missing when it is due, the load would fail"
     )
     assert (plan["sent_hashed"], plan["sent_unhashed"]) == (["email"], [])
 
     over = commands.plans("newsletter", now=datetime(2026, 12, 1, tzinfo=timezone.utc))["newsletter"]
-    assert over["when"] == "over: the last load date is 2026-11-20"
+    assert over["when"] == "ended: the last load date is 2026-11-20"
     assert (over["load_date"], over["due"], over["source_exists"]) == ("", "", None)
 
 
@@ -225,32 +225,32 @@ ROW = f"{SECRET},1001\n"
 @pytest.mark.parametrize(
     ("files", "path", "fits", "told"),
     [
-        ({"2026-11-18.csv": f"e-MAIL,Lid nummer\n{ROW}"}, None, True, "there"),
+        ({"2026-11-18.csv": f"e-MAIL,Lid nummer\n{ROW}"}, None, True, "found"),
         (
             {"2026-11-18.csv": f"Mailadres,Lid nummer\n{ROW}"},
             None,
             False,
-            "there, but the CRM file has no column 'E-mail'; it has 2 column(s): 'Mailadres', 'Lid nummer'",
+            "found, but the CRM file has no column 'E-mail'; it has 2 column(s): 'Mailadres', 'Lid nummer'",
         ),
         (
             {"2026-11-18.csv": ROW + ROW},
             None,
             False,
-            "there, but the CRM file has no column 'E-mail'; the first line looks like data, not like column names; "
+            "found, but the CRM file has no column 'E-mail'; the first line looks like data, not like column names; "
             "does the export write a header row?",
         ),
         (
             {"2026-11-18/b.csv": f"E-mail\n{SECRET}\n", "2026-11-18/a.csv": f"Mail\n{SECRET}\n"},
             "crm/{load_date}/",
             False,
-            "there, but the CRM file has no column 'E-mail' (a.csv, the first of several); it has 1 column(s): 'Mail'",
+            "found, but the CRM file has no column 'E-mail' (a.csv, the first of several); it has 1 column(s): 'Mail'",
         ),
-        ({"2026-11-18.csv": ""}, None, None, "there, but the CRM file holds nothing to send; it has no line"),
+        ({"2026-11-18.csv": ""}, None, None, "found, but the CRM file holds nothing to send; it has no line"),
         (
             {"2026-11-18.parquet": "PAR1"},
             "crm/{load_date}.parquet",
             None,
-            "there, but the CRM file cannot be read as Parquet; it is damaged, cut off, encrypted, or no Parquet file",
+            "found, but the CRM file cannot be read as Parquet; it is damaged, cut off, encrypted, or no Parquet file",
         ),
     ],
     ids=["fits", "another name", "no header", "first of several", "empty", "damaged"],
@@ -293,7 +293,7 @@ def test_a_header_is_not_checked_where_the_engine_is_not_installed(commands: Com
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert ": there; its header was not looked at, as polars is not installed here" in done.stdout
+    assert ": found; header not checked, as polars is not installed" in done.stdout
 
 
 def test_existing_ids_mirrors_and_environments_are_planned(commands: Commands) -> None:
@@ -325,9 +325,9 @@ def test_broken_and_unknown_definitions_do_not_stop_the_plan_of_the_others(comma
     assert (code, out.count("\n  next load")) == (1, 2)
     assert "wrong.yaml:5: retries: must be at least 0" in err
     code, out, err = commands("plan", "wrong")
-    assert (code, out) == (1, "wrong: not planned, as its definition is broken\n")
+    assert (code, out) == (1, "wrong: not planned, invalid definition\n")
     assert "wrong.yaml:5: retries: must be at least 0" in err
-    message = "newsleter: no such definition; did you mean 'newsletter'?\n"
+    message = "newsleter: definition not found; did you mean 'newsletter'?\n"
     assert commands("plan", "newsleter") == (2, "", message)
 
 

@@ -49,7 +49,8 @@ def test_options_are_those_of_the_definitions(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert (
-        hashed(monkeypatch, "anna+x@example.com\n0171 1234567\n", "--country", "de", "--strip-plus-tag") == 0
+        hashed(monkeypatch, "anna+x@example.com\n0171 1234567\n", "--phone-region", "de", "--strip-plus-tag")
+        == 0
     )
 
     found = json.loads(capsys.readouterr().out)
@@ -68,7 +69,7 @@ def test_what_cannot_be_used_is_an_error_that_does_not_repeat_it(
         assert text not in said.err
         assert "Anna" not in said.err
     assert hashed(monkeypatch, "\n") == 2
-    assert "Nothing was given" in capsys.readouterr().err
+    assert "No value given" in capsys.readouterr().err
 
 
 def test_in_a_terminal_it_asks_without_showing(
