@@ -27,9 +27,9 @@ WITHOUT_NEXT_STEP = {
     ): "no definition gets that far; the message is the rule",
     ("crm/prepare.py", "prepare"): "no definition gets that far; the message is the rule",
     (
-        "platforms/digital_audience/client.py",
-        "DigitalAudienceClient._data_of",
-    ): "_call() adds it, with the object",
+        "platforms/digital_audience/session_client.py",
+        "SessionClient._extract_data",
+    ): "_exchange() adds it, with the object",
 }
 """Where an error is made without one, and why that is right."""
 

@@ -242,5 +242,5 @@ def test_an_expired_presigned_address_is_replaced_by_the_next_try(sandbox: Sandb
         return None
 
     error = wait_for(refused, "The end of the address", timeout=60)
-    assert "The next try asks for a new one" in str(error)
+    assert "Airflow retries automatically with a new address" in str(error)
     assert "X-Amz" not in str(error)

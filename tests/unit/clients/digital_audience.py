@@ -132,6 +132,6 @@ DIGITAL_AUDIENCE = Platform(
     refusal=lambda words: envelope({"email": EMAIL}, success=False, message=words),
     create="create_campaign",
     others=frozenset({"hint", "login", "find_platform_account"}),
-    renewal=("The login as 'crm@example.com' is refused", "Correct Login and Password of the connection"),
+    renewal=("Login as 'crm@example.com' refused", "Correct Login and Password of the connection"),
     sends_key=False,
 )

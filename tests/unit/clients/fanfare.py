@@ -304,7 +304,7 @@ OPERATIONS = {
         f"GET {PATH}/import",
         answer=import_json(),
         odd=({}, [], import_json(id=EMAIL), import_json(errors=[{"row": {"email": EMAIL}}])),
-        absorbs=frozenset({404, 405}),
+        absorbs=frozenset({404}),
     ),
     "sync": operation(
         lambda client: client.sync(AUDIENCE),

@@ -120,7 +120,7 @@ ORG, OTHER_ORG = {"organization": ORGANIZATION}, {"organization": "org_1"}
             True,
             "The key is accepted; its organization has 1 audience on the first page of its list",
         ),
-        ("fanfare", page(audience_json()), OTHER_ORG, False, "the connection says org_1"),
+        ("fanfare", page(audience_json()), OTHER_ORG, False, "the connection names org_1"),
     ],
 )
 def test_the_test_of_a_connection_reads_once_and_changes_nothing(

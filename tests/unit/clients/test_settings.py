@@ -78,9 +78,7 @@ def test_an_account_of_fanfare_is_host_and_organization() -> None:
 
 
 def test_the_type_of_a_static_list_of_fanfare_is_one_of_two_words() -> None:
-    with pytest.raises(
-        ConfigurationError, match=r"'static_list_type' of the connection is 'LIST'.*or STATIC"
-    ):
+    with pytest.raises(ConfigurationError, match=r"'static_list_type' 'LIST' of the connection.*and STATIC"):
         fanfare.settings("", static_list_type="LIST")
 
 

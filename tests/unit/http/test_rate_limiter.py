@@ -245,6 +245,14 @@ def test_connections_to_one_account_share_a_ceiling_and_the_lowest_counts() -> N
     assert client(base_url="https://two.example").rate_limiter is not first.rate_limiter
 
 
+def test_a_client_that_is_not_shared_has_the_limit_of_its_connection() -> None:
+    own = Client(Settings(base_url="https://one.example", max_requests_per_minute=60))
+    for change in (lambda: None, own.disable_retries):
+        change()
+        assert own.rate_limiter is not None
+        assert own.rate_limiter.per_minute == 60
+
+
 def test_a_ceiling_is_a_positive_number() -> None:
     for value in (0, -1, "many", float("inf"), float("nan")):
         with pytest.raises(

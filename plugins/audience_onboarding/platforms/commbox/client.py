@@ -1,7 +1,7 @@
-"""CommBox's audience API, as documented on the vendor's pages. No Airflow in here.
+"""Client of CommBox's audience API, as documented on the vendor's pages. No Airflow in here.
 
-Pages: https://help.commbox.io/apidocs/create-new-audiences, .../get-audiences, .../update-static-audience. There is no
-operation that gets one audience, renames, appends to or deletes one.
+Pages: https://help.commbox.io/apidocs/create-new-audiences, .../get-audiences, .../update-static-audience. The API
+cannot get, rename, append to or delete a single audience.
 """
 
 from __future__ import annotations
@@ -16,58 +16,58 @@ from audience_onboarding.platforms.commbox.models import Audience, AudienceCreat
 
 AUDIENCES = "/audiences"
 AUDIENCE = "/Audiences/{audience_id}"
-"""With a capital A, as the page about updating spells it."""
+"""With a capital A, as on the page about updating."""
 
 FILE_FIELD = "audience_file"
 
 
 class CommBoxClient(BearerClient[CommBoxSettings]):
-    """One account of CommBox; may be used by many threads at once.
+    """Client of one account; safe for many threads.
 
-    The vendor's pages disagree on what the key is: one calls it valid for up to a year, another says that the secret
-    around it changes daily. Either way a person has to renew it, which the error of a 401 says.
+    The vendor's pages disagree on the key: valid for up to a year, or with a secret around it that changes daily. In
+    both cases a user must renew it, see the error of a 401.
     """
 
     renewal = (
-        "The API key has expired or was changed: an administrator finds a new one in CommBox's management console "
-        "under Settings > API; put it into the Password of the connection (Admin > Connections), then clear the task"
+        "The API key has expired or was changed. Let an administrator get a new one in CommBox's management console "
+        "(Settings > API), set it as Password of the connection (Admin > Connections), and clear the task"
     )
 
     def list_audiences(self) -> list[Audience]:
-        """All audiences; the list has no pages."""
+        """Return all audiences; the list has no pages."""
         answer = self._call("GET", AUDIENCES, operation="list_audiences")
         request_label = self._transport.request_label("GET", AUDIENCES)
         items = answer.get("data") if isinstance(answer, Mapping) else None
         if not isinstance(items, list):
-            raise self._unexpected_response(request_label, "there is no list in it", mutating=False)
+            raise self._unexpected_response(request_label, "it contains no list", mutating=False)
         return [self._parse(Audience, item, request_label=request_label, mutating=False) for item in items]
 
     def load_audience(self, audience_id: str) -> Audience:
-        """One audience, out of the list.
+        """Return one audience of the list.
 
-        :raises NotFoundError: the list does not hold it.
+        :raises NotFoundError: it is not in the list.
         """
         for audience in self.list_audiences():
             if audience.id == audience_id:
                 return audience
         raise NotFoundError(
-            what=f"There is no audience {audience_id}",
+            what=f"Audience {audience_id} not found",
             where=self._transport.request_label("GET", AUDIENCES),
-            why="the list of audiences does not hold it",
-            next_step="Check in CommBox's console that it exists there, and that the connection is that of its account",
+            why="it is not in the list of audiences",
+            next_step="Check in CommBox's console that it exists, and that the connection belongs to its account",
         )
 
     def find_audience(self, name: str) -> Audience | None:
-        """The static audience of this name, ``None`` if there is no audience called so.
+        """Return the static audience of this name, ``None`` if no audience has it.
 
-        :raises ConfigurationError: there are several, or it is dynamic.
+        :raises ConfigurationError: several audiences have it, or it is dynamic.
         """
-        found = self._single_match([item for item in self.list_audiences() if item.name == name], name)
-        return None if found is None else self.check_static(found)
+        audience = self._single_match([item for item in self.list_audiences() if item.name == name], name)
+        return None if audience is None else self.check_static(audience)
 
     @staticmethod
     def check_static(audience: Audience) -> Audience:
-        """The audience, if it can take a file.
+        """Return the audience, if it accepts a file.
 
         :raises ConfigurationError: it is dynamic.
         """
@@ -75,15 +75,15 @@ class CommBoxClient(BearerClient[CommBoxSettings]):
             raise ConfigurationError(
                 what=f"Audience {audience.id} ({audience.name!r}) is {vendor_value(audience.type)}",
                 where=VENDOR,
-                why="only a static audience takes a list",
-                next_step="Give another name in the definition, or the 'id' of a static audience",
+                why="only a static audience accepts a list",
+                next_step="Set another name in the definition, or the 'id' of a static audience",
             )
         return audience
 
     def create_audience(self, *, name: str, file: FileContent) -> str:
         """Create a static audience with its customers, and return its id.
 
-        Nothing at the vendor keeps a second one of the same name from being created.
+        The vendor does not prevent a second one of the same name.
 
         :param file: CSV with a column ``phone1``; streamed.
         """
@@ -96,10 +96,10 @@ class CommBoxClient(BearerClient[CommBoxSettings]):
             subject=f"Audience {name!r}",
             next_step="The file needs a column 'phone1' with country code and digits only",
         )
-        return self._id_in(answer, "POST", AUDIENCES)
+        return self._parse_id(answer, "POST", AUDIENCES)
 
     def replace_audience(self, audience_id: str, *, file: FileContent) -> str:
-        """Replace all customers of a static audience, and return its id. Doing so twice is harmless.
+        """Replace all customers of a static audience, and return its id. Idempotent.
 
         :param file: CSV with a column ``phone1``; streamed.
         """
@@ -110,11 +110,11 @@ class CommBoxClient(BearerClient[CommBoxSettings]):
             operation="replace_audience",
             body=multipart_body({}, {FILE_FIELD: file}),
             subject=f"Audience {audience_id}",
-            next_step="It has to be a static audience of this account, and the file needs a column 'phone1'",
+            next_step="It must be a static audience of this account, and the file needs a column 'phone1'",
         )
-        return self._id_in(answer, "PUT", path)
+        return self._parse_id(answer, "PUT", path)
 
-    def _id_in(self, answer: Any, method: str, path: str) -> str:
+    def _parse_id(self, answer: Any, method: str, path: str) -> str:
         data = answer.get("data") if isinstance(answer, Mapping) else None
         request_label = self._transport.request_label(method, path)
         return self._parse(AudienceCreated, data, request_label=request_label, mutating=True).id

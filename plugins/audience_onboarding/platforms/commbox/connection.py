@@ -1,4 +1,4 @@
-"""How to talk to one CommBox account: what the connection form holds, read and checked."""
+"""Settings and connection form of a CommBox account."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PRODUCTION = "https://api.commbox.io"
 
 @dataclass(frozen=True, kw_only=True)
 class CommBoxSettings(BearerSettings):
-    """One account.
+    """Settings of one account.
 
     :param key: the API key of the management console (Settings > API), or the JWT that wraps it.
     """
@@ -23,11 +23,11 @@ class CommBoxSettings(BearerSettings):
     vendor: ClassVar[str] = VENDOR
     default_host: ClassVar[str] = PRODUCTION
     default_requests_per_minute: ClassVar[float] = 600
-    """The pages say that there is a limit (HTTP 429), and not which."""
+    """The pages mention a limit (HTTP 429) without a number."""
 
 
 def connection_type() -> dict[str, Any]:
-    """The connection type ``commbox``."""
+    """Return the connection type ``commbox``."""
     return connection_form(
         conn_type="commbox",
         hook="audience_onboarding.platforms.commbox.hooks.CommBoxHook",

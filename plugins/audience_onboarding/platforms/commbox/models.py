@@ -1,4 +1,4 @@
-"""What CommBox's API answers, as types.
+"""Models of CommBox's answers.
 
 Sources: https://help.commbox.io/apidocs/create-new-audiences, .../get-audiences, .../update-static-audience
 """
@@ -14,35 +14,35 @@ from audience_onboarding.http import ResponseModel, UtcDateTime
 
 
 def _as_text(value: Any) -> Any:
-    # The pages show text; a number means the same.
+    # The pages show strings; a number is accepted, too.
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 AudienceId = Annotated[str, BeforeValidator(_as_text), Field(pattern=r"^[A-Za-z0-9_-]+$")]
-"""The pages show digits in quotes, for example ``"312345"``."""
+"""Digits in quotes on the pages, for example ``"312345"``."""
 
 
 class AudienceType(str, Enum):
-    """How the members of an audience come about."""
+    """How an audience gets its members."""
 
     STATIC = "Static"
-    """A fixed list, which a file replaces."""
+    """A fixed list, replaced by a file."""
     DYNAMIC = "Dynamic"
-    """A filter that is evaluated when a campaign starts; takes no file and has no count."""
+    """A filter, evaluated when a campaign starts; accepts no file and has no count."""
 
 
 class Audience(ResponseModel):
-    """An item of the list of audiences."""
+    """Item of the list of audiences."""
 
-    # The vendor's names are in snake case already.
+    # The vendor's names are in snake case.
     model_config = ConfigDict(alias_generator=None)
 
     id: AudienceId
     name: str
-    # A type that the pages do not name is no reason to stop the loads of all others.
+    # An unknown type of one audience must not stop the loads of the others.
     type: AudienceType | str = Field(union_mode="left_to_right")
     user_count: int | None = None
-    """Customers in it; of static audiences only."""
+    """Customers; static audiences only."""
     created_time: UtcDateTime | None = None
 
 

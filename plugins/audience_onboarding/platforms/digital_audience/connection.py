@@ -1,4 +1,4 @@
-"""How to talk to one Digital Audience account: what the connection form holds, read and checked."""
+"""Settings and connection form of a Digital Audience account."""
 
 from __future__ import annotations
 
@@ -29,32 +29,31 @@ DEFAULT_PATHS: Mapping[str, str] = {
     "delete_segment": "/segment/{segment_id}",
     "load_platform_accounts": "/organisation/loadplatformaccounts",
 }
-"""The path of each operation below host and API prefix.
+"""Path of each operation below host and API prefix.
 
-The vendor's pages spell several paths in two ways, once in a heading and once in an example request. Where the two
-agree but for upper and lower case, the heading is taken; where they differ, the example, as somebody ran it; where
-the example is garbled or missing, the heading. How a delete passes the id is shown nowhere: it is sent as a query
-parameter of the name that the other paths use. Each path can be overridden in the connection.
+The vendor's pages spell several paths differently in the heading and in the example request. If only the case differs,
+or the example is garbled or missing, this is the heading; otherwise the example, which was executed. No page shows how
+a delete passes the id: it is a query parameter, named as in the other paths. The connection can override each path.
 """
 
 DEFAULT_SESSION_EXPIRED_PATTERN = r"(?i)\b(session|log ?in|unauthori[sz]ed|not authenticated)\b"
-"""A refusal with HTTP 200 whose message matches this means an expired session. The pages do not describe one."""
+"""Message of a refusal with HTTP 200 that means an expired session. The pages do not describe one."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DigitalAudienceSettings(ClientSettings):
-    """One account. The vendor's pages give no host: it is asked for.
+    """Settings of one account. The vendor's pages give no host, so it is required.
 
     :param user_name: sent as ``userName``.
     :param password: of that user.
-    :param api_prefix: put before every path, for example ``/api``. Some of the vendor's examples have it.
+    :param api_prefix: prefix of every path, for example ``/api``, as in some of the vendor's examples.
     :param paths: overrides of :data:`DEFAULT_PATHS` by operation.
     :param session_expired_pattern: see :data:`DEFAULT_SESSION_EXPIRED_PATTERN`.
     """
 
     vendor: ClassVar[str] = VENDOR
     default_requests_per_minute: ClassVar[float] = 1200
-    """No page states a limit."""
+    """The pages give no limit."""
     own_options: ClassVar[frozenset[str]] = frozenset({"api_prefix", "paths", "session_expired_pattern"})
     portal_placeholders: ClassVar[frozenset[str]] = frozenset({"audience_id", "segment_id"})
 
@@ -76,14 +75,14 @@ class DigitalAudienceSettings(ClientSettings):
                 what="'session_expired_pattern' of the connection is not a regular expression",
                 where=VENDOR,
                 why=str(error),
-                next_step="Correct it under Admin > Connections, or leave it empty for the usual one",
+                next_step="Correct it under Admin > Connections, or leave it empty for the default",
             ) from None
 
     def path(self, operation: str, **ids: int) -> str:
-        """The path of an operation, API prefix included.
+        """Return the path of an operation, including the API prefix.
 
         :param operation: a key of :data:`DEFAULT_PATHS`.
-        :param ids: ``audience_id`` or ``segment_id``, where the operation has one.
+        :param ids: ``audience_id`` or ``segment_id``, if the path has one.
         """
         template = dict(self.paths).get(operation, DEFAULT_PATHS[operation])
         prefix = self.api_prefix.strip("/")
@@ -93,21 +92,19 @@ class DigitalAudienceSettings(ClientSettings):
     def from_options(
         cls, *, host: str, user_name: str, password: str, options: Mapping[str, Any]
     ) -> DigitalAudienceSettings:
-        """Read what a connection holds.
+        """Read the settings from a connection; see :meth:`.ClientSettings.parse_common`.
 
-        :param host: ``https://host[:port]``; without a scheme, https is meant.
-        :param options: the connection's extra fields; an unknown one is an error, as it would be a typo.
-        :raises ConfigurationError: something is missing or wrong.
+        :raises ConfigurationError: a field is missing or invalid.
         """
         common = cls.parse_common(host=host, options=options)
-        given = non_empty(options)
+        values = non_empty(options)
         return cls(
             user_name=user_name,
             password=password,
-            api_prefix=str(given.get("api_prefix", "")),
-            paths=_paths(given.get("paths")),
+            api_prefix=str(values.get("api_prefix", "")),
+            paths=_paths(values.get("paths")),
             session_expired_pattern=str(
-                given.get("session_expired_pattern", DEFAULT_SESSION_EXPIRED_PATTERN)
+                values.get("session_expired_pattern", DEFAULT_SESSION_EXPIRED_PATTERN)
             ),
             **common,
         )
@@ -125,14 +122,14 @@ def _check_path(operation: str, path: str) -> None:
         found = placeholders(path)
     except ValueError:
         found = {"?"}
-    # The id of a delete may also travel in the body, which a path without a placeholder asks for.
+    # Without a placeholder, the id of a delete is sent in the body.
     optional = operation == "delete_audience"
     if not path.startswith("/") or not (found == allowed or (optional and not found)):
         wanted = " and ".join(f"{{{name}}}" for name in sorted(allowed)) or "no placeholder"
         raise ConfigurationError(
-            what=f"The path {path!r} for {operation} does not fit",
+            what=f"Invalid path {path!r} for {operation}",
             where=VENDOR,
-            next_step=f"It starts with a slash and has {wanted}",
+            next_step=f"Start it with a slash and use {wanted}",
         )
 
 
@@ -154,36 +151,36 @@ def _paths(value: Any) -> tuple[tuple[str, str], ...]:
 
 
 def connection_type() -> dict[str, Any]:
-    """The connection type ``digital_audience``."""
+    """Return the connection type ``digital_audience``."""
     return connection_form(
         conn_type="digital_audience",
         hook="audience_onboarding.platforms.digital_audience.hooks.DigitalAudienceHook",
         name="Digital Audience",
         relabeling={"login": "Login (user name)", "password": "Password"},
         placeholders={
-            "host": "https://host, as the vendor gave it to you",
-            "login": "the e-mail address that you log in to the portal with",
-            "password": "the one that you log in to the portal with",
+            "host": "https://host, from the vendor",
+            "login": "e-mail address of the portal's login",
+            "password": "password of the portal's login",
         },
         default_requests=DigitalAudienceSettings.default_requests_per_minute,
         portal_ids="{audience_id}, and a segment's by {segment_id}",
         fields={
             "api_prefix": form_field(
                 "API prefix",
-                description="Put before every path, for example /api, which some of the vendor's examples show. If the "
-                "test says 'Path', try that. Empty: none.",
+                description="Prefix of every path, for example /api, as in some of the vendor's examples. Try that if "
+                "the test reports 'Path'. Empty: none.",
             ),
             "paths": form_field(
                 "Paths",
                 format="multiline",
-                description="Rarely needed: the vendor's pages spell some paths in two ways. A JSON object of those "
-                'that differ, for example {"create_campaign": "/campaign/create"}. Empty: none differs. '
+                description="Rarely needed, as the vendor's pages spell some paths in two ways: a JSON object of other "
+                'paths, for example {"create_campaign": "/campaign/create"}. Empty: the defaults. '
                 f"Operations: {', '.join(sorted(DEFAULT_PATHS))}.",
             ),
             "session_expired_pattern": form_field(
                 "Session expired pattern",
-                description="Rarely needed: a refusal with HTTP 200 whose message matches this regular expression "
-                f"means an expired session. Empty: {DEFAULT_SESSION_EXPIRED_PATTERN}",
+                description="Rarely needed: regular expression for the message of a refusal with HTTP 200 that means "
+                f"an expired session. Empty: {DEFAULT_SESSION_EXPIRED_PATTERN}",
             ),
         },
     )

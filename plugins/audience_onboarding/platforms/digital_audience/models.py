@@ -1,7 +1,7 @@
-"""What Digital Audience's API answers, as types.
+"""Models of Digital Audience's answers.
 
-Field names are the vendor's, in Python's spelling (``audienceState`` is ``audience_state``). Fields that the pages
-call optional, and all that an operation here does not need, may be missing: the pages show hardly any whole answer.
+Field names are the vendor's, in snake case (``audienceState`` is ``audience_state``). Fields that the pages call
+optional, and all that no operation here needs, may be missing: the pages show hardly any complete answer.
 Sources: the vendor's "Audience API", "Segment API" and "Organization API" pages.
 """
 
@@ -19,8 +19,8 @@ from audience_onboarding.http import ResponseModel, UtcDateTime
 
 def _no_boolean(value: Any) -> Any:
     if isinstance(value, bool):
-        # pydantic takes True for 1, and "data: true" is an answer that the vendor gives.
-        raise ValueError("a boolean is no id")
+        # pydantic reads True as 1, and the vendor sometimes answers "data: true".
+        raise ValueError("a boolean is not an id")
     return value
 
 
@@ -29,14 +29,14 @@ RemoteNumber = Annotated[int, Field(gt=0), BeforeValidator(_no_boolean)]
 
 
 class UpdateMode(str, Enum):
-    """How a file changes an audience; also the folder it is put in (page "Updating audiences via S3")."""
+    """How a file changes an audience, and the folder of the file (page "Updating audiences via S3")."""
 
     OPT_IN = "opt-in"
     """Adds the records."""
     OPT_OUT = "opt-out"
     """Removes the matching records."""
     REPLACE = "replace"
-    """Replaces the entire record set."""
+    """Replaces all records."""
 
 
 class DataSetCounts(ResponseModel):
@@ -46,7 +46,7 @@ class DataSetCounts(ResponseModel):
     unique: int | None = Field(None, alias="UNIQUE")
     match: int | None = Field(None, alias="MATCH")
     usable_match: int | None = Field(None, alias="UMATCH")
-    """Matches that the platforms can use."""
+    """Matches that are usable on the platforms."""
     no_match: int | None = Field(None, alias="NOMATCH")
 
 
@@ -73,7 +73,7 @@ class CrmHistory(ResponseModel):
 
     total_events: int | None = None
     history: dict[str, HistoryEntry | list[HistoryEntry]] = Field(default_factory=dict)
-    """By upload date. The pages do not show whether a date holds one entry or several: both are read."""
+    """By upload date. The pages do not show whether a date has one entry or a list: both are accepted."""
 
     @field_validator("history", mode="before")
     @classmethod
@@ -81,13 +81,13 @@ class CrmHistory(ResponseModel):
         return {} if value is None else value
 
     def entries(self) -> Iterator[HistoryEntry]:
-        """All entries, whatever the nesting."""
+        """Yield all entries."""
         for value in self.history.values():
             yield from value if isinstance(value, list) else (value,)
 
 
 class CrmData(ResponseModel):
-    """What the vendor knows about the uploaded records."""
+    """State of the uploaded records."""
 
     insights_state: str | None = None
     size: int | None = None
@@ -106,19 +106,19 @@ class Audience(ResponseModel):
     created: UtcDateTime | None = None
     updated: UtcDateTime | None = None
     data_updated: UtcDateTime | None = None
-    """The last successful upload or refresh of data; ``None`` if there never was one."""
+    """Last successful upload or refresh; ``None`` if there was none."""
     start_date: UtcDateTime | None = None
     end_date: UtcDateTime | None = None
     activation_status: str | None = None
     lifetime_status: str | None = None
     audience_state: str | None = None
-    """``NODATA`` and ``PROCESSING`` are stated; the pages name no value for success or failure."""
+    """The pages name ``NODATA`` and ``PROCESSING``, and no value for success or failure."""
     type: str | None = None
     has_segments: bool | None = None
     crm_data: CrmData | None = None
 
     def uploads(self) -> list[HistoryEntry]:
-        """The uploads that the vendor lists, oldest first; those without a time come first."""
+        """Return the uploads in the history, oldest first; those without a time come first."""
         if self.crm_data is None or self.crm_data.history is None:
             return []
         oldest = datetime.min.replace(tzinfo=timezone.utc)
@@ -126,14 +126,14 @@ class Audience(ResponseModel):
 
 
 class Campaign(ResponseModel):
-    """A campaign. The pages show no answer of the create call, so only the id is relied upon."""
+    """A campaign. The pages show no answer of the create call, so only the id is required."""
 
     id: RemoteNumber
     name: str | None = None
 
 
 class Activation(ResponseModel):
-    """The answer to an activation."""
+    """Answer to an activation."""
 
     segment_id: RemoteNumber
     flow_id: str | None = None
@@ -141,9 +141,9 @@ class Activation(ResponseModel):
 
 
 class Segment(ResponseModel):
-    """A segment: an audience on one platform account for a time.
+    """A segment: an audience on one platform account for a limited time.
 
-    ``segment_id`` and ``id`` are two numbers; operations take ``segment_id``, which is what the activation returns.
+    ``segment_id`` and ``id`` differ; operations take ``segment_id``, which the activation returns.
     """
 
     segment_id: int
@@ -155,11 +155,11 @@ class Segment(ResponseModel):
     platform_id: Any = None
     active: bool | None = None
     extend: bool | None = None
-    """Whether the vendor extends the segment by itself."""
+    """Whether the vendor extends the segment automatically."""
     start_date: UtcDateTime | None = None
     end_date: UtcDateTime | None = None
     status: str | None = None
-    """``Active`` is the only value that the pages state."""
+    """The pages name only ``Active``."""
     total_ready_count: int | None = None
     total_processing_count: int | None = None
     total_pending_count: int | None = None
@@ -172,10 +172,7 @@ class Segment(ResponseModel):
 
 
 class PlatformAccount(ResponseModel):
-    """An account on an ad platform, as the user's organisation has it.
-
-    The vendor's answer also carries an ``accessToken`` of the platform. It is never taken over.
-    """
+    """An ad platform account of the user's organisation, without the ``accessToken`` in the vendor's answer."""
 
     id: int
     name: str | None = None
@@ -188,14 +185,13 @@ class PlatformAccount(ResponseModel):
 
     @property
     def platform(self) -> str:
-        """What the platform is called."""
+        """Name of the platform."""
         return str(self.platform_display_name or self.platform_name or self.platform_id or "")
 
     def is_on(self, platform: str) -> bool:
-        """Whether ``platform`` is one of the three names that the vendor gives the platform, in any case."""
-        wanted = platform.casefold()
+        """Return whether ``platform`` is one of the vendor's three names of it, ignoring case."""
         return any(
-            str(name).casefold() == wanted
+            str(name).casefold() == platform.casefold()
             for name in (self.platform_id, self.platform_name, self.platform_display_name)
             if name is not None
         )

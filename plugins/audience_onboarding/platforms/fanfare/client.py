@@ -1,4 +1,4 @@
-"""Fanfare's Admin API for audiences, as documented on the vendor's pages. No Airflow in here.
+"""Client of Fanfare's Admin API for audiences, as documented on the vendor's pages. No Airflow in here.
 
 Sources: the vendor's API description (api/openapi/admin-api.json), https://docs.fanfare.io/api/admin-api/audiences,
 /api/pagination.md, /api/rate-limiting and /api/errors.
@@ -50,7 +50,7 @@ from audience_onboarding.platforms.fanfare.models import (
 )
 
 PAGE_SIZE = 100
-"""Items of a page; the most that the vendor gives."""
+"""Items per page; the vendor's maximum."""
 
 STORAGE = "Fanfare's upload storage"
 
@@ -58,53 +58,53 @@ _SECRET_PARAMETERS = frozenset({"x-amz-signature", "x-amz-credential", "x-amz-se
 
 
 class FanfareClient(BearerClient[FanfareSettings]):
-    """One organization of Fanfare; may be used by many threads at once."""
+    """Client of one organization; safe for many threads."""
 
-    hint = "Check the host of the connection: the API is below /api, on the hand-written pages below /api/v1"
+    hint = "Check the host of the connection: the API is below /api, or /api/v1 on the hand-written pages"
     renewal = (
-        "Rotating a secret key makes the old one invalid at once: put the new one (sk_...) into the Password of the "
+        "Rotating a secret key makes the old one invalid at once: set the new one (sk_...) as Password of the "
         "connection (Admin > Connections)"
     )
 
-    _organization_is_right = False
+    _organization_checked = False
 
     # --- audiences -----------------------------------------------------------------------------------------
 
     def list_audiences(self) -> Iterator[Audience]:
-        """All audiences, archived ones too, page by page.
+        """Yield all audiences, including archived ones.
 
-        :raises ConfigurationError: the key belongs to another organization than the connection says.
+        :raises ConfigurationError: the key belongs to another organization than that of the connection.
         """
         seen: set[str] = set()
         for audience in self._pages("/audiences", Audience, operation="list_audiences"):
-            # No parameter of this list is documented: a page may come twice.
+            # No parameter of this list is documented: a page may be returned twice.
             if audience.id not in seen:
                 seen.add(audience.id)
-                yield self._ours(audience)
+                yield self._check_organization(audience)
 
     def first_audiences(self) -> list[Audience]:
-        """The first page of the list of audiences, with one request.
+        """Return the first page of the list of audiences, with one request.
 
-        :raises ConfigurationError: the key belongs to another organization than the connection says.
+        :raises ConfigurationError: the key belongs to another organization than that of the connection.
         """
         query = {"first": PAGE_SIZE}
-        found = self._list("GET", "/audiences", Audience, operation="list_audiences", query=query)
-        return [self._ours(audience) for audience in found]
+        audiences = self._list("GET", "/audiences", Audience, operation="list_audiences", query=query)
+        return [self._check_organization(audience) for audience in audiences]
 
     def find_audience(self, name: str, audience_type: AudienceType) -> Audience | None:
-        """The audience of this name that is not archived, ``None`` if there is none.
+        """Return the audience of this name that is not archived, ``None`` if there is none.
 
-        :raises ConfigurationError: there are several, or it is of another type.
+        :raises ConfigurationError: several audiences have the name, or it has another type.
         """
-        fitting = [item for item in self.list_audiences() if item.name == name and not item.archived]
-        found = self._single_match(fitting, name)
-        return None if found is None else self.check_type(found, audience_type)
+        matches = [item for item in self.list_audiences() if item.name == name and not item.archived]
+        audience = self._single_match(matches, name)
+        return None if audience is None else self.check_type(audience, audience_type)
 
     @staticmethod
     def check_type(audience: Audience, audience_type: AudienceType) -> Audience:
-        """The audience, if it is of this type and not archived.
+        """Return the audience, if it has this type and is not archived.
 
-        :raises ConfigurationError: it is not.
+        :raises ConfigurationError: otherwise.
         """
         if audience.type is not audience_type or audience.archived:
             raise ConfigurationError(
@@ -115,19 +115,19 @@ class FanfareClient(BearerClient[FanfareSettings]):
                     else f"{vendor_value(audience.type)}, not {audience_type.value}"
                 ),
                 where=VENDOR,
-                next_step="Give another name in the definition, or the 'id' of an audience that fits",
+                next_step="Set another name in the definition, or the 'id' of a suitable audience",
             )
         return audience
 
     def get_audience(self, audience_id: str) -> Audience:
-        """One audience with its rules and imports.
+        """Return an audience with its rules and imports.
 
-        :raises NotFoundError: there is none of this id in the key's organization.
+        :raises NotFoundError: unknown id in the key's organization.
         """
         return self._audience("GET", audience_id, operation="get_audience")
 
     def create_audience(self, draft: AudienceDraft) -> Audience:
-        """Create an audience. Nothing at the vendor keeps a second one of the same name from being created."""
+        """Create an audience. The vendor does not prevent a second one of the same name."""
         body = draft.to_json()
         if body["type"] == AudienceType.STATIC_LIST.value:
             body["type"] = self.settings.static_list_type
@@ -141,48 +141,48 @@ class FanfareClient(BearerClient[FanfareSettings]):
         )
 
     def update_audience(self, audience_id: str, changes: AudienceChanges) -> Audience:
-        """Change the given fields of an audience."""
+        """Change the fields of an audience that are set."""
         return self._audience("PUT", audience_id, operation="update_audience", json=changes.to_json())
 
     def archive_audience(self, audience_id: str) -> Audience:
-        """Archive an audience; the vendor's pages say "Delete (archive)"."""
+        """Archive an audience ("Delete (archive)" on the vendor's pages)."""
         return self._audience("DELETE", audience_id, operation="archive_audience")
 
     def count(self, audience_id: str) -> int:
-        """How many members an audience has."""
+        """Return the number of members of an audience."""
         return self._part("GET", audience_id, "/count", AudienceCount, operation="count_members").count
 
     def status(self, audience_id: str) -> AudienceStatus:
-        """Whether an audience is up to date."""
+        """Return whether an audience is up to date."""
         return self._part("GET", audience_id, "/status", AudienceStatus, operation="get_status")
 
     def member_ids(self, audience_id: str) -> Iterator[str]:
-        """The consumers of an audience, by id; what else the vendor sends of them is dropped at once."""
+        """Yield the ids of the consumers of an audience; all other data of them is dropped."""
         for member in self._members(audience_id, Member):
             yield member.id
 
     def count_members_like(
         self, audience_id: str, *, emails: Collection[str], phones: Collection[str]
     ) -> tuple[int, int]:
-        """How many members have one of these hashes, and how many were looked at.
+        """Return how many members have one of these hashes, and the number of members.
 
-        Each page is hashed in memory, by the rules of the loads, and dropped. Nobody's data leave this call.
+        Each page is hashed in memory by the rules of the loads, and dropped. No personal data leave this call.
 
-        :param emails: SHA-256 of normalised addresses, lower case.
+        :param emails: SHA-256 of normalized addresses, lower case.
         :param phones: SHA-256 of international digits without plus, lower case.
         """
-        found = looked_at = 0
+        matched = total = 0
         for member in self._members(audience_id, MemberContact):
-            looked_at += 1
-            found += member.is_one_of(emails, phones)
-        return found, looked_at
+            total += 1
+            matched += member.is_one_of(emails, phones)
+        return matched, total
 
     def _members(self, audience_id: str, model: type[Model]) -> Iterator[Model]:
         path = _path(audience_id, "/members")
         return self._pages(path, model, operation="list_members", subject=_subject(audience_id))
 
     def list_group(self, group_id: str) -> list[Audience]:
-        """The audiences of a group."""
+        """Return the audiences of a group."""
         return self._list(
             "GET",
             f"/audiences/groups/{group_id}",
@@ -194,9 +194,9 @@ class FanfareClient(BearerClient[FanfareSettings]):
     def create_loyalty_tiers(
         self, *, group_name: str, tiers: Sequence[LoyaltyTier], attribute: str | None = None
     ) -> LoyaltyTiers:
-        """Create a group of audiences, one for each tier.
+        """Create a group with one audience per tier.
 
-        :param attribute: ``totalOrderValue``, ``totalOrders`` or ``lifetimeSpend``, as the hand-written pages say.
+        :param attribute: ``totalOrderValue``, ``totalOrders`` or ``lifetimeSpend`` (hand-written pages).
         """
         body = {"groupName": group_name, "tiers": [tier.to_json() for tier in tiers]}
         if attribute is not None:
@@ -213,7 +213,7 @@ class FanfareClient(BearerClient[FanfareSettings]):
     # --- rules ---------------------------------------------------------------------------------------------
 
     def list_rules(self, audience_id: str) -> list[Rule]:
-        """The rules of a dynamic audience."""
+        """Return the rules of a dynamic audience."""
         return self._list(
             "GET", _path(audience_id, "/rules"), Rule, operation="list_rules", subject=_subject(audience_id)
         )
@@ -235,7 +235,7 @@ class FanfareClient(BearerClient[FanfareSettings]):
         )
 
     def get_rule(self, audience_id: str, rule_id: str) -> Rule:
-        """One rule."""
+        """Return a rule."""
         return self._rule("GET", audience_id, rule_id, operation="get_rule")
 
     def update_rule(self, audience_id: str, rule_id: str, rule: RuleDraft) -> Rule:
@@ -256,32 +256,32 @@ class FanfareClient(BearerClient[FanfareSettings]):
     # --- imports and syncs ---------------------------------------------------------------------------------
 
     def start_import(self, audience_id: str) -> ImportStarted:
-        """Ask for the address that a list is to be sent to. By itself this changes nothing in the audience."""
+        """Start an import and return its upload address. The audience does not change until a list is uploaded."""
         started = self._part("POST", audience_id, "/import", ImportStarted, operation="start_import")
         self._on_secret(started.upload_url)
         for parameter in urlsplit(started.upload_url).query.split("&"):
             name, _, value = parameter.partition("=")
             if value and name.lower() in _SECRET_PARAMETERS:
-                # Also as it stands in the address, which the log of a library may quote.
+                # Also in its encoded form: the log of a library may quote the address.
                 for secret in {value, unquote(value)}:
                     self._on_secret(secret)
         return started
 
     def upload(self, upload_url: str, body: bytes) -> None:
-        """Send the CSV of an import to the presigned address, without the key.
+        """Upload the CSV of an import to the presigned address, without the key.
 
-        :raises VendorUnavailableError: the storage cannot be reached or takes the address no longer; a new import
-            gives a new one.
+        :raises VendorUnavailableError: the storage is not reachable or the address has expired; a new import gets a new
+            address.
         """
         parts = urlsplit(upload_url)
         if parts.scheme != "https" and not self.settings.base_url.startswith("http://"):
             raise ConfigurationError(
-                what="The vendor gave an upload address that is not https",
+                what="The upload address of the vendor is not https",
                 where=VENDOR,
-                next_step="Nothing was sent; check the host of the connection",
+                next_step="Nothing was sent. Check the host of the connection",
             )
-        there = replace(self.settings.transport, base_url=f"{parts.scheme}://{parts.netloc}")
-        storage = HttpTransport(there, vendor=STORAGE, observer=self.observer)
+        settings = replace(self.settings.transport, base_url=f"{parts.scheme}://{parts.netloc}")
+        storage = HttpTransport(settings, vendor=STORAGE, observer=self.observer)
         path = f"{parts.path}?{parts.query}" if parts.query else parts.path
         request_label = storage.request_label("PUT", parts.path)
         content = StreamingBody("text/csv", len(body), lambda: iter((body,)))
@@ -289,32 +289,35 @@ class FanfareClient(BearerClient[FanfareSettings]):
         error = error_for_status(response, request_label=request_label, mutating=True)
         if isinstance(error, PermissionDeniedError):
             raise VendorUnavailableError(
-                what="The presigned address of the import is not accepted, perhaps no longer",
+                what="Presigned address of the import not accepted",
                 where=request_label,
-                next_step="The next try asks for a new one",
+                why="it may have expired",
+                next_step="Airflow retries automatically with a new address",
                 status=HTTPStatus.FORBIDDEN,
             )
         if error:
             raise error
 
     def get_import(self, audience_id: str) -> Import | None:
-        """The import of an audience that the vendor shows, ``None`` if there never was one."""
+        """Return the latest import of an audience, ``None`` if there was none (HTTP 404)."""
         try:
             return self._part("GET", audience_id, "/import", Import, operation="get_import")
-        except NotFoundError:
+        except NotFoundError as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
             return None
 
     def find_import(self, audience_id: str, import_id: str) -> Import | None:
-        """One import of an audience, also if a later one has taken its place in :meth:`get_import`."""
-        shown = self.get_import(audience_id)
-        if shown is not None and shown.id == import_id:
-            return shown
+        """Return an import of an audience, even if :meth:`get_import` returns a later one."""
+        latest = self.get_import(audience_id)
+        if latest is not None and latest.id == import_id:
+            return latest
         return next(
             (item for item in self.get_audience(audience_id).imports or () if item.id == import_id), None
         )
 
     def sync(self, audience_id: str) -> SyncStarted | None:
-        """Start the sync of a synced list; ``None`` if one is under way already."""
+        """Start the sync of a synced list; ``None`` if one is already running."""
         try:
             return self._part("POST", audience_id, "/sync", SyncStarted, operation="start_sync")
         except ConflictError:
@@ -323,17 +326,18 @@ class FanfareClient(BearerClient[FanfareSettings]):
     # --- one call ------------------------------------------------------------------------------------------
 
     def _call(self, method: str, path: str, **call: Any) -> Any:
-        if method not in SAFE_METHODS and self.settings.organization and not self._organization_is_right:
-            # Once, before anything is changed. Where there is no audience yet, nothing tells whose key it is.
+        if method not in SAFE_METHODS and self.settings.organization and not self._organization_checked:
+            # Once, before the first change. Without any audience, the organization of the key is unknown.
             next(self.list_audiences(), None)
-            self._organization_is_right = True
+            self._organization_checked = True
         return super()._call(method, path, **call)
 
     def _object(self, method: str, path: str, model: type[Model], **call: Any) -> Model:
         answer = self._call(method, path, **call)
         request_label = self._transport.request_label(method, path)
-        found = self._parse(model, answer, request_label=request_label, mutating=method != "GET")
-        return self._ours(found)
+        return self._check_organization(
+            self._parse(model, answer, request_label=request_label, mutating=method != "GET")
+        )
 
     def _list(self, method: str, path: str, model: type[Model], **call: Any) -> list[Model]:
         answer = self._call(method, path, **call)
@@ -344,16 +348,16 @@ class FanfareClient(BearerClient[FanfareSettings]):
         # A bare array on the hand-written pages, "data" in the API description.
         items = answer.get("data") if isinstance(answer, Mapping) else answer
         if not isinstance(items, list):
-            raise self._unexpected_response(request_label, "there is no list in it", mutating=method != "GET")
+            raise self._unexpected_response(request_label, "it contains no list", mutating=method != "GET")
         return [
             self._parse(model, item, request_label=request_label, mutating=method != "GET") for item in items
         ]
 
     def _pages(self, path: str, model: type[Model], **call: Any) -> Iterator[Model]:
-        """All items of a list with cursors.
+        """Yield all items of a list with cursors.
 
-        The vendor does not say which page is the last: it is empty, has no end cursor, or one that was seen before. A
-        short page is no sign: who stopped there and missed an audience would create it a second time.
+        The last page is empty, has no end cursor, or a repeated one; the vendor does not mark it. A short page is not
+        the last: an audience missed behind it would be created a second time.
         """
         after: str | None = None
         seen: set[str] = set()
@@ -370,7 +374,7 @@ class FanfareClient(BearerClient[FanfareSettings]):
             seen.add(after)
 
     def _part(self, method: str, audience_id: str, rest: str, model: type[Model], **call: Any) -> Model:
-        """What lies at ``rest`` below the path of an audience."""
+        """Call ``rest`` below the path of an audience."""
         return self._object(method, _path(audience_id, rest), model, subject=_subject(audience_id), **call)
 
     def _audience(self, method: str, audience_id: str, **call: Any) -> Audience:
@@ -388,34 +392,35 @@ class FanfareClient(BearerClient[FanfareSettings]):
             method, _path(audience_id, f"/rules/{rule_id}"), Rule, subject=f"Rule {rule_id}", **call
         )
 
-    def _ours(self, found: Model) -> Model:
-        """``found``, if it belongs to the organization that the connection names.
+    def _check_organization(self, item: Model) -> Model:
+        """Return the object, if it belongs to the organization of the connection.
 
-        :raises ConfigurationError: the key belongs to another one.
+        :raises ConfigurationError: the key belongs to another organization.
         """
-        theirs = getattr(found, "organization_id", None)
-        if self.settings.organization and theirs and theirs != self.settings.organization:
+        actual = getattr(item, "organization_id", None)
+        if self.settings.organization and actual and actual != self.settings.organization:
             raise ConfigurationError(
-                what=f"The key belongs to organization {theirs}, the connection says {self.settings.organization}",
+                what="The key belongs to another organization",
                 where=VENDOR,
+                why=f"it belongs to {actual}, and the connection names {self.settings.organization}",
                 next_step="Correct the key or the organization of the connection (Admin > Connections)",
             )
-        return found
+        return item
 
     def _message(self, answer: Any) -> str | None:
-        """The vendor's words in any of the shapes that its pages show."""
+        """Return the vendor's message, in any of the shapes on its pages."""
         if not isinstance(answer, Mapping):
             return None
-        words = [
+        messages = [
             answer[name]
             for name in ("error", "message")
             if isinstance(answer.get(name), str) and answer[name]
         ]
         problems = answer.get("issues") or answer.get("details")
         for item in problems if isinstance(problems, list) else ():
-            said = item.get("message") if isinstance(item, Mapping) and "field" in item else None
-            words.append(issue_text({"field": item["field"], "type": said}) if said else issue_text(item))
-        return "; ".join(dict.fromkeys(words)) or None
+            text = item.get("message") if isinstance(item, Mapping) and "field" in item else None
+            messages.append(issue_text({"field": item["field"], "type": text}) if text else issue_text(item))
+        return "; ".join(dict.fromkeys(messages)) or None
 
 
 def _path(audience_id: str, rest: str = "") -> str:

@@ -1,4 +1,4 @@
-"""How to talk to one Fanfare organization: what the connection form holds, read and checked."""
+"""Settings and connection form of a Fanfare organization."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from audience_onboarding.http import BearerSettings
 
 VENDOR = "Fanfare"
 PRODUCTION = "https://admin.fanfare.io/api"
-"""The server of the vendor's API description. Its hand-written pages show ``/api/v1`` below it, which can be given as
-host of the connection."""
+"""Server in the vendor's API description. Its hand-written pages show ``/api/v1`` below it, which can be part of the
+connection's host."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FanfareSettings(BearerSettings):
-    """One organization.
+    """Settings of one organization.
 
     :param key: the secret key, ``sk_live_...`` or ``sk_test_...``.
-    :param organization: id of the organization that the key has to belong to; empty: whichever it is.
-    :param static_list_type: how the API spells the type of a fixed list: ``STATIC_LIST``, as its description says, or
-        ``STATIC``, as the hand-written pages do.
+    :param organization: id of the organization that the key must belong to; empty: not checked.
+    :param static_list_type: spelling of the type of a fixed list: ``STATIC_LIST`` (API description) or ``STATIC``
+        (hand-written pages).
     """
 
     vendor: ClassVar[str] = VENDOR
     default_host: ClassVar[str] = PRODUCTION
     default_requests_per_minute: ClassVar[float] = 500
-    """Of the smallest plan (https://docs.fanfare.io/api/rate-limiting)."""
+    """Limit of the smallest plan (https://docs.fanfare.io/api/rate-limiting)."""
     own_options: ClassVar[frozenset[str]] = frozenset({"organization", "static_list_type"})
 
     organization: str = ""
@@ -40,25 +40,25 @@ class FanfareSettings(BearerSettings):
             raise ConfigurationError(
                 what="The key of the connection is a publishable one (pk_...)",
                 where=VENDOR,
-                why="it is for browsers; the Admin API takes the secret key",
-                next_step="Put the secret key (sk_...) into the Password of the connection (Admin > Connections)",
+                why="it is for browsers; the Admin API needs the secret key",
+                next_step="Set the secret key (sk_...) as Password of the connection (Admin > Connections)",
             )
 
         if self.static_list_type not in {"STATIC_LIST", "STATIC"}:
             raise ConfigurationError(
-                what=f"'static_list_type' of the connection is {self.static_list_type!r}",
+                what=f"Invalid 'static_list_type' {self.static_list_type!r} of the connection",
                 where=VENDOR,
-                next_step="It is STATIC_LIST or STATIC",
+                next_step="Allowed are STATIC_LIST and STATIC",
             )
 
     @property
     def account(self) -> str:
-        """Host and, where given, organization."""
+        """Host and, if set, organization."""
         return f"{self.base_url} organization {self.organization}" if self.organization else self.base_url
 
 
 def connection_type() -> dict[str, Any]:
-    """The connection type ``fanfare``."""
+    """Return the connection type ``fanfare``."""
     return connection_form(
         conn_type="fanfare",
         hook="audience_onboarding.platforms.fanfare.hooks.FanfareHook",
@@ -71,13 +71,13 @@ def connection_type() -> dict[str, Any]:
             "static_list_type": form_field(
                 "Type of a fixed list",
                 enum=["STATIC_LIST", "STATIC", None],
-                description="How the API spells it. Empty: STATIC_LIST, as its description says; STATIC, as the "
-                "hand-written pages say, if audiences are refused for their type.",
+                description="Its spelling in the API. Empty: STATIC_LIST, as in the API description. Try STATIC, as on "
+                "the hand-written pages, if audiences are refused because of their type.",
             ),
             "organization": form_field(
                 "Organization",
-                description="Id of the organization that the key has to belong to; with another one, nothing is sent. "
-                "Empty: whichever it is.",
+                description="Id of the organization that the key must belong to; otherwise nothing is sent. "
+                "Empty: not checked.",
             ),
         },
     )

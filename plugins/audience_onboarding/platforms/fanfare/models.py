@@ -1,8 +1,8 @@
-"""What Fanfare's Admin API takes and answers, as types.
+"""Models of the requests and answers of Fanfare's Admin API.
 
-Field names are the vendor's, in Python's spelling (``syncStatus`` is ``sync_status``). Sources: the vendor's API
-description (api/openapi/admin-api.json) and https://docs.fanfare.io/api/admin-api/audiences, which contradict each
-other in places: what either of them shows is read.
+Field names are the vendor's, in snake case (``syncStatus`` is ``sync_status``). Sources: the vendor's API description
+(api/openapi/admin-api.json) and https://docs.fanfare.io/api/admin-api/audiences. Where they contradict each other, both
+are accepted.
 """
 
 from __future__ import annotations
@@ -23,44 +23,44 @@ from audience_onboarding.crm.identifiers.normalize import (
 from audience_onboarding.http import ResponseModel, UtcDateTime, redacted_excerpt
 
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
-"""A uuid in the API description, ``aud_01HXYZ...`` on the hand-written pages."""
+"""UUID in the API description, ``aud_01HXYZ...`` on the hand-written pages."""
 
 MAX_SHOWN_ISSUES = 5
-"""Issues of one row that are shown."""
+"""Issues shown per row."""
 
 MAX_ISSUE = 200
-"""Characters of each."""
+"""Characters shown per issue."""
 
 
 class AudienceType(str, Enum):
-    """How the members of an audience come about."""
+    """How an audience gets its members."""
 
     STATIC_LIST = "STATIC_LIST"
-    """A list, which imports add to."""
+    """A list that imports add to."""
     DYNAMIC = "DYNAMIC"
-    """Rules."""
+    """Rules select the members."""
     SYNCED_LIST = "SYNCED_LIST"
-    """A list of another system."""
+    """A list in another system."""
 
 
 def _either_spelling(value: Any) -> Any:
-    # The hand-written pages say STATIC.
+    # The hand-written pages have STATIC.
     return AudienceType.STATIC_LIST if value == "STATIC" else value
 
 
 Known: Any = Field(union_mode="left_to_right")
-"""A word that the pages name where it is one, else the vendor's: a new word on one audience stops no other."""
+"""A member of the enum, or else the vendor's string: a new value on one audience must not stop the others."""
 
 
 class GroupType(str, Enum):
-    """What a group of audiences is made by."""
+    """How a group of audiences is built."""
 
     SEGMENTED_VALUE = "SEGMENTED_VALUE"
     RFM = "RFM"
 
 
 class SyncStatus(str, Enum):
-    """How the last sync of an audience went."""
+    """Result of the last sync of an audience."""
 
     PENDING = "PENDING"
     SUCCESS = "SUCCESS"
@@ -68,7 +68,7 @@ class SyncStatus(str, Enum):
 
 
 class RuleOperator(str, Enum):
-    """How a rule compares."""
+    """Comparison of a rule."""
 
     EQUALS = "EQUALS"
     NOT_EQUALS = "NOT_EQUALS"
@@ -94,12 +94,12 @@ class _Request(BaseModel):
     )
 
     def to_json(self) -> dict[str, Any]:
-        """As the vendor wants it: its names, and only what was given."""
+        """Return the JSON for the vendor: its names, and only fields that are set."""
         return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
 
 class RuleDraft(_Request):
-    """A rule to be added."""
+    """Rule to add."""
 
     field: str = Field(min_length=1)
     operator: RuleOperator
@@ -109,7 +109,7 @@ class RuleDraft(_Request):
 
 
 class SyncSourceDraft(_Request):
-    """Where a synced list comes from; ``sync_source`` is for example ``klaviyo:list``."""
+    """Source of a synced list; ``sync_source`` is for example ``klaviyo:list``."""
 
     sync_source: str = Field(min_length=1)
     sync_source_id: str = Field(min_length=1)
@@ -117,7 +117,7 @@ class SyncSourceDraft(_Request):
 
 
 class AudienceChanges(_Request):
-    """What ``PUT /audiences/{audienceId}`` takes; fields that are not given stay as they are."""
+    """Body of ``PUT /audiences/{audienceId}``; fields that are not set stay unchanged."""
 
     name: str | None = Field(None, min_length=1)
     type: AudienceType | None = None
@@ -131,7 +131,7 @@ class AudienceChanges(_Request):
 
 
 class AudienceDraft(AudienceChanges):
-    """What ``POST /audiences`` takes. The page's own example leaves out ``type``, which its schema requires."""
+    """Body of ``POST /audiences``. The page's example omits ``type``, which its schema requires."""
 
     name: str = Field(min_length=1)
     type: AudienceType
@@ -140,7 +140,7 @@ class AudienceDraft(AudienceChanges):
 
 
 class LoyaltyTier(_Request):
-    """A tier of ``POST /audiences/loyalty-tiers``."""
+    """Tier of ``POST /audiences/loyalty-tiers``."""
 
     name: str = Field(min_length=1)
     order: int
@@ -153,14 +153,14 @@ class LoyaltyTier(_Request):
 
 
 class RowError(ResponseModel):
-    """A row of an import that the vendor did not take, without what the row holds."""
+    """Rejected row of an import, without its values."""
 
     row: int
     issues: tuple[str, ...] = ()
 
     @classmethod
-    def shown(cls, value: Any) -> Any:
-        """Reduce the vendor's issues, which quote the values that they are about, to what is not personal."""
+    def redact(cls, value: Any) -> Any:
+        """Reduce the vendor's issues, which quote the rejected values, to non-personal text."""
         if not isinstance(value, Mapping):
             return value
         issues = value.get("issues")
@@ -169,7 +169,7 @@ class RowError(ResponseModel):
 
 
 def issue_text(issue: Any) -> str:
-    """An issue of the vendor's validation in words: field, and what was expected; never what was received."""
+    """Return an issue of the vendor's validation as text: field and expectation, never the received value."""
     if not isinstance(issue, Mapping):
         return redacted_excerpt(issue if isinstance(issue, str) else "not accepted", MAX_ISSUE)
     path = issue.get("path")
@@ -183,7 +183,7 @@ def issue_text(issue: Any) -> str:
 
 
 def _text(value: Any) -> str:
-    # What is an object may hold the whole row.
+    # An object may hold the whole row.
     return value if isinstance(value, str) else ""
 
 
@@ -199,12 +199,12 @@ class Import(ResponseModel):
     processed_consumers: int | None = None
     total_consumers: int | None = None
     error_count: int | None = None
-    errors: tuple[Annotated[RowError, BeforeValidator(RowError.shown)], ...] | None = None
+    errors: tuple[Annotated[RowError, BeforeValidator(RowError.redact)], ...] | None = None
     created_at: UtcDateTime | None = None
 
 
 class ImportStarted(Import):
-    """An import that waits for its file. ``upload_url`` is a secret: whoever has it can write there."""
+    """Import that waits for its file. ``upload_url`` is a secret: it grants write access."""
 
     upload_url: str = Field(repr=False, min_length=1)
 
@@ -221,7 +221,7 @@ class Rule(ResponseModel):
 
 
 class SyncSource(ResponseModel):
-    """Where a synced list comes from, and how the last sync went."""
+    """Source of a synced list, and the result of the last sync."""
 
     sync_source: str
     sync_source_id: str
@@ -253,7 +253,7 @@ class Audience(ResponseModel):
 
 
 class AudienceCount(ResponseModel):
-    """How many members an audience has."""
+    """Number of members of an audience."""
 
     audience_id: Id | None = None
     count: int
@@ -282,7 +282,7 @@ class SyncStarted(ResponseModel):
 
 
 class Member(ResponseModel):
-    """A member of an audience. The vendor sends name, address, phone and a verification code with it: none is kept."""
+    """Member of an audience, without the name, address, phone and verification code that the vendor sends."""
 
     id: Id
 
@@ -299,18 +299,18 @@ def _hash_of(normalized: str | Rejected) -> str | None:
 
 
 def _text_only(value: Any) -> Any:
-    # An answer that cannot be read is quoted by its place, not by its value; what is no text is nobody's address.
+    # A value that is not a string is no address or number; it must not make the answer invalid.
     return value if isinstance(value, str) else None
 
 
 class MemberContact(ResponseModel):
-    """What a member is told by; for looking, never for keeping or showing."""
+    """Identifiers of a member, for comparison only; never stored or shown."""
 
     email: Annotated[str | None, BeforeValidator(_text_only)] = Field(None, repr=False)
     phone: Annotated[str | None, BeforeValidator(_text_only)] = Field(None, repr=False)
 
     def is_one_of(self, emails: Collection[str], phones: Collection[str]) -> bool:
-        """Whether one of its hashes is among these, in lower case."""
+        """Return whether one of its hashes is in these collections of lower-case hashes."""
         return (bool(self.email) and _hash_of(normalize_email(self.email or "")) in emails) or (
             bool(self.phone) and _hash_of(normalize_phone(self.phone or "")) in phones
         )

@@ -86,9 +86,7 @@ def test_an_audience_is_loaded_from_the_list(vendor: Vendor, client: CommBoxClie
     vendor.lists(static("1"), dynamic("2"))
 
     assert client.load_audience("2").type is AudienceType.DYNAMIC
-    with pytest.raises(
-        NotFoundError, match=r"There is no audience 3.*the list of audiences does not hold it"
-    ):
+    with pytest.raises(NotFoundError, match=r"Audience 3 not found.*not in the list of audiences"):
         client.load_audience("3")
 
 
@@ -103,7 +101,7 @@ def test_a_refused_file_says_what_one_has_to_be(vendor: Vendor, client: CommBoxC
     ):
         client.create_audience(name="Service alerts", file=file())
     with pytest.raises(
-        RequestRejectedError, match=r"Audience 312345: .*has to be a static audience of this account"
+        RequestRejectedError, match=r"Audience 312345: .*must be a static audience of this account"
     ):
         client.replace_audience("312345", file=file())
 

@@ -116,7 +116,7 @@ def test_an_audience_that_is_given_goes_before_name_and_memory(world: World, ven
 def test_a_name_that_cannot_be_used_is_an_error_before_anything_is_sent(world: World, vendor: Vendor) -> None:
     with every_case() as case:
         for audiences, message in (
-            ([dynamic("7", NAME)], "is Dynamic.*only a static audience takes a list"),
+            ([dynamic("7", NAME)], "is Dynamic.*only a static audience accepts a list"),
             ([static("7", NAME), static("8", NAME)], "2 audiences are called"),
             ([static("7", NAME), dynamic("8", NAME)], "2 audiences are called"),
         ):

@@ -26,10 +26,11 @@ from audience_onboarding.exceptions import (
     VendorError,
     VendorUnavailableError,
 )
-from audience_onboarding.platforms.digital_audience import client as client_module
-from audience_onboarding.platforms.digital_audience.client import FAILED_LOGIN_PAUSE, iso_utc
+from audience_onboarding.platforms.digital_audience import session_client
 from audience_onboarding.platforms.digital_audience.client import DigitalAudienceClient as Client
+from audience_onboarding.platforms.digital_audience.client import iso_utc
 from audience_onboarding.platforms.digital_audience.connection import DigitalAudienceSettings
+from audience_onboarding.platforms.digital_audience.session_client import FAILED_LOGIN_DELAY
 from tests.unit.clients.digital_audience import OPERATIONS
 from tests.unit.http.loopback import Action, Reply, Reset, Seen
 from tests.unit.http.plain import error_of
@@ -73,7 +74,7 @@ def test_times_are_written_in_utc_with_a_z() -> None:
     }
 
     assert {time: iso_utc(time) for time in texts} == texts
-    with pytest.raises(ValueError, match="time zone"):
+    with pytest.raises(ValueError, match="Missing time zone"):
         iso_utc(datetime(2024, 1, 1))  # noqa: DTZ001 - a time without a zone is the case
 
 
@@ -148,7 +149,7 @@ def test_an_audience_that_was_not_deleted_is_an_error(vendor: Vendor, client: Cl
     error = error_of(lambda: client.delete_audience(7))
 
     assert isinstance(error, RequestRejectedError)
-    assert "Audience 7 was not deleted" in str(error)
+    assert "Audience 7 not deleted" in str(error)
 
 
 def test_segments_are_listed_in_every_shape_of_the_list(vendor: Vendor, client: Client) -> None:
@@ -390,7 +391,7 @@ def test_many_threads_share_a_login_that_breaks(vendor: Vendor, client: Client) 
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Clock of the client; its one item is the time."""
     now = [1000.0]
-    monkeypatch.setattr(client_module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(session_client.time, "monotonic", lambda: now[0])
     return now
 
 
@@ -408,14 +409,14 @@ def test_a_wrong_password_is_not_repeated_for_a_while(
 ) -> None:
     errors = []
     for _ in range(5):
-        clock[0] += FAILED_LOGIN_PAUSE / 6
+        clock[0] += FAILED_LOGIN_DELAY / 6
         errors.append(error_of(lambda: refused.load_audience(7), AuthenticationError))
 
     assert vendor.logins == 1
     # Each caller gets an error of its own.
     assert len({id(error) for error in errors}) == len(errors)
-    assert {str(error).partition(" (")[0] for error in errors} == {f"The login as {USER!r} is refused"}
-    clock[0] += FAILED_LOGIN_PAUSE / 6
+    assert {str(error).partition(" (")[0] for error in errors} == {f"Login as {USER!r} refused"}
+    clock[0] += FAILED_LOGIN_DELAY / 6
     error_of(lambda: refused.load_audience(7), AuthenticationError)
     assert vendor.logins == 2
     # An explicit login does not wait.
@@ -476,15 +477,15 @@ def test_an_ambiguous_or_unknown_account_is_an_error_that_lists_the_choices(
     ]
     choices = ("1: Example NL on DV360", "2: Example NL on Xandr", "3: Example SE on DV360")
     wanted: list[tuple[dict[str, Any], list[dict[str, Any]], tuple[str, ...]]] = [
-        ({"platform": "DV360"}, ACCOUNTS, ("2 platform accounts fit platform 'DV360'", *choices)),
-        ({"name": "Example NL"}, ACCOUNTS, ("2 platform accounts fit name 'Example NL'", *choices)),
-        ({"account_id": 9}, ACCOUNTS, ("No platform accounts fit id 9", *choices)),
+        ({"platform": "DV360"}, ACCOUNTS, ("2 platform accounts match platform 'DV360'", *choices)),
+        ({"name": "Example NL"}, ACCOUNTS, ("2 platform accounts match name 'Example NL'", *choices)),
+        ({"account_id": 9}, ACCOUNTS, ("No platform accounts match id 9", *choices)),
         (
             {"account_id": 1, "platform": "Xandr"},
             ACCOUNTS,
-            ("No platform accounts fit id 1, platform 'Xandr'", *choices),
+            ("No platform accounts match id 1, platform 'Xandr'", *choices),
         ),
-        ({}, ACCOUNTS, ("3 platform accounts fit any account", *choices)),
+        ({}, ACCOUNTS, ("3 platform accounts match any account", *choices)),
         # Some of hundreds are listed, those that fit first.
         (
             {"name": "Same"},

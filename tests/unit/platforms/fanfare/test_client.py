@@ -260,7 +260,7 @@ def test_another_organization_is_neither_read_nor_changed(vendor: Vendor, settin
     # A name that is free there is not free: the audience would be created there.
     for name in (*CHANGES, "get_audience", "find_audience", "list_audiences", "first_audiences"):
         with pytest.raises(
-            ConfigurationError, match=f"belongs to organization {ORGANIZATION}.* says {ANOTHER}"
+            ConfigurationError, match=f"it belongs to {ORGANIZATION}.* the connection names {ANOTHER}"
         ):
             OPERATIONS[name].call(client)
         assert {seen.method for seen in vendor.calls} == {"GET"}, name
@@ -477,7 +477,7 @@ def test_a_refusal_of_the_storage_holds_no_secret(
     assert isinstance(error, kind)
     assert error.status == status
     assert "upload storage PUT /imports/" in str(error)
-    assert ("The next try asks for a new one" in str(error)) is (status == 403)
+    assert ("Airflow retries automatically with a new address" in str(error)) is (status == 403)
     for secret in ("Signature", "0123456789abcdef", "AKID", "anna", "?"):
         assert secret not in str(error)
         assert secret not in caplog.text
