@@ -154,5 +154,6 @@ def test_the_link_may_lead_to_a_site(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(exceptions.DOCS_VARIABLE, site)
 
         assert (
-            exceptions.help_url("GuardError") == "https://docs.example/audiences/how-to/troubleshooting/#guarderror"
+            exceptions.help_url("GuardError")
+            == "https://docs.example/audiences/how-to/troubleshooting/#guarderror"
         )

@@ -156,8 +156,7 @@ API_THROTTLE_TIME = Metric(
     Kind.TIMER,
     "ms",
     ("platform", "limit"),
-    "a request has waited for its slot: at the rate limit of the connection (`connection`) or the vendor's (`vendor`); "
-    "not if 0",
+    "a request has waited for the rate limit of the connection (`connection`) or the vendor (`vendor`); not if 0",
 )
 LOGINS = Metric(
     "logins",

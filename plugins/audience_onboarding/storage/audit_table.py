@@ -109,7 +109,7 @@ def _translate_error(error: Exception, table: str, label: str) -> AudienceOnboar
             what=f"The database rejects the row for the audit table {table}",
             where=label,
             why=why,
-            next_step="Create the table as docs/how-to/alerts.md shows, or set 'audit.create', and clear this task",
+            next_step="Create the table as docs/how-to/audit.md shows, or set 'audit.create', and clear this task",
         )
     return AuditUnavailableError(
         what=f"Writing to the audit table {table} failed",
