@@ -497,5 +497,5 @@ def _fire(deferred: TaskDeferred, run_id: str) -> Any:
 @contextmanager
 def no_earlier_runs() -> Iterator[None]:
     """Runs come one after the other here, so that none has to wait for one before it."""
-    with mock.patch.object(prerequisites, "ask_airflow", return_value=[]):
+    with mock.patch.object(prerequisites, "get_unfinished_earlier_runs", return_value=[]):
         yield

@@ -35,9 +35,10 @@ class SourceOptions:
     :param sheet: of an XLSX file: its name, or its place from 1; default the first one that is not hidden.
     :param phone_region: ISO 3166 code that a phone number without phone_region code belongs to.
     :param aws_conn_id: a connection of type ``aws`` for an ``s3://`` path.
-    :param on_missing: what happens where the file is not there: ``fail``, ``skip``, or ``wait`` in the triggerer.
-    :param wait_timeout: with ``wait``: seconds until it fails.
-    :param poll_interval: with ``wait``: seconds between two looks at most; the first ones come quicker.
+    :param on_missing: if the file does not exist: ``fail``, ``skip``, or ``wait``. A
+        :class:`~..prerequisites.LoadPrerequisitesSensor` waits; the upload itself fails then.
+    :param wait_timeout: with ``wait``: seconds until the sensor fails.
+    :param poll_interval: with ``wait``: seconds between two polls at most; the first intervals are shorter.
     """
 
     path: str = ""

@@ -20,8 +20,7 @@ from audience_onboarding.base.connections import s3_client
 from audience_onboarding.base.links import RejectsLink
 from audience_onboarding.base.openlineage import Lineage, Written, audience_place, facets_of
 from audience_onboarding.base.operators import Hook, Id, PlatformOperator
-from audience_onboarding.base.prerequisites import ORDER_TIMEOUT, TakesItsTurn
-from audience_onboarding.base.retry_policy import failure_of, failure_told
+from audience_onboarding.base.retry_policy import failure_of, failure_told, terminal_errors_fail
 from audience_onboarding.base.snapshot_diff import (
     MIRROR,
     OPT_OUT,
@@ -45,7 +44,7 @@ from audience_onboarding.exceptions import (
 )
 from audience_onboarding.state.create_once import check_not_retired
 from audience_onboarding.state.history import history_days, told_days
-from audience_onboarding.state.load_date import parse_load_date, resolve_history_from
+from audience_onboarding.state.load_date import parse_load_date, resolve_history_from, resolve_load_date
 from audience_onboarding.state.remote_ids import is_missing
 from audience_onboarding.state.store import (
     LAST_LOAD_KEY,
@@ -74,6 +73,7 @@ __all__ = [
 ]
 
 _MIB = 1024 * 1024
+_NO_WAIT = "The upload itself does not wait: only LoadPrerequisitesSensor does, unless it is a dry run"
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class Rejects:
     aws_conn_id: str = "aws_default"
 
 
-class OnboardCrmOperator(TakesItsTurn, PlatformOperator[Hook, Id]):
+class OnboardCrmOperator(PlatformOperator[Hook, Id]):
     """Read a CRM extract, bring it into the platform's form, and send it, once.
 
     Raw identifiers stay in the memory and the private spill directory of the task, but for what the platform takes
@@ -152,9 +152,6 @@ class OnboardCrmOperator(TakesItsTurn, PlatformOperator[Hook, Id]):
     :param overwrite: let other content take the place of what was sent for this day, and let a ``replace`` or
         ``mirror`` go back to an older day than the last confirmed one, which is skipped otherwise (templated).
     :param is_dry_run: do everything but send and write, then skip the tasks after this one (templated).
-    :param in_order_of: id of the task that ends a load; where given, loads of earlier days that are under way are
-        waited for in the triggerer.
-    :param order_timeout: seconds to wait for them at most.
     :param memory_limit_mib: memory of the engine in MiB, beyond which it spills to disk.
     :return: audience, counts, identity of the content, and what the sensor wants to know.
     """
@@ -197,8 +194,6 @@ class OnboardCrmOperator(TakesItsTurn, PlatformOperator[Hook, Id]):
         range_start: str | None = None,
         overwrite: bool | str = False,
         is_dry_run: bool | str = False,
-        in_order_of: str | None = None,
-        order_timeout: float = ORDER_TIMEOUT,
         memory_limit_mib: int = 1024,
         **kwargs: Any,
     ) -> None:
@@ -219,8 +214,6 @@ class OnboardCrmOperator(TakesItsTurn, PlatformOperator[Hook, Id]):
         self.range_start = range_start
         self.overwrite = overwrite
         self.is_dry_run = is_dry_run
-        self.in_order_of = in_order_of
-        self.order_timeout = order_timeout
         self.memory_limit_mib = memory_limit_mib
         self._lineage = Lineage()
 
@@ -302,11 +295,20 @@ class OnboardCrmOperator(TakesItsTurn, PlatformOperator[Hook, Id]):
 
     # --- the same for all
 
-    def in_turn(self, context: Context) -> dict[str, Any]:
-        """Onboard, now that the source is there and no load of an earlier day is under way."""
+    @terminal_errors_fail
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Prepare and send. Waits for nothing: that is :class:`..prerequisites.LoadPrerequisitesSensor`'s."""
         return self._onboard(context)
 
-    def _onboard(self, context: Context, *, is_under_way: bool = False) -> dict[str, Any]:
+    def _load_date(self, context: Context) -> date:
+        return resolve_load_date(context, timezone=self.timezone, load_date=self.load_date)
+
+    def _source_connection(self, options: SourceOptions) -> str:
+        return options.aws_conn_id or "aws_default"
+
+    def _onboard(  # noqa: PLR0915
+        self, context: Context, *, is_under_way: bool = False
+    ) -> dict[str, Any]:
         """Prepare and send.
 
         :param is_under_way: part of the load is sent already, so that it cannot be skipped any more.
@@ -383,6 +385,8 @@ class OnboardCrmOperator(TakesItsTurn, PlatformOperator[Hook, Id]):
         except SourceNotFoundError as error:
             # Days of a range that have no source are left out already; what is left is an error.
             if options.on_missing != "skip" or is_under_way or history:
+                if options.on_missing == "wait" and not history:
+                    error.add_next_step(_NO_WAIT)
                 raise
             reason = f"There is no source, so there is nothing to load: {error}"
         except EmptySourceError as error:

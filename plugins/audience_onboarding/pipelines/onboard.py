@@ -16,7 +16,7 @@ from audience_onboarding.base import load_events as events
 from audience_onboarding.base.failure_xcom import push_failure
 from audience_onboarding.base.links import AudiencePageLink, ShownLink, linked
 from audience_onboarding.base.pools import connection_pool
-from audience_onboarding.base.prerequisites import WaitForTurnOperator
+from audience_onboarding.base.prerequisites import LoadPrerequisitesSensor
 from audience_onboarding.base.retry_policy import terminal_errors_fail
 from audience_onboarding.base.snapshot_diff import confirm_snapshot
 from audience_onboarding.base.upload_operator import Rejects
@@ -98,14 +98,14 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
     ) as dag:
         source = source_of(definition.source, base)
         range_start = "{{ params.range_start or '' }}"
-        turn = WaitForTurnOperator(
+        prerequisites = LoadPrerequisitesSensor(
             task_id=PREREQUISITES_TASK,
             source=source,
             aws_conn_id=getattr(definition.upload, "aws_conn_id", "aws_default"),
             timezone=definition.timezone,
             range_start=range_start,
             is_dry_run="{{ params.dry_run }}",
-            in_order_of=LAST_TASKS[definition.upload.wait_for_earlier_loads],
+            wait_for_task_id=LAST_TASKS[definition.upload.wait_for_earlier_loads],
             audience_key=definition.key,
         )
         ensured = platform.tasks.ensure_audience(definition, asset)
@@ -128,12 +128,12 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
             overwrite="{{ params.overwrite }}",
             is_dry_run="{{ params.dry_run }}",
             ignore_guards="{{ params.ignore_guards }}",
-            # A backfill ignores the DAG's max_active_runs, but not this. What waits in the triggerer counts, too, so
-            # that it waits for its turn in a task of its own.
+            # A backfill ignores the DAG's max_active_runs, but not this. Deferred instances count, too, so the sensor
+            # in front waits and not this task.
             max_active_tis_per_dag=1,
             pool=connection_pool(definition.conn_id),
         )
-        [turn, *ensured.by] >> upload
+        [prerequisites, *ensured.by] >> upload
         upload_links = [
             link
             for link in upload.operator_extra_links

@@ -52,15 +52,17 @@ def resolve_history_from(context: Any, given: str | None) -> date | None:
     return parse_load_date(str(given), where="range_start")
 
 
-def resolve_load_date(context: Any, *, timezone: str = "UTC") -> date:
-    """The load date of a run: the day of the CRM extract that it is about.
+def resolve_load_date(context: Any, *, timezone: str = "UTC", load_date: str | None = None) -> date:
+    """Return the load date of a run: the date of its CRM extract.
 
-    In this order: the form's ``load_date``, the partition key of the run, the run's logical date, the moment it
-    was due. The last two count in ``timezone``.
+    In this order: ``load_date``, the form's ``load_date``, the partition key of the run, the run's logical date, the
+    run's ``run_after``. The last two count in ``timezone``.
 
     :raises ConfigurationError: the value is not a date, or a backfill brings a date of its own, which would load
         the same day again and again.
     """
+    if load_date:
+        return parse_load_date(load_date)
     dag_run = context["dag_run"]
     chosen = (context.get("params") or {}).get("load_date")
     if chosen and run_type(context) == BACKFILL:

@@ -10,22 +10,18 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 
-from audience_onboarding.base import prerequisites, upload_operator
-from audience_onboarding.base.source_wait import SourceTrigger
+from audience_onboarding.base import upload_operator
 from audience_onboarding.base.upload_operator import Rejects
 from audience_onboarding.crm import prepare
 from audience_onboarding.crm.guards import Guards
 from audience_onboarding.crm.output.profiles import SourceColumn
-from audience_onboarding.exceptions import SourceNotFoundError, TransientError
-from audience_onboarding.state.ordering import EarlierLoadsTrigger
+from audience_onboarding.exceptions import SourceNotFoundError
 from audience_onboarding.state.store import LAST_LOAD_KEY, load_key
 from tests.fakes import AssetStores, task_context
 from tests.unit.base.bench import DAY, HASHES, Bench, csv_of
 from tests.unit.base.plain import RAW, PlainOnboardOperator
 
-NOW = 1_800_000_000.0
 HASH = HASHES["anna"]
 CONTENT = csv_of("anna")
 NOWHERE = "/nowhere/{load_date}.csv"
@@ -203,6 +199,8 @@ def test_a_missing_source_fails_or_is_skipped_as_declared(bench: Bench) -> None:
             source=missing(on_missing="skip"),
             is_dry_run=is_dry_run,
         )
+    # Only the sensor waits.
+    bench.fails(r"SourceNotFoundError.*only LoadPrerequisitesSensor does", source=missing(on_missing="wait"))
     # A load that is under way cannot be skipped any more.
     with pytest.raises(SourceNotFoundError):
         bench.operator(source=missing(on_missing="skip"))._onboard(bench.context, is_under_way=True)
@@ -216,63 +214,6 @@ def test_an_empty_source_fails_or_is_skipped_as_declared(bench: Bench) -> None:
     # A source with rows that are all rejected is not empty.
     bench.write(f"{DAY}.csv", "E-mail\nno address\n")
     bench.fails(r"EmptySourceError.*invalid_email 1", guards=Guards(on_empty="skip"))
-
-
-# --- waiting for the source -----------------------------------------------------------------------------------
-
-
-def test_a_late_source_is_awaited_in_the_triggerer(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prerequisites.time, "time", lambda: NOW)
-    source = missing(on_missing="wait", wait_timeout=3600, poll_interval=30, aws_conn_id="our_s3")
-
-    with pytest.raises(TaskDeferred) as caught:
-        bench.run(source=source, in_order_of="record_load")
-
-    assert isinstance(caught.value.trigger, SourceTrigger)
-    assert caught.value.trigger.serialize()[1] == {
-        "url": "/nowhere/2026-11-20.csv",
-        "aws_conn_id": "our_s3",
-        "poll_interval": 30,
-        "deadline": NOW + 3600,
-    }
-    assert caught.value.method_name == "execute_when_there"
-    assert caught.value.timeout is not None
-    assert caught.value.timeout.total_seconds() > 3600
-    assert bench.client.method_calls == []
-
-
-def test_an_existing_source_is_not_awaited_and_loaded_after_the_wait(bench: Bench) -> None:
-    operator = bench.operator(source={"path": bench.source, "on_missing": "wait"})
-    for go in (operator.execute, lambda context: operator.execute_when_there(context, {"status": "there"})):
-        bench.client.send_list.reset_mock()
-        go(bench.context)
-        bench.sent(CONTENT)
-
-
-@pytest.mark.parametrize(
-    ("event", "message"),
-    [
-        (None, "SourceNotFoundError"),
-        ({"status": "there"}, "SourceNotFoundError"),
-        (
-            {"status": "timeout"},
-            r"SourceNotFoundError.*within 1:00:00 \(/nowhere/2026-11-20\.csv\).*clear this task",
-        ),
-        ({"status": "error", "error": "StorageAccessError", "message": "no"}, "StorageAccessError: no"),
-    ],
-    ids=["dry run", "gone again", "too late", "not allowed"],
-)
-def test_a_source_that_does_not_come_fails_the_task(
-    bench: Bench, event: dict[str, Any] | None, message: str
-) -> None:
-    operator = bench.operator(
-        source=missing(on_missing="wait", wait_timeout=3600), is_dry_run=str(event is None)
-    )
-
-    with pytest.raises(AirflowFailException, match=message):
-        operator.execute_when_there(bench.context, event) if event else operator.execute(bench.context)
-
-    assert not bench.client.send_list.called
 
 
 # --- guards ---------------------------------------------------------------------------------------------------
@@ -538,56 +479,3 @@ def test_an_older_list_never_replaces_a_newer_one(
     bench.run(mode=mode, overwrite=is_skipped)
 
     bench.sent(CONTENT)
-
-
-@pytest.fixture
-def earlier(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Runs that an upload has to wait for."""
-    runs: list[str] = []
-
-    def ask(*, dag_id: str, task_id: str, run_id: str) -> list[str]:
-        assert (dag_id, task_id, run_id) == ("a_dag", "record_load", "manual__1")
-        return runs
-
-    monkeypatch.setattr(prerequisites, "ask_airflow", ask)
-    return runs
-
-
-def test_an_upload_waits_for_earlier_loads_after_the_source_is_there(
-    bench: Bench, earlier: list[str]
-) -> None:
-    earlier.append("scheduled__x__2026-11-19__y")
-    operator = bench.operator(source={"path": bench.source, "on_missing": "wait"}, in_order_of="record_load")
-
-    for go in (operator.execute, lambda context: operator.execute_when_there(context, {"status": "there"})):
-        with pytest.raises(TaskDeferred) as caught:
-            go(bench.context)
-        assert isinstance(caught.value.trigger, EarlierLoadsTrigger)
-        assert caught.value.method_name == "execute_in_turn"
-    assert bench.client.method_calls == []
-
-
-@pytest.mark.parametrize(
-    "changes", [{"in_order_of": None}, {"in_order_of": "record_load", "is_dry_run": "True"}]
-)
-def test_a_dry_run_and_an_upload_without_order_do_not_wait(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
-) -> None:
-    monkeypatch.setattr(prerequisites, "ask_airflow", lambda **arguments: pytest.fail("Airflow was asked"))
-
-    bench.fails("no mode", mode="no mode", **changes)
-
-
-def test_an_upload_goes_ahead_in_its_turn(bench: Bench, earlier: list[str]) -> None:
-    operator = bench.operator(in_order_of="record_load")
-    for go in (operator.execute, lambda context: operator.execute_in_turn(context, {"waiting_for": []})):
-        bench.client.send_list.reset_mock()
-        go(bench.context)
-        bench.sent(CONTENT)
-
-
-def test_an_upload_whose_turn_does_not_come_is_retried_later(bench: Bench) -> None:
-    with pytest.raises(TransientError, match=r"not through after 1 day.*run_a, run_b"):
-        bench.operator().execute_in_turn(bench.context, {"waiting_for": ["run_a", "run_b"]})
-
-    assert bench.client.method_calls == []

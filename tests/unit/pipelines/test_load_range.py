@@ -15,9 +15,9 @@ from airflow.sdk.exceptions import (
 )
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
+from audience_onboarding.base.prerequisites import filter_unfinished
 from audience_onboarding.pipelines import build_load_range_dag
 from audience_onboarding.pipelines.load_range import LoadRangeOperator
-from audience_onboarding.state.ordering import earlier_unfinished
 from tests.fakes import task_context
 from tests.unit.pipelines.conftest import (
     NO_FLAGS,
@@ -115,8 +115,8 @@ def test_the_run_has_the_same_name_in_each_try_and_another_in_each_run() -> None
     assert plan(run_id="manual__2")["run_id"] != first
     # It waits for no other run, and no other run for it.
     states = {first: {"upload": "running"}, "scheduled__x__2026-11-20__y": {"upload": "running"}}
-    assert earlier_unfinished(states, run_id=first) == []
-    assert earlier_unfinished(states, run_id="scheduled__x__2026-11-21__y") == ["scheduled__x__2026-11-20__y"]
+    assert filter_unfinished(states, run_id=first) == []
+    assert filter_unfinished(states, run_id="scheduled__x__2026-11-21__y") == ["scheduled__x__2026-11-20__y"]
 
 
 def test_the_first_try_refuses_a_range_that_cannot_be_loaded() -> None:

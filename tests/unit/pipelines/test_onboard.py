@@ -130,11 +130,11 @@ def test_later_loads_wait_for_earlier_ones_as_far_as_they_need_an_order() -> Non
     def waits_for(case: tuple[str | None, str]) -> str:
         until, mode = case
         dag = onboarding(upload={"wait_for_earlier_loads": until} if until else {})
-        turn: Any = dag.get_task("wait_for_prerequisites")
+        sensor: Any = dag.get_task("wait_for_prerequisites")
         params = {"mode": mode, "source": None, "range_start": None, "dry_run": False}
-        turn.render_template_fields({"params": params})
-        assert not turn.in_order_of or dag.has_task(turn.in_order_of)
-        return str(turn.in_order_of)
+        sensor.render_template_fields({"params": params})
+        assert not sensor.wait_for_task_id or dag.has_task(sensor.wait_for_task_id)
+        return str(sensor.wait_for_task_id)
 
     cases: list[tuple[tuple[str | None, str], str]] = [
         ((None, "opt-in"), "record_load"),
@@ -148,16 +148,17 @@ def test_later_loads_wait_for_earlier_ones_as_far_as_they_need_an_order() -> Non
     check(waits_for, cases)
 
 
-def test_a_wait_for_the_turn_holds_no_place_that_earlier_loads_need() -> None:
+def test_waiting_holds_no_slot_that_earlier_loads_need() -> None:
     dag = onboarding(source__on_missing="wait")
-    turn: Any = dag.get_task("wait_for_prerequisites")
+    sensor: Any = dag.get_task("wait_for_prerequisites")
     upload: Any = dag.get_task("upload")
 
     # Airflow counts a deferred task as a running one.
-    assert (turn.max_active_tis_per_dag, upload.max_active_tis_per_dag) == (None, 1)
-    assert upload.in_order_of is None
-    assert (turn.source, turn.timezone, turn.aws_conn_id) == (upload.source, upload.timezone, "audience_s3")
-    assert (turn.range_start, turn.is_dry_run) == (upload.range_start, upload.is_dry_run)
+    assert (sensor.max_active_tis_per_dag, upload.max_active_tis_per_dag) == (None, 1)
+    assert (sensor.source, sensor.timezone, sensor.aws_conn_id) == (
+        upload.source, upload.timezone, "audience_s3"
+    )  # fmt: skip
+    assert (sensor.range_start, sensor.is_dry_run) == (upload.range_start, upload.is_dry_run)
 
 
 # --- from the definition to the tasks -----------------------------------------------------------------------

@@ -12,7 +12,6 @@ import pytest
 from airflow.sdk import Asset
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskDeferred
 
-from audience_onboarding.base import prerequisites
 from audience_onboarding.exceptions import (
     ConflictError,
     NotFoundError,
@@ -29,7 +28,6 @@ from audience_onboarding.platforms.fanfare.models import Audience, Import, Impor
 from audience_onboarding.platforms.fanfare.sensors import FanfareImportSensor
 from audience_onboarding.platforms.fanfare.triggers import FanfareImportTrigger, look_at_import
 from audience_onboarding.platforms.fanfare.upload import CONFIRMED, FanfareOnboardCrmOperator
-from audience_onboarding.state.ordering import EarlierLoadsTrigger
 from tests.fakes import task_context
 from tests.unit.effects import Effects, JsonStores, points
 from tests.unit.platforms.cases import every_case
@@ -569,20 +567,6 @@ def test_a_dry_run_sends_nothing(world: World, vendor: Vendor, audience_id: Any)
     assert world.effects.names == []
     assert context["ti"].pushed["dry_run"]["rows_sent"] == 5
     assert "anna" not in str(context["ti"].pushed)
-
-
-def test_earlier_loads_go_first_and_the_wait_for_an_import_does_not_ask_again(
-    world: World, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(prerequisites, "ask_airflow", lambda **arguments: ["scheduled__x__2026-11-19__y"])
-    in_turn = {"in_order_of": "record_load", "rows_per_import": 3}
-    assert isinstance(world.defers(**in_turn).trigger, EarlierLoadsTrigger)
-    assert vendor.imports == {}
-
-    with pytest.raises(TaskDeferred) as first:
-        world.operator(**in_turn).execute_in_turn(world.context, {"waiting_for": []})
-
-    assert world.resume(first.value, **in_turn)["import_id"] == "imp_2"
 
 
 # --- the same load, and another -----------------------------------------------------------------------------
