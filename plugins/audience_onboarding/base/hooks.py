@@ -38,6 +38,8 @@ class PlatformHook(BaseHook, Generic[Client]):
     conn_type: ClassVar[str]
     """The connection's type, which is the platform's name in metrics, too."""
     client_type: ClassVar[type[ApiClient[Any]]]
+    conn_name_attr: ClassVar[str]
+    """Name of the argument of operators and sensors that takes the connection id."""
     default_conn_name: ClassVar[str]
     hook_name: ClassVar[str]
 

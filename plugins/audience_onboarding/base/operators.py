@@ -1,9 +1,10 @@
-"""The base of a platform's operators."""
+"""Base class of a platform's operators."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 from airflow.sdk import Asset, BaseOperator
@@ -13,7 +14,7 @@ from airflow.sdk.definitions.context import Context
 from audience_onboarding.base.hooks import PlatformHook
 from audience_onboarding.base.metrics import AMBIGUOUS_CREATES, count
 from audience_onboarding.base.retry_policy import OnboardingRetryPolicy
-from audience_onboarding.base.templating import as_bool
+from audience_onboarding.base.templating import RemoteId, as_bool
 from audience_onboarding.exceptions import AmbiguousCreateError, ConfigurationError
 from audience_onboarding.state.create_once import Creation, check_not_retired, ensure_id, remembered_id
 from audience_onboarding.state.reconcile import how_to_settle
@@ -24,17 +25,30 @@ Hook = TypeVar("Hook", bound=PlatformHook[Any])
 Id = TypeVar("Id", int, str)
 
 
-class PlatformOperator(BaseOperator, Generic[Hook, Id]):
-    """What all operators for a platform share.
+@dataclass(frozen=True)
+class EnsuredAudience:
+    """Result of the tasks that ensure an audience exists.
 
-    :param asset: the asset whose state store remembers ids; without one, the task's own store does, which
-        outlives retries and clears of one run, but not the run.
-    :param audience_key: of the definition that the task works for, for the DAG
-        ``resolve_ambiguous_create``; by default that of the audience whose ``asset`` it is.
+    :param audience_id: its id, or the source of the id: the output of a task, or a template.
+    :param by: tasks that must succeed first, unless ``audience_id`` is the output of one.
     """
 
+    audience_id: RemoteId
+    by: tuple[BaseOperator, ...] = ()
+
+
+class PlatformOperator(BaseOperator, Generic[Hook, Id]):
+    """Base of all operators for a platform. Each vendor's class adds the argument with its connection id.
+
+    :param asset: the asset whose state store holds ids. Without one, the task's own store holds them: it outlives
+        retries and clears of a run, but not the run.
+    :param audience_key: of the definition that the task belongs to, for the DAG ``resolve_ambiguous_create``; default:
+        that of the audience of ``asset``.
+    """
+
+    hook_class: type[Hook]
     read_id: Callable[[Any], Id]
-    """Reads an id as this platform spells them."""
+    """Parses an id as this platform spells it."""
 
     def __init__(self, *, asset: Asset | None = None, audience_key: str | None = None, **kwargs: Any) -> None:
         kwargs.setdefault("retry_policy", OnboardingRetryPolicy())
@@ -42,39 +56,40 @@ class PlatformOperator(BaseOperator, Generic[Hook, Id]):
         self.asset = asset
         self.audience_key = audience_key
         if asset is not None and asset not in self.inlets:
-            # An inlet, not an outlet: it may be remembered things about, but this is no event of it.
+            # Airflow grants access to the state store of an inlet. As an outlet, each run would be an event of it.
             self.inlets = [*self.inlets, asset]
 
-    @property
-    @abstractmethod
+    @cached_property
     def hook(self) -> Hook:
-        """The connection to the vendor."""
+        """The hook, for the connection id in the vendor's argument ``<conn_type>_conn_id``."""
+        return self.hook_class(getattr(self, self.hook_class.conn_name_attr))
 
     @property
     def _account(self) -> str:
         account: str = self.hook.client.settings.account
         return account
 
-    def _whose(self) -> dict[str, str]:
-        """Platform and audience, as metrics and log lines call them."""
+    def _metric_tags(self) -> dict[str, str]:
+        """Return platform and audience as metrics and log lines name them."""
         key = self.audience_key or audience_key_of(self.asset) or getattr(self, "audience_id", None)
         return {"platform": self.hook.conn_type, "audience": str(key or "none")}
 
     def _memory(self, context: Context) -> Memory:
         return memory_of(context, self.asset)
 
-    def _remembered(self, context: Context, key: str) -> Id | None:
+    def stored_id(self, context: Context, key: str) -> Id | None:
+        """Return the id under a key of the state store, ``None`` if there is none for this account."""
         return remembered_id(self._memory(context), key, account=self._account, read=self.read_id)
 
     def _ensure(
         self, context: Context, key: str, creation: Creation[Id], *, is_dry_run: bool | str = False
     ) -> Id | None:
-        """The id of something, created if it is not there yet; ``None`` in a dry run that would create it."""
+        """Return the id of an object, created if it does not exist; ``None`` in a dry run that would create it."""
         if as_bool(is_dry_run):
-            known = self._remembered(context, key) or (creation.find() if creation.find else None)
-            would = "would be created" if known is None else f"is there with id {known}"
+            existing_id = self.stored_id(context, key) or (creation.find() if creation.find else None)
+            would = "would be created" if existing_id is None else f"exists with id {existing_id}"
             self.log.info("Dry run: %s %s", creation.subject, would)
-            return known
+            return existing_id
         try:
             return ensure_id(
                 self._memory(context),
@@ -82,11 +97,11 @@ class PlatformOperator(BaseOperator, Generic[Hook, Id]):
                 creation,
                 read=self.read_id,
                 run_id=str(context["run_id"]),
-                settle_hint=self._settle_hint(),
-                settle_by=self._settle_by(key),
+                settle_hint=self.state_store_hint(),
+                settle_by=self._resolution_hint(key),
             )
         except AmbiguousCreateError:
-            count(AMBIGUOUS_CREATES, **self._whose(), kind=creation.kind)
+            count(AMBIGUOUS_CREATES, **self._metric_tags(), kind=creation.kind)
             raise
 
     def _creation(
@@ -98,35 +113,36 @@ class PlatformOperator(BaseOperator, Generic[Hook, Id]):
         sent: Mapping[str, str | int],
         find: Callable[[], Id | None] | None = None,
     ) -> Creation[Id]:
-        """Something to be created once on this account, see :class:`.ensure.Creation`."""
+        """Return an object to create once on this account, see :class:`.create_once.Creation`."""
         return Creation(kind=kind, name=name, account=self._account, create=create, find=find, sent=sent)
 
-    def _settle_hint(self) -> str:
+    def state_store_hint(self) -> str:
+        """Return where a user finds the state store, for messages."""
         if self.asset is not None:
             return f"the state store of asset {self.asset.name!r} (REST: /api/v2/assets/<asset>/state-store/<key>)"
         return "this task's state store (REST: .../taskInstances/<task>/state-store/<key>)"
 
-    def _settle_by(self, key: str) -> str:
+    def _resolution_hint(self, key: str) -> str:
         audience_key = self.audience_key or audience_key_of(self.asset)
         if self.asset is None or audience_key is None:
             return ""
         return how_to_settle(audience_key, key, base_url=conf.get("api", "base_url", fallback="") or "")
 
-    def _how_to_start_anew(self) -> str:
-        """What to do where the remembered audience is gone; the remembered id goes before any name."""
-        return f"delete the key {AUDIENCE_KEY!r} in {self._settle_hint()}: then it is created anew"
+    def recreate_hint(self) -> str:
+        """Return how to replace an audience that is gone; a stored id goes before any name."""
+        return f"delete the key {AUDIENCE_KEY!r} in {self.state_store_hint()}: the next run creates the audience again"
 
     def _audience_id(self, context: Context, given: Any) -> Id:
-        """``given``, or the id that the audience's asset remembers."""
+        """Return ``given``, or the id in the state store of the audience's asset."""
         if not is_missing(given):
             if self.asset is not None:
                 check_not_retired(self._memory(context))
             return self.read_id(given)
-        known = None if self.asset is None else self._remembered(context, AUDIENCE_KEY)
-        if known is None:
+        stored_id = None if self.asset is None else self.stored_id(context, AUDIENCE_KEY)
+        if stored_id is None:
             raise ConfigurationError(
                 what="There is no audience yet",
                 where="" if self.asset is None else self.asset.name,
                 next_step="Run its onboarding DAG first, or give the audience's id",
             )
-        return known
+        return stored_id

@@ -7,6 +7,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import timedelta
+from functools import cached_property
 from typing import Any, ClassVar, Generic, NoReturn, TypeVar
 
 from airflow.sdk import BaseSensorOperator
@@ -78,6 +79,7 @@ class PlatformSensor(BaseSensorOperator, Generic[Hook]):
         they take the vendor's id of it.
     """
 
+    hook_class: type[Hook]
     poke_before_defer: ClassVar[bool] = False
     """Whether a deferrable sensor looks once from the worker. Only where a look takes no login, which each worker would
     need for itself, and where so early a look cannot take what was there before for what was sent."""
@@ -99,10 +101,10 @@ class PlatformSensor(BaseSensorOperator, Generic[Hook]):
         self.deferrable = deferrable
         self.audience_key = audience_key
 
-    @property
-    @abstractmethod
+    @cached_property
     def hook(self) -> Hook:
-        """The connection to the vendor."""
+        """The hook, for the connection id in the vendor's argument ``<conn_type>_conn_id``."""
+        return self.hook_class(getattr(self, self.hook_class.conn_name_attr))
 
     @property
     @abstractmethod

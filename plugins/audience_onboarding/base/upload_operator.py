@@ -485,11 +485,11 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
 
     def _tell(self, context: Context, event: str, result: Mapping[str, Any]) -> None:
         ti = context["ti"]
-        load_events.tell(event, result, **self._whose(), dag_id=ti.dag_id, run_id=ti.run_id)
+        load_events.tell(event, result, **self._metric_tags(), dag_id=ti.dag_id, run_id=ti.run_id)
 
     def _tags(self, mode: str) -> dict[str, str]:
         """The tags of a load's metrics."""
-        return {**self._whose(), "mode": mode}
+        return {**self._metric_tags(), "mode": mode}
 
     def _let_pass(self, failures: list[Failure], mode: str) -> None:
         if failures and not as_bool(self.ignore_guards):

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Asset
 
-    from audience_onboarding.base.ensured import Ensured
     from audience_onboarding.base.erasure import ErasureJob, Outcome, Waiting
+    from audience_onboarding.base.operators import EnsuredAudience
     from audience_onboarding.base.retirement import Seen
     from audience_onboarding.base.sensors import PlatformSensor
     from audience_onboarding.base.upload_operator import OnboardCrmOperator
@@ -33,7 +33,7 @@ D_contra = TypeVar("D_contra", bound="AudienceDefinition", contravariant=True)
 class Tasks(Protocol[D_contra]):
     """Module ``tasks``: the tasks of the onboarding DAG that differ between platforms."""
 
-    def ensure_audience(self, definition: D_contra, asset: Asset) -> Ensured:
+    def ensure_audience(self, definition: D_contra, asset: Asset) -> EnsuredAudience:
         """Build the tasks that find or create the audience."""
 
     def upload(self, definition: D_contra, **common: Any) -> OnboardCrmOperator[Any, Any]:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, ClassVar
 
-from airflow.sdk import BaseOperator
 from airflow.sdk.definitions.context import Context
 
 from audience_onboarding.base.hooks import BearerHook
@@ -70,19 +68,6 @@ class PlainHook(BearerHook[PlainClient]):
         return f"The first thing is {self.client.state_of('first')}"
 
 
-class PlainConnected(BaseOperator):
-    """Mixed into operators and sensors."""
-
-    def __init__(self, *, plain_conn_id: str = PlainHook.default_conn_name, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.plain_conn_id = plain_conn_id
-
-    @cached_property
-    def hook(self) -> PlainHook:
-        """The connection."""
-        return PlainHook(self.plain_conn_id)
-
-
 class PlainPortalLink(PortalLink):
     """The thing in the portal."""
 
@@ -112,15 +97,24 @@ class PlainTrigger(PollingTrigger[PlainClient]):
         return {"thing_id": self.thing_id}
 
 
-class PlainSensor(PlainConnected, PlatformSensor[PlainHook]):
+class PlainSensor(PlatformSensor[PlainHook]):
     """Waits for a thing."""
 
     template_fields: Sequence[str] = ("thing_id", "plain_conn_id")
     operator_extra_links = (PlainPortalLink(),)
+    hook_class = PlainHook
     poke_before_defer = True
 
-    def __init__(self, *, thing_id: str = "t-7", known: dict[str, Any] | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        thing_id: str = "t-7",
+        known: dict[str, Any] | None = None,
+        plain_conn_id: str = PlainHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
+        self.plain_conn_id = plain_conn_id
         self.thing_id = thing_id
         self.known = known
 
@@ -147,11 +141,21 @@ class PlainSensor(PlainConnected, PlatformSensor[PlainHook]):
         PlainPortalLink.show(self, self.hook.client.settings, audience_id=text_id(self.thing_id))
 
 
-class PlainEnsureOperator(PlainConnected, PlatformOperator[PlainHook, str]):
+class PlainOperator(PlatformOperator[PlainHook, str]):
+    """Base of the operators."""
+
+    hook_class = PlainHook
+    read_id = staticmethod(text_id)
+
+    def __init__(self, *, plain_conn_id: str = PlainHook.default_conn_name, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.plain_conn_id = plain_conn_id
+
+
+class PlainEnsureOperator(PlainOperator):
     """Creates a thing, unless it is there."""
 
     template_fields: Sequence[str] = ("thing_name", "is_dry_run", "plain_conn_id")
-    read_id = staticmethod(text_id)
 
     def __init__(self, *, thing_name: str = "Thing", is_dry_run: bool | str = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -170,24 +174,28 @@ class PlainEnsureOperator(PlainConnected, PlatformOperator[PlainHook, str]):
         return self._ensure(context, "audience", creation, is_dry_run=self.is_dry_run)
 
 
-class PlainListOperator(PlainConnected, PlatformOperator[PlainHook, str]):
+class PlainListOperator(PlainOperator):
     """Has no ``__init__`` of its own."""
 
     template_fields: Sequence[str] = ("plain_conn_id",)
-    read_id = staticmethod(text_id)
 
     def execute(self, context: Context) -> str:
         """The audience that is remembered."""
         return self._audience_id(context, None)
 
 
-class PlainOnboardOperator(PlainConnected, OnboardCrmOperator[PlainHook, str]):
+class PlainOnboardOperator(OnboardCrmOperator[PlainHook, str]):
     """Sends hashed e-mail addresses, and raw phone numbers where ``profile`` is exchanged for :data:`RAW`."""
 
     template_fields: Sequence[str] = (*OnboardCrmOperator.template_fields, "plain_conn_id")
     modes = ("replace", "opt-in")
     profile = FileProfile(name="plain", columns=(ProfileColumn(Identifier.EMAIL, "email", "sha256"),))
+    hook_class = PlainHook
     read_id = staticmethod(text_id)
+
+    def __init__(self, *, plain_conn_id: str = PlainHook.default_conn_name, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.plain_conn_id = plain_conn_id
 
     def target(self, context: Context) -> str:
         """The id that is given or remembered."""

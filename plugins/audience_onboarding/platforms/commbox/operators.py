@@ -24,7 +24,6 @@ from audience_onboarding.exceptions import (
     UploadConflictError,
 )
 from audience_onboarding.http import FileContent
-from audience_onboarding.platforms.commbox.connected import CommBoxConnected
 from audience_onboarding.platforms.commbox.hooks import CommBoxHook
 from audience_onboarding.platforms.commbox.links import CommBoxPortalLink
 from audience_onboarding.platforms.commbox.models import Audience
@@ -44,23 +43,31 @@ CONFIRMED = ("audience_id", "user_count")
 """What a confirmed load tells the sensor, which then has nothing to wait for."""
 
 
-class CommBoxOperator(CommBoxConnected, PlatformOperator[CommBoxHook, str]):
+class CommBoxOperator(PlatformOperator[CommBoxHook, str]):
     """What all operators for the vendor share: ``commbox_conn_id`` and ``asset``."""
 
     template_fields: Sequence[str] = ("commbox_conn_id",)
+    hook_class = CommBoxHook
     read_id = staticmethod(text_id)
 
-    def _audience_called(self, context: Context, name: str) -> Audience | None:
-        """The audience that is remembered, or else the one of this name, ``None`` if there is none yet."""
-        client = self.hook.client
-        known = self._remembered(context, AUDIENCE_KEY)
-        if known is None:
-            return client.find_audience(name)
-        try:
-            return client.check_static(client.load_audience(known))
-        except NotFoundError as error:
-            error.add_next_step(f"If it was deleted on purpose, {self._how_to_start_anew()}")
-            raise
+    def __init__(self, *, commbox_conn_id: str = CommBoxHook.default_conn_name, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.commbox_conn_id = commbox_conn_id
+
+
+def _find_audience(
+    operator: PlatformOperator[CommBoxHook, str], context: Context, name: str
+) -> Audience | None:
+    """Return the audience whose id is stored, else the one of this name; ``None`` if there is none yet."""
+    client = operator.hook.client
+    stored_id = operator.stored_id(context, AUDIENCE_KEY)
+    if stored_id is None:
+        return client.find_audience(name)
+    try:
+        return client.check_static(client.load_audience(stored_id))
+    except NotFoundError as error:
+        error.add_next_step(f"If it was deleted on purpose, {operator.recreate_hint()}")
+        raise
 
 
 class CommBoxListAudiencesOperator(CommBoxOperator):
@@ -97,7 +104,7 @@ class CommBoxFindAudienceOperator(CommBoxOperator):
     @terminal_errors_fail
     def execute(self, context: Context) -> str | None:
         """Return the audience's id, if there is one."""
-        audience = self._audience_called(context, self.audience_name)
+        audience = _find_audience(self, context, self.audience_name)
         if audience is None:
             self.log.info(
                 "Audience %r is not there yet: it is created with its first list", self.audience_name
@@ -108,7 +115,7 @@ class CommBoxFindAudienceOperator(CommBoxOperator):
         return audience.id
 
 
-class CommBoxOnboardCrmOperator(CommBoxOperator, OnboardCrmOperator[CommBoxHook, str]):
+class CommBoxOnboardCrmOperator(OnboardCrmOperator[CommBoxHook, str]):
     """Read a CRM extract and put its phone numbers into a static audience.
 
     What is sent takes the place of what was there, whatever the mode: ``replace`` and ``mirror`` send the list
@@ -132,18 +139,23 @@ class CommBoxOnboardCrmOperator(CommBoxOperator, OnboardCrmOperator[CommBoxHook,
         "commbox_conn_id",
     )
     operator_extra_links = (CommBoxPortalLink(), RejectsLink(), AudiencePageLink())
+    hook_class = CommBoxHook
+    read_id = staticmethod(text_id)
     modes = (REPLACE, MIRROR, OPT_IN, OPT_OUT)
     modes_with_snapshots = frozenset({OPT_IN, OPT_OUT})
     profile = COMMBOX_AUDIENCE
 
-    def __init__(self, *, audience_name: str, **kwargs: Any) -> None:
+    def __init__(
+        self, *, audience_name: str, commbox_conn_id: str = CommBoxHook.default_conn_name, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.audience_name = audience_name
+        self.commbox_conn_id = commbox_conn_id
 
     def target(self, context: Context) -> Audience | None:
         """The audience as it is now, ``None`` if it is to be created."""
         if is_missing(self.audience_id):
-            return self._audience_called(context, self.audience_name)
+            return _find_audience(self, context, self.audience_name)
         client = self.hook.client
         return client.check_static(client.load_audience(text_id(self.audience_id)))
 

@@ -10,14 +10,13 @@ from airflow.sdk import XComArg
 from audience_onboarding.base.links import AudiencePageLink
 from audience_onboarding.base.sensors import PlatformSensor, resolve_audience_id
 from audience_onboarding.base.templating import RemoteId
-from audience_onboarding.platforms.commbox.connected import CommBoxConnected
 from audience_onboarding.platforms.commbox.hooks import CommBoxHook
 from audience_onboarding.platforms.commbox.links import CommBoxPortalLink
 from audience_onboarding.platforms.commbox.triggers import CommBoxUserCountTrigger
 from audience_onboarding.state.remote_ids import text_id
 
 
-class CommBoxUserCountSensor(CommBoxConnected, PlatformSensor[CommBoxHook]):
+class CommBoxUserCountSensor(PlatformSensor[CommBoxHook]):
     """Wait until the list of audiences counts the customers that were sent.
 
     The vendor's pages name no state and no job: ``user_count`` is all that they show of a list. It cannot tell our
@@ -39,6 +38,7 @@ class CommBoxUserCountSensor(CommBoxConnected, PlatformSensor[CommBoxHook]):
 
     template_fields: Sequence[str] = ("upload", "audience_id", "commbox_conn_id")
     operator_extra_links = (CommBoxPortalLink(), AudiencePageLink())
+    hook_class = CommBoxHook
 
     def __init__(
         self,
@@ -46,12 +46,14 @@ class CommBoxUserCountSensor(CommBoxConnected, PlatformSensor[CommBoxHook]):
         upload: Mapping[str, Any] | XComArg | None = None,
         audience_id: RemoteId | None = None,
         minimum_ratio: float = 1.0,
+        commbox_conn_id: str = CommBoxHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.upload: Any = upload
         self.audience_id: Any = audience_id
         self.minimum_ratio = minimum_ratio
+        self.commbox_conn_id = commbox_conn_id
 
     @property
     def target_label(self) -> str:

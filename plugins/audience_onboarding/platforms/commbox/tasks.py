@@ -6,7 +6,7 @@ from typing import Any
 
 from airflow.sdk import Asset
 
-from audience_onboarding.base.ensured import Ensured
+from audience_onboarding.base.operators import EnsuredAudience
 from audience_onboarding.base.pools import connection_pool
 from audience_onboarding.platforms.commbox.definition import CommBoxDefinition
 from audience_onboarding.platforms.commbox.operators import (
@@ -16,10 +16,10 @@ from audience_onboarding.platforms.commbox.operators import (
 from audience_onboarding.platforms.commbox.sensors import CommBoxUserCountSensor
 
 
-def ensure_audience(definition: CommBoxDefinition, asset: Asset) -> Ensured:
+def ensure_audience(definition: CommBoxDefinition, asset: Asset) -> EnsuredAudience:
     """The task that looks for the audience, which is created with its first list."""
     if definition.id is not None:
-        return Ensured(definition.id)
+        return EnsuredAudience(definition.id)
     task = CommBoxFindAudienceOperator(
         task_id="find_audience",
         audience_name=definition.name,
@@ -27,7 +27,7 @@ def ensure_audience(definition: CommBoxDefinition, asset: Asset) -> Ensured:
         asset=asset,
         pool=connection_pool(definition.conn_id),
     )
-    return Ensured(task.output)
+    return EnsuredAudience(task.output)
 
 
 def upload(definition: CommBoxDefinition, **common: Any) -> CommBoxOnboardCrmOperator:

@@ -17,7 +17,6 @@ from audience_onboarding.base.retry_policy import terminal_errors_fail
 from audience_onboarding.base.templating import RemoteId
 from audience_onboarding.exceptions import ConfigurationError, NotFoundError
 from audience_onboarding.platforms.digital_audience.client import DigitalAudienceClient
-from audience_onboarding.platforms.digital_audience.connected import DigitalAudienceConnected
 from audience_onboarding.platforms.digital_audience.hooks import DigitalAudienceHook
 from audience_onboarding.platforms.digital_audience.links import DigitalAudiencePortalLink
 from audience_onboarding.platforms.digital_audience.models import PlatformAccount, Segment
@@ -38,11 +37,18 @@ ACTIVATION = "activation"
 """XCom key of what is known of an activated segment."""
 
 
-class DigitalAudienceOperator(DigitalAudienceConnected, PlatformOperator[DigitalAudienceHook, int]):
+class DigitalAudienceOperator(PlatformOperator[DigitalAudienceHook, int]):
     """What all operators for the vendor share: ``digital_audience_conn_id`` and ``asset``."""
 
     template_fields: Sequence[str] = ("digital_audience_conn_id",)
+    hook_class = DigitalAudienceHook
     read_id = staticmethod(number_id)
+
+    def __init__(
+        self, *, digital_audience_conn_id: str = DigitalAudienceHook.default_conn_name, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.digital_audience_conn_id = digital_audience_conn_id
 
 
 class DigitalAudienceCreateCampaignOperator(DigitalAudienceOperator):
@@ -390,8 +396,7 @@ class DigitalAudienceActivateAudienceOperator(_SegmentOperator):
                 what=f"Segment {segment_id} is gone",
                 where=error.where,
                 why=error.why,
-                next_step=f"If it is to be created anew, delete the key {key!r} in {self._settle_hint()}, then clear "
-                "this task",
+                next_step=f"To create it again, delete the key {key!r} in {self.state_store_hint()}. Clear this task",
             ) from None
         if end is not None and end <= _due(context):
             raise AirflowSkipException(

@@ -64,7 +64,7 @@ class DigitalAudienceLookupAudienceOperator(DigitalAudienceOperator, SkipMixin):
         :raises DownstreamTasksSkipped: how Airflow is told what to skip; the task itself is a success.
         """
         ti = context["ti"]
-        audience_id = self._remembered(context, AUDIENCE_KEY)
+        audience_id = self.stored_id(context, AUDIENCE_KEY)
         if audience_id is not None:
             self.log.info("The audience is there with id %s", audience_id)
             DigitalAudiencePortalLink.show(self, self.hook.client.settings, audience_id=audience_id)

@@ -25,7 +25,6 @@ from audience_onboarding.platforms.digital_audience.confirmation import (
     DEFAULT_SUCCESS_STATES,
     ConfirmBy,
 )
-from audience_onboarding.platforms.digital_audience.connected import DigitalAudienceConnected
 from audience_onboarding.platforms.digital_audience.hooks import DigitalAudienceHook
 from audience_onboarding.platforms.digital_audience.links import DigitalAudiencePortalLink
 from audience_onboarding.platforms.digital_audience.triggers import (
@@ -50,8 +49,15 @@ def audience_failed(subject: str, message: str) -> AudienceFailedError:
     )
 
 
-class _DigitalAudienceSensor(DigitalAudienceConnected, PlatformSensor[DigitalAudienceHook]):
+class _DigitalAudienceSensor(PlatformSensor[DigitalAudienceHook]):
     operator_extra_links = (DigitalAudiencePortalLink(), AudiencePageLink())
+    hook_class = DigitalAudienceHook
+
+    def __init__(
+        self, *, digital_audience_conn_id: str = DigitalAudienceHook.default_conn_name, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.digital_audience_conn_id = digital_audience_conn_id
 
 
 class DigitalAudienceAudienceStateSensor(_DigitalAudienceSensor):

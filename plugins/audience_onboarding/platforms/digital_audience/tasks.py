@@ -8,7 +8,7 @@ from typing import Any
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import Asset, TriggerRule, chain
 
-from audience_onboarding.base.ensured import Ensured
+from audience_onboarding.base.operators import EnsuredAudience
 from audience_onboarding.base.pools import CREATE_POOL, connection_pool
 from audience_onboarding.base.templating import RemoteId
 from audience_onboarding.platforms.digital_audience.definition import DigitalAudienceDefinition
@@ -32,17 +32,17 @@ _READY = "audience_ready"
 _RETURNED = "return_value"
 
 
-def ensure_audience(definition: DigitalAudienceDefinition, asset: Asset) -> Ensured:
+def ensure_audience(definition: DigitalAudienceDefinition, asset: Asset) -> EnsuredAudience:
     """The tasks that see to campaign and audience.
 
     Only one task at a time, of all audiences, may create a campaign. So no load goes through there that need not: the
     first task looks whether audience and campaign are known, and skips those that would create them.
     """
     if definition.id is not None:
-        return Ensured(definition.id)
+        return EnsuredAudience(definition.id)
     if definition.campaign is None or definition.campaign.id is not None:
         pinned = None if definition.campaign is None else definition.campaign.id
-        return Ensured(_create_audience(definition, asset, pinned).output)
+        return EnsuredAudience(_create_audience(definition, asset, pinned).output)
     name = str(definition.campaign.name)
     campaign = campaign_asset(definition.platform, definition.conn_id, name)
     recall = DigitalAudienceLookupAudienceOperator(
@@ -74,7 +74,7 @@ def ensure_audience(definition: DigitalAudienceDefinition, asset: Asset) -> Ensu
     there = EmptyOperator(task_id=_READY, trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
     chain(recall, create_campaign, create_audience, there)
     recall >> [create_audience, there]
-    return Ensured(_first_pushed((_LOOKUP, _RETURNED), (_AUDIENCE, _RETURNED)), (there,))
+    return EnsuredAudience(_first_pushed((_LOOKUP, _RETURNED), (_AUDIENCE, _RETURNED)), (there,))
 
 
 def _create_audience(

@@ -44,7 +44,6 @@ from audience_onboarding.platforms.digital_audience.links import (
     storage_of,
 )
 from audience_onboarding.platforms.digital_audience.models import Audience, UpdateMode
-from audience_onboarding.platforms.digital_audience.operators import DigitalAudienceOperator
 from audience_onboarding.platforms.digital_audience.sensors import audience_failed
 from audience_onboarding.platforms.digital_audience.triggers import DigitalAudienceAudienceStateTrigger
 from audience_onboarding.platforms.digital_audience.upload_log import (
@@ -54,6 +53,7 @@ from audience_onboarding.platforms.digital_audience.upload_log import (
     Puts,
     confirmed_since,
 )
+from audience_onboarding.state.remote_ids import number_id
 from audience_onboarding.state.store import Memory, days_text
 
 if TYPE_CHECKING:
@@ -67,9 +67,7 @@ BASELINE_PREFIX = "baseline-"
 """The baseline of an upload travels in the object's own metadata: whoever finds the object, finds it too."""
 
 
-class DigitalAudienceOnboardCrmToS3Operator(
-    DigitalAudienceOperator, OnboardCrmOperator[DigitalAudienceHook, int]
-):
+class DigitalAudienceOnboardCrmToS3Operator(OnboardCrmOperator[DigitalAudienceHook, int]):
     """Read a CRM extract, hash it, and put it into the audience's folder in S3, once.
 
     The key is ``onboard/audience={id}/{mode}/{YYYYMMDD_HHmmss}.csv`` with the load date at midnight UTC, so that the
@@ -109,6 +107,8 @@ class DigitalAudienceOnboardCrmToS3Operator(
         "digital_audience_conn_id",
     )
     operator_extra_links = (DigitalAudiencePortalLink(), S3ObjectLink(), RejectsLink(), AudiencePageLink())
+    hook_class = DigitalAudienceHook
+    read_id = staticmethod(number_id)
     modes = (*(mode.value for mode in UpdateMode), MIRROR)
     modes_with_snapshots = frozenset({MIRROR})
     profile = DIGITAL_AUDIENCE_S3
@@ -126,6 +126,7 @@ class DigitalAudienceOnboardCrmToS3Operator(
         confirm_by: ConfirmBy = "auto",
         poke_interval: float = 60.0,
         processing_timeout: float = timedelta(days=2).total_seconds(),
+        digital_audience_conn_id: str = DigitalAudienceHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -139,6 +140,7 @@ class DigitalAudienceOnboardCrmToS3Operator(
         self.confirm_by: ConfirmBy = confirm_by
         self.poke_interval = poke_interval
         self.processing_timeout = processing_timeout
+        self.digital_audience_conn_id = digital_audience_conn_id
         self._begun_content: str | None = None
         self._waited_for: str | None = None
 

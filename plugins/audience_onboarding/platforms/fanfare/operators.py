@@ -15,7 +15,6 @@ from audience_onboarding.base.retry_policy import terminal_errors_fail
 from audience_onboarding.base.templating import RemoteId
 from audience_onboarding.exceptions import ConfigurationError
 from audience_onboarding.http.base_client import Model
-from audience_onboarding.platforms.fanfare.connected import FanfareConnected
 from audience_onboarding.platforms.fanfare.hooks import FanfareHook
 from audience_onboarding.platforms.fanfare.links import FanfarePortalLink
 from audience_onboarding.platforms.fanfare.models import (
@@ -29,12 +28,17 @@ from audience_onboarding.state.remote_ids import text_id
 from audience_onboarding.state.store import AUDIENCE_KEY
 
 
-class FanfareOperator(FanfareConnected, PlatformOperator[FanfareHook, str]):
+class FanfareOperator(PlatformOperator[FanfareHook, str]):
     """What all operators for the vendor share: ``fanfare_conn_id`` and ``asset``."""
 
     template_fields: Sequence[str] = ("fanfare_conn_id",)
     operator_extra_links: Collection[BaseOperatorLink] = (FanfarePortalLink(), AudiencePageLink())
+    hook_class = FanfareHook
     read_id = staticmethod(text_id)
+
+    def __init__(self, *, fanfare_conn_id: str = FanfareHook.default_conn_name, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.fanfare_conn_id = fanfare_conn_id
 
     def _show(self, audience_id: str) -> str:
         FanfarePortalLink.show(self, self.hook.client.settings, audience_id=audience_id)

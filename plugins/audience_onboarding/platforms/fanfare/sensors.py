@@ -16,7 +16,6 @@ from audience_onboarding.exceptions import (
     ImportFailedError,
     TerminalError,
 )
-from audience_onboarding.platforms.fanfare.connected import FanfareConnected
 from audience_onboarding.platforms.fanfare.hooks import FanfareHook
 from audience_onboarding.platforms.fanfare.imports import total
 from audience_onboarding.platforms.fanfare.links import FanfarePortalLink
@@ -24,12 +23,20 @@ from audience_onboarding.platforms.fanfare.triggers import FanfareAudienceStatus
 from audience_onboarding.state.remote_ids import text_id
 
 
-class _FanfareSensor(FanfareConnected, PlatformSensor[FanfareHook]):
+class _FanfareSensor(PlatformSensor[FanfareHook]):
     operator_extra_links = (FanfarePortalLink(), AudiencePageLink())
+    hook_class = FanfareHook
     poke_before_defer = True
 
-    def __init__(self, *, audience_id: RemoteId | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        audience_id: RemoteId | None = None,
+        fanfare_conn_id: str = FanfareHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
+        self.fanfare_conn_id = fanfare_conn_id
         self.audience_id: Any = audience_id
 
     def show_links(self) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow.sdk import Asset
 
-from audience_onboarding.base.ensured import Ensured
+from audience_onboarding.base.operators import EnsuredAudience
 from audience_onboarding.base.pools import connection_pool
 from audience_onboarding.platforms.fanfare.definition import FanfareDefinition
 from audience_onboarding.platforms.fanfare.operators import FanfareCreateAudienceOperator
@@ -15,10 +15,10 @@ from audience_onboarding.platforms.fanfare.sensors import FanfareImportSensor
 from audience_onboarding.platforms.fanfare.upload import FanfareOnboardCrmOperator
 
 
-def ensure_audience(definition: FanfareDefinition, asset: Asset) -> Ensured:
+def ensure_audience(definition: FanfareDefinition, asset: Asset) -> EnsuredAudience:
     """The task that sees to the audience."""
     if definition.id is not None:
-        return Ensured(definition.id)
+        return EnsuredAudience(definition.id)
     task = FanfareCreateAudienceOperator(
         task_id="ensure_audience",
         audience_name=definition.name,
@@ -29,7 +29,7 @@ def ensure_audience(definition: FanfareDefinition, asset: Asset) -> Ensured:
         max_active_tis_per_dag=1,
         pool=connection_pool(definition.conn_id),
     )
-    return Ensured(task.output)
+    return EnsuredAudience(task.output)
 
 
 def upload(definition: FanfareDefinition, **common: Any) -> FanfareOnboardCrmOperator:

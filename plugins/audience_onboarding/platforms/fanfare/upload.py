@@ -35,7 +35,6 @@ from audience_onboarding.platforms.fanfare.imports import (
 )
 from audience_onboarding.platforms.fanfare.links import FanfarePortalLink
 from audience_onboarding.platforms.fanfare.models import AudienceType
-from audience_onboarding.platforms.fanfare.operators import FanfareOperator
 from audience_onboarding.platforms.fanfare.sensors import import_failed
 from audience_onboarding.platforms.fanfare.triggers import FanfareImportTrigger
 from audience_onboarding.state.remote_ids import text_id
@@ -56,7 +55,7 @@ CONFIRMED = (
 """What a confirmed load tells the sensor, which then has nothing to wait for."""
 
 
-class FanfareOnboardCrmOperator(FanfareOperator, OnboardCrmOperator[FanfareHook, str]):
+class FanfareOnboardCrmOperator(OnboardCrmOperator[FanfareHook, str]):
     """Read a CRM extract and import its people into a static list. **They travel as they are, not hashed.**
 
     A list that is too long for one import is sent as several, one after the other; between two of them the task waits
@@ -76,6 +75,8 @@ class FanfareOnboardCrmOperator(FanfareOperator, OnboardCrmOperator[FanfareHook,
 
     template_fields: Sequence[str] = (*OnboardCrmOperator.template_fields, "fanfare_conn_id")
     operator_extra_links = (FanfarePortalLink(), RejectsLink(), AudiencePageLink())
+    hook_class = FanfareHook
+    read_id = staticmethod(text_id)
     modes = ("opt-in",)
     profile = FANFARE_IMPORT
 
@@ -85,12 +86,14 @@ class FanfareOnboardCrmOperator(FanfareOperator, OnboardCrmOperator[FanfareHook,
         rows_per_import: int = MAX_ROWS,
         poke_interval: float = 60.0,
         import_timeout: float = timedelta(days=2).total_seconds(),
+        fanfare_conn_id: str = FanfareHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.rows_per_import = rows_per_import
         self.poke_interval = poke_interval
         self.import_timeout = import_timeout
+        self.fanfare_conn_id = fanfare_conn_id
         self._begun_content: str | None = None
 
     def check(self) -> None:
@@ -115,9 +118,10 @@ class FanfareOnboardCrmOperator(FanfareOperator, OnboardCrmOperator[FanfareHook,
         except (NotFoundError, ConfigurationError) as error:
             record = self._memory(context).get(AUDIENCE_KEY)
             if isinstance(record, dict) and record.get("id") == audience_id:
-                error.add_next_step(f"If it is gone on purpose, {self._how_to_start_anew()}")
+                error.add_next_step(f"If it is gone on purpose, {self.recreate_hint()}")
             raise
-        return self._show(audience_id)
+        FanfarePortalLink.show(self, client.settings, audience_id=audience_id)
+        return audience_id
 
     def send(self, context: Context, target: Any, sending: Sending) -> dict[str, Any]:
         """Send what is not through yet, and return when the last import is on its way."""
