@@ -96,7 +96,7 @@ def test_the_same_range_again_and_a_dry_run_send_nothing(stack: Stack, first_run
 
     again, dry = started(stack)[-2:]
     assert stack.airflow.xcom(ONBOARD, again, "upload")["uploaded"] is False
-    assert stack.airflow.xcom(ONBOARD, dry, "upload", "dry_run")["rows_sent"] == 24
+    assert stack.airflow.xcom(ONBOARD, dry, "upload", "dry_run_report")["rows_sent"] == 24
     assert uploads(stack, audience_id) == sent
 
 

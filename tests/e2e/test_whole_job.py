@@ -35,7 +35,7 @@ def test_a_dry_run_creates_and_sends_nothing(stack: Stack) -> None:
     run_id = finish(stack, "onboard_dry_list", {"load_date": LOAD_DATE, "dry_run": True})
     states = stack.airflow.task_states("onboard_dry_list", run_id)
     assert states["upload"] == states["record_load"] == states["publish_load"] == "skipped"
-    report = stack.airflow.xcom("onboard_dry_list", run_id, "upload", "dry_run")
+    report = stack.airflow.xcom("onboard_dry_list", run_id, "upload", "dry_run_report")
     assert (report["rows_read"], report["rows_sent"], report["duplicates"], report["rejected"]) == (
         23,
         21,

@@ -115,7 +115,7 @@ class World:
         memory.set(load_key(days_of(record), record["mode"]), record)
         memory.set(LAST_LOAD_KEY, record)
         if state is not None:
-            confirm_snapshot(record, state=state, memory=memory)
+            confirm_snapshot(record, location=state, store=memory)
         return record
 
     def ensured(self, key: str) -> Any:

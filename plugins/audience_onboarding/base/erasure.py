@@ -18,7 +18,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from audience_onboarding.base.snapshot_diff import StateFolder
+from audience_onboarding.base.snapshot_diff import SnapshotLocation
 from audience_onboarding.definitions import AudienceDefinition
 from audience_onboarding.exceptions import SourceNotFoundError
 from audience_onboarding.state.snapshot_ledger import SnapshotBook
@@ -87,7 +87,7 @@ class ErasureJob:
     memory: Memory
     progress: Memory
     people: People
-    state: StateFolder | None
+    state: SnapshotLocation | None
     moment: datetime
     run: Mapping[str, str]
     is_dry_run: bool = False
@@ -184,7 +184,7 @@ class HeldPeople:
             delete_snapshot(url, s3_client=state.client)
         return taken
 
-    def _take_out_of(self, url: str, state: StateFolder, directory: Path) -> tuple[int, int] | None:
+    def _take_out_of(self, url: str, state: SnapshotLocation, directory: Path) -> tuple[int, int] | None:
         from audience_onboarding.crm.snapshots.snapshot import write_without
         from audience_onboarding.storage.snapshot_files import fetch_snapshot, save_snapshot
 

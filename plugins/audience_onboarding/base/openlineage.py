@@ -1,7 +1,7 @@
-"""What a load has read and written, as OpenLineage is told it: names of files and columns, and counts.
+"""OpenLineage facets of a load: names of files and columns, and counts.
 
-Nobody's data are in it: no value of a row, no hash, no presigned address. Without the OpenLineage provider nobody asks,
-and nothing in here imports it before somebody does.
+No personal data: no value of a row, no hash, no presigned URL. Only OpenLineage's provider calls these functions, and
+they import it only then.
 
 Names follow https://openlineage.io/docs/spec/naming.
 """
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from audience_onboarding.crm.output.profiles import FileProfile, Identifier, SourceColumn
     from audience_onboarding.crm.report import LoadReport
 
-MOST_SOURCES = 100
-"""Sources of a range of days that are named one by one; of more, the path with its placeholder is named once."""
+MAX_SOURCES = 100
+"""A range with more sources is one dataset: the path with its placeholder."""
 
 
 @dataclass(frozen=True)
-class Place:
-    """A dataset: where it is and what it is called there.
+class DatasetRef:
+    """A dataset.
 
     :param namespace: of OpenLineage's naming: ``file``, ``s3://bucket``, ``fanfare://host``.
     :param name: unique within it.
@@ -38,15 +38,15 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Written:
-    """What a load has written to.
+class DatasetWrite:
+    """A dataset that a load writes.
 
-    :param rows: that were written; ``None``: nothing was, or nobody knows how many.
-    :param size: likewise, in bytes.
-    :param change: what became of the dataset by it; ``None``: nothing that has a name.
+    :param rows: number of written rows; ``None`` if nothing was written or the number is unknown.
+    :param size: bytes, likewise.
+    :param change: lifecycle change of the dataset; ``None`` for no change or an unknown one.
     """
 
-    place: Place
+    dataset: DatasetRef
     rows: int | None = None
     size: int | None = None
     change: Literal["CREATE", "OVERWRITE", "ALTER"] | None = None
@@ -54,77 +54,78 @@ class Written:
 
 @dataclass
 class Lineage:
-    """What is known so far of one load."""
+    """Lineage of one load, as far as it has run."""
 
-    options: SourceOptions | None = None
-    days: tuple[date, ...] = ()
+    source: SourceOptions | None = None
+    dates: tuple[date, ...] = ()
     columns: Mapping[Identifier, str | SourceColumn] = field(default_factory=dict)
     profile: FileProfile | None = None
     report: LoadReport | None = None
-    written: list[Written] = field(default_factory=list)
+    written: list[DatasetWrite] = field(default_factory=list)
 
 
-def place_of(url: str) -> Place:
-    """The dataset of a source.
+def source_dataset(url: str) -> DatasetRef:
+    """Return the dataset of a source.
 
     :param url: a path, ``file:///path`` or ``s3://bucket/key``; may be a folder or a pattern.
     """
     parts = urlsplit(url)
     if parts.scheme == "s3":
-        return Place(f"s3://{parts.netloc}", url.partition("://")[2].partition("/")[2].rstrip("/"))
+        return DatasetRef(f"s3://{parts.netloc}", url.partition("://")[2].partition("/")[2].rstrip("/"))
     path = unquote(parts.path) if parts.scheme == "file" else url
-    return Place("file", str(Path(path).absolute()))
+    return DatasetRef("file", str(Path(path).absolute()))
 
 
-def audience_place(platform: str, account: str, audience_id: object) -> Place:
-    """The dataset that an audience at a vendor is.
+def audience_dataset(platform: str, account: str, audience_id: object) -> DatasetRef:
+    """Return the dataset of an audience at a vendor.
 
     :param platform: the connection's type.
     :param account: the vendor's address, without credentials.
     """
-    return Place(f"{platform}://{urlsplit(account).netloc}", f"audiences/{audience_id}")
+    return DatasetRef(f"{platform}://{urlsplit(account).netloc}", f"audiences/{audience_id}")
 
 
-def facets_of(lineage: Lineage) -> Any:
-    """What OpenLineage's provider wants of an operator; ``None`` where the provider is not installed."""
+def build_facets(lineage: Lineage) -> Any:
+    """Return the lineage of an upload for OpenLineage's provider, ``None`` if it is not installed."""
     try:
         from airflow.providers.common.compat.openlineage.facet import InputDataset, OutputDataset
         from airflow.providers.openlineage.extractors import OperatorLineage
     except ImportError:
         return None
     sources = _sources(lineage)
-    facets = _InputFacets(lineage, is_alone=len(sources) == 1)
+    names = _column_names(lineage)
     inputs = [
         InputDataset(
-            namespace=place.namespace,
-            name=place.name,
-            facets=facets.of(place),
-            inputFacets=facets.quality(),
+            namespace=source.namespace,
+            name=source.name,
+            facets={**_source_schema(names), "dataSource": _data_source(source)},
+            # Nobody can attribute the counts of several sources to one of them.
+            inputFacets=_quality(lineage, names) if len(sources) == 1 else {},
         )
-        for place in sources
+        for source in sources
     ]
     outputs = [
         OutputDataset(
-            namespace=item.place.namespace,
-            name=item.place.name,
-            facets=_output_facets(lineage, item, sources),
+            namespace=item.dataset.namespace,
+            name=item.dataset.name,
+            facets=_output_facets(lineage, item, sources, names),
             outputFacets=_statistics(item),
         )
-        for item in _merged(lineage.written)
+        for item in _merge(lineage.written)
     ]
     return OperatorLineage(inputs=[*inputs, *_tables(lineage)], outputs=outputs)
 
 
-def taken_in(objects: Sequence[Place], audience: Place) -> Any:
-    """A vendor has taken objects into an audience; as :func:`facets_of`."""
+def build_processing_facets(objects: Sequence[DatasetRef], audience: DatasetRef) -> Any:
+    """Return the lineage of objects that a vendor has processed into an audience; as :func:`build_facets`."""
     try:
         from airflow.providers.common.compat.openlineage.facet import InputDataset, OutputDataset
         from airflow.providers.openlineage.extractors import OperatorLineage
     except ImportError:
         return None
     inputs = [
-        InputDataset(namespace=place.namespace, name=place.name, facets={"dataSource": _data_source(place)})
-        for place in objects
+        InputDataset(namespace=one.namespace, name=one.name, facets={"dataSource": _data_source(one)})
+        for one in objects
     ]
     output = OutputDataset(
         namespace=audience.namespace, name=audience.name, facets={"dataSource": _data_source(audience)}
@@ -132,100 +133,97 @@ def taken_in(objects: Sequence[Place], audience: Place) -> Any:
     return OperatorLineage(inputs=inputs, outputs=[output])
 
 
-def _sources(lineage: Lineage) -> list[Place]:
-    options = lineage.options
-    if options is None or options.is_query:
+def _sources(lineage: Lineage) -> list[DatasetRef]:
+    source = lineage.source
+    if source is None or source.is_query:
         return []
-    if not lineage.days and "{" in options.path:
-        # The day is not known yet, and the path without it is that of no file.
+    if not lineage.dates and "{" in source.path:
+        # The date is unknown yet, and no file has the path with its placeholder.
         return []
-    if len(lineage.days) > MOST_SOURCES or not lineage.days:
-        return [place_of(options.path)]
-    return [place_of(url) for url in dict.fromkeys(options.url(day) for day in lineage.days)]
+    if len(lineage.dates) > MAX_SOURCES or not lineage.dates:
+        return [source_dataset(source.path)]
+    return [source_dataset(url) for url in dict.fromkeys(source.url(day) for day in lineage.dates)]
 
 
 def _tables(lineage: Lineage) -> Sequence[Any]:
-    """What a query reads, as far as the provider of its database tells. The query itself stays here: it may hold
-    anything. Nothing is asked of the database."""
-    options = lineage.options
-    if options is None or not options.is_query:
+    """Return the tables that a query reads, as far as the provider of its database finds them in the text.
+
+    The query itself is no part of it: it may hold anything. Sends nothing to the database.
+    """
+    source = lineage.source
+    if source is None or not source.is_query:
         return ()
     from airflow.providers.openlineage.sqlparser import get_openlineage_facets_with_sql
     from airflow.sdk import BaseHook
 
-    found = get_openlineage_facets_with_sql(
-        hook=BaseHook.get_hook(str(options.conn_id)),
-        sql=options.query,
-        conn_id=str(options.conn_id),
+    facets = get_openlineage_facets_with_sql(
+        hook=BaseHook.get_hook(str(source.conn_id)),
+        sql=source.query,
+        conn_id=str(source.conn_id),
         database=None,
         use_connection=False,
     )
-    return () if found is None else found.inputs
+    return () if facets is None else facets.inputs
 
 
-class _InputFacets:
-    def __init__(self, lineage: Lineage, *, is_alone: bool) -> None:
-        self._lineage = lineage
-        self._is_alone = is_alone
+def _source_schema(names: Mapping[Identifier, str]) -> dict[str, Any]:
+    from airflow.providers.common.compat.openlineage.facet import SchemaDatasetFacet, SchemaDatasetFacetFields
 
-    def of(self, place: Place) -> dict[str, Any]:
-        from airflow.providers.common.compat.openlineage.facet import (
-            SchemaDatasetFacet,
-            SchemaDatasetFacetFields,
+    return {
+        "schema": SchemaDatasetFacet(
+            fields=[
+                SchemaDatasetFacetFields(name=name, type="string", description=identifier.value)
+                for identifier, name in names.items()
+            ]
         )
+    }
 
-        return {
-            "schema": SchemaDatasetFacet(
-                fields=[
-                    SchemaDatasetFacetFields(name=name, type="string", description=identifier.value)
-                    for identifier, name in _names(self._lineage).items()
-                ]
-            ),
-            "dataSource": _data_source(place),
-        }
 
-    def quality(self) -> dict[str, Any]:
-        """Counts of what was read; of several sources, nobody knows which part is whose."""
-        report = self._lineage.report
-        if report is None or not self._is_alone:
-            return {}
-        from openlineage.client.generated.data_quality_metrics_input_dataset import (
-            ColumnMetrics,
-            DataQualityMetricsInputDatasetFacet,
+def _quality(lineage: Lineage, names: Mapping[Identifier, str]) -> dict[str, Any]:
+    report = lineage.report
+    if report is None:
+        return {}
+    from openlineage.client.generated.data_quality_metrics_input_dataset import (
+        ColumnMetrics,
+        DataQualityMetricsInputDatasetFacet,
+    )
+
+    return {
+        "dataQualityMetrics": DataQualityMetricsInputDatasetFacet(
+            rowCount=report.rows_read,
+            fileCount=report.files,
+            columnMetrics={
+                name: ColumnMetrics(
+                    count=report.values_read[identifier.value],
+                    nullCount=report.rows_read - report.values_read[identifier.value],
+                )
+                for identifier, name in names.items()
+                if identifier.value in report.values_read
+            },
         )
-
-        return {
-            "dataQualityMetrics": DataQualityMetricsInputDatasetFacet(
-                rowCount=report.rows_read,
-                fileCount=report.files,
-                columnMetrics={
-                    name: ColumnMetrics(
-                        count=report.values_read[identifier.value],
-                        nullCount=report.rows_read - report.values_read[identifier.value],
-                    )
-                    for identifier, name in _names(self._lineage).items()
-                    if identifier.value in report.values_read
-                },
-            )
-        }
+    }
 
 
-def _output_facets(lineage: Lineage, item: Written, sources: Sequence[Place]) -> dict[str, Any]:
+def _output_facets(
+    lineage: Lineage, item: DatasetWrite, sources: Sequence[DatasetRef], names: Mapping[Identifier, str]
+) -> dict[str, Any]:
     from airflow.providers.common.compat.openlineage.facet import (
         LifecycleStateChange,
         LifecycleStateChangeDatasetFacet,
     )
 
-    found: dict[str, Any] = {"dataSource": _data_source(item.place), **_schema(lineage, sources)}
+    facets = {"dataSource": _data_source(item.dataset), **_sent_schema(lineage.profile, sources, names)}
     if item.change is not None:
-        found["lifecycleStateChange"] = LifecycleStateChangeDatasetFacet(
+        facets["lifecycleStateChange"] = LifecycleStateChangeDatasetFacet(
             lifecycleStateChange=LifecycleStateChange[item.change]
         )
-    return found
+    return facets
 
 
-def _schema(lineage: Lineage, sources: Sequence[Place]) -> dict[str, Any]:
-    """The columns of what was sent, and the columns that they come from."""
+def _sent_schema(
+    profile: FileProfile | None, sources: Sequence[DatasetRef], names: Mapping[Identifier, str]
+) -> dict[str, Any]:
+    """Return the columns of the file, and the source columns that they come from."""
     from airflow.providers.common.compat.openlineage.facet import (
         ColumnLineageDatasetFacet,
         Fields,
@@ -234,11 +232,10 @@ def _schema(lineage: Lineage, sources: Sequence[Place]) -> dict[str, Any]:
         SchemaDatasetFacetFields,
     )
 
-    if lineage.profile is None:
+    if profile is None:
         return {}
-    names = _names(lineage)
-    sent = [column for column in lineage.profile.columns if column.identifier in names]
-    found: dict[str, Any] = {
+    sent = [column for column in profile.columns if column.identifier in names]
+    facets: dict[str, Any] = {
         "schema": SchemaDatasetFacet(
             fields=[
                 SchemaDatasetFacetFields(
@@ -251,12 +248,12 @@ def _schema(lineage: Lineage, sources: Sequence[Place]) -> dict[str, Any]:
         )
     }
     if sources:
-        found["columnLineage"] = ColumnLineageDatasetFacet(
+        facets["columnLineage"] = ColumnLineageDatasetFacet(
             fields={
                 column.header: Fields(
                     inputFields=[
-                        InputField(namespace=place.namespace, name=place.name, field=names[column.identifier])
-                        for place in sources
+                        InputField(namespace=one.namespace, name=one.name, field=names[column.identifier])
+                        for one in sources
                     ],
                     transformationDescription=_treatment(column.transform),
                     transformationType="MASKED" if column.transform == "sha256" else "IDENTITY",
@@ -264,14 +261,14 @@ def _schema(lineage: Lineage, sources: Sequence[Place]) -> dict[str, Any]:
                 for column in sent
             }
         )
-    return found
+    return facets
 
 
 def _treatment(transform: str) -> str:
     return "normalised, SHA-256" if transform == "sha256" else "normalised"
 
 
-def _statistics(item: Written) -> dict[str, Any]:
+def _statistics(item: DatasetWrite) -> dict[str, Any]:
     from airflow.providers.common.compat.openlineage.facet import OutputStatisticsOutputDatasetFacet
 
     if item.rows is None:
@@ -279,28 +276,31 @@ def _statistics(item: Written) -> dict[str, Any]:
     return {"outputStatistics": OutputStatisticsOutputDatasetFacet(rowCount=item.rows, size=item.size)}
 
 
-def _data_source(place: Place) -> Any:
+def _data_source(dataset: DatasetRef) -> Any:
     from openlineage.client.generated.datasource_dataset import DatasourceDatasetFacet
 
-    uri = "file://" if place.namespace == "file" else place.namespace
-    return DatasourceDatasetFacet(name=place.namespace, uri=uri)
+    uri = "file://" if dataset.namespace == "file" else dataset.namespace
+    return DatasourceDatasetFacet(name=dataset.namespace, uri=uri)
 
 
-def _names(lineage: Lineage) -> dict[Identifier, str]:
-    """The names of the source's columns, as the definition gives them."""
+def _column_names(lineage: Lineage) -> dict[Identifier, str]:
+    """Return the names of the source's columns, as the definition spells them."""
     return {
         identifier: column if isinstance(column, str) else column.name
         for identifier, column in lineage.columns.items()
     }
 
 
-def _merged(written: Sequence[Written]) -> list[Written]:
-    """Each dataset once: a list that is sent in parts goes to the same audience."""
-    found: dict[Place, Written] = {}
+def _merge(written: Sequence[DatasetWrite]) -> list[DatasetWrite]:
+    """Merge the writes of each dataset: a list that is sent in parts goes to the same audience."""
+    merged: dict[DatasetRef, DatasetWrite] = {}
     for item in written:
-        before = found.get(item.place)
-        if before is not None and before.rows is not None and item.rows is not None:
-            size = None if before.size is None or item.size is None else before.size + item.size
-            item = Written(item.place, before.rows + item.rows, size, item.change or before.change)  # noqa: PLW2901
-        found[item.place] = item
-    return list(found.values())
+        before = merged.get(item.dataset)
+        if before is None or before.rows is None or item.rows is None:
+            merged[item.dataset] = item
+            continue
+        size = None if before.size is None or item.size is None else before.size + item.size
+        merged[item.dataset] = DatasetWrite(
+            item.dataset, before.rows + item.rows, size, item.change or before.change
+        )
+    return list(merged.values())

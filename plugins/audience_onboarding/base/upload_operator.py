@@ -1,15 +1,13 @@
-"""The base of a platform's onboarding: read a CRM extract of a load date, prepare it, and send it in its turn."""
+"""Base class of a platform's upload operator: read the CRM extract of a load date, prepare it, and send it once."""
 
 from __future__ import annotations
 
-import os
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
 from datetime import date, datetime, timezone
-from fnmatch import fnmatchcase
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
 
 from airflow.sdk.definitions.context import Context
@@ -18,152 +16,75 @@ from airflow.sdk.exceptions import AirflowSkipException
 from audience_onboarding.base import load_events, metrics
 from audience_onboarding.base.connections import s3_client
 from audience_onboarding.base.links import RejectsLink
-from audience_onboarding.base.openlineage import Lineage, Written, audience_place, facets_of
-from audience_onboarding.base.operators import Hook, Id, PlatformOperator
-from audience_onboarding.base.retry_policy import failure_of, failure_told, terminal_errors_fail
-from audience_onboarding.base.snapshot_diff import (
-    MIRROR,
-    OPT_OUT,
-    REPLACE,
-    Comparison,
-    StateFolder,
-    compared,
+from audience_onboarding.base.load import (
+    LoadContext,
+    RejectsLocation,
+    count_load,
+    format_report,
+    log_progress,
+    validate_output_location,
 )
+from audience_onboarding.base.openlineage import DatasetWrite, Lineage, audience_dataset, build_facets
+from audience_onboarding.base.operators import Hook, Id, PlatformOperator
+from audience_onboarding.base.retry_policy import terminal_errors_fail
+from audience_onboarding.base.snapshot_diff import OPT_OUT, SnapshotDiff, SnapshotLocation, diff_with_snapshot
 from audience_onboarding.base.source_options import SourceOptions, check_days, open_days, open_source
 from audience_onboarding.base.templating import RemoteId, as_bool
 from audience_onboarding.crm.guards import WHOLE_LIST, Failure, Guards, guard_error
 from audience_onboarding.crm.output.profiles import FileProfile, Identifier, SourceColumn
-from audience_onboarding.exceptions import (
-    OVERWRITE_HINT,
-    ConfigurationError,
-    EmptySourceError,
-    SourceNotFoundError,
-    TerminalError,
-    TransientError,
-    UploadConflictError,
-)
+from audience_onboarding.exceptions import ConfigurationError, EmptySourceError, SourceNotFoundError
 from audience_onboarding.state.create_once import check_not_retired
 from audience_onboarding.state.history import history_days, told_days
 from audience_onboarding.state.load_date import parse_load_date, resolve_history_from, resolve_load_date
 from audience_onboarding.state.remote_ids import is_missing
-from audience_onboarding.state.store import (
-    LAST_LOAD_KEY,
-    LAST_SINGLE_DAY_LOAD,
-    Memory,
-    days_of,
-    days_text,
-    load_identity,
-    load_key,
-)
+from audience_onboarding.state.store import Memory
 
 if TYPE_CHECKING:
-    from audience_onboarding.crm.prepare import PreparedLoad, Progress
-    from audience_onboarding.crm.report import LoadReport
+    from audience_onboarding.crm.prepare import PreparedLoad
     from audience_onboarding.crm.sources.base import Source
 
-__all__ = [
-    "MIRROR",
-    "OPT_OUT",
-    "REPLACE",
-    "OnboardCrmOperator",
-    "Rejects",
-    "Sending",
-    "StateFolder",
-    "summary",
-]
-
-_MIB = 1024 * 1024
 _NO_WAIT = "The upload itself does not wait: only LoadPrerequisitesSensor does, unless it is a dry run"
 
 
-@dataclass(frozen=True)
-class Sending:
-    """One load on its way to the vendor.
-
-    :param load: the prepared file.
-    :param mode: one of the operator's modes.
-    :param load_date: the day that it is about.
-    :param overwrite: whether it may take the place of what was sent for that day.
-    :param comparison: with the last confirmed load, where the operator has a folder of snapshots.
-    :param range_start: of a range of days that are merged in one load, the first one; ``load_date`` is the last.
-    """
-
-    load: PreparedLoad
-    mode: str
-    load_date: date
-    overwrite: bool
-    comparison: Comparison | None = None
-    range_start: date | None = None
-
-    @property
-    def days(self) -> str:
-        """The day that it is about, or its range of days."""
-        return _days(self.load_date, self.range_start)
-
-    @property
-    def identity(self) -> str:
-        """What tells this load from any other."""
-        return load_identity(self.days, self.mode, self.load.content_id)
-
-    @property
-    def told(self) -> dict[str, Any]:
-        """What the result of the task says of the comparison."""
-        if self.comparison is None:
-            return {}
-        return {"changes": self.comparison.counts(), "snapshot": self.comparison.snapshot}
-
-
-@dataclass(frozen=True)
-class Rejects:
-    """Where the list of rejected rows and fields of each load goes.
-
-    :param folder: a path or ``s3://bucket/prefix``; each run of a day has a file of its own there.
-    :param aws_conn_id: a connection of type ``aws`` for an ``s3://`` folder.
-    """
-
-    folder: str
-    aws_conn_id: str = "aws_default"
-
-
 class OnboardCrmOperator(PlatformOperator[Hook, Id]):
-    """Read a CRM extract, bring it into the platform's form, and send it, once.
+    """Read a CRM extract, convert it into the platform's format, and send it once.
 
-    Raw identifiers stay in the memory and the private spill directory of the task, but for what the platform takes
-    raw, which needs ``allow_unhashed``.
+    Unhashed identifiers stay in the memory and the private spill directory of the task, except those that the platform
+    only accepts unhashed, which needs ``allow_unhashed``. The operator does not wait: put a
+    :class:`.prerequisites.LoadPrerequisitesSensor` in front of it if the source comes late or loads need an order.
 
-    :param source: path or ``s3://`` URL of the list, with ``{load_date}`` for the load date; or a dict that says more:
-        the fields of :class:`..source_options.SourceOptions` (templated).
+    :param source: path or ``s3://`` URL of the list, with ``{load_date}`` for the load date; or a dict with the fields
+        of :class:`.source_options.SourceOptions` (templated).
     :param columns: identifier (``email``, ``phone``, ...) to the name of its column, or to a
-        :class:`..crm.profiles.SourceColumn` where that holds hashes already.
-    :param audience_id: which audience (templated); without one, the one that ``asset`` remembers.
+        :class:`~..crm.output.profiles.SourceColumn` if the column holds hashes.
+    :param audience_id: the audience (templated); default: the id in the state store of ``asset``.
     :param mode: one of :attr:`modes` (templated).
-    :param allow_unhashed: the file may hold identifiers that are not hashed, for platforms that take no others.
-    :param profile: what the file looks like, where not as :attr:`profile` says.
-    :param guards: what has to hold before anything is sent; :class:`..crm.guards.Guards` has defaults.
-    :param ignore_guards: send although a guard says no; it is logged, and part of the result (templated).
-    :param rejects: where rejected rows and fields are written to, masked; without it they are only counted.
-    :param snapshots: folder of the snapshots that the next list is compared with; needs ``asset``.
-    :param timezone: in which a run's moment becomes a load date.
-    :param load_date: ``YYYY-MM-DD`` (templated); default the run's, see :mod:`..orchestration.load_date`.
-    :param range_start: ``YYYY-MM-DD`` (templated): all days from this one to the load date are merged in one load.
-        For modes that add people or take some out; at most
-        :data:`~audience_onboarding.state.history.MAX_HISTORY_DAYS` days. Nothing or an empty text: the load
-        date alone.
-    :param overwrite: let other content take the place of what was sent for this day, and let a ``replace`` or
-        ``mirror`` go back to an older day than the last confirmed one, which is skipped otherwise (templated).
-    :param is_dry_run: do everything but send and write, then skip the tasks after this one (templated).
+    :param allow_unhashed: the file may hold unhashed identifiers, for platforms that accept no others.
+    :param profile: the format of the file, if not :attr:`profile`.
+    :param guards: conditions for sending; :class:`~..crm.guards.Guards` has defaults.
+    :param ignore_guards: send although a guard fails; the log and the result record it (templated).
+    :param rejects: folder for the masked lists of rejected rows and fields; without it, they are only counted.
+    :param snapshots: folder for snapshots of the audience's content, to diff the next list with; needs ``asset``.
+    :param timezone: in which the date of a run becomes a load date.
+    :param load_date: ``YYYY-MM-DD`` (templated); default: that of the run, see :mod:`~..state.load_date`.
+    :param range_start: ``YYYY-MM-DD`` (templated): merge all dates from this one to the load date into one load. For
+        modes that add or remove people; at most :data:`~..state.history.MAX_HISTORY_DAYS` days. ``None`` or an empty
+        text: the load date alone.
+    :param overwrite: replace other content that was sent for this date, and let a ``replace`` or ``mirror`` go back to
+        an older date than the last confirmed one, which is skipped otherwise (templated).
+    :param is_dry_run: do everything except sending and writing, then skip the tasks after this one (templated).
     :param memory_limit_mib: memory of the engine in MiB, beyond which it spills to disk.
-    :return: audience, counts, identity of the content, and what the sensor wants to know.
+    :return: audience, counts, content id, and the fields that the platform's sensor needs.
     """
 
     modes: ClassVar[tuple[str, ...]]
     """What a load can do to an audience of the platform; the first one is the default."""
     modes_with_snapshots: ClassVar[frozenset[str]] = frozenset()
-    """Those of them that need ``state``."""
+    """Modes that need ``snapshots``."""
     profile: FileProfile
-    """What the file looks like."""
-    _sends_now = True
-    """Whether this try has sent something, where the result does not tell: an earlier one may have sent it all."""
+    """Format of the file."""
+    aws_conn_id: str = "aws_default"
+    """Connection for a source in S3 whose options name none."""
 
     template_fields: Sequence[str] = (
         "source",
@@ -187,8 +108,8 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
         profile: FileProfile | None = None,
         guards: Guards | None = None,
         ignore_guards: bool | str = False,
-        rejects: Rejects | None = None,
-        snapshots: StateFolder | None = None,
+        rejects: RejectsLocation | None = None,
+        snapshots: SnapshotLocation | None = None,
         timezone: str = "UTC",
         load_date: str | None = None,
         range_start: str | None = None,
@@ -217,461 +138,307 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
         self.memory_limit_mib = memory_limit_mib
         self._lineage = Lineage()
 
-    # --- what a platform adds
+    # --- implemented by a platform
 
     @abstractmethod
-    def target(self, context: Context) -> Any:
-        """Look at the audience before anything is read; ``None`` where sending creates it."""
+    def get_audience(self, load: LoadContext) -> Any:
+        """Load the audience before anything is read; ``None`` if the upload creates it."""
 
     @abstractmethod
-    def send(self, context: Context, target: Any, sending: Sending) -> dict[str, Any]:
+    def upload(self, load: LoadContext, audience: Any) -> dict[str, Any]:
         """Send the file.
 
-        :param target: what :meth:`target` has given.
-        :return: ``audience_id``, ``uploaded`` (whether something was sent) and what the sensor wants to know.
+        :param audience: result of :meth:`get_audience`.
+        :return: ``audience_id``, ``uploaded`` (whether the load was sent, in this try or an earlier one) and the fields
+            that the sensor needs. ``uploaded_in_this_try``, if it differs, goes to the metrics only.
         """
 
-    def audience_of(self, target: Any) -> Id | None:
-        """The id of what :meth:`target` has given, ``None`` where sending creates it."""
-        return None if target is None else target.id
+    def audience_id_of(self, audience: Any) -> Id | None:
+        """Return the id of a result of :meth:`get_audience`, ``None`` if the upload creates the audience."""
+        audience_id: Id | None = getattr(audience, "id", audience)
+        return audience_id
 
-    def check(self) -> None:
-        """Check what can be checked before anything is read.
+    def validate(self) -> None:
+        """Validate the platform's own arguments before anything is read.
 
-        :raises ConfigurationError: something is missing.
+        :raises ConfigurationError: one is missing or invalid.
         """
 
-    def check_wait(
-        self, event: Mapping[str, Any], *, failed: Callable[[str], TerminalError], late: str, where: str
-    ) -> None:
-        """Check that a wait between two parts of a load has ended well.
-
-        :param event: of the trigger.
-        :param failed: makes the error of what the vendor has failed, of its words.
-        :param late: what was not through, and within what time, for the message.
-        :param where: the vendor.
-        :raises AirflowFailException: the vendor has failed it, or refuses to be asked.
-        :raises TransientError: it was not through in time.
-        """
-        if event["status"] == "failed":
-            raise failure_of(failed(event["message"]))
-        if event["status"] == "error":
-            raise failure_told(event)
-        if event["status"] == "timeout":
-            raise TransientError(
-                what=late,
-                where=where,
-                why=event["message"],
-                next_step="The next try waits on; nothing is sent again",
-            )
-
-    def is_read_by_the_vendor(self, url: str) -> bool:  # noqa: ARG002
-        """Whether a file at ``url`` would be taken for one that is meant for the vendor."""
+    def is_vendor_path(self, url: str) -> bool:  # noqa: ARG002
+        """Return whether the vendor would read a file at ``url``."""
         return False
 
-    # --- what OpenLineage's provider asks, where it is installed
+    def latest_uploaded_date(self, store: Memory) -> str:  # noqa: ARG002
+        """Return the latest load date in the audience's uploads, confirmed or not; ISO, empty if unknown.
+
+        An older whole list would undo that load.
+        """
+        return ""
+
+    # --- called by OpenLineage's provider, if it is installed
 
     def get_openlineage_facets_on_start(self) -> Any:
-        """What is known before: the source, where its path needs no load date or the task is given one."""
+        """Return the source, if its path needs no load date or the task has one as an argument."""
         options = SourceOptions.of(self.source)
-        days = (parse_load_date(self.load_date),) if self.load_date else ()
-        return facets_of(Lineage(options, days, self._columns(), self.profile))
+        dates = (parse_load_date(self.load_date),) if self.load_date else ()
+        return build_facets(Lineage(options, dates, self._columns(), self.profile))
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:  # noqa: ARG002
-        """What was read, what was written, and how much of it."""
-        return facets_of(self._lineage)
+        """Return the datasets that were read and written, with counts."""
+        return build_facets(self._lineage)
 
-    def _wrote_audience(
+    def _add_written_audience(
         self,
+        load: LoadContext,
         audience_id: Id,
         *,
         rows: int | None,
         size: int | None,
         change: Literal["CREATE", "OVERWRITE", "ALTER"],
     ) -> None:
-        """Note for the lineage what the vendor was sent."""
-        place = audience_place(self.hook.conn_type, self._account, audience_id)
-        self._lineage.written.append(Written(place, rows, size, change))
+        dataset = audience_dataset(self.hook.conn_type, self._account, audience_id)
+        load.lineage.written.append(DatasetWrite(dataset, rows, size, change))
 
-    # --- the same for all
+    # --- the same on all platforms
 
     @terminal_errors_fail
     def execute(self, context: Context) -> dict[str, Any]:
-        """Prepare and send. Waits for nothing: that is :class:`..prerequisites.LoadPrerequisitesSensor`'s."""
-        return self._onboard(context)
+        """Prepare and send."""
+        return self._run(context)
 
-    def _load_date(self, context: Context) -> date:
-        return resolve_load_date(context, timezone=self.timezone, load_date=self.load_date)
-
-    def _source_connection(self, options: SourceOptions) -> str:
-        return options.aws_conn_id or "aws_default"
-
-    def _onboard(  # noqa: PLR0915
-        self, context: Context, *, is_under_way: bool = False
-    ) -> dict[str, Any]:
+    def _run(self, context: Context, **resumed: Any) -> dict[str, Any]:
         """Prepare and send.
 
-        :param is_under_way: part of the load is sent already, so that it cannot be skipped any more.
+        :param resumed: fields of :class:`.load.LoadContext` that a try hands over when it defers.
         """
-        from audience_onboarding.crm.prepare import prepare
-
-        options = SourceOptions.of(self.source)
-        load_date = self._load_date(context)
-        mode = self._mode()
-        columns = self._columns()
-        history = self._history(context, options)
-        range_start = history[0] if history else None
-        days = _days(load_date, range_start)
-        self._lineage = Lineage(options, history or (load_date,), columns, self.profile)
-        if self.asset is not None:
-            # Also where the definition gives the id, and nothing is created.
-            check_not_retired(self._memory(context))
-        self._check_raw()
-        self._skip_if_stale(context, mode, load_date)
-        urls = [options.url(day) for day in history or (load_date,)]
-        connection = self._source_connection(options)
-        dry_run = as_bool(self.is_dry_run)
-        self.check()
-        rejects = self._rejects_url(context, days, urls)
-        self._check_state(urls)
-        target = None if dry_run and is_missing(self.audience_id) else self.target(context)
+        load = self._resolve(context, **resumed)
+        audience = None if load.is_dry_run and is_missing(self.audience_id) else self.get_audience(load)
         try:
             with ExitStack() as stack:
-                source, missing = self._open(options, load_date, history, connection)
-                load = stack.enter_context(
-                    prepare(
-                        source,
-                        columns=columns,
-                        profile=self.profile,
-                        country=options.phone_region,
-                        memory_limit_mib=self.memory_limit_mib,
-                        progress=self._log_progress,
-                        when_all_rejected=lambda found: self._write_rejects(
-                            found.read(), found.count, None if dry_run else rejects
-                        ),
-                    )
-                )
-                result = {
-                    "load_date": load_date.isoformat(),
-                    **({"range_start": range_start.isoformat()} if range_start else {}),
-                    **({"days_missing": len(missing)} if missing else {}),
-                    "mode": mode,
-                    "source": options.label if history else urls[0] or options.label,
-                    "content_id": load.content_id,
-                    **load.report.to_dict(),
-                    "ignored_columns": len(load.report.ignored_columns),
-                }
-                self._note_read(context, load.report, result)
-                failures = self.guards.failures(
-                    load.report, mode=mode, last_rows=self._last_rows(context, mode, load_date, range_start)
-                )
-                result["rejects_file"] = self._write_rejects(
-                    load.rejects(), load.rejects_count, None if dry_run else rejects
-                )
-                comparison = self._comparison(context, stack, load, mode, days, target)
-                if comparison is not None and not any(each.setting == "max_row_drop" for each in failures):
-                    failures += comparison.failures(self.guards)
-                result["guards"] = {
-                    "ignored": as_bool(self.ignore_guards),
-                    "failed": [str(failure) for failure in failures],
-                }
-                if dry_run:
-                    del result["rejects_file"]
-                    self._end_dry_run(context, result, comparison)
-                self._let_pass(failures, mode)
-                sending = Sending(load, mode, load_date, as_bool(self.overwrite), comparison, range_start)
-                result = {**result, **self.send(context, target, sending), **sending.told}
-                return self._told(context, result)
+                return self._prepare_and_send(load, audience, stack)
         except SourceNotFoundError as error:
-            # Days of a range that have no source are left out already; what is left is an error.
-            if options.on_missing != "skip" or is_under_way or history:
-                if options.on_missing == "wait" and not history:
+            # If dates of a range may be missing, they are left out already; any other is an error.
+            if load.source.on_missing != "skip" or load.resuming or load.range_start:
+                if load.source.on_missing == "wait" and not load.range_start:
                     error.add_next_step(_NO_WAIT)
                 raise
             reason = f"There is no source, so there is nothing to load: {error}"
         except EmptySourceError as error:
-            if error.rows_read or self.guards.on_empty != "skip" or is_under_way:
+            if error.rows_read or self.guards.on_empty != "skip" or load.resuming:
                 raise
             reason = f"The source is empty, so there is nothing to load: {error}"
         raise AirflowSkipException(reason)
 
-    def _history(self, context: Context, options: SourceOptions) -> tuple[date, ...]:
-        """The days of a range, the oldest first; none where the load is about one day.
+    def _resolve(self, context: Context, **resumed: Any) -> LoadContext:
+        """Return the load, its arguments validated."""
+        source, mode = SourceOptions.of(self.source), self._validated_mode()
+        load_date = resolve_load_date(context, timezone=self.timezone, load_date=self.load_date)
+        columns = self._columns()
+        dates: tuple[date, ...] = (load_date,)
+        range_start = resolve_history_from(context, self.range_start)
+        if range_start is not None:
+            dates = history_days(range_start, load_date, mode=mode)
+            check_days(source, dates)
+        load = LoadContext(
+            context=context,
+            store=self._memory(context),
+            source=source,
+            mode=mode,
+            load_date=load_date,
+            range_start=range_start,
+            dates=dates,
+            overwrite=as_bool(self.overwrite),
+            is_dry_run=as_bool(self.is_dry_run),
+            lineage=Lineage(source, dates, columns, self.profile),
+            **resumed,
+        )
+        # OpenLineage's provider asks the operator for it after the execution.
+        self._lineage = load.lineage
+        # Also if the definition gives the id, and nothing is created.
+        check_not_retired(load.store)
+        self._check_unhashed()
+        load.skip_if_stale(self.latest_uploaded_date(load.store))
+        sources = load.source_urls
+        self.validate()
+        if (rejects := self._rejects_url(load)) is not None:
+            self._validate_output_location(rejects, "The list of rejects", "rejects", sources)
+        if self.snapshots is not None:
+            if self.asset is None:
+                raise ConfigurationError(
+                    what="A folder of snapshots needs an asset, whose state store lists the confirmed ones",
+                    next_step="Give 'asset', or leave out 'snapshots'",
+                )
+            url = f"{self.snapshots.folder.rstrip('/')}/snapshot.parquet"
+            self._validate_output_location(url, "Snapshots", "snapshots", sources)
+        return load
 
-        :raises ConfigurationError: it cannot be loaded as one.
-        """
-        first = resolve_history_from(context, self.range_start)
-        if first is None:
-            return ()
-        days = history_days(first, self._load_date(context), mode=self._mode())
-        check_days(options, days)
-        return days
+    def _prepare_and_send(self, load: LoadContext, audience: Any, stack: ExitStack) -> dict[str, Any]:
+        source, missing = self._open(load)
+        prepared = stack.enter_context(self._prepare(load, source))
+        load = replace(load, prepared=prepared)
+        report = prepared.report
+        result = {
+            "load_date": load.load_date.isoformat(),
+            **({"range_start": load.range_start.isoformat()} if load.range_start else {}),
+            **({"days_missing": len(missing)} if missing else {}),
+            "mode": load.mode,
+            "source": load.source.label if load.range_start else load.source_urls[0] or load.source.label,
+            "content_id": prepared.content_id,
+            **report.to_dict(),
+            "ignored_columns": len(report.ignored_columns),
+        }
+        self.log.info("%s", format_report(report))
+        self._emit_event(load, load_events.READ, result)
+        load.lineage.report = report
+        failures = self.guards.failures(report, mode=load.mode, last_rows=load.comparable_rows())
+        rejects_file = self._write_rejects(load, prepared.rejects(), prepared.rejects_count)
+        load = replace(load, diff=self._diff(load, audience, stack))
+        if load.diff is not None and not any(each.setting == "max_row_drop" for each in failures):
+            failures += load.diff.failures(self.guards)
+        result["guards"] = {
+            "ignored": as_bool(self.ignore_guards),
+            "failed": [str(failure) for failure in failures],
+        }
+        if load.is_dry_run:
+            self._finish_dry_run(load, result)
+        self._enforce_guards(failures, load.mode)
+        sent = self.upload(load, audience)
+        return self._report_sent(load, {**result, "rejects_file": rejects_file, **sent, **load.diff_fields})
 
-    def _open(
-        self, options: SourceOptions, load_date: date, history: tuple[date, ...], connection: str
-    ) -> tuple[Source, list[date]]:
-        """The source of the load, and the days of a range that have none."""
+    def _prepare(self, load: LoadContext, source: Source) -> AbstractContextManager[PreparedLoad]:
+        from audience_onboarding.crm.prepare import prepare
 
-        def client() -> Any:
-            return s3_client(connection)
+        return prepare(
+            source,
+            columns=load.lineage.columns,
+            profile=self.profile,
+            country=load.source.phone_region,
+            memory_limit_mib=self.memory_limit_mib,
+            progress=log_progress,
+            when_all_rejected=lambda found: self._write_rejects(load, found.read(), found.count),
+        )
 
-        if not history:
-            return open_source(options, load_date, s3_client=client), []
-        self.log.info("Merging %s days, %s to %s", f"{len(history):,}", history[0], history[-1])
+    def _open(self, load: LoadContext) -> tuple[Source, list[date]]:
+        """Return the source of the load, and the dates of a range that have none."""
+        client = partial(s3_client, load.source.aws_conn_id or self.aws_conn_id)
+        if load.range_start is None:
+            return open_source(load.source, load.load_date, s3_client=client), []
+        self.log.info("Merging %s days, %s to %s", f"{len(load.dates):,}", load.dates[0], load.dates[-1])
         may_be_empty = self.guards.on_empty == "skip"
-        source, missing = open_days(options, history, s3_client=client, may_be_empty=may_be_empty)
+        source, missing = open_days(load.source, load.dates, s3_client=client, may_be_empty=may_be_empty)
         if missing:
             self.log.warning("%s days have no source and are left out: %s", len(missing), told_days(missing))
         return source, missing
 
-    def _comparison(
-        self,
-        context: Context,
-        stack: ExitStack,
-        load: PreparedLoad,
-        mode: str,
-        days: str,
-        target: Any,
-    ) -> Comparison | None:
+    def _diff(self, load: LoadContext, audience: Any, stack: ExitStack) -> SnapshotDiff | None:
         if self.snapshots is None:
             return None
-        found = stack.enter_context(
-            compared(
-                load,
-                state=self.snapshots,
-                memory=self._memory(context),
-                audience_id=self.audience_of(target),
-                load_date=days,
-                mode=mode,
+        diff = stack.enter_context(
+            diff_with_snapshot(
+                load.file,
+                location=self.snapshots,
+                store=load.store,
+                audience_id=self.audience_id_of(audience),
+                period=load.period,
+                mode=load.mode,
                 memory_limit_mib=self.memory_limit_mib,
                 warn=self.log.warning,
             )
         )
-        counts = ", ".join(f"{name} {count:,}" for name, count in found.counts().items())
-        self.log.info("Compared with the last confirmed load: %s", counts or "it is not known what changes")
-        return found
+        counts = ", ".join(f"{name} {count:,}" for name, count in diff.counts().items())
+        self.log.info("Compared with the last confirmed load: %s", counts or "changes unknown")
+        return diff
 
-    def _log_progress(self, progress: Progress) -> None:
-        rate = progress.rows / progress.seconds if progress.seconds else 0
-        self.log.info(
-            "Read %s rows, %s MiB, %s rows/s",
-            f"{progress.rows:,}",
-            f"{progress.size / _MIB:,.1f}",
-            f"{rate:,.0f}",
-        )
-
-    def _note_read(self, context: Context, report: LoadReport, result: Mapping[str, Any]) -> None:
-        """Tell what came of reading a list, to people and to machines."""
-        self.log.info("%s", summary(report))
-        self._tell(context, load_events.READ, result)
-        self._lineage.report = report
-
-    def _told(self, context: Context, result: dict[str, Any]) -> dict[str, Any]:
-        """Measure and tell what was sent; the result, with the moment of it."""
-        uploaded = result.get("uploaded") is not False and self._sends_now
+    def _report_sent(self, load: LoadContext, result: dict[str, Any]) -> dict[str, Any]:
+        """Emit metrics and the log event; return the result, with the time of sending."""
+        uploaded = result.pop("uploaded_in_this_try", result.get("uploaded") is not False)
         if uploaded:
             result["sent_at"] = datetime.now(timezone.utc).isoformat()
-        tags = self._tags(result["mode"])
-        metrics.count(metrics.LOADS, **tags, outcome="sent" if uploaded else "unchanged")
-        if uploaded:
-            metrics.count(metrics.ROWS_READ, result["rows_read"], **tags)
-            metrics.count(metrics.ROWS_SENT, result["rows_sent"], **tags)
-            if result["duplicates"]:
-                metrics.count(metrics.ROWS_DUPLICATE, result["duplicates"], **tags)
-            for reason, rows in result["rejected_by_reason"].items():
-                metrics.count(metrics.ROWS_REJECTED, rows, **tags, reason=reason)
-        self._tell(context, load_events.SENT, result)
+        count_load(result, uploaded=uploaded, **self._load_metric_tags(load.mode))
+        self._emit_event(load, load_events.SENT, result)
         return result
 
-    def _tell(self, context: Context, event: str, result: Mapping[str, Any]) -> None:
-        ti = context["ti"]
+    def _emit_event(self, load: LoadContext, event: str, result: Mapping[str, Any]) -> None:
+        ti = load.context["ti"]
         load_events.tell(event, result, **self._metric_tags(), dag_id=ti.dag_id, run_id=ti.run_id)
 
-    def _tags(self, mode: str) -> dict[str, str]:
-        """The tags of a load's metrics."""
+    def _load_metric_tags(self, mode: str) -> dict[str, str]:
         return {**self._metric_tags(), "mode": mode}
 
-    def _let_pass(self, failures: list[Failure], mode: str) -> None:
+    def _enforce_guards(self, failures: list[Failure], mode: str) -> None:
         if failures and not as_bool(self.ignore_guards):
             for failure in failures:
-                metrics.count(metrics.GUARD_FAILURES, **self._tags(mode), guard=failure.setting)
+                metrics.count(metrics.GUARD_FAILURES, **self._load_metric_tags(mode), guard=failure.setting)
             raise guard_error(failures)
         for failure in failures:
-            self.log.warning("Ignored, as the run says 'ignore_guards': %s", failure)
+            self.log.warning("Ignored, because of 'ignore_guards': %s", failure)
 
-    def _last_rows(
-        self, context: Context, mode: str, load_date: date, range_start: date | None
-    ) -> int | None:
-        """Rows of the last confirmed load, where this one can be compared with it: a day with the last one of a day,
-        a range with itself."""
-        memory = None if self.asset is None else self._memory(context)
-        if memory is None:
-            return None
-        if range_start is not None:
-            last = memory.get(load_key(_days(load_date, range_start), mode))
-        else:
-            last = memory.get(LAST_LOAD_KEY)
-            if isinstance(last, dict) and last.get("range_start"):
-                last = last.get(LAST_SINGLE_DAY_LOAD)
-        if not isinstance(last, dict) or not isinstance(last.get("rows_sent"), int):
-            return None
-        if mode in WHOLE_LIST:
-            # A list that adds or removes a few says nothing about how long the whole one was.
-            return last["rows_sent"] if last.get("mode") in WHOLE_LIST else None
-        is_earlier = str(last.get("load_date", "")) <= load_date.isoformat()
-        return last["rows_sent"] if last.get("mode") == mode and is_earlier else None
-
-    def _end_dry_run(
-        self, context: Context, result: dict[str, Any], comparison: Comparison | None
-    ) -> NoReturn:
-        """Report what a run would do."""
-        mode, rows, failed = result["mode"], result["rows_sent"], result["guards"]["failed"]
+    def _finish_dry_run(self, load: LoadContext, result: dict[str, Any]) -> NoReturn:
+        """Report what a run would do, and skip."""
+        mode, rows, failed = load.mode, result["rows_sent"], result["guards"]["failed"]
         for failure in failed:
-            self.log.warning("A guard would stop this load: %s", failure)
+            self.log.warning("This guard would stop the load: %s", failure)
         adds: int | None = 0 if mode == OPT_OUT else rows
-        # What a whole list takes out is known to the vendor only.
+        # Only the vendor knows which rows a whole list removes.
         removes: int | None = None if mode in WHOLE_LIST else rows if mode == OPT_OUT else 0
-        if comparison is not None and comparison.base.confirmed is not None:
-            adds, removes = comparison.adds, comparison.removes
+        if load.diff is not None and load.diff.base.confirmed is not None:
+            adds, removes = load.diff.adds, load.diff.removes
         report = {**result, "would_add": adds, "would_remove": removes}
-        context["ti"].xcom_push(key="dry_run", value=report)
+        load.context["ti"].xcom_push(key="dry_run_report", value=report)
         verdict = f" {len(failed)} of the guards would stop it." if failed else ""
         raise AirflowSkipException(
             f"Dry run: {rows} rows would be sent, nothing was.{verdict} "
-            "The counts are above and under XCom 'dry_run'"
+            "The counts are above and under XCom 'dry_run_report'"
         )
 
-    def _check_state(self, sources: list[str]) -> None:
-        if self.snapshots is None:
-            return
-        if self.asset is None:
-            raise ConfigurationError(
-                what="A folder of snapshots needs an asset, which remembers the confirmed one",
-                next_step="Give 'asset', or leave out 'snapshots'",
-            )
-        url = f"{self.snapshots.folder.rstrip('/')}/snapshot.parquet"
-        self._check_own_place(url, sources, "Snapshots", option="snapshots")
-
-    def _rejects_url(self, context: Context, days: str, sources: list[str]) -> str | None:
+    def _rejects_url(self, load: LoadContext) -> str | None:
         from audience_onboarding.storage.reject_files import rejects_url
 
         if self.rejects is None:
             return None
-        url = rejects_url(self.rejects.folder, load_date=days, run_id=context["ti"].run_id)
-        self._check_own_place(url, sources, "The list of rejects", option="rejects")
-        return url
+        return rejects_url(self.rejects.folder, load_date=load.period, run_id=load.context["ti"].run_id)
 
-    def _check_own_place(self, url: str, sources: list[str], what: str, *, option: str) -> None:
-        """What is written beside the load lies neither where the vendor looks nor where the source is read.
+    def _validate_output_location(self, url: str, label: str, option: str, sources: list[str]) -> None:
+        validate_output_location(
+            url, label, option=option, sources=sources, is_vendor_path=self.is_vendor_path(url)
+        )
 
-        :param what: it is, for the message.
-        :param option: of the definition that names the folder.
-        """
-        if self.is_read_by_the_vendor(url):
-            raise ConfigurationError(
-                what=f"{what} may not lie where the vendor looks for files",
-                where=url,
-                next_step=f"Name a bucket or folder of your own under {option!r}",
-            )
-        if any(_is_one_of(url, source) for source in sources):
-            raise ConfigurationError(
-                what=f"{what} would lie among the files of the source, and be read as one of them",
-                where=url,
-                next_step=f"Name another folder under {option!r}",
-            )
-
-    def _write_rejects(self, lines: Iterator[bytes], count: int, url: str | None) -> str | None:
-        """Write what was rejected, if anything was. Before the guards speak: this is when people want to know."""
+    def _write_rejects(self, load: LoadContext, lines: Iterator[bytes], count: int) -> str | None:
+        """Write the list of rejects, if there are any; before the guards, whose failures it explains."""
         from audience_onboarding.storage.reject_files import write_rejects
 
-        if url is None or self.rejects is None or not count:
+        url = self._rejects_url(load)
+        if url is None or self.rejects is None or load.is_dry_run or not count:
             return None
-        connection = self.rejects.aws_conn_id
-        client = cache(lambda: s3_client(connection))
+        client = cache(partial(s3_client, self.rejects.aws_conn_id))
         write_rejects(url, lines, s3_client=client)
         RejectsLink.show(self, url, client)
         self.log.info("%s rejected rows and fields are listed in %s", f"{count:,}", url)
         return url
 
-    def _confirmed_before(
-        self, context: Context, audience_id: Id, sending: Sending, *, key: str | None = None
-    ) -> dict[str, Any] | None:
-        """The record of this very load, where the vendor is known to have taken it in: then nothing is sent.
-
-        For platforms where nothing at the vendor tells what a file was about.
-
-        :param key: of the record in the memory of the audience; by default, the one of this day and mode.
-        :raises UploadConflictError: other content was sent for this day, and ``overwrite`` is not set.
-        """
-        if self.asset is None:
-            return None
-        days = sending.days
-        record = self._memory(context).get(key or load_key(days, sending.mode))
-        if not isinstance(record, dict) or (
-            days_of(record),
-            record.get("audience_id"),
-            record.get("mode", sending.mode),
-        ) != (days, audience_id, sending.mode):
-            return None
-        if record.get("content_id") == sending.load.content_id:
-            self.log.info("This load is confirmed already, by run %s: nothing is sent", record.get("run_id"))
-            return record
-        if sending.overwrite:
-            return None
-        raise UploadConflictError(
-            what=f"The load of {days} ({sending.mode}) was sent before, with other content",
-            where=f"audience {audience_id}, by run {record.get('run_id')}",
-            next_step=f"If the new content is right, trigger it again {OVERWRITE_HINT}",
-        )
-
-    def _check_raw(self) -> None:
-        raw = [
+    def _check_unhashed(self) -> None:
+        unhashed = [
             column.identifier.value
             for column in self.profile.columns
             if column.transform == "raw" and column.identifier.value in self.columns
         ]
-        if raw and not self.allow_unhashed:
+        if unhashed and not self.allow_unhashed:
             raise ConfigurationError(
-                what=f"{self.hook.hook_name} takes {' and '.join(raw)} as they are, not hashed",
+                what=f"{self.hook.hook_name} accepts {' and '.join(unhashed)} only unhashed",
                 next_step="If your data protection officer agrees to send them, set 'allow_unhashed: true'",
             )
 
-    def newest_sent(self, memory: Memory) -> str:  # noqa: ARG002
-        """The newest day in what was sent last, confirmed or not; ISO, empty where nothing is known of that.
-
-        What another, older list would undo, if it took its place.
-        """
-        return ""
-
-    def _skip_if_stale(self, context: Context, mode: str, load_date: date) -> None:
-        """Skip an older list that would take the place of a newer one, unless told to overwrite.
-
-        A newer one that is sent counts, too: it may be confirmed before the older one, or after it.
-        """
-        if mode not in WHOLE_LIST or self.asset is None or as_bool(self.overwrite):
-            return
-        memory = self._memory(context)
-        last = memory.get(LAST_LOAD_KEY)
-        confirmed = str(last.get("load_date", "")) if isinstance(last, dict) else ""
-        sent = self.newest_sent(memory)
-        newest = max(confirmed, sent)
-        if load_date.isoformat() < newest:
-            raise AirflowSkipException(
-                f"Skipping stale load: the load of {newest} is {'confirmed' if newest == confirmed else 'sent'}, and "
-                f"the older list of {load_date} would undo it. To send it all the same, trigger it {OVERWRITE_HINT}"
-            )
-
-    def _mode(self) -> str:
-        without_state = self.modes_with_snapshots if self.snapshots is None else frozenset()
-        allowed = [mode for mode in self.modes if mode not in without_state]
-        if self.mode in without_state:
+    def _validated_mode(self) -> str:
+        unavailable = self.modes_with_snapshots if self.snapshots is None else frozenset()
+        allowed = [mode for mode in self.modes if mode not in unavailable]
+        if self.mode in unavailable:
             raise ConfigurationError(
-                what=f"{self.mode!r} needs 'snapshots', a folder for snapshots of what the audience holds",
+                what=f"Mode {self.mode!r} needs 'snapshots', a folder for snapshots of the audience's content",
                 next_step=f"Give one; without it, {', '.join(allowed)} are allowed",
             )
         if self.mode not in allowed:
             raise ConfigurationError(
-                what=f"{self.mode!r} is no mode", next_step=f"Allowed are {', '.join(allowed)}"
+                what=f"Unknown mode {self.mode!r}", next_step=f"Allowed are {', '.join(allowed)}"
             )
         return self.mode
 
@@ -679,44 +446,7 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
         known = {identifier.value: identifier for identifier in Identifier}
         if unknown := sorted(set(self.columns) - set(known)):
             raise ConfigurationError(
-                what=f"{', '.join(map(repr, unknown))} is no identifier",
+                what=f"Unknown identifier {', '.join(map(repr, unknown))}",
                 next_step=f"Allowed are {', '.join(known)}",
             )
         return {known[name]: column for name, column in self.columns.items()}
-
-
-def _days(load_date: date, range_start: date | None) -> str:
-    return days_text(load_date.isoformat(), range_start.isoformat() if range_start else None)
-
-
-def _is_one_of(url: str, source: str) -> bool:
-    """Whether a file is one of those that a folder or a pattern names."""
-    parts, patterns = (
-        (place if "://" in place else os.path.normpath(place)).split("/")
-        for place in (url, f"{source}*" if source.endswith("/") else source)
-    )
-    return len(parts) == len(patterns) and all(map(fnmatchcase, parts, patterns))
-
-
-def summary(report: LoadReport) -> str:
-    """What came of reading a list, for the task's log: counts and names of columns, nobody's data."""
-    lines = [
-        "Prepared the list:",
-        f"  rows read   {report.rows_read:>12,}"
-        + (f" from {report.files:,} files" if report.files > 1 else ""),
-        f"  to send     {report.rows_sent:>12,}",
-        f"  duplicates  {report.duplicates:>12,}",
-        f"  rejected    {report.rejected:>12,}",
-        *(f"    {reason}: {count:,}" for reason, count in sorted(report.rejected_by_reason.items())),
-        *(
-            f"  {identifier}: {filled:,} filled, {report.values_sent.get(identifier, 0):,} to send"
-            + "".join(
-                f", {count:,} {reason}"
-                for reason, count in sorted(report.invalid_values.get(identifier, {}).items())
-            )
-            for identifier, filled in report.values_read.items()
-        ),
-    ]
-    if report.ignored_columns:
-        lines.append(f"  columns that nobody asked for: {', '.join(report.ignored_columns)}")
-    return "\n".join(lines)

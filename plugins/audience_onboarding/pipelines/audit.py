@@ -57,7 +57,7 @@ def audit_task(definition: AudienceDefinition, *, upload: str, record: str) -> A
             },
             record=ti.xcom_pull(task_ids=record),
             load=ti.xcom_pull(task_ids=upload),
-            dry_run=ti.xcom_pull(task_ids=upload, key="dry_run"),
+            dry_run=ti.xcom_pull(task_ids=upload, key="dry_run_report"),
             stops=pull_failures(ti),
         )
         write_row(

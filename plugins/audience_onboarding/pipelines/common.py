@@ -13,7 +13,7 @@ from airflow.sdk import DAG, Param
 from audience_onboarding.base.links import AudiencePageLink
 from audience_onboarding.base.pools import AIRFLOWS_POOL, connection_pool
 from audience_onboarding.base.retry_policy import OnboardingRetryPolicy
-from audience_onboarding.base.snapshot_diff import StateFolder
+from audience_onboarding.base.snapshot_diff import SnapshotLocation
 from audience_onboarding.dag_ids import (
     DRIFT_DAG_ID,
     EXTENSION_DAG_ID,
@@ -135,7 +135,7 @@ def default_args(
     }
 
 
-def state_of(definition: AudienceDefinition, base: Path) -> StateFolder | None:
+def state_of(definition: AudienceDefinition, base: Path) -> SnapshotLocation | None:
     """Where the snapshots of an audience lie, ``None`` where it has none.
 
     :param base: what a relative path counts from.
@@ -143,7 +143,9 @@ def state_of(definition: AudienceDefinition, base: Path) -> StateFolder | None:
     if definition.snapshots is None:
         return None
     folder = definition.snapshots.folder(base, definition.key)
-    return StateFolder(folder, definition.snapshots.aws_conn_id or "aws_default", definition.snapshots.retain)
+    return SnapshotLocation(
+        folder, definition.snapshots.aws_conn_id or "aws_default", definition.snapshots.retain
+    )
 
 
 def tags_of(definition: AudienceDefinition, *more: str) -> list[str]:

@@ -15,11 +15,11 @@ from airflow.sdk.exceptions import AirflowSkipException
 from audience_onboarding.base import load_events as events
 from audience_onboarding.base.failure_xcom import push_failure
 from audience_onboarding.base.links import AudiencePageLink, ShownLink, linked
+from audience_onboarding.base.load import RejectsLocation
 from audience_onboarding.base.pools import connection_pool
 from audience_onboarding.base.prerequisites import LoadPrerequisitesSensor
 from audience_onboarding.base.retry_policy import terminal_errors_fail
 from audience_onboarding.base.snapshot_diff import confirm_snapshot
-from audience_onboarding.base.upload_operator import Rejects
 from audience_onboarding.crm.guards import WHOLE_LIST
 from audience_onboarding.dag_ids import ONBOARDING_NAME
 from audience_onboarding.definitions import AudienceDefinition, Schedule, Source
@@ -73,7 +73,7 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
     """
     asset = asset_of(definition)
     platform = get_platform(definition.platform)
-    state = state_of(definition, base)
+    snapshots = state_of(definition, base)
     limits = _limits(definition)
     with DAG(
         dag_id=onboarding_dag_id(definition.key),
@@ -117,7 +117,7 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
             profile=definition.file_profile,
             guards=definition.guards.guards(),
             rejects=_rejects(definition, base),
-            snapshots=state,
+            snapshots=snapshots,
             audience_id=ensured.audience_id,
             mode="{{ params.mode }}",
             allow_unhashed=definition.allow_unhashed,
@@ -168,8 +168,8 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
             went_back = record["mode"] in WHOLE_LIST and context["params"].get("overwrite")
             if went_back or record["load_date"] >= last.get("load_date", ""):
                 memory.set(LAST_LOAD_KEY, last_load(record, last))
-            if state is not None:
-                confirm_snapshot(record, state=state, memory=memory)
+            if snapshots is not None:
+                confirm_snapshot(record, location=snapshots, store=memory)
             log.info("%s", report_of(record, seen))
             events.tell(events.CONFIRMED, record, audience=definition.key)
             if limits is not None:
@@ -273,11 +273,11 @@ def _tell_watched(definition: AudienceDefinition, record: Mapping[str, Any], con
         tell_match_rates(context, watched, load_date=record["load_date"], definition=definition)
 
 
-def _rejects(definition: AudienceDefinition, base: Path) -> Rejects | None:
+def _rejects(definition: AudienceDefinition, base: Path) -> RejectsLocation | None:
     if definition.rejects is None:
         return None
     folder = definition.rejects.folder(base, definition.key)
-    return Rejects(folder, definition.rejects.aws_conn_id or "aws_default")
+    return RejectsLocation(folder, definition.rejects.aws_conn_id or "aws_default")
 
 
 def _timetable(schedule: Schedule | None) -> CronPartitionTimetable | None:

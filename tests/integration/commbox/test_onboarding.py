@@ -12,7 +12,7 @@ import pytest
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from audience_onboarding.base.snapshot_diff import StateFolder, confirm_snapshot
+from audience_onboarding.base.snapshot_diff import SnapshotLocation, confirm_snapshot
 from audience_onboarding.platforms.commbox import (
     CommBoxFindAudienceOperator,
     CommBoxListAudiencesOperator,
@@ -61,14 +61,16 @@ def wait(load: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def confirm(stores: AssetStores, load: dict[str, Any], state: StateFolder | None = None) -> dict[str, Any]:
+def confirm(
+    stores: AssetStores, load: dict[str, Any], state: SnapshotLocation | None = None
+) -> dict[str, Any]:
     """Wait and record as the DAG does."""
     seen = wait(load)
     record = json.loads(json.dumps({**load, **seen, "run_id": "manual__1"}))
     stores[ASSET].set(LAST_LOAD_KEY, record)
     stores[ASSET].set(load_key(days_of(record), record["mode"]), record)
     if state is not None:
-        confirm_snapshot(record, state=state, memory=stores[ASSET])
+        confirm_snapshot(record, location=state, store=stores[ASSET])
     return seen
 
 
@@ -120,7 +122,7 @@ def members(sandbox: Sandbox, audience_id: str) -> str:
 
 
 def test_people_are_added_and_taken_out(sandbox: Sandbox, stores: AssetStores, tmp_path: Path) -> None:
-    state = StateFolder(str(tmp_path / "state"))
+    state = SnapshotLocation(str(tmp_path / "state"))
     for day, mode, digits, wanted in (
         ("2026-11-16", "replace", "123", "123"),
         ("2026-11-17", "opt-in", "34", "1234"),

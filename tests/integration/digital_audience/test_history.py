@@ -101,7 +101,7 @@ def test_a_month_is_one_file_with_everybody_once(history: History) -> None:
     with pytest.raises(AirflowSkipException, match="Dry run: 630 rows would be sent"):
         history.send(context=context, is_dry_run=True)
     assert history.keys == []
-    assert context["ti"].pushed["dry_run"]["range_start"] == "2026-11-01"
+    assert context["ti"].pushed["dry_run_report"]["range_start"] == "2026-11-01"
 
     load = history.send()
     history.world.confirm(load)

@@ -11,7 +11,7 @@ from typing import Any
 import boto3
 from airflow.sdk.exceptions import TaskDeferred
 
-from audience_onboarding.base.snapshot_diff import StateFolder, confirm_snapshot
+from audience_onboarding.base.snapshot_diff import SnapshotLocation, confirm_snapshot
 from audience_onboarding.crm.guards import WHOLE_LIST
 from audience_onboarding.platforms.digital_audience import (
     DigitalAudienceAudienceStateSensor,
@@ -35,7 +35,7 @@ from tests.integration.killed import FileStores
 ASSET = audience_asset("digital_audience", "list")
 CAMPAIGN = campaign_asset("digital_audience", "digital_audience_default", "Campaign")
 OURS = "our-own-bucket"
-STATE = StateFolder(f"s3://{OURS}/state/list", aws_conn_id="audience_s3")
+STATE = SnapshotLocation(f"s3://{OURS}/state/list", aws_conn_id="audience_s3")
 MONDAY, TUESDAY, WEDNESDAY, THURSDAY = "2026-11-16", "2026-11-17", "2026-11-18", "2026-11-19"
 
 
@@ -165,7 +165,7 @@ class World:
         last = memory.get(LAST_LOAD_KEY) or {}
         if load["mode"] in WHOLE_LIST or load["load_date"] >= last.get("load_date", ""):
             memory.set(LAST_LOAD_KEY, json.loads(json.dumps(record)))
-        confirm_snapshot(record, state=STATE, memory=memory)
+        confirm_snapshot(record, location=STATE, store=memory)
         return record
 
     def run(self, day: str, names: str, mode: str = "mirror", **changes: Any) -> dict[str, Any]:

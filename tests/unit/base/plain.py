@@ -10,11 +10,12 @@ from airflow.sdk.definitions.context import Context
 
 from audience_onboarding.base.hooks import BearerHook
 from audience_onboarding.base.links import PortalLink
+from audience_onboarding.base.load import LoadContext
 from audience_onboarding.base.operators import PlatformOperator
 from audience_onboarding.base.retry_policy import terminal_errors_fail
 from audience_onboarding.base.sensors import PlatformSensor
 from audience_onboarding.base.triggers import PollingTrigger, PollResult
-from audience_onboarding.base.upload_operator import OnboardCrmOperator, Sending
+from audience_onboarding.base.upload_operator import OnboardCrmOperator
 from audience_onboarding.crm.output.profiles import FileProfile, Identifier, ProfileColumn
 from audience_onboarding.http import BearerClient, BearerSettings
 from audience_onboarding.state.remote_ids import text_id
@@ -197,19 +198,19 @@ class PlainOnboardOperator(OnboardCrmOperator[PlainHook, str]):
         super().__init__(**kwargs)
         self.plain_conn_id = plain_conn_id
 
-    def target(self, context: Context) -> str:
-        """The id that is given or remembered."""
-        thing_id = self._audience_id(context, self.audience_id)
+    def get_audience(self, load: LoadContext) -> str:
+        """Return the id that is given or stored."""
+        thing_id = self._audience_id(load.context, self.audience_id)
         self.hook.client.state_of(thing_id)
         return thing_id
 
-    def send(self, context: Context, target: Any, sending: Sending) -> dict[str, Any]:
+    def upload(self, load: LoadContext, audience: Any) -> dict[str, Any]:
         """Send it, unless it is confirmed already."""
-        confirmed = self._confirmed_before(context, target, sending)
+        confirmed = load.find_confirmed(audience)
         if confirmed is not None:
-            return {"audience_id": target, "uploaded": False, "confirmed": confirmed}
-        self.hook.client.send_list(target, b"".join(sending.load.chunks(1000)))
-        return {"audience_id": target, "uploaded": True}
+            return {"audience_id": audience, "uploaded": False, "confirmed": confirmed}
+        self.hook.client.send_list(audience, b"".join(load.file.chunks(1000)))
+        return {"audience_id": audience, "uploaded": True}
 
 
 RAW = FileProfile(

@@ -12,8 +12,9 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
 from audience_onboarding.base import upload_operator
+from audience_onboarding.base.load import RejectsLocation
+from audience_onboarding.base.snapshot_diff import SnapshotLocation
 from audience_onboarding.base.source_options import SourceOptions, open_days
-from audience_onboarding.base.upload_operator import Rejects, StateFolder
 from audience_onboarding.crm.guards import Guards
 from audience_onboarding.exceptions import SourceNotFoundError
 from audience_onboarding.state.load_date import parse_load_date
@@ -96,7 +97,7 @@ def test_a_day_may_have_several_files(bench: Bench) -> None:
 
     found = bench.run(
         source={"path": f"{bench.folder}/{{load_date}}/", "on_missing": "skip"},
-        rejects=Rejects(str(bench.folder / "rejects")),
+        rejects=RejectsLocation(str(bench.folder / "rejects")),
         guards=Guards(max_rejected_ratio=None),
     )
 
@@ -110,7 +111,7 @@ def test_a_day_may_have_several_files(bench: Bench) -> None:
 def test_rejects_name_the_file_of_the_day(bench: Bench) -> None:
     bench.write(f"{LAST}.csv", "E-mail\nd@example.com\nno address\n")
 
-    found = bench.run(rejects=Rejects(str(bench.folder / "rejects")))
+    found = bench.run(rejects=RejectsLocation(str(bench.folder / "rejects")))
 
     assert found["rejects_file"] == f"{bench.folder}/rejects/{RANGE}-manual__1.csv"
     (line,) = rejects_in(found)
@@ -120,7 +121,7 @@ def test_rejects_name_the_file_of_the_day(bench: Bench) -> None:
 def test_a_dry_run_sends_nothing_and_reports_the_range(bench: Bench) -> None:
     bench.skips("Dry run: 4 rows would be sent", is_dry_run=True)
 
-    report = bench.context["ti"].pushed["dry_run"]
+    report = bench.context["ti"].pushed["dry_run_report"]
     assert (report["range_start"], report["would_add"], report["would_remove"]) == (FIRST, 4, 0)
 
 
@@ -190,9 +191,11 @@ def test_a_backfill_brings_its_own_range(bench: Bench) -> None:
 def test_neither_rejects_nor_snapshots_lie_among_the_files_of_any_day(bench: Bench, day: str) -> None:
     source, folder = f"{bench.folder}/{{load_date}}/", f"{bench.folder}/{day}"
 
-    bench.fails("The list of rejects would lie among the files", source=source, rejects=Rejects(folder))
     bench.fails(
-        "Snapshots would lie among the files of the source", source=source, snapshots=StateFolder(folder)
+        "The list of rejects would lie among the files", source=source, rejects=RejectsLocation(folder)
+    )
+    bench.fails(
+        "Snapshots would lie among the files of the source", source=source, snapshots=SnapshotLocation(folder)
     )
 
 
@@ -319,7 +322,7 @@ def test_a_query_runs_once_a_day(bench: Bench, monkeypatch: pytest.MonkeyPatch) 
     found = bench.run(
         source={"query": query, "conn_id": "crm_db"},
         columns={"email": "email"},
-        rejects=Rejects(str(bench.folder / "rejects")),
+        rejects=RejectsLocation(str(bench.folder / "rejects")),
     )
 
     bench.sent(csv_of(*"abc"))

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from audience_onboarding.base import upload_operator
-from audience_onboarding.base.upload_operator import Rejects
+from audience_onboarding.base.load import RejectsLocation
 from audience_onboarding.crm import prepare
 from audience_onboarding.crm.guards import Guards
 from audience_onboarding.crm.output.profiles import SourceColumn
@@ -90,13 +90,13 @@ def test_the_first_mode_of_the_platform_is_the_default(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"mode": "append"}, r"'append' is no mode\. Allowed are replace, opt-in"),
-        ({"mode": ""}, "is no mode"),
+        ({"mode": "append"}, r"Unknown mode 'append'\. Allowed are replace, opt-in"),
+        ({"mode": ""}, "Unknown mode"),
         ({"load_date": "yesterday"}, "'yesterday' is not a load date"),
         ({"load_date": "2026-02-30"}, "'2026-02-30' is not a load date"),
         ({"source": "/x/{date}.csv"}, "placeholder that is not known"),
-        ({**ALLOWED_RAW, "allow_unhashed": False}, "Plain takes phone as they are, not hashed"),
-        ({"columns": {"mail": "E-mail"}}, r"'mail' is no identifier\. Allowed are email, phone"),
+        ({**ALLOWED_RAW, "allow_unhashed": False}, "Plain accepts phone only unhashed"),
+        ({"columns": {"mail": "E-mail"}}, r"Unknown identifier 'mail'\. Allowed are email, phone"),
         ({"source": {"path": "x", "delimeter": ";"}}, "A source has no 'delimeter'. It has path, query"),
     ],
 )  # fmt: skip
@@ -123,7 +123,7 @@ def test_raw_values_are_sent_only_where_allowed_and_never_logged(
     assert not [raw for raw in ("anna", "612345678", "no address") if raw in logged]
 
 
-def test_allow_raw_makes_no_hashed_column_raw(bench: Bench) -> None:
+def test_allow_unhashed_makes_no_hashed_column_raw(bench: Bench) -> None:
     bench.run(allow_unhashed=True)
 
     bench.sent(CONTENT)
@@ -141,7 +141,7 @@ def test_source_columns_and_profile_reach_the_engine(bench: Bench) -> None:
     found = bench.run(
         kind=RawOnboardOperator,
         allow_unhashed=True,
-        source={"path": path, **written, "phone_region": "SE"},
+        source={"path": path, **written, "country": "SE"},
         columns={"email": SourceColumn(" e-MAIL", hashed=True), "phone": "Phone"},
         profile=replace(RAW, line_ending="\n", hash_case="upper"),
     )
@@ -161,8 +161,12 @@ def test_several_files_are_one_list(bench: Bench, capsys: pytest.CaptureFixture[
 
 
 def test_the_log_has_progress_and_counts(
-    bench: Bench, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    bench: Bench,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    caplog.set_level("INFO")
     monkeypatch.setattr(prepare, "PROGRESS_SECONDS", 0.0)
     rows = "anna@example.com,0612345678,38\n" * 3 + "no address,0612345679,44\nbob@,x,45\n"
     bench.write(f"{DAY}.csv", f"E-mail,Mobile,Shoe size\n{rows}")
@@ -170,7 +174,7 @@ def test_the_log_has_progress_and_counts(
     bench.run(**ALLOWED_RAW)
 
     text = re.sub(" +", " ", capsys.readouterr().out)
-    assert re.search(r"Read 5 rows, 0\.0 MiB, [\d,]+ rows/s", text)
+    assert re.search(r"Read 5 rows, 0\.0 MiB, [\d,]+ rows/s", caplog.text)
     lines = (
         "rows read 5",
         "to send 2",
@@ -179,7 +183,7 @@ def test_the_log_has_progress_and_counts(
         "invalid_email: 1",
         "email: 5 filled, 1 to send, 1 invalid_email",
         "phone: 5 filled, 2 to send",
-        "columns that nobody asked for: Shoe size",
+        "unmapped columns: Shoe size",
     )
     assert [line for line in lines if line not in text] == []
 
@@ -203,7 +207,7 @@ def test_a_missing_source_fails_or_is_skipped_as_declared(bench: Bench) -> None:
     bench.fails(r"SourceNotFoundError.*only LoadPrerequisitesSensor does", source=missing(on_missing="wait"))
     # A load that is under way cannot be skipped any more.
     with pytest.raises(SourceNotFoundError):
-        bench.operator(source=missing(on_missing="skip"))._onboard(bench.context, is_under_way=True)
+        bench.operator(source=missing(on_missing="skip"))._run(bench.context, resuming=True)
 
 
 def test_an_empty_source_fails_or_is_skipped_as_declared(bench: Bench) -> None:
@@ -226,7 +230,9 @@ def test_a_guard_stops_a_load_before_anything_is_sent_but_after_the_rejects_are_
     folder = bench.folder / "rejects"
 
     bench.fails(
-        r"GuardError.*guards\.max_rejected_ratio: 1 of 2 rows", guards=STRICT, rejects=Rejects(str(folder))
+        r"GuardError.*guards\.max_rejected_ratio: 1 of 2 rows",
+        guards=STRICT,
+        rejects=RejectsLocation(str(folder)),
     )
 
     assert len([*folder.iterdir()]) == 1
@@ -241,7 +247,7 @@ def test_ignored_guards_are_logged_and_recorded(
     bench.sent(CONTENT)
     assert found["guards"]["ignored"] is True
     assert "max_rejected_ratio: 1 of 2 rows" in found["guards"]["failed"][0]
-    assert "Ignored, as the run says 'ignore_guards': guards.max_rejected_ratio" in capsys.readouterr().out
+    assert "Ignored, because of 'ignore_guards': guards.max_rejected_ratio" in capsys.readouterr().out
 
 
 LAST = {"load_date": "2026-11-19", "mode": "replace", "rows_sent": 1000}
@@ -286,7 +292,7 @@ def test_rejected_rows_are_listed_once_for_a_run(bench: Bench, capsys: pytest.Ca
     folder = bench.folder / "rejects" / "list"
 
     for _ in range(2):
-        found = bench.run(rejects=Rejects(str(folder)))
+        found = bench.run(rejects=RejectsLocation(str(folder)))
 
     path = folder / "2026-11-20-scheduled__2026-11-20T03-00-00-00-00__2026-11-20__xyz.csv"
     assert [*folder.iterdir()] == [path]
@@ -302,14 +308,17 @@ def test_rejected_rows_are_listed_once_for_a_run(bench: Bench, capsys: pytest.Ca
 def test_a_load_without_rejects_writes_no_list(bench: Bench) -> None:
     bench.write(f"{DAY}.csv", "E-mail\nanna@example.com\n")
 
-    assert bench.run(rejects=Rejects(str(bench.folder / "rejects")))["rejects_file"] is None
+    assert bench.run(rejects=RejectsLocation(str(bench.folder / "rejects")))["rejects_file"] is None
     assert not (bench.folder / "rejects").exists()
 
 
 def test_nothing_is_sent_if_the_rejects_cannot_be_listed(bench: Bench) -> None:
     bench.write("a_file", "")
 
-    bench.fails("Writing the rejects failed, so nothing is sent", rejects=Rejects(f"{bench.folder}/a_file"))
+    bench.fails(
+        "list of rejects cannot be written, so nothing is sent",
+        rejects=RejectsLocation(f"{bench.folder}/a_file"),
+    )
 
 
 def test_rejects_go_to_s3_by_their_own_connection(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -321,7 +330,7 @@ def test_rejects_go_to_s3_by_their_own_connection(bench: Bench, monkeypatch: pyt
     )
     monkeypatch.setattr(upload_operator, "s3_client", lambda connection: asked.append(connection) or s3)
 
-    found = bench.run(rejects=Rejects("s3://ours/rejects/list", "our_s3"))
+    found = bench.run(rejects=RejectsLocation("s3://ours/rejects/list", "our_s3"))
 
     assert found["rejects_file"] == f"s3://ours/rejects/list/{DAY}-manual__1.csv"
     assert asked == ["our_s3"]
@@ -332,11 +341,11 @@ def test_rejects_go_to_s3_by_their_own_connection(bench: Bench, monkeypatch: pyt
 
 def test_no_list_of_rejects_lies_where_the_vendor_reads(bench: Bench) -> None:
     class Reading(PlainOnboardOperator):
-        def is_read_by_the_vendor(self, url: str) -> bool:
+        def is_vendor_path(self, url: str) -> bool:
             return url.startswith("s3://theirs/")
 
     bench.fails(
-        "may not lie where the vendor looks for files", kind=Reading, rejects=Rejects("s3://theirs/x")
+        "may not lie where the vendor reads files", kind=Reading, rejects=RejectsLocation("s3://theirs/x")
     )
 
     assert bench.client.method_calls == []
@@ -347,7 +356,7 @@ def test_no_list_of_rejects_becomes_a_source(bench: Bench, path: str) -> None:
     bench.fails(
         "lie among the files of the source",
         source=path.format(bench.folder),
-        rejects=Rejects(str(bench.folder)),
+        rejects=RejectsLocation(str(bench.folder)),
     )
 
     assert [item.name for item in bench.folder.iterdir()] == [f"{DAY}.csv"]
@@ -370,7 +379,7 @@ def test_a_dry_run_prepares_and_counts_but_sends_nothing(
 ) -> None:
     bench.skips("1 rows would be sent, nothing was", kind=TakesOut, mode=mode, is_dry_run="True")
 
-    report = bench.context["ti"].pushed["dry_run"]
+    report = bench.context["ti"].pushed["dry_run_report"]
     assert json.loads(json.dumps(report)) == report
     assert (report["rows_sent"], report["duplicates"]) == (1, 0)
     assert report["rejected_by_reason"] == {"invalid_email": 1}
@@ -387,11 +396,11 @@ def test_a_dry_run_reports_guards_but_fails_by_none_and_writes_nothing(
         r"nothing was\. 1 of the guards would stop it\.",
         is_dry_run=True,
         guards=STRICT,
-        rejects=Rejects(str(bench.folder / "rejects")),
+        rejects=RejectsLocation(str(bench.folder / "rejects")),
     )
 
-    assert "A guard would stop this load: guards.max_rejected_ratio" in capsys.readouterr().out
-    assert len(bench.context["ti"].pushed["dry_run"]["guards"]["failed"]) == 1
+    assert "This guard would stop the load: guards.max_rejected_ratio" in capsys.readouterr().out
+    assert len(bench.context["ti"].pushed["dry_run_report"]["guards"]["failed"]) == 1
     assert not (bench.folder / "rejects").exists()
     assert bench.memory == before
 

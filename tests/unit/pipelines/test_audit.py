@@ -93,7 +93,7 @@ def test_a_run_that_was_stopped_is_a_row_and_its_repair_replaces_it(database: Pa
 def test_dry_skipped_and_wrongly_started_runs_are_rows(database: Path) -> None:
     dry = {"rows_read": 3, "load_date": "2026-11-20", "mode": "opt-in"}
     for xcoms, state, params, expected in (
-        ({("upload", "dry_run"): dry}, "skipped", {}, ("dry_run", 3, "2026-11-20", None)),
+        ({("upload", "dry_run_report"): dry}, "skipped", {}, ("dry_run", 3, "2026-11-20", None)),
         ({}, "skipped", {}, ("skipped", None, "2026-11-20", None)),
         ({}, "failed", {"load_date": "yesterday"}, ("failed", None, None, "upload failed")),
     ):

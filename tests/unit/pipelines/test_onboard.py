@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowSkipException
 
+from audience_onboarding.base.load import RejectsLocation
 from audience_onboarding.base.pools import CREATE_POOL
 from audience_onboarding.base.retry_policy import OnboardingRetryPolicy
-from audience_onboarding.base.snapshot_diff import StateFolder
+from audience_onboarding.base.snapshot_diff import SnapshotLocation
 from audience_onboarding.base.source_options import SourceOptions
-from audience_onboarding.base.upload_operator import Rejects
 from audience_onboarding.crm.guards import Guards
 from audience_onboarding.crm.output.profiles import DIGITAL_AUDIENCE_S3, SourceColumn
 from audience_onboarding.pipelines.common import asset_of
@@ -196,7 +196,7 @@ def test_the_definition_reaches_the_tasks() -> None:
     )
     assert upload.profile == replace(DIGITAL_AUDIENCE_S3, hash_case="upper")
     assert upload.guards == Guards(min_rows=10, max_row_drop=None)
-    assert upload.rejects == Rejects("/project/include/rejects/newsletter", "our_s3")
+    assert upload.rejects == RejectsLocation("/project/include/rejects/newsletter", "our_s3")
     assert (upload.aws_conn_id, upload.bucket) == ("vendor_s3", "b")
     assert (upload.memory_limit_mib, upload.timezone) == (256, "Europe/Amsterdam")
     assert (wait.poke_interval, wait.timeout) == (5, 5400)
@@ -219,7 +219,7 @@ def test_a_folder_of_snapshots_reaches_the_task_and_lets_the_form_offer_a_mirror
     )
     upload: Any = dag.get_task("upload")
 
-    assert upload.snapshots == StateFolder("/project/include/state/newsletter", "our_s3", 5)
+    assert upload.snapshots == SnapshotLocation("/project/include/state/newsletter", "our_s3", 5)
     form = dag.params.get_param("mode")
     assert form.value == "mirror"
     assert form.schema["enum"] == ["opt-in", "opt-out", "replace", "mirror"]

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from audience_onboarding.base.erasure import ErasureJob, HeldPeople, Outcome, Waiting, nothing_mapped
-from audience_onboarding.base.snapshot_diff import StateFolder
+from audience_onboarding.base.snapshot_diff import SnapshotLocation
 from audience_onboarding.crm.output.encoder import Layout
 from audience_onboarding.crm.snapshots.subjects import People
 from audience_onboarding.exceptions import OVERWRITE_HINT, ConflictError, TerminalError, TransientError
@@ -170,7 +170,9 @@ def _check_quiet(held: HeldPeople, definition: CommBoxDefinition) -> None:
     )
 
 
-def _replace(job: ErasureJob, held: HeldPeople, state: StateFolder, confirmed: Kept, audience_id: str) -> int:
+def _replace(
+    job: ErasureJob, held: HeldPeople, state: SnapshotLocation, confirmed: Kept, audience_id: str
+) -> int:
     """Send the list without the people, then take them out of the snapshots.
 
     The answer to the PUT is all that the vendor ever says of a list; a load that begins before the snapshot is written

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.sdk.definitions.context import Context
 
 from audience_onboarding.base.links import AudiencePageLink, RejectsLink
+from audience_onboarding.base.load import LoadContext
 from audience_onboarding.base.metrics import upload_measured
 from audience_onboarding.base.operators import PlatformOperator
 from audience_onboarding.base.retry_policy import terminal_errors_fail
 from audience_onboarding.base.snapshot_diff import MIRROR, OPT_IN, OPT_OUT, REPLACE
-from audience_onboarding.base.upload_operator import OnboardCrmOperator, Sending
+from audience_onboarding.base.upload_operator import OnboardCrmOperator
 from audience_onboarding.crm.guards import WHOLE_LIST
 from audience_onboarding.crm.output.profiles import COMMBOX_AUDIENCE
 from audience_onboarding.exceptions import (
@@ -34,17 +35,17 @@ if TYPE_CHECKING:
     from audience_onboarding.crm.output.crm_file import CrmFile
 
 CHUNK = 1024 * 1024
-"""Bytes of the file that are in memory at a time."""
+"""Bytes of the file in memory at a time."""
 
 LAST_SENT_KEY = "last_sent"
-"""In the memory of the audience: the list that was sent last."""
+"""Key in the state store of the audience: the list that was sent last."""
 
 CONFIRMED = ("audience_id", "user_count")
-"""What a confirmed load tells the sensor, which then has nothing to wait for."""
+"""Fields of the record of a confirmed load that the sensor returns at once."""
 
 
 class CommBoxOperator(PlatformOperator[CommBoxHook, str]):
-    """What all operators for the vendor share: ``commbox_conn_id`` and ``asset``."""
+    """Base of the operators for the vendor."""
 
     template_fields: Sequence[str] = ("commbox_conn_id",)
     hook_class = CommBoxHook
@@ -80,16 +81,17 @@ class CommBoxListAudiencesOperator(CommBoxOperator):
 
     @terminal_errors_fail
     def execute(self, context: Context) -> list[dict[str, Any]]:  # noqa: ARG002
-        """List them."""
+        """Return the list."""
         return [audience.model_dump(mode="json") for audience in self.hook.client.list_audiences()]
 
 
 class CommBoxFindAudienceOperator(CommBoxOperator):
-    """Find a static audience by its name. At this vendor an audience is created together with its first list, which
-    :class:`CommBoxOnboardCrmOperator` does; this says beforehand whether the name is free, ours, or unusable.
+    """Find a static audience by its name, and fail if the name is unusable.
+
+    The vendor creates an audience together with its first list, as :class:`CommBoxOnboardCrmOperator` does.
 
     :param audience_name: at the vendor (templated).
-    :return: the audience's id, ``None`` if it is not there yet.
+    :return: the audience's id, ``None`` if it does not exist yet.
 
     Source: https://help.commbox.io/apidocs/get-audiences
     """
@@ -103,29 +105,27 @@ class CommBoxFindAudienceOperator(CommBoxOperator):
 
     @terminal_errors_fail
     def execute(self, context: Context) -> str | None:
-        """Return the audience's id, if there is one."""
+        """Return the audience's id."""
         audience = _find_audience(self, context, self.audience_name)
         if audience is None:
-            self.log.info(
-                "Audience %r is not there yet: it is created with its first list", self.audience_name
-            )
+            self.log.info("Audience %r does not exist yet: its first list creates it", self.audience_name)
             return None
-        self.log.info("Audience %r is there with id %s", audience.name, audience.id)
+        self.log.info("Audience %r exists with id %s", audience.name, audience.id)
         CommBoxPortalLink.show(self, self.hook.client.settings, audience_id=audience.id)
         return audience.id
 
 
 class CommBoxOnboardCrmOperator(OnboardCrmOperator[CommBoxHook, str]):
-    """Read a CRM extract and put its phone numbers into a static audience.
+    """Read a CRM extract and send its phone numbers to a static audience.
 
-    What is sent takes the place of what was there, whatever the mode: ``replace`` and ``mirror`` send the list
-    (``mirror`` only if it has changed), ``opt-in`` and ``opt-out`` what the audience held after the last confirmed
-    load, with the list added or taken out. So these two need ``state``.
+    CommBox replaces the whole content of an audience, in every mode: ``replace`` and ``mirror`` send the list
+    (``mirror`` only if it has changed); ``opt-in`` and ``opt-out`` send the content after the last confirmed load, with
+    the list added or removed, so these two need ``snapshots``.
 
-    The audience is created with the list if there is none of its name. **The numbers travel as they are, not hashed**:
-    the vendor messages people.
+    The upload creates the audience if there is none of its name. **Phone numbers are sent unhashed**: the vendor
+    messages people.
 
-    Arguments beside those of :class:`..base.onboarding.OnboardCrmOperator`:
+    Arguments besides those of :class:`~..base.upload_operator.OnboardCrmOperator`:
 
     :param audience_name: at the vendor (templated).
     :param commbox_conn_id: a connection of type ``commbox`` (templated).
@@ -152,45 +152,44 @@ class CommBoxOnboardCrmOperator(OnboardCrmOperator[CommBoxHook, str]):
         self.audience_name = audience_name
         self.commbox_conn_id = commbox_conn_id
 
-    def target(self, context: Context) -> Audience | None:
-        """The audience as it is now, ``None`` if it is to be created."""
+    def get_audience(self, load: LoadContext) -> Audience | None:
+        """Return the audience as it is now, ``None`` if the upload creates it."""
         if is_missing(self.audience_id):
-            return _find_audience(self, context, self.audience_name)
+            return _find_audience(self, load.context, self.audience_name)
         client = self.hook.client
         return client.check_static(client.load_audience(text_id(self.audience_id)))
 
-    def send(self, context: Context, target: Any, sending: Sending) -> dict[str, Any]:
-        """Create the audience with what it is to hold, or replace what it has."""
-        before: Audience | None = target
+    def upload(self, load: LoadContext, audience: Any) -> dict[str, Any]:
+        """Create the audience with its content, or replace the content that it has."""
+        before: Audience | None = audience
         client = self.hook.client
-        self._check_known(before, sending)
-        content = self._content(before, sending)
+        self._check_content_known(before, load)
+        content = self._content(before, load)
         if content.size is None:
             raise ConfigurationError(
-                what="A compressed file is sent", next_step="CommBox takes plain ones only"
+                what="Unsupported compression", next_step="CommBox accepts uncompressed files only"
             )
         file = FileContent(
-            name=f"{sending.load_date:%Y%m%d}.csv",
+            name=f"{load.load_date:%Y%m%d}.csv",
             content_type="text/csv",
             size=content.size,
             chunks=lambda: content.chunks(CHUNK),
         )
-        memory = self._memory(context)
-        sent = _Sent(memory, sending, content)
+        last_sent = _LastSentList(load, content)
         created: list[str] = []
-        measured = partial(upload_measured, content.size, **self._tags(sending.mode))
+        measured = partial(upload_measured, content.size, **self._load_metric_tags(load.mode))
 
         def create() -> str:
-            with sent.noted(), measured():
+            with last_sent.recorded(), measured():
                 created.append(client.create_audience(name=self.audience_name, file=file))
             return created[-1]
 
         def find() -> str | None:
-            found = before or client.find_audience(self.audience_name)
-            return found.id if found else None
+            existing = before or client.find_audience(self.audience_name)
+            return existing.id if existing else None
 
-        # One that was found by its name is remembered, too: it may be called something else tomorrow.
-        if before is not None and (before.name != self.audience_name or self._has_id(context)):
+        # The id of an audience that was found by its name is stored, too: the name may change.
+        if before is not None and (before.name != self.audience_name or _has_stored_id(load.store)):
             audience_id = before.id
         else:
             creation = self._creation(
@@ -200,151 +199,148 @@ class CommBoxOnboardCrmOperator(OnboardCrmOperator[CommBoxHook, str]):
                 find=find,
                 sent={"name": self.audience_name, "rows": content.rows},
             )
-            audience_id = text_id(self._ensure(context, AUDIENCE_KEY, creation))
+            audience_id = text_id(self._ensure(load.context, AUDIENCE_KEY, creation))
         CommBoxPortalLink.show(self, client.settings, audience_id=audience_id)
         if not created:
-            confirmed = self._nothing_to_send(context, audience_id, before, sending, sent)
+            confirmed = self._find_result(audience_id, before, load, last_sent)
             if confirmed is not None:
                 return {"audience_id": audience_id, "uploaded": False, "confirmed": confirmed}
-            with sent.noted(), measured():
+            with last_sent.recorded(), measured():
                 client.replace_audience(audience_id, file=file)
-        self._wrote_audience(
-            audience_id, rows=content.rows, size=content.size, change="CREATE" if created else "OVERWRITE"
-        )
+        change: Literal["CREATE", "OVERWRITE"] = "CREATE" if created else "OVERWRITE"
+        self._add_written_audience(load, audience_id, rows=content.rows, size=content.size, change=change)
         self.log.info(
             "%s audience %s with %s customers",
             "Created" if created else "Replaced the customers of",
             audience_id,
             content.rows,
         )
-        members = {} if content is sending.load else {"members": content.rows}
+        members = {} if content is load.file else {"members": content.rows}
         return {"audience_id": audience_id, "uploaded": True, "created": bool(created), **members}
 
-    def _check_known(self, before: Audience | None, sending: Sending) -> None:
-        """To add to a list or take out of it, one has to know what is in it.
+    def _check_content_known(self, before: Audience | None, load: LoadContext) -> None:
+        """Check that the audience's content is known, if the mode adds to it or removes from it.
 
         :raises ConfigurationError: there is no snapshot of it.
         :raises UploadConflictError: another load was sent, and is not confirmed.
         """
-        comparison = sending.comparison
-        if sending.mode not in self.modes_with_snapshots or comparison is None:
+        diff = load.diff
+        if load.mode not in self.modes_with_snapshots or diff is None:
             return
         where = self.audience_name if before is None else f"audience {before.id}"
-        is_empty = sending.mode == OPT_IN and (before is None or before.user_count == 0)
-        if comparison.base.confirmed is None and not is_empty and not comparison.is_begun:
+        is_empty = load.mode == OPT_IN and (before is None or before.user_count == 0)
+        if diff.base.confirmed is None and not is_empty and not diff.is_pending:
             raise ConfigurationError(
-                what=f"It is not known who is in the audience, so that nobody can be {_DONE[sending.mode]}",
+                what=f"The audience's content is unknown, so nobody can be {_PARTICIPLES[load.mode]}",
                 where=where,
-                why="CommBox replaces lists as a whole and shows nobody; there is no snapshot of a confirmed load",
+                why="CommBox replaces lists as a whole and lists no members; there is no snapshot of a confirmed load",
                 next_step="Load the whole list once with mode replace: it leaves a snapshot",
             )
-        others = comparison.others_begun
-        if others and not sending.overwrite:
+        others = diff.other_pending_loads
+        if others and not load.overwrite:
             last = others[-1]
             raise UploadConflictError(
-                what=f"The load of {last.load_date} ({last.mode}) was begun and is not confirmed, so that it is not "
-                "known who is in the audience",
+                what=f"The load of {last.load_date} ({last.mode}) was started and is not confirmed, so the audience's "
+                "content is unknown",
                 where=where,
                 next_step="Run that load again, then clear this task. To build on the last confirmed load instead, "
-                f"trigger this one {OVERWRITE_HINT}: what the other one has changed is undone then",
+                f"trigger this one {OVERWRITE_HINT}: it undoes the changes of the other one",
             )
 
-    def _content(self, before: Audience | None, sending: Sending) -> CrmFile:
-        """What the audience is to hold.
+    def _content(self, before: Audience | None, load: LoadContext) -> CrmFile:
+        """Return the content that the audience is to have.
 
-        :raises ConfigurationError: nobody would be left in it.
+        :raises ConfigurationError: it would be empty.
         """
-        comparison = sending.comparison
-        if sending.mode not in self.modes_with_snapshots or comparison is None:
-            return sending.load
-        if comparison.base.confirmed is None:
-            # There is nobody in it.
-            comparison.after, comparison.keeps = sending.load, True
-            comparison.adds, comparison.removes = sending.load.rows, 0
-        if comparison.after is None:
+        diff = load.diff
+        if load.mode not in self.modes_with_snapshots or diff is None:
+            return load.file
+        if diff.base.confirmed is None:
+            diff.assume_empty_audience(load.file)
+        if diff.after is None:
             raise ConfigurationError(
-                what="This opt-out would leave nobody in the audience, so nothing is sent",
+                what="This opt-out would leave the audience empty, so nothing is sent",
                 where=self.audience_name if before is None else f"audience {before.id}",
-                why="CommBox's pages do not say what it makes of an empty list, and show no way to delete an audience",
+                why="CommBox's pages document neither an empty list nor a way to delete an audience",
                 next_step="Empty or delete the audience in the console",
             )
-        return comparison.after
+        return diff.after
 
-    def _nothing_to_send(
-        self, context: Context, audience_id: str, before: Audience | None, sending: Sending, sent: _Sent
+    def _find_result(
+        self, audience_id: str, before: Audience | None, load: LoadContext, last_sent: _LastSentList
     ) -> dict[str, Any] | None:
-        """What the sensor is told where the audience is as it should be; ``None`` where something has to be sent."""
-        comparison = sending.comparison
-        if sending.mode in self.modes_with_snapshots and comparison is not None:
-            record = self._confirmed_before(context, audience_id, sending)
-            if record is None or sending.overwrite:
-                record = _as_it_is(audience_id, before) if comparison.changes_nothing else None
+        """Return the sensor's result if the audience already has its content, else ``None``."""
+        diff = load.diff
+        if load.mode in self.modes_with_snapshots and diff is not None:
+            record = load.find_confirmed(audience_id)
+            if record is None or load.overwrite:
+                record = _current_state(audience_id, before) if diff.is_empty else None
         else:
-            record = self._confirmed_before(context, audience_id, sending, key=LAST_LOAD_KEY)
-            if record is None and sending.mode == MIRROR:
-                record = self._unchanged(context, audience_id, before, sending)
-            if record is not None and not sent.was_the_last():
+            record = load.find_confirmed(audience_id, key=LAST_LOAD_KEY)
+            if record is None and load.mode == MIRROR:
+                record = self._find_unchanged(audience_id, before, load)
+            if record is not None and not last_sent.is_this():
                 record = None
         return record and {name: record.get(name) for name in CONFIRMED}
 
-    def _unchanged(
-        self, context: Context, audience_id: str, before: Audience | None, sending: Sending
+    def _find_unchanged(
+        self, audience_id: str, before: Audience | None, load: LoadContext
     ) -> dict[str, Any] | None:
-        """Whether a list is that of the last confirmed load, of whatever day."""
-        comparison = sending.comparison
-        if comparison is not None and comparison.base.confirmed is not None:
-            return _as_it_is(audience_id, before) if comparison.changes_nothing else None
-        last = self._memory(context).get(LAST_LOAD_KEY)
+        """Return the audience's state if the list is that of the last confirmed load, of any date."""
+        if load.diff is not None and load.diff.base.confirmed is not None:
+            return _current_state(audience_id, before) if load.diff.is_empty else None
+        last = load.store.get(LAST_LOAD_KEY)
         is_same = (
             isinstance(last, dict)
             and last.get("mode") in WHOLE_LIST
-            and (last.get("audience_id"), last.get("content_id")) == (audience_id, sending.load.content_id)
+            and (last.get("audience_id"), last.get("content_id")) == (audience_id, load.file.content_id)
         )
-        return _as_it_is(audience_id, before) if is_same else None
+        return _current_state(audience_id, before) if is_same else None
 
-    def newest_sent(self, memory: Memory) -> str:
-        """The day of the list that was sent last."""
-        last = memory.get(LAST_SENT_KEY)
+    def latest_uploaded_date(self, store: Memory) -> str:
+        """Return the date of the list that was sent last."""
+        last = store.get(LAST_SENT_KEY)
         return str(last.get("load_date", "")) if isinstance(last, dict) else ""
 
-    def _has_id(self, context: Context) -> bool:
-        record = self._memory(context).get(AUDIENCE_KEY)
-        return record is not None and not (isinstance(record, dict) and "id" not in record)
+
+_PARTICIPLES = {OPT_IN: "added", OPT_OUT: "removed"}
 
 
-_DONE = {OPT_IN: "added", OPT_OUT: "taken out"}
+def _has_stored_id(store: Memory) -> bool:
+    record = store.get(AUDIENCE_KEY)
+    return record is not None and not (isinstance(record, dict) and "id" not in record)
 
 
-def _as_it_is(audience_id: str, before: Audience | None) -> dict[str, Any]:
+def _current_state(audience_id: str, before: Audience | None) -> dict[str, Any]:
     return {"audience_id": audience_id, "user_count": before.user_count if before else None}
 
 
-class _Sent:
-    """Which list was sent last, confirmed or not: what is confirmed may have been replaced since."""
+class _LastSentList:
+    """The list that was sent last, confirmed or not: it may have replaced a confirmed one."""
 
-    def __init__(self, memory: Memory, sending: Sending, content: CrmFile) -> None:
-        self._memory = memory
-        self._comparison = sending.comparison
-        self._is_mirror = sending.mode == MIRROR
-        self._list = {"load_date": sending.load_date.isoformat(), "content_id": content.content_id}
+    def __init__(self, load: LoadContext, content: CrmFile) -> None:
+        self._store = load.store
+        self._diff = load.diff
+        self._is_mirror = load.mode == MIRROR
+        self._list = {"load_date": load.load_date.isoformat(), "content_id": content.content_id}
 
     @contextmanager
-    def noted(self) -> Iterator[None]:
-        """Note the list before it is sent, and once more when it surely was."""
-        if self._comparison is not None:
-            # What is sent is all that the audience holds then.
-            self._comparison.begin(is_whole=True)
-        self._memory.set(LAST_SENT_KEY, {**self._list, "is_through": False})
+    def recorded(self) -> Iterator[None]:
+        """Record the list before it is sent, and again once it surely was."""
+        if self._diff is not None:
+            # The audience's content is then exactly the sent file.
+            self._diff.begin(is_whole=True)
+        self._store.set(LAST_SENT_KEY, {**self._list, "is_through": False})
         yield
-        self._memory.set(LAST_SENT_KEY, {**self._list, "is_through": True})
+        self._store.set(LAST_SENT_KEY, {**self._list, "is_through": True})
 
-    def was_the_last(self) -> bool:
-        """Whether nothing else can have been sent since."""
-        last = self._memory.get(LAST_SENT_KEY)
+    def is_this(self) -> bool:
+        """Return whether surely no other list was sent after this one."""
+        last = self._store.get(LAST_SENT_KEY)
         if self._is_mirror and isinstance(last, dict):
-            if self._comparison is not None and self._comparison.base.confirmed is not None:
-                # In another order, it is another file of the same list.
-                return bool(last.get("is_through")) and not self._comparison.others_begun
-            # The same list, of whatever day.
+            if self._diff is not None and self._diff.base.confirmed is not None:
+                # The same list in another order is another file.
+                return bool(last.get("is_through")) and not self._diff.other_pending_loads
+            # The same list, of any date.
             last = {**last, "load_date": self._list["load_date"]}
         return last in (None, {**self._list, "is_through": True})

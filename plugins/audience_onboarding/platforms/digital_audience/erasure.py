@@ -29,14 +29,18 @@ from audience_onboarding.exceptions import DailyFileLimitError, TerminalError, U
 from audience_onboarding.platforms.digital_audience.confirmation import Baseline
 from audience_onboarding.platforms.digital_audience.definition import VENDOR_PREFIX, DigitalAudienceDefinition
 from audience_onboarding.platforms.digital_audience.hooks import DigitalAudienceHook
-from audience_onboarding.platforms.digital_audience.sensors import audience_failed
-from audience_onboarding.platforms.digital_audience.triggers import DigitalAudienceAudienceStateTrigger
-from audience_onboarding.platforms.digital_audience.upload import (
+from audience_onboarding.platforms.digital_audience.load_files import (
     baseline_in,
     baseline_metadata,
     bucket_at,
 )
-from audience_onboarding.platforms.digital_audience.upload_log import Put, Puts, note_erasure_put
+from audience_onboarding.platforms.digital_audience.sensors import audience_failed
+from audience_onboarding.platforms.digital_audience.triggers import DigitalAudienceAudienceStateTrigger
+from audience_onboarding.platforms.digital_audience.upload_log import (
+    UploadEntry,
+    UploadLog,
+    record_erasure_upload,
+)
 from audience_onboarding.state.create_once import audience_id_of, check_not_retired
 from audience_onboarding.state.remote_ids import number_id
 from audience_onboarding.state.store import Memory
@@ -145,7 +149,7 @@ def _send(
     bucket = bucket_at(connection, definition.upload.bucket)
     is_gzip = definition.file_profile.compression == "gzip"
     key = erasure_key(audience_id, job.utc, is_gzip=is_gzip)
-    put = Put(
+    upload = UploadEntry(
         key=key,
         # Of one person's hash, the id of the content would be as good as the hash.
         content_id="",
@@ -159,8 +163,8 @@ def _send(
     )
 
     def before_writing() -> None:
-        _check_day(job, definition, audience_id, put)
-        note_erasure_put(job.memory, put)
+        _check_day(job, definition, audience_id, upload)
+        record_erasure_upload(job.memory, upload)
         job.note("sent", {"rows": rows})
 
     try:
@@ -199,13 +203,15 @@ def _in_parts(content: bytes, size: int) -> Iterator[bytes]:
     return (content[start : start + size] for start in range(0, len(content), size))
 
 
-def _check_day(job: ErasureJob, definition: DigitalAudienceDefinition, audience_id: int, put: Put) -> None:
+def _check_day(
+    job: ErasureJob, definition: DigitalAudienceDefinition, audience_id: int, upload: UploadEntry
+) -> None:
     """What the definition says about a second file on one day.
 
     :raises DailyFileLimitError: there was one, and it says ``fail``.
     """
     now = datetime.now(timezone.utc)
-    others = Puts(job.memory).on_the_day(now, key=put.key, load=put.load)
+    others = UploadLog(job.memory).same_day_uploads(now, key=upload.key, load=upload.load)
     if not others or job.done("day"):
         return
     rule = definition.upload.on_second_daily_file

@@ -10,7 +10,7 @@ from airflow.sdk import Asset, XComArg
 from airflow.sdk.definitions.context import Context
 
 from audience_onboarding.base.links import AudiencePageLink
-from audience_onboarding.base.openlineage import Place, audience_place, taken_in
+from audience_onboarding.base.openlineage import DatasetRef, audience_dataset, build_processing_facets
 from audience_onboarding.base.sensors import PlatformSensor, resolve_audience_id
 from audience_onboarding.base.templating import RemoteId
 from audience_onboarding.exceptions import (
@@ -149,12 +149,14 @@ class DigitalAudienceAudienceStateSensor(_DigitalAudienceSensor):
         """Where OpenLineage's provider is installed: the objects in S3 have become the audience."""
         upload = self.upload or {}
         keys = upload.get("s3_keys") or [upload.get("s3_key")]
-        # Made when the task has begun; this is asked in a process that cannot ask Airflow for a connection.
+        # The task created it; this process cannot request a connection from Airflow.
         client = vars(self.hook).get("client")
         if client is None or not all(keys):
             return None
-        audience = audience_place(self.hook.conn_type, client.settings.account, self._waited_for)
-        return taken_in([Place(f"s3://{upload['bucket']}", key) for key in keys], audience)
+        audience = audience_dataset(self.hook.conn_type, client.settings.account, self._waited_for)
+        return build_processing_facets(
+            [DatasetRef(f"s3://{upload['bucket']}", key) for key in keys], audience
+        )
 
 
 class DigitalAudienceSegmentStatusSensor(_DigitalAudienceSensor):

@@ -1,8 +1,8 @@
-"""Which files were put for an audience of late, in order: what an object in the bucket cannot tell.
+"""Recent uploads per audience, in order. S3 object metadata alone does not record upload order.
 
-Kept in the memory of the audience; only the task that sends writes it. An entry is written before the object and
-once more after it. The object's metadata carries the entry's token, so that after a crash in between it can be told
-whether it was written.
+Kept in the state store of the audience; only the upload task writes it. An entry is written before the object and
+marked after it. The object's metadata holds the token of the entry: after a crash in between, it shows whether the
+object was written.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ TOKEN = "upload-token"  # noqa: S105 - the name of a metadata key
 LIST_ID = "list-id"
 
 KEPT_FOR = timedelta(days=2)
-KEPT_AT_MOST = 50
-"""Entries; a backfill puts many files a day, and what is stored should stay small."""
+MAX_ENTRIES = 50
+"""A backfill uploads many files a day, and stored values should stay small."""
 
 
 @dataclass(frozen=True)
-class Put:
-    """A file that was put.
+class UploadEntry:
+    """An uploaded file.
 
     :param key: of the object.
     :param content_id: of the file.
-    :param load: the load's :func:`..memory.load_identity`.
-    :param load_date: its day, ISO; of a range of days, the last one.
-    :param mode: the folder, for what the vendor's history says.
+    :param load: the load's :func:`~..state.store.load_identity`.
+    :param load_date: its date, ISO; of a range, the last one.
+    :param mode: the folder, as the vendor's history names it.
     :param rows: of the file.
-    :param at: the moment, ISO 8601 in UTC.
-    :param token: tells the object that was written for this entry from any other.
-    :param baseline: what the vendor showed before.
+    :param at: time of the upload, ISO 8601 in UTC.
+    :param token: identifies the object that was written for this entry.
+    :param baseline: state of the audience before, see :class:`.confirmation.Baseline`.
     :param is_through: whether it surely was written.
     """
 
@@ -58,46 +58,46 @@ class Put:
 
     @property
     def replaces(self) -> bool:
-        """Whether the load says who is in the audience."""
+        """Whether the load is a whole list."""
         return self.load.split()[1] in WHOLE_LIST
 
 
-class Puts:
-    """The files of late.
+class UploadLog:
+    """The recent uploads of an audience.
 
-    :param memory: of the audience.
+    :param store: the state store of the audience.
     """
 
-    def __init__(self, memory: Memory) -> None:
-        self._memory = memory
-        self._entries = [Put(**entry) for entry in memory.get(UPLOAD_LOG_KEY) or ()]
-        self._erasures = erasure_upload_log(memory)
+    def __init__(self, store: Memory) -> None:
+        self._store = store
+        self._entries = [UploadEntry(**entry) for entry in store.get(UPLOAD_LOG_KEY) or ()]
+        self._erasures = load_erasure_uploads(store)
 
-    def begin(self, put: Put) -> None:
-        """Note what is about to be put; older entries fall away, but for those of the last load."""
-        limit = datetime.fromisoformat(put.at) - KEPT_FOR
+    def start(self, entry: UploadEntry) -> None:
+        """Add an upload right before it is sent; drop older entries, except those of the last load."""
+        limit = datetime.fromisoformat(entry.at) - KEPT_FOR
         last = self._entries[-1].load if self._entries else ""
-        self._entries = [
-            entry for entry in self._entries if datetime.fromisoformat(entry.at) > limit or entry.load == last
-        ]
-        self._entries = [*self._entries, put][-KEPT_AT_MOST:]
+        recent = [one for one in self._entries if datetime.fromisoformat(one.at) > limit or one.load == last]
+        self._entries = [*recent, entry][-MAX_ENTRIES:]
         self._save()
 
-    def went_through(self, token: str) -> None:
-        """Note that an object was written."""
+    def mark_written(self, token: str) -> None:
+        """Record that an object was written."""
         if any(entry.token == token and not entry.is_through for entry in self._entries):
             self._entries = [
                 replace(entry, is_through=True) if entry.token == token else entry for entry in self._entries
             ]
             self._save()
 
-    def since(self, key: str, content_id: str, metadata: Mapping[str, str], load: str) -> list[Put]:
-        """Files of other loads that were put after the object that is there now.
+    def uploads_after(
+        self, key: str, content_id: str, metadata: Mapping[str, str], load: str
+    ) -> list[UploadEntry]:
+        """Return files of other loads that were uploaded after the object that exists now.
 
         :param key: of the object.
         :param content_id: of its content.
         :param metadata: of the object.
-        :param load: that it belongs to.
+        :param load: its load.
         """
         start = 0
         for number, entry in enumerate(self._entries):
@@ -106,17 +106,17 @@ class Puts:
                 start = number + 1
         return [entry for entry in self._entries[start:] if entry.load != load]
 
-    def has(self, key: str, content_id: str, load: str) -> bool:
-        """Whether a file of a load surely was put, and nothing of another load since."""
-        mine = [
+    def contains(self, key: str, content_id: str, load: str) -> bool:
+        """Return whether a file of a load surely was written, and no file of another load since."""
+        own = [
             number
             for number, entry in enumerate(self._entries)
             if (entry.key, entry.content_id, entry.load) == (key, content_id, load) and entry.is_through
         ]
-        return bool(mine) and all(entry.load == load for entry in self._entries[mine[-1] :])
+        return bool(own) and all(entry.load == load for entry in self._entries[own[-1] :])
 
-    def on_the_day(self, now: datetime, *, key: str, load: str) -> list[Put]:
-        """Files of other loads, and of erasures, under other keys, put on the same day.
+    def same_day_uploads(self, now: datetime, *, key: str, load: str) -> list[UploadEntry]:
+        """Return files of other loads, and of erasures, under other keys, uploaded on the same day.
 
         :param now: in UTC; its day counts.
         """
@@ -128,55 +128,55 @@ class Puts:
             and entry.load != load
         ]
 
-    def before_on_the_day(self, token: str) -> list[str]:
-        """Keys of the files of other loads that were put before this one on its day."""
+    def earlier_same_day_keys(self, token: str) -> list[str]:
+        """Return the keys of files of other loads that were uploaded before this one on its day."""
         place = next((number for number, entry in enumerate(self._entries) if entry.token == token), None)
         if place is None:
             return []
         own, before = self._entries[place], self._entries[:place]
-        moment = datetime.fromisoformat(own.at)
-        same_day = self.on_the_day(moment, key=own.key, load=own.load)
+        same_day = self.same_day_uploads(datetime.fromisoformat(own.at), key=own.key, load=own.load)
         return sorted({entry.key for entry in same_day if entry in before})
 
-    def newest_day(self) -> str:
-        """The newest day in what the audience is to hold by now: that of the last whole list, or of what was added or
-        taken out since. Empty if nothing is known."""
+    def latest_load_date(self) -> str:
+        """Return the latest load date in the audience's expected content, empty if unknown.
+
+        The expected content is the last whole list, with all opt-ins and opt-outs since.
+        """
         whole = [number for number, entry in enumerate(self._entries) if entry.replaces]
         counted = self._entries[whole[-1] :] if whole else self._entries
         return max((entry.load_date for entry in counted), default="")
 
     def is_empty(self) -> bool:
-        """Whether nothing is known: no file was put since this is kept."""
+        """Return whether there was no upload since the log exists."""
         return not self._entries
 
     def _save(self) -> None:
-        self._memory.set(UPLOAD_LOG_KEY, [asdict(entry) for entry in self._entries])
+        self._store.set(UPLOAD_LOG_KEY, [asdict(entry) for entry in self._entries])
 
 
-def erasure_upload_log(memory: Memory) -> list[Put]:
-    """The files of erasures of late, in order."""
-    return [Put(**entry) for entry in memory.get(ERASURE_UPLOAD_LOG_KEY) or ()]
+def load_erasure_uploads(store: Memory) -> list[UploadEntry]:
+    """Return the recent files of erasures, in order."""
+    return [UploadEntry(**entry) for entry in store.get(ERASURE_UPLOAD_LOG_KEY) or ()]
 
 
-def note_erasure_put(memory: Memory, put: Put) -> None:
-    """Note the file of an erasure that is about to be put; older ones fall away. To do so again changes nothing."""
-    limit = datetime.fromisoformat(put.at) - KEPT_FOR
+def record_erasure_upload(store: Memory, upload: UploadEntry) -> None:
+    """Add the file of an erasure right before it is sent, and drop older ones. Idempotent."""
+    limit = datetime.fromisoformat(upload.at) - KEPT_FOR
     others = [
         entry
-        for entry in erasure_upload_log(memory)
-        if datetime.fromisoformat(entry.at) > limit and entry.key != put.key
+        for entry in load_erasure_uploads(store)
+        if datetime.fromisoformat(entry.at) > limit and entry.key != upload.key
     ]
-    memory.set(ERASURE_UPLOAD_LOG_KEY, [asdict(entry) for entry in [*others, put][-KEPT_AT_MOST:]])
+    store.set(ERASURE_UPLOAD_LOG_KEY, [asdict(entry) for entry in [*others, upload][-MAX_ENTRIES:]])
 
 
-def confirmed_since(memory: Memory, *, days: str, mode: str, content_id: str) -> str | None:
-    """The day of the last confirmed load, where it is another one than this, which was confirmed before, and says who
-    is in the audience.
+def find_later_confirmed(store: Memory, *, period: str, mode: str, content_id: str) -> str | None:
+    """Return the period of the last confirmed load if it is a whole list, and another one than this confirmed load.
 
-    For audiences that were loaded before puts were kept.
+    For audiences that were loaded before the log existed.
     """
-    own, last = memory.get(load_key(days, mode)), memory.get(LAST_LOAD_KEY)
+    own, last = store.get(load_key(period, mode)), store.get(LAST_LOAD_KEY)
     if not isinstance(own, dict) or not isinstance(last, dict) or own.get("content_id") != content_id:
         return None
-    its = [days_of(last), *(str(last.get(name, "")) for name in ("mode", "content_id"))]
-    return None if its == [days, mode, content_id] or its[1] not in WHOLE_LIST else its[0]
+    latest = [days_of(last), *(str(last.get(name, "")) for name in ("mode", "content_id"))]
+    return None if latest == [period, mode, content_id] or latest[1] not in WHOLE_LIST else latest[0]

@@ -1,4 +1,4 @@
-"""The operator that imports a CRM extract into a static list."""
+"""Operator that imports a CRM extract into a static list."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.definitions.context import Context
 
 from audience_onboarding.base.links import AudiencePageLink, RejectsLink
+from audience_onboarding.base.load import LoadContext, check_event
 from audience_onboarding.base.metrics import upload_measured
 from audience_onboarding.base.retry_policy import terminal_errors_fail
-from audience_onboarding.base.upload_operator import OnboardCrmOperator, Sending
+from audience_onboarding.base.upload_operator import OnboardCrmOperator
 from audience_onboarding.crm.output.profiles import FANFARE_IMPORT
 from audience_onboarding.exceptions import (
     ConfigurationError,
     ConflictError,
     NotFoundError,
     TransientError,
-    UploadConflictError,
 )
 from audience_onboarding.http import is_one_of
 from audience_onboarding.platforms.fanfare.definition import MAX_BYTES, MAX_ROWS
@@ -52,23 +52,23 @@ CONFIRMED = (
     "error_count",
     "row_errors",
 )
-"""What a confirmed load tells the sensor, which then has nothing to wait for."""
+"""Fields of the record of a confirmed load that the sensor returns at once."""
 
 
 class FanfareOnboardCrmOperator(OnboardCrmOperator[FanfareHook, str]):
-    """Read a CRM extract and import its people into a static list. **They travel as they are, not hashed.**
+    """Read a CRM extract and import its people into a static list. **Identifiers are sent unhashed.**
 
-    A list that is too long for one import is sent as several, one after the other; between two of them the task waits
-    in the triggerer. What is through is remembered with the audience: a retry, a clear or another run of the same load
-    goes on where the last one ended.
+    A list that is too long for one import is sent as several, one after the other; between two of them the task is
+    deferred. The state store of the audience holds the finished imports: a retry, a clear or another run of the same
+    load continues after the last one.
 
-    Arguments beside those of :class:`..base.onboarding.OnboardCrmOperator`:
+    Arguments besides those of :class:`~..base.upload_operator.OnboardCrmOperator`:
 
-    :param rows_per_import: how many rows one import holds at most, 100,000 by default and at most.
-    :param poke_interval: seconds between two looks at an import that others wait for.
+    :param rows_per_import: maximum number of rows of one import; default and upper limit: 100,000.
+    :param poke_interval: seconds between two polls of an import that the next one waits for.
     :param import_timeout: seconds that each of them may take.
     :param fanfare_conn_id: a connection of type ``fanfare`` (templated).
-    :return: the last import, which the sensor waits for, and what came of those before it.
+    :return: the last import, which the sensor waits for, and the results of those before it.
 
     Source: https://docs.fanfare.io/api/admin-api/audiences and /dashboard/audiences/import-consumers
     """
@@ -94,13 +94,14 @@ class FanfareOnboardCrmOperator(OnboardCrmOperator[FanfareHook, str]):
         self.poke_interval = poke_interval
         self.import_timeout = import_timeout
         self.fanfare_conn_id = fanfare_conn_id
-        self._begun_content: str | None = None
 
-    def check(self) -> None:
-        """A part has to be one that the vendor takes."""
+    def validate(self) -> None:
+        """Check compression and rows per import."""
         if self.profile.compression != "none":
             raise ConfigurationError(
-                what="A compressed file is sent", where="Fanfare", next_step="It takes plain ones only"
+                what="Unsupported compression",
+                where="Fanfare",
+                next_step="Fanfare accepts uncompressed files only",
             )
         if not 1 <= self.rows_per_import <= MAX_ROWS:
             raise ConfigurationError(
@@ -109,95 +110,91 @@ class FanfareOnboardCrmOperator(OnboardCrmOperator[FanfareHook, str]):
                 next_step=f"An import holds 1 to {MAX_ROWS:,} rows",
             )
 
-    def target(self, context: Context) -> str:
-        """The audience has to be a static list."""
+    def get_audience(self, load: LoadContext) -> str:
+        """Check that the audience is a static list, and return its id."""
         client = self.hook.client
-        audience_id = self._audience_id(context, self.audience_id)
+        audience_id = self._audience_id(load.context, self.audience_id)
         try:
             client.check_type(client.get_audience(audience_id), AudienceType.STATIC_LIST)
         except (NotFoundError, ConfigurationError) as error:
-            record = self._memory(context).get(AUDIENCE_KEY)
+            record = load.store.get(AUDIENCE_KEY)
             if isinstance(record, dict) and record.get("id") == audience_id:
                 error.add_next_step(f"If it is gone on purpose, {self.recreate_hint()}")
             raise
         FanfarePortalLink.show(self, client.settings, audience_id=audience_id)
         return audience_id
 
-    def send(self, context: Context, target: Any, sending: Sending) -> dict[str, Any]:
-        """Send what is not through yet, and return when the last import is on its way."""
-        audience_id = text_id(target)
-        if self._begun_content not in (None, sending.load.content_id):
-            raise UploadConflictError(
-                what="The source has changed while its imports were under way",
-                where=f"audience {audience_id}",
-                next_step="Clear this task to send it anew from the first part on. If the source is a query, give it "
-                "an ORDER BY, so that it has the same rows in the same order each time",
-            )
-        confirmed = self._confirmed_before(context, audience_id, sending)
+    def upload(self, load: LoadContext, audience: Any) -> dict[str, Any]:
+        """Send the parts that are not imported yet; return once the last import has started."""
+        audience_id = text_id(audience)
+        load.check_unchanged(
+            f"audience {audience_id}", next_step="Clear this task to send it again from the first part"
+        )
+        confirmed = load.find_confirmed(audience_id)
         if confirmed is not None:
             return {
                 "audience_id": audience_id,
                 "uploaded": False,
                 "confirmed": {name: confirmed.get(name) for name in CONFIRMED},
             }
-        self._sends_now = False
         progress = _Progress(
-            self._memory(context),
-            key=f"imports.{sending.days}",
-            about=Imports(audience_id, sending.load.content_id, self.rows_per_import),
+            load.store,
+            key=f"imports.{load.period}",
+            about=Imports(audience_id, load.file.content_id, self.rows_per_import),
         )
-        for part, is_last in _with_last(self._parts(sending.load)):
-            begun = self._begun(progress, part.number)
-            if begun is None:
-                begun = self._import(progress, part)
+        sent = False
+        for part, is_last in _with_last(self._parts(load.file)):
+            started = self._pending_import(progress, part.number)
+            if started is None:
+                started, sent = self._import(load, progress, part), True
             if is_last:
                 return {
                     "audience_id": audience_id,
                     "uploaded": True,
-                    "import_id": begun.import_id,
+                    "uploaded_in_this_try": sent,
+                    "import_id": started.import_id,
                     "imports_before": progress.imports.done(before=part.number),
                 }
-            if begun.outcome is None:
+            if started.outcome is None:
                 self.log.info(
-                    "Part %s: waiting for import %s before the next one", part.number, begun.import_id
+                    "Part %s: waiting for import %s before the next one", part.number, started.import_id
                 )
                 self.defer(
                     trigger=FanfareImportTrigger(
                         conn_id=self.fanfare_conn_id,
                         audience_id=audience_id,
-                        import_id=begun.import_id,
+                        import_id=started.import_id,
                         poll_interval=self.poke_interval,
                         deadline=time.time() + self.import_timeout,
                     ),
-                    method_name="execute_next_import",
-                    kwargs={"content_id": sending.load.content_id},
+                    method_name="resume_after_import",
+                    kwargs={"content_id": load.file.content_id},
                 )
         raise AssertionError("a prepared load has at least one part")
 
     @terminal_errors_fail
-    def execute_next_import(
+    def resume_after_import(
         self, context: Context, event: dict[str, Any], content_id: str | None = None
     ) -> dict[str, Any]:
-        """Go on after an import; the extract is read anew, as nothing of it is kept while waiting.
+        """Send the next part. The task reads the extract again, as it keeps nothing of it while it is deferred.
 
         :param content_id: of the load that the import is part of.
-        :raises AirflowFailException: the import has failed, or Fanfare refuses to be asked.
-        :raises TransientError: it was not through in time.
+        :raises AirflowFailException: the import has failed, or Fanfare rejects the request.
+        :raises TransientError: the wait timed out.
         """
-        self.check_wait(
+        check_event(
             event,
             failed=partial(import_failed, "An import of the load"),
-            late=f"An import of the load was not through within {timedelta(seconds=self.import_timeout)}",
+            timed_out=f"An import of the load did not finish within {timedelta(seconds=self.import_timeout)}",
             where="Fanfare",
         )
-        self._begun_content = content_id
-        return self._onboard(context, is_under_way=True)
+        return self._run(context, resuming=True, resumed_content_id=content_id)
 
     def _parts(self, load: PreparedLoad) -> Iterator[FilePart]:
         return load.parts(max_rows=self.rows_per_import, max_bytes=MAX_BYTES)
 
-    def _begun(self, progress: _Progress, number: int) -> Part | None:
-        """The import of a part, unless there is none, or none that may still come to something."""
+    def _pending_import(self, progress: _Progress, number: int) -> Part | None:
+        """Return the import of a part, unless there is none, or none that can still succeed."""
         part = progress.imports.parts.get(number)
         if part is None or part.outcome is not None:
             return part
@@ -205,52 +202,50 @@ class FanfareOnboardCrmOperator(OnboardCrmOperator[FanfareHook, str]):
         if found is not None and is_one_of(found.status, SUCCESS_STATUSES):
             part.sent, part.outcome = True, outcome(found)
             progress.save()
-            self.log.info("Part %s is through: import %s", number, part.import_id)
+            self.log.info("Part %s is finished: import %s", number, part.import_id)
             return part
         if found is None or is_one_of(found.status, FAILURE_STATUSES):
-            self.log.warning("Part %s: import %s came to nothing, it is sent anew", number, part.import_id)
+            self.log.warning("Part %s: import %s failed, sending it again", number, part.import_id)
             return None
         if not part.sent and not is_one_of(found.status, UNDER_WAY_STATUSES):
-            # Its file may have been sent or not; the address is gone. Sending it twice changes nobody twice.
-            self.log.warning("Part %s: import %s has no file yet, it is begun anew", number, part.import_id)
+            # Its file may have been sent or not, and its presigned URL is lost. Importing a person twice is harmless.
+            self.log.warning("Part %s: import %s has no file, starting another", number, part.import_id)
             return None
         return part
 
-    def _import(self, progress: _Progress, part: FilePart) -> Part:
-        client = self.hook.client
+    def _import(self, load: LoadContext, progress: _Progress, part: FilePart) -> Part:
+        client, audience_id = self.hook.client, progress.imports.audience_id
         try:
-            started = client.start_import(progress.imports.audience_id)
+            started = client.start_import(audience_id)
         except ConflictError as error:
             raise TransientError(
-                what="Another import into this audience is under way",
-                where=f"audience {progress.imports.audience_id}",
+                what="Another import into this audience is running",
+                where=f"audience {audience_id}",
                 why=str(error),
                 next_step="Airflow retries automatically",
             ) from None
-        begun = progress.imports.parts[part.number] = Part(started.id, part.rows)
+        pending = progress.imports.parts[part.number] = Part(started.id, part.rows)
         progress.save()
-        with upload_measured(len(part.body), **self._tags(self._mode())):
+        with upload_measured(len(part.body), **self._load_metric_tags(load.mode)):
             client.upload(started.upload_url, part.body)
-        self._sends_now = True
-        audience_id = progress.imports.audience_id
-        self._wrote_audience(audience_id, rows=part.rows, size=len(part.body), change="ALTER")
-        begun.sent = True
+        self._add_written_audience(load, audience_id, rows=part.rows, size=len(part.body), change="ALTER")
+        pending.sent = True
         progress.save()
         self.log.info("Part %s: sent %s rows as import %s", part.number, part.rows, started.id)
-        return begun
+        return pending
 
 
 class _Progress:
-    """The imports of one load, kept in the memory of the audience."""
+    """The imports of one load, in the state store of the audience."""
 
-    def __init__(self, memory: Memory, *, key: str, about: Imports) -> None:
-        self._memory = memory
+    def __init__(self, store: Memory, *, key: str, about: Imports) -> None:
+        self._store = store
         self._key = key
-        kept = Imports.from_dict(memory.get(key))
-        self.imports = kept if kept is not None and kept.is_about_same_as(about) else about
+        stored = Imports.from_dict(store.get(key))
+        self.imports = stored if stored is not None and stored.is_about_same_as(about) else about
 
     def save(self) -> None:
-        self._memory.set(self._key, self.imports.to_dict())
+        self._store.set(self._key, self.imports.to_dict())
 
 
 def _with_last(parts: Iterator[FilePart]) -> Iterator[tuple[FilePart, bool]]:

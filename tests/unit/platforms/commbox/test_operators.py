@@ -274,7 +274,7 @@ def test_other_content_of_a_confirmed_day_needs_supersede(world: World) -> None:
 def test_an_older_list_does_not_replace_a_newer_one(world: World) -> None:
     world.confirm(world.send(MONDAY))
     load = world.send(TUESDAY)
-    with pytest.raises(AirflowSkipException, match=f"Skipping stale load: the load of {TUESDAY} is sent"):
+    with pytest.raises(AirflowSkipException, match=f"Skipping stale load: the load of {TUESDAY} is uploaded"):
         world.send(MONDAY)
     world.confirm(load)
     with pytest.raises(
@@ -374,10 +374,10 @@ def test_what_cannot_be_meant_is_refused_before_anything_is_sent(world: World, v
     (world.folder / f"{WEDNESDAY}.csv").write_text("Phone,E-mail\n0612345678,anna@example.com\n")
     without_state = "needs 'snapshots', .*without it, replace, mirror are allowed"
     cases: list[tuple[dict[str, Any], str]] = [
-        ({"allow_unhashed": False}, r"CommBox takes phone as they are, not hashed.*allow_unhashed"),
+        ({"allow_unhashed": False}, r"CommBox accepts phone only unhashed.*allow_unhashed"),
         ({"mode": "opt-in"}, f"'opt-in' {without_state}"),
         ({"mode": "opt-out"}, f"'opt-out' {without_state}"),
-        ({"mode": ""}, "'' is no mode. Allowed are replace, mirror"),
+        ({"mode": ""}, "Unknown mode ''. Allowed are replace, mirror"),
         ({"columns": {"phone": "Phone", "email": "E-mail"}}, "no column for email"),
         *(({"audience_id": given}, "is no id") for given in ("../1", "1?x", "a b")),
     ]
@@ -410,7 +410,7 @@ def test_a_dry_run_sends_nothing_and_remembers_nothing(
 
     assert vendor.changes == []
     assert world.memory.content == {}
-    assert world.context["ti"].pushed["dry_run"]["rows_sent"] == 3
+    assert world.context["ti"].pushed["dry_run_report"]["rows_sent"] == 3
 
 
 def test_no_personal_data_stays_behind(world: World, capsys: pytest.CaptureFixture[str]) -> None:

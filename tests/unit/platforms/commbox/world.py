@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from audience_onboarding.base.snapshot_diff import StateFolder
+from audience_onboarding.base.snapshot_diff import SnapshotLocation
 from audience_onboarding.exceptions import ConfigurationError, NotFoundError, RequestRejectedError
 from audience_onboarding.http import FileContent
 from audience_onboarding.pipelines import build_onboarding_dag, onboard
@@ -129,7 +129,7 @@ class World:
         self.effects = Effects()
         self.stores = JsonStores(self.effects)
         self.vendor = Vendor(self.effects)
-        self.state = StateFolder(str(folder / "state" / "alerts")) if with_state else None
+        self.state = SnapshotLocation(str(folder / "state" / "alerts")) if with_state else None
         self.context: Any = task_context(stores=self.stores)
         monkeypatch.setattr(CommBoxHook, "client", property(lambda hook: self.vendor))
         monkeypatch.setattr(onboard, "get_current_context", lambda: self.context)

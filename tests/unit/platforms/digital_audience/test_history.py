@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
-from audience_onboarding.platforms.digital_audience.upload import object_key
+from audience_onboarding.platforms.digital_audience.definition import object_key
 from audience_onboarding.state.load_date import parse_load_date
 from tests.unit.platforms.digital_audience.test_modes import (
     MONDAY,
@@ -102,11 +102,11 @@ def test_two_ranges_that_end_on_the_same_day_share_a_key_which_is_said(world: Wo
         load(world, MONDAY, WEDNESDAY)
 
     assert str(caught.value) == (
-        f"UploadConflictError: The load of {TUESDAY}..{WEDNESDAY} is there, which ends on the same day as "
+        f"UploadConflictError: The load of {TUESDAY}..{WEDNESDAY} exists, ends on the same date as "
         f"{MONDAY}..{WEDNESDAY} and so has the same key, with other content "
-        f"(s3://vendor-bucket/{key_of_range(OPT_IN, WEDNESDAY)}). Load what is missing as a range that ends on another "
-        "day. To put this one in its place, trigger it again with 'Overwrite', which is under 'Exceptions' in its "
-        "form. See docs/how-to/troubleshooting.md#uploadconflicterror"
+        f"(s3://vendor-bucket/{key_of_range(OPT_IN, WEDNESDAY)}). Load the missing dates as a range that ends on "
+        "another date. To replace the existing load, trigger this one again with 'Overwrite', which is under "
+        "'Exceptions' in its form. See docs/how-to/troubleshooting.md#uploadconflicterror"
     )
     assert len(world.bucket.written) == 1
     load(world, MONDAY, WEDNESDAY, overwrite=True)

@@ -16,7 +16,7 @@ import pytest
 import time_machine
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskDeferred
 
-from audience_onboarding.base.snapshot_diff import StateFolder
+from audience_onboarding.base.snapshot_diff import SnapshotLocation
 from audience_onboarding.crm.guards import Guards
 from audience_onboarding.exceptions import TransientError
 from audience_onboarding.pipelines import build_onboarding_dag, onboard
@@ -163,7 +163,7 @@ class World:
         self.stores = JsonStores(self.effects)
         self.bucket = Bucket(self.effects)
         self.vendor = Vendor(self.bucket)
-        self.state = StateFolder(str(folder / "state" / "newsletter"))
+        self.state = SnapshotLocation(str(folder / "state" / "newsletter"))
         monkeypatch.setattr(DigitalAudienceHook, "client", property(lambda hook: self.vendor))
         monkeypatch.setattr(upload, "s3_client", lambda conn_id: self.bucket)
         monkeypatch.setattr(onboard, "get_current_context", lambda: self.context)
@@ -308,7 +308,7 @@ def test_a_first_mirror_warns_that_others_stay(world: World, capsys: pytest.Capt
     world.run(TUESDAY, "ab")
 
     said = capsys.readouterr().out
-    assert "whoever is in the audience already, stays" in said
+    assert "people in the audience stay" in said
     assert "run it once with mode 'replace'" in said
 
 
@@ -410,7 +410,9 @@ def test_other_content_of_a_day_that_was_begun_needs_a_word_too(world: World) ->
     world.send(TUESDAY)
     world.write(TUESDAY, "abcd")
 
-    with pytest.raises(AirflowFailException, match=r"UploadConflictError.*begun before, with other content"):
+    with pytest.raises(
+        AirflowFailException, match=r"UploadConflictError.*started before, with other content"
+    ):
         world.send(TUESDAY)
 
     world.confirm(world.send(TUESDAY, overwrite=True))
@@ -423,7 +425,7 @@ def test_a_source_that_changes_while_the_vendor_works_stops_the_load(world: Worl
     deferred = world.defers(TUESDAY)
     world.write(TUESDAY, "bcde")
 
-    with pytest.raises(AirflowFailException, match="UploadConflictError: The source has changed while"):
+    with pytest.raises(AirflowFailException, match="UploadConflictError: The source changed during"):
         world.resume(deferred, TUESDAY)
 
     assert world.bucket.written[1:] == [key_of("opt-out", TUESDAY)]
@@ -433,12 +435,12 @@ def test_an_opt_out_that_does_not_succeed_holds_the_opt_in_back(world: World) ->
     events: list[tuple[dict[str, Any], type[Exception], str]] = [
         ({"status": "failed", "message": "bad file"}, AirflowFailException, "AudienceFailedError.*bad file"),
         ({"status": "error", "error": "NotFoundError", "message": "gone"}, AirflowFailException, "NotFoundE"),
-        ({"status": "timeout", "message": "still busy"}, TransientError, "not taken in within 2 days"),
+        ({"status": "timeout", "message": "still busy"}, TransientError, "not processed within 2 days"),
     ]
     with every_case() as case:
         for event, raised, message in events:
             with case(event["status"]), pytest.raises(raised, match=message):
-                world.operator(MONDAY, "mirror").execute_after_opt_out(world.context, event, "c", "o")
+                world.operator(MONDAY, "mirror").resume_after_opt_out(world.context, event, "c", "o")
     assert world.bucket.written == []
 
 
@@ -465,7 +467,7 @@ def test_an_older_list_comes_too_late_once_a_newer_one_is_sent(
         world.write(day, names)
     world.send(TUESDAY, mode, **changes)
 
-    with pytest.raises(AirflowSkipException, match=f"Skipping stale load: the load of {TUESDAY} is sent"):
+    with pytest.raises(AirflowSkipException, match=f"Skipping stale load: the load of {TUESDAY} is uploaded"):
         world.send(MONDAY, mode, **changes)
     assert len(world.bucket.written) == 1
 
@@ -559,7 +561,7 @@ def test_a_dry_run_knows_what_would_change_and_writes_nothing(world: World) -> N
     def would_change(day: str, mode: str) -> tuple[int, int | None]:
         with pytest.raises(AirflowSkipException, match="Dry run"):
             world.send(day, mode, is_dry_run=True)
-        report = world.context["ti"].pushed["dry_run"]
+        report = world.context["ti"].pushed["dry_run_report"]
         return report["would_add"], report["would_remove"]
 
     world.write(MONDAY, "abc")
@@ -586,10 +588,10 @@ def test_what_cannot_be_meant_is_refused_before_anything_is_read(world: World) -
         ),
         ({"asset": None}, "needs an asset"),
         (
-            {"snapshots": StateFolder(f"s3://{BUCKET}/onboard/x")},
-            "Snapshots may not lie where the vendor looks",
+            {"snapshots": SnapshotLocation(f"s3://{BUCKET}/onboard/x")},
+            "Snapshots may not lie where the vendor reads",
         ),
-        ({"mode": "append"}, "'append' is no mode.*Allowed are opt-in, opt-out, replace, mirror"),
+        ({"mode": "append"}, "Unknown mode 'append'.*Allowed are opt-in, opt-out, replace, mirror"),
         ({"source": f"{world.state.folder}/*.parquet"}, "among the files of the source"),
     ]
     with every_case() as case:
@@ -690,7 +692,7 @@ def test_a_killed_mirror_that_is_run_again_after_the_next_one_was_begun(world: W
     world.send("2026-11-20")
 
     # It comes too late, and the later one makes good what it has done.
-    with pytest.raises(AirflowSkipException, match="Skipping stale load: the load of 2026-11-20 is sent"):
+    with pytest.raises(AirflowSkipException, match="Skipping stale load: the load of 2026-11-20 is uploaded"):
         world.send(THURSDAY)
     world.confirm(world.send("2026-11-20"))
 
@@ -820,7 +822,7 @@ def test_a_second_file_goes_out_when_the_day_is_over_or_the_first_has_failed(
     waiting: dict[str, Any] = {"mode": "opt-out", "snapshots": None, "on_second_daily_file": "wait"}
     deferred = world.defers(MONDAY, **waiting)
 
-    load = world.operator(MONDAY, **waiting).execute_after_other_file(
+    load = world.operator(MONDAY, **waiting).resume_after_other_file(
         world.context, {"status": status, "message": "m"}, **(deferred.kwargs or {})
     )
 
@@ -831,7 +833,7 @@ def test_a_wait_that_is_refused_fails(world: World) -> None:
     event = {"status": "error", "error": "AuthenticationError", "message": "no"}
 
     with pytest.raises(AirflowFailException, match="AuthenticationError: no"):
-        world.operator(MONDAY, "opt-in").execute_after_other_file(world.context, event, "c")
+        world.operator(MONDAY, "opt-in").resume_after_other_file(world.context, event, "c")
 
 
 def test_only_what_is_of_use_is_remembered(world: World, clock: Any) -> None:
@@ -849,7 +851,7 @@ def test_only_what_is_of_use_is_remembered(world: World, clock: Any) -> None:
 def test_what_is_remembered_of_a_day_with_many_files_stays_small(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upload_log, "KEPT_AT_MOST", 2)
+    monkeypatch.setattr(upload_log, "MAX_ENTRIES", 2)
     for day in (MONDAY, TUESDAY, WEDNESDAY):
         world.run(day, "ab", "replace", snapshots=None)
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from audience_onboarding.base.upload_operator import Rejects
+from audience_onboarding.base.load import RejectsLocation
 from audience_onboarding.exceptions import ConfigurationError, NotFoundError
 from audience_onboarding.platforms.digital_audience import (
     DigitalAudienceActivateAudienceOperator,
@@ -22,6 +22,8 @@ from audience_onboarding.platforms.digital_audience import (
     DigitalAudienceOnboardCrmToS3Operator,
     DigitalAudienceUpdateAudienceOperator,
 )
+from audience_onboarding.platforms.digital_audience.definition import object_key
+from audience_onboarding.platforms.digital_audience.load_files import bucket_at
 from audience_onboarding.platforms.digital_audience.models import (
     Activation,
     Audience,
@@ -31,7 +33,6 @@ from audience_onboarding.platforms.digital_audience.models import (
     UpdateMode,
 )
 from audience_onboarding.platforms.digital_audience.segment_names import SegmentName
-from audience_onboarding.platforms.digital_audience.upload import bucket_at, object_key
 from tests.fakes import AssetStores, task_context
 from tests.unit.platforms.cases import every_case
 from tests.unit.platforms.kits import ASSET, DIGITAL_AUDIENCE, HOST
@@ -408,7 +409,7 @@ def test_the_key_is_as_the_vendors_page_wants_it() -> None:
 
 
 def test_rejects_never_lie_where_the_vendor_reads(client: Any) -> None:
-    refused, missing = "may not lie where the vendor looks for files", "SourceNotFoundError"
+    refused, missing = "may not lie where the vendor reads files", "SourceNotFoundError"
     with every_case() as case:
         for folder, message in (
             ("s3://b/onboard", refused),
@@ -419,15 +420,15 @@ def test_rejects_never_lie_where_the_vendor_reads(client: Any) -> None:
             ("/b/onboard", missing),
         ):
             with case(folder), pytest.raises(AirflowFailException, match=message):
-                upload(rejects=Rejects(folder), load_date="2026-11-20")
+                upload(rejects=RejectsLocation(folder), load_date="2026-11-20")
 
 
 def test_an_upload_that_cannot_be_meant_is_refused_before_anything_is_asked(client: Any) -> None:
     backfill = task_context(run_type="backfill", partition_key="2026-11-19", load_date="2026-11-20")
     with every_case() as case:
         for mode, message in (
-            ("append", "'append' is no mode.*opt-in, opt-out, replace"),
-            ("", "is no mode"),
+            ("append", "Unknown mode 'append'.*opt-in, opt-out, replace"),
+            ("", "Unknown mode"),
         ):
             with case(mode), pytest.raises(AirflowFailException, match=message):
                 upload(mode=mode)
@@ -442,5 +443,5 @@ def test_an_upload_that_cannot_be_meant_is_refused_before_anything_is_asked(clie
 def test_bucket_comes_from_the_operator_or_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_NO_BUCKET", "aws://")
     assert bucket_at("no_bucket", "ours") == "ours"
-    with pytest.raises(ConfigurationError, match="which bucket to upload to"):
+    with pytest.raises(ConfigurationError, match="bucket is unknown"):
         bucket_at("no_bucket")

@@ -195,7 +195,7 @@ class World:
         return found
 
     def resume_with(self, event: dict[str, Any], **changes: Any) -> dict[str, Any]:
-        return self.operator(**changes).execute_next_import(self.context, event)
+        return self.operator(**changes).resume_after_import(self.context, event)
 
     def to_the_end(self, **changes: Any) -> dict[str, Any]:
         """Run the task as Airflow does: each time it defers, the vendor finishes, and another process goes on."""
@@ -279,7 +279,7 @@ def test_the_audience_may_be_the_one_that_the_asset_remembers(world: World) -> N
 def test_a_long_list_goes_out_in_parts_each_waiting_for_the_one_before(world: World, vendor: Vendor) -> None:
     first = world.defers(rows_per_import=2, poke_interval=7, import_timeout=100, fanfare_conn_id="another")
     assert vendor.sent == [LINES[:2]]
-    assert first.method_name == "execute_next_import"
+    assert first.method_name == "resume_after_import"
     assert first.trigger.serialize()[1] == {
         "conn_id": "another",
         "audience_id": AUDIENCE,
@@ -308,7 +308,7 @@ def test_a_source_that_changes_between_two_imports_stops_the_load(world: World, 
     # As a query without ORDER BY may do each time.
     world.write(PEOPLE[::-1])
 
-    with pytest.raises(AirflowFailException, match=r"source has changed while its imports.*Clear.*ORDER BY"):
+    with pytest.raises(AirflowFailException, match=r"source changed during its load.*Clear.*ORDER BY"):
         world.resume(first, rows_per_import=2)
 
     assert len(vendor.sent) == 1
@@ -385,7 +385,11 @@ def test_an_import_that_does_not_succeed(world: World, vendor: Vendor) -> None:
             AirflowFailException,
             "AuthenticationError: The key is old",
         ),
-        (TIMEOUT, TransientError, "not through within 0:01:40.*imp_1 is PROCESSING.*nothing is sent again"),
+        (
+            TIMEOUT,
+            TransientError,
+            "did not finish within 0:01:40.*imp_1 is PROCESSING.*nothing is sent again",
+        ),
     ]
     with every_case() as case:
         for event, kind, message in events:
@@ -542,9 +546,9 @@ def test_what_cannot_be_meant_is_refused_before_the_extract_is_read(world: World
     world.source.unlink()
     tables: list[tuple[str, list[Any], str]] = [
         ("audience_id", ["../rules", "a/b", "a?b", "a b", "{{ x }}"], "is no id"),
-        ("mode", ["replace", "opt-out", ""], r"is no mode.*Allowed are opt-in"),
+        ("mode", ["replace", "opt-out", ""], r"Unknown mode.*Allowed are opt-in"),
         ("rows_per_import", [0, -1, MAX_ROWS + 1], r"ConfigurationError.*rows_per_import.*1 to 100,000"),
-        ("allow_unhashed", [False], r"Fanfare takes email and phone as they are.*allow_unhashed"),
+        ("allow_unhashed", [False], r"Fanfare accepts email and phone only unhashed.*allow_unhashed"),
     ]
     with every_case() as case:
         for name, values, message in tables:
@@ -565,7 +569,7 @@ def test_a_dry_run_sends_nothing(world: World, vendor: Vendor, audience_id: Any)
 
     assert vendor.imports == {}
     assert world.effects.names == []
-    assert context["ti"].pushed["dry_run"]["rows_sent"] == 5
+    assert context["ti"].pushed["dry_run_report"]["rows_sent"] == 5
     assert "anna" not in str(context["ti"].pushed)
 
 
