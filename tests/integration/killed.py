@@ -54,9 +54,18 @@ class FileStores(AssetStores):
 
 
 def run_and_kill(
-    operator: str, arguments: dict[str, Any], *, store: Path, done: Callable[[], Any], log: Path
+    operator: str,
+    arguments: dict[str, Any],
+    *,
+    store: Path,
+    done: Callable[[], Any],
+    log: Path,
+    by: signal.Signals = signal.SIGKILL,
 ) -> None:
-    """Start the operator, wait until ``done`` says something true, and kill it with SIGKILL."""
+    """Start the operator, wait until ``done`` returns something true, and kill it.
+
+    :param by: ``SIGKILL``, or ``SIGTERM``, after which it has the time to clean up that Airflow gives it, and a bit.
+    """
     command = [sys.executable, "-m", "tests.integration.killed", operator, json.dumps(arguments), str(store)]
     env = child_env(PROJECT, PLUGINS)
     with log.open("wb") as output:
@@ -64,10 +73,12 @@ def run_and_kill(
         try:
             wait_for(lambda: process.poll() is not None or done(), "The request", timeout=60, interval=0.05)
             assert process.poll() is None, log.read_text()
+            process.send_signal(by)
+            process.wait(timeout=30)
         finally:
             process.kill()
             process.wait()
-    assert process.returncode == -signal.SIGKILL
+    assert process.returncode == (-by if by == signal.SIGKILL else 128 + by), log.read_text()
 
 
 def main() -> None:
@@ -79,6 +90,8 @@ def main() -> None:
     operator = getattr(import_module(module), name)(
         task_id="killed", asset=audience_asset("test", "list"), **json.loads(arguments)
     )
+    # As Airflow's task runner does.
+    signal.signal(signal.SIGTERM, lambda *_: operator.on_kill())
     operator.execute(task_context(stores=FileStores(Path(store))))
 
 

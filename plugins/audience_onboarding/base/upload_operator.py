@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
@@ -137,6 +138,7 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
         self.is_dry_run = is_dry_run
         self.memory_limit_mib = memory_limit_mib
         self._lineage = Lineage()
+        self._is_running = False
 
     # --- implemented by a platform
 
@@ -206,12 +208,30 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
         """Prepare and send."""
         return self._run(context)
 
+    def on_kill(self) -> None:
+        """Interrupt the upload: on its way out, it aborts multipart uploads and deletes temporary files.
+
+        Airflow calls this in the handler of SIGTERM, between two instructions of the upload. That may hold any lock, so
+        nothing else is safe here. Airflow also calls it after a time-out, once the upload has been interrupted.
+
+        :raises SystemExit: the upload is running. Airflow retries the task, unless a user has ended it.
+        """
+        if self._is_running:
+            self._is_running = False
+            raise SystemExit(128 + signal.SIGTERM)
+
     def _run(self, context: Context, **resumed: Any) -> dict[str, Any]:
         """Prepare and send.
 
         :param resumed: fields of :class:`.load.LoadContext` that a try hands over when it defers.
         """
-        load = self._resolve(context, **resumed)
+        self._is_running = True
+        try:
+            return self._run_load(self._resolve(context, **resumed))
+        finally:
+            self._is_running = False
+
+    def _run_load(self, load: LoadContext) -> dict[str, Any]:
         audience = None if load.is_dry_run and is_missing(self.audience_id) else self.get_audience(load)
         try:
             with ExitStack() as stack:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from scripts.local_stack import Sandbox, wait_for
 from tests.integration.digital_audience.world import MONDAY, THURSDAY, TUESDAY, WEDNESDAY, World
+from tests.integration.faults import order
 from tests.integration.killed import FileStores, run_and_kill
 
 pytestmark = pytest.mark.usefixtures("connections")
@@ -77,6 +80,29 @@ def test_a_mirror_that_is_killed_between_its_files_goes_on_with_the_second(
 
     assert world.people == "bcde"
     assert world.uploads[1:] == ["opt-out/20261117", "opt-in/20261117"]
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("path", ["onboard/.*", "state/.*"], ids=["the file", "its snapshot"])
+def test_an_upload_that_airflow_terminates_aborts_what_it_has_open(
+    world: World, sandbox: Sandbox, tmp_path: Path, path: str
+) -> None:
+    arguments = world.arguments(MONDAY, None, "replace")
+    rows = "".join(f"person{number}@example.com\n" for number in range(300_000))
+    (tmp_path / f"{MONDAY}.csv").write_text(f"E-mail\n{rows}")
+    order(sandbox, vendor="s3", operation="UploadPart", path=path, action="delay", seconds=1, times=10)
+
+    run_and_kill(
+        "tests.integration.digital_audience.world:with_snapshots",
+        arguments,
+        store=tmp_path / "store.json",
+        done=lambda: [key for key in world.open_multipart_uploads() if re.match(path, key)],
+        log=tmp_path / "log",
+        by=signal.SIGTERM,
+    )
+
+    assert world.open_multipart_uploads() == []
+    assert world.uploads == []
 
 
 def test_the_newest_list_comes_back_when_its_day_is_run_again(world: World) -> None:

@@ -44,6 +44,11 @@ def killed(*, task_id: str, asset: Any, **arguments: Any) -> KilledOnboardOperat
     return KilledOnboardOperator(task_id=task_id, asset=ASSET, **arguments)
 
 
+def with_snapshots(*, task_id: str, asset: Any, **arguments: Any) -> DigitalAudienceOnboardCrmToS3Operator:
+    """Make an operator whose snapshots lie in S3, too."""
+    return DigitalAudienceOnboardCrmToS3Operator(task_id=task_id, asset=ASSET, snapshots=STATE, **arguments)
+
+
 class KilledOnboardOperator(DigitalAudienceOnboardCrmToS3Operator):
     """Stops for ever when it is about to put a file into the folder of a mode, and says so in a file."""
 
@@ -192,6 +197,12 @@ class World:
         """What the vendor has taken in, in order."""
         log = self.sandbox.admin(f"audiences/{self.audience_id}/log")
         return ["/".join(entry["key"].split("/")[2:])[:-11] for entry in log if entry["event"] == "accepted"]
+
+    def open_multipart_uploads(self) -> list[str]:
+        """Keys of uploads that are neither completed nor aborted."""
+        buckets = (OURS, self.sandbox.info["bucket"])
+        listed = [self.s3.list_multipart_uploads(Bucket=bucket).get("Uploads", []) for bucket in buckets]
+        return [upload["Key"] for uploads in listed for upload in uploads]
 
     def snapshots(self) -> list[str]:
         listed = self.s3.list_objects_v2(Bucket=OURS, Prefix="state/").get("Contents", [])

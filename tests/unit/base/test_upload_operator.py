@@ -129,6 +129,28 @@ def test_allow_unhashed_makes_no_hashed_column_raw(bench: Bench) -> None:
     bench.sent(CONTENT)
 
 
+# --- killed -------------------------------------------------------------------------------------------------
+
+
+def test_on_kill_interrupts_a_running_upload_and_nothing_else(bench: Bench) -> None:
+    operator = bench.operator()
+    operator.on_kill()
+
+    def kill(*_: Any) -> None:
+        with pytest.raises(SystemExit) as caught:
+            operator.on_kill()
+        # A second signal must not interrupt the clean-up.
+        operator.on_kill()
+        raise caught.value
+
+    bench.client.send_list.side_effect = kill
+    with pytest.raises(SystemExit) as caught:
+        operator.execute(bench.context)
+
+    assert caught.value.code == 143
+    operator.on_kill()
+
+
 # --- the source -----------------------------------------------------------------------------------------------
 
 
