@@ -204,8 +204,8 @@ def test_the_definition_reaches_the_tasks() -> None:
     assert (upload.poke_interval, upload.processing_timeout) == (5, 5400)
     assert upload.on_second_daily_file == "wait"
     for task in (wait, upload):
-        assert {name: list(getattr(task, name)) for name in states} == states
-        assert task.confirm_by == "history"
+        assert {name: list(getattr(task.rules, name)) for name in states} == states
+        assert task.rules.confirm_by == "history"
     ours = ("lookup_audience", "ensure_campaign", "ensure_audience", "upload", "wait_for_confirmation")
     assert {dag.get_task(task_id).digital_audience_conn_id for task_id in ours} == {"a_connection"}
     for task in dag.tasks:

@@ -21,6 +21,7 @@ from audience_onboarding.base.sensors import DEFERRAL_GRACE
 from audience_onboarding.exceptions import AuthenticationError, VendorUnavailableError
 from audience_onboarding.platforms.commbox.sensors import CommBoxUserCountSensor
 from audience_onboarding.platforms.commbox.triggers import LAST_POLL_TIMEOUT
+from audience_onboarding.platforms.digital_audience.definition import ConfirmationRules
 from audience_onboarding.platforms.digital_audience.sensors import (
     DigitalAudienceAudienceStateSensor,
     DigitalAudienceSegmentStatusSensor,
@@ -33,7 +34,12 @@ from tests.unit.platforms.test_triggers import an_import, audience, counted, seg
 
 NOW = 1_800_000_000.0
 IMPORT_UPLOAD = {"audience_id": "aud_1", "import_id": "imp_1", "uploaded": True, "imports_before": []}
-STATES = {"success_states": ["DONE"], "failure_states": ["BAD"], "pending_states": ["BUSY"]}
+RULES = {
+    "success_states": ["DONE"],
+    "failure_states": ["BAD"],
+    "pending_states": ["BUSY"],
+    "confirm_by": "history",
+}
 STATUSES = {"success_statuses": ["Live"], "failure_statuses": ["Bad"]}
 SYNC_BASELINE = {"version": 3, "last_synced_at": None, "last_refreshed_at": None}
 ERROR = {"status": "error", "error": "AuthenticationError", "message": "The key is old"}
@@ -89,16 +95,14 @@ CASES = [
                     "mode": "opt-in",
                     "rows_sent": 100,
                 },
-                "confirm_by": "history",
-                **STATES,
+                "rules": ConfirmationRules.model_validate(RULES),
             },
             {
                 "audience_id": 7,
                 "baseline": {"state": "READY"},
                 "mode": "opt-in",
                 "rows": 100,
-                "confirm_by": "history",
-                **STATES,
+                "rules": RULES,
             },
         ),
         bad_ids=({"audience_id": "seven"},),

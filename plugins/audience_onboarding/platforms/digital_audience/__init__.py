@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     )
     from audience_onboarding.platforms.digital_audience.client import DigitalAudienceClient
     from audience_onboarding.platforms.digital_audience.connection import DigitalAudienceSettings
-    from audience_onboarding.platforms.digital_audience.definition import DigitalAudienceDefinition
+    from audience_onboarding.platforms.digital_audience.definition import (
+        ConfirmationRules,
+        DigitalAudienceDefinition,
+    )
     from audience_onboarding.platforms.digital_audience.hooks import DigitalAudienceHook
     from audience_onboarding.platforms.digital_audience.operators import (
         DigitalAudienceActivateAudienceOperator,
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
     from audience_onboarding.platforms.digital_audience.upload import DigitalAudienceOnboardCrmToS3Operator
 
 _MODULES = {
+    "ConfirmationRules": "definition",
     "DigitalAudienceClient": "client",
     "DigitalAudienceHook": "hooks",
     "DigitalAudienceSettings": "connection",
@@ -55,6 +59,7 @@ _MODULES = {
 }
 
 __all__ = [
+    "ConfirmationRules",
     "DigitalAudienceActivateAudienceOperator",
     "DigitalAudienceApproveActivationOperator",
     "DigitalAudienceAudienceStateSensor",

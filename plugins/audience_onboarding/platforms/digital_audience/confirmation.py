@@ -11,19 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
-from typing import Any, Literal
+from typing import Any
 
 from audience_onboarding.http import is_one_of
+from audience_onboarding.platforms.digital_audience.definition import ConfirmationRules
 from audience_onboarding.platforms.digital_audience.models import Audience, HistoryEntry
-
-DEFAULT_SUCCESS_STATES = ("READY",)
-"""The portal calls an audience "ready"; that the API does too is an inference."""
-DEFAULT_FAILURE_STATES = ("FAILED", "ERROR")
-"""Inferred: the vendor's pages name no failure state."""
-DEFAULT_PENDING_STATES = ("NODATA", "PROCESSING")
-"""Stated by the vendor's "Audience API" page."""
-
-ConfirmBy = Literal["auto", "data_updated", "history"]
 
 
 @dataclass(frozen=True)
@@ -69,23 +61,17 @@ class Baseline:
 
 @dataclass(frozen=True)
 class Expectation:
-    """What has to be seen.
+    """Conditions that confirm an upload.
 
-    :param baseline: what was there before; an empty one accepts any data.
+    :param baseline: the audience before the upload; an empty one accepts any data.
     :param mode: of our upload; ``None`` accepts any.
     :param rows: of our upload; ``None`` accepts any number.
-    :param confirm_by: ``data_updated``: a newer ``dataUpdated`` is enough. ``history``: an upload of our mode and
-        row count that is newer than the baseline must be listed. ``auto``: a newer ``dataUpdated``, and where newer
-        uploads are listed, ours among them.
     """
 
     baseline: Baseline = field(default_factory=Baseline)
     mode: str | None = None
     rows: int | None = None
-    success_states: tuple[str, ...] = DEFAULT_SUCCESS_STATES
-    failure_states: tuple[str, ...] = DEFAULT_FAILURE_STATES
-    pending_states: tuple[str, ...] = DEFAULT_PENDING_STATES
-    confirm_by: ConfirmBy = "auto"
+    rules: ConfirmationRules = field(default_factory=ConfirmationRules)
 
 
 class Verdict(str, Enum):
@@ -109,19 +95,19 @@ class Judgement:
 def judge(audience: Audience, expectation: Expectation) -> Judgement:
     """Judge one observation of an audience."""
     state = audience.audience_state or ""
-    baseline = expectation.baseline
-    if is_one_of(state, expectation.failure_states):
+    baseline, rules = expectation.baseline, expectation.rules
+    if is_one_of(state, rules.failure_states):
         if state == baseline.state and not _is_newer(audience.updated, baseline.updated):
             return Judgement(Verdict.WAITING, f"{state} is left over from before the upload")
         return Judgement(Verdict.FAILED, f"the audience is in state {state}")
-    if not is_one_of(state, expectation.success_states):
-        known = is_one_of(state, expectation.pending_states)
+    if not is_one_of(state, rules.success_states):
+        known = is_one_of(state, rules.pending_states)
         return Judgement(Verdict.WAITING, f"the audience is in state {state or 'unknown'}", known_state=known)
     newer = [entry for entry in audience.uploads() if _is_newer(entry.created, baseline.last_upload)]
     ours = next((entry for entry in reversed(newer) if _is_ours(entry, expectation)), None)
-    if not _is_newer(audience.data_updated, baseline.data_updated) and expectation.confirm_by != "history":
+    if not _is_newer(audience.data_updated, baseline.data_updated) and rules.confirm_by != "history":
         return Judgement(Verdict.WAITING, f"{state}, but with no data newer than before the upload")
-    if ours is None and (expectation.confirm_by == "history" or (newer and expectation.confirm_by == "auto")):
+    if ours is None and (rules.confirm_by == "history" or (newer and rules.confirm_by == "auto")):
         return Judgement(Verdict.WAITING, f"{state}, but our upload is not in the vendor's history yet")
     return Judgement(Verdict.READY, f"the audience is in state {state} with our upload", upload=ours)
 

@@ -83,13 +83,23 @@ class S3Upload(Upload):
     one at most."""
 
 
-class StateWait(Wait):
-    """How the vendor's processing is waited for. State names are settings, as the vendor's pages name hardly any."""
+class ConfirmationRules(Model):
+    """Evidence that confirms an upload. States are settings, as the vendor's pages name hardly any; in any case."""
 
     success_states: tuple[Text, ...] = ("READY",)
+    """The portal calls an audience "ready"; that the API does too is an inference."""
     failure_states: tuple[Text, ...] = ("FAILED", "ERROR")
+    """Inferred: the vendor's pages name no failure state."""
     pending_states: tuple[Text, ...] = ("NODATA", "PROCESSING")
+    """Stated by the vendor's "Audience API" page. Others are logged once, and the wait continues."""
     confirm_by: Literal["auto", "data_updated", "history"] = "auto"
+    """``data_updated``: a newer ``dataUpdated`` is enough. ``history``: the vendor's history must list an upload with
+    our mode and row count that is newer than the baseline. ``auto``: a newer ``dataUpdated``; if the history lists
+    newer uploads, ours must be one of them."""
+
+
+class StateWait(Wait, ConfirmationRules):
+    """Wait for the vendor to process an upload."""
 
 
 class Account(Model):

@@ -257,10 +257,7 @@ def _waiting(
         baseline=baseline,
         mode=mode,
         rows=rows,
-        success_states=wait.success_states,
-        failure_states=wait.failure_states,
-        pending_states=wait.pending_states,
-        confirm_by=wait.confirm_by,
+        rules=wait,
         poll_interval=wait.poll_interval_seconds,
         deadline=clock.time() + seconds,
     )

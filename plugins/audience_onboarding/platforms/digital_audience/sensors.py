@@ -19,12 +19,7 @@ from audience_onboarding.exceptions import (
     SegmentFailedError,
     TerminalError,
 )
-from audience_onboarding.platforms.digital_audience.confirmation import (
-    DEFAULT_FAILURE_STATES,
-    DEFAULT_PENDING_STATES,
-    DEFAULT_SUCCESS_STATES,
-    ConfirmBy,
-)
+from audience_onboarding.platforms.digital_audience.definition import ConfirmationRules
 from audience_onboarding.platforms.digital_audience.hooks import DigitalAudienceHook
 from audience_onboarding.platforms.digital_audience.links import DigitalAudiencePortalLink
 from audience_onboarding.platforms.digital_audience.triggers import (
@@ -69,11 +64,7 @@ class DigitalAudienceAudienceStateSensor(_DigitalAudienceSensor):
     :param upload: what the onboarding operator has returned (templated): gives audience, baseline, mode and rows.
         Without it, any data that the audience has is success.
     :param audience_id: which audience, where there is no ``upload`` (templated).
-    :param success_states: values of ``audienceState`` that mean success, in any case. Default ``READY``: the
-        vendor's pages name none.
-    :param failure_states: values that mean failure. Default ``FAILED`` and ``ERROR``: inferred as well.
-    :param pending_states: values that mean "not yet". ``NODATA`` and ``PROCESSING`` are stated.
-    :param confirm_by: ``auto``, ``data_updated`` or ``history``, see :class:`.readiness.Expectation`.
+    :param rules: state names and evidence; default: :class:`.definition.ConfirmationRules`.
     :param digital_audience_conn_id: a connection of type ``digital_audience`` (templated).
     :param deferrable: wait in the triggerer (default), or in a worker slot.
     :param poke_interval: seconds between two looks at most, 60 by default; a deferred wait looks more often at first.
@@ -90,19 +81,13 @@ class DigitalAudienceAudienceStateSensor(_DigitalAudienceSensor):
         *,
         upload: Mapping[str, Any] | XComArg | None = None,
         audience_id: RemoteId | None = None,
-        success_states: Sequence[str] = DEFAULT_SUCCESS_STATES,
-        failure_states: Sequence[str] = DEFAULT_FAILURE_STATES,
-        pending_states: Sequence[str] = DEFAULT_PENDING_STATES,
-        confirm_by: ConfirmBy = "auto",
+        rules: ConfirmationRules | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.upload: Any = upload
         self.audience_id: Any = audience_id
-        self.success_states = tuple(success_states)
-        self.failure_states = tuple(failure_states)
-        self.pending_states = tuple(pending_states)
-        self.confirm_by: ConfirmBy = confirm_by
+        self.rules = rules or ConfirmationRules()
 
     @property
     def target_label(self) -> str:
@@ -133,10 +118,7 @@ class DigitalAudienceAudienceStateSensor(_DigitalAudienceSensor):
             baseline=upload.get("baseline"),
             mode=awaited["mode"],
             rows=awaited["rows"],
-            success_states=self.success_states,
-            failure_states=self.failure_states,
-            pending_states=self.pending_states,
-            confirm_by=self.confirm_by,
+            rules=self.rules,
             poll_interval=self.poke_interval,
             deadline=deadline,
         )

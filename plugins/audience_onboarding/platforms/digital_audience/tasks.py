@@ -115,10 +115,7 @@ def upload(definition: DigitalAudienceDefinition, **common: Any) -> DigitalAudie
         bucket=definition.upload.bucket,
         aws_conn_id=definition.upload.aws_conn_id,
         on_second_daily_file=definition.upload.on_second_daily_file,
-        success_states=definition.wait.success_states,
-        failure_states=definition.wait.failure_states,
-        pending_states=definition.wait.pending_states,
-        confirm_by=definition.wait.confirm_by,
+        rules=definition.wait,
         poke_interval=definition.wait.poll_interval_seconds,
         processing_timeout=timedelta(hours=definition.wait.timeout_hours).total_seconds(),
         digital_audience_conn_id=definition.conn_id,
@@ -135,10 +132,7 @@ def wait_for_confirmation(
     """
     return DigitalAudienceAudienceStateSensor(
         task_id="wait_for_confirmation",
-        success_states=definition.wait.success_states,
-        failure_states=definition.wait.failure_states,
-        pending_states=definition.wait.pending_states,
-        confirm_by=definition.wait.confirm_by,
+        rules=definition.wait,
         digital_audience_conn_id=definition.conn_id,
         **common,
     )

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from audience_onboarding.base.triggers import PollingTrigger, PollResult
 from audience_onboarding.http import is_one_of
 from audience_onboarding.platforms.digital_audience.client import DigitalAudienceClient
 from audience_onboarding.platforms.digital_audience.confirmation import (
-    DEFAULT_FAILURE_STATES,
-    DEFAULT_PENDING_STATES,
-    DEFAULT_SUCCESS_STATES,
     Baseline,
-    ConfirmBy,
     Expectation,
     Verdict,
     judge,
     summary,
 )
+from audience_onboarding.platforms.digital_audience.definition import ConfirmationRules
 from audience_onboarding.platforms.digital_audience.hooks import DigitalAudienceHook
 from audience_onboarding.platforms.digital_audience.models import Audience
 
@@ -79,23 +77,17 @@ class DigitalAudienceAudienceStateTrigger(_DigitalAudienceTrigger):
     :param baseline: what was there before the upload, see :class:`.readiness.Baseline`.
     :param mode: of the upload; ``None``: any.
     :param rows: of the upload; ``None``: any number.
-    :param success_states: values of ``audienceState`` that mean success, in any case.
-    :param failure_states: values that mean failure.
-    :param pending_states: values that are known to mean "not yet"; others are logged once and waited on.
-    :param confirm_by: ``auto``, ``data_updated`` or ``history``, see :class:`.readiness.Expectation`.
+    :param rules: state names and evidence; as JSON in the database.
     """
 
-    def __init__(  # noqa: PLR0913 - flat, as Airflow stores them
+    def __init__(
         self,
         *,
         audience_id: int,
         baseline: dict[str, Any] | None = None,
         mode: str | None = None,
         rows: int | None = None,
-        success_states: list[str] | tuple[str, ...] = DEFAULT_SUCCESS_STATES,
-        failure_states: list[str] | tuple[str, ...] = DEFAULT_FAILURE_STATES,
-        pending_states: list[str] | tuple[str, ...] = DEFAULT_PENDING_STATES,
-        confirm_by: ConfirmBy = "auto",
+        rules: ConfirmationRules | Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -104,10 +96,7 @@ class DigitalAudienceAudienceStateTrigger(_DigitalAudienceTrigger):
             baseline=Baseline.from_dict(baseline),
             mode=mode,
             rows=rows,
-            success_states=tuple(success_states),
-            failure_states=tuple(failure_states),
-            pending_states=tuple(pending_states),
-            confirm_by=confirm_by,
+            rules=ConfirmationRules.model_validate(rules or {}),
         )
         self._fingerprint: bytes | None = None
         self._seen = PollResult("unknown", "nothing was seen yet")
@@ -128,10 +117,7 @@ class DigitalAudienceAudienceStateTrigger(_DigitalAudienceTrigger):
             "baseline": expected.baseline.to_dict(),
             "mode": expected.mode,
             "rows": expected.rows,
-            "success_states": list(expected.success_states),
-            "failure_states": list(expected.failure_states),
-            "pending_states": list(expected.pending_states),
-            "confirm_by": expected.confirm_by,
+            "rules": expected.rules.model_dump(mode="json", include=set(ConfirmationRules.model_fields)),
         }
 
 

@@ -19,14 +19,8 @@ from audience_onboarding.base.snapshot_diff import MIRROR, OPT_IN, OPT_OUT
 from audience_onboarding.base.upload_operator import OnboardCrmOperator
 from audience_onboarding.crm.output.profiles import DIGITAL_AUDIENCE_S3
 from audience_onboarding.exceptions import OVERWRITE_HINT, DailyFileLimitError, UploadConflictError
-from audience_onboarding.platforms.digital_audience.confirmation import (
-    DEFAULT_FAILURE_STATES,
-    DEFAULT_PENDING_STATES,
-    DEFAULT_SUCCESS_STATES,
-    ConfirmBy,
-    summary,
-)
-from audience_onboarding.platforms.digital_audience.definition import is_read_by_the_vendor
+from audience_onboarding.platforms.digital_audience.confirmation import summary
+from audience_onboarding.platforms.digital_audience.definition import ConfirmationRules, is_read_by_the_vendor
 from audience_onboarding.platforms.digital_audience.hooks import DigitalAudienceHook
 from audience_onboarding.platforms.digital_audience.links import (
     DigitalAudiencePortalLink,
@@ -68,8 +62,7 @@ class DigitalAudienceOnboardCrmToS3Operator(OnboardCrmOperator[DigitalAudienceHo
     :param on_second_daily_file: if another load has uploaded a file for the audience on the same day, in UTC: ``warn``
         (default), ``fail``, or ``wait`` until the vendor has processed that file or the day is over. A file under the
         same key does not count, nor does the second file of a ``mirror``.
-    :param success_states: as of :class:`.sensors.DigitalAudienceAudienceStateSensor`, for waits of this task; so are
-        ``failure_states``, ``pending_states`` and ``confirm_by``.
+    :param rules: state names and evidence, for waits of this task.
     :param poke_interval: seconds between two polls of these waits at most.
     :param processing_timeout: seconds that the vendor may take for the opt-out file of a ``mirror``.
     :param digital_audience_conn_id: a connection of type ``digital_audience`` (templated).
@@ -98,10 +91,7 @@ class DigitalAudienceOnboardCrmToS3Operator(OnboardCrmOperator[DigitalAudienceHo
         aws_conn_id: str = "audience_s3",
         allow_unconditional_writes: bool = False,
         on_second_daily_file: Literal["warn", "fail", "wait"] = "warn",
-        success_states: Sequence[str] = DEFAULT_SUCCESS_STATES,
-        failure_states: Sequence[str] = DEFAULT_FAILURE_STATES,
-        pending_states: Sequence[str] = DEFAULT_PENDING_STATES,
-        confirm_by: ConfirmBy = "auto",
+        rules: ConfirmationRules | None = None,
         poke_interval: float = 60.0,
         processing_timeout: float = timedelta(days=2).total_seconds(),
         digital_audience_conn_id: str = DigitalAudienceHook.default_conn_name,
@@ -112,10 +102,7 @@ class DigitalAudienceOnboardCrmToS3Operator(OnboardCrmOperator[DigitalAudienceHo
         self.aws_conn_id = aws_conn_id
         self.allow_unconditional_writes = allow_unconditional_writes
         self.on_second_daily_file = on_second_daily_file
-        self.success_states = tuple(success_states)
-        self.failure_states = tuple(failure_states)
-        self.pending_states = tuple(pending_states)
-        self.confirm_by: ConfirmBy = confirm_by
+        self.rules = rules or ConfirmationRules()
         self.poke_interval = poke_interval
         self.processing_timeout = processing_timeout
         self.digital_audience_conn_id = digital_audience_conn_id
@@ -331,10 +318,7 @@ class DigitalAudienceOnboardCrmToS3Operator(OnboardCrmOperator[DigitalAudienceHo
             baseline=baseline,
             mode=mode,
             rows=rows,
-            success_states=self.success_states,
-            failure_states=self.failure_states,
-            pending_states=self.pending_states,
-            confirm_by=self.confirm_by,
+            rules=self.rules,
             poll_interval=self.poke_interval,
             deadline=deadline,
         )

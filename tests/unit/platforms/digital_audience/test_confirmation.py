@@ -17,7 +17,7 @@ from audience_onboarding.platforms.digital_audience.confirmation import (
     rates_by_identifier,
     summary,
 )
-from audience_onboarding.platforms.digital_audience.definition import RatedIdentifier
+from audience_onboarding.platforms.digital_audience.definition import ConfirmationRules, RatedIdentifier
 from audience_onboarding.platforms.digital_audience.models import Audience
 from tests.unit.platforms.cases import every_case
 
@@ -60,7 +60,10 @@ def baseline(state: str = "READY", *, history: list[dict[str, Any]] | None = Non
 
 
 def ours(**changes: Any) -> Expectation:
-    return Expectation(**{"baseline": baseline(), "mode": "opt-in", "rows": 100, **changes})
+    names = ConfirmationRules.model_fields
+    rules = {name: changes.pop(name) for name in [*changes] if name in names}
+    values: dict[str, Any] = {"baseline": baseline(), "mode": "opt-in", "rows": 100, **changes}
+    return Expectation(**values, rules=ConfirmationRules(**rules))
 
 
 def test_what_an_observation_means() -> None:
