@@ -20,9 +20,10 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from audience_onboarding.base.source_options import SourceOptions, open_source
+from audience_onboarding.base.source_options import open_source
 from audience_onboarding.crm.output.profiles import Identifier, SourceColumn
 from audience_onboarding.crm.prepare import prepare
+from audience_onboarding.crm.sources.options import SourceOptions
 from audience_onboarding.definitions import AudienceDefinition, Source, read_definition
 from audience_onboarding.definitions.loader import check_folder
 from audience_onboarding.pipelines.onboard import source_of
@@ -248,7 +249,7 @@ def bring_here(source: Source, tmp_path: Path) -> dict[str, Any]:
     """Write the source of the example below ``tmp_path``, and return the operator's argument for it."""
     header, rows = table_of(source)
     options = source_of(source, tmp_path)
-    place = SourceOptions.of({**options, "path": source.resolve(tmp_path)}).url(DAY)
+    place = SourceOptions.parse({**options, "path": source.resolve(tmp_path)}).url(DAY)
     path = tmp_path / place.removeprefix("s3://").removeprefix(str(tmp_path)).lstrip("/")
     if place.endswith("/"):
         path /= "x.csv"
@@ -268,11 +269,11 @@ def test_the_source_of_an_example_is_read(
     definition = model.model_validate({"key": "example", **example.definition()})
     source = definition.source
     if source.query is None:
-        options = SourceOptions.of(bring_here(source, tmp_path))
+        options = SourceOptions.parse(bring_here(source, tmp_path))
     else:
         make_database(tmp_path / "crm.db")
         connect_to(tmp_path / "crm.db", monkeypatch)
-        options = SourceOptions.of({**source_of(source, tmp_path), "path": ""})
+        options = SourceOptions.parse({**source_of(source, tmp_path), "path": ""})
 
     with prepare(
         open_source(options, DAY, s3_client=lambda: pytest.fail("there is no S3 here")),

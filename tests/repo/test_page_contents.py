@@ -17,9 +17,9 @@ from typing import Any
 import yaml
 
 from audience_onboarding import exceptions
+from audience_onboarding.base.load import format_report
 from audience_onboarding.base.load_events import FIELDS, WHICH
 from audience_onboarding.base.metrics import METRICS, PREFIX, Kind
-from audience_onboarding.base.upload_operator import summary
 from audience_onboarding.crm.output.profiles import DIGITAL_AUDIENCE_S3, Identifier
 from audience_onboarding.crm.prepare import prepare
 from audience_onboarding.crm.sources.csv_file import CsvSource
@@ -170,7 +170,7 @@ def test_the_quick_start_shows_the_figures_of_its_list(tmp_path: Path) -> None:
     columns = {Identifier(name): column for name, column in mapped.items()}
 
     with prepare(CsvSource(tmp_path / "list.csv"), columns=columns, profile=DIGITAL_AUDIENCE_S3) as load:
-        assert summary(load.report) == quick_start("Prepared the list").text.rstrip("\n")
+        assert format_report(load.report) == quick_start("Prepared the list").text.rstrip("\n")
         assert b"".join(load.rejects()).decode() == quick_start("file,row,field").text
 
     samples = {path.stem for path in (ROOT / "include" / "audiences").glob("[!_]*.yaml")} - {"my_customers"}

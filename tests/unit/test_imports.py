@@ -152,13 +152,14 @@ for dag_id in (
 SEND = """
 from datetime import date
 from audience_onboarding.base.connections import s3_client
-from audience_onboarding.base.source_options import SourceOptions, open_source
+from audience_onboarding.crm.sources.options import SourceOptions
+from audience_onboarding.base.source_options import open_source
 from audience_onboarding.crm.prepare import prepare
 from audience_onboarding.crm.output.profiles import DIGITAL_AUDIENCE_S3, Identifier
 from audience_onboarding.storage.s3_upload import publish_object
 
 s3_client("aws_of_ours")
-source = open_source(SourceOptions.of({path!r}), date(2026, 11, 20), s3_client=None)
+source = open_source(SourceOptions.parse({path!r}), date(2026, 11, 20), s3_client=None)
 columns = {{Identifier.EMAIL: "E-mail", Identifier.PHONE: "Mobile"}}
 with prepare(source, columns=columns, profile=DIGITAL_AUDIENCE_S3, country="NL") as load:
     assert load.report.rows_sent == 1

@@ -17,8 +17,8 @@ from audience_onboarding.base import metrics
 from audience_onboarding.base.openlineage import Lineage
 from audience_onboarding.base.retry_policy import failure_of, failure_told
 from audience_onboarding.base.snapshot_diff import SnapshotDiff
-from audience_onboarding.base.source_options import SourceOptions
 from audience_onboarding.crm.guards import WHOLE_LIST
+from audience_onboarding.crm.sources.options import SourceOptions
 from audience_onboarding.exceptions import (
     OVERWRITE_HINT,
     ConfigurationError,

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import unquote, urlsplit
 
-from audience_onboarding.base.source_options import SourceOptions
+from audience_onboarding.crm.sources.options import SourceOptions
 
 if TYPE_CHECKING:
     from audience_onboarding.crm.output.profiles import FileProfile, Identifier, SourceColumn

@@ -25,8 +25,8 @@ from audience_onboarding.base.links import AudiencePageLink
 from audience_onboarding.base.polling import FIRST_INTERVAL, backoff_intervals
 from audience_onboarding.base.retry_policy import failure_of, failure_told, terminal_errors_fail
 from audience_onboarding.base.sensors import DEFERRAL_GRACE
-from audience_onboarding.base.source_options import SourceOptions
 from audience_onboarding.base.templating import as_bool
+from audience_onboarding.crm.sources.options import SourceOptions
 from audience_onboarding.exceptions import SourceNotFoundError, TerminalError, TransientError
 from audience_onboarding.state.load_date import resolve_history_from, resolve_load_date
 
@@ -92,7 +92,7 @@ class LoadPrerequisitesSensor(BaseSensorOperator):
     @terminal_errors_fail
     def execute(self, context: Context) -> None:
         """Defer until the source exists, then until earlier loads have finished."""
-        options = SourceOptions.of(self.source)
+        options = SourceOptions.parse(self.source)
         is_range = resolve_history_from(context, self.range_start) is not None
         if as_bool(self.is_dry_run):
             return
@@ -107,7 +107,7 @@ class LoadPrerequisitesSensor(BaseSensorOperator):
         :raises AirflowFailException: the wait for the source timed out or failed.
         """
         if event["status"] == TIMEOUT:
-            options = SourceOptions.of(self.source)
+            options = SourceOptions.parse(self.source)
             raise failure_of(
                 SourceNotFoundError(
                     what=f"Timed out after {timedelta(seconds=options.wait_timeout)} waiting for the CRM file",

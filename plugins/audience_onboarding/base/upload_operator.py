@@ -29,10 +29,11 @@ from audience_onboarding.base.openlineage import DatasetWrite, Lineage, audience
 from audience_onboarding.base.operators import Hook, Id, PlatformOperator
 from audience_onboarding.base.retry_policy import terminal_errors_fail
 from audience_onboarding.base.snapshot_diff import OPT_OUT, SnapshotDiff, SnapshotLocation, diff_with_snapshot
-from audience_onboarding.base.source_options import SourceOptions, check_days, open_days, open_source
+from audience_onboarding.base.source_options import check_days, open_days, open_source
 from audience_onboarding.base.templating import RemoteId, as_bool
 from audience_onboarding.crm.guards import WHOLE_LIST, Failure, Guards, guard_error
 from audience_onboarding.crm.output.profiles import FileProfile, Identifier, SourceColumn
+from audience_onboarding.crm.sources.options import SourceOptions
 from audience_onboarding.exceptions import ConfigurationError, EmptySourceError, SourceNotFoundError
 from audience_onboarding.state.create_once import check_not_retired
 from audience_onboarding.state.history import history_days, told_days
@@ -181,7 +182,7 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
 
     def get_openlineage_facets_on_start(self) -> Any:
         """Return the source, if its path needs no load date or the task has one as an argument."""
-        options = SourceOptions.of(self.source)
+        options = SourceOptions.parse(self.source)
         dates = (parse_load_date(self.load_date),) if self.load_date else ()
         return build_facets(Lineage(options, dates, self._columns(), self.profile))
 
@@ -251,7 +252,7 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
 
     def _resolve(self, context: Context, **resumed: Any) -> LoadContext:
         """Return the load, its arguments validated."""
-        source, mode = SourceOptions.of(self.source), self._validated_mode()
+        source, mode = SourceOptions.parse(self.source), self._validated_mode()
         load_date = resolve_load_date(context, timezone=self.timezone, load_date=self.load_date)
         columns = self._columns()
         dates: tuple[date, ...] = (load_date,)

@@ -21,7 +21,7 @@ from audience_onboarding.definitions.problems import nearest
 from audience_onboarding.definitions.schedule import next_load
 from audience_onboarding.exceptions import AudienceOnboardingError, MissingColumnError
 from audience_onboarding.storage.file_sources import list_siblings, resolve_source, source_exists
-from audience_onboarding.storage.source_spec import SourceSpec, split_url
+from audience_onboarding.storage.source_urls import split_url
 
 MANUAL = "manual only"
 ENDED = "ended"
@@ -196,12 +196,11 @@ def _check_header(source: Source, url: str) -> tuple[bool | None, str]:
     """Return whether the first file has the columns, by the code of the loads, and the text of that. Reads no row."""
     columns = source.columns.by_identifier().values()
     names = [column if isinstance(column, str) else column.name for column in columns]
-    spec = SourceSpec(source.format, source.delimiter, source.encoding, source.quote, source.sheet)
     which = ""
     try:
         from audience_onboarding.crm.sources.multi_file import ManySources
 
-        file = resolve_source(url, spec=spec)
+        file = resolve_source(url, options=source.options(url))
         if isinstance(file, ManySources):
             file = file.sources[0]
             which = f" ({Path(file.name).name}, the first of several)"

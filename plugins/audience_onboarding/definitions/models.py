@@ -7,7 +7,7 @@ import re
 import string
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, get_args
@@ -29,6 +29,7 @@ from pydantic import (
 
 from audience_onboarding.crm.guards import WHOLE_LIST, Guards
 from audience_onboarding.crm.output.profiles import FileProfile, Identifier, SourceColumn
+from audience_onboarding.crm.sources.options import Format, OnMissing, SourceOptions
 
 Key = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$", max_length=100)]
 """Lower-case letters, digits and underscores: it becomes part of DAG and task ids."""
@@ -228,7 +229,7 @@ class Source(Model):
     conn_id: Name | None = None
     """The Airflow connection of the database."""
     columns: Columns
-    format: Literal["auto", "csv", "parquet", "xlsx"] = "auto"
+    format: Format = "auto"
     """``auto`` goes by the end of the name."""
     delimiter: Character = ","
     encoding: Literal["auto", "utf-8", "cp1252", "latin-1", "utf-16"] = "utf-8"
@@ -240,7 +241,7 @@ class Source(Model):
     """ISO 3166 code that a phone number without country code belongs to."""
     aws_conn_id: Name | None = None
     """For an ``s3://`` path; default ``aws_default``, or for Digital Audience the connection of ``upload``."""
-    on_missing: Literal["fail", "skip", "wait"] = "fail"
+    on_missing: OnMissing = "fail"
     """What a load does whose file is not there: fail, skip the tasks of the run, or wait in the triggerer."""
     wait_timeout_hours: Hours = 12.0
     """With ``wait``: until it fails."""
@@ -282,6 +283,27 @@ class Source(Model):
         if self.delimiter == self.quote != "auto":
             raise ValueError("'delimiter' and 'quote' are the same")
         return self
+
+    def options(self, path: str) -> SourceOptions:
+        """Return the options that operators and readers use.
+
+        :param path: resolved, or a template for it.
+        """
+        return SourceOptions(
+            path=path,
+            query=self.query or "",
+            conn_id=self.conn_id,
+            format=self.format,
+            delimiter=self.delimiter,
+            encoding=self.encoding,
+            quote=self.quote,
+            sheet=self.sheet,
+            phone_region=self.phone_region,
+            aws_conn_id=self.aws_conn_id,
+            on_missing=self.on_missing,
+            wait_timeout=timedelta(hours=self.wait_timeout_hours).total_seconds(),
+            poll_interval=self.poll_interval_seconds,
+        )
 
     def resolve(self, base: Path) -> str:
         """The path or URL, placeholders untouched; empty for a query.

@@ -16,7 +16,7 @@ from airflow.utils.state import DagRunState
 
 from audience_onboarding.base.links import AudiencePageLink, linked
 from audience_onboarding.base.retry_policy import terminal_errors_fail
-from audience_onboarding.base.source_options import SourceOptions, check_days
+from audience_onboarding.base.source_options import check_days
 from audience_onboarding.crm.guards import WHOLE_LIST
 from audience_onboarding.definitions import AudienceDefinition
 from audience_onboarding.exceptions import ConfigurationError
@@ -188,7 +188,7 @@ def planned(by_key: dict[str, AudienceDefinition], params: Any, *, run_id: str) 
     first = parse_load_date(str(params["from"]), where="from")
     last = parse_load_date(str(params["to"]), where="to")
     source = definition.source
-    options = SourceOptions(path=source.path or "", query=source.query or "", conn_id=source.conn_id)
+    options = source.options(source.path or "")
     check_days(options, history_days(first, last, mode=mode))
     own = hashlib.sha256(run_id.encode()).hexdigest()[:8]
     return {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Any
@@ -205,26 +206,12 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
 
 
 def source_of(source: Source, base: Path) -> dict[str, Any]:
-    """The source of a definition, as the operators take it.
+    """Return the source of a definition as an argument of operators, a run's own path first.
 
-    :param base: what a relative path counts from.
+    :param base: folder of relative paths.
     """
-    return {
-        # repr() makes it a Jinja string, whatever the path holds.
-        "path": f"{{{{ params.source or {source.resolve(base)!r} }}}}",
-        "query": source.query or "",
-        "conn_id": source.conn_id,
-        "format": source.format,
-        "delimiter": source.delimiter,
-        "encoding": source.encoding,
-        "quote": source.quote,
-        "sheet": source.sheet,
-        "phone_region": source.phone_region,
-        "aws_conn_id": source.aws_conn_id,
-        "on_missing": source.on_missing,
-        "wait_timeout": timedelta(hours=source.wait_timeout_hours).total_seconds(),
-        "poll_interval": source.poll_interval_seconds,
-    }
+    # repr() makes it a Jinja string, whatever the path holds.
+    return asdict(source.options(f"{{{{ params.source or {source.resolve(base)!r} }}}}"))
 
 
 def _limits(definition: AudienceDefinition) -> Limits | None:

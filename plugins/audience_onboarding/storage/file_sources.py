@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from audience_onboarding.crm.sources.options import SourceOptions
 from audience_onboarding.exceptions import ConfigurationError, SourceNotFoundError
-from audience_onboarding.storage.source_spec import (
+from audience_onboarding.storage.source_urls import (
     CHECK_PATH,
-    DEFAULT_SPEC,
     ClientFactory,
-    SourceSpec,
     is_wild,
     matches,
     split_url,
@@ -28,7 +27,7 @@ _CORRECT_PATH = "Correct 'source.path' of the definition, or 'source' of the run
 
 
 def resolve_source(
-    url: str, *, s3_client: ClientFactory | None = None, spec: SourceSpec = DEFAULT_SPEC
+    url: str, *, s3_client: ClientFactory | None = None, options: SourceOptions | None = None
 ) -> Source:
     """Return the file or files of a URL, ready to be read.
 
@@ -40,15 +39,15 @@ def resolve_source(
     the load.
 
     :param url: a path, ``file:///path`` or ``s3://bucket/key``.
-    :param spec: how to read it.
+    :param options: how to read it; its own path does not count.
     :raises SourceNotFoundError: not found. A single object is looked up when it is opened.
     :raises BucketNotFoundError: the bucket does not exist.
     :raises StorageAccessError: the credentials may not list or read it.
     :raises StorageUnavailableError: the storage is not available.
     :raises ConfigurationError: another kind of URL, or no client for ``s3://``.
     """
-    location = _locate(url, s3_client)
-    sources = [file.source(spec) for file in location.files()]
+    location, options = _locate(url, s3_client), options or SourceOptions()
+    sources = [file.source(options) for file in location.files()]
     if not sources:
         raise SourceNotFoundError(
             what="CRM file not found" if location.is_single else "No CRM file found",
@@ -140,15 +139,15 @@ def _locate(url: str, s3_client: ClientFactory | None) -> _LocalLocation | S3Loc
 class _LocalFile:
     path: str
 
-    def source(self, spec: SourceSpec) -> Source:
-        format_ = spec.get_format(self.path)
+    def source(self, options: SourceOptions) -> Source:
+        format_ = options.get_format(self.path)
         if format_ != "csv":
-            return spec.open_table(format_, Path(self.path), self.path)
+            return options.open_table(format_, Path(self.path), self.path)
 
         from audience_onboarding.crm.sources.csv_file import CsvSource
 
         return CsvSource(
-            path=Path(self.path), delimiter=spec.delimiter, encoding=spec.encoding, quote=spec.quote
+            path=Path(self.path), delimiter=options.delimiter, encoding=options.encoding, quote=options.quote
         )
 
 

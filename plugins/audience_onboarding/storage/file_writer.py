@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from audience_onboarding.exceptions import ConfigurationError
 from audience_onboarding.storage.s3_errors import translate_errors
-from audience_onboarding.storage.source_spec import ClientFactory, split_url
+from audience_onboarding.storage.source_urls import ClientFactory, split_url
 
 PART_SIZE = 8 * 1024 * 1024
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from audience_onboarding.exceptions import ConfigurationError
 from audience_onboarding.storage.file_writer import PART_SIZE, write_file
-from audience_onboarding.storage.source_spec import ClientFactory, split_url
+from audience_onboarding.storage.source_urls import ClientFactory, split_url
 
 _MAX_NAME = 200
 

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, BinaryIO
 import botocore.exceptions
 import urllib3.exceptions
 
+from audience_onboarding.crm.sources.options import SourceOptions
 from audience_onboarding.exceptions import SourceNotFoundError, StorageAccessError, StorageUnavailableError
 from audience_onboarding.storage.s3_errors import NoSuchKey, PreconditionFailed, translate_errors
-from audience_onboarding.storage.source_spec import (
+from audience_onboarding.storage.source_urls import (
     CHECK_PATH,
     WILDCARDS,
     ClientFactory,
-    SourceSpec,
     is_wild,
     matches,
 )
@@ -117,19 +117,19 @@ class S3Object:
         """URL of the object."""
         return f"s3://{self._bucket}/{self.key}"
 
-    def source(self, spec: SourceSpec) -> Source:
+    def source(self, options: SourceOptions) -> Source:
         """Return the source that reads the object."""
-        format_ = spec.get_format(self.key)
+        format_ = options.get_format(self.key)
         if format_ != "csv":
-            return _CopiedTable(self, format_, spec)
+            return _CopiedTable(self, format_, options)
 
         from audience_onboarding.crm.sources.csv_file import CsvSource
 
         return CsvSource(
             stream=self.open,
-            delimiter=spec.delimiter,
-            encoding=spec.encoding,
-            quote=spec.quote,
+            delimiter=options.delimiter,
+            encoding=options.encoding,
+            quote=options.quote,
             label=self.url,
         )
 
@@ -208,7 +208,7 @@ class _CopiedTable:
 
     item: S3Object
     format: str
-    spec: SourceSpec
+    options: SourceOptions
 
     @property
     def name(self) -> str:
@@ -221,7 +221,7 @@ class _CopiedTable:
         try:
             with os.fdopen(handle, "wb") as out, self.item.open() as body:
                 shutil.copyfileobj(body, out, _MIB)
-            with self.spec.open_table(self.format, path, self.name).open(columns, workdir) as reading:
+            with self.options.open_table(self.format, path, self.name).open(columns, workdir) as reading:
                 yield reading
         finally:
             path.unlink(missing_ok=True)

@@ -14,7 +14,7 @@ from audience_onboarding.storage.file_writer import (
     write_file,
 )
 from audience_onboarding.storage.s3_errors import NoSuchKey, translate_errors
-from audience_onboarding.storage.source_spec import ClientFactory
+from audience_onboarding.storage.source_urls import ClientFactory
 
 _NOT_WRITABLE = {
     "what": "Snapshot folder not writable",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-from audience_onboarding.storage.source_spec import split_url
+from audience_onboarding.storage.source_urls import split_url
 from audience_onboarding.ui.models import Link
 from audience_onboarding.ui.stored_records import Load
 from audience_onboarding.urls import dag_page, s3_object_url

@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 import zstandard
 
+from audience_onboarding.crm.sources.options import SourceOptions
 from audience_onboarding.exceptions import (
     AudienceOnboardingError,
     BucketNotFoundError,
@@ -23,7 +24,6 @@ from audience_onboarding.exceptions import (
     StorageUnavailableError,
 )
 from audience_onboarding.storage.file_sources import resolve_source, source_exists
-from audience_onboarding.storage.source_spec import SourceSpec
 from tests.integration.storage.conftest import BUCKET, make_client
 from tests.unit.crm.reading import column, read
 from tests.unit.crm.workbooks import xlsx
@@ -87,8 +87,8 @@ def test_gzip_that_the_storage_knows_of(s3: S3Client, tmp_path: Path) -> None:
 
 def test_how_text_is_read(s3: S3Client, tmp_path: Path) -> None:
     s3.put_object(Bucket=BUCKET, Key="crm.csv", Body="naam;plaats\nJosé;Köln\n".encode("utf-16"))
-    spec = SourceSpec(delimiter="auto", encoding="auto", quote="auto")
-    source = resolve_source(f"s3://{BUCKET}/crm.csv", s3_client=lambda: s3, spec=spec)
+    options = SourceOptions(delimiter="auto", encoding="auto", quote="auto")
+    source = resolve_source(f"s3://{BUCKET}/crm.csv", s3_client=lambda: s3, options=options)
     assert read(source, ["plaats", "naam"], tmp_path).rows == [("Köln", "José")]
 
 

@@ -14,8 +14,9 @@ from airflow.sdk.exceptions import AirflowFailException
 from audience_onboarding.base import upload_operator
 from audience_onboarding.base.load import RejectsLocation
 from audience_onboarding.base.snapshot_diff import SnapshotLocation
-from audience_onboarding.base.source_options import SourceOptions, open_days
+from audience_onboarding.base.source_options import open_days
 from audience_onboarding.crm.guards import Guards
+from audience_onboarding.crm.sources.options import SourceOptions
 from audience_onboarding.exceptions import SourceNotFoundError
 from audience_onboarding.state.load_date import parse_load_date
 from audience_onboarding.state.store import LAST_LOAD_KEY, load_key
@@ -128,8 +129,8 @@ def test_a_dry_run_sends_nothing_and_reports_the_range(bench: Bench) -> None:
 # --- refused ------------------------------------------------------------------------------------------------
 
 REPEATED = (
-    "ConfigurationError: The source of {} is that of {}, so a range of days would read it again and again ({}). Give "
-    "each day a source of its own, by {{load_date}} in its path, or run one day alone, without a first day."
+    "ConfigurationError: The source of {} is that of {}, so a range would read it repeatedly ({}). Give "
+    "each day its own source, by {{load_date}} in its path, or run one day alone, without a first day."
 )
 
 
@@ -162,9 +163,8 @@ REPEATED = (
         ),
         (
             {"source": {"query": "SELECT email FROM crm -- :load_date", "conn_id": "crm_db"}},
-            "ConfigurationError: The query of the source is the same for all days, so a range of days would read its "
-            "rows again and again (query on connection crm_db). Let it ask for the rows of :load_date, or run one day "
-            "alone, without a first day.",
+            "ConfigurationError: The query is the same for all days, so a range would read its rows repeatedly (query "
+            "on connection crm_db). Filter by :load_date in the query, or run one day alone, without a first day.",
         ),
     ],
     ids=["replace", "reversed", "too long", "no date", "one file", "one file a month", "one query"],
@@ -219,8 +219,8 @@ def test_days_without_a_source_are_all_named(bench: Bench) -> None:
     for on_missing in ("fail", "wait"):
         source = {"path": bench.source, "on_missing": on_missing}
         assert not_found(bench, source=source) == (
-            f"2 of 5 days have no source: 2026-11-17, 2026-11-19 ({bench.source}, {RANGE}). Bring them. To leave such "
-            "days out, let 'source.on_missing' be 'skip'."
+            f"2 of 5 days have no source: 2026-11-17, 2026-11-19 ({bench.source}, {RANGE}). Provide the files. To "
+            "leave out such days, set 'source.on_missing' to 'skip'."
         )
 
 
@@ -297,7 +297,7 @@ def test_one_client_looks_at_all_days() -> None:
         made.append(NoBuckets())
         return made[-1]
 
-    options = SourceOptions.of("s3://b/{load_date}/*.csv")
+    options = SourceOptions.parse("s3://b/{load_date}/*.csv")
     days = upload_operator.history_days(parse_load_date(FIRST), parse_load_date(LAST), mode="opt-in")
     with pytest.raises(SourceNotFoundError, match="None of the 5 days"):
         open_days(options, days, s3_client=client)

@@ -6,66 +6,30 @@ import sqlite3
 from contextlib import closing
 from datetime import date
 from pathlib import Path
-from typing import Any
 from unittest.mock import Mock
 
 import pytest
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 
-from audience_onboarding.base.source_options import SourceOptions, open_source
+from audience_onboarding.base.source_options import open_source
+from audience_onboarding.crm.sources.options import SourceOptions
 from audience_onboarding.exceptions import ConfigurationError, SourceNotFoundError
 from tests.unit.base.databases import connect_to
 
 DAY = date(2026, 11, 20)
 
 
-def test_a_text_is_a_path_with_the_load_date() -> None:
-    assert SourceOptions.of("crm/{load_date}.csv") == SourceOptions(path="crm/{load_date}.csv")
-    assert SourceOptions.of({"path": "s3://b/{load_date:%Y/%m}/"}).url(DAY) == "s3://b/2026/11/"
-
-
-def test_a_path_goes_before_a_query() -> None:
-    query = {"query": "SELECT 1", "conn_id": "db"}
-    for given in (query, {**query, "path": ""}):
-        assert SourceOptions.of(given).is_query
-    for given in ({**query, "path": "x.csv"}, "x.csv"):
-        assert not SourceOptions.of(given).is_query
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ("", "needs a path, or a query"),
-        ({}, "needs a path, or a query"),
-        ({"path": "", "query": "SELECT 1"}, "needs a path, or a query and its connection"),
-        ({"query": "SELECT 1"}, "needs a path, or a query and its connection"),
-        (
-            {"path": "x", "aws": "y", "bucket": "z"},
-            "A source has no 'aws', 'bucket'. It has path, query, conn_id",
-        ),
-        ({"path": "x", "format": "CSV"}, "'CSV' is no format of a source. Allowed are auto, csv"),
-        (
-            {"path": "x", "on_missing": None},
-            "None is no on_missing of a source. Allowed are fail, skip, wait",
-        ),
-    ],
-)
-def test_what_cannot_be_meant_is_said(given: Any, message: str) -> None:
-    with pytest.raises(ConfigurationError, match=message):
-        SourceOptions.of(given)
-
-
 def test_no_client_is_made_for_a_file_that_is_here(tmp_path: Path) -> None:
     (tmp_path / "2026-11-20.csv").write_text("a\n1\n", encoding="utf-8")
 
     source = open_source(
-        SourceOptions.of(f"{tmp_path}/{{load_date}}.csv"), DAY, s3_client=lambda: pytest.fail("no S3 here")
+        SourceOptions.parse(f"{tmp_path}/{{load_date}}.csv"), DAY, s3_client=lambda: pytest.fail("no S3 here")
     )
 
     assert source.name == f"{tmp_path}/2026-11-20.csv"
     with pytest.raises(SourceNotFoundError):
-        open_source(SourceOptions.of(f"{tmp_path}/x.csv"), DAY, s3_client=lambda: None)
+        open_source(SourceOptions.parse(f"{tmp_path}/x.csv"), DAY, s3_client=lambda: None)
 
 
 # --- databases ------------------------------------------------------------------------------------------------
@@ -90,7 +54,7 @@ def crm_db(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_a_query_gets_the_load_date_as_a_parameter(crm_db: str, tmp_path: Path) -> None:
     query = "SELECT email, phone FROM crm WHERE day = :load_date AND email <> ':load_date' -- {load_date}"
     source = open_source(
-        SourceOptions.of({"query": query, "conn_id": crm_db}),
+        SourceOptions.parse({"query": query, "conn_id": crm_db}),
         DAY,
         s3_client=lambda: pytest.fail("no S3 here"),
     )
@@ -107,11 +71,13 @@ def test_a_connection_that_is_no_database_is_refused(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(BaseHook, "get_hook", classmethod(lambda cls, conn_id: object()))
 
     with pytest.raises(ConfigurationError, match="'x' of the source is no database: its hook is object"):
-        open_source(SourceOptions.of({"query": "SELECT 1", "conn_id": "x"}), DAY, s3_client=lambda: None)
+        open_source(SourceOptions.parse({"query": "SELECT 1", "conn_id": "x"}), DAY, s3_client=lambda: None)
 
 
 def test_a_connection_that_cannot_be_used_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     for error in (AirflowNotFoundException("The conn_id `x` isn't defined"), ImportError("no module")):
         monkeypatch.setattr(BaseHook, "get_hook", Mock(side_effect=error))
         with pytest.raises(ConfigurationError, match=f"'x' of the source cannot be used: {error}"):
-            open_source(SourceOptions.of({"query": "SELECT 1", "conn_id": "x"}), DAY, s3_client=lambda: None)
+            open_source(
+                SourceOptions.parse({"query": "SELECT 1", "conn_id": "x"}), DAY, s3_client=lambda: None
+            )

@@ -94,10 +94,10 @@ def test_the_first_mode_of_the_platform_is_the_default(bench: Bench) -> None:
         ({"mode": ""}, "Unknown mode"),
         ({"load_date": "yesterday"}, "'yesterday' is not a load date"),
         ({"load_date": "2026-02-30"}, "'2026-02-30' is not a load date"),
-        ({"source": "/x/{date}.csv"}, "placeholder that is not known"),
+        ({"source": "/x/{date}.csv"}, "Unknown placeholder"),
         ({**ALLOWED_RAW, "allow_unhashed": False}, "Plain accepts phone only unhashed"),
         ({"columns": {"mail": "E-mail"}}, r"Unknown identifier 'mail'\. Allowed are email, phone"),
-        ({"source": {"path": "x", "delimeter": ";"}}, "A source has no 'delimeter'. It has path, query"),
+        ({"source": {"path": "x", "delimeter": ";"}}, "Unknown field of a source: 'delimeter'. Allowed are path"),
     ],
 )  # fmt: skip
 def test_invalid_arguments_are_refused_before_any_request(
@@ -163,7 +163,7 @@ def test_source_columns_and_profile_reach_the_engine(bench: Bench) -> None:
     found = bench.run(
         kind=RawOnboardOperator,
         allow_unhashed=True,
-        source={"path": path, **written, "country": "SE"},
+        source={"path": path, **written, "phone_region": "SE"},
         columns={"email": SourceColumn(" e-MAIL", hashed=True), "phone": "Phone"},
         profile=replace(RAW, line_ending="\n", hash_case="upper"),
     )

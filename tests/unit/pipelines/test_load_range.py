@@ -134,9 +134,9 @@ def test_the_first_try_refuses_a_range_that_cannot_be_loaded() -> None:
         ),
         (
             {"audience": "one_file"},
-            "The source of 2026-11-02 is that of 2026-11-01, so a range of days would read it again and again "
-            "(crm/all.csv). Give each day a source of its own, by {load_date} in its path, or run one day alone, "
-            "without a first day.",
+            "The source of 2026-11-02 is that of 2026-11-01, so a range would read it repeatedly "
+            "(crm/all.csv). Give each day its own source, by {load_date} in its path, or run one day alone, without a "
+            "first day.",
         ),
         (
             {"from": "2026-11-21"},

@@ -14,9 +14,9 @@ from audience_onboarding.base.load import RejectsLocation
 from audience_onboarding.base.pools import CREATE_POOL
 from audience_onboarding.base.retry_policy import OnboardingRetryPolicy
 from audience_onboarding.base.snapshot_diff import SnapshotLocation
-from audience_onboarding.base.source_options import SourceOptions
 from audience_onboarding.crm.guards import Guards
 from audience_onboarding.crm.output.profiles import DIGITAL_AUDIENCE_S3, SourceColumn
+from audience_onboarding.crm.sources.options import SourceOptions
 from audience_onboarding.pipelines.common import asset_of
 from tests.fakes import AssetStores, task_context
 from tests.unit.pipelines.conftest import (
@@ -191,7 +191,7 @@ def test_the_definition_reaches_the_tasks() -> None:
     wait: Any = dag.get_task("wait_for_confirmation")
 
     assert upload.columns == {"email": SourceColumn("Hash", hashed=True), "phone": "Phone"}
-    assert SourceOptions.of({**upload.source, "path": "x"}) == SourceOptions(
+    assert SourceOptions.parse({**upload.source, "path": "x"}) == SourceOptions(
         path="x", aws_conn_id="source_s3", wait_timeout=7200, poll_interval=30, **reading
     )
     assert upload.profile == replace(DIGITAL_AUDIENCE_S3, hash_case="upper")
@@ -230,7 +230,7 @@ def test_defaults_of_the_definition() -> None:
     dag = onboarding()
     upload: Any = dag.get_task("upload")
 
-    assert SourceOptions.of({**upload.source, "path": "x"}) == SourceOptions(path="x")
+    assert SourceOptions.parse({**upload.source, "path": "x"}) == SourceOptions(path="x")
     assert (upload.profile, upload.guards, upload.rejects) == (DIGITAL_AUDIENCE_S3, Guards(), None)
     assert upload.snapshots is None
     assert dag.params.get_param("mode").schema["enum"] == ["opt-in", "opt-out", "replace"]
@@ -245,7 +245,7 @@ def test_a_query_is_asked_unless_the_run_names_a_file() -> None:
 
     def options(source: str | None) -> SourceOptions:
         context: Any = {"params": {"source": source}}
-        return SourceOptions.of(upload.render_template(upload.source, context))
+        return SourceOptions.parse(upload.render_template(upload.source, context))
 
     assert options(None).is_query
     assert (options(None).query, options(None).conn_id) == (query, "crm_db")

@@ -15,11 +15,11 @@ import yaml
 from audience_onboarding.crm.sources.csv_file import CsvSource
 from audience_onboarding.crm.sources.excel_file import XlsxSource
 from audience_onboarding.crm.sources.multi_file import ManySources
+from audience_onboarding.crm.sources.options import SourceOptions
 from audience_onboarding.crm.sources.parquet_file import ParquetSource
 from audience_onboarding.definitions.models import Source
 from audience_onboarding.exceptions import ConfigurationError, MissingColumnError, SourceNotFoundError
 from audience_onboarding.storage.file_sources import resolve_source, source_exists
-from audience_onboarding.storage.source_spec import SourceSpec
 from tests.unit.crm.reading import column, read
 from tests.unit.crm.workbooks import xlsx
 
@@ -169,24 +169,26 @@ def test_the_format_by_the_name(tmp_path: Path) -> None:
 
 def test_a_declared_format_goes_before_the_name(tmp_path: Path) -> None:
     pl.DataFrame({"email": ["a"]}).write_parquet(tmp_path / "export.dat")
-    source = resolve_source(str(tmp_path / "export.dat"), spec=SourceSpec(format="parquet"))
+    source = resolve_source(str(tmp_path / "export.dat"), options=SourceOptions(format="parquet"))
     assert column(source, "email", tmp_path) == ["a"]
     (tmp_path / "export").write_bytes(xlsx([["x"]], [["email"], ["b"]]))
-    source = resolve_source(str(tmp_path / "export"), spec=SourceSpec(format="xlsx", sheet="Sheet2"))
+    source = resolve_source(str(tmp_path / "export"), options=SourceOptions(format="xlsx", sheet="Sheet2"))
     assert column(source, "email", tmp_path) == ["b"]
     fill(tmp_path, "x.parquet")
-    assert isinstance(resolve_source(str(tmp_path / "x.parquet"), spec=SourceSpec(format="csv")), CsvSource)
-    with pytest.raises(ConfigurationError, match="Unknown format 'orc'"):
-        resolve_source(str(tmp_path / "export"), spec=SourceSpec(format="orc"))
+    assert isinstance(
+        resolve_source(str(tmp_path / "x.parquet"), options=SourceOptions(format="csv")), CsvSource
+    )
+    with pytest.raises(ConfigurationError, match="Invalid format of a source: 'orc'"):
+        resolve_source(str(tmp_path / "export"), options=SourceOptions(format="orc"))
 
 
 def test_how_text_is_read(tmp_path: Path) -> None:
     (tmp_path / "x.csv.gz").write_bytes(gzip.compress("naam|'e|mail'\n\xe9|b\n".encode("cp1252")))
-    spec = SourceSpec(delimiter="|", encoding="cp1252", quote="'")
-    source = resolve_source(str(tmp_path / "x.csv.gz"), spec=spec)
+    options = SourceOptions(delimiter="|", encoding="cp1252", quote="'")
+    source = resolve_source(str(tmp_path / "x.csv.gz"), options=options)
     assert read(source, ["naam", "e|mail"], tmp_path).rows == [("\xe9", "b")]
     source = resolve_source(
-        str(tmp_path / "x.csv.gz"), spec=SourceSpec(delimiter="auto", encoding="auto", quote="auto")
+        str(tmp_path / "x.csv.gz"), options=SourceOptions(delimiter="auto", encoding="auto", quote="auto")
     )
     assert column(source, "naam", tmp_path) == ["\xe9"]
 
@@ -238,8 +240,12 @@ def test_the_examples_of_the_page(example: dict[str, Any], tmp_path: Path) -> No
     name = url.replace("*", "1") + ("1.csv" if url.endswith("/") else "")
     Path(name).parent.mkdir(parents=True, exist_ok=True)
     next(write for end, write in FILES.items() if name.endswith(end))(Path(name), rows)
-    spec = SourceSpec(
-        declared.format, declared.delimiter, declared.encoding, declared.quote, sheet=declared.sheet
+    options = SourceOptions(
+        format=declared.format,
+        delimiter=declared.delimiter,
+        encoding=declared.encoding,
+        quote=declared.quote,
+        sheet=declared.sheet,
     )
-    result = read(resolve_source(url, spec=spec), [*wanted, "näme"], tmp_path)
+    result = read(resolve_source(url, options=options), [*wanted, "näme"], tmp_path)
     assert result.rows == [(*rows[1][1:], "José")]

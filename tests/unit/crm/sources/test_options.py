@@ -1,0 +1,74 @@
+"""Options of a source, as definitions, operators and readers share them."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import pytest
+
+from audience_onboarding.crm.sources.options import SourceOptions
+from audience_onboarding.exceptions import ConfigurationError
+
+DAY = date(2026, 11, 20)
+
+
+def test_a_text_is_a_path_with_the_load_date() -> None:
+    assert SourceOptions.parse("crm/{load_date}.csv") == SourceOptions(path="crm/{load_date}.csv")
+    assert SourceOptions.parse({"path": "s3://b/{load_date:%Y/%m}/"}).url(DAY) == "s3://b/2026/11/"
+
+
+def test_a_path_goes_before_a_query() -> None:
+    query = {"query": "SELECT 1", "conn_id": "db"}
+    for given in (query, {**query, "path": ""}):
+        assert SourceOptions.parse(given).is_query
+    for given in ({**query, "path": "x.csv"}, "x.csv"):
+        assert not SourceOptions.parse(given).is_query
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("", "needs a path, or a query"),
+        ({}, "needs a path, or a query"),
+        ({"path": "", "query": "SELECT 1"}, "needs a path, or a query and its connection"),
+        ({"query": "SELECT 1"}, "needs a path, or a query and its connection"),
+        (
+            {"path": "x", "aws": "y", "bucket": "z"},
+            "Unknown field of a source: 'aws', 'bucket'. Allowed are path, query, conn_id",
+        ),
+        ({"path": "x", "format": "CSV"}, "Invalid format of a source: 'CSV'. Allowed are auto, csv"),
+        (
+            {"path": "x", "on_missing": None},
+            "Invalid on_missing of a source: None. Allowed are fail, skip, wait",
+        ),
+    ],
+)
+def test_invalid_options_are_refused(given: Any, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        SourceOptions.parse(given)
+
+
+@pytest.mark.parametrize(
+    ("template", "url"),
+    [
+        ("crm/{load_date}.csv", "crm/2026-11-20.csv"),
+        ("s3://bucket/{load_date:%Y/%m/%d}/x.csv", "s3://bucket/2026/11/20/x.csv"),
+        ("{load_date:%Y%m%d}-{load_date}.csv", "20261120-2026-11-20.csv"),
+        ("one file for all days.csv", "one file for all days.csv"),
+        ("{{literally}}.csv", "{literally}.csv"),
+    ],
+)
+def test_the_load_date_is_filled_in(template: str, url: str) -> None:
+    assert SourceOptions(path=template).url(DAY) == url
+
+
+@pytest.mark.parametrize(
+    "template",
+    ["{date}.csv", "{}.csv", "{load_date", "load_date}", "{load_date.week}.csv", "{load_date[0]}.csv"],
+)
+def test_any_other_placeholder_is_refused(template: str) -> None:
+    with pytest.raises(ConfigurationError, match="Unknown placeholder") as caught:
+        SourceOptions(path=template).url(DAY)
+
+    assert repr(template) in str(caught.value)
