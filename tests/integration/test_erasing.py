@@ -131,7 +131,7 @@ def test_the_snapshots_hold_nobody_erased_and_tell_the_truth(world: World, tmp_p
 
     result = world.erase("kept", "ben")
 
-    assert result["taken_out_of_snapshot"] == 1
+    assert result["erased_from_snapshot"] == 1
     assert len(snapshots(tmp_path)) == 2
     assert [count_people(path, people("ben")) for path in snapshots(tmp_path)] == [0, 0]
     (last, before) = world.memory("kept").get(SNAPSHOTS_KEY)["kept"]
@@ -256,7 +256,7 @@ def test_commbox_gets_the_list_without_the_person(world: World, tmp_path: Path) 
 
     result = world.erase("alerts", "ben")
 
-    assert (result["status"], result["rows_left"], result["taken_out_of_snapshot"]) == ("erased", 1, 1)
+    assert (result["status"], result["rows_left"], result["erased_from_snapshot"]) == ("erased", 1, 1)
     assert world.members("alerts") == ["anna"]
     (path,) = snapshots(tmp_path)
     assert pl.read_parquet(path).height == 1
@@ -293,7 +293,7 @@ def test_commbox_a_try_after_the_list_was_taken_in_sends_nothing_again(world: Wo
     assert uploads() == before
     # A load has taken its place since.
     world.load("alerts", ("carla",), day="2026-11-21")
-    assert "later load" in world.erase("alerts", "ben", task="erase")["said"]
+    assert "later load" in world.erase("alerts", "ben", task="erase")["message"]
 
 
 def test_commbox_without_a_snapshot_or_with_nobody_left_needs_a_person(world: World) -> None:
@@ -301,14 +301,14 @@ def test_commbox_without_a_snapshot_or_with_nobody_left_needs_a_person(world: Wo
     world.load("alerts", ("ben",))
 
     assert world.erase("blind", "ben")["status"] == "manual_action_required"
-    assert "console" in world.erase("blind", "ben")["said"]
+    assert "console" in world.erase("blind", "ben")["message"]
     assert world.erase("alerts", "ben")["status"] == "manual_action_required"
     assert world.members("blind") == sorted(EVERYBODY)
     assert world.erase("alerts", "anna")["status"] == "not_found"
     # CommBox has no column for addresses.
     result = world.erase("alerts", email_sha256=[email_hash("ben")], phone_sha256=[])
     assert result["status"] == "not_applicable"
-    assert "phone" in result["said"]
+    assert "phone" in result["message"]
 
 
 def test_commbox_waits_while_a_load_is_not_confirmed(world: World) -> None:
@@ -350,7 +350,7 @@ def test_fanfare_says_whether_the_person_is_a_member(world: World, caplog: pytes
     found, absent = world.erase("fans", "ben"), world.erase("fans", "carla")
 
     assert (found["status"], found["found"], found["members"]) == ("manual_action_required", 1, 2)
-    assert "dashboard" in found["said"]
+    assert "dashboard" in found["message"]
     assert (absent["status"], absent["members"]) == ("not_found", 2)
     assert "example.com" not in caplog.text
     assert hashes_in(caplog.text) == []

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
-from audience_onboarding.base.retirement import Seen
+from audience_onboarding.base.retirement import AudienceInventory
 from audience_onboarding.exceptions import (
     AudienceRetiredError,
     ConfigurationError,
@@ -92,7 +92,10 @@ class Retirement:
 
     def delete(self) -> str:
         done: str = get_platform(self.definition.platform).retirement.delete(
-            self.definition, self.world.memory(self.key), self.progress, Seen.from_dict(self.shown["seen"])
+            self.definition,
+            self.world.memory(self.key),
+            self.progress,
+            AudienceInventory.from_dict(self.shown["seen"]),
         )
         return done
 
@@ -296,8 +299,8 @@ def test_commbox_says_what_is_to_be_done_by_hand(world: World, tmp_path: Path) -
     done = run.delete()
     record = run.close(done)
 
-    assert "is still there" in done
-    assert "by hand" in record["by_hand"]
+    assert "still exists" in done
+    assert "by hand" in record["manual_action"]
     assert list((tmp_path / "state").rglob("*.parquet")) == []
     assert world.members("alerts") == sorted(EVERYBODY)
     with pytest.raises(AirflowFailException, match="AudienceRetiredError"):

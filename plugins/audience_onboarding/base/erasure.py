@@ -1,12 +1,6 @@
-"""Taking people out of an audience: what is the same on every platform.
+"""Erasure of people from an audience: the parts that all platforms share.
 
-What a platform can do is in its own module ``erasing``, looked up by name (:mod:`..platforms`):
-
-- ``known_id(definition, memory)``: the audience's id at the vendor, ``None`` where there is no audience yet;
-- ``begin(job)``: what to do first; may be called again at any time, and finds what it has done;
-- ``go_on(job, after, event)``: what to do when something was waited for.
-
-Both give an :class:`Outcome`, or a :class:`Waiting`.
+The contract of a platform's own part is :class:`~..platforms.contract.Erasure`.
 """
 
 from __future__ import annotations
@@ -31,36 +25,36 @@ log = logging.getLogger(__name__)
 
 Status = Literal["erased", "not_found", "not_applicable", "would_erase", "manual_action_required"]
 
-IN_THE_CRM = "Erase the person in the CRM first: who is in its next extract comes back with it"
+CRM_FIRST_HINT = "Erase the person in the CRM first: its next extract would bring them back"
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What has become of an erasure in one audience.
+class ErasureResult:
+    """Result of an erasure in one audience.
 
     :param status: ``erased``; ``not_found``: none of the hashes is in the audience; ``not_applicable``: the audience
-        has no column of these identifiers; ``would_erase``: a dry run; ``manual_action_required``: the API
-        cannot do it.
-    :param said: in words, nobody's data.
+        has no column of these identifiers; ``would_erase``: a dry run; ``manual_action_required``: the API cannot do
+        it.
+    :param message: for the report; without personal data.
     :param counts: numbers to keep.
     """
 
     status: Status
-    said: str
+    message: str
     counts: Mapping[str, int] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON."""
-        return {"status": self.status, "said": self.said, **self.counts}
+        """Return it as JSON."""
+        return {"status": self.status, "message": self.message, **self.counts}
 
 
 @dataclass(frozen=True)
-class Waiting:
-    """Something to wait for in the triggerer.
+class ErasureDeferral:
+    """A wait in the triggerer.
 
-    :param trigger: that waits.
-    :param seconds: at most.
-    :param after: tells ``go_on`` what was waited for.
+    :param trigger: the trigger.
+    :param seconds: time-out.
+    :param after: name of the wait, for ``resume``.
     """
 
     trigger: Any
@@ -73,48 +67,48 @@ class ErasureJob:
     """One erasure in one audience.
 
     :param definition: of the audience.
-    :param memory: of the audience.
-    :param progress: of this task; outlives its retries and clears.
-    :param people: whom to take out. Never logged, returned or stored.
-    :param state: where the snapshots of the audience lie, if there are any.
-    :param moment: of the run, so that a retry does the same.
-    :param run: DAG and run, for metadata of what is sent.
-    :param is_dry_run: only say what would be done.
-    :param is_everywhere: also where a snapshot says that the person is not in the audience.
+    :param memory: state store of the audience.
+    :param progress: state store of this task; outlives its retries and clears.
+    :param people: hashes of the people to erase. Never logged, returned or stored.
+    :param snapshots: folder of the audience's snapshots, if there are any.
+    :param run_after: time of the run, so that a retry does the same.
+    :param run: DAG and run, for the metadata of files.
+    :param is_dry_run: report only.
+    :param ignore_snapshots: also if a snapshot shows that the person is not in the audience.
     """
 
     definition: Any
     memory: Memory
     progress: Memory
     people: People
-    state: SnapshotLocation | None
-    moment: datetime
+    snapshots: SnapshotLocation | None
+    run_after: datetime
     run: Mapping[str, str]
     is_dry_run: bool = False
-    is_everywhere: bool = False
+    ignore_snapshots: bool = False
 
     @property
     def key(self) -> str:
-        """Of the audience."""
+        """Key of the audience."""
         definition: AudienceDefinition = self.definition
         return definition.key
 
-    def done(self, what: str) -> Any:
-        """What was noted under a name by an earlier try, ``None`` if nothing was."""
-        return self.progress.get(f"{what}.{self.key}")
+    def done(self, name: str) -> Any:
+        """Return the value that an earlier try has noted under a name, ``None`` if there is none."""
+        return self.progress.get(f"{name}.{self.key}")
 
-    def note(self, what: str, value: Any) -> None:
-        """Note something for later tries."""
-        self.progress.set(f"{what}.{self.key}", value)
+    def note(self, name: str, value: Any) -> None:
+        """Store a value for later tries."""
+        self.progress.set(f"{name}.{self.key}", value)
 
     @property
     def utc(self) -> datetime:
-        """The moment in UTC."""
-        return self.moment.astimezone(timezone.utc)
+        """Time of the run in UTC."""
+        return self.run_after.astimezone(timezone.utc)
 
 
-class HeldPeople:
-    """Who is in an audience, as its snapshots say.
+class SnapshotEraser:
+    """Finds and erases people in the snapshots of an audience.
 
     :param audience_id: at the vendor.
     """
@@ -125,91 +119,92 @@ class HeldPeople:
 
     @property
     def book(self) -> SnapshotBook:
-        """As it is now."""
+        """The current ledger."""
         return SnapshotBook(self._job.memory, self._audience_id)
 
-    def rows(self) -> int | None:
-        """How many rows hold one of the people, ``None`` where that is not known."""
+    def count_rows(self) -> int | None:
+        """Return the number of rows with one of the people, ``None`` if unknown."""
         from audience_onboarding.crm.runtime.spill_dir import private_directory
         from audience_onboarding.crm.snapshots.snapshot import count_people
         from audience_onboarding.storage.snapshot_files import fetch_snapshot
 
-        state, book = self._job.state, self.book
-        if state is None or book.confirmed is None:
+        location, book = self._job.snapshots, self.book
+        if location is None or book.confirmed is None:
             return None
-        # What was begun may have gone through, too.
+        # The vendor may have processed pending loads, too.
         urls = {kept.url for kept in (book.confirmed, *book.begun) if kept.url}
         most = 0
         with private_directory() as directory:
             for url in urls:
                 try:
-                    path = fetch_snapshot(url, directory, s3_client=state.client)
+                    path = fetch_snapshot(url, directory, s3_client=location.client)
                 except SourceNotFoundError as error:
-                    log.warning("Who is in the audience is not known: %s", error)
+                    log.warning("The audience's content is unknown: %s", error)
                     return None
                 most = max(most, count_people(path, self._job.people))
         return most
 
-    def take_out(self) -> int:
-        """Write all snapshots anew without the people, each in its place. To do so again changes nothing.
+    def erase(self) -> int:
+        """Rewrite all snapshots in place, without the people. Idempotent.
 
-        Whose load a snapshot is of stays as it is: an old run that is cleared must not bring the people back.
+        The load of each snapshot stays the same, so that a user who clears an old run does not bring the people back.
 
-        :return: how many rows of the last confirmed one were taken out now.
+        :return: number of rows erased from the last confirmed one.
         """
         from audience_onboarding.crm.runtime.spill_dir import private_directory
         from audience_onboarding.storage.snapshot_files import delete_snapshot
 
-        state, book = self._job.state, self.book
-        if state is None:
+        location, book = self._job.snapshots, self.book
+        if location is None:
             return 0
         for url in book.to_delete:
-            delete_snapshot(url, s3_client=state.client)
+            delete_snapshot(url, s3_client=location.client)
         confirmed = book.confirmed
         left: dict[str, int] = {}
-        taken = 0
+        erased = 0
         with private_directory() as directory:
             for url in set(book.urls()) - set(book.to_delete):
-                rows = self._take_out_of(url, state, directory)
+                rows = self._erase_from(url, location, directory)
                 if rows is None:
                     continue
                 before, left[url] = rows
                 if confirmed is not None and url == confirmed.url:
-                    taken = before - left[url]
-        # Looked up again: this took its time.
+                    erased = before - left[url]
+        # Read again: the rewrite takes time.
         book = self.book
         book.recount(left)
         book.deleted()
         for url in {url for url, rows in left.items() if not rows} - set(book.urls()):
-            delete_snapshot(url, s3_client=state.client)
-        return taken
+            delete_snapshot(url, s3_client=location.client)
+        return erased
 
-    def _take_out_of(self, url: str, state: SnapshotLocation, directory: Path) -> tuple[int, int] | None:
+    def _erase_from(self, url: str, location: SnapshotLocation, directory: Path) -> tuple[int, int] | None:
+        """Return the number of rows before and after, ``None`` if there is no such snapshot."""
         from audience_onboarding.crm.snapshots.snapshot import write_without
         from audience_onboarding.storage.snapshot_files import fetch_snapshot, save_snapshot
 
         try:
-            path = fetch_snapshot(url, directory, s3_client=state.client)
+            path = fetch_snapshot(url, directory, s3_client=location.client)
         except SourceNotFoundError:
-            # Announced and never written, or lost: there is nobody in it.
+            # Announced and never written, or lost.
             return None
         to = directory / "without.parquet"
         before, after = write_without(path, self._job.people, to)
         if after < before:
-            save_snapshot(to, url, s3_client=state.client)
+            save_snapshot(to, url, s3_client=location.client)
         return before, after
 
 
 def mapped_hashes(job: ErasureJob) -> People:
-    """Those hashes that are of identifiers which the audience's definition maps."""
+    """Return the hashes of identifiers that the audience's definition maps."""
     return job.people.only(job.definition.source.columns.by_identifier())
 
 
-def nothing_mapped(job: ErasureJob) -> Outcome:
-    """The audience has none of the identifiers that are given."""
+def not_applicable(job: ErasureJob) -> ErasureResult:
+    """Return the result for an audience with none of the given identifiers."""
     mapped = ", ".join(job.definition.source.columns.by_identifier())
     given = ", ".join(job.people.counts()) or "nothing"
-    return Outcome(
+    return ErasureResult(
         "not_applicable",
-        f"Its lists hold {mapped}; what is given is {given}. So nothing of it was ever sent there",
+        f"Its lists hold {mapped}, the run gives {given}: no matching identifier was ever sent there",
     )

@@ -70,7 +70,7 @@ class LoadContext:
     :param dates: all its dates, oldest first.
     :param overwrite: whether it may replace other content that was sent for its date.
     :param is_dry_run: whether nothing is sent or written.
-    :param lineage: collects what OpenLineage reports.
+    :param lineage: collects the lineage for OpenLineage.
     :param resuming: whether an earlier step of this load, before a deferral, has sent a part of it.
     :param resumed_content_id: content id of the list before the deferral.
     :param confirmed_opt_out_id: content id of the opt-out file of a mirror that the vendor has processed.

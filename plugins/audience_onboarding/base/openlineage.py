@@ -99,7 +99,7 @@ def build_facets(lineage: Lineage) -> Any:
             namespace=source.namespace,
             name=source.name,
             facets={**_source_schema(names), "dataSource": _data_source(source)},
-            # Nobody can attribute the counts of several sources to one of them.
+            # The counts of several sources cannot be attributed to one of them.
             inputFacets=_quality(lineage, names) if len(sources) == 1 else {},
         )
         for source in sources

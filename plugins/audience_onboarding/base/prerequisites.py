@@ -1,6 +1,6 @@
 """Sensor in front of an upload: waits for the source of the load and for loads of earlier dates.
 
-A backfill starts up to ten runs at once, whatever ``max_active_runs`` of the DAG says, and ``depends_on_past`` ignores
+A backfill starts up to ten runs at once, regardless of the DAG's ``max_active_runs``, and ``depends_on_past`` ignores
 partitioned runs (both as of Airflow 3.3.2). So the sensor asks Airflow for the runs of its own DAG that have an earlier
 load date and are unfinished, and waits for them in the triggerer.
 """
@@ -276,8 +276,8 @@ def get_unfinished_earlier_runs(*, dag_id: str, task_id: str, run_id: str) -> li
 def filter_unfinished(states: Mapping[str, Mapping[str, str | None]], *, run_id: str) -> list[str]:
     """Return the runs that ``run_id`` has to wait for, by load date.
 
-    Manual runs neither wait nor are waited for: a user chose their time. A scheduled run does not wait for a backfill,
-    which can take days.
+    Manual runs neither wait nor are waited for: a user chose their time. A scheduled run does not wait for a backfill:
+    that can take days.
 
     :param states: of one task in all runs of the DAG: run id to task id to state.
     """

@@ -114,7 +114,7 @@ class SnapshotDiff:
         return {name: count for name, count in known.items() if count is not None}
 
     def assume_empty_audience(self, load: PreparedLoad) -> None:
-        """Fill in the changes of a load into an audience that holds nobody, and so has no snapshot."""
+        """Fill in the changes of a load into an empty audience, which has no snapshot."""
         self.after, self.keeps, self.adds, self.removes = load, True, load.rows, 0
 
     def failures(self, guards: Guards) -> list[Failure]:
@@ -142,7 +142,7 @@ class SnapshotDiff:
     def begin(self, *, is_whole: bool) -> None:
         """Write the snapshot and record the load as pending, right before it is sent. Idempotent.
 
-        :param is_whole: the upload leaves the audience with exactly ``after``, whatever its content was.
+        :param is_whole: the upload leaves the audience with exactly ``after``, regardless of its content before.
         """
         from audience_onboarding.crm.snapshots.snapshot import write_snapshot
         from audience_onboarding.storage.snapshot_files import delete_snapshot, save_snapshot, snapshot_url

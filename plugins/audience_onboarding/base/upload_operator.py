@@ -52,7 +52,7 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
     """Read a CRM extract, convert it into the platform's format, and send it once.
 
     Unhashed identifiers stay in the memory and the private spill directory of the task, except those that the platform
-    only accepts unhashed, which needs ``allow_unhashed``. The operator does not wait: put a
+    only accepts unhashed, which needs ``allow_unhashed``. The operator does not wait: add a
     :class:`.prerequisites.LoadPrerequisitesSensor` in front of it if the source comes late or loads need an order.
 
     :param source: path or ``s3://`` URL of the list, with ``{load_date}`` for the load date; or a dict with the fields
@@ -80,7 +80,7 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
     """
 
     modes: ClassVar[tuple[str, ...]]
-    """What a load can do to an audience of the platform; the first one is the default."""
+    """Modes of a load on the platform; the first one is the default."""
     modes_with_snapshots: ClassVar[frozenset[str]] = frozenset()
     """Modes that need ``snapshots``."""
     profile: FileProfile
@@ -286,7 +286,7 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
         if self.snapshots is not None:
             if self.asset is None:
                 raise ConfigurationError(
-                    what="A folder of snapshots needs an asset, whose state store lists the confirmed ones",
+                    what="A folder of snapshots needs an asset: its state store lists the confirmed ones",
                     next_step="Give 'asset', or leave out 'snapshots'",
                 )
             url = f"{self.snapshots.folder.rstrip('/')}/snapshot.parquet"
@@ -395,7 +395,7 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
             self.log.warning("Ignored, because of 'ignore_guards': %s", failure)
 
     def _finish_dry_run(self, load: LoadContext, result: dict[str, Any]) -> NoReturn:
-        """Report what a run would do, and skip."""
+        """Report the effect of a run, and skip."""
         mode, rows, failed = load.mode, result["rows_sent"], result["guards"]["failed"]
         for failure in failed:
             self.log.warning("This guard would stop the load: %s", failure)
@@ -425,7 +425,7 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
         )
 
     def _write_rejects(self, load: LoadContext, lines: Iterator[bytes], count: int) -> str | None:
-        """Write the list of rejects, if there are any; before the guards, whose failures it explains."""
+        """Write the list of rejects, if there are any; before the guards, because it explains their failures."""
         from audience_onboarding.storage.reject_files import write_rejects
 
         url = self._rejects_url(load)

@@ -14,7 +14,7 @@ from airflow.sdk import DAG, BaseOperator, Param, TriggerRule, get_current_conte
 from airflow.sdk.definitions.context import Context
 from airflow.sdk.exceptions import AirflowFailException
 
-from audience_onboarding.base.erasure import IN_THE_CRM, ErasureJob, Outcome, Waiting
+from audience_onboarding.base.erasure import CRM_FIRST_HINT, ErasureDeferral, ErasureJob, ErasureResult
 from audience_onboarding.base.erasure_conf import HASH_FIELDS, REMOVED, UNKNOWN
 from audience_onboarding.base.links import AudiencePageLink, AudiencesPageLink, linked
 from audience_onboarding.base.retry_policy import OnboardingRetryPolicy, terminal_errors_fail
@@ -101,7 +101,7 @@ class ErasePersonOperator(BaseOperator):
 
     :param audience: key of the definition.
     :param audiences: to choose from.
-    :return: what has become of it, see :class:`..base.erasing.Outcome`; no hash.
+    :return: what has become of it, see :class:`..base.erasure.ErasureResult`; no hash.
     """
 
     # Not templated: nothing of it is to be rendered and stored.
@@ -140,15 +140,15 @@ class ErasePersonOperator(BaseOperator):
             memory=memory_of(context, asset_of(definition)),
             progress=memory_of(context, None),
             people=people_in(context),
-            state=state_of(definition, self.audiences.base),
-            moment=dag_run.run_after,
+            snapshots=state_of(definition, self.audiences.base),
+            run_after=dag_run.run_after,
             run={"dag-id": context["ti"].dag_id, "run-id": str(context["run_id"])},
             is_dry_run=bool(params["dry_run"]),
-            is_everywhere=bool(params["ignore_snapshots"]),
+            ignore_snapshots=bool(params["ignore_snapshots"]),
         )
 
-    def _end(self, job: ErasureJob, found: Outcome | Waiting) -> dict[str, Any]:
-        if isinstance(found, Waiting):
+    def _end(self, job: ErasureJob, found: ErasureResult | ErasureDeferral) -> dict[str, Any]:
+        if isinstance(found, ErasureDeferral):
             self.log.info("Waiting for the vendor in the triggerer: %s", found.after)
             self.defer(
                 trigger=found.trigger,
@@ -156,7 +156,7 @@ class ErasePersonOperator(BaseOperator):
                 kwargs={"after": found.after},
                 timeout=timedelta(seconds=found.seconds) + DEFERRAL_GRACE,
             )
-        self.log.info("%s: %s. %s", job.key, found.status, found.said)
+        self.log.info("%s: %s. %s", job.key, found.status, found.message)
         return {"audience": job.key, "platform": job.definition.platform, **found.to_dict()}
 
 
@@ -285,12 +285,14 @@ def judged(
     """
     by_key = {item["audience"]: item for item in outcomes}
     lines = [f"  {key}: left out, {why}" for key, why in skipped_audiences.items()]
-    lines += [f"  {key}: {item['status']}. {item['said']}" for key, item in by_key.items()]
+    lines += [f"  {key}: {item['status']}. {item['message']}" for key, item in by_key.items()]
     failed = [key for key in keys if key not in by_key]
     lines += [f"  {key}: failed, see its task" for key in failed]
-    log.info("What became of it:\n%s\n%s.", "\n".join(lines) or "  there is no audience", IN_THE_CRM)
+    log.info("What became of it:\n%s\n%s.", "\n".join(lines) or "  there is no audience", CRM_FIRST_HINT)
     by_hand = [
-        f"{key}: {item['said']}" for key, item in by_key.items() if item["status"] == "manual_action_required"
+        f"{key}: {item['message']}"
+        for key, item in by_key.items()
+        if item["status"] == "manual_action_required"
     ]
     if failed or (by_hand and not is_dry_run):
         problems = [
@@ -299,7 +301,7 @@ def judged(
         ]
         raise AirflowFailException(
             f"Not everything is done. {' | '.join(problems)}. Then clear this task, or mark the run a success: that "
-            f"also removes the hashes from it. {IN_THE_CRM}"
+            f"also removes the hashes from it. {CRM_FIRST_HINT}"
         )
     return {
         "audiences": {key: item["status"] for key, item in by_key.items()},
@@ -357,7 +359,7 @@ def _form(audiences: Audiences) -> dict[str, Param]:
             False,
             type="boolean",
             title="Dry run",
-            description_md=f"Only say what would be done. Before the real run: **{IN_THE_CRM}.**",
+            description_md=f"Only say what would be done. Before the real run: **{CRM_FIRST_HINT}.**",
         ),
     }
 
@@ -365,7 +367,7 @@ def _form(audiences: Audiences) -> dict[str, Param]:
 _DOCUMENTATION = f"""\
 ### Erase a person
 Takes people out of all audiences, by the **hashes** of their e-mail addresses, phone numbers and personal ids. Make
-them with `python -m audience_onboarding hash`; nothing else may be typed into the form. {IN_THE_CRM}.
+them with `python -m audience_onboarding hash`; nothing else may be typed into the form. {CRM_FIRST_HINT}.
 
 - **Digital Audience**: an opt-out file, waited for; the snapshots are written anew without the person.
 - **CommBox**: the list without the person replaces the one that is there, if there are snapshots (`state`); else it is

@@ -13,7 +13,7 @@ from airflow.sdk import DAG, AssetAlias, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
 from audience_onboarding.base.links import AudiencePageLink, linked
-from audience_onboarding.base.retirement import Seen
+from audience_onboarding.base.retirement import AudienceInventory
 from audience_onboarding.base.retry_policy import terminal_errors_fail
 from audience_onboarding.dag_ids import RESOLVE_CREATE_DAG_ID, RETIRE_DAG_ID
 from audience_onboarding.definitions import AudienceDefinition
@@ -133,7 +133,7 @@ def build_retire_dag(definitions: Sequence[AudienceDefinition], *, base: Path) -
             definition = _chosen(by_key, context)
             memory = memory_of(context, asset_of(definition))
             done = get_platform(definition.platform).retirement.delete(
-                definition, memory, memory_of(context, None), Seen.from_dict(shown["seen"])
+                definition, memory, memory_of(context, None), AudienceInventory.from_dict(shown["seen"])
             )
             log.info("%s", done)
             return {"done": done}
@@ -186,7 +186,7 @@ def looked_at(
     """What there is of an audience.
 
     :param others: all definitions.
-    :return: ``seen`` (:class:`..base.retiring.Seen`), ``others``, ``snapshots``, and all of it in words (``text``).
+    :return: ``seen`` (:class:`..base.retirement.AudienceInventory`), ``others``, ``snapshots``, and its ``text``.
     :raises AudienceRetiredError: it is retired already.
     :raises ConfigurationError: it is unclear whether it was created.
     """
@@ -198,7 +198,7 @@ def looked_at(
             where=f"state store, key {AUDIENCE_KEY!r}",
             next_step=f"Settle that first, with the DAG {RESOLVE_CREATE_DAG_ID!r}. Nothing was deleted",
         )
-    seen: Seen = get_platform(definition.platform).retirement.inspect(definition, memory)
+    seen: AudienceInventory = get_platform(definition.platform).retirement.inspect(definition, memory)
     book = SnapshotBook(memory, seen.audience_id)
     same = [
         item.key
@@ -220,7 +220,7 @@ def _id_of(definition: AudienceDefinition, context: Any) -> Any:
 
 
 def _words(
-    definition: AudienceDefinition, seen: Seen, same: Sequence[str], snapshots: int, base: Path
+    definition: AudienceDefinition, seen: AudienceInventory, same: Sequence[str], snapshots: int, base: Path
 ) -> str:
     """In Markdown, which the page of the approval shows."""
     lines = [f"**{definition.key}** on {definition.platform}, connection `{definition.conn_id}`"]
@@ -228,7 +228,7 @@ def _words(
         lines.append(
             "- There is no audience at the vendor yet: only what is remembered of it here is closed."
         )
-    elif not seen.is_there:
+    elif not seen.exists:
         lines.append(
             f"- The vendor does not know the audience {seen.audience_id} any more, or has it archived: only what is "
             "remembered of it here is closed."
@@ -237,9 +237,9 @@ def _words(
         members = "not known" if seen.members is None else f"{seen.members:,}"
         lines += [
             f"- Audience **{seen.name}**, id {seen.audience_id}; members: {members}",
-            f"- {seen.how}",
+            f"- {seen.consequence}",
             f"- Segments that are deleted with it: {len(seen.segments) or 'none'}",
-            *(f"    - {segment.words}" for segment in seen.segments),
+            *(f"    - {segment.label}" for segment in seen.segments),
         ]
     if same:
         lines.append(f"- **These definitions use the same audience, and lose it**: {', '.join(same)}")
@@ -266,7 +266,7 @@ def closed(
     from audience_onboarding.storage.snapshot_files import delete_snapshot
 
     memory: Memory = memory_of(context, asset_of(definition))
-    seen = Seen.from_dict(shown["seen"])
+    seen = AudienceInventory.from_dict(shown["seen"])
     record = memory.get(RETIRED_KEY)
     if not isinstance(record, dict) or record.get("run_id") != str(context["run_id"]):
         record = {
@@ -282,7 +282,7 @@ def closed(
             "segments": [{"id": item.id, "name": item.name} for item in seen.segments],
             "snapshots": shown["snapshots"],
             "done": deleted["done"],
-            "by_hand": seen.by_hand,
+            "manual_action": seen.manual_action,
         }
         # First of all: whatever happens from here on, no load creates it again.
         memory.set(RETIRED_KEY, record)
@@ -294,8 +294,8 @@ def closed(
     for key in (*CLOSED_KEYS, *map(rates_key, definition.modes), *of_platform):
         memory.delete(key)
     log.info("%s is retired: %s. Now remove its definition", definition.key, deleted["done"])
-    if seen.by_hand and seen.is_there:
-        log.warning("%s (audience %s, %r)", seen.by_hand, seen.audience_id, seen.name)
+    if seen.manual_action and seen.exists:
+        log.warning("%s (audience %s, %r)", seen.manual_action, seen.audience_id, seen.name)
     return record
 
 

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Asset
 
-    from audience_onboarding.base.erasure import ErasureJob, Outcome, Waiting
+    from audience_onboarding.base.erasure import ErasureDeferral, ErasureJob, ErasureResult
     from audience_onboarding.base.operators import EnsuredAudience
-    from audience_onboarding.base.retirement import Seen
+    from audience_onboarding.base.retirement import AudienceInventory
     from audience_onboarding.base.sensors import PlatformSensor
     from audience_onboarding.base.upload_operator import OnboardCrmOperator
     from audience_onboarding.definitions import AudienceDefinition
@@ -78,13 +78,13 @@ class Erasure(Protocol[D_contra]):
         :raises AudienceRetiredError: it was retired.
         """
 
-    def start(self, job: ErasureJob) -> Outcome | Waiting:
+    def start(self, job: ErasureJob) -> ErasureResult | ErasureDeferral:
         """Start an erasure, or find the work of an earlier try; safe to call again."""
 
-    def resume(self, job: ErasureJob, after: str, event: dict[str, Any]) -> Outcome | Waiting:
+    def resume(self, job: ErasureJob, after: str, event: dict[str, Any]) -> ErasureResult | ErasureDeferral:
         """Resume an erasure after a wait.
 
-        :param after: name of the wait, as :class:`.base.erasure.Waiting` gave it.
+        :param after: name of the wait, as :class:`.base.erasure.ErasureDeferral` gave it.
         :param event: payload of its trigger.
         """
 
@@ -92,13 +92,15 @@ class Erasure(Protocol[D_contra]):
 class Retirement(Protocol[D_contra]):
     """Module ``retirement``: deletion of an audience at the vendor."""
 
-    def inspect(self, definition: D_contra, memory: Memory) -> Seen:
+    def inspect(self, definition: D_contra, memory: Memory) -> AudienceInventory:
         """Return the audience as it is at the vendor; read only.
 
         :raises NotFoundError: the vendor does not know the id that the definition gives.
         """
 
-    def delete(self, definition: D_contra, memory: Memory, progress: Memory, approved: Seen) -> str:
+    def delete(
+        self, definition: D_contra, memory: Memory, progress: Memory, approved: AudienceInventory
+    ) -> str:
         """Delete exactly what was approved; safe to call again after any failure.
 
         :param progress: store of this task, for a second try.

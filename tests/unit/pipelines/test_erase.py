@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, ParamValidationError, TaskDeferred
 
-from audience_onboarding.base.erasure import Outcome, Waiting
+from audience_onboarding.base.erasure import ErasureDeferral, ErasureResult
 from audience_onboarding.base.erasure_conf import HASH_FIELDS, OTHER_FIELDS
 from audience_onboarding.dag_ids import ERASE_DAG_ID
 from audience_onboarding.exceptions import ConfigurationError, RequestRejectedError
@@ -157,10 +157,10 @@ def test_it_waits_in_the_triggerer_without_a_hash_and_goes_on(
     context = context_of(stores, {"email_sha256": [HASH]})
     seen: list[Any] = []
     monkeypatch.setattr(
-        erasure, "start", lambda job: seen.append(job) or Waiting("the trigger", 60, "our file")
+        erasure, "start", lambda job: seen.append(job) or ErasureDeferral("the trigger", 60, "our file")
     )
     monkeypatch.setattr(
-        erasure, "resume", lambda job, after, event: Outcome("erased", after, {"rows_sent": 1})
+        erasure, "resume", lambda job, after, event: ErasureResult("erased", after, {"rows_sent": 1})
     )
 
     with pytest.raises(TaskDeferred) as deferred:
@@ -168,11 +168,11 @@ def test_it_waits_in_the_triggerer_without_a_hash_and_goes_on(
 
     assert deferred.value.kwargs == {"after": "our file"}
     assert deferred.value.timeout.total_seconds() > 60
-    assert (seen[0].people.count, seen[0].moment) == (1, context["dag_run"].run_after)
+    assert (seen[0].people.count, seen[0].run_after) == (1, context["dag_run"].run_after)
     assert HASH not in repr(seen[0])
     result = operator().execute_complete(context, {"status": "success"}, "our file")
     expected = {"audience": "newsletter", "platform": "digital_audience", "status": "erased"}
-    assert result == {**expected, "said": "our file", "rows_sent": 1}
+    assert result == {**expected, "message": "our file", "rows_sent": 1}
 
 
 def test_an_error_names_the_audience(stores: AssetStores, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,7 +192,7 @@ def test_an_error_names_the_audience(stores: AssetStores, monkeypatch: pytest.Mo
 
 
 def outcome(key: str, status: str, said: str = "Words") -> dict[str, Any]:
-    return {"audience": key, "platform": "x", "status": status, "said": said}
+    return {"audience": key, "platform": "x", "status": status, "message": said}
 
 
 def test_the_report_tells_what_each_has_done(caplog: pytest.LogCaptureFixture) -> None:

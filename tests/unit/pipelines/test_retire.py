@@ -10,7 +10,7 @@ import pytest
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, ParamValidationError
 
-from audience_onboarding.base.retirement import Seen, SeenSegment, check_same
+from audience_onboarding.base.retirement import AudienceInventory, SegmentSummary, ensure_unchanged
 from audience_onboarding.dag_ids import RETIRE_DAG_ID
 from audience_onboarding.exceptions import StaleApprovalError
 from audience_onboarding.pipelines import build_retire_dag, retire
@@ -22,7 +22,9 @@ from tests.fakes import AssetStores, task_context
 from tests.unit.pipelines.conftest import BASE, definition, fill_in, run_task, upstream_of
 from tests.unit.state.helpers import check_refused
 
-SEEN = Seen(5, "The audience", 3, (SeenSegment(11, "One", "Active", "2026-12-01T00:00:00+00:00"),))
+SEEN = AudienceInventory(
+    5, "The audience", 3, (SegmentSummary(11, "One", "Active", "2026-12-01T00:00:00+00:00"),)
+)
 
 
 def dag_of(*keys: str) -> Any:
@@ -101,9 +103,9 @@ def test_the_platform_deletes_the_shown_objects_and_the_event_is_the_record(
     shown = run_task(dag, "inspect", context)
     for word in ("newsletter", "The audience", "id 5", "members: 3", "One (11, Active, ends 2026-12-01"):
         assert word in shown["text"]
-    assert Seen.from_dict(shown["seen"]) == SEEN
+    assert AudienceInventory.from_dict(shown["seen"]) == SEEN
     assert "ti.xcom_pull(task_ids='inspect')['text']" in dag.get_task("approve").body
-    deleted: list[Seen] = []
+    deleted: list[AudienceInventory] = []
     monkeypatch.setattr(
         retirement, "delete", lambda of, memory, progress, seen: deleted.append(seen) or "gone"
     )
@@ -125,12 +127,17 @@ def test_the_platform_deletes_the_shown_objects_and_the_event_is_the_record(
 def test_anything_else_than_the_approved_objects_is_not_deleted() -> None:
     segments = SEEN.segments
     cases = [
-        (Seen(6, "The audience"), "the audience is 6"),
-        (Seen(5, "Another"), "is called 'Another'"),
-        (Seen(5, "The audience", 3, (*segments, SeenSegment(12, "Two"))), "not approved: Two"),
-        (Seen(5, "The audience", 3, (SeenSegment(11, "Renamed"),)), "not approved: Renamed"),
+        (AudienceInventory(6, "The audience"), "the audience is 6"),
+        (AudienceInventory(5, "Another"), "is called 'Another'"),
+        (
+            AudienceInventory(5, "The audience", 3, (*segments, SegmentSummary(12, "Two"))),
+            "not approved: Two",
+        ),
+        (AudienceInventory(5, "The audience", 3, (SegmentSummary(11, "Renamed"),)), "not approved: Renamed"),
     ]
-    check_refused(lambda case: check_same(SEEN, case[0]), cases, StaleApprovalError, lambda case: case[1])
+    check_refused(
+        lambda case: ensure_unchanged(SEEN, case[0]), cases, StaleApprovalError, lambda case: case[1]
+    )
     # Fewer objects, or other members, are fine.
-    check_same(SEEN, Seen(5, "The audience", 99))
-    check_same(SEEN, Seen(5, "", is_there=False))
+    ensure_unchanged(SEEN, AudienceInventory(5, "The audience", 99))
+    ensure_unchanged(SEEN, AudienceInventory(5, "", exists=False))

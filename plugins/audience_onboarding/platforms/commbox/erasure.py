@@ -1,7 +1,7 @@
-"""Taking people out of an audience of CommBox: the list without them takes the place of what is there.
+"""Erasure from an audience of CommBox: a list without the people replaces its content.
 
-The vendor shows nobody, and has no operation that takes one out. So who is in the audience is known from the snapshot
-of the last confirmed load only, which holds the numbers as they are; each is hashed in memory.
+The vendor lists no members, and has no operation that removes one. Only the snapshot of the last confirmed load shows
+the audience's content. It holds unhashed numbers; each is hashed in memory.
 
 Source: https://help.commbox.io/apidocs/update-static-audience
 """
@@ -15,7 +15,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from audience_onboarding.base.erasure import ErasureJob, HeldPeople, Outcome, Waiting, nothing_mapped
+from audience_onboarding.base.erasure import (
+    ErasureDeferral,
+    ErasureJob,
+    ErasureResult,
+    SnapshotEraser,
+    not_applicable,
+)
 from audience_onboarding.base.snapshot_diff import SnapshotLocation
 from audience_onboarding.crm.output.encoder import Layout
 from audience_onboarding.crm.snapshots.subjects import People
@@ -37,8 +43,8 @@ COUNTED = "counted"
 
 _CHUNK = 1024 * 1024
 
-BUSY_PAUSE = timedelta(minutes=10).total_seconds()
-"""Until a load that is under way is looked at again."""
+BUSY_DELAY = timedelta(minutes=10).total_seconds()
+"""Delay before the next try while a load is pending."""
 
 
 def _client(definition: CommBoxDefinition) -> CommBoxClient:
@@ -46,7 +52,7 @@ def _client(definition: CommBoxDefinition) -> CommBoxClient:
 
 
 def find_audience_id(definition: CommBoxDefinition, memory: Memory) -> str | None:
-    """The audience's id, ``None`` where there is none yet.
+    """Return the audience's id, ``None`` if there is none yet.
 
     :raises AudienceRetiredError: it was retired.
     """
@@ -60,101 +66,101 @@ def find_audience_id(definition: CommBoxDefinition, memory: Memory) -> str | Non
     return None if found is None else found.id
 
 
-def start(job: ErasureJob) -> Outcome | Waiting:
+def start(job: ErasureJob) -> ErasureResult | ErasureDeferral:
     """Replace the list by one without the people, and wait until the vendor counts it."""
     definition: CommBoxDefinition = job.definition
     if not job.people.of("phone"):
-        return nothing_mapped(job)
+        return not_applicable(job)
     audience_id = find_audience_id(definition, job.memory)
     if audience_id is None:
-        return Outcome("not_found", "There is no audience yet")
-    held = HeldPeople(job, audience_id)
+        return ErasureResult("not_found", "There is no audience yet")
+    held = SnapshotEraser(job, audience_id)
     confirmed = held.book.confirmed
-    if job.state is None or confirmed is None:
-        return Outcome(
+    if job.snapshots is None or confirmed is None:
+        return ErasureResult(
             "manual_action_required",
-            "CommBox shows nobody, and there is no snapshot of a confirmed load ('state'), so nothing can be done by "
-            f"its API. Look for the person in the console, in the audience {definition.name!r} ({audience_id}), and "
-            "take them out there",
+            "CommBox lists no members, and there is no snapshot of a confirmed load ('snapshots'), so the API cannot "
+            f"erase people. Find the person in the console, in the audience {definition.name!r} ({audience_id}), and "
+            "remove them there",
         )
     sent = job.done("sent")
     if isinstance(sent, dict) and sent.get("is_through"):
         return _wait_on(definition, audience_id, sent, confirmed)
     _check_quiet(held, definition)
-    rows = held.rows()
+    rows = held.count_rows()
     not_to_send = _not_to_send(job, confirmed, rows, audience_id, is_begun=bool(sent))
     if not_to_send is not None:
         return not_to_send
     left = confirmed.rows - (rows or 0)
-    taken = _replace(job, held, job.state, confirmed, audience_id)
+    erased = _replace(job, held, job.snapshots, confirmed, audience_id)
     log.info("The list of audience %s was replaced by one of %s rows", audience_id, left)
-    job.note("sent", {"rows": left, "taken": taken, "load": confirmed.load, "is_through": True})
+    job.note("sent", {"rows": left, "erased": erased, "load": confirmed.load, "is_through": True})
     return _waiting(definition, audience_id, left)
 
 
 def _wait_on(
     definition: CommBoxDefinition, audience_id: str, sent: Mapping[str, Any], confirmed: Kept
-) -> Outcome | Waiting:
-    """Wait for a list that an earlier try has sent, unless a load has taken its place since."""
+) -> ErasureResult | ErasureDeferral:
+    """Wait for a list that an earlier try has sent, unless a load has replaced it since."""
     if confirmed.load != sent.get("load"):
-        return Outcome("erased", "A later load has replaced the list without them since", _counts(sent))
+        return ErasureResult("erased", "A later load has replaced the list without them", _counts(sent))
     return _waiting(definition, audience_id, int(sent["rows"]))
 
 
 def _not_to_send(
     job: ErasureJob, confirmed: Kept, rows: int | None, audience_id: str, *, is_begun: bool
-) -> Outcome | None:
-    """The outcome where no list is to be sent.
+) -> ErasureResult | None:
+    """Return the result if there is no list to send.
 
-    :param rows: of the last confirmed list, with one of the people; ``None`` where that is not known.
+    :param rows: of the last confirmed list, with one of the people; ``None`` if unknown.
     :param is_begun: an earlier try may have sent one.
     """
     if rows is None:
         return _lost(audience_id)
     if rows == 0 and not is_begun:
-        return Outcome("not_found", "By the snapshot of the last confirmed load, none of them is in it")
+        return ErasureResult("not_found", "The snapshot of the last confirmed load holds none of them")
     left = confirmed.rows - rows
     if left <= 0:
-        return Outcome(
+        return ErasureResult(
             "manual_action_required",
-            "Nobody would be left, and CommBox's pages do not say what it makes of an empty list. Empty or delete the "
+            "The audience would be empty, and CommBox's pages do not document an empty list. Empty or delete the "
             f"audience {audience_id} in the console",
         )
     if job.is_dry_run:
-        return Outcome("would_erase", f"The list would be replaced by one of {left} rows, {rows} fewer")
+        return ErasureResult("would_erase", f"The list would be replaced by one of {left} rows, {rows} fewer")
     return None
 
 
-def _lost(audience_id: str) -> Outcome:
-    return Outcome(
+def _lost(audience_id: str) -> ErasureResult:
+    return ErasureResult(
         "manual_action_required",
         "The snapshot of the last confirmed load is lost. Load the list once with mode replace, from a CRM without the "
-        f"person, or take them out in CommBox's console (audience {audience_id})",
+        f"person, or remove them in CommBox's console (audience {audience_id})",
     )
 
 
-def resume(job: ErasureJob, after: str, event: dict[str, Any]) -> Outcome:  # noqa: ARG001 - there is one wait
-    """End, now that the vendor counts the new list.
+def resume(job: ErasureJob, after: str, event: dict[str, Any]) -> ErasureResult:  # noqa: ARG001 - there is one wait
+    """Finish, after the vendor counts the new list.
 
-    :raises TerminalError: it refuses to be asked, or did not count it in time.
+    :raises TerminalError: it rejects the request, or did not count the list in time.
     """
     if event["status"] != "success":
         raise TerminalError(
             what="CommBox does not count the list without the people yet",
             where=f"audience {find_audience_id(job.definition, job.memory)}",
             why=str(event["message"]),
-            next_step="The list was taken in. Look at the audience in the console, then clear this task to look again; "
-            "nothing is sent again. If another load has replaced the list since, mark it a success",
+            next_step="CommBox accepted the list. Check the audience in the console, then clear this task to wait; "
+            "nothing is sent again. If another load has replaced the list since, mark the task a success",
         )
-    return Outcome("erased", "CommBox counts the list without them", _counts(job.done("sent") or {}))
+    return ErasureResult("erased", "CommBox counts the list without them", _counts(job.done("sent") or {}))
 
 
 def _counts(sent: Mapping[str, Any]) -> dict[str, int]:
-    return {"rows_left": int(sent.get("rows", 0)), "taken_out_of_snapshot": int(sent.get("taken", 0))}
+    return {"rows_left": int(sent.get("rows", 0)), "erased_from_snapshot": int(sent.get("erased", 0))}
 
 
-def _check_quiet(held: HeldPeople, definition: CommBoxDefinition) -> None:
-    """No list may be on its way: ours would undo it.
+def _check_quiet(held: SnapshotEraser, definition: CommBoxDefinition) -> None:
+    """Check that no load is pending: our list would undo it.
 
     :raises TransientError: one is.
     """
@@ -162,21 +168,21 @@ def _check_quiet(held: HeldPeople, definition: CommBoxDefinition) -> None:
     if not begun:
         return
     raise TransientError(
-        what=f"The load of {begun[-1].load_date} ({begun[-1].mode}) was begun and is not confirmed, so that it is not "
-        "known who is in the audience",
+        what=f"The load of {begun[-1].load_date} ({begun[-1].mode}) was started and is not confirmed, so the "
+        "audience's content is unknown",
         where=definition.key,
         next_step="Wait until it is confirmed, or run it again if it has failed; then clear this task",
-        retry_after=BUSY_PAUSE,
+        retry_after=BUSY_DELAY,
     )
 
 
 def _replace(
-    job: ErasureJob, held: HeldPeople, state: SnapshotLocation, confirmed: Kept, audience_id: str
+    job: ErasureJob, held: SnapshotEraser, state: SnapshotLocation, confirmed: Kept, audience_id: str
 ) -> int:
-    """Send the list without the people, then take them out of the snapshots.
+    """Send the list without the people, then erase them from the snapshots.
 
-    The answer to the PUT is all that the vendor ever says of a list; a load that begins before the snapshot is written
-    anew would bring them back.
+    The response to the PUT is the vendor's only confirmation. A load that starts before the snapshot is rewritten would
+    bring them back.
     """
     from audience_onboarding.crm.runtime.spill_dir import private_directory
     from audience_onboarding.storage.snapshot_files import fetch_snapshot
@@ -189,16 +195,16 @@ def _replace(
         path = fetch_snapshot(str(confirmed.url), directory, s3_client=state.client)
         file = _written(path, job.people, definition, directory / "list.csv")
         if _seen(job.memory) != before:
-            raise TransientError(what="A load has begun at the same moment", where=definition.key)
+            raise TransientError(what="A load started at the same time", where=definition.key)
         job.note("sent", {"rows": 0})
         client.replace_audience(audience_id, file=file)
     if _seen(job.memory) != before:
         raise ConflictError(
-            what="A load was begun while the list without the people was sent, and it is not known which one came last",
+            what="A load started while the list without the people was sent, and it is unknown which one came last",
             where=f"audience {audience_id} of {definition.key}",
             next_step=f"Trigger that load again {OVERWRITE_HINT}, then clear this task",
         )
-    return held.take_out()
+    return held.erase()
 
 
 def _seen(memory: Memory) -> list[Any]:
@@ -222,7 +228,7 @@ def _written(path: Path, people: People, definition: CommBoxDefinition, to: Path
     return FileContent(name="list.csv", content_type="text/csv", size=to.stat().st_size, chunks=chunks)
 
 
-def _waiting(definition: CommBoxDefinition, audience_id: str, rows: int) -> Waiting:
+def _waiting(definition: CommBoxDefinition, audience_id: str, rows: int) -> ErasureDeferral:
     seconds = timedelta(hours=definition.wait.timeout_hours).total_seconds()
     trigger = CommBoxUserCountTrigger(
         conn_id=definition.conn_id,
@@ -232,4 +238,4 @@ def _waiting(definition: CommBoxDefinition, audience_id: str, rows: int) -> Wait
         poll_interval=definition.wait.poll_interval_seconds,
         deadline=clock.time() + seconds,
     )
-    return Waiting(trigger, seconds, COUNTED)
+    return ErasureDeferral(trigger, seconds, COUNTED)

@@ -231,7 +231,7 @@ class CommBoxOnboardCrmOperator(OnboardCrmOperator[CommBoxHook, str]):
         is_empty = load.mode == OPT_IN and (before is None or before.user_count == 0)
         if diff.base.confirmed is None and not is_empty and not diff.is_pending:
             raise ConfigurationError(
-                what=f"The audience's content is unknown, so nobody can be {_PARTICIPLES[load.mode]}",
+                what=f"The audience's content is unknown, so no customer can be {_PARTICIPLES[load.mode]}",
                 where=where,
                 why="CommBox replaces lists as a whole and lists no members; there is no snapshot of a confirmed load",
                 next_step="Load the whole list once with mode replace: it leaves a snapshot",

@@ -1,11 +1,11 @@
-"""Retiring an audience of CommBox, whose API deletes none: a person has to, in its console.
+"""Retirement of an audience of CommBox: a user deletes it in the console, as the API cannot.
 
 Source: https://help.commbox.io/apidocs/get-audiences and the two other pages about audiences
 """
 
 from __future__ import annotations
 
-from audience_onboarding.base.retirement import Seen, check_same, looked_at
+from audience_onboarding.base.retirement import AudienceInventory, ensure_unchanged, inspect_audience
 from audience_onboarding.platforms.commbox.client import CommBoxClient
 from audience_onboarding.platforms.commbox.definition import CommBoxDefinition
 from audience_onboarding.platforms.commbox.erasure import find_audience_id
@@ -13,34 +13,34 @@ from audience_onboarding.platforms.commbox.hooks import CommBoxHook
 from audience_onboarding.platforms.commbox.operators import LAST_SENT_KEY
 from audience_onboarding.state.store import Memory
 
-BY_HAND = "CommBox's API cannot delete an audience: delete it by hand in CommBox's console"
+MANUAL_ACTION = "CommBox's API cannot delete an audience: delete it by hand in CommBox's console"
 
 
 def state_keys(definition: CommBoxDefinition, memory: Memory) -> list[str]:  # noqa: ARG001 - the platform's interface
-    """Keys of the audience's memory that are this platform's own."""
+    """Return the state-store keys that are this platform's own."""
     return [LAST_SENT_KEY]
 
 
-def inspect(definition: CommBoxDefinition, memory: Memory) -> Seen:
-    """What is there.
+def inspect(definition: CommBoxDefinition, memory: Memory) -> AudienceInventory:
+    """Return the audience as it is at the vendor.
 
     :raises NotFoundError: the vendor does not know the id that the definition gives.
     """
-    return looked_at(
+    return inspect_audience(
         find_audience_id(definition, memory),
-        lambda audience_id: _seen(CommBoxHook(definition.conn_id).client, audience_id),
+        lambda audience_id: _load(CommBoxHook(definition.conn_id).client, audience_id),
         is_given=definition.id is not None,
     )
 
 
-def _seen(client: CommBoxClient, audience_id: str) -> Seen:
+def _load(client: CommBoxClient, audience_id: str) -> AudienceInventory:
     audience = client.load_audience(audience_id)
-    return Seen(
+    return AudienceInventory(
         audience.id,
         audience.name,
         audience.user_count,
-        by_hand=BY_HAND,
-        how=f"{BY_HAND}. Approving closes what is remembered of it here.",
+        manual_action=MANUAL_ACTION,
+        consequence=f"{MANUAL_ACTION}. Approving only clears the state stored here.",
     )
 
 
@@ -48,13 +48,13 @@ def delete(
     definition: CommBoxDefinition,
     memory: Memory,
     progress: Memory,  # noqa: ARG001 - the platforms' interface
-    approved: Seen,
+    approved: AudienceInventory,
 ) -> str:
-    """Delete nothing, and say so.
+    """Delete nothing, and report that.
 
-    :raises StaleApprovalError: it is not what was approved.
+    :raises StaleApprovalError: the audience differs from the approved one.
     """
-    if approved.audience_id is None or not approved.is_there:
+    if approved.audience_id is None or not approved.exists:
         return "There was nothing to delete"
-    check_same(approved, inspect(definition, memory))
-    return f"Audience {approved.audience_id} is still there. {BY_HAND}"
+    ensure_unchanged(approved, inspect(definition, memory))
+    return f"Audience {approved.audience_id} still exists. {MANUAL_ACTION}"

@@ -1,7 +1,7 @@
-"""Taking people out of an audience of Digital Audience: an opt-out file, waited for, then the snapshots.
+"""Erasure from an audience of Digital Audience: an opt-out file, a wait, then the snapshots.
 
-Source: the vendor's page "Updating audiences via S3": ``opt-out`` removes "matching records". Which records match is
-not stated. So each hash is in a row of its own: a record that matches any of them should go.
+Source: the vendor's page "Updating audiences via S3": ``opt-out`` removes "matching records", without a
+definition of a match. So each hash has its own row: it should remove each record that matches one of them.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import Any
 
 from audience_onboarding.base.connections import s3_client
 from audience_onboarding.base.erasure import (
+    ErasureDeferral,
     ErasureJob,
-    HeldPeople,
-    Outcome,
-    Waiting,
+    ErasureResult,
+    SnapshotEraser,
     mapped_hashes,
-    nothing_mapped,
+    not_applicable,
 )
 from audience_onboarding.base.snapshot_diff import OPT_OUT
 from audience_onboarding.crm.snapshots.subjects import opt_out_file
@@ -50,11 +50,11 @@ log = logging.getLogger(__name__)
 OTHER_FILE, OUR_FILE = "other file", "our file"
 
 _TAKEN = (time(0, 0, 0), time(23, 59, 59))
-"""Of the day's own opt-out, and that of a range of days."""
+"""Times in the keys of loads: of a single date, and of a range."""
 
 
 def find_audience_id(definition: DigitalAudienceDefinition, memory: Memory) -> int | None:
-    """The audience's id, ``None`` where there is none yet.
+    """Return the audience's id, ``None`` if there is none yet.
 
     :raises AudienceRetiredError: it was retired.
     """
@@ -67,47 +67,51 @@ def find_audience_id(definition: DigitalAudienceDefinition, memory: Memory) -> i
     )
 
 
-def erasure_key(audience_id: int, moment: datetime, *, is_gzip: bool = False) -> str:
-    """The key of an erasure's file: the second of its run, and never that of a load.
+def erasure_key(audience_id: int, at: datetime, *, is_gzip: bool = False) -> str:
+    """Return the key of an erasure's file: the second of its run, and never that of a load.
 
-    :param moment: in UTC.
+    :param at: time of the run in UTC.
     """
-    moment = moment.replace(microsecond=0)
-    if moment.time() in _TAKEN:
-        moment += timedelta(seconds=1 if moment.time() == time() else -1)
+    at = at.replace(microsecond=0)
+    if at.time() in _TAKEN:
+        at += timedelta(seconds=1 if at.time() == time() else -1)
     end = ".csv.gz" if is_gzip else ".csv"
-    return f"{VENDOR_PREFIX}audience={audience_id}/{OPT_OUT}/{moment:%Y%m%d_%H%M%S}{end}"
+    return f"{VENDOR_PREFIX}audience={audience_id}/{OPT_OUT}/{at:%Y%m%d_%H%M%S}{end}"
 
 
-def start(job: ErasureJob) -> Outcome | Waiting:
-    """Send the opt-out file, unless it is there, and wait until the vendor is through with it."""
+def start(job: ErasureJob) -> ErasureResult | ErasureDeferral:
+    """Send the opt-out file, unless it exists, and wait until the vendor has processed it."""
     definition: DigitalAudienceDefinition = job.definition
     hashes = mapped_hashes(job)
     if not hashes.count:
-        return nothing_mapped(job)
+        return not_applicable(job)
     audience_id = find_audience_id(definition, job.memory)
     if audience_id is None:
-        return Outcome("not_found", "There is no audience yet")
-    held = HeldPeople(job, audience_id).rows()
-    if held == 0 and not job.is_everywhere and not job.done("sent"):
-        return Outcome("not_found", "By the snapshots of what was sent, it holds none of them")
+        return ErasureResult("not_found", "There is no audience yet")
+    held = SnapshotEraser(job, audience_id).count_rows()
+    if held == 0 and not job.ignore_snapshots and not job.done("sent"):
+        return ErasureResult("not_found", "Its snapshots hold none of them")
     if job.is_dry_run:
-        known = "its lists are not kept, so nobody knows" if held is None else f"it holds them in {held} rows"
-        return Outcome("would_erase", f"An opt-out of {hashes.count} rows would be sent; {known}")
+        known = (
+            "it has no snapshots, so the number of its rows is unknown"
+            if held is None
+            else f"it holds them in {held} rows"
+        )
+        return ErasureResult("would_erase", f"An opt-out of {hashes.count} rows would be sent; {known}")
     return _send(job, definition, audience_id, opt_out_file(hashes, definition.file_profile), hashes.count)
 
 
-def resume(job: ErasureJob, after: str, event: dict[str, Any]) -> Outcome | Waiting:
-    """Go on, when the vendor is through with another file of the day, or with ours.
+def resume(job: ErasureJob, after: str, event: dict[str, Any]) -> ErasureResult | ErasureDeferral:
+    """Continue after the vendor has processed another file of the day, or ours.
 
-    :raises TerminalError: it has failed ours, refuses to be asked, or was not through in time.
+    :raises TerminalError: processing of ours failed or timed out, or the vendor rejects the request.
     """
     if event["status"] == "error":
         raise TerminalError(
-            what="The vendor refuses to be asked",
+            what="The vendor rejects the request",
             where="Digital Audience",
             why=f"{event['error']}: {event['message']}",
-            next_step="Once that is mended, clear this task; nothing is sent twice",
+            next_step="Fix the cause, then clear this task; nothing is sent twice",
         )
     if after == OTHER_FILE:
         job.note("day", "waited")
@@ -116,31 +120,31 @@ def resume(job: ErasureJob, after: str, event: dict[str, Any]) -> Outcome | Wait
         raise audience_failed("The opt-out", event["message"])
     if event["status"] == "timeout":
         raise TerminalError(
-            what=f"The opt-out was not taken in within {job.definition.wait.timeout_hours:g} hours",
+            what=f"The vendor did not process the opt-out within {job.definition.wait.timeout_hours:g} hours",
             where="Digital Audience",
             why=str(event["message"]),
-            next_step="Look at the audience in the vendor's portal, then clear this task to wait on; nothing is sent "
+            next_step="Check the audience in the vendor's portal, then clear this task to wait again; nothing is sent "
             "twice",
         )
     audience_id = find_audience_id(job.definition, job.memory)
-    taken = HeldPeople(job, audience_id).take_out()
+    erased = SnapshotEraser(job, audience_id).erase()
     rows = int((job.done("sent") or {}).get("rows", 0))
-    return Outcome(
+    return ErasureResult(
         "erased",
-        "The vendor has taken in the opt-out. Which records match it is not in its pages",
-        {"rows_sent": rows, "taken_out_of_snapshot": taken},
+        "The vendor has processed the opt-out. Its pages do not define a match",
+        {"rows_sent": rows, "erased_from_snapshot": erased},
     )
 
 
 class _WaitFirst(Exception):  # noqa: N818 - no error
-    def __init__(self, waiting: Waiting) -> None:
+    def __init__(self, waiting: ErasureDeferral) -> None:
         super().__init__()
         self.waiting = waiting
 
 
 def _send(
     job: ErasureJob, definition: DigitalAudienceDefinition, audience_id: int, content: bytes, rows: int
-) -> Waiting:
+) -> ErasureDeferral:
     from audience_onboarding.storage.s3_upload import publish_object
 
     client = DigitalAudienceHook(definition.conn_id).client
@@ -151,7 +155,7 @@ def _send(
     key = erasure_key(audience_id, job.utc, is_gzip=is_gzip)
     upload = UploadEntry(
         key=key,
-        # Of one person's hash, the id of the content would be as good as the hash.
+        # The content id of a single hash would identify the person like the hash itself.
         content_id="",
         load=f"{job.utc.date().isoformat()} {OPT_OUT} erasure-{job.utc:%H%M%S}",
         load_date=job.utc.date().isoformat(),
@@ -185,8 +189,8 @@ def _send(
         error.add_next_step("Nothing was sent")
         raise
     job.note("sent", {"rows": rows})
-    words = "is there already" if published.unchanged else "was put"
-    log.info("The opt-out of %s rows %s: s3://%s/%s", rows, words, bucket, key)
+    verb = "exists already" if published.unchanged else "was uploaded"
+    log.info("The opt-out of %s rows %s: s3://%s/%s", rows, verb, bucket, key)
     seconds = timedelta(hours=definition.wait.timeout_hours).total_seconds()
     return _waiting(
         definition,
@@ -206,9 +210,9 @@ def _in_parts(content: bytes, size: int) -> Iterator[bytes]:
 def _check_day(
     job: ErasureJob, definition: DigitalAudienceDefinition, audience_id: int, upload: UploadEntry
 ) -> None:
-    """What the definition says about a second file on one day.
+    """Apply ``on_second_daily_file`` of the definition.
 
-    :raises DailyFileLimitError: there was one, and it says ``fail``.
+    :raises DailyFileLimitError: there was a file today, and it is ``fail``.
     """
     now = datetime.now(timezone.utc)
     others = UploadLog(job.memory).same_day_uploads(now, key=upload.key, load=upload.load)
@@ -221,11 +225,11 @@ def _check_day(
         return
     if rule == "fail":
         raise DailyFileLimitError(
-            what="There was a file for this audience today (UTC) already, and the definition allows no second one",
+            what="There was a file for this audience today (UTC), and the definition allows no second one",
             where=keys,
-            next_step="Clear this task tomorrow, or let 'upload.on_second_daily_file' be 'warn' or 'wait'",
+            next_step="Clear this task tomorrow, or set 'upload.on_second_daily_file' to 'warn' or 'wait'",
         )
-    log.info("Waiting until the vendor is through with %s, or the day (UTC) is over", others[-1].key)
+    log.info("Waiting until the vendor has processed %s, or the day (UTC) is over", others[-1].key)
     tomorrow = datetime.combine(now.date() + timedelta(days=1), time(), tzinfo=timezone.utc)
     raise _WaitFirst(
         _waiting(
@@ -249,7 +253,7 @@ def _waiting(
     rows: int,
     seconds: float,
     after: str,
-) -> Waiting:
+) -> ErasureDeferral:
     wait = definition.wait
     trigger = DigitalAudienceAudienceStateTrigger(
         conn_id=definition.conn_id,
@@ -261,4 +265,4 @@ def _waiting(
         poll_interval=wait.poll_interval_seconds,
         deadline=clock.time() + seconds,
     )
-    return Waiting(trigger, seconds, after)
+    return ErasureDeferral(trigger, seconds, after)

@@ -145,7 +145,7 @@ class LoadFiles:
     def _is_outdated(self, existing: ExistingObject, file: CrmFile) -> bool:
         """Return whether the existing object has to be written again.
 
-        Not an opt-in or opt-out, whatever was uploaded after it: a user who clears an old run must not bring back
+        Not an opt-in or opt-out, regardless of later uploads: a user who clears an old run must not bring back
         people who have opted out since. It is written again only with ``overwrite``.
         """
         load = self.load

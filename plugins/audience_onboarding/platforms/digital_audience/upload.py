@@ -203,7 +203,7 @@ class DigitalAudienceOnboardCrmToS3Operator(OnboardCrmOperator[DigitalAudienceHo
         }
 
     def _check_same_list(self, files: LoadFiles) -> None:
-        """Check that no other list was sent for the same date, whatever part of it."""
+        """Check that no part of another list was sent for the same date."""
         load = files.load
         load.find_confirmed(files.audience.id)
         others = [] if load.diff is None else load.diff.other_pending_loads

@@ -1,4 +1,4 @@
-"""Looking for people in an audience of Fanfare: its API takes no member out of a list, so a person has to.
+"""Erasure from an audience of Fanfare: finds the people; a user removes them, as its API has no such operation.
 
 Source: https://docs.fanfare.io/api/admin-api/audiences (members)
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from audience_onboarding.base.erasure import ErasureJob, Outcome, mapped_hashes, nothing_mapped
+from audience_onboarding.base.erasure import ErasureJob, ErasureResult, mapped_hashes, not_applicable
 from audience_onboarding.platforms.fanfare.client import FanfareClient
 from audience_onboarding.platforms.fanfare.definition import FanfareDefinition
 from audience_onboarding.platforms.fanfare.hooks import FanfareHook
@@ -22,7 +22,7 @@ def _client(definition: FanfareDefinition) -> FanfareClient:
 
 
 def find_audience_id(definition: FanfareDefinition, memory: Memory) -> str | None:
-    """The audience's id, ``None`` where there is none yet.
+    """Return the audience's id, ``None`` if there is none yet.
 
     :raises AudienceRetiredError: it was retired.
     """
@@ -36,29 +36,31 @@ def find_audience_id(definition: FanfareDefinition, memory: Memory) -> str | Non
     return None if found is None else found.id
 
 
-def start(job: ErasureJob) -> Outcome:
-    """Look whether one of them is a member."""
+def start(job: ErasureJob) -> ErasureResult:
+    """Report whether one of them is a member."""
     definition: FanfareDefinition = job.definition
     hashes = mapped_hashes(job)
     if not hashes.count:
-        return nothing_mapped(job)
+        return not_applicable(job)
     audience_id = find_audience_id(definition, job.memory)
     if audience_id is None:
-        return Outcome("not_found", "There is no audience yet")
-    members, looked_at = _client(definition).count_members_like(
+        return ErasureResult("not_found", "There is no audience yet")
+    members, checked = _client(definition).count_members_like(
         audience_id, emails=hashes.of("email"), phones=hashes.of("phone")
     )
     if not members:
-        return Outcome("not_found", f"None of its {looked_at} members is one of them", {"members": looked_at})
-    return Outcome(
+        return ErasureResult(
+            "not_found", f"None of its {checked} members is one of them", {"members": checked}
+        )
+    return ErasureResult(
         "manual_action_required",
-        f"{members} of its {looked_at} members are among them, and Fanfare's API has no operation that takes a member "
-        f"out of a list. Take them out in the dashboard (audience {definition.name!r}, {audience_id}), then clear this "
-        "task: it looks again",
-        {"members": looked_at, "found": members},
+        f"{members} of its {checked} members are among them, and Fanfare's API has no operation that removes a "
+        f"member from a list. Remove them in the dashboard (audience {definition.name!r}, {audience_id}), then clear "
+        "this task: it checks again",
+        {"members": checked, "found": members},
     )
 
 
-def resume(job: ErasureJob, after: str, event: dict[str, Any]) -> Outcome:  # noqa: ARG001 - nothing is waited for
-    """Look again."""
+def resume(job: ErasureJob, after: str, event: dict[str, Any]) -> ErasureResult:  # noqa: ARG001 - there is no wait
+    """Check again."""
     return start(job)

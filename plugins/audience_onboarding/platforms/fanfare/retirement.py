@@ -1,4 +1,4 @@
-"""Archiving an audience of Fanfare, which is what its API calls deleting.
+"""Retirement of an audience of Fanfare: its API archives instead of deleting.
 
 Source: https://docs.fanfare.io/api/admin-api/audiences ("Delete (archive)")
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 
-from audience_onboarding.base.retirement import Seen, check_same, looked_at
+from audience_onboarding.base.retirement import AudienceInventory, ensure_unchanged, inspect_audience
 from audience_onboarding.exceptions import NotFoundError
 from audience_onboarding.platforms.fanfare.client import FanfareClient
 from audience_onboarding.platforms.fanfare.definition import FanfareDefinition
@@ -22,48 +22,50 @@ _TRIED = "tried"
 
 
 def state_keys(definition: FanfareDefinition, memory: Memory) -> list[str]:  # noqa: ARG001 - the platform's interface
-    """Keys of the audience's memory that are this platform's own: imports lie with their loads."""
+    """Return the state-store keys that are this platform's own: none, imports belong to their loads."""
     return []
 
 
-def inspect(definition: FanfareDefinition, memory: Memory) -> Seen:
-    """What is there.
+def inspect(definition: FanfareDefinition, memory: Memory) -> AudienceInventory:
+    """Return the audience as it is at the vendor.
 
     :raises NotFoundError: the vendor does not know the id that the definition gives.
     """
-    return looked_at(
+    return inspect_audience(
         find_audience_id(definition, memory),
-        lambda audience_id: _seen(FanfareHook(definition.conn_id).client, audience_id),
+        lambda audience_id: _load(FanfareHook(definition.conn_id).client, audience_id),
         is_given=definition.id is not None,
     )
 
 
-def _seen(client: FanfareClient, audience_id: str) -> Seen:
+def _load(client: FanfareClient, audience_id: str) -> AudienceInventory:
     audience = client.get_audience(audience_id)
     if audience.archived:
-        return Seen(audience_id, audience.name, is_there=False, how=_HOW)
-    return Seen(audience_id, audience.name, client.count(audience_id), how=_HOW)
+        return AudienceInventory(audience_id, audience.name, exists=False, consequence=_HOW)
+    return AudienceInventory(audience_id, audience.name, client.count(audience_id), consequence=_HOW)
 
 
-def delete(definition: FanfareDefinition, memory: Memory, progress: Memory, approved: Seen) -> str:
+def delete(
+    definition: FanfareDefinition, memory: Memory, progress: Memory, approved: AudienceInventory
+) -> str:
     """Archive it.
 
-    :raises StaleApprovalError: it is not what was approved.
+    :raises StaleApprovalError: the audience differs from the approved one.
     :raises NotFoundError: it is gone, and not by this task.
     """
-    if approved.audience_id is None or not approved.is_there:
+    if approved.audience_id is None or not approved.exists:
         return "There was nothing to archive"
     audience_id = str(approved.audience_id)
     client = FanfareHook(definition.conn_id).client
     done = f"Audience {audience_id} is archived"
     try:
-        now = _seen(client, find_audience_id(definition, memory) or audience_id)
+        now = _load(client, find_audience_id(definition, memory) or audience_id)
     except NotFoundError:
         if not progress.get(_TRIED):
             raise
         return done
-    check_same(approved, now)
-    if now.is_there:
+    ensure_unchanged(approved, now)
+    if now.exists:
         progress.set(_TRIED, [f"audience {audience_id}"])
         client.archive_audience(audience_id)
     log.info("%s (%s)", done, approved.name)

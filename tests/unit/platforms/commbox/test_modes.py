@@ -69,7 +69,7 @@ def test_where_it_changes_nothing_nothing_is_sent(world: World) -> None:
 
 
 def test_the_people_in_the_audience_have_to_be_known(world: World) -> None:
-    with pytest.raises(AirflowFailException, match="so nobody can be removed"):
+    with pytest.raises(AirflowFailException, match="so no customer can be removed"):
         world.send(MONDAY, "12", "opt-out")
     world.vendor.has(static("7", NAME, 5))
     for mode in ("opt-in", "opt-out"):
