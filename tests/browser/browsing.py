@@ -1,4 +1,4 @@
-"""Pages of a real browser, what is kept of them when a test fails, and the pictures that they give."""
+"""Pages of a real browser, their artifacts after a failure, and screenshots."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ MARGIN = 200
 
 
 def chromium_path() -> str:
-    """The browser that is installed, or the one that ``CHROMIUM`` names. A test without one fails."""
+    """Return the path of the installed browser, or of ``CHROMIUM``; without one, fail the test."""
     given = os.environ.get("CHROMIUM")
     found = given or next(filter(None, map(shutil.which, EXECUTABLES)), None)
     if not found or not shutil.which(found):
@@ -48,9 +48,9 @@ def chromium_path() -> str:
 
 @dataclass
 class Pages:
-    """The pages that a test has opened, each in a browser window of its own, without cookies of another.
+    """Pages that a test opened, each in a browser context of its own.
 
-    :param browser: what opens them.
+    :param browser: opens them.
     """
 
     browser: Browser
@@ -58,9 +58,9 @@ class Pages:
     console: dict[Page, list[str]] = field(default_factory=dict)
 
     def open(self, base_url: str, *, size: tuple[int, int] = SIZE, **options: Any) -> Page:
-        """A new window, on no page yet.
+        """Open an empty page.
 
-        :param base_url: what a path given to ``goto`` counts from.
+        :param base_url: of the paths given to ``goto``.
         :param size: width and height in pixels.
         :param options: of Playwright's ``new_context``, such as ``color_scheme="dark"``.
         """
@@ -80,25 +80,25 @@ class Pages:
     def _listen(self, page: Page) -> None:
         lines = self.console.setdefault(page, [])
 
-        def said(message: ConsoleMessage) -> None:
+        def add(message: ConsoleMessage) -> None:
             lines.append(f"{message.type}: {message.text}")
 
-        page.on("console", said)
+        page.on("console", add)
         page.on("pageerror", lambda error: lines.append(f"exception: {error}"))
 
     def errors(self, page: Page) -> list[str]:
-        """What the page's scripts have complained of."""
+        """Return the errors in the console of a page."""
         return [line for line in self.console.get(page, ()) if line.startswith(("error", "exception"))]
 
     def keep(self, folder: Path, name: str) -> list[Path]:
-        """Write picture, HTML and console of all pages that are open, for whoever looks into a failure."""
+        """Write screenshot, HTML and console of all open pages, for the analysis of a failure."""
         folder.mkdir(parents=True, exist_ok=True)
         kept = []
         for number, page in enumerate(self.console):
             stem = f"{file_name(name)}-{number}"
             kept.append(folder / f"{stem}.log")
             kept[-1].write_text("\n".join([page.url, *self.console[page], ""]), encoding="utf-8")
-            # One that is closed, or has crashed, has no more to show.
+            # A closed or crashed page has no content.
             with suppress(Exception):
                 kept.append(folder / f"{stem}.html")
                 kept[-1].write_text(page.content(), encoding="utf-8")
@@ -107,7 +107,7 @@ class Pages:
         return [path for path in kept if path.exists()]
 
     def close(self) -> None:
-        """Close all."""
+        """Close all pages."""
         for context in self.contexts:
             context.close()
         self.contexts.clear()
@@ -116,26 +116,26 @@ class Pages:
 
 @dataclass(frozen=True)
 class Camera:
-    """Takes pictures into ``build/screenshots``.
+    """Takes screenshots in ``build/screenshots``.
 
-    :param folder: where.
-    :param renews_docs: whether those that the documentation shows are copied there.
+    :param folder: of the screenshots.
+    :param renews_docs: copy those that the documentation shows to ``docs/images``.
     """
 
     folder: Path
     renews_docs: bool
 
-    def __call__(self, what: Page | Locator, name: str, *, in_docs: bool = False, **options: Any) -> Path:
-        """Take one.
+    def __call__(self, subject: Page | Locator, name: str, *, in_docs: bool = False, **options: Any) -> Path:
+        """Take a screenshot.
 
-        :param what: a page, or a part of it.
+        :param subject: a page, or a part of it.
         :param name: of the file, without ``.png``.
         :param in_docs: whether the documentation shows it, as ``docs/images/<name>.png``.
         :param options: of Playwright's ``screenshot``, such as ``full_page=True``.
         """
         path = self.folder / f"{name}.png"
-        with _fitting(what):
-            what.screenshot(path=path, animations="disabled", caret="hide", **options)
+        with _fitting(subject):
+            subject.screenshot(path=path, animations="disabled", caret="hide", **options)
         if in_docs and self.renews_docs:
             IN_DOCS.mkdir(exist_ok=True)
             shutil.copyfile(path, IN_DOCS / path.name)
@@ -143,10 +143,10 @@ class Camera:
 
 
 @contextmanager
-def _fitting(what: Page | Locator) -> Iterator[None]:
-    """A window that is high enough: of what is below its end, a picture has nothing."""
-    box = what.bounding_box() if isinstance(what, Locator) else None
-    page = what.page if isinstance(what, Locator) else what
+def _fitting(subject: Page | Locator) -> Iterator[None]:
+    """Make the window high enough: a screenshot omits content below its end."""
+    box = subject.bounding_box() if isinstance(subject, Locator) else None
+    page = subject.page if isinstance(subject, Locator) else subject
     size = page.viewport_size
     if box is None or size is None or box["height"] + MARGIN < size["height"]:
         yield
@@ -157,7 +157,7 @@ def _fitting(what: Page | Locator) -> Iterator[None]:
 
 
 def empty_folder(run_id: str) -> Path:
-    """The folder of the pictures; what an earlier run has left is removed, once for all processes of this one.
+    """Return the folder of the screenshots, emptied once per run, for all its processes.
 
     :param run_id: of this pytest run.
     """
@@ -174,16 +174,16 @@ def empty_folder(run_id: str) -> Path:
 
 
 def file_name(text: str) -> str:
-    """Text as a part of a file's name."""
+    """Return text as a part of a file name."""
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", text).strip("-")
 
 
 def violations(
     page: Page, *, impacts: tuple[str, ...] = ("serious", "critical"), **options: Any
 ) -> list[str]:
-    """What axe finds wrong with a page for people who use a keyboard or a screen reader; a line each.
+    """Return the accessibility violations that axe finds in a page, a line each.
 
-    :param impacts: of these alone.
+    :param impacts: limit to these.
     :param options: of axe's ``run``: ``context``, ``options``.
     """
     from axe_playwright_python.sync_playwright import Axe

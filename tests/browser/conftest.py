@@ -24,7 +24,7 @@ expect.set_options(timeout=PATIENCE_MS)
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Stack]:
-    """The running Airflow with its vendors; who asks for a page of it is an admin, without logging in."""
+    """The running Airflow with its vendors; each user is an admin without a login."""
     yield from one_stack(request.config, tmp_path_factory, "browser")
 
 
@@ -82,7 +82,7 @@ def _run_id(config: pytest.Config) -> str:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Keep what a failed test's pages show, and say what its runs and the vendors have to tell."""
+    """Keep the pages of a failed test, and report its runs and the vendors' requests."""
     report = yield
     used = getattr(item, "funcargs", {})
     stack, pages = used.get("stack"), used.get("pages")

@@ -36,32 +36,32 @@ def label(part: Locator, title: str) -> Locator:
 
 
 def choose(form: Locator, title: str, label: str) -> None:
-    """Take what a list offers.
+    """Select an option of a list.
 
     :param title: of the list.
     :param label: of the choice.
     """
-    # What is chosen already covers the field that one types into.
+    # The current selection covers the input.
     form.get_by_role("combobox", name=title, exact=True).click(force=True)
     form.page.get_by_role("option", name=label, exact=True).click()
 
 
 def choices(form: Locator, title: str) -> list[str]:
-    """What a list offers."""
+    """Return the options of a list."""
     box = form.get_by_role("combobox", name=title, exact=True)
     box.click(force=True)
     options = form.page.get_by_role("option")
     expect(options.first).to_be_visible()
-    found = options.all_inner_texts()
+    labels = options.all_inner_texts()
     # Escape would close the form with the list.
     box.blur()
-    return found
+    return labels
 
 
 def tick(form: Locator, title: str) -> None:
     """Turn a switch on."""
     box = form.get_by_role("checkbox", name=title, exact=True)
-    # The box itself lies hidden in what is drawn.
+    # The checkbox itself is hidden below the switch.
     box.locator("xpath=ancestor::label").click()
     expect(box).to_be_checked()
 

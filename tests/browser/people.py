@@ -29,7 +29,7 @@ SEEN, UNSEEN = "seen_by_reader", "unseen_by_reader"
 """The two audiences: the reader may see the onboarding DAG of one of them."""
 
 PAGES = ("can_read", "Website")
-"""What everybody needs to see a page at all."""
+"""Permission to open any page."""
 
 PEOPLE: dict[str, dict[str, Any]] = {
     "admin": {"role": "Admin"},
@@ -38,7 +38,7 @@ PEOPLE: dict[str, dict[str, Any]] = {
             PAGES,
             ("menu_access", "DAGs"),
             ("can_read", f"DAG:onboard_{SEEN}"),
-            # What Airflow's list of DAGs shows of each.
+            # Airflow's list of DAGs shows these.
             ("can_read", "DAG Runs"),
             ("can_read", "HITL Detail"),
             ("can_read", "Task Instances"),
@@ -46,14 +46,14 @@ PEOPLE: dict[str, dict[str, Any]] = {
     },
     "stranger": {"may": [PAGES]},
 }
-"""What they may do, by name: a role of Airflow's, or actions on resources. ``stranger`` may log in, and no more."""
+"""Permissions by user: a role of Airflow, or actions on resources. ``stranger`` may only log in."""
 
 
 @dataclass
 class Site:
     """The Airflow with users.
 
-    :param url: where it is.
+    :param url: base URL.
     :param home: its ``AIRFLOW_HOME``.
     :param env: its settings, for a program that is to fill its database.
     """
@@ -85,12 +85,12 @@ class Site:
         page.get_by_role("button", name="Sign In").click()
 
     def session(self, person: str | None) -> requests.Session:
-        """Talks to the API as a person, or as nobody.
+        """Return a session of the API.
 
-        :param person: one of ``PEOPLE``.
+        :param person: one of ``PEOPLE``; ``None``: not logged in.
         """
         session = requests.Session()
-        # A test asks for 401, not for the page that it leads people to.
+        # Tests expect 401, not the redirect to the login.
         session.max_redirects = 0
         if person is not None:
             body = {"username": person, "password": self._passwords[person]}
@@ -100,19 +100,19 @@ class Site:
         return session
 
     def get(self, person: str | None, path: str) -> requests.Response:
-        """What a person is answered, without following where it leads.
+        """Send a request as a user, without following redirects.
 
-        :param person: one of ``PEOPLE``, or ``None`` for nobody.
+        :param person: one of ``PEOPLE``; ``None``: not logged in.
         """
         return self.session(person).get(f"{self.url}{path}", timeout=60, allow_redirects=False)
 
 
 @contextmanager
 def running_site(folder: Path, *, fill: Callable[[Site], None] | None = None) -> Iterator[Site]:
-    """Start it, and end it.
+    """Run the Airflow with users.
 
-    :param folder: for what it writes.
-    :param fill: puts more into its database, before the server starts.
+    :param folder: of its files.
+    :param fill: writes more into its database before the server starts.
     """
     home = folder / "airflow"
     home.mkdir(parents=True)

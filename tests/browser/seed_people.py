@@ -1,6 +1,6 @@
 """Fills the database of an Airflow with users: run as a program, in the environment of that Airflow.
 
-One process: each ``airflow`` command for itself would import all of Airflow anew.
+One process: each ``airflow`` command would import all of Airflow again.
 """
 
 from __future__ import annotations

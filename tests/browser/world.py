@@ -1,6 +1,6 @@
-"""What the browser tests find in the Airflow that they share: definitions and extracts, written before it starts.
+"""Definitions and extracts of the Airflow that the browser tests share, written before it starts.
 
-A definition that comes later is seen only when Airflow reads the file again, two minutes later.
+Airflow would parse a later definition two minutes later.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def _audience_page(stack: Stack) -> None:
     )
     for number, day in enumerate(PAGE_DAYS):
         stack.extract("subscribers", day, rows=200 + 15 * number)
-    stack.define("lookalikes", name="Spring campaign look-alikes", owner="brand-team")
+    stack.define("lookalikes", name="Spring campaign lookalikes", owner="brand-team")
     stack.extract("lookalikes", LOAD_DATE)
 
 
@@ -50,7 +50,7 @@ def _own_pages(stack: Stack) -> None:
         stack,
         "web_orders",
         "Web orders",
-        # It is over, so that nothing runs but what a person asks for.
+        # The schedule has ended, so that only manual runs start.
         schedule={**schedule("0 3 * * *", date(2026, 1, 1)), "end": date(2026, 11, 15)},
     )
     for day in HISTORY:
