@@ -1,4 +1,4 @@
-"""The Audiences page in the real Airflow: through its navigation, on runs that took place."""
+"""The Audiences page in a real Airflow, opened by its navigation, with real runs."""
 
 from __future__ import annotations
 
@@ -16,47 +16,49 @@ from tests.e2e.stack import Stack
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
 KEY, DAG = "subscribers", "onboard_subscribers"
-UNCLEAR = "lookalikes"
+AMBIGUOUS = "lookalikes"
 OWN = "/audience-onboarding/"
 
 
 @pytest.fixture(scope="module")
 def loaded(stack: Stack) -> None:
-    """An audience with some loads and a segment, and one whose creation is unclear."""
-    unclear = f"onboard_{UNCLEAR}"
-    stack.airflow.wait_for_dags(DAG, f"activate_{KEY}", unclear, "resolve_ambiguous_create")
-    for dag_id in (DAG, f"activate_{KEY}", unclear):
+    """Run an audience with loads and a segment, and one with an ambiguous create."""
+    ambiguous = f"onboard_{AMBIGUOUS}"
+    stack.airflow.wait_for_dags(DAG, f"activate_{KEY}", ambiguous, "resolve_ambiguous_create")
+    for dag_id in (DAG, f"activate_{KEY}", ambiguous):
         stack.airflow.unpause(dag_id)
-    # What a worker leaves behind that dies right after it has sent the request.
+    # State after a worker died right after it sent the create request.
     intent = {"name": "Audience lookalikes", "at": "2026-11-20T03:00:00+00:00", "run_id": "manual__before"}
-    asset = stack.airflow.asset_id(f"audience/{UNCLEAR}")
+    asset = stack.airflow.asset_id(f"audience/{AMBIGUOUS}")
     stack.airflow.api(
         f"assets/{asset}/state-store/audience", method="PUT", json={"value": {"intent": intent}}
     )
-    failing = stack.airflow.trigger(unclear, {"load_date": str(LOAD_DATE)})
+    failing = stack.airflow.trigger(ambiguous, {"load_date": str(LOAD_DATE)})
     for day in PAGE_DAYS:
         run_id = stack.airflow.trigger(DAG, {"load_date": str(day)})
         assert stack.airflow.wait_for_run(DAG, run_id) == "success"
-    assert stack.airflow.wait_for_run(unclear, failing) == "failed"
+    assert stack.airflow.wait_for_run(ambiguous, failing) == "failed"
 
 
-def through_the_navigation(page: Page) -> FrameLocator:
-    """The page as one comes to it."""
+def open_by_navigation(page: Page) -> FrameLocator:
+    """Open the page with Airflow's navigation."""
     page.goto("/")
     page.get_by_role("link", name="Audiences").click()
     return page.frame_locator("iframe[title=Audiences]")
 
 
-def asked(page: Page, path: str) -> Any:
-    """What the API tells the one who is logged in in this window."""
-    answer = page.request.get(f"{OWN}api/{path}")
-    assert answer.ok, answer.status
-    return answer.json()
+def get_json(page: Page, path: str) -> Any:
+    """Return a response of the API to the user of the window."""
+    response = page.request.get(f"{OWN}api/{path}")
+    assert response.ok, response.status
+    return response.json()
 
 
 def is_found(page: Page, frame: FrameLocator, text: str) -> bool:
-    """Search, and say whether one audience is left and the address says so. Airflow's window puts its address into the
-    frame by itself; on a busy machine it was seen to come in between, and what had just been typed was gone."""
+    """Search, and return whether the table and the URL show the result.
+
+    Airflow sets the URL of the frame from its own, which on a busy machine can discard the text just typed.
+    """
     frame.get_by_role("searchbox", name="Search").fill(text)
     try:
         expect(frame.get_by_role("status")).to_have_text("1 audience", timeout=15_000)
@@ -66,16 +68,14 @@ def is_found(page: Page, frame: FrameLocator, text: str) -> bool:
     return True
 
 
-def test_through_the_navigation_to_an_audience_and_back(
-    loaded: None, page: Page, pages: Pages, camera: Camera
-) -> None:
-    frame = through_the_navigation(page)
+def test_navigation_to_an_audience_and_back(loaded: None, page: Page, pages: Pages, camera: Camera) -> None:
+    frame = open_by_navigation(page)
     expect(frame.get_by_role("heading", level=1)).to_have_text("Audiences")
     rows = frame.locator("tbody tr")
-    # What waits for a person comes first.
-    expect(rows.first).to_contain_text("Needs you")
-    expect(rows.filter(has_text=UNCLEAR)).to_contain_text(
-        "Needs you: It is unclear whether the audience was created"
+    # Required actions are first.
+    expect(rows.first).to_contain_text("Action required")
+    expect(rows.filter(has_text=AMBIGUOUS)).to_contain_text(
+        "Action required: It is unknown whether the audience was created"
     )
     line = rows.filter(has_text="Newsletter subscribers")
     expect(line).to_contain_text(str(LOAD_DATE))
@@ -83,11 +83,11 @@ def test_through_the_navigation_to_an_audience_and_back(
 
     by_rows = frame.get_by_role("columnheader", name="Rows")
     by_rows.get_by_role("button").click()
-    # On a busy machine, a second press would still be about the order before the first one.
+    # A second click before the first result would sort the old order.
     expect(by_rows).to_have_attribute("aria-sort", "ascending")
     by_rows.get_by_role("button").click()
     expect(rows.first).to_contain_text("Newsletter subscribers")
-    # The address around says the same, so that it can be kept and sent.
+    # Airflow's URL has the same hash, so it can be bookmarked and shared.
     expect(page).to_have_url(re.compile(r"/plugin/audiences/audience-onboarding/#/\?sort=-rows_sent$"))
     frame.get_by_label("Owner").select_option("brand-team")
     expect(rows).to_have_count(1)
@@ -101,7 +101,7 @@ def test_through_the_navigation_to_an_audience_and_back(
     expect(frame.get_by_role("status")).to_have_text("1 audience")
     page.reload()
     expect(frame.get_by_role("status")).to_have_text("1 audience")
-    # Airflow's navigation leads to the table, wherever one is.
+    # Airflow's navigation opens the table from any view.
     frame.get_by_role("link", name="Newsletter subscribers").click()
     expect(frame.get_by_role("heading", level=1)).to_have_text("Newsletter subscribers")
     page.get_by_role("link", name="Audiences").first.click()
@@ -109,37 +109,35 @@ def test_through_the_navigation_to_an_audience_and_back(
     assert [line for line in pages.errors(page) if "audience-onboarding" in line] == []
 
 
-def test_the_charts_show_what_the_runs_have_done(
-    loaded: None, page: Page, stack: Stack, camera: Camera
-) -> None:
+def test_the_charts_show_the_loads(loaded: None, page: Page, stack: Stack, camera: Camera) -> None:
     page.goto(f"/plugin/audiences{OWN}#/audiences/{KEY}")
     frame = page.frame_locator("iframe[title=Audiences]")
     expect(frame.locator("#history-title")).to_be_visible()
-    loads = asked(page, f"audiences/{KEY}/loads?limit=90")["loads"][::-1]
+    loads = get_json(page, f"audiences/{KEY}/loads?limit=90")["loads"][::-1]
     assert [load["load_date"] for load in loads] == [str(day) for day in PAGE_DAYS]
     assert [load["rows_sent"] for load in loads] == sorted({load["rows_sent"] for load in loads})
 
-    inside = next(one for one in page.frames if OWN in one.url and one.parent_frame)
+    child = next(one for one in page.frames if OWN in one.url and one.parent_frame)
     for name in ("rows", "rates"):
-        inside.wait_for_function("id => window.Chart?.getChart(id)?.ctx", arg=f"{name}-canvas")
+        child.wait_for_function("id => window.Chart?.getChart(id)?.ctx", arg=f"{name}-canvas")
 
-    def held(name: str) -> dict[str, list[Any]]:
-        found: dict[str, list[Any]] = inside.evaluate(
+    def chart_data(name: str) -> dict[str, list[Any]]:
+        data: dict[str, list[Any]] = child.evaluate(
             "id => Object.fromEntries(Chart.getChart(id).data.datasets.map(one => [one.label, one.data]))",
             f"{name}-canvas",
         )
-        return found
+        return data
 
-    assert held("rows") == {
+    assert chart_data("rows") == {
         "Sent": [load["rows_sent"] for load in loads],
         "Duplicates": [load["duplicates"] for load in loads],
         "Rejected": [load["rejected"] for load in loads],
     }
-    for identifier, shares in held("rates").items():
-        told = [{rate["identifier"]: rate["share"] for rate in load["match_rates"]} for load in loads]
-        assert shares == [one.get(identifier) for one in told]
+    for identifier, rates in chart_data("rates").items():
+        loaded = [{rate["identifier"]: rate["rate"] for rate in load["match_rates"]} for load in loads]
+        assert rates == [rates_of_load.get(identifier) for rates_of_load in loaded]
     for name in ("rows", "rates"):
-        filled = inside.evaluate(
+        filled = child.evaluate(
             """id => {
                 const canvas = document.getElementById(id);
                 const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
@@ -151,40 +149,40 @@ def test_the_charts_show_what_the_runs_have_done(
     camera(page, "audience-page", in_docs=True)
 
 
-def test_the_action_leads_to_the_form_that_settles(loaded: None, page: Page) -> None:
-    frame = through_the_navigation(page)
-    frame.get_by_role("link", name="Spring campaign look-alikes").click()
-    waiting = frame.get_by_role("list", name="Waits for a person")
-    expect(waiting.get_by_role("listitem").first).to_be_visible()
+def test_the_action_opens_the_form_for_an_ambiguous_create(loaded: None, page: Page) -> None:
+    frame = open_by_navigation(page)
+    frame.get_by_role("link", name="Spring campaign lookalikes").click()
+    actions = frame.get_by_role("list", name="Required actions")
+    expect(actions.get_by_role("listitem").first).to_be_visible()
     expect(frame.get_by_role("heading", name="Runs without a confirmed load")).to_be_visible()
-    waiting.get_by_role("link").first.click()
+    actions.get_by_role("link").first.click()
     expect(page).to_have_url(re.compile(r"/dags/resolve_ambiguous_create"))
     expect(page.locator("iframe")).to_have_count(0)
     expect(page.get_by_role("button", name=re.compile("^Trigger")).first).to_be_visible()
 
 
-def test_the_form_button_leads_to_the_dag(loaded: None, page: Page) -> None:
+def test_a_form_button_opens_the_dag(loaded: None, page: Page) -> None:
     page.goto(f"/plugin/audiences{OWN}#/audiences/{KEY}")
     frame = page.frame_locator("iframe[title=Audiences]")
     frame.get_by_role("group", name="Forms").get_by_role("link", name="Start a load").click()
     expect(page).to_have_url(re.compile(f"/dags/{DAG}"))
 
 
-def test_it_is_as_light_or_dark_as_airflow(loaded: None, pages: Pages, stack: Stack, camera: Camera) -> None:
+def test_the_theme_is_that_of_airflow(loaded: None, pages: Pages, stack: Stack, camera: Camera) -> None:
     page = pages.open(stack.airflow.url, color_scheme="light")
     page.goto("/")
     page.evaluate("localStorage.setItem('theme', 'dark')")
-    frame = through_the_navigation(page)
+    frame = open_by_navigation(page)
     expect(page.locator("html")).to_have_class(re.compile(r"\bdark\b"))
     expect(frame.locator("html")).to_have_attribute("data-theme", "dark")
     expect(frame.locator("tbody tr").first).to_be_visible()
     camera(page, "audiences-page-dark")
     frame.get_by_role("link", name="Newsletter subscribers").click()
     expect(frame.locator("#history-title")).to_be_visible()
-    inside = next(one for one in page.frames if OWN in one.url and one.parent_frame)
-    inside.wait_for_function("() => window.Chart?.getChart('segments-canvas')?.ctx")
+    child = next(one for one in page.frames if OWN in one.url and one.parent_frame)
+    child.wait_for_function("() => window.Chart?.getChart('segments-canvas')?.ctx")
     camera(page, "audience-page-dark")
-    # Changed in another tab, as Airflow's own pages hear of it.
+    # A change in another tab of Airflow.
     other = page.context.new_page()
     other.goto("/")
     other.evaluate("localStorage.setItem('theme', 'light')")
@@ -192,8 +190,8 @@ def test_it_is_as_light_or_dark_as_airflow(loaded: None, pages: Pages, stack: St
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("hash_", ["#/", f"#/audiences/{KEY}", f"#/audiences/{UNCLEAR}"])
-def test_axe_finds_nothing_on_a_phone_or_a_desk(
+@pytest.mark.parametrize("hash_", ["#/", f"#/audiences/{KEY}", f"#/audiences/{AMBIGUOUS}"])
+def test_axe_finds_no_violation_on_a_phone_or_a_desktop(
     loaded: None, pages: Pages, stack: Stack, camera: Camera, hash_: str, scheme: str
 ) -> None:
     for size in ((1300, 900), PHONE_SIZE):

@@ -1,1 +1,1 @@
-"""The Audiences page: what people look after, told from what Airflow stores already."""
+"""Audiences page: all audiences, read from the data that Airflow already stores."""

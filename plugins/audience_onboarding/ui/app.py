@@ -1,34 +1,31 @@
-"""The Audiences page's own server: a FastAPI app below Airflow's, behind Airflow's login and DAG permissions.
+"""FastAPI app of the Audiences page, mounted below Airflow's, behind Airflow's login and DAG permissions.
 
-Airflow mounts such an app without any protection, so each address that tells something asks for it here. It only reads.
+Airflow mounts the app without any protection, so each endpoint with data checks the permissions itself. It only reads.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Collection
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from airflow.api_fastapi.app import get_auth_manager
-from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
 from airflow.api_fastapi.common.db.common import SessionDep
 from airflow.api_fastapi.core_api.security import GetUserDep, bearer_scheme, get_user, requires_access_dag
-from airflow.configuration import conf
-from airflow.models.dag import DagModel
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request
 from fastapi.responses import FileResponse, RedirectResponse, Response
 from pydantic import BaseModel
 from starlette.datastructures import MutableHeaders
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from audience_onboarding import __version__
 from audience_onboarding.ui import service
-from audience_onboarding.ui.links import Hrefs
-from audience_onboarding.ui.models import Health
-from audience_onboarding.ui.plugin_views import Receive, Scope, Send
+from audience_onboarding.ui.links import AirflowPaths
+from audience_onboarding.ui.loader import Audience, AudienceLoader, Reader, select_readable
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
@@ -47,24 +44,21 @@ CONTENT_SECURITY_POLICY = "; ".join(
     )
 )
 
-A_YEAR = "public, max-age=31536000, immutable"
-"""For what has its version in its address."""
+IMMUTABLE = "public, max-age=31536000, immutable"
+"""Cache header of URLs with a version."""
 
-ASK_AGAIN = "no-cache"
-"""Kept, and asked for again each time, which costs no body where it is unchanged."""
-
-MAX_ROWS = 200
-MAX_LOADS = 400
+REVALIDATE = "no-cache"
+"""Cache header of other static files: cached, and revalidated on each use."""
 
 
 class _Headers:
-    """Sets the headers that all answers have, unless they bring their own."""
+    """Sets default headers of all responses."""
 
-    def __init__(self, app: Any) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_with_headers(message: Any) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers.setdefault("X-Content-Type-Options", "nosniff")
@@ -80,51 +74,11 @@ class _Static(StaticFiles):
     """The page's scripts and styles."""
 
     def file_response(self, full_path: Any, stat_result: Any, scope: Any, status_code: int = 200) -> Response:
-        """As Starlette does, kept for long if the address has a version."""
+        """Return Starlette's response; URLs with a version are cached for a year."""
         response = super().file_response(full_path, stat_result, scope, status_code)
         has_version = b"v=" in scope.get("query_string", b"")
-        response.headers["Cache-Control"] = A_YEAR if has_version else ASK_AGAIN
+        response.headers["Cache-Control"] = IMMUTABLE if has_version else REVALIDATE
         return response
-
-
-class Reader:
-    """Who asks, and what Airflow lets them do."""
-
-    def __init__(self, user: Any, session: Any) -> None:
-        self._user = user
-        self._session = session
-        self._manager: Any = get_auth_manager()
-
-    def readable(self, dag_ids: set[str]) -> set[str]:
-        """Those of the DAGs that Airflow knows that the reader may read."""
-        allowed: set[str] = self._manager.get_authorized_dag_ids(
-            user=self._user, method="GET", session=self._session
-        )
-        return dag_ids & allowed
-
-    def readable_gone(self, dag_ids: set[str]) -> set[str]:
-        """Those of the DAGs that Airflow does not know any more that the reader might read. Whose team they were of,
-        nobody knows."""
-        if not dag_ids or conf.getboolean("core", "multi_team", fallback=False):
-            return set()
-        allowed: set[str] = self._manager.filter_authorized_dag_ids(
-            dag_ids=dag_ids, user=self._user, method="GET"
-        )
-        return dag_ids & allowed
-
-    def triggerable(self, dag_ids: set[str]) -> set[str]:
-        """Those that the reader may start a run of."""
-        teams = DagModel.get_dag_id_to_team_name_mapping(sorted(dag_ids), session=self._session)
-        return {
-            dag_id
-            for dag_id in dag_ids
-            if self._manager.is_authorized_dag(
-                method="POST",
-                access_entity=DagAccessEntity.RUN,
-                details=DagDetails(id=dag_id, team_name=teams.get(dag_id)),
-                user=self._user,
-            )
-        }
 
 
 def _reader(user: GetUserDep, session: SessionDep) -> Reader:
@@ -132,64 +86,39 @@ def _reader(user: GetUserDep, session: SessionDep) -> Reader:
 
 
 ReaderDep = Annotated[Reader, Depends(_reader)]
-SortDep = Annotated[
-    str,
-    Query(pattern=f"^-?({'|'.join(service.SORTS)})$", description="What to sort by; a dash turns it round."),
-]
 
 
 def _now() -> datetime:
     return datetime.now(timezone.utc)
 
 
-def _json(answer: BaseModel) -> Response:
-    return Response(answer.model_dump_json(), media_type="application/json")
+def _json(model: BaseModel) -> Response:
+    return Response(model.model_dump_json(), media_type="application/json")
 
 
-def _hrefs(request: Request) -> Hrefs:
-    return Hrefs(_base_of(request))
-
-
-def _base_of(request: Request) -> str:
-    """The path that Airflow is served at, without a slash at its end."""
+def _base_path(request: Request) -> str:
+    """Return the path that Airflow is served at, without a trailing slash."""
     return str(request.scope.get("app_root_path", "")).rstrip("/")
 
 
-# Whoever may read no DAG at all is told so at once, as Airflow's own list of DAGs does.
+# A user who may read no DAG at all gets 403, as from Airflow's own list of DAGs.
 data = APIRouter(prefix="/api", dependencies=[Depends(requires_access_dag("GET"))])
 
 
 @data.get("/audiences")
-def list_audiences(  # noqa: PLR0913, PLR0917
-    reader: ReaderDep,
-    session: SessionDep,
-    search: Annotated[str, Query(max_length=200)] = "",
-    platform: Annotated[list[str], Query()] = [],  # noqa: B006 - as FastAPI wants it
-    health: Annotated[list[Health], Query()] = [],  # noqa: B006
-    owner: Annotated[list[str], Query()] = [],  # noqa: B006
-    sort: SortDep = "health",
-    limit: Annotated[int, Query(ge=1, le=MAX_ROWS)] = 50,
-    offset: Annotated[int, Query(ge=0)] = 0,
+def list_audiences(
+    request: Annotated[service.ListRequest, Query()], reader: ReaderDep, session: SessionDep
 ) -> Response:
-    """A page of the table."""
-    wanted = service.Wanted(
-        search=search,
-        platforms=frozenset(platform),
-        health=frozenset(health),
-        owners=frozenset(owner),
-        sort=sort,
-        limit=limit,
-        offset=offset,
-    )
-    return _json(service.audience_list(session, reader, wanted, _now()))
+    """Return a page of the table."""
+    return _json(service.list_audiences(session, reader, request, _now()))
 
 
 @data.get("/audiences/{key}")
 def get_audience(key: str, request: Request, reader: ReaderDep, session: SessionDep) -> Response:
-    """One audience."""
-    now = _now()
-    item = _allowed(service.find(session, key), key, reader)
-    return _json(service.audience_detail(session, item, reader, hrefs=_hrefs(request), now=now))
+    """Return the page of one audience."""
+    item = _check_access(AudienceLoader(session, key).load(), key, reader)
+    paths = AirflowPaths(_base_path(request))
+    return _json(service.get_detail(session, item, reader, paths=paths, now=_now()))
 
 
 @data.get("/audiences/{key}/loads")
@@ -198,24 +127,26 @@ def list_loads(
     request: Request,
     reader: ReaderDep,
     session: SessionDep,
-    limit: Annotated[int, Query(ge=1, le=MAX_LOADS)] = 50,
+    limit: Annotated[int, Query(ge=1, le=400)] = 50,
     offset: Annotated[int, Query(ge=0)] = 0,
 ) -> Response:
-    """A page of the history of its loads."""
-    item = _allowed(service.find_asset(session, key), key, reader)
-    return _json(service.load_list(session, item, hrefs=_hrefs(request), limit=limit, offset=offset))
+    """Return a page of the load history of an audience."""
+    item = _check_access(AudienceLoader(session, key).load_assets().values(), key, reader)
+    paths = AirflowPaths(_base_path(request))
+    return _json(service.list_loads(session, item, paths=paths, limit=limit, offset=offset))
 
 
-def _allowed(item: service.Audience | None, key: str, reader: Reader) -> service.Audience:
-    if item is None:
-        raise HTTPException(404, f"There is no audience {key!r}")
-    if not service.readable_only([item], reader):
+def _check_access(items: Collection[Audience], key: str, reader: Reader) -> Audience:
+    if not items:
+        raise HTTPException(404, f"Audience {key!r} not found")
+    readable = select_readable(items, reader)
+    if not readable:
         raise HTTPException(403, "Forbidden")
-    return item
+    return readable[0]
 
 
 class Page:
-    """The one page, with the version of each script and style in its address."""
+    """HTML of the page, with a version in the URL of each script and style."""
 
     def __init__(self, folder: Path) -> None:
         digest = hashlib.sha256(__version__.encode())
@@ -229,25 +160,24 @@ class Page:
     async def __call__(
         self, request: Request, bearer: Annotated[Any, Depends(bearer_scheme)] = None
     ) -> Response:
-        """The page, or the way to Airflow's login."""
+        """Return the page, or a redirect to Airflow's login."""
         try:
             await get_user(request, None, bearer)
         except HTTPException:
-            base = _base_of(request)
-            here = quote(f"{request.scope.get('root_path', '').rstrip('/')}/", safe="")
-            return RedirectResponse(f"{base}/api/v2/auth/login?next={here}", status_code=307)
+            page = quote(f"{request.scope.get('root_path', '').rstrip('/')}/", safe="")
+            return RedirectResponse(f"{_base_path(request)}/api/v2/auth/login?next={page}", status_code=307)
         return Response(self.text, media_type="text/html; charset=utf-8")
 
 
 def _icon(name: str) -> Any:
     def get() -> FileResponse:
-        return FileResponse(HERE / name, media_type="image/svg+xml", headers={"Cache-Control": ASK_AGAIN})
+        return FileResponse(HERE / name, media_type="image/svg+xml", headers={"Cache-Control": REVALIDATE})
 
     return get
 
 
 def build_app() -> FastAPI:
-    """The app, to be mounted below Airflow's."""
+    """Build the app that is mounted below Airflow's."""
     app = FastAPI(title="Audiences", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     app.add_middleware(_Headers)
     app.include_router(data)

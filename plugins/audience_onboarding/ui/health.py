@@ -1,7 +1,6 @@
-"""How an audience is doing, in one word and one sentence. Pure: no I/O, no Airflow.
+"""Health of an audience: one state and one sentence of explanation. Pure: no I/O, no Airflow.
 
-The rules are judged in the order of urgency, and the first that holds is what is said. Page for users:
-docs/reference/audiences-page.md.
+The rules are evaluated in order of urgency; the first that matches decides. docs/audiences-page.md lists them.
 """
 
 from __future__ import annotations
@@ -12,211 +11,197 @@ from datetime import date, datetime, timedelta
 from audience_onboarding.timestamps import format_utc
 from audience_onboarding.ui.models import Health
 
-ENDING_DAYS = 7
-"""A segment that ends within so many days is told of."""
+EXPIRING_DAYS = 7
+"""Days before its end from which a segment counts as expiring."""
 
 START_GRACE = timedelta(hours=1)
-"""So long after its time, a run that the scheduler has not started is late."""
+"""Time after its due time until a run that has not started is late."""
 
 CONFIRM_GRACE = timedelta(hours=24)
-"""So long after its time, a load that is still under way is late: vendors speak of the next day."""
+"""Time after its due time until an unconfirmed load is late: vendors may confirm on the next day."""
 
-STOPPING_ERRORS = frozenset({"GuardError", "MatchRateError"})
-"""What stops a load on purpose."""
+BLOCKING_ERRORS = frozenset({"GuardError", "MatchRateError"})
+"""Errors that block a load on purpose."""
 
 
 @dataclass(frozen=True)
-class Ended:
-    """A run that has failed.
+class FinishedRun:
+    """A failed run.
 
-    :param day: its load date, or the range of days, where that is known.
-    :param at: when it has ended.
-    :param error: name of the error's class; empty: not noted.
-    :param task: which has failed; empty: not noted.
+    :param load_date: ``None`` if the run has none.
+    :param error: class name of the error; empty if none was recorded.
+    :param task_id: of the task that failed; empty if none was recorded.
     """
 
     run_id: str
-    day: date | None
-    at: datetime | None
+    load_date: date | None
+    ended_at: datetime | None
     error: str = ""
-    task: str = ""
-
-    @property
-    def was_stopped(self) -> bool:
-        """Whether it was stopped on purpose."""
-        return self.error in STOPPING_ERRORS
+    task_id: str = ""
 
 
 @dataclass(frozen=True)
-class Scheduled:
-    """The newest run by schedule.
+class ScheduledRun:
+    """The newest scheduled run; ``state`` is Airflow's."""
 
-    :param state: Airflow's word.
-    :param due: when it was due.
-    """
-
-    day: date | None
+    load_date: date | None
     state: str
-    due: datetime
+    due_at: datetime
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What is known of an audience.
+class HealthInputs:
+    """Known facts about an audience.
 
-    :param waiting: what waits for a person, a sentence each, most urgent first.
-    :param is_gone: there is no DAG of it any more.
-    :param next_run: when the next run is due, ``None`` without a schedule.
-    :param load_date: of the last confirmed load.
-    :param confirmed_at: when that was confirmed.
-    :param failed: the newest run that has failed.
-    :param scheduled: the newest run by schedule.
-    :param running_since: since when a run is under way.
-    :param ends: last day and name of the segment that ends first, among those that have not ended.
+    :param required_actions: one sentence each, without its full stop, most urgent first.
+    :param is_dag_missing: the DAG of the audience no longer exists.
+    :param next_run: due time, ``None`` without a schedule.
+    :param load_date: of the last confirmed load, confirmed at ``confirmed_at``.
+    :param failed: the newest failed run.
+    :param scheduled: the newest scheduled run.
+    :param next_expiry: last day and name of the first segment to end among those that have not ended.
     """
 
     now: datetime
-    waiting: tuple[str, ...] = ()
+    required_actions: tuple[str, ...] = ()
     is_retired: bool = False
     retired_at: datetime | None = None
-    is_gone: bool = False
+    is_dag_missing: bool = False
     is_paused: bool = False
     next_run: datetime | None = None
     load_date: date | None = None
     confirmed_at: datetime | None = None
-    failed: Ended | None = None
-    scheduled: Scheduled | None = None
+    failed: FinishedRun | None = None
+    scheduled: ScheduledRun | None = None
     is_running: bool = False
     running_since: datetime | None = None
-    ends: tuple[date, str] | None = None
+    next_expiry: tuple[date, str] | None = None
 
 
-def judge(facts: Facts) -> tuple[Health, str]:
-    """What is to be said of an audience first, and why, in one sentence."""
-    rules = (_needs_you, _retired, _gone, _failed, _late, _ending, _running, _never)
-    return next((found for rule in rules if (found := rule(facts)) is not None), None) or _well(facts)
+def evaluate_health(inputs: HealthInputs) -> tuple[Health, str]:
+    """Return the most urgent health state and its reason, one sentence."""
+    rules = (_action_required, _retired, _dag_missing, _failed, _late, _expiring, _running, _never_loaded)
+    return next((result for rule in rules if (result := rule(inputs)) is not None), None) or _healthy(inputs)
 
 
-Found = tuple[Health, str] | None
+Result = tuple[Health, str] | None
 
 
-def _needs_you(facts: Facts) -> Found:
-    if not facts.waiting:
+def _action_required(inputs: HealthInputs) -> Result:
+    if not inputs.required_actions:
         return None
-    more = len(facts.waiting) - 1
-    return Health.NEEDS_YOU, f"{facts.waiting[0]}{f' ({more} more)' if more else ''}."
+    first, more = inputs.required_actions[0], len(inputs.required_actions) - 1
+    return Health.ACTION_REQUIRED, f"{first}{f' ({more} more)' if more else ''}."
 
 
-def _retired(facts: Facts) -> Found:
-    if not facts.is_retired:
+def _retired(inputs: HealthInputs) -> Result:
+    if not inputs.is_retired:
         return None
-    when = f" on {facts.retired_at:%Y-%m-%d}" if facts.retired_at else ""
-    return Health.RETIRED, f"It was retired{when}; remove its definition, or open it again with the form."
+    when = f" on {inputs.retired_at:%Y-%m-%d}" if inputs.retired_at else ""
+    return Health.RETIRED, f"The audience was retired{when}; remove its definition, or reopen the audience."
 
 
-def _gone(facts: Facts) -> Found:
-    if not facts.is_gone:
+def _dag_missing(inputs: HealthInputs) -> Result:
+    if not inputs.is_dag_missing:
         return None
-    return Health.NEEDS_YOU, (
-        "Its DAG is gone, so nothing is loaded any more; mend or put back its definition, or retire the audience."
+    return Health.ACTION_REQUIRED, (
+        "The DAG no longer exists, so nothing is loaded; fix or restore the definition, or retire the audience."
     )
 
 
-def _failed(facts: Facts) -> Found:
-    """Whether the newest load failed: nothing of its day or a later one was confirmed after it."""
-    run = facts.failed
+def _failed(inputs: HealthInputs) -> Result:
+    """Match if no load of the failed run's date or a later one was confirmed after the failure."""
+    run = inputs.failed
     if run is None:
         return None
     is_confirmed_after = (
-        facts.confirmed_at is not None and run.at is not None and facts.confirmed_at >= run.at
+        inputs.confirmed_at is not None and run.ended_at is not None and inputs.confirmed_at >= run.ended_at
     )
-    is_day_reached = run.day is None or (facts.load_date is not None and facts.load_date >= run.day)
-    if is_confirmed_after and is_day_reached:
+    is_date_reached = run.load_date is None or (
+        inputs.load_date is not None and inputs.load_date >= run.load_date
+    )
+    if is_confirmed_after and is_date_reached:
         return None
-    what = f"The load of {run.day}" if run.day else f"The run {run.run_id}"
-    when = f" {format_utc(run.at)}" if run.at else ""
-    again = "; another run is under way" if facts.is_running else ""
-    where = f" in {run.task}" if run.task else ""
-    if run.was_stopped:
-        limit = "a guard" if run.error == "GuardError" else "its match rates"
-        done = "and nothing was sent" if run.error == "GuardError" else "and is not activated"
-        return Health.STOPPED, (
-            f"{what} was stopped by {limit}{when} {done}{again}; look into the source, then run it again."
+    subject = f"The load of {run.load_date}" if run.load_date else f"The run {run.run_id}"
+    when = f" at {format_utc(run.ended_at)}" if run.ended_at else ""
+    retry = "; another run is in progress" if inputs.is_running else ""
+    if run.error in BLOCKING_ERRORS:
+        is_guard = run.error == "GuardError"
+        cause = "a guard" if is_guard else "its match rates"
+        effect = "and nothing was sent" if is_guard else "and the load is not activated"
+        return Health.BLOCKED, (
+            f"{subject} was blocked by {cause}{when} {effect}{retry}; check the source, then run it again."
         )
+    task = f" in task {run.task_id}" if run.task_id else ""
     error = f" with {run.error}" if run.error else ""
-    return Health.FAILED, f"{what} failed{when}{error}{where}{again}; read the log, then clear the task."
+    return Health.FAILED, f"{subject} failed{when}{task}{error}{retry}; read the log, then clear the task."
 
 
-def _late(facts: Facts) -> Found:
-    """Whether a load that was due is not confirmed. Without a schedule, and while the DAG is paused, nothing is due."""
-    if facts.is_paused or facts.next_run is None:
+def _late(inputs: HealthInputs) -> Result:
+    """Match if a due load is unconfirmed. Nothing is due without a schedule or while the DAG is paused."""
+    if inputs.is_paused or inputs.next_run is None:
         return None
-    run = facts.scheduled
-    if run is not None and run.day is not None and not _is_loaded(facts, run):
+    run = inputs.scheduled
+    if run is not None and run.load_date is not None and not _is_loaded(inputs, run):
         if run.state == "success":
-            return Health.LATE, f"The run of {run.day} ended without a load; its log says why it was skipped."
+            return Health.LATE, f"The run of {run.load_date} loaded nothing; its log has the reason."
         if run.state == "failed":
-            return Health.LATE, f"The load of {run.day} failed and is not confirmed; clear its failed task."
-        if facts.now - run.due > CONFIRM_GRACE:
-            due = format_utc(run.due)
             return (
                 Health.LATE,
-                f"The load of {run.day} was due {due} and is not confirmed; look where its run waits.",
+                f"The load of {run.load_date} failed and is not confirmed; clear its failed task.",
             )
-    if facts.now - facts.next_run > START_GRACE:
-        due = format_utc(facts.next_run)
-        return (
-            Health.LATE,
-            f"The run that was due {due} was not started; look whether the scheduler is running.",
-        )
+        if inputs.now - run.due_at > CONFIRM_GRACE:
+            due = format_utc(run.due_at)
+            return Health.LATE, (
+                f"The load of {run.load_date} was due at {due} and is not confirmed; check the task that it waits in."
+            )
+    if inputs.now - inputs.next_run > START_GRACE:
+        due = format_utc(inputs.next_run)
+        return Health.LATE, f"The run due at {due} has not started; check that the scheduler is running."
     return None
 
 
-def _is_loaded(facts: Facts, run: Scheduled) -> bool:
-    if facts.load_date is not None and run.day is not None:
-        return facts.load_date >= run.day
-    # A record that does not tell its day.
-    return facts.confirmed_at is not None and facts.confirmed_at >= run.due
+def _is_loaded(inputs: HealthInputs, run: ScheduledRun) -> bool:
+    if inputs.load_date is not None and run.load_date is not None:
+        return inputs.load_date >= run.load_date
+    # The record of the last load has no date.
+    return inputs.confirmed_at is not None and inputs.confirmed_at >= run.due_at
 
 
-def _ending(facts: Facts) -> Found:
-    if facts.ends is None or _days(facts, facts.ends[0]) > ENDING_DAYS:
+def _expiring(inputs: HealthInputs) -> Result:
+    if inputs.next_expiry is None:
         return None
-    last, name = facts.ends
-    days = _days(facts, last)
+    last_day, name = inputs.next_expiry
+    days = (last_day - inputs.now.date()).days
+    if days > EXPIRING_DAYS:
+        return None
     when = {0: "today", 1: "tomorrow"}.get(days, f"in {days} days")
-    return Health.ENDING, f"The segment {name} ends {when}, on {last}; extend it if it is to go on."
+    return Health.EXPIRING, f"The segment {name} ends {when}, on {last_day}; extend it to keep it active."
 
 
-def _running(facts: Facts) -> Found:
-    if not facts.is_running:
+def _running(inputs: HealthInputs) -> Result:
+    if not inputs.is_running:
         return None
-    since = f" since {format_utc(facts.running_since)}" if facts.running_since else ""
-    return Health.RUNNING, f"A load is under way{since}; nothing is to be done."
+    since = f" since {format_utc(inputs.running_since)}" if inputs.running_since else ""
+    return Health.RUNNING, f"A load is in progress{since}; no action is needed."
 
 
-def _never(facts: Facts) -> Found:
-    if facts.load_date is not None or facts.confirmed_at is not None:
+def _never_loaded(inputs: HealthInputs) -> Result:
+    if inputs.load_date is not None or inputs.confirmed_at is not None:
         return None
-    if facts.is_paused:
-        then = "and its DAG is paused; unpause it, or start a load by hand"
-    elif facts.next_run is None:
-        then = "and there is no schedule; start a load by hand"
+    if inputs.is_paused:
+        action = "and the DAG is paused; unpause it, or start a load manually"
+    elif inputs.next_run is None:
+        action = "and the DAG has no schedule; start a load manually"
     else:
-        then = f"and the first load is due {format_utc(facts.next_run)}; nothing is to be done"
-    return Health.NEVER_LOADED, f"Nothing was loaded yet, {then}."
+        action = f"and the first load is due at {format_utc(inputs.next_run)}; no action is needed"
+    return Health.NEVER_LOADED, f"Nothing has been loaded yet, {action}."
 
 
-def _well(facts: Facts) -> tuple[Health, str]:
-    last = (
-        f"The load of {facts.load_date} is confirmed" if facts.load_date else "The newest load is confirmed"
-    )
-    if facts.is_paused:
-        return Health.PAUSED, f"{last}, and its DAG is paused; unpause it to have the next one loaded."
-    if facts.next_run is None:
-        return Health.OK, f"{last}; the next one is started by hand."
-    return Health.OK, f"{last}; the next one is due {format_utc(facts.next_run)}."
-
-
-def _days(facts: Facts, last: date) -> int:
-    return (last - facts.now.date()).days
+def _healthy(inputs: HealthInputs) -> tuple[Health, str]:
+    load = f"The load of {inputs.load_date}" if inputs.load_date else "The newest load"
+    if inputs.is_paused:
+        return Health.PAUSED, f"{load} is confirmed, and the DAG is paused; unpause it to load the next one."
+    if inputs.next_run is None:
+        return Health.OK, f"{load} is confirmed; start the next one manually."
+    return Health.OK, f"{load} is confirmed; the next one is due at {format_utc(inputs.next_run)}."

@@ -1,4 +1,4 @@
-"""Where things are: pages of this Airflow, below whatever path it is served at, and objects in S3."""
+"""Links of the page: pages of this Airflow, below the path that it is served at, and objects in S3."""
 
 from __future__ import annotations
 
@@ -14,52 +14,52 @@ def _part(text: str) -> str:
     return quote(text, safe="")
 
 
-class Hrefs:
-    """Paths of pages of Airflow.
+class AirflowPaths:
+    """Paths of Airflow's pages.
 
-    :param base: the path that Airflow is served at, without a slash at its end: ``/airflow``, or nothing.
+    :param base: path that Airflow is served at: ``/airflow``, or empty.
     """
 
     def __init__(self, base: str = "") -> None:
         self._base = base.rstrip("/")
 
     def dag(self, dag_id: str, page: str = "") -> str:
-        """Of a DAG, or one of its pages."""
+        """Return the path of a DAG, or of one of its pages."""
         return f"{dag_page(dag_id, base_url=self._base)}{f'/{page}' if page else ''}"
 
     def run(self, dag_id: str, run_id: str) -> str:
-        """Of a run."""
+        """Return the path of a run."""
         return f"{self.dag(dag_id)}/runs/{_part(run_id)}"
 
     def task(self, dag_id: str, run_id: str, task_id: str, page: str = "") -> str:
-        """Of a task of a run, or one of its pages."""
+        """Return the path of a task instance, or of one of its pages."""
         return f"{self.run(dag_id, run_id)}/tasks/{_part(task_id)}{f'/{page}' if page else ''}"
 
     def asset(self, asset_id: int) -> str:
-        """Of an asset."""
+        """Return the path of an asset."""
         return f"{self._base}/assets/{asset_id}"
 
 
-def objects_of(load: Load) -> list[Link]:
-    """The objects that were written for a load."""
+def file_links(load: Load) -> list[Link]:
+    """Return links to the objects that a load wrote."""
     return [
-        Link(label=f"{load.bucket}/{key}" if load.bucket else key, href=_object(load, load.bucket, key))
-        for key in load.s3_keys
+        Link(label=f"{load.bucket}/{key}" if load.bucket else key, href=_object_url(load, load.bucket, key))
+        for key in load.object_keys
     ]
 
 
-def rejects_of(load: Load) -> Link | None:
-    """Where the list of rejects of a load lies. A path on a worker is told, but leads nowhere."""
+def rejects_link(load: Load) -> Link | None:
+    """Return a link to the list of rejected rows of a load; a file on a worker has a label only."""
     if load.rejects_file is None:
         return None
     scheme, rest = split_url(load.rejects_file)
     bucket, _, key = rest.partition("/")
-    href = _object(load, bucket, key) if scheme == "s3" and key else ""
+    href = _object_url(load, bucket, key) if scheme == "s3" and key else ""
     return Link(label=load.rejects_file, href=href)
 
 
-def _object(load: Load, bucket: str | None, key: str) -> str:
-    # Whoever edits the state store must not be able to put a script behind a link.
+def _object_url(load: Load, bucket: str | None, key: str) -> str:
+    # An edited state store must not place a script behind a link.
     is_web = load.s3_endpoint is None or load.s3_endpoint.startswith(("https://", "http://"))
     if bucket is None or not is_web:
         return ""

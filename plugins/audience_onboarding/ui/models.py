@@ -1,6 +1,6 @@
-"""What the Audiences page is told: the shapes of its answers.
+"""Response models of the Audiences page's API.
 
-All of it is about audiences and loads, never about people: counts, shares, dates, states, ids and keys.
+They hold data about audiences and loads, never about people: counts, ratios, dates, states, ids and keys.
 """
 
 from __future__ import annotations
@@ -8,49 +8,39 @@ from __future__ import annotations
 from datetime import date, datetime
 from enum import Enum
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 
 class Health(str, Enum):
-    """What is to be said of an audience first; the order is that of urgency."""
+    """Health states of an audience, most urgent first."""
 
-    NEEDS_YOU = "needs_you"
-    """Something waits for a person: a creation that is unclear, an approval."""
+    ACTION_REQUIRED = "action_required"
+    """A user must act: an ambiguous create, an approval, or a missing DAG."""
 
     FAILED = "failed"
     """The newest load failed."""
 
-    STOPPED = "stopped"
-    """The newest load was stopped on purpose: by a guard, or a match rate."""
+    BLOCKED = "blocked"
+    """A guard or a match rate blocked the newest load on purpose."""
 
     LATE = "late"
     """A load that was due is not confirmed."""
 
-    ENDING = "ending"
+    EXPIRING = "expiring"
     """A segment ends within a week."""
 
     RUNNING = "running"
-    """A load is under way, and nothing is wrong."""
-
     NEVER_LOADED = "never_loaded"
-    """Nothing was ever confirmed, and nothing is wrong."""
-
     OK = "ok"
-    """The newest load is confirmed."""
-
     PAUSED = "paused"
-    """Its DAG is paused; nothing is wrong."""
-
     RETIRED = "retired"
-    """It was retired."""
 
 
 class Link(BaseModel):
-    """Somewhere to go.
+    """A link.
 
-    :param label: what the reader gets there, a few words.
-    :param href: a path of this Airflow, or an address elsewhere (an S3 console, the vendor's portal). Empty where there
-        is nowhere to go, as with a file on a worker: then the label says it all.
+    :param href: a path of this Airflow, or a URL elsewhere (the S3 console, the vendor's portal). Empty if the target
+        has no URL, for example a file on a worker.
     """
 
     label: str
@@ -58,65 +48,56 @@ class Link(BaseModel):
 
 
 class Action(Link):
-    """Something that waits for a person.
+    """An action that a user has to take; ``description`` has one or two sentences: cause and next step."""
 
-    :param why: one or two sentences: what happened, and what is asked.
-    """
-
-    why: str
+    description: str
 
 
-class Rate(BaseModel):
-    """A match rate.
-
-    :param identifier: what the vendor calls it, for example ``email``.
-    :param share: from 0 to 1, ``None`` where the vendor did not say.
-    """
+class MatchRate(BaseModel):
+    """Match rate of an identifier, for example ``email``; 0 to 1, ``None`` if the vendor gave none."""
 
     identifier: str
-    share: float | None
+    rate: float | None
 
 
-class SparkPoint(BaseModel):
-    """A point of the small curve in the table: the best known match rate of one load."""
+class TrendPoint(BaseModel):
+    """Point of the sparkline in the table: the highest match rate of a load."""
 
     load_date: date
-    share: float | None
+    rate: float | None
 
 
 class Segment(BaseModel):
-    """A segment on an ad platform.
+    """A segment on an ad platform; unknown values are ``None``.
 
     :param target: key of the activation target.
-    :param name: as it is called there.
-    :param platform: the ad platform.
-    :param start: first day, where it is known.
-    :param end: last day, ``None`` where it is not known or open.
-    :param days_left: to the end, from today; negative where that is over.
+    :param name: at the ad platform.
+    :param end: last day; ``None`` also if the segment has no end.
+    :param days_left: days until the end; negative if it is past.
     """
 
     target: str
-    name: str | None
-    platform: str | None
-    segment_id: str | None
-    start: date | None
-    end: date | None
-    days_left: int | None
-    state: str | None
+    segment_id: str | None = None
+    name: str | None = None
+    platform: str | None = None
+    start: date | None = None
+    end: date | None = None
+    days_left: int | None = None
+    status: str | None = None
 
 
 class AudienceRow(BaseModel):
     """An audience in the table.
 
     :param key: of its definition.
-    :param title: what people call it; the key where that is not known.
-    :param state: the audience's state at the vendor, as the last load saw it.
-    :param rows_sent: of the last confirmed load.
+    :param title: display name; the key if there is none.
+    :param vendor_state: state of the audience at the vendor when the last load was confirmed.
+    :param rows_sent: by the last confirmed load.
     :param match_rates: of the last confirmed load.
     :param trend: of the last 30 loads, oldest first.
-    :param days_to_end: of the segment that ends first among those that have not ended.
-    :param next_run: when the scheduler will start the next load.
-    :param reason: why the health is what it is, one sentence.
+    :param days_to_expiry: of the first segment to end among those that have not ended.
+    :param next_run: start of the next scheduled load.
+    :param reason: of the health, one sentence.
     """
 
     key: str
@@ -127,15 +108,15 @@ class AudienceRow(BaseModel):
     audience_id: str | None
     health: Health
     reason: str
-    state: str | None
+    vendor_state: str | None
     last_load_date: date | None
     last_load_mode: str | None
     last_confirmed_at: datetime | None
     rows_sent: int | None
-    match_rates: list[Rate]
-    trend: list[SparkPoint]
+    match_rates: list[MatchRate]
+    trend: list[TrendPoint]
     segments: int
-    days_to_end: int | None
+    days_to_expiry: int | None
     next_run: datetime | None
     is_paused: bool
 
@@ -143,11 +124,9 @@ class AudienceRow(BaseModel):
 class AudienceList(BaseModel):
     """A page of the table.
 
-    :param total: audiences that fit the filter, of those that the reader may see.
-    :param by_health: of those that fit the search and all filters but that of the health.
-    :param platforms: of all that the reader may see, for the filter.
-    :param owners: likewise.
-    :param now: when this was told.
+    :param total: number of readable audiences that match all filters.
+    :param by_health: the same per health state, without the filter on health.
+    :param platforms: of all readable audiences, as choices of the filter; ``owners`` likewise.
     """
 
     total: int
@@ -157,21 +136,21 @@ class AudienceList(BaseModel):
     by_health: dict[Health, int]
     platforms: list[str]
     owners: list[str]
-    now: datetime
+    generated_at: datetime
 
 
 class LoadRow(BaseModel):
     """A confirmed load.
 
-    :param days: the load date, or the range of days: ``2026-11-01..2026-11-20``.
-    :param s3_keys: objects that were written for it, where the platform takes files in S3; more than one where a
-        replacement or a mirror needed several.
+    :param period: load date, or date range: ``2026-11-01..2026-11-20``.
+    :param load_date: of a range, its last day.
+    :param files: objects in S3, if the platform ingests from S3; a replacement or a mirror may need several.
     :param rejected_by_reason: reason code to rows.
-    :param rejects: where the list of rejects lies.
-    :param run: its run in Airflow.
+    :param rejects: list of rejected rows.
+    :param run: the Airflow run.
     """
 
-    days: str
+    period: str
     load_date: date
     mode: str
     outcome: str
@@ -181,8 +160,8 @@ class LoadRow(BaseModel):
     duplicates: int
     rejected: int
     rejected_by_reason: dict[str, int]
-    match_rates: list[Rate]
-    s3_keys: list[Link]
+    match_rates: list[MatchRate]
+    files: list[Link]
     rejects: Link | None
     run: Link | None
 
@@ -197,14 +176,14 @@ class LoadList(BaseModel):
 
 
 class RunRow(BaseModel):
-    """A run of the onboarding DAG that has no confirmed load (yet).
+    """A run of the onboarding DAG without a confirmed load (yet).
 
-    :param state: ``queued``, ``running``, ``failed``, ``stopped`` (by a guard or a match rate), ``dry_run`` (it ended
-        well, and was to send nothing), ``skipped`` (it ended well without a load).
+    :param state: ``queued``, ``running``, ``failed``, ``blocked`` (by a guard or a match rate), ``dry_run`` (succeeded,
+        sends nothing) or ``skipped`` (succeeded without a load).
     """
 
     run_id: str
-    days: str | None
+    period: str | None
     state: str
     started_at: datetime | None
     ended_at: datetime | None
@@ -212,13 +191,13 @@ class RunRow(BaseModel):
 
 
 class AudienceDetail(BaseModel):
-    """All that the page of one audience shows, but the load history.
+    """Page of one audience, without the load history.
 
-    :param campaign: the campaign's name, where the platform has campaigns.
-    :param actions: what waits for a person, most urgent first.
-    :param forms: trigger forms of this audience that the reader may open: load, backfill, activate, erase, retire.
-    :param links: portal, asset, DAGs.
-    :param recent_runs: of the last runs those without a confirmed load, newest first, at most 10.
+    :param campaign: its name, if the platform has campaigns.
+    :param actions: most urgent first.
+    :param forms: trigger forms of this audience that the user may submit: load, backfill, activate, erase, retire.
+    :param links: asset and DAGs.
+    :param recent_runs: recent runs without a confirmed load, newest first, at most 10.
     """
 
     audience: AudienceRow
@@ -229,4 +208,4 @@ class AudienceDetail(BaseModel):
     forms: list[Link]
     links: list[Link]
     recent_runs: list[RunRow]
-    now: datetime = Field(description="When this was told.")
+    generated_at: datetime

@@ -1,62 +1,58 @@
-"""What the plugin hands to Airflow: the page's address, and an app that is built when somebody asks for it.
+"""Entries of the Airflow plugin: the page in the navigation, and its app, built on the first request.
 
-Each component of Airflow loads the plugin, and only the API server serves the page, so that nothing heavy is imported
-here.
+Every Airflow component loads the plugin but only the API server serves the page, so this module imports nothing heavy.
 """
 
 from __future__ import annotations
 
 import gc
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
 
 URL_PREFIX = "/audience-onboarding"
-"""Where the page is, below Airflow's own address."""
+"""Path of the page below Airflow's own URL."""
 
 NAME = "Audiences"
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
 
 class LazyApp:
-    """An ASGI app that imports the real one with the first request."""
+    """ASGI app that imports the real one on the first request."""
 
     def __init__(self) -> None:
         self._app: Any = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hand the request on."""
+        """Forward the request."""
         if self._app is None:
             from audience_onboarding.ui.app import build_app
 
             self._app = build_app()
-            # The API server holds a million objects as long as it runs. A table of a thousand audiences is made of so
-            # many that about one in fifteen sets off a collection, which looks through all of them.
+            # The API server holds a million long-lived objects. A table of 1,000 audiences allocates enough to trigger
+            # a full garbage collection in about one of 15 requests, which would scan all of them.
             gc.collect()
             gc.freeze()
         await self._app(scope, receive, send)
 
 
 def fastapi_app() -> dict[str, Any]:
-    """The entry of ``fastapi_apps``."""
+    """Return the entry of ``fastapi_apps``."""
     return {"app": LazyApp(), "url_prefix": URL_PREFIX, "name": NAME}
 
 
 def external_view() -> dict[str, Any]:
-    """The entry of ``external_views``: the page in the navigation.
+    """Return the entry of ``external_views``: the page in the navigation.
 
-    Its addresses have no slash at their beginning: Airflow's page says what they count from, whatever the path is
-    that Airflow is served at.
+    Its paths have no leading slash: Airflow's page resolves them against the path that Airflow is served at.
     """
-    own = URL_PREFIX.removeprefix("/")
+    prefix = URL_PREFIX.removeprefix("/")
     return {
         "name": NAME,
-        "href": f"{own}/",
+        "href": f"{prefix}/",
         "destination": "nav",
         "url_route": "audiences",
         "nav_top_level": True,
-        "icon": f"{own}/icon.svg",
-        "icon_dark_mode": f"{own}/icon-dark.svg",
+        "icon": f"{prefix}/icon.svg",
+        "icon_dark_mode": f"{prefix}/icon-dark.svg",
     }

@@ -1,11 +1,11 @@
-"""What the page asks of Airflow's metadata database.
+"""Queries of the page on Airflow's metadata database.
 
-Each function is one statement, whatever the number of audiences, and each is written so that SQLite, PostgreSQL and
-MySQL answer it from indexes that Airflow has: no functions of one database, no window over whole tables. Where the
-newest row of each is wanted, it is looked up one by one inside the statement, which an index answers at once.
+Each function builds one statement, independent of the number of audiences. SQLite, PostgreSQL and MySQL answer each
+from Airflow's own indexes: no database-specific functions, no window over whole tables. The newest row per parent comes
+from a correlated subquery, which is one index lookup per parent.
 
-Bounds of names are ranges, not prefixes: an index answers them in each collation, and what else lies between them is
-sorted out by whoever reads the rows.
+Bounds of names are ranges, not prefixes: an index answers them in each collation. Callers filter other names between
+the bounds.
 """
 
 from __future__ import annotations
@@ -55,19 +55,19 @@ SEGMENT_NAMES = ("segment", "segmenu")
 CAMPAIGN_NAMES = ("campaign", "campaigo")
 ONBOARDING_DAGS = ("onboard", "onboare")
 SCHEDULED_RUNS = ("scheduled", "schedulee")
-"""Between which names the assets, DAGs and runs of a kind lie."""
+"""Bounds of the names of assets, DAGs and runs."""
 
 REPORTS = 3
-"""Reports of the DAG that extends end dates that are read: the newest may be of one audience."""
+"""Number of reports of the DAG that extends end dates: the newest may cover a single audience."""
 
 SPARK_LOADS = 30
-"""Loads of the small curve."""
+"""Number of loads in the sparkline."""
 
 SEGMENT_EVENTS = 60
-"""Events of each segment's asset that the page of one audience is put together from."""
+"""Number of events per segment's asset on the page of one audience."""
 
 WAITING_STATES = ("awaiting_input", "deferred")
-"""States of a task that waits for a person."""
+"""States of a task that waits for a user."""
 
 FAILED, RUNNING, QUEUED, SCHEDULED = "failed", "running", "queued", "scheduled"
 """Kinds of newest runs, see :func:`newest_runs`."""
@@ -75,9 +75,8 @@ FAILED, RUNNING, QUEUED, SCHEDULED = "failed", "running", "queued", "scheduled"
 Bounds = tuple[str, str]
 Statement = Executable
 
-# To put a statement together costs more than to run it, so each is put together once. What differs from one time to
-# the next is a parameter of this name.
-KEY, ASSET_ID, ASSET_IDS, RUN_IDS, LIMIT = "key_", "asset_id_", "asset_ids", "run_ids", "limit_"
+# Building a statement costs more than running it, so each is built once, with bind parameters of these names.
+ASSET_ID, ASSET_IDS, RUN_IDS, LIMIT = "asset_id_", "asset_ids", "run_ids", "limit_"
 DAG_ID, DAG_IDS, NAME, PREFIX, KEYS = "dag_id_", "dag_ids", "name_", "prefix_", "keys_"
 
 
@@ -94,15 +93,14 @@ def _any_of(column: Any, name: str) -> ColumnElement[bool]:
     return is_any
 
 
-def _nth_of_each(owner: Any, ordered: Select[Any], number: int = 1) -> ScalarSelect[Any]:
-    """Looked up for each ``owner`` of a statement: what stands at place ``number`` of ``ordered``, NULL where there are
-    not so many."""
-    found = ordered.limit(1) if number == 1 else ordered.limit(1).offset(number - 1)
-    return found.correlate(owner).scalar_subquery()
+def _nth_per_parent(parent: Any, ordered: Select[Any], number: int = 1) -> ScalarSelect[Any]:
+    """Select row ``number`` of ``ordered`` for each ``parent`` of a statement, NULL if there are fewer rows."""
+    nth = ordered.limit(1) if number == 1 else ordered.limit(1).offset(number - 1)
+    return nth.correlate(parent).scalar_subquery()
 
 
 def _events() -> Select[Any]:
-    """The events of each asset, newest first."""
+    """Select the events of an asset, newest first."""
     other = aliased(AssetEvent)
     return (
         select(other.id)
@@ -113,9 +111,9 @@ def _events() -> Select[Any]:
 
 @cache
 def audiences(*, one: bool = False) -> Statement:
-    """The assets of audiences with the DAGs that publish them: one row for each pair.
+    """Select the assets of audiences with the DAGs that publish them, a row per pair.
 
-    :param one: only the one whose :data:`NAME` is given.
+    :param one: only the asset :data:`NAME`.
     """
     return (
         select(
@@ -139,29 +137,29 @@ def audiences(*, one: bool = False) -> Statement:
 
 
 @cache
-def memory(*, one: bool = False) -> Statement:
-    """What the state stores of audiences hold, without loads and segments.
+def audience_entries(*, one: bool = False) -> Statement:
+    """Select state-store entries of audiences, without loads and segments.
 
-    :param one: only that of :data:`ASSET_ID`.
+    :param one: only those of :data:`ASSET_ID`.
     """
-    return _states(State.key.in_((AUDIENCE_KEY, LAST_LOAD_KEY, RETIRED_KEY)), one=one)
+    return _entries(State.key.in_((AUDIENCE_KEY, LAST_LOAD_KEY, RETIRED_KEY)), one=one)
 
 
 @cache
-def segments(*, one: bool = False) -> Statement:
-    """What the state stores of audiences hold of segments, intents included.
+def segment_entries(*, one: bool = False) -> Statement:
+    """Select state-store entries of segments, intents included.
 
-    :param one: only that of :data:`ASSET_ID`.
+    :param one: only those of :data:`ASSET_ID`.
     """
-    return _states(_between(State.key, SEGMENTS), one=one)
+    return _entries(_between(State.key, SEGMENTS), one=one)
 
 
-def _states(keys: ColumnElement[bool], *, one: bool) -> Statement:
-    found = select(State.asset_id, State.key, State.value)
+def _entries(keys: ColumnElement[bool], *, one: bool) -> Statement:
+    entries = select(State.asset_id, State.key, State.value)
     if one:
-        return found.where(State.asset_id == bindparam(ASSET_ID), keys)
+        return entries.where(State.asset_id == bindparam(ASSET_ID), keys)
     return (
-        found.select_from(AssetModel)
+        entries.select_from(AssetModel)
         .join(State, and_(State.asset_id == AssetModel.id, keys))
         .where(_between(AssetModel.name, AUDIENCE_NAMES))
     )
@@ -169,7 +167,7 @@ def _states(keys: ColumnElement[bool], *, one: bool) -> Statement:
 
 @cache
 def campaigns(*, one: bool = False) -> Statement:
-    """What is remembered of the campaigns that onboarding DAGs ensure.
+    """Select the campaigns that onboarding DAGs ensure, with their state-store entry.
 
     :param one: only that of :data:`DAG_ID`.
     """
@@ -185,8 +183,7 @@ def campaigns(*, one: bool = False) -> Statement:
 
 @cache
 def newest_runs(*, one: bool = False) -> Statement:
-    """Of each onboarding DAG the newest run that has failed, is running, is queued, and that was scheduled. One row for
-    each that there is.
+    """Select the newest failed, running, queued and scheduled run of each onboarding DAG, a row each.
 
     :param one: only those of :data:`DAG_ID`.
     """
@@ -224,16 +221,18 @@ def _newest_in_state(state: str, dags: ColumnElement[bool]) -> Select[Any]:
 
 
 def _newest_scheduled(dags: ColumnElement[bool]) -> Select[Any]:
-    # The ids of runs of one type begin alike and go on with their moment, and there is an index with them.
+    # Run ids of one type share a prefix, followed by the timestamp, and are indexed.
     other = aliased(DagRun)
-    own = select(other.id).where(other.dag_id == DagModel.dag_id, _between(other.run_id, SCHEDULED_RUNS))
-    newest = _nth_of_each(DagModel, own.order_by(other.run_id.desc()))
+    scheduled = select(other.id).where(
+        other.dag_id == DagModel.dag_id, _between(other.run_id, SCHEDULED_RUNS)
+    )
+    newest = _nth_per_parent(DagModel, scheduled.order_by(other.run_id.desc()))
     return _run(SCHEDULED).join(DagRun, DagRun.id == newest).where(dags)
 
 
 @cache
-def stops() -> Statement:
-    """What the failed tasks of :data:`RUN_IDS` have noted."""
+def task_failures() -> Statement:
+    """Select the failures that tasks of :data:`RUN_IDS` recorded."""
     return select(XComModel.dag_run_id, XComModel.task_id, XComModel.value).where(
         _any_of(XComModel.dag_run_id, RUN_IDS), XComModel.key == FAILURE_XCOM_KEY
     )
@@ -241,7 +240,7 @@ def stops() -> Statement:
 
 @cache
 def approvals() -> Statement:
-    """Tasks that wait for a person to approve of something."""
+    """Select tasks that wait for an approval."""
     return (
         select(
             TaskInstance.dag_id,
@@ -258,12 +257,12 @@ def approvals() -> Statement:
 
 
 @cache
-def segment_news() -> Statement:
-    """The newest event of each segment's asset."""
+def newest_segment_events() -> Statement:
+    """Select the newest event of each segment's asset."""
     return (
         select(AssetModel.name, AssetEvent.extra)
         .select_from(AssetModel)
-        .join(AssetEvent, AssetEvent.id == _nth_of_each(AssetModel, _events()))
+        .join(AssetEvent, AssetEvent.id == _nth_per_parent(AssetModel, _events()))
         .where(_between(AssetModel.name, SEGMENT_NAMES), AssetModel.group == "segment")
     )
 
@@ -271,19 +270,21 @@ def segment_news() -> Statement:
 _ESCAPE = "!"
 
 
-def like(prefix: str) -> str:
-    """The pattern of what begins with ``prefix``. Some databases take upper and lower case for the same."""
+def like_pattern(prefix: str) -> str:
+    """Return the LIKE pattern of a prefix. LIKE is case-insensitive in some databases."""
     for character in (_ESCAPE, "%", "_"):
         prefix = prefix.replace(character, _ESCAPE + character)
     return f"{prefix}%"
 
 
 @cache
-def segment_history() -> Statement:
-    """The newest events of each segment's asset whose name is like :data:`PREFIX`, see :func:`like`, oldest first: a
-    target with a load date in its name has a new segment each period."""
-    since = _nth_of_each(AssetModel, _events(), SEGMENT_EVENTS)
-    # An outer join, so that the few assets are looked for first, and not the many events.
+def segment_events() -> Statement:
+    """Select the newest events of each segment's asset whose name matches :data:`PREFIX`, see :func:`like_pattern`.
+
+    Oldest first. A target with a load date in its name has several segments.
+    """
+    since = _nth_per_parent(AssetModel, _events(), SEGMENT_EVENTS)
+    # An outer join makes the database start with the few assets, not with the many events.
     return (
         select(AssetModel.name, AssetEvent.extra)
         .select_from(AssetModel)
@@ -298,7 +299,7 @@ def segment_history() -> Statement:
 
 @cache
 def extension_reports() -> Statement:
-    """The newest reports of the DAG that extends end dates, newest first."""
+    """Select the latest reports of the DAG that extends end dates, newest first."""
     task, key = EXTENSION_REPORT
     runs = (
         select(DagRun.id)
@@ -316,11 +317,11 @@ def extension_reports() -> Statement:
 
 
 @cache
-def last_loads() -> Statement:
-    """The newest loads of :data:`ASSET_IDS`, by their keys."""
+def recent_loads() -> Statement:
+    """Select the newest loads of :data:`ASSET_IDS`, by their keys."""
     other = aliased(State)
-    own = select(other.key).where(other.asset_id == AssetModel.id, _between(other.key, LOADS))
-    since = _nth_of_each(AssetModel, own.order_by(other.key.desc()), SPARK_LOADS)
+    keys = select(other.key).where(other.asset_id == AssetModel.id, _between(other.key, LOADS))
+    since = _nth_per_parent(AssetModel, keys.order_by(other.key.desc()), SPARK_LOADS)
     return (
         select(State.asset_id, State.key, State.value)
         .select_from(AssetModel)
@@ -338,13 +339,13 @@ def last_loads() -> Statement:
 
 @cache
 def load_keys() -> Statement:
-    """The keys of all loads of :data:`ASSET_ID`."""
+    """Select the keys of all loads of :data:`ASSET_ID`."""
     return select(State.key).where(State.asset_id == bindparam(ASSET_ID), _between(State.key, LOADS))
 
 
 @cache
 def loads() -> Statement:
-    """The records of the loads :data:`KEYS` of :data:`ASSET_ID`."""
+    """Select the records of the loads :data:`KEYS` of :data:`ASSET_ID`."""
     return select(State.key, State.value, State.updated_at).where(
         State.asset_id == bindparam(ASSET_ID), _any_of(State.key, KEYS)
     )
@@ -352,7 +353,7 @@ def loads() -> Statement:
 
 @cache
 def recent_runs() -> Statement:
-    """The newest :data:`LIMIT` runs of :data:`DAG_ID`."""
+    """Select the newest :data:`LIMIT` runs of :data:`DAG_ID`."""
     return (
         select(*_RUN)
         .where(DagRun.dag_id == bindparam(DAG_ID))
@@ -362,6 +363,6 @@ def recent_runs() -> Statement:
 
 
 @cache
-def dags() -> Statement:
-    """Which of :data:`DAG_IDS` there are."""
+def existing_dags() -> Statement:
+    """Select those of :data:`DAG_IDS` that exist."""
     return select(DagModel.dag_id).where(_any_of(DagModel.dag_id, DAG_IDS), DagModel.is_stale.is_(False))

@@ -1,19 +1,20 @@
-"""What the page takes out of what is stored: named fields of the right kind, and nothing else.
+"""Values that the page reads from stored records: named fields of the right type, nothing else.
 
-Records may come from an older version of the package, or from a person who has edited the state store, so each field
-may be missing or be anything. What is not named in here never gets onto the page. No I/O.
+Older versions of the package and edits of the state store can leave any value in a field, or none. Fields that are not
+named here never reach the page. No I/O.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timezone
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
+from pydantic import BaseModel, BeforeValidator, Field
 
 from audience_onboarding.state.create_once import ENDED, open_intent
 from audience_onboarding.state.reconcile import what_of
@@ -24,22 +25,24 @@ from audience_onboarding.state.store import (
     RETIRED_KEY,
     segment_key,
 )
+from audience_onboarding.timestamps import parse_iso_datetime
+from audience_onboarding.ui.models import Segment
 
 MAX_TEXT = 500
-"""Characters of a text that are shown."""
+"""Length limit of a text, in characters."""
 
 LOADS = (f"{LOAD_PREFIX}0", f"{LOAD_PREFIX}9999")
-"""From where to where the keys of loads lie. Not a prefix: databases may sort without regard to punctuation, and in
-each order the digits of a year lie between these two."""
+"""Bounds of the keys of loads. Not a prefix: databases may ignore punctuation when they sort, and in each order the
+digits of a year lie between these two."""
 
 SEGMENTS = ("segment", "segmenu")
-"""Likewise for the keys of segments, some others among them."""
+"""Bounds of the keys of segments; some other keys lie between them too."""
 
 _SEGMENT = segment_key("")
 
 
-def parsed(text: Any) -> Any:
-    """The value of a JSON text, ``None`` where it is none. What is no text is a value already."""
+def parse_json(text: Any) -> Any:
+    """Return the value of a JSON text, ``None`` if it is invalid, other values unchanged."""
     if not isinstance(text, str | bytes):
         return text
     try:
@@ -48,413 +51,311 @@ def parsed(text: Any) -> Any:
         return None
 
 
-def mapping(value: Any) -> Mapping[str, Any]:
-    """A JSON object; an empty one for anything else."""
+def as_mapping(value: Any) -> Mapping[str, Any]:
+    """Return a JSON object, an empty one for anything else."""
     return value if isinstance(value, dict) else {}
 
 
-def text_of(value: Any) -> str | None:
-    """A text or number as text, ``None`` for anything else."""
+def as_text(value: Any) -> str | None:
+    """Return a text or number as text, ``None`` for anything else."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     return str(value)[:MAX_TEXT] or None
 
 
-def count_of(value: Any) -> int | None:
-    """A whole number from 0."""
+def as_count(value: Any) -> int | None:
+    """Return an integer from 0, ``None`` for anything else."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         return None
     return value
 
 
-def share_of(value: Any) -> float | None:
-    """A number from 0 to 1."""
+def as_ratio(value: Any) -> float | None:
+    """Return a number from 0 to 1, ``None`` for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return None
     return float(value) if 0 <= value <= 1 else None
 
 
-def day_of(value: Any) -> date | None:
-    """The day of an ISO date or moment."""
+def as_date(value: Any) -> date | None:
+    """Return the date of an ISO date or datetime, ``None`` for anything else."""
     try:
         return date.fromisoformat(value[:10]) if isinstance(value, str) else None
     except ValueError:
         return None
 
 
-def moment_of(value: Any) -> datetime | None:
-    """An ISO moment; one without a time zone is in UTC."""
+def as_datetime(value: Any) -> datetime | None:
+    """Return an ISO datetime in UTC, ``None`` for anything else; one without a time zone is in UTC."""
     try:
-        # Python 3.10 does not read the Z.
-        found = datetime.fromisoformat(value.replace("Z", "+00:00")) if isinstance(value, str) else None
+        parsed = parse_iso_datetime(value) if isinstance(value, str) else None
     except ValueError:
         return None
-    if found is None:
+    if parsed is None:
         return None
-    return found.astimezone(timezone.utc) if found.tzinfo else found.replace(tzinfo=timezone.utc)
+    return parsed.astimezone(timezone.utc) if parsed.tzinfo else parsed.replace(tzinfo=timezone.utc)
 
 
-def rates_of(value: Any) -> dict[str, float | None]:
-    """Match rates by identifier, those of the vendor that are none as ``None``."""
-    return {str(name)[:80]: share_of(rate) for name, rate in sorted(mapping(value).items())}
+def as_rates(value: Any) -> dict[str, float | None]:
+    """Return match rates by identifier; invalid ones are ``None``."""
+    return {str(name)[:80]: as_ratio(rate) for name, rate in sorted(as_mapping(value).items())}
 
 
-def best_of(rates: Mapping[str, float | None]) -> float | None:
-    """The highest rate that is known."""
+def as_counts(value: Any) -> dict[str, int]:
+    """Return counts by name, without invalid ones."""
+    counts = ((str(name)[:80], as_count(count)) for name, count in sorted(as_mapping(value).items()))
+    return {name: count for name, count in counts if count is not None}
+
+
+def as_texts(value: Any) -> list[str]:
+    """Return a list of texts, without invalid ones."""
+    return [text for item in value if (text := as_text(item))] if isinstance(value, list) else []
+
+
+def best_rate(rates: Mapping[str, float | None]) -> float | None:
+    """Return the highest known rate."""
     return max((rate for rate in rates.values() if rate is not None), default=None)
 
 
 @dataclass(frozen=True)
 class LoadKey:
-    """What the key of a confirmed load says of it.
+    """State-store key of a confirmed load.
 
-    :param days: the load date, or the range of days.
+    :param period: load date, or date range.
     :param last: the load date; of a range, its last day.
     """
 
-    days: str
+    period: str
     first: date
     last: date
     mode: str
 
     @classmethod
-    def read(cls, key: str) -> LoadKey | None:
-        """Take a key apart; ``None`` if it is that of something else."""
+    def parse(cls, key: str) -> LoadKey | None:
+        """Parse a key; return ``None`` if it is not that of a load."""
         if not key.startswith(LOAD_PREFIX):
             return None
-        days, _, mode = key.removeprefix(LOAD_PREFIX).rpartition(".")
-        first, _, last = days.partition("..")
-        start, end = day_of(first), day_of(last or first)
+        period, _, mode = key.removeprefix(LOAD_PREFIX).rpartition(".")
+        first, _, last = period.partition("..")
+        start, end = as_date(first), as_date(last or first)
         if start is None or end is None or len(first) != len("2026-11-20") or not mode:
             return None
-        return cls(days, start, end, mode)
+        return cls(period, start, end, mode)
 
     @property
     def order(self) -> tuple[date, date, str]:
-        """Loads sort by their load date first."""
+        """Sort key: load date first."""
         return self.last, self.first, self.mode
 
 
-class _Rates(msgspec.Struct, gc=False):
-    """Of the record of a load, what the small curve shows. Fields that are not named are not even read."""
+Date = Annotated[date | None, BeforeValidator(as_date)]
+Datetime = Annotated[datetime | None, BeforeValidator(as_datetime)]
+Text = Annotated[str | None, BeforeValidator(as_text)]
+Texts = Annotated[list[str], BeforeValidator(as_texts)]
+Count = Annotated[int | None, BeforeValidator(as_count)]
+Counts = Annotated[dict[str, int], BeforeValidator(as_counts)]
+Rates = Annotated[dict[str, float | None], BeforeValidator(as_rates)]
 
-    match_rates: Any = None
-
-
-class _Brief(_Rates, gc=False):
-    """Of the record of a load, what the table shows."""
-
-    load_date: Any = None
-    mode: Any = None
-    ended_at: Any = None
-    audience_id: Any = None
-    audience_state: Any = None
-    import_status: Any = None
-    rows_sent: Any = None
-    run_id: Any = None
+_Record = TypeVar("_Record", bound=BaseModel)
 
 
-class _Record(_Brief, gc=False):
-    """Of the record of a load, what its history shows."""
-
-    outcome: Any = None
-    rows_read: Any = None
-    duplicates: Any = None
-    rejected: Any = None
-    rejected_by_reason: Any = None
-    bucket: Any = None
-    s3_key: Any = None
-    s3_keys: Any = None
-    s3_endpoint: Any = None
-    s3_region: Any = None
-    rejects_file: Any = None
-
-
-_Fields = TypeVar("_Fields", bound=msgspec.Struct)
-_RATES = msgspec.json.Decoder(_Rates)
-_BRIEF = msgspec.json.Decoder(_Brief)
-_RECORD = msgspec.json.Decoder(_Record)
-
-
-def _decoded(decoder: msgspec.json.Decoder[_Fields], text: Any) -> _Fields | None:
+def parse_record(model: type[_Record], text: Any) -> _Record | None:
+    """Return a stored record as a model, ``None`` if it is not a JSON object."""
     try:
-        return decoder.decode(text) if isinstance(text, str | bytes) else None
-    except (msgspec.DecodeError, UnicodeEncodeError):
+        return model.model_validate_json(text)
+    except ValueError:
         return None
 
 
-def best_rate_in(text: Any) -> float | None:
-    """The highest match rate that is known of a load.
+class LoadSummary(BaseModel):
+    """Record of a confirmed load, as far as the table shows it; unknown values are ``None``."""
 
-    :param text: its record, as it is stored.
-    """
-    found = _decoded(_RATES, text)
-    return best_of(rates_of(found.match_rates)) if found else None
+    load_date: Date = None
+    mode: Text = None
+    confirmed_at: Datetime = Field(default=None, validation_alias="ended_at")
+    audience_id: Text = None
+    audience_state: Text = None
+    import_status: Text = None
+    rows_sent: Count = None
+    match_rates: Rates = {}
+    run_id: Text = None
 
-
-@dataclass(frozen=True)
-class Brief:
-    """A confirmed load, as far as its record tells, for the table."""
-
-    load_date: date | None
-    mode: str | None
-    confirmed_at: datetime | None
-    audience_id: str | None
-    state: str | None
-    rows_sent: int | None
-    match_rates: dict[str, float | None]
-    run_id: str | None
-
-    @classmethod
-    def read(cls, text: Any) -> Brief | None:
-        """Read a record as it is stored; ``None`` where there is none."""
-        found = _decoded(_BRIEF, text)
-        if found is None:
-            return None
-        return cls(
-            load_date=day_of(found.load_date),
-            mode=text_of(found.mode),
-            confirmed_at=moment_of(found.ended_at),
-            audience_id=text_of(found.audience_id),
-            state=text_of(found.audience_state) or text_of(found.import_status),
-            rows_sent=count_of(found.rows_sent),
-            match_rates=rates_of(found.match_rates),
-            run_id=text_of(found.run_id),
-        )
+    @property
+    def vendor_state(self) -> str | None:
+        """State at the vendor: of the audience, or of the import."""
+        return self.audience_state or self.import_status
 
 
-@dataclass(frozen=True)
-class Load:
-    """A confirmed load, as far as its record tells, for its history."""
+class Load(LoadSummary):
+    """Record of a confirmed load in the load history."""
 
-    outcome: str = "confirmed"
-    confirmed_at: datetime | None = None
-    rows_read: int = 0
-    rows_sent: int = 0
-    duplicates: int = 0
-    rejected: int = 0
-    rejected_by_reason: Mapping[str, int] = field(default_factory=dict)
-    match_rates: Mapping[str, float | None] = field(default_factory=dict)
-    bucket: str | None = None
-    s3_keys: tuple[str, ...] = ()
-    s3_endpoint: str | None = None
-    s3_region: str | None = None
-    rejects_file: str | None = None
-    run_id: str | None = None
+    outcome: Text = None
+    rows_read: Count = None
+    duplicates: Count = None
+    rejected: Count = None
+    rejected_by_reason: Counts = {}
+    bucket: Text = None
+    s3_key: Text = None
+    s3_keys: Texts = []
+    s3_endpoint: Text = None
+    s3_region: Text = None
+    rejects_file: Text = None
 
-    @classmethod
-    def read(cls, text: Any) -> Load:
-        """Read a record as it is stored."""
-        found = _decoded(_RECORD, text)
-        if found is None:
-            return cls()
-        keys = found.s3_keys if isinstance(found.s3_keys, list) else []
-        several = tuple(name for item in keys if (name := text_of(item)))
-        one = text_of(found.s3_key)
-        return cls(
-            outcome=text_of(found.outcome) or "confirmed",
-            confirmed_at=moment_of(found.ended_at),
-            rows_read=count_of(found.rows_read) or 0,
-            rows_sent=count_of(found.rows_sent) or 0,
-            duplicates=count_of(found.duplicates) or 0,
-            rejected=count_of(found.rejected) or 0,
-            rejected_by_reason={
-                str(reason)[:80]: number
-                for reason, rows in sorted(mapping(found.rejected_by_reason).items())
-                if (number := count_of(rows)) is not None
-            },
-            match_rates=rates_of(found.match_rates),
-            bucket=text_of(found.bucket),
-            s3_keys=several or ((one,) if one else ()),
-            s3_endpoint=text_of(found.s3_endpoint),
-            s3_region=text_of(found.s3_region),
-            rejects_file=text_of(found.rejects_file),
-            run_id=text_of(found.run_id),
-        )
+    @property
+    def object_keys(self) -> list[str]:
+        """Keys of the S3 objects that the load wrote."""
+        return self.s3_keys or ([self.s3_key] if self.s3_key else [])
+
+
+class _LoadRates(msgspec.Struct, gc=False):
+    match_rates: Any = None
+
+
+# The table has 30 loads per audience: msgspec decodes this one field several times faster than pydantic.
+_RATES_DECODER = msgspec.json.Decoder(_LoadRates)
+
+
+def parse_best_rate(text: Any) -> float | None:
+    """Return the highest known match rate in the stored record of a load."""
+    try:
+        return best_rate(as_rates(_RATES_DECODER.decode(text).match_rates))
+    except (msgspec.DecodeError, TypeError, UnicodeEncodeError):
+        return None
 
 
 @dataclass(frozen=True)
 class Intent:
-    """A creation that is unclear, or under way.
+    """A create request that is in flight or has an unknown outcome.
 
-    :param what: as the form of ``resolve_ambiguous_create`` calls it.
-    :param has_ended: its request is known to have ended, without an answer that tells.
+    :param subject: created object, as the form of ``resolve_ambiguous_create`` names it.
+    :param at: when it was sent.
+    :param has_ended: the request is known to have ended without a usable response.
     """
 
-    what: str
+    subject: str
     name: str | None
     at: datetime | None
     has_ended: bool
 
-
-def intent_of(key: str, record: Any) -> Intent | None:
-    """The intent that is all that is known of something; ``None`` unless there is one.
-
-    :param key: in the state store.
-    """
-    found = open_intent(record)
-    if found is None:
-        return None
-    what = what_of(key) or key
-    return Intent(what, text_of(found.get("name")), moment_of(found.get("at")), bool(found.get(ENDED)))
-
-
-@dataclass(frozen=True)
-class Retirement:
-    """An audience that was retired."""
-
-    at: datetime | None
-    audience_id: str | None
-    name: str | None
-
     @classmethod
-    def read(cls, record: Any) -> Retirement | None:
-        """Read a record; ``None`` where there is none."""
-        if not isinstance(record, dict):
+    def parse(cls, key: str, record: Any) -> Intent | None:
+        """Parse the record under a state-store key; return ``None`` unless it has an intent and no id."""
+        intent = open_intent(record)
+        if intent is None:
             return None
-        return cls(
-            moment_of(record.get("at")), text_of(record.get("audience_id")), text_of(record.get("name"))
-        )
+        ended = bool(intent.get(ENDED))
+        return cls(what_of(key) or key, as_text(intent.get("name")), as_datetime(intent.get("at")), ended)
 
 
-@dataclass
-class SegmentFacts:
-    """A segment, put together from what is remembered of it and what was told of it later."""
+class Retirement(BaseModel):
+    """Record of the retirement of an audience."""
 
-    target: str
-    name: str | None = None
-    platform: str | None = None
-    segment_id: str | None = None
-    start: date | None = None
-    end: date | None = None
-    state: str | None = None
-
-    def days_left(self, today: date) -> int | None:
-        """To the end; negative where that is over."""
-        return None if self.end is None else (self.end - today).days
+    at: Datetime = None
+    audience_id: Text = None
+    name: Text = None
 
 
-@dataclass(frozen=True)
-class SegmentNews:
-    """What was told of a segment: by the event of its activation, or by the DAG that extends end dates."""
-
-    target: str
-    segment_id: str | None
-    name: str | None = None
-    platform: str | None = None
-    start: date | None = None
-    end: date | None = None
-    state: str | None = None
-
-    @classmethod
-    def of_event(cls, target: str, extra: Any) -> SegmentNews:
-        """Of the event of a segment's asset."""
-        told = mapping(extra)
-        return cls(
-            target=target,
-            segment_id=text_of(told.get("segment_id")),
-            name=text_of(told.get("segment_name")) or text_of(told.get("name")),
-            platform=text_of(told.get("ad_platform")),
-            start=day_of(told.get("start_date")),
-            end=day_of(told.get("end_date")),
-            state=text_of(told.get("status")),
-        )
+def segment_of_event(target: str, extra: Any) -> Segment:
+    """Return the segment that ``extra`` of an event of its asset describes."""
+    values = as_mapping(extra)
+    return Segment(
+        target=target,
+        segment_id=as_text(values.get("segment_id")),
+        name=as_text(values.get("segment_name")) or as_text(values.get("name")),
+        platform=as_text(values.get("ad_platform")),
+        start=as_date(values.get("start_date")),
+        end=as_date(values.get("end_date")),
+        status=as_text(values.get("status")),
+    )
 
 
 @dataclass(frozen=True)
-class Extended:
-    """What the DAG that extends end dates has seen of a segment, and when."""
+class Extension:
+    """End date of a segment in a report of the DAG that extends end dates."""
 
     audience: str
     segment_id: str
     end: date
 
 
-def extended_of(rows: Any) -> list[Extended]:
-    """Read the report of the DAG that extends end dates."""
-    found = []
-    for row in rows if isinstance(rows, list) else ():
-        told = mapping(row)
-        moved = told.get("outcome") != "failed"
-        end = day_of(told.get("to") if moved and told.get("to") else told.get("from"))
-        audience, segment_id = text_of(told.get("audience")), text_of(told.get("segment_id"))
+def parse_extensions(report: Any) -> list[Extension]:
+    """Parse the report of the DAG that extends end dates."""
+    extensions = []
+    for row in report if isinstance(report, list) else ():
+        values = as_mapping(row)
+        is_moved = values.get("outcome") != "failed" and values.get("to")
+        end = as_date(values.get("to") if is_moved else values.get("from"))
+        audience, segment_id = as_text(values.get("audience")), as_text(values.get("segment_id"))
         if audience and segment_id and end:
-            found.append(Extended(audience, segment_id, end))
-    return found
+            extensions.append(Extension(audience, segment_id, end))
+    return extensions
 
 
 @dataclass
-class Remembered:
-    """What the state store of an audience holds, without its loads."""
+class StoredState:
+    """Entries of the state store of an audience, without its loads; segments by their key."""
 
     audience_id: str | None = None
     name: str | None = None
-    last: Brief | None = None
+    last: LoadSummary | None = None
     retired: Retirement | None = None
-    segments: dict[str, SegmentFacts] = field(default_factory=dict)
-    """By key of the state store."""
+    segments: dict[str, Segment] = field(default_factory=dict)
     intents: list[Intent] = field(default_factory=list)
 
-    def take(self, key: str, text: Any) -> None:
-        """Take up one entry; others than those that the page knows are left alone."""
-        if key == AUDIENCE_KEY:
-            record = parsed(text)
-            told = mapping(record)
-            self.audience_id, self.name = text_of(told.get("id")), text_of(told.get("name"))
-            self._take_intent(key, record)
-        elif key == LAST_LOAD_KEY:
-            self.last = Brief.read(text)
+    def add(self, key: str, text: Any) -> None:
+        """Add an entry; keys that the page does not use are ignored."""
+        if key == LAST_LOAD_KEY:
+            self.last = parse_record(LoadSummary, text)
         elif key == RETIRED_KEY:
-            self.retired = Retirement.read(parsed(text))
-        elif key.startswith(_SEGMENT):
-            self._take_segment(key, parsed(text))
-
-    def _take_segment(self, key: str, record: Any) -> None:
-        target = key.removeprefix(_SEGMENT)
-        if self._take_intent(key, record) or not isinstance(record, dict):
-            return
-        self.segments[key] = SegmentFacts(
-            target=target.partition(".")[0],
-            name=text_of(record.get("name")),
-            segment_id=text_of(record.get("id")),
-            start=day_of(record.get("start")),
-            end=day_of(record.get("end")),
-        )
-
-    def _take_intent(self, key: str, record: Any) -> bool:
-        found = intent_of(key, record)
-        if found is not None:
-            self.intents.append(found)
-        return found is not None
+            self.retired = parse_record(Retirement, text)
+        elif key == AUDIENCE_KEY or key.startswith(_SEGMENT):
+            record = parse_json(text)
+            values = as_mapping(record)
+            intent = Intent.parse(key, record)
+            if intent is not None:
+                self.intents.append(intent)
+            if key == AUDIENCE_KEY:
+                self.audience_id, self.name = as_text(values.get("id")), as_text(values.get("name"))
+            elif intent is None and isinstance(record, dict):
+                self.segments[key] = Segment(
+                    target=key.removeprefix(_SEGMENT).partition(".")[0],
+                    segment_id=as_text(values.get("id")),
+                    name=as_text(values.get("name")),
+                    start=as_date(values.get("start")),
+                    end=as_date(values.get("end")),
+                )
 
     @property
     def vendor_id(self) -> str | None:
-        """The id of the audience at the vendor."""
-        known = self.audience_id or (self.last and self.last.audience_id)
-        return known or (self.retired and self.retired.audience_id) or None
+        """Id of the audience at the vendor."""
+        last_id = self.last and self.last.audience_id
+        return self.audience_id or last_id or (self.retired and self.retired.audience_id) or None
 
-    def segments_now(self, news: list[SegmentNews], extended: list[Extended]) -> list[SegmentFacts]:
-        """The segments with all that is known of them, by target and end.
+    def merge_segments(
+        self, events: Iterable[Segment], extensions: Iterable[Extension], today: date
+    ) -> list[Segment]:
+        """Update the segments with later reports; return them by target and end.
 
-        :param news: of the audience, oldest first.
-        :param extended: likewise.
+        :param events: segments as the events of their assets describe them, oldest first; ``extensions`` likewise.
         """
-        found = list(self.segments.values())
-        by_id = {segment.segment_id: segment for segment in found if segment.segment_id}
-        for told in news:
-            if told.segment_id is None:
+        merged = list(self.segments.values())
+        by_id = {segment.segment_id: segment for segment in merged if segment.segment_id}
+        for event in events:
+            if event.segment_id is None:
                 continue
-            segment = by_id.get(told.segment_id)
-            if segment is None:
-                # Retired, or remembered by nobody any more: it was there.
-                segment = by_id[told.segment_id] = SegmentFacts(told.target, segment_id=told.segment_id)
-                found.append(segment)
-            segment.name = segment.name or told.name
-            segment.platform = told.platform or segment.platform
-            segment.start = told.start or segment.start
-            segment.end = told.end or segment.end
-            segment.state = told.state or segment.state
-        for seen in extended:
-            if seen.segment_id in by_id:
-                by_id[seen.segment_id].end = seen.end
-        return sorted(found, key=lambda item: (item.target, item.end or date.max, item.segment_id or ""))
+            if event.segment_id not in by_id:
+                # Retired, or cleared from the state store.
+                by_id[event.segment_id] = Segment(target=event.target, segment_id=event.segment_id)
+                merged.append(by_id[event.segment_id])
+            segment = by_id[event.segment_id]
+            segment.name = segment.name or event.name
+            segment.platform = event.platform or segment.platform
+            segment.start = event.start or segment.start
+            segment.end = event.end or segment.end
+            segment.status = event.status or segment.status
+        for extension in extensions:
+            if extension.segment_id in by_id:
+                by_id[extension.segment_id].end = extension.end
+        for segment in merged:
+            segment.days_left = (segment.end - today).days if segment.end else None
+        return sorted(merged, key=lambda item: (item.target, item.end or date.max, item.segment_id or ""))

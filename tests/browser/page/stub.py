@@ -1,6 +1,6 @@
-"""The front end of the Audiences page as Airflow serves it, with made-up answers: fast, and as odd as a test wants it.
+"""The front end of the Audiences page, as Airflow serves it, with a stub of its API.
 
-The answers are made with the models of the back end, so that both sides mean the same by each field.
+The responses are built with the models of the back end, so that both sides agree on each field.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from audience_onboarding.ui.models import (
     Link,
     LoadList,
     LoadRow,
-    Rate,
+    MatchRate,
     RunRow,
     Segment,
-    SparkPoint,
+    TrendPoint,
 )
 
 STATIC = Path(ui.__file__).parent / "static"
@@ -44,16 +44,16 @@ POLICY = "default-src 'self'; frame-ancestors 'self'; base-uri 'none'; form-acti
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=timezone.utc)
 TODAY = NOW.date()
 
-# What Airflow 3.3 puts around a page in its navigation: an iframe with this sandbox, its theme as a class of <html>,
-# and the page's path behind its own.
-AROUND = f"""<!doctype html>
+# Airflow 3.3 embeds a page in an iframe with this sandbox, sets its theme as a class of <html>, and appends the path of
+# the page to its own.
+PARENT = f"""<!doctype html>
 <html lang="en" class="light"><head><meta charset="utf-8"><title>Airflow</title></head>
 <body><iframe title="Audiences" src="{PAGE}" width="100%" height="700"
   sandbox="allow-scripts allow-same-origin allow-forms allow-downloads"></iframe>
 <script>
   const frame = document.querySelector("iframe");
-  const inside = location.pathname.slice("{HOST}".length);
-  if (inside) frame.src = inside + location.search + location.hash;
+  const embedded = location.pathname.slice("{HOST}".length);
+  if (embedded) frame.src = embedded + location.search + location.hash;
   frame.addEventListener("load", () => {{
     const {{ pathname, search, hash }} = frame.contentWindow.location;
     history.replaceState({{ host: true }}, "", "{HOST}" + pathname + search + hash);
@@ -62,13 +62,13 @@ AROUND = f"""<!doctype html>
 """
 
 
-def day(back: int) -> date:
-    """So many days ago."""
-    return TODAY - timedelta(days=back)
+def days_ago(days: int) -> date:
+    """Return the date a number of days ago."""
+    return TODAY - timedelta(days=days)
 
 
-def row(key: str, **given: Any) -> AudienceRow:
-    """An audience in good health; ``given`` says what is different."""
+def audience_row(key: str, **changes: Any) -> AudienceRow:
+    """Return a healthy audience with changes."""
     values: dict[str, Any] = {
         "key": key,
         "title": key.replace("_", " ").capitalize(),
@@ -78,31 +78,31 @@ def row(key: str, **given: Any) -> AudienceRow:
         "audience_id": "4711",
         "health": Health.OK,
         "reason": f"The load of {TODAY} is confirmed.",
-        "state": "Ready",
+        "vendor_state": "Ready",
         "last_load_date": TODAY,
         "last_load_mode": "replace",
         "last_confirmed_at": NOW - timedelta(hours=8),
         "rows_sent": 148_230,
-        "match_rates": [Rate(identifier="email", share=0.621), Rate(identifier="phone", share=0.334)],
+        "match_rates": [MatchRate(identifier="email", rate=0.621), MatchRate(identifier="phone", rate=0.334)],
         "trend": [
-            SparkPoint(load_date=day(29 - number), share=0.6 + 0.03 * math.sin(number / 3))
+            TrendPoint(load_date=days_ago(29 - number), rate=0.6 + 0.03 * math.sin(number / 3))
             for number in range(30)
         ],
         "segments": 2,
-        "days_to_end": 23,
+        "days_to_expiry": 23,
         "next_run": NOW + timedelta(hours=14),
         "is_paused": False,
     }
-    return AudienceRow(**{**values, **given})
+    return AudienceRow(**{**values, **changes})
 
 
-def some() -> list[AudienceRow]:
-    """One audience of each health."""
-    no_segments: dict[str, Any] = {"segments": 0, "days_to_end": None}
-    nothing: dict[str, Any] = {
+def audience_rows() -> list[AudienceRow]:
+    """Return audiences of all health states."""
+    no_segments: dict[str, Any] = {"segments": 0, "days_to_expiry": None}
+    not_loaded: dict[str, Any] = {
         **no_segments,
         "audience_id": None,
-        "state": None,
+        "vendor_state": None,
         "last_load_date": None,
         "last_load_mode": None,
         "last_confirmed_at": None,
@@ -111,67 +111,73 @@ def some() -> list[AudienceRow]:
         "trend": [],
     }
     return [
-        row(
+        audience_row(
             "unclear_list",
-            **nothing,
-            title="Spring campaign look-alikes",
-            health=Health.NEEDS_YOU,
-            reason="It is not clear whether the audience was created: the request ended without an answer.",
+            **not_loaded,
+            title="Spring campaign lookalikes",
+            health=Health.ACTION_REQUIRED,
+            reason="It is unknown whether the audience was created; check the vendor's portal, then resolve it.",
         ),
-        row(
+        audience_row(
             "presale_fans",
             platform="fanfare",
             owner="events",
             health=Health.FAILED,
-            reason="The run of 2026-11-21 failed in the task upload.",
-            state="active",
+            reason="The load of 2026-11-21 failed in task upload; read the log, then clear the task.",
+            vendor_state="active",
             rows_sent=8_412,
-            last_load_date=day(1),
-            match_rates=[Rate(identifier="contacts", share=0.413)],
+            last_load_date=days_ago(1),
+            match_rates=[MatchRate(identifier="contacts", rate=0.413)],
             **no_segments,
         ),
-        row(
+        audience_row(
             "lapsed_buyers",
-            health=Health.STOPPED,
-            reason="A guard stopped the load of 2026-11-21: 52 % fewer rows than the load before.",
-            last_load_date=day(1),
+            health=Health.BLOCKED,
+            reason="The load of 2026-11-21 was blocked by a guard and nothing was sent; check the source.",
+            last_load_date=days_ago(1),
             rows_sent=41_902,
         ),
-        row(
+        audience_row(
             "service_alerts",
             platform="commbox",
             owner="service",
             health=Health.LATE,
             reason="The load of 2026-11-21 was due at 03:00 and is not confirmed.",
-            state="ready",
+            vendor_state="ready",
             rows_sent=1_204,
-            last_load_date=day(1),
-            match_rates=[Rate(identifier="phone1", share=None)],
+            last_load_date=days_ago(1),
+            match_rates=[MatchRate(identifier="phone1", rate=None)],
             trend=[],
             **no_segments,
         ),
-        row(
+        audience_row(
             "loyalty_members",
-            health=Health.ENDING,
+            health=Health.EXPIRING,
             reason="The segment Loyalty NL ends in 3 days.",
-            days_to_end=3,
+            days_to_expiry=3,
             segments=3,
             rows_sent=1_204_551,
         ),
-        row("newsletter_nl", title="Newsletter subscribers NL"),
-        row("newsletter_be", title="Newsletter subscribers BE", rows_sent=63_118, days_to_end=90, segments=1),
-        row(
+        audience_row("newsletter_nl", title="Newsletter subscribers NL"),
+        audience_row(
+            "newsletter_be",
+            title="Newsletter subscribers BE",
+            rows_sent=63_118,
+            days_to_expiry=90,
+            segments=1,
+        ),
+        audience_row(
             "abandoned_carts",
             health=Health.RUNNING,
-            reason="The load of today is under way.",
+            reason="A load is in progress; no action is needed.",
         ),
-        row(
+        audience_row(
             "new_list",
-            **nothing,
+            **not_loaded,
             health=Health.NEVER_LOADED,
-            reason="Nothing was loaded yet.",
+            reason="Nothing has been loaded yet.",
         ),
-        row(
+        audience_row(
             "winter_sale",
             health=Health.PAUSED,
             reason="Its DAG is paused.",
@@ -179,7 +185,7 @@ def some() -> list[AudienceRow]:
             is_paused=True,
             rows_sent=990,
         ),
-        row(
+        audience_row(
             "old_list",
             health=Health.RETIRED,
             reason="It was retired on 2026-10-01.",
@@ -188,18 +194,18 @@ def some() -> list[AudienceRow]:
     ]
 
 
-def loads_of(key: str, days: int = 120) -> list[LoadRow]:
-    """A load a day, newest first; each seventh day has no match rate."""
-    found = []
+def load_rows(key: str, days: int = 120) -> list[LoadRow]:
+    """Return a load per day, newest first; each seventh has no match rate."""
+    rows = []
     for back in range(days):
-        loaded = day(back)
+        loaded = days_ago(back)
         read = 150_000 + round(6_000 * math.sin(back / 9)) - back * 40
         rejected, duplicates = 900 + back % 13 * 40, 2_600 + back % 7 * 90
         rate = None if back % 7 == 3 else round(0.62 + 0.03 * math.sin(back / 11), 4)
         object_key = f"audiences/4711/optin/{key}_{loaded}.csv"
-        found.append(
+        rows.append(
             LoadRow(
-                days=str(loaded),
+                period=str(loaded),
                 load_date=loaded,
                 mode="opt-out" if back % 30 == 12 else "replace",
                 outcome="confirmed",
@@ -214,10 +220,10 @@ def loads_of(key: str, days: int = 120) -> list[LoadRow]:
                     "no_identifier": 20,
                 },
                 match_rates=[
-                    Rate(identifier="email", share=rate),
-                    Rate(identifier="phone", share=rate and round(rate * 0.54, 4)),
+                    MatchRate(identifier="email", rate=rate),
+                    MatchRate(identifier="phone", rate=rate and round(rate * 0.54, 4)),
                 ],
-                s3_keys=[
+                files=[
                     Link(
                         label=object_key,
                         href=f"https://console.aws.amazon.com/s3/object/da?prefix={object_key}",
@@ -232,116 +238,116 @@ def loads_of(key: str, days: int = 120) -> list[LoadRow]:
                 ),
             )
         )
-    return found
+    return rows
 
 
 def segments() -> list[Segment]:
-    """One that ends soon, one that goes on, one that is over, and one of which little is known."""
+    """Return segments: one expires soon, one is active, one has ended, and one has few known values."""
 
-    def one(target: str, name: str | None, start: int | None, end: int | None, state: str) -> Segment:
+    def segment(target: str, name: str | None, start: int | None, end: int | None, status: str) -> Segment:
         return Segment(
             target=target,
             name=name,
             platform="meta" if target.endswith("meta") else "google_ads",
             segment_id=str(9000 + len(target)),
-            start=None if start is None else day(-start),
-            end=None if end is None else day(-end),
+            start=None if start is None else days_ago(-start),
+            end=None if end is None else days_ago(-end),
             days_left=end,
-            state=state,
+            status=status,
         )
 
     return [
-        one("nl_meta", "Loyalty NL", -60, 3, "active"),
-        one("nl_google", "Loyalty NL search", -60, 40, "active"),
-        one("be_meta", "Loyalty BE", -90, -12, "ended"),
-        one("open", None, None, None, "pending"),
+        segment("nl_meta", "Loyalty NL", -60, 3, "active"),
+        segment("nl_google", "Loyalty NL search", -60, 40, "active"),
+        segment("be_meta", "Loyalty BE", -90, -12, "ended"),
+        segment("open", None, None, None, "pending"),
     ]
 
 
 @dataclass
-class Answers:
-    """What the stub says; tests change it.
+class ApiStub:
+    """State of the stub; tests change it.
 
-    :param fail: part of a path to the status that it is answered with; 0 closes the connection.
-    :param asked: paths with queries, in order.
+    :param fail: part of a path to the status of its response; 0 closes the connection.
+    :param requests: requested paths with queries, in order.
     """
 
-    audiences: list[AudienceRow] = field(default_factory=some)
+    audiences: list[AudienceRow] = field(default_factory=audience_rows)
     loads: dict[str, list[LoadRow]] = field(default_factory=dict)
     details: dict[str, dict[str, Any]] = field(default_factory=dict)
     fail: dict[str, int] = field(default_factory=dict)
-    asked: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
     now: datetime = NOW
     url: str = ""
 
-    def list_of(self, query: dict[str, list[str]]) -> AudienceList:
-        """As the back end filters, sorts and pages."""
+    def list_audiences(self, query: dict[str, list[str]]) -> AudienceList:
+        """Filter, sort and page, as the back end does."""
         text = query.get("search", [""])[0].casefold()
-        fits = [
-            one
-            for one in self.audiences
-            if text in one.title.casefold() or text in one.key.casefold()
-            if one.platform in query.get("platform", [one.platform])
-            if one.owner in query.get("owner", [one.owner])
+        matching = [
+            row
+            for row in self.audiences
+            if text in row.title.casefold() or text in row.key.casefold()
+            if row.platform in query.get("platform", [row.platform])
+            if row.owner in query.get("owner", [row.owner])
         ]
-        chosen = [one for one in fits if one.health.value in query.get("health", [one.health.value])]
+        selected = [row for row in matching if row.health.value in query.get("health", [row.health.value])]
         sort = query.get("sort", ["health"])[0]
         name, order = sort.removeprefix("-"), list(Health)
 
-        def value(one: AudienceRow) -> Any:
+        def value(row: AudienceRow) -> Any:
             if name == "health":
-                return order.index(one.health)
+                return order.index(row.health)
             if name == "match_rate":
-                return max((rate.share for rate in one.match_rates if rate.share is not None), default=None)
-            return getattr(one, name)
+                return max((item.rate for item in row.match_rates if item.rate is not None), default=None)
+            return getattr(row, name)
 
-        known = [one for one in chosen if value(one) is not None]
+        known = [row for row in selected if value(row) is not None]
         known.sort(key=value, reverse=sort.startswith("-"))
-        found = known + [one for one in chosen if value(one) is None]
+        ordered = known + [row for row in selected if value(row) is None]
         offset, limit = int(query.get("offset", ["0"])[0]), int(query.get("limit", ["50"])[0])
         return AudienceList(
-            total=len(found),
+            total=len(ordered),
             offset=offset,
             limit=limit,
-            audiences=found[offset : offset + limit],
-            by_health=dict(Counter(one.health for one in fits)),
-            platforms=sorted({one.platform for one in self.audiences}),
-            owners=sorted({one.owner for one in self.audiences if one.owner}),
-            now=self.now,
+            audiences=ordered[offset : offset + limit],
+            by_health=dict(Counter(row.health for row in matching)),
+            platforms=sorted({row.platform for row in self.audiences}),
+            owners=sorted({row.owner for row in self.audiences if row.owner}),
+            generated_at=self.now,
         )
 
     def audience(self, key: str) -> AudienceRow | None:
-        """One audience, as the table has it."""
-        return next((one for one in self.audiences if one.key == key), None)
+        """Return an audience of the table."""
+        return next((row for row in self.audiences if row.key == key), None)
 
     def loads_for(self, key: str) -> list[LoadRow]:
-        """All loads of an audience."""
-        one = self.audience(key)
-        return self.loads.setdefault(key, loads_of(key) if one and one.last_load_date else [])
+        """Return all loads of an audience."""
+        row = self.audience(key)
+        return self.loads.setdefault(key, load_rows(key) if row and row.last_load_date else [])
 
-    def detail_of(self, key: str) -> AudienceDetail | None:
-        """The page of one audience."""
-        found = self.audience(key)
-        if found is None:
+    def get_detail(self, key: str) -> AudienceDetail | None:
+        """Return the page of an audience."""
+        row = self.audience(key)
+        if row is None:
             return None
-        settle = Action(
-            label="Settle the creation",
+        resolve = Action(
+            label="Resolve ambiguous create: audience",
             href=f"{BASE}/dags/resolve_ambiguous_create",
-            why="The request that creates the audience 'Spring campaign' ended without an answer at 03:02. Look for it "
-            "in the vendor's portal, then say whether it is there.",
+            description="The request to create the audience 'Spring campaign' at 03:02 ended without a response. Check "
+            "the vendor's portal; then trigger this DAG with the matching resolution.",
         )
-        failed = found.health in {Health.FAILED, Health.STOPPED, Health.NEEDS_YOU}
-        given: dict[str, Any] = {
-            "audience": found,
-            "description": "All who opened the newsletter in the last two years.",
-            "campaign": "Always-on CRM" if found.platform == "digital_audience" else None,
-            "segments": segments() if found.segments else [],
-            "actions": [settle] if found.health is Health.NEEDS_YOU else [],
+        failed = row.health in {Health.FAILED, Health.BLOCKED, Health.ACTION_REQUIRED}
+        values: dict[str, Any] = {
+            "audience": row,
+            "description": "Subscribers who opened the newsletter in the last two years.",
+            "campaign": "Always-on CRM" if row.platform == "digital_audience" else None,
+            "segments": segments() if row.segments else [],
+            "actions": [resolve] if row.health is Health.ACTION_REQUIRED else [],
             "forms": [
                 Link(label=label, href=f"{BASE}/dags/{dag}")
                 for label, dag in (
-                    ("Load", found.dag_id),
-                    ("Backfill", f"{found.dag_id}/backfills"),
+                    ("Load", row.dag_id),
+                    ("Backfill", f"{row.dag_id}/backfills"),
                     ("Activate", f"activate_{key}"),
                     ("Erase a person", "erase_person"),
                     ("Retire", "retire_audience"),
@@ -350,27 +356,27 @@ class Answers:
             "links": [
                 Link(label="Vendor's portal", href="https://portal.example.com/audience/4711"),
                 Link(label="Asset", href=f"{BASE}/assets/7"),
-                Link(label="Onboarding DAG", href=f"{BASE}/dags/{found.dag_id}"),
+                Link(label="Onboarding DAG", href=f"{BASE}/dags/{row.dag_id}"),
             ],
             "recent_runs": [
                 RunRow(
                     run_id=f"scheduled__{TODAY}T03:00:00+00:00",
-                    days=str(TODAY),
+                    period=str(TODAY),
                     state="failed",
                     started_at=NOW - timedelta(hours=9),
                     ended_at=NOW - timedelta(hours=9) + timedelta(seconds=73),
-                    link=Link(label="Run", href=f"{BASE}/dags/{found.dag_id}/runs/scheduled__{TODAY}"),
+                    link=Link(label="Run", href=f"{BASE}/dags/{row.dag_id}/runs/scheduled__{TODAY}"),
                 )
             ]
             if failed
             else [],
-            "now": self.now,
+            "generated_at": self.now,
         }
-        return AudienceDetail(**{**given, **self.details.get(key, {})})
+        return AudienceDetail(**{**values, **self.details.get(key, {})})
 
 
 class _Handler(BaseHTTPRequestHandler):
-    answers: Answers
+    api: ApiStub
     protocol_version = "HTTP/1.1"
 
     def log_message(self, *args: object) -> None:
@@ -379,77 +385,79 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         url = urlsplit(self.path)
         path, query = unquote(url.path), parse_qs(url.query)
-        self.answers.asked.append(self.path)
-        for part, status in self.answers.fail.items():
+        self.api.requests.append(self.path)
+        for part, status in self.api.fail.items():
             if part in self.path:
                 if status:
-                    self._say(status, b'{"detail": "no"}', "application/json")
+                    self._respond(status, b'{"detail": "no"}', "application/json")
                 else:
                     self.close_connection = True
                 return
         if path.startswith(HOST):
-            self._say(200, AROUND.encode(), "text/html", policy=None)
+            self._respond(200, PARENT.encode(), "text/html", policy=None)
         elif path == PAGE:
-            self._say(200, (STATIC / "index.html").read_bytes(), "text/html")
+            self._respond(200, (STATIC / "index.html").read_bytes(), "text/html")
         elif path == f"{PAGE}icon.svg":
-            self._say(200, (STATIC.parent / "icon.svg").read_bytes(), "image/svg+xml")
+            self._respond(200, (STATIC.parent / "icon.svg").read_bytes(), "image/svg+xml")
         elif path.startswith(f"{PAGE}static/"):
             self._file(path.removeprefix(f"{PAGE}static/"))
         elif path.startswith(f"{PAGE}api/"):
             self._api(path.removeprefix(f"{PAGE}api/"), query)
         else:
-            self._say(200, f"<title>Airflow</title><p>{len(path)}".encode(), "text/html", policy=None)
+            self._respond(200, f"<title>Airflow</title><p>{len(path)}".encode(), "text/html", policy=None)
 
     def _api(self, path: str, query: dict[str, list[str]]) -> None:
         _, *rest = path.split("/")
-        found: Any = None
+        response: Any = None
         if not rest:
-            found = self.answers.list_of(query)
+            response = self.api.list_audiences(query)
         elif len(rest) == 1:
-            found = self.answers.detail_of(rest[0])
-        elif self.answers.audience(rest[0]) is not None:
-            loads = self.answers.loads_for(rest[0])
+            response = self.api.get_detail(rest[0])
+        elif self.api.audience(rest[0]) is not None:
+            loads = self.api.loads_for(rest[0])
             offset, limit = int(query["offset"][0]), int(query["limit"][0])
-            found = LoadList(
+            response = LoadList(
                 total=len(loads), offset=offset, limit=limit, loads=loads[offset : offset + limit]
             )
-        if found is None:
-            self._say(404, json.dumps({"detail": "no such audience"}).encode(), "application/json")
+        if response is None:
+            self._respond(404, json.dumps({"detail": "no such audience"}).encode(), "application/json")
         else:
-            self._say(200, found.model_dump_json().encode(), "application/json")
+            self._respond(200, response.model_dump_json().encode(), "application/json")
 
     def _file(self, name: str) -> None:
         file = (STATIC / name).resolve()
         if not file.is_relative_to(STATIC.resolve()) or not file.is_file():
-            self._say(404, b"", "text/plain")
+            self._respond(404, b"", "text/plain")
             return
-        self._say(200, file.read_bytes(), mimetypes.guess_type(file.name)[0] or "application/octet-stream")
+        self._respond(
+            200, file.read_bytes(), mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+        )
 
-    def _say(self, status: int, body: bytes, kind: str, *, policy: str | None = POLICY) -> None:
+    def _respond(self, status: int, body: bytes, kind: str, *, policy: str | None = POLICY) -> None:
         self.send_response(status)
         self.send_header("Content-Type", f"{kind}; charset=utf-8" if kind.startswith("text/") else kind)
         self.send_header("Content-Length", str(len(body)))
         self.send_header("X-Content-Type-Options", "nosniff")
         if policy:
             self.send_header("Content-Security-Policy", policy)
-        # A page that has gone on does not wait for its answers.
+        # A page that was left does not read its responses.
         with suppress(ConnectionError):
             self.end_headers()
             self.wfile.write(body)
 
 
 @contextmanager
-def running() -> Iterator[Answers]:
-    """The stub on a free port of its own; ``url`` of what it yields is the page's address."""
-    answers = Answers()
-    handler = type("Handler", (_Handler,), {"answers": answers})
+def running() -> Iterator[ApiStub]:
+    """Run the stub on a free port; ``url`` is the URL of the page."""
+    api = ApiStub()
+    handler = type("Handler", (_Handler,), {"api": api})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         server.daemon_threads = True
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
-        answers.url = f"http://127.0.0.1:{server.server_port}{PAGE}"
+        api.url = f"http://127.0.0.1:{server.server_port}{PAGE}"
         try:
-            yield answers
+            yield api
         finally:
             server.shutdown()
             thread.join(timeout=10)

@@ -1,4 +1,4 @@
-"""The page of one audience: what waits, what may be started, charts and their tables, the history."""
+"""Page of one audience: required actions, forms, charts and their tables, load history."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from audience_onboarding.ui.models import Action, Health, Link, Rate, RunRow
+from audience_onboarding.ui.models import Action, Health, Link, MatchRate, RunRow
 from tests.browser.page.conftest import Open
-from tests.browser.page.stub import BASE, NOW, TODAY, Answers, day, loads_of, row, segments
+from tests.browser.page.stub import BASE, NOW, TODAY, ApiStub, audience_row, days_ago, load_rows, segments
 
 pytestmark = pytest.mark.browser
 
@@ -18,9 +18,9 @@ LOYALTY = "#/audiences/loyalty_members"
 
 
 def chart(page: Page, name: str) -> dict[str, Any]:
-    """What the chart library holds for a chart."""
+    """Return the data of a chart in the chart library."""
     page.wait_for_function("id => window.Chart?.getChart(id)?.ctx", arg=f"{name}-canvas")
-    found: dict[str, Any] = page.evaluate(
+    data: dict[str, Any] = page.evaluate(
         """id => {
             const chart = Chart.getChart(id);
             return {
@@ -31,11 +31,11 @@ def chart(page: Page, name: str) -> dict[str, Any]:
         }""",
         f"{name}-canvas",
     )
-    return found
+    return data
 
 
 def drawn(page: Page, name: str) -> int:
-    """How many pixels of a chart are not empty."""
+    """Return the number of pixels of a chart that are not empty."""
     count: int = page.locator(f"#{name}-canvas").evaluate(
         """canvas => {
             const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
@@ -47,16 +47,16 @@ def drawn(page: Page, name: str) -> int:
     return count
 
 
-def top(place: Locator) -> float:
+def top(element: Locator) -> float:
     """Return the distance of an element from the top of the page."""
-    box = place.bounding_box()
+    box = element.bounding_box()
     assert box
     return box["y"]
 
 
-def contains(place: Locator, *texts: str) -> None:
+def contains(element: Locator, *texts: str) -> None:
     for text in texts:
-        expect(place).to_contain_text(text)
+        expect(element).to_contain_text(text)
 
 
 def test_the_head(open_page: Open) -> None:
@@ -66,38 +66,38 @@ def test_the_head(open_page: Open) -> None:
     expect(page.get_by_text("The segment Loyalty NL ends in 3 days.")).to_be_visible()
     facts = page.locator("dl.facts")
     contains(
-        facts, "62.1% email", "33.4% phone", "1,204,551", "first ends in 3 days", "Always-on CRM", "4711"
+        facts, "62.1% email", "33.4% phone", "1,204,551", "next expiry in 3 days", "Always-on CRM", "4711"
     )
     contains(facts, "in 14 hours2026-11-22 02:00 UTC")
     forms = page.get_by_role("group", name="Forms").get_by_role("link")
     assert forms.all_inner_texts() == ["Load", "Backfill", "Activate", "Erase a person", "Retire"]
-    # To Airflow in the window around, elsewhere in a new tab.
+    # Links to Airflow open in the parent window, others in a new tab.
     expect(forms.first).to_have_attribute("target", "_top")
     assert (forms.first.get_attribute("href") or "").endswith(f"{BASE}/dags/onboard_loyalty_members")
     portal = page.get_by_role("link", name="Vendor's portal (opens a new tab)")
     expect(portal).to_have_attribute("target", "_blank")
     expect(portal).to_have_attribute("rel", "noopener noreferrer")
-    # Nothing waits: nothing asks.
-    expect(page.get_by_role("list", name="Waits for a person")).to_have_count(0)
+    # No action is required.
+    expect(page.get_by_role("list", name="Required actions")).to_have_count(0)
 
 
-def test_what_waits_for_a_person_is_on_top(open_page: Open) -> None:
+def test_required_actions_are_on_top(open_page: Open) -> None:
     page = open_page("#/audiences/unclear_list")
-    waiting = page.get_by_role("list", name="Waits for a person").get_by_role("listitem")
-    expect(waiting).to_contain_text("ended without an answer at 03:02")
-    action = waiting.get_by_role("link", name="Settle the creation")
+    actions = page.get_by_role("list", name="Required actions").get_by_role("listitem")
+    expect(actions).to_contain_text("at 03:02 ended without a response")
+    action = actions.get_by_role("link", name="Resolve ambiguous create: audience")
     assert top(action) < top(page.locator("dl.facts"))
     action.click()
     expect(page).to_have_url(re.compile(r"/airflow/dags/resolve_ambiguous_create$"))
 
 
-def test_rows_per_load(open_page: Open, answers: Answers) -> None:
+def test_rows_per_load(open_page: Open, api: ApiStub) -> None:
     page = open_page(LOYALTY)
-    told = chart(page, "rows")
-    loads = answers.loads_for("loyalty_members")[:90][::-1]
-    assert told["type"] == "bar"
-    assert told["labels"] == [str(load.load_date) for load in loads]
-    assert {one["label"]: one["data"] for one in told["sets"]} == {
+    data = chart(page, "rows")
+    loads = api.loads_for("loyalty_members")[:90][::-1]
+    assert data["type"] == "bar"
+    assert data["labels"] == [str(load.load_date) for load in loads]
+    assert {one["label"]: one["data"] for one in data["sets"]} == {
         "Sent": [load.rows_sent for load in loads],
         "Duplicates": [load.duplicates for load in loads],
         "Rejected": [load.rejected for load in loads],
@@ -113,29 +113,29 @@ def test_rows_per_load(open_page: Open, answers: Answers) -> None:
     assert page.url.endswith("?show=30")
 
 
-def test_match_rates_have_gaps_where_none_is_known(open_page: Open, answers: Answers) -> None:
+def test_unknown_match_rates_are_gaps(open_page: Open, api: ApiStub) -> None:
     page = open_page(LOYALTY)
-    told = chart(page, "rates")
-    loads = answers.loads_for("loyalty_members")[:90][::-1]
-    assert told["type"] == "line"
-    assert {one["label"]: one["data"] for one in told["sets"]} == {
-        name: [next(rate.share for rate in load.match_rates if rate.identifier == name) for load in loads]
+    data = chart(page, "rates")
+    loads = api.loads_for("loyalty_members")[:90][::-1]
+    assert data["type"] == "line"
+    assert {one["label"]: one["data"] for one in data["sets"]} == {
+        name: [next(item.rate for item in load.match_rates if item.identifier == name) for load in loads]
         for name in ("email", "phone")
     }
-    assert None in told["sets"][0]["data"]
+    assert None in data["sets"][0]["data"]
     assert drawn(page, "rates") > 1_000
     expect(page.locator("#rates-summary")).to_have_text(
-        "Last known: email 62.0% (between 59.0% and 65.0%); phone 33.5% (between 31.9% and 35.1%). "
+        "Latest known: email 62.0% (between 59.0% and 65.0%); phone 33.5% (between 31.9% and 35.1%). "
         "13 loads of 90 without a rate."
     )
 
 
 def test_segments_from_start_to_end(open_page: Open) -> None:
     page = open_page(LOYALTY)
-    told = chart(page, "segments")
-    assert told["labels"] == ["Loyalty NL", "Loyalty NL search", "Loyalty BE", "open"]
+    data = chart(page, "segments")
+    assert data["labels"] == ["Loyalty NL", "Loyalty NL search", "Loyalty BE", "open"]
     noon = NOW.replace(hour=0).timestamp() * 1000
-    for (start, end), segment in zip(told["sets"][0]["data"][:3], segments(), strict=False):
+    for (start, end), segment in zip(data["sets"][0]["data"][:3], segments(), strict=False):
         assert segment.start
         assert segment.end
         assert start == noon + (segment.start - TODAY).days * 86_400_000
@@ -143,14 +143,14 @@ def test_segments_from_start_to_end(open_page: Open) -> None:
         assert end == noon + ((segment.end - TODAY).days + 1) * 86_400_000
     assert drawn(page, "segments") > 5_000
     expect(page.locator("#segments-summary")).to_have_text(
-        "4 segments. First to end: Loyalty NL, on 2026-11-24 (in 3 days). 1 ended."
+        "4 segments. Next expiry: Loyalty NL, on 2026-11-24 (in 3 days). 1 ended."
     )
 
 
 SEGMENT = ["Loyalty NL", "meta", "nl_meta", "9007", "active", "2026-09-22", "2026-11-24", "3"]
 
 
-def test_each_chart_is_a_table_as_well(open_page: Open) -> None:
+def test_each_chart_has_a_table(open_page: Open) -> None:
     page = open_page(LOYALTY)
     for name, title, first in (
         ("rows", "Rows per load", ["2026-11-21", "replace", "146,500", "2,600", "900"]),
@@ -172,15 +172,15 @@ def test_each_chart_is_a_table_as_well(open_page: Open) -> None:
         assert drawn(page, name) > 1_000
 
 
-def test_without_the_chart_library_there_are_the_tables(open_page: Open, answers: Answers) -> None:
-    answers.fail = {"chart.umd.min.js": 0}
+def test_tables_are_shown_without_the_chart_library(open_page: Open, api: ApiStub) -> None:
+    api.fail = {"chart.umd.min.js": 0}
     page = open_page(LOYALTY)
     expect(page.get_by_role("table", name="Rows per load")).to_be_visible()
 
 
-def test_history(open_page: Open, answers: Answers) -> None:
+def test_history(open_page: Open, api: ApiStub) -> None:
     page = open_page(LOYALTY)
-    history = page.get_by_role("region", name="Load a date range")
+    history = page.get_by_role("region", name="Load history")
     expect(history.get_by_role("status")).to_have_text("1\N{EN DASH}25 of 120 loads")
     first = history.locator("tbody tr").first
     contains(first, "2026-11-21", "confirmed 2026-11-21 04:02 UTC", "replace", "62.0% email")
@@ -199,25 +199,25 @@ def test_history(open_page: Open, answers: Answers) -> None:
     expect(opener).to_have_attribute("aria-expanded", "true")
     assert reasons.locator("dt").all_inner_texts() == ["email_invalid", "phone_invalid", "no_identifier"]
     assert reasons.locator("dd").all_inner_texts() == ["600", "280", "20"]
-    # Beyond what the charts show, the history is asked for page by page.
+    # The page requests loads that the charts do not show page by page.
     for shown in ("26\N{EN DASH}50", "51\N{EN DASH}75", "76\N{EN DASH}100", "101\N{EN DASH}120"):
         history.get_by_role("button", name="Next").click()
         expect(history.get_by_role("status")).to_have_text(f"{shown} of 120 loads")
-    expect(history.locator("tbody tr").first).to_contain_text(str(day(100)))
+    expect(history.locator("tbody tr").first).to_contain_text(str(days_ago(100)))
     assert page.url.endswith("?offset=100")
     page.reload()
     expect(history.get_by_role("status")).to_have_text("101\N{EN DASH}120 of 120 loads")
 
 
-def test_what_is_open_stays_open_when_a_load_comes_in(open_page: Open, answers: Answers) -> None:
+def test_an_expanded_row_stays_expanded_after_a_new_load(open_page: Open, api: ApiStub) -> None:
     page = open_page(LOYALTY)
     page.clock.install(time=NOW)
     page.reload()
     opener = page.get_by_role("button", name="940 rejected rows by reason").first
     opener.click()
-    loads = loads_of("loyalty_members", days=121)
+    loads = load_rows("loyalty_members", days=121)
     loads[0] = loads[0].model_copy(update={"mode": "opt-in", "rows_sent": 77})
-    answers.loads["loyalty_members"] = loads
+    api.loads["loyalty_members"] = loads
     page.clock.run_for(31_000)
     expect(page.locator("#rows-summary")).to_contain_text("The last load sent 77 rows.")
     expect(opener).to_have_attribute("aria-expanded", "true")
@@ -232,75 +232,75 @@ def test_runs_without_a_load_come_first(open_page: Open) -> None:
     contains(
         line, "failed", "2026-11-21", "scheduled__2026-11-21T03:00:00+00:00", "2026-11-21 03:00 UTC", "73 s"
     )
-    assert top(runs) < top(page.get_by_role("region", name="Load a date range"))
+    assert top(runs) < top(page.get_by_role("region", name="Load history"))
     expect(page.get_by_role("heading", name="Runs without")).to_be_visible()
 
 
-def test_one_that_was_never_loaded(open_page: Open) -> None:
+def test_an_audience_that_was_never_loaded(open_page: Open) -> None:
     page = open_page("#/audiences/new_list")
     expect(page.locator("#rows-summary")).to_have_text("No load is confirmed yet.")
     expect(page.locator("#rates-summary")).to_have_text("No match rate is known yet.")
-    expect(page.locator("#segments-summary")).to_have_text("There is no segment on any ad platform.")
+    expect(page.locator("#segments-summary")).to_have_text("The audience has no segments.")
     expect(page.locator("canvas:visible")).to_have_count(0)
     expect(page.get_by_role("button", name="Show as table")).to_have_count(0)
 
 
-def test_a_single_load_and_rates_that_come_and_go(open_page: Open, answers: Answers) -> None:
-    loads = loads_of("one", days=2)
-    loads[0].match_rates = [Rate(identifier="email", share=0.5)]
+def test_a_single_load_and_partial_match_rates(open_page: Open, api: ApiStub) -> None:
+    loads = load_rows("one", days=2)
+    loads[0].match_rates = [MatchRate(identifier="email", rate=0.5)]
     loads[1].match_rates, loads[1].rejected_by_reason, loads[1].rows_read = [], {}, 0
     loads[0].rejects = Link(label="/opt/airflow/rejects/one.csv", href="")
-    answers.audiences = [row("one")]
-    answers.loads["one"] = loads
+    api.audiences = [audience_row("one")]
+    api.loads["one"] = loads
     page = open_page("#/audiences/one")
     assert chart(page, "rates")["sets"] == [{"label": "email", "data": [None, 0.5]}]
     expect(page.locator("#rates-summary")).to_have_text(
-        "Last known: email 50.0%. 1 load of 2 without a rate."
+        "Latest known: email 50.0%. 1 load of 2 without a rate."
     )
-    # A file on a worker is told, and leads nowhere.
+    # A file on a worker is shown without a link.
     expect(page.get_by_text("/opt/airflow/rejects/one.csv")).to_be_visible()
     expect(
         page.locator("#history-title").locator("xpath=../..").get_by_role("link", name="Rejects")
     ).to_have_count(1)
 
 
-def test_errors_are_shown(open_page: Open, answers: Answers) -> None:
+def test_errors_are_shown(open_page: Open, api: ApiStub) -> None:
     page = open_page()
     for status, text in {
         401: "not logged in",
         403: "not allowed",
-        404: "no such audience",
+        404: "Audience not found",
         500: "status 500",
-        0: "not be reached",
+        0: "unreachable",
     }.items():
-        answers.fail = {"api/audiences/": status}
-        page.goto(answers.url + LOYALTY)
+        api.fail = {"api/audiences/": status}
+        page.goto(api.url + LOYALTY)
         expect(page.get_by_role("alert")).to_contain_text(text)
         expect(page.locator("canvas:visible")).to_have_count(0)
         page.get_by_role("link", name="Audiences", exact=True).click()
-        answers.fail = {}
+        api.fail = {}
         expect(page.get_by_role("heading", level=1)).to_have_text("Audiences")
 
 
-def test_text_from_data_stays_text_and_links_lead_nowhere_bad(open_page: Open, answers: Answers) -> None:
+def test_data_becomes_neither_html_nor_unsafe_links(open_page: Open, api: ApiStub) -> None:
     bad = '"><img src=x onerror="document.title=\'hacked\'">'
     script = "javascript:document.title='hacked'"
-    answers.audiences = [row("bad", title=bad, reason=bad, health=Health.FAILED, owner=bad)]
-    load = loads_of("bad", days=1)[0]
+    api.audiences = [audience_row("bad", title=bad, reason=bad, health=Health.FAILED, owner=bad)]
+    load = load_rows("bad", days=1)[0]
     load.rejected_by_reason = {bad: 900}
-    load.s3_keys = [Link(label=bad, href=script)]
+    load.files = [Link(label=bad, href=script)]
     load.run = Link(label="Run", href="data:text/html,x")
-    load.match_rates = [Rate(identifier=bad, share=0.4)]
-    answers.loads["bad"] = [load]
-    odd = segments()[0].model_copy(update={"name": bad, "state": bad})
+    load.match_rates = [MatchRate(identifier=bad, rate=0.4)]
+    api.loads["bad"] = [load]
+    segment = segments()[0].model_copy(update={"name": bad, "status": bad})
     run = RunRow(
-        run_id=bad, days=bad, state=bad, started_at=None, ended_at=None, link=Link(label="Run", href=script)
+        run_id=bad, period=bad, state=bad, started_at=None, ended_at=None, link=Link(label="Run", href=script)
     )
-    answers.details["bad"] = {
+    api.details["bad"] = {
         "description": bad,
         "campaign": bad,
-        "segments": [odd],
-        "actions": [Action(label=bad, href=script, why=bad)],
+        "segments": [segment],
+        "actions": [Action(label=bad, href=script, description=bad)],
         "recent_runs": [run],
     }
     page = open_page("#/audiences/bad")

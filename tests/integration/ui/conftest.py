@@ -35,11 +35,11 @@ def fixed_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Server:
-    """The page below something that is mounted as Airflow mounts it.
+    """The page, mounted as Airflow mounts it.
 
-    :ivar client: talks to it; follows no redirect.
-    :ivar hidden: DAGs that nobody but an admin may read.
-    :ivar untouchable: DAGs that nobody may trigger.
+    :ivar client: HTTP client that follows no redirect.
+    :ivar hidden: DAGs that only an admin may read.
+    :ivar untriggerable: DAGs that no user may trigger.
     """
 
     def __init__(self, database: Path, root_path: str = "") -> None:
@@ -51,50 +51,50 @@ class Server:
         server = self
 
         class PerDag(SimpleAuthManager):
-            """Airflow's simple one knows roles only; others, as FAB's, know single DAGs."""
+            """Permissions per DAG, as in FAB's manager; Airflow's simple one has roles only."""
 
             def is_authorized_dag(self, *, details: Any = None, method: Any, user: Any, **more: Any) -> bool:
                 dag_id = details.id if details else None
                 if dag_id in server.hidden and user.role != "admin":
                     return False
-                if dag_id in server.untouchable and method == "POST":
+                if dag_id in server.untriggerable and method == "POST":
                     return False
                 return super().is_authorized_dag(method=method, user=user, details=details, **more)
 
         self.hidden: set[str] = set()
-        self.untouchable: set[str] = set()
+        self.untriggerable: set[str] = set()
         self.database = database
         _AuthManagerState.instance = PerDag()
         self.app = FastAPI(root_path=root_path)
         self.app.mount(URL_PREFIX, LazyApp())
         self.client = TestClient(self.app, follow_redirects=False)
-        # As a proxy in front of Airflow has to hand it on: with the path that it is served at.
+        # A proxy in front of Airflow forwards requests with the path that Airflow is served at.
         self.prefix = root_path + URL_PREFIX
 
     def token(self, role: str) -> str:
         from airflow.api_fastapi.app import get_auth_manager
         from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 
-        return get_auth_manager().generate_jwt(SimpleAuthManagerUser(username="somebody", role=role or None))
+        return get_auth_manager().generate_jwt(SimpleAuthManagerUser(username="user", role=role or None))
 
     def get(self, path: str, *, role: str | None = "admin", **query: Any) -> Any:
-        """The answer to a request.
+        """Send a request and return the response.
 
-        :param path: below the page's own address.
-        :param role: of Airflow's simple auth manager; empty: one without any; ``None``: nobody is logged in.
+        :param path: below the page's URL.
+        :param role: of Airflow's simple auth manager; empty: a user without a role; ``None``: not logged in.
         """
         headers = {} if role is None else {"Authorization": f"Bearer {self.token(role)}"}
         return self.client.get(f"{self.prefix}{path}", params=query, headers=headers)
 
-    def told(self, path: str, **query: Any) -> Any:
-        """Answer to an admin, as JSON."""
-        answer = self.get(path, **query)
-        assert answer.status_code == 200, answer.text
-        return answer.json()
+    def get_json(self, path: str, **query: Any) -> Any:
+        """Return the response to an admin, as JSON."""
+        response = self.get(path, **query)
+        assert response.status_code == 200, response.text
+        return response.json()
 
     def keys(self, **query: Any) -> list[str]:
-        """The keys of a page of the table."""
-        return [row["key"] for row in self.told("/api/audiences", **query)["audiences"]]
+        """Return the keys of a page of the table."""
+        return [row["key"] for row in self.get_json("/api/audiences", **query)["audiences"]]
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def server(empty_database: Path, tmp_path: Path) -> Iterator[Server]:
 
 @pytest.fixture
 def data(server: Server) -> Iterator[Metadata]:
-    """Writes into the server's database; what is written is there after :meth:`Metadata.save`."""
+    """Writer of the server's database; :meth:`Metadata.save` commits."""
     metadata = Metadata(server.database)
     yield metadata
     metadata.close()

@@ -1,4 +1,4 @@
-"""The app of the page, which is built on its first request."""
+"""App of the page, built on its first request."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import pytest
 from audience_onboarding.ui.plugin_views import LazyApp
 
 
-def test_what_the_server_holds_is_left_out_of_collections_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_request_freezes_the_garbage_collector_once(monkeypatch: pytest.MonkeyPatch) -> None:
     frozen: list[int] = []
-    asked: list[Any] = []
+    requests: list[Any] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        asked.append(scope)
+        requests.append(scope)
 
     monkeypatch.setattr("audience_onboarding.ui.app.build_app", lambda: app)
     monkeypatch.setattr(gc, "freeze", lambda: frozen.append(1))
@@ -25,5 +25,5 @@ def test_what_the_server_holds_is_left_out_of_collections_once(monkeypatch: pyte
     for number in range(2):
         asyncio.run(lazy({"number": number}, None, None))
 
-    assert asked == [{"number": 0}, {"number": 1}]
+    assert requests == [{"number": 0}, {"number": 1}]
     assert frozen == [1]

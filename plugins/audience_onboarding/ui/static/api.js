@@ -1,4 +1,4 @@
-/* What the page asks. All addresses are relative to the page, wherever Airflow lies. */
+/* Client of the page's API. URLs are relative to the page, so they work below any path of Airflow. */
 
 export class ApiError extends Error {
   /** @param kind login, forbidden, missing, server or network */
@@ -12,20 +12,20 @@ export class ApiError extends Error {
 const KINDS = { 401: "login", 403: "forbidden", 404: "missing" };
 
 /**
- * @param parameters lists give the same name several times; null and "" are left out
- * @throws ApiError what went wrong; AbortError if the signal came first
+ * @param parameters a list repeats its name; null and "" are omitted
+ * @throws ApiError, or AbortError after an abort
  */
 async function get(path, parameters, signal) {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(parameters)) {
-    for (const one of Array.isArray(value) ? value : [value]) {
-      if (one !== null && one !== undefined && one !== "") query.append(name, one);
+    for (const item of Array.isArray(value) ? value : [value]) {
+      if (item !== null && item !== undefined && item !== "") query.append(name, item);
     }
   }
-  const address = query.size ? `${path}?${query}` : path;
-  let answer;
+  const url = query.size ? `${path}?${query}` : path;
+  let response;
   try {
-    answer = await fetch(address, {
+    response = await fetch(url, {
       signal,
       credentials: "same-origin",
       cache: "no-store",
@@ -33,19 +33,19 @@ async function get(path, parameters, signal) {
     });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new ApiError("network", "Airflow could not be reached.");
+    throw new ApiError("network", "Airflow is unreachable.");
   }
-  if (!answer.ok) throw new ApiError(KINDS[answer.status] ?? "server", `Airflow answered with status ${answer.status}.`);
+  if (!response.ok) throw new ApiError(KINDS[response.status] ?? "server", `Airflow returned status ${response.status}.`);
   try {
-    return await answer.json();
+    return await response.json();
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new ApiError("server", "Airflow answered with something that is not JSON.");
+    throw new ApiError("server", "Airflow returned a response that is not JSON.");
   }
 }
 
-const one = (key) => `api/audiences/${encodeURIComponent(key)}`;
+const audiencePath = (key) => `api/audiences/${encodeURIComponent(key)}`;
 
 export const listAudiences = (parameters, signal) => get("api/audiences", parameters, signal);
-export const getAudience = (key, signal) => get(one(key), {}, signal);
-export const listLoads = (key, limit, offset, signal) => get(`${one(key)}/loads`, { limit, offset }, signal);
+export const getAudience = (key, signal) => get(audiencePath(key), {}, signal);
+export const listLoads = (key, limit, offset, signal) => get(`${audiencePath(key)}/loads`, { limit, offset }, signal);

@@ -1,40 +1,44 @@
-/* The page of one audience: what waits for a person, what may be started, charts, and its history. */
+/* View of one audience: required actions, forms, charts and load history. */
 
 import { getAudience, listLoads } from "./api.js";
-import { asker } from "./asking.js";
 import { chartLibrary, ratesChart, rowsChart, segmentsChart } from "./charts.js";
-import { h, hiddenText, keepingFocus, refill, table, unknown } from "./dom.js";
-import { count, exact, fromNow, inDays, named, number, percent } from "./format.js";
-import { out } from "./frame.js";
+import { emptyValue, h, hiddenText, preserveFocus, replaceChildrenKeyed, table } from "./dom.js";
+import { externalLink } from "./embedding.js";
+import { count, displayName, exact, fromNow, inDays, number, percent } from "./format.js";
 import { badge } from "./health.js";
 import { icon } from "./icons.js";
-import { blankFor, staleFor } from "./notices.js";
+import { latestRequest } from "./latestRequest.js";
+import { errorPage, staleNotice } from "./messages.js";
 import { pager } from "./pager.js";
 
-/** How many loads the charts show; the API gives 400 at most. */
+/** Choices for the number of loads in the charts; the API returns at most 400. */
 const SHOWN = [30, 90, 400];
-const USUAL_SHOWN = 90;
+const DEFAULT_SHOWN = 90;
 const PAGE = 25;
 
 export function readParameters(parameters) {
   const shown = Number(parameters.get("show"));
   const offset = Number(parameters.get("offset"));
   return {
-    show: SHOWN.includes(shown) ? shown : USUAL_SHOWN,
+    show: SHOWN.includes(shown) ? shown : DEFAULT_SHOWN,
     offset: Number.isInteger(offset) && offset > 0 ? Math.floor(offset / PAGE) * PAGE : 0,
   };
 }
 
 const fact = (name, ...value) => h("div", {}, h("dt", {}, name), h("dd", {}, ...value));
 
-function facts({ audience, segments, campaign, now }) {
-  const known = audience.match_rates;
+const rateList = (rates, attributes = {}) =>
+  rates.map(({ identifier, rate }) =>
+    h("div", attributes, rate === null ? emptyValue() : percent(rate), " ", h("span", { class: "muted" }, identifier)),
+  );
+
+function facts({ audience, segments, campaign, generated_at: now }) {
   return h(
     "dl",
     { class: "facts" },
     fact(
       "Last load",
-      audience.last_load_date ?? unknown(),
+      audience.last_load_date ?? emptyValue(),
       audience.last_confirmed_at &&
         h(
           "span",
@@ -42,37 +46,33 @@ function facts({ audience, segments, campaign, now }) {
           [audience.last_load_mode, fromNow(audience.last_confirmed_at, now)].filter(Boolean).join(" · "),
         ),
     ),
-    fact("Rows sent", audience.rows_sent === null ? unknown() : number(audience.rows_sent)),
+    fact("Rows sent", audience.rows_sent === null ? emptyValue() : number(audience.rows_sent)),
     fact(
       "Match rate",
-      known.length
-        ? known.map(({ identifier, share }) =>
-            h("div", {}, share === null ? unknown() : percent(share), " ", h("span", { class: "muted" }, identifier)),
-          )
-        : unknown(),
+      audience.match_rates.length ? rateList(audience.match_rates) : emptyValue(),
     ),
-    fact("Vendor state", audience.state ?? unknown()),
+    fact("Vendor state", audience.vendor_state ?? emptyValue()),
     fact(
       "Segments",
       number(segments.length),
-      audience.days_to_end !== null && h("span", { class: "second" }, `first ends ${inDays(audience.days_to_end)}`),
+      audience.days_to_expiry !== null && h("span", { class: "second" }, `next expiry ${inDays(audience.days_to_expiry)}`),
     ),
     fact(
       "Next run",
       audience.is_paused
         ? "paused"
         : audience.next_run === null
-          ? unknown()
+          ? emptyValue()
           : [fromNow(audience.next_run, now), h("span", { class: "second" }, exact(audience.next_run))],
     ),
-    fact("Platform", named(audience.platform)),
+    fact("Platform", displayName(audience.platform)),
     campaign !== null && fact("Campaign", campaign),
-    fact("Id at the vendor", audience.audience_id === null ? unknown() : h("span", { class: "code" }, audience.audience_id)),
+    fact("Vendor id", audience.audience_id === null ? emptyValue() : h("span", { class: "code" }, audience.audience_id)),
     audience.owner !== null && fact("Owner", audience.owner),
   );
 }
 
-function top(detail) {
+function overview(detail) {
   const { audience, description, actions, forms, links } = detail;
   return [
     h(
@@ -85,27 +85,27 @@ function top(detail) {
     actions.length > 0 &&
       h(
         "ul",
-        { class: "actions", "aria-label": "Waits for a person" },
+        { class: "actions", "aria-label": "Required actions" },
         actions.map((action) =>
-          h("li", {}, h("p", {}, action.why), out(action, { class: "button main", "data-focus": `action:${action.label}` })),
+          h("li", {}, h("p", {}, action.description), externalLink(action, { class: "button main", "data-focus": `action:${action.label}` })),
         ),
       ),
     facts(detail),
     (forms.length > 0 || links.length > 0) &&
       h(
         "div",
-        { class: "ways" },
+        { class: "forms-and-links" },
         forms.length > 0 &&
           h(
             "div",
             { class: "row-of", role: "group", "aria-label": "Forms" },
-            forms.map((form) => out(form, { class: "button", "data-focus": `form:${form.label}` })),
+            forms.map((form) => externalLink(form, { class: "button", "data-focus": `form:${form.label}` })),
           ),
         links.length > 0 &&
           h(
             "div",
             { class: "row-of links", role: "group", "aria-label": "Links" },
-            links.map((link) => out(link, { "data-focus": `link:${link.label}` })),
+            links.map((link) => externalLink(link, { "data-focus": `link:${link.label}` })),
           ),
       ),
   ];
@@ -114,11 +114,11 @@ function top(detail) {
 const RUN_SIGNS = {
   failed: ["cross", "bad"],
   success: ["check", "good"],
-  running: ["turning", "busy"],
+  running: ["cycle", "busy"],
   queued: ["dashed", "quiet"],
   skipped: ["right", "quiet"],
   dry_run: ["right", "quiet"],
-  stopped: ["octagon", "warn"],
+  blocked: ["octagon", "warn"],
 };
 
 function runState(state) {
@@ -126,7 +126,7 @@ function runState(state) {
   return h("span", { class: `health tone-${tone}` }, icon(sign), state.replace(/_/g, " "));
 }
 
-function lasted({ started_at: start, ended_at: end }) {
+function duration({ started_at: start, ended_at: end }) {
   const seconds = Math.round((new Date(end) - new Date(start)) / 1000);
   if (seconds < 120) return `${number(seconds)} s`;
   return seconds < 7200 ? `${number(Math.round(seconds / 60))} min` : `${number(Math.round(seconds / 3600))} h`;
@@ -138,26 +138,26 @@ const runsTable = (runs) =>
     { class: "box cards" },
     table.table(
       { "aria-labelledby": "runs-title" },
-      table.head(["State", "Load", "Run", "Started", "Took"].map((label) => table.column({}, label))),
+      table.head(["State", "Load", "Run", "Started", "Duration"].map((label) => table.column({}, label))),
       table.body(
         {},
         runs.map((run) =>
           table.row(
             table.cell({ "data-label": "State" }, runState(run.state)),
-            table.cell({ "data-label": "Load" }, run.days ?? unknown()),
-            table.name({ class: "code" }, out({ label: run.run_id, href: run.link.href }, { "data-focus": `run:${run.run_id}` })),
-            table.cell({ "data-label": "Started" }, run.started_at === null ? unknown() : exact(run.started_at)),
-            table.cell({ "data-label": "Took" }, run.started_at && run.ended_at ? lasted(run) : unknown()),
+            table.cell({ "data-label": "Load" }, run.period ?? emptyValue()),
+            table.name({ class: "code" }, externalLink({ label: run.run_id, href: run.link.href }, { "data-focus": `run:${run.run_id}` })),
+            table.cell({ "data-label": "Started" }, run.started_at === null ? emptyValue() : exact(run.started_at)),
+            table.cell({ "data-label": "Duration" }, run.started_at && run.ended_at ? duration(run) : emptyValue()),
           ),
         ),
       ),
     ),
   );
 
-/** A key of S3, which may go on in the next line after each slash. */
+/** An S3 key with an optional line break after each slash. */
 const breakable = (key) => key.split(/(?<=\/)/).flatMap((part) => [part, h("wbr")]);
 
-/** A chart with its words, and its numbers as a table. */
+/** A chart with its summary, and its numbers as a table. */
 function chartBox(id, title, { wide = false } = {}) {
   const heading = h("h3", { id: `${id}-title` }, title);
   const summary = h("p", { class: "summary", id: `${id}-summary` });
@@ -189,21 +189,21 @@ function chartBox(id, title, { wide = false } = {}) {
     holder,
     numbers,
   );
-  let told = null;
+  let data = null;
   let chart = null;
   let closed = false;
 
   function fillTable() {
-    if (numbers.hidden || told === null) return;
-    refill(numbers, [told.columns, told.rows], () =>
+    if (numbers.hidden || data === null) return;
+    replaceChildrenKeyed(numbers, [data.columns, data.rows], () =>
       h(
         "table",
         { "aria-labelledby": `${id}-title` },
-        h("thead", {}, h("tr", {}, told.columns.map((name) => h("th", { scope: "col" }, name)))),
+        h("thead", {}, h("tr", {}, data.columns.map((name) => h("th", { scope: "col" }, name)))),
         h(
           "tbody",
           {},
-          told.rows.map(([name, ...values]) =>
+          data.rows.map(([name, ...values]) =>
             h(
               "tr",
               {},
@@ -217,29 +217,29 @@ function chartBox(id, title, { wide = false } = {}) {
   }
 
   async function draw() {
-    if (told === null || holder.hidden) return;
+    if (data === null || holder.hidden) return;
     let Chart;
     try {
       Chart = await chartLibrary();
     } catch {
-      // The numbers are there without it.
+      // The table does not need the library.
       if (numbers.hidden && !closed) toggle.click();
       return;
     }
-    if (closed || told === null) return;
-    if (told.height) holder.style.height = told.height;
-    const config = told.config();
+    if (closed || data === null) return;
+    if (data.height) holder.style.height = data.height;
+    const config = data.config();
     chart?.destroy();
     chart = new Chart(canvas, config);
   }
 
   return {
     figure,
-    /** @param next what to show, null for nothing; @param instead what is said then */
-    show(next, instead) {
-      const same = JSON.stringify([next?.summary, next?.rows]) === JSON.stringify([told?.summary, told?.rows]);
-      told = next;
-      summary.textContent = next?.summary ?? instead;
+    /** @param next chart data, null for an empty chart; @param emptyText summary of an empty chart */
+    show(next, emptyText) {
+      const unchanged = JSON.stringify([next?.summary, next?.rows]) === JSON.stringify([data?.summary, data?.rows]);
+      data = next;
+      summary.textContent = next?.summary ?? emptyText;
       toggle.hidden = next === null;
       if (next === null) {
         holder.hidden = numbers.hidden = true;
@@ -248,9 +248,9 @@ function chartBox(id, title, { wide = false } = {}) {
         holder.hidden = false;
       }
       fillTable();
-      if (!same) draw();
+      if (!unchanged) draw();
     },
-    recolour: draw,
+    updateColours: draw,
     close() {
       closed = true;
       chart?.destroy();
@@ -259,38 +259,38 @@ function chartBox(id, title, { wide = false } = {}) {
 }
 
 /**
- * @param main where the page goes
- * @param go called with another hash, and whether it replaces the present one
+ * @param main container of the view
+ * @param go called with the new hash
  * @param key of the audience
- * @param tableHash where "back to the table" leads
+ * @param tableHash hash of the link to the table
  */
 export function audienceView(main, go, key, tableHash) {
-  let wanted = null;
+  let state = null;
   let shown = null;
-  const asking = asker();
-  const opened = new Set();
+  const requests = latestRequest();
+  const expanded = new Set();
 
-  const here = `#/audiences/${encodeURIComponent(key)}`;
+  const baseHash = `#/audiences/${encodeURIComponent(key)}`;
   function change(changes) {
-    const next = { ...wanted, ...changes };
+    const next = { ...state, ...changes };
     const query = new URLSearchParams();
-    if (next.show !== USUAL_SHOWN) query.set("show", next.show);
+    if (next.show !== DEFAULT_SHOWN) query.set("show", next.show);
     if (next.offset) query.set("offset", next.offset);
-    go(query.size ? `${here}?${query}` : here);
+    go(query.size ? `${baseHash}?${query}` : baseHash);
   }
 
   const heading = h("h1", { tabindex: "-1" }, key);
   const name = h("span", { class: "code muted" });
   const crumb = h("span", { "aria-current": "page" }, key);
   const updated = h("p", { class: "muted small aside" });
-  const trouble = h("div");
+  const notice = h("div");
   const summary = h("div");
   const charts = {
     rows: chartBox("rows", "Rows per load"),
     rates: chartBox("rates", "Match rate per identifier"),
     segments: chartBox("segments", "Segments", { wide: true }),
   };
-  const many = h(
+  const shownSelect = h(
     "select",
     { id: "show", change: (event) => change({ show: Number(event.target.value), offset: 0 }) },
     SHOWN.map((size) => h("option", { value: size }, `last ${size}`)),
@@ -308,19 +308,19 @@ export function audienceView(main, go, key, tableHash) {
         "div",
         { class: "over" },
         h("h2", { id: "charts-title" }, "Over time"),
-        h("span", { class: "end" }, h("label", { for: "show" }, "Loads"), many),
+        h("span", { class: "end" }, h("label", { for: "show" }, "Loads"), shownSelect),
       ),
       h("div", { class: "charts" }, charts.rows.figure, charts.rates.figure, charts.segments.figure),
     ),
     runs,
     history,
   );
-  const waiting = h("p", { class: "muted", role: "status" }, "Loading …");
+  const loading = h("p", { class: "muted", role: "status" }, "Loading …");
   main.replaceChildren(
-    h("nav", { class: "crumbs", "aria-label": "Where you are" }, h("a", { href: tableHash }, "Audiences"), h("span", { "aria-hidden": "true" }, " / "), crumb),
+    h("nav", { class: "crumbs", "aria-label": "Breadcrumb" }, h("a", { href: tableHash }, "Audiences"), h("span", { "aria-hidden": "true" }, " / "), crumb),
     h("div", { class: "head" }, heading, name, updated),
-    waiting,
-    trouble,
+    loading,
+    notice,
     parts,
   );
   document.title = `${key} · Audiences`;
@@ -329,25 +329,25 @@ export function audienceView(main, go, key, tableHash) {
     const reasons = Object.entries(load.rejected_by_reason).sort(([, one], [, other]) => other - one);
     if (!load.rejected || !reasons.length) return number(load.rejected);
     const id = `rejects-${index}`;
-    const mark = `${load.days} ${load.mode}`;
+    const loadId = `${load.period} ${load.mode}`;
     const list = h(
       "dl",
-      { class: "reasons", id, hidden: !opened.has(mark) },
+      { class: "reasons", id, hidden: !expanded.has(loadId) },
       reasons.map(([reason, rows]) => [h("dt", { class: "code" }, reason), h("dd", {}, number(rows))]),
     );
-    const arrow = h("span", {}, icon(opened.has(mark) ? "down" : "right"));
+    const arrow = h("span", {}, icon(expanded.has(loadId) ? "down" : "right"));
     const opener = h(
       "button",
       {
         type: "button",
         class: "opener",
-        "aria-expanded": String(opened.has(mark)),
+        "aria-expanded": String(expanded.has(loadId)),
         "aria-controls": id,
-        "data-focus": `rejects:${mark}`,
+        "data-focus": `rejects:${loadId}`,
         click: () => {
           list.hidden = !list.hidden;
-          if (list.hidden) opened.delete(mark);
-          else opened.add(mark);
+          if (list.hidden) expanded.delete(loadId);
+          else expanded.add(loadId);
           opener.setAttribute("aria-expanded", String(!list.hidden));
           arrow.replaceChildren(icon(list.hidden ? "right" : "down"));
         },
@@ -356,7 +356,7 @@ export function audienceView(main, go, key, tableHash) {
       number(load.rejected),
       hiddenText(" rejected rows by reason"),
     );
-    // A file on a worker: there is no link, only its path.
+    // A file on a worker has a path but no link.
     const path = load.rejects && !load.rejects.href && h("p", { class: "second code" }, breakable(load.rejects.label));
     return h("div", {}, opener, list, path);
   }
@@ -364,11 +364,11 @@ export function audienceView(main, go, key, tableHash) {
   function loadRow(load, index) {
     const cell = (label, content, more = {}) => table.cell({ "data-label": label, ...more }, content);
     const amount = (label, content) => cell(label, content, { class: "number" });
-    const mark = `${load.days} ${load.mode}`;
+    const loadId = `${load.period} ${load.mode}`;
     return table.row(
       table.name(
         {},
-        h("span", { class: "nowrap" }, load.days),
+        h("span", { class: "nowrap" }, load.period),
         load.confirmed_at !== null && h("span", { class: "second nowrap" }, `confirmed ${exact(load.confirmed_at)}`),
       ),
       cell("Mode", h("span", {}, load.mode, load.outcome !== "confirmed" && h("span", { class: "second" }, load.outcome))),
@@ -379,34 +379,28 @@ export function audienceView(main, go, key, tableHash) {
       cell(
         "Match rate",
         load.match_rates.length
-          ? h(
-              "span",
-              {},
-              load.match_rates.map(({ identifier, share }) =>
-                h("div", { class: "nowrap" }, share === null ? unknown() : percent(share), " ", h("span", { class: "muted" }, identifier)),
-              ),
-            )
-          : unknown(),
+          ? h("span", {}, rateList(load.match_rates, { class: "nowrap" }))
+          : emptyValue(),
       ),
       cell(
         "Files",
-        load.s3_keys.length
+        load.files.length
           ? h(
               "ul",
               { class: "keys code" },
-              load.s3_keys.map((link) => h("li", {}, out({ ...link, label: breakable(link.label) }, { "data-focus": `key:${mark}:${link.label}` }))),
+              load.files.map((link) => h("li", {}, externalLink({ ...link, label: breakable(link.label) }, { "data-focus": `key:${loadId}:${link.label}` }))),
             )
-          : unknown(),
-        { class: load.s3_keys.length ? null : "empty" },
+          : emptyValue(),
+        { class: load.files.length ? null : "empty" },
       ),
       cell(
         "Links",
         h(
           "span",
           { class: "row-of links" },
-          load.run && out({ ...load.run, label: "Run" }, { title: load.run.label, "data-focus": `run:${mark}` }),
+          load.run && externalLink({ ...load.run, label: "Run" }, { title: load.run.label, "data-focus": `run:${loadId}` }),
           load.rejects?.href &&
-            out({ ...load.rejects, label: "Rejects" }, { title: load.rejects.label, "data-focus": `list:${mark}` }),
+            externalLink({ ...load.rejects, label: "Rejects" }, { title: load.rejects.label, "data-focus": `list:${loadId}` }),
         ),
       ),
     );
@@ -416,19 +410,19 @@ export function audienceView(main, go, key, tableHash) {
   const NUMBERS = new Set(["Read", "Sent", "Duplicates", "Rejected"]);
 
   function showHistory({ loads, total }) {
-    const { offset } = wanted;
-    refill(history, [loads, total, offset], () => [
+    const { offset } = state;
+    replaceChildrenKeyed(history, [loads, total, offset], () => [
       h(
         "div",
         { class: "over" },
-        h("h2", { id: "history-title" }, "Load a date range"),
+        h("h2", { id: "history-title" }, "Load history"),
         h("span", { class: "muted", role: "status" }, total === 0 ? "" : `${number(offset + 1)}–${number(offset + loads.length)} of ${count(total, "load")}`),
       ),
       total === 0
         ? h("p", { class: "muted" }, "No load is confirmed yet.")
         : h(
             "div",
-            { class: "box cards", role: "group", tabindex: "0", "aria-label": "Load a date range, scrolls sideways" },
+            { class: "box cards", role: "group", tabindex: "0", "aria-label": "Load history, scrolls sideways" },
             table.table(
               { "aria-labelledby": "history-title" },
               table.head(COLUMNS.map((label) => table.column({ class: NUMBERS.has(label) ? "number" : null }, label))),
@@ -447,49 +441,49 @@ export function audienceView(main, go, key, tableHash) {
   }
 
   function show({ detail, loads, page }) {
-    const { offset } = wanted;
+    const { offset } = state;
     if (offset > 0 && page.total <= offset) {
       change({ offset: Math.max(0, Math.floor((page.total - 1) / PAGE) * PAGE) });
       return;
     }
     shown = detail;
-    waiting.remove();
-    trouble.replaceChildren();
+    loading.remove();
+    notice.replaceChildren();
     parts.hidden = false;
-    const { audience, segments, recent_runs: recent, now } = detail;
+    const { audience, segments, recent_runs: recent, generated_at: now } = detail;
     heading.textContent = crumb.textContent = audience.title;
     name.textContent = audience.title === audience.key ? "" : audience.key;
     document.title = `${audience.title} · Audiences`;
     updated.textContent = `Updated ${exact(now)}`;
-    const { now: _, ...rest } = detail;
-    refill(summary, [rest, Math.floor(new Date(now) / 60000)], () => top(detail));
-    many.value = wanted.show;
+    const { generated_at: _, ...rest } = detail;
+    replaceChildrenKeyed(summary, [rest, Math.floor(new Date(now) / 60000)], () => overview(detail));
+    shownSelect.value = state.show;
     charts.rows.show(rowsChart(loads.loads), "No load is confirmed yet.");
     charts.rates.show(ratesChart(loads.loads), "No match rate is known yet.");
-    charts.segments.show(segmentsChart(segments, now), "There is no segment on any ad platform.");
+    charts.segments.show(segmentsChart(segments, now), "The audience has no segments.");
     runs.hidden = recent.length === 0;
-    refill(runs, [recent], () => [
+    replaceChildrenKeyed(runs, [recent], () => [
       h("div", { class: "over" }, h("h2", { id: "runs-title" }, "Runs without a confirmed load")),
       runsTable(recent),
     ]);
     showHistory(page);
   }
 
-  function fail(error, quiet) {
+  function showError(error, quiet) {
     if (shown && (quiet || error.kind === "network" || error.kind === "server")) {
-      keepingFocus(trouble, () => trouble.replaceChildren(staleFor(error, ask, exact(shown.now))));
+      preserveFocus(notice, () => notice.replaceChildren(staleNotice(error, reload, exact(shown.generated_at))));
       return;
     }
     shown = null;
-    waiting.remove();
+    loading.remove();
     parts.hidden = true;
     updated.textContent = "";
-    trouble.replaceChildren(blankFor(error, ask));
+    notice.replaceChildren(errorPage(error, reload));
   }
 
-  async function listAll(signal) {
-    const [detail, loads] = await Promise.all([getAudience(key, signal), listLoads(key, wanted.show, 0, signal)]);
-    const { offset } = wanted;
+  async function fetchAll(signal) {
+    const [detail, loads] = await Promise.all([getAudience(key, signal), listLoads(key, state.show, 0, signal)]);
+    const { offset } = state;
     const beyond = offset + PAGE > loads.loads.length && loads.total > loads.loads.length;
     const page = beyond
       ? await listLoads(key, PAGE, offset, signal)
@@ -497,20 +491,20 @@ export function audienceView(main, go, key, tableHash) {
     return { detail, loads, page };
   }
 
-  const ask = ({ quiet = false } = {}) => asking.ask(listAll, show, (error) => fail(error, quiet === true));
+  const reload = ({ quiet = false } = {}) => requests.send(fetchAll, show, (error) => showError(error, quiet === true));
 
   return {
     heading,
-    turn(parameters) {
-      wanted = readParameters(parameters);
-      return ask();
+    navigate(parameters) {
+      state = readParameters(parameters);
+      return reload();
     },
-    refresh: () => ask({ quiet: true }),
-    recolour() {
-      for (const chart of Object.values(charts)) chart.recolour();
+    refresh: () => reload({ quiet: true }),
+    updateColours() {
+      for (const chart of Object.values(charts)) chart.updateColours();
     },
     close() {
-      asking.close();
+      requests.close();
       for (const chart of Object.values(charts)) chart.close();
     },
   };

@@ -1,11 +1,11 @@
-/* What the three charts of an audience show. Chart.js draws them; each has its words and its table beside it. */
+/* The three charts of an audience, drawn by Chart.js; each also has a summary and a table. */
 
 import { count, dateInMs, inDays, isoDate, number, percent } from "./format.js";
 
 const DAY_MS = 86_400_000;
 const STEPS = [1, 2, 7, 14, 28, 61, 91, 182, 365, 730];
 const TICK_PIXELS = 100;
-const SOON_DAYS = 7;
+const EXPIRING_DAYS = 7;
 const DASHES = [[], [6, 3], [2, 2], [8, 3, 2, 3]];
 const POINTS = ["circle", "rect", "triangle", "rectRot"];
 const NAME_LETTERS = 28;
@@ -13,7 +13,7 @@ const NARROW_PIXELS = 480;
 
 let loading = null;
 
-/** The chart library, fetched when the first chart is drawn. */
+/** Load the chart library when the first chart is drawn. */
 export function chartLibrary() {
   loading ??= new Promise((resolve, reject) => {
     const script = document.createElement("script");
@@ -22,7 +22,7 @@ export function chartLibrary() {
     script.addEventListener("error", () => {
       loading = null;
       script.remove();
-      reject(new Error("The chart library could not be loaded"));
+      reject(new Error("Loading the chart library failed"));
     });
     document.head.append(script);
   });
@@ -35,7 +35,7 @@ function colours() {
   return { of, text: of("text"), muted: of("muted"), grid: of("chart-grid"), panel: of("panel"), line: of("line") };
 }
 
-/** A fill that is told apart without its colour: lines from corner to corner, or dots. */
+/** A fill that is distinguishable without its colour: diagonal lines, or dots. */
 function hatched(colour, ground, dots = false) {
   const tile = document.createElement("canvas");
   tile.width = tile.height = 6;
@@ -97,12 +97,12 @@ const byLoad = (loads) => [...loads].reverse();
 
 const range = (loads) =>
   loads.length === 1
-    ? `1 load, ${loads[0].days}`
+    ? `1 load, ${loads[0].period}`
     : `${count(loads.length, "load")} from ${loads[0].load_date} to ${loads[loads.length - 1].load_date}`;
 
-/** @typedef {{summary: string, columns: string[], rows: (string|number)[][], config: () => object}} Told */
+/** @typedef {{summary: string, columns: string[], rows: (string|number)[][], config: () => object}} ChartData */
 
-/** Rows sent, duplicates and rejects of each load. @returns {Told|null} */
+/** Rows sent, duplicates and rejects per load. @returns {ChartData|null} */
 export function rowsChart(newestFirst) {
   const loads = byLoad(newestFirst);
   if (!loads.length) return null;
@@ -117,7 +117,7 @@ export function rowsChart(newestFirst) {
       `${number(sum("rejected"))} rejected${ofRead(sum("rejected"))}. ` +
       `The last load sent ${count(last.rows_sent, "row")}.`,
     columns: ["Load", "Mode", "Sent", "Duplicates", "Rejected"],
-    rows: newestFirst.map((load) => [load.days, load.mode, load.rows_sent, load.duplicates, load.rejected]),
+    rows: newestFirst.map((load) => [load.period, load.mode, load.rows_sent, load.duplicates, load.rejected]),
     config() {
       const [colour, font] = [colours(), fontOf()];
       const set = (label, name, backgroundColor, borderColor) => ({
@@ -154,7 +154,7 @@ export function rowsChart(newestFirst) {
             tooltip: {
               ...base.plugins.tooltip,
               callbacks: {
-                title: ([{ dataIndex }]) => `${loads[dataIndex].days} · ${loads[dataIndex].mode}`,
+                title: ([{ dataIndex }]) => `${loads[dataIndex].period} · ${loads[dataIndex].mode}`,
                 label: ({ dataset, raw }) => ` ${dataset.label}: ${number(raw)}`,
                 footer: ([{ dataIndex }]) => `Read: ${number(loads[dataIndex].rows_read)}`,
               },
@@ -166,35 +166,35 @@ export function rowsChart(newestFirst) {
   };
 }
 
-/** The match rate of each identifier over the loads. @returns {Told|null} */
+/** Match rate per identifier and load. @returns {ChartData|null} */
 export function ratesChart(newestFirst) {
   const loads = byLoad(newestFirst);
   const names = [...new Set(newestFirst.flatMap(({ match_rates: rates }) => rates.map((rate) => rate.identifier)))];
-  const shareOf = (load, name) => load.match_rates.find((rate) => rate.identifier === name)?.share ?? null;
-  const series = names.map((name) => ({ name, shares: loads.map((load) => shareOf(load, name)) }));
-  const known = series.flatMap(({ shares }) => shares).filter((share) => share !== null);
+  const rateOf = (load, name) => load.match_rates.find((rate) => rate.identifier === name)?.rate ?? null;
+  const series = names.map((name) => ({ name, rates: loads.map((load) => rateOf(load, name)) }));
+  const known = series.flatMap(({ rates }) => rates).filter((rate) => rate !== null);
   if (!known.length) return null;
-  const told = series.map(({ name, shares }) => {
-    const here = shares.filter((share) => share !== null);
-    if (!here.length) return `${name}: not known`;
-    const span = here.length > 1 ? ` (between ${percent(Math.min(...here))} and ${percent(Math.max(...here))})` : "";
-    return `${name} ${percent(here[here.length - 1])}${span}`;
+  const summaries = series.map(({ name, rates }) => {
+    const ownKnown = rates.filter((rate) => rate !== null);
+    if (!ownKnown.length) return `${name}: not known`;
+    const span = ownKnown.length > 1 ? ` (between ${percent(Math.min(...ownKnown))} and ${percent(Math.max(...ownKnown))})` : "";
+    return `${name} ${percent(ownKnown[ownKnown.length - 1])}${span}`;
   });
-  const gaps = loads.filter((load) => names.every((name) => shareOf(load, name) === null)).length;
+  const gaps = loads.filter((load) => names.every((name) => rateOf(load, name) === null)).length;
   return {
-    summary: `Last known: ${told.join("; ")}. ${gaps ? `${count(gaps, "load")} of ${loads.length} without a rate.` : ""}`.trim(),
+    summary: `Latest known: ${summaries.join("; ")}. ${gaps ? `${count(gaps, "load")} of ${loads.length} without a rate.` : ""}`.trim(),
     columns: ["Load", ...names],
     rows: newestFirst.map((load) => [
-      load.days,
+      load.period,
       ...names.map((name) => {
-        const share = shareOf(load, name);
-        return share === null ? "not known" : percent(share);
+        const rate = rateOf(load, name);
+        return rate === null ? "not known" : percent(rate);
       }),
     ]),
     config() {
       const [colour, font] = [colours(), fontOf()];
       const base = common(colour, font);
-      // In the legend a line as it is drawn, with its dashes.
+      // The legend shows each line with its dashes.
       base.plugins.legend.labels = {
         ...base.plugins.legend.labels,
         usePointStyle: true,
@@ -209,19 +209,19 @@ export function ratesChart(newestFirst) {
         type: "line",
         data: {
           labels: loads.map((load) => load.load_date),
-          datasets: series.map(({ name, shares }, index) => {
-            const own = colour.of(`chart-${(index % 4) + 1}`);
-            const alone = (at) => shares[at - 1] == null && shares[at + 1] == null;
+          datasets: series.map(({ name, rates }, index) => {
+            const lineColour = colour.of(`chart-${(index % 4) + 1}`);
+            const isIsolated = (at) => rates[at - 1] == null && rates[at + 1] == null;
             return {
               label: name,
-              data: shares,
-              borderColor: own,
-              backgroundColor: own,
+              data: rates,
+              borderColor: lineColour,
+              backgroundColor: lineColour,
               borderWidth: 2,
               borderDash: DASHES[index % DASHES.length],
               pointStyle: POINTS[index % POINTS.length],
-              // A rate with no neighbours has no line: without its point it would not be seen.
-              pointRadius: shares.map((share, at) => (few || alone(at) ? 3 : 0)),
+              // A rate without neighbours has no line, so it needs a point.
+              pointRadius: rates.map((rate, at) => (few || isIsolated(at) ? 3 : 0)),
               pointHoverRadius: 4,
               spanGaps: false,
             };
@@ -235,7 +235,7 @@ export function ratesChart(newestFirst) {
             y: axis(colour, font, {
               suggestedMin: Math.max(0, Math.min(...known) - 0.1),
               suggestedMax: Math.min(1, Math.max(...known) + 0.05),
-              ticks: { callback: (share) => `${Math.round(share * 1000) / 10}%`, maxTicksLimit: 6 },
+              ticks: { callback: (rate) => `${Math.round(rate * 1000) / 10}%`, maxTicksLimit: 6 },
             }),
           },
           plugins: {
@@ -243,7 +243,7 @@ export function ratesChart(newestFirst) {
             tooltip: {
               ...base.plugins.tooltip,
               callbacks: {
-                title: ([item]) => `${loads[item.dataIndex].days} · ${loads[item.dataIndex].mode}`,
+                title: ([item]) => `${loads[item.dataIndex].period} · ${loads[item.dataIndex].mode}`,
                 label: ({ dataset, raw }) => ` ${dataset.label}: ${percent(raw)}`,
               },
             },
@@ -254,24 +254,24 @@ export function ratesChart(newestFirst) {
   };
 }
 
-const nameOf = (segment) => segment.name ?? segment.target;
+const segmentName = (segment) => segment.name ?? segment.target;
 
-function leftOf({ end, days_left: days }) {
+function remainingText({ end, days_left: days }) {
   if (end === null) return "no end date";
   if (days === null) return `ends ${end}`;
   return days < 0 ? `ended ${inDays(days)}` : `ends ${inDays(days)}`;
 }
 
-/** Points in time for the axis: every so many days, as many as there is room for. */
+/** Dates on the axis at a regular interval, as many as fit. */
 function ticksBetween(from, to, width) {
-  const most = Math.max(1, Math.floor(width / TICK_PIXELS));
-  const step = (STEPS.find((days) => (to - from) / (days * DAY_MS) <= most) ?? STEPS[STEPS.length - 1]) * DAY_MS;
+  const maxTicks = Math.max(1, Math.floor(width / TICK_PIXELS));
+  const step = (STEPS.find((days) => (to - from) / (days * DAY_MS) <= maxTicks) ?? STEPS[STEPS.length - 1]) * DAY_MS;
   const ticks = [];
   for (let at = Math.ceil(from / DAY_MS) * DAY_MS; at <= to; at += step) ticks.push({ value: at });
   return ticks;
 }
 
-/** From when to when each segment runs. @returns {Told|null} */
+/** Start to end of each segment. @returns {ChartData|null} */
 export function segmentsChart(segments, now) {
   if (!segments.length) return null;
   const today = dateInMs(isoDate(Date.parse(now)));
@@ -279,24 +279,24 @@ export function segmentsChart(segments, now) {
   const from = Math.min(today - 7 * DAY_MS, ...dates);
   const until = Math.max(today + 14 * DAY_MS, ...dates);
   const spans = segments.map(({ start, end }) => [start ? dateInMs(start) : from, end ? dateInMs(end) + DAY_MS : until]);
-  const running = segments.filter(({ end, days_left: days }) => end !== null && days !== null && days >= 0);
-  const first = running.reduce((one, other) => (one && one.days_left <= other.days_left ? one : other), null);
-  const over = segments.filter(({ days_left: days }) => days !== null && days < 0).length;
+  const active = segments.filter(({ end, days_left: days }) => end !== null && days !== null && days >= 0);
+  const first = active.reduce((one, other) => (one && one.days_left <= other.days_left ? one : other), null);
+  const ended = segments.filter(({ days_left: days }) => days !== null && days < 0).length;
   return {
     summary: [
       `${count(segments.length, "segment")}.`,
-      first && `First to end: ${nameOf(first)}, on ${first.end} (${inDays(first.days_left)}).`,
-      over > 0 && `${number(over)} ended.`,
+      first && `Next expiry: ${segmentName(first)}, on ${first.end} (${inDays(first.days_left)}).`,
+      ended > 0 && `${number(ended)} ended.`,
     ]
       .filter(Boolean)
       .join(" "),
-    columns: ["Segment", "Ad platform", "Target", "Id", "State", "Start", "End", "Days left"],
+    columns: ["Segment", "Ad platform", "Target", "Id", "Status", "Start", "End", "Days left"],
     rows: segments.map((segment) => [
-      nameOf(segment),
+      segmentName(segment),
       segment.platform ?? "not known",
       segment.target,
       segment.segment_id ?? "not known",
-      segment.state ?? "not known",
+      segment.status ?? "not known",
       segment.start ?? "not known",
       segment.end ?? "none",
       segment.days_left ?? "not known",
@@ -307,20 +307,20 @@ export function segmentsChart(segments, now) {
       const base = common(colour, font);
       const fill = ({ days_left: days }) => {
         if (days !== null && days < 0) return hatched(colour.of("chart-duplicates"), colour.panel);
-        return days !== null && days <= SOON_DAYS ? colour.of("chart-rejected") : colour.of("chart-sent");
+        return days !== null && days <= EXPIRING_DAYS ? colour.of("chart-rejected") : colour.of("chart-sent");
       };
       const short = (text, letters) => (text.length > letters ? `${text.slice(0, letters - 1)}…` : text);
       return {
         type: "bar",
         data: {
-          labels: segments.map(nameOf),
+          labels: segments.map(segmentName),
           datasets: [{ label: "Runs", data: spans, backgroundColor: segments.map(fill), maxBarThickness: 16, minBarLength: 3 }],
         },
         options: {
           ...base,
           indexAxis: "y",
-          // Room for "today", and for the words behind the bars.
-          layout: { padding: { top: 16, right: 12 + widest(segments.map(leftOf), font) } },
+          // Padding for "today" and for the text after the bars.
+          layout: { padding: { top: 16, right: 12 + maxTextWidth(segments.map(remainingText), font) } },
           interaction: { mode: "nearest", axis: "y", intersect: false },
           scales: {
             x: axis(colour, font, {
@@ -340,7 +340,7 @@ export function segmentsChart(segments, now) {
                 callback(index) {
                   const { platform } = segments[index];
                   const letters = this.chart.width < NARROW_PIXELS ? NAME_LETTERS / 2 : NAME_LETTERS;
-                  return [nameOf(segments[index]), platform].filter(Boolean).map((text) => short(text, letters));
+                  return [segmentName(segments[index]), platform].filter(Boolean).map((text) => short(text, letters));
                 },
               },
             }),
@@ -351,33 +351,33 @@ export function segmentsChart(segments, now) {
             tooltip: {
               ...base.plugins.tooltip,
               callbacks: {
-                title: ([{ dataIndex }]) => nameOf(segments[dataIndex]),
+                title: ([{ dataIndex }]) => segmentName(segments[dataIndex]),
                 label: ({ dataIndex }) => {
                   const { start, end } = segments[dataIndex];
                   return `${start ?? "start not known"} to ${end ?? "no end date"}`;
                 },
-                footer: ([{ dataIndex }]) => segments[dataIndex].state ?? "",
+                footer: ([{ dataIndex }]) => segments[dataIndex].status ?? "",
               },
             },
           },
         },
-        plugins: [marks(today, segments, spans, colour, font)],
+        plugins: [annotations(today, segments, spans, colour, font)],
       };
     },
   };
 }
 
-/** Of the longest of some texts, in pixels. */
-function widest(texts, font) {
+/** Width of the longest text, in pixels. */
+function maxTextWidth(texts, font) {
   const pen = document.createElement("canvas").getContext("2d");
   pen.font = `${font.size}px ${font.family}`;
   return Math.max(...texts.map((text) => pen.measureText(text).width));
 }
 
-/** A line at today, and behind each bar how long it still runs. */
-function marks(today, segments, spans, colour, font) {
+/** A line at today, and after each bar the remaining time. */
+function annotations(today, segments, spans, colour, font) {
   return {
-    id: "marks",
+    id: "annotations",
     afterDatasetsDraw({ ctx: pen, chartArea: area, scales: { x, y } }) {
       pen.save();
       pen.font = `${font.size}px ${font.family}`;
@@ -396,7 +396,7 @@ function marks(today, segments, spans, colour, font) {
       pen.textAlign = "left";
       pen.textBaseline = "middle";
       spans.forEach(([, end], index) => {
-        const [text, left, middle] = [leftOf(segments[index]), x.getPixelForValue(end) + 6, y.getPixelForValue(index)];
+        const [text, left, middle] = [remainingText(segments[index]), x.getPixelForValue(end) + 6, y.getPixelForValue(index)];
         pen.fillStyle = colour.panel;
         pen.fillRect(left - 2, middle - 8, pen.measureText(text).width + 4, 16);
         pen.fillStyle = colour.muted;

@@ -1,16 +1,16 @@
-/* Elements, made without any HTML text: what comes from data only ever becomes text or a checked attribute. */
+/* DOM elements, created without HTML strings: data only becomes text or a checked attribute. */
 
 const SVG = "http://www.w3.org/2000/svg";
 
 /**
- * An element. Attributes that are null, undefined or false are left out, true is an empty one, functions are listeners.
- * Children that are null or false are left out, all that is no node becomes text.
+ * Create an element. Attributes that are null, undefined or false are omitted, true is an empty attribute, functions are
+ * event listeners. Children that are null, undefined or false are omitted; other values become text nodes.
  */
 export function h(tag, attributes = {}, ...children) {
   return fill(document.createElement(tag), attributes, children);
 }
 
-/** An element of SVG, likewise. */
+/** Create an SVG element, likewise. */
 export function svg(tag, attributes = {}, ...children) {
   return fill(document.createElementNS(SVG, tag), attributes, children);
 }
@@ -27,33 +27,31 @@ function fill(element, attributes, children) {
 
 export const hiddenText = (text) => h("span", { class: "hidden-text" }, text);
 
-/** What stands where nothing is known. */
-export const unknown = () => [h("span", { "aria-hidden": "true", class: "muted" }, "–"), hiddenText("not known")];
+/** Placeholder of an unknown value. */
+export const emptyValue = () => [h("span", { "aria-hidden": "true", class: "muted" }, "–"), hiddenText("not known")];
 
 /**
- * Change a part of the page without taking the focus from the reader: what has the focus and a data-focus in there
- * is looked up again afterwards.
+ * Change a part of the page and keep the focus: the element with the same data-focus is focused afterwards.
  */
-export function keepingFocus(container, change) {
+export function preserveFocus(container, change) {
   const focused = document.activeElement;
   const name = container.contains(focused) ? focused.dataset.focus : undefined;
   change();
   if (name === undefined || container.contains(document.activeElement)) return;
-  const again = [...container.querySelectorAll("[data-focus]")].find((element) => element.dataset.focus === name);
-  again?.focus({ preventScroll: true });
+  const replacement = [...container.querySelectorAll("[data-focus]")].find((element) => element.dataset.focus === name);
+  replacement?.focus({ preventScroll: true });
 }
 
-/** Replace what is in an element, only if what it is made of has changed. */
-export function refill(container, given, make) {
-  const made = JSON.stringify(given);
-  if (container.madeOf === made) return;
-  container.madeOf = made;
-  keepingFocus(container, () => container.replaceChildren(...[make()].flat(Infinity).filter(Boolean)));
+/** Replace the children of an element if the values they depend on have changed. */
+export function replaceChildrenKeyed(container, values, build) {
+  const key = JSON.stringify(values);
+  if (container.childrenKey === key) return;
+  container.childrenKey = key;
+  preserveFocus(container, () => container.replaceChildren(...[build()].flat(Infinity).filter(Boolean)));
 }
 
 /**
- * A table that keeps its meaning where the style sheet makes cards of its rows (browsers drop the roles of what is no
- * longer displayed as a table).
+ * Elements of a table, with explicit roles: browsers drop the implicit ones when the style sheet displays rows as cards.
  */
 export const table = {
   table: (attributes, ...children) => h("table", { role: "table", ...attributes }, ...children),

@@ -1,7 +1,7 @@
-/* Numbers, shares and times as this page writes them, in every browser alike. */
+/* Numbers, ratios and times in the page's format, the same in every browser locale. */
 
 const numbers = new Intl.NumberFormat("en");
-const shares = new Intl.NumberFormat("en", { style: "percent", minimumFractionDigits: 1, maximumFractionDigits: 1 });
+const percentages = new Intl.NumberFormat("en", { style: "percent", minimumFractionDigits: 1, maximumFractionDigits: 1 });
 const relative = new Intl.RelativeTimeFormat("en", { numeric: "always" });
 const parts = new Intl.DateTimeFormat("en", {
   year: "numeric",
@@ -17,18 +17,18 @@ export const timeZone = parts.resolvedOptions().timeZone;
 
 export const number = (value) => numbers.format(value);
 
-export const percent = (share) => shares.format(share);
+export const percent = (ratio) => percentages.format(ratio);
 
-export const count = (value, one, many = `${one}s`) => `${number(value)} ${value === 1 ? one : many}`;
+export const count = (value, noun) => `${number(value)} ${noun}${value === 1 ? "" : "s"}`;
 
 /**
- * A point in time, in the time zone of the browser: "2026-11-22 03:00 GMT+1".
- * @param zone whether to name the zone; only what stands where it is named may leave it out
+ * A timestamp in the time zone of the browser: "2026-11-22 03:00 GMT+1".
+ * @param zone false omits the zone, where the page names it elsewhere
  */
 export function exact(text, { zone = true } = {}) {
-  const found = Object.fromEntries(parts.formatToParts(new Date(text)).map(({ type, value }) => [type, value]));
-  const time = `${found.year}-${found.month}-${found.day} ${found.hour}:${found.minute}`;
-  return zone ? `${time} ${found.timeZoneName}` : time;
+  const values = Object.fromEntries(parts.formatToParts(new Date(text)).map(({ type, value }) => [type, value]));
+  const time = `${values.year}-${values.month}-${values.day} ${values.hour}:${values.minute}`;
+  return zone ? `${time} ${values.timeZoneName}` : time;
 }
 
 const UNITS = [
@@ -41,7 +41,7 @@ const UNITS = [
 export function fromNow(text, now) {
   const seconds = (new Date(text) - new Date(now)) / 1000;
   for (const [unit, size] of UNITS) {
-    // A day and a half is still told in hours.
+    // Up to two days are given in hours.
     if (Math.abs(seconds) >= (unit === "day" ? 2 * size : size)) return relative.format(Math.trunc(seconds / size), unit);
   }
   return seconds >= 0 ? "in less than a minute" : "less than a minute ago";
@@ -52,20 +52,20 @@ export function inDays(days) {
   return days === 0 ? "today" : relative.format(days, "day");
 }
 
-/** A date in milliseconds as "2026-11-22"; dates have no time zone, so that of the browser must not shift them. */
+/** Milliseconds as "2026-11-22", in UTC: the time zone of the browser must not shift dates. */
 export const isoDate = (milliseconds) => new Date(milliseconds).toISOString().slice(0, 10);
 
 export const dateInMs = (text) => Date.parse(`${text}T00:00:00Z`);
 
 const NAMES = { commbox: "CommBox" };
 
-/** The name of a platform, or of anything else that is written with underscores. */
-export function named(key) {
+/** Display name of a key with underscores, such as a platform. */
+export function displayName(key) {
   return NAMES[key] ?? key.replace(/_/g, " ").replace(/(^|\s)\S/g, (letter) => letter.toUpperCase());
 }
 
-/** The match rate that is known and best. */
-export function best(rates) {
-  const known = rates.filter(({ share }) => share !== null);
-  return known.length ? known.reduce((one, other) => (other.share > one.share ? other : one)) : null;
+/** The highest known match rate, null if none is known. */
+export function bestRate(rates) {
+  const known = rates.filter(({ rate }) => rate !== null);
+  return known.length ? known.reduce((best, other) => (other.rate > best.rate ? other : best)) : null;
 }

@@ -1,37 +1,37 @@
-/* The words and signs of an audience's health; keys and order are those of models.Health, the most urgent first. */
+/* Labels and icons of the health states, in the order of models.Health: most urgent first. */
 
 import { h, hiddenText } from "./dom.js";
 import { icon } from "./icons.js";
 
-const HEALTH = {
-  needs_you: { word: "Needs you", tone: "bad", sign: "person" },
-  failed: { word: "Failed", tone: "bad", sign: "cross" },
-  stopped: { word: "Stopped", tone: "warn", sign: "octagon" },
-  late: { word: "Late", tone: "warn", sign: "clock" },
-  ending: { word: "Ending", tone: "warn", sign: "calendar" },
-  running: { word: "Running", tone: "busy", sign: "turning" },
-  never_loaded: { word: "Never loaded", tone: "quiet", sign: "dashed" },
-  ok: { word: "OK", tone: "good", sign: "check" },
-  paused: { word: "Paused", tone: "quiet", sign: "pause" },
-  retired: { word: "Retired", tone: "quiet", sign: "archive" },
+const LABELS = {
+  action_required: { text: "Action required", tone: "bad", sign: "person" },
+  failed: { text: "Failed", tone: "bad", sign: "cross" },
+  blocked: { text: "Blocked", tone: "warn", sign: "octagon" },
+  late: { text: "Late", tone: "warn", sign: "clock" },
+  expiring: { text: "Expiring", tone: "warn", sign: "calendar" },
+  running: { text: "Running", tone: "busy", sign: "cycle" },
+  never_loaded: { text: "Never loaded", tone: "quiet", sign: "dashed" },
+  ok: { text: "OK", tone: "good", sign: "check" },
+  paused: { text: "Paused", tone: "quiet", sign: "pause" },
+  retired: { text: "Retired", tone: "quiet", sign: "archive" },
 };
 
-export const HEALTHS = Object.keys(HEALTH);
+export const HEALTH_STATES = Object.keys(LABELS);
 
-/** What is worth a line of its own in the table; of the others the sign says all. */
-export const isTrouble = (health) => ["bad", "warn"].includes(told(health).tone);
+/** Text, tone and icon of a state; a state that this page does not know is shown by its name. */
+export const healthLabel = (health) => LABELS[health] ?? { text: health, tone: "quiet", sign: "dashed" };
 
-/** Its word, tone and sign; one that this page does not know (yet) shows as it is called. */
-export const told = (health) => HEALTH[health] ?? { word: health, tone: "quiet", sign: "dashed" };
+/** Whether the table shows the reason below the badge; for other states the badge is sufficient. */
+export const isProblem = (health) => ["bad", "warn"].includes(healthLabel(health).tone);
 
-/** Sign and word; the reason as tooltip, and said to those who hear the page. */
+/** Icon and text; the reason is a tooltip, and text for screen readers. */
 export function badge(health, reason = null) {
-  const { word, tone, sign } = told(health);
+  const { text, tone, sign } = healthLabel(health);
   return h(
     "span",
     { class: `health tone-${tone}`, title: reason, "data-health": health },
     icon(sign),
-    word,
+    text,
     reason === null ? null : hiddenText(`: ${reason}`),
   );
 }

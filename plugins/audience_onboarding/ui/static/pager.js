@@ -1,25 +1,25 @@
-/* Back, forth, and how many at a time. */
+/* Pagination: previous, next, and page size. */
 
 import { h } from "./dom.js";
 
 /**
  * @param go called with the new offset
- * @param sizes pages of how many; null for no choice
- * @param resize called with another size
+ * @param sizes page sizes; null for no choice
+ * @param resize called with the new size
  */
 export function pager({ name, total, offset, limit, go, sizes = null, resize = null }) {
   const pages = Math.max(1, Math.ceil(total / limit));
   const page = Math.min(pages, Math.floor(offset / limit) + 1);
-  const button = (label, target, possible) =>
+  const button = (label, target, enabled) =>
     h(
       "button",
       {
         type: "button",
         class: "button",
         "data-focus": `${name}:${label}`,
-        // Not "disabled": that would take the focus away from who has just pressed it.
-        "aria-disabled": possible ? null : "true",
-        click: () => possible && go(target),
+        // Not "disabled": a disabled button loses the focus when it is pressed.
+        "aria-disabled": enabled ? null : "true",
+        click: () => enabled && go(target),
       },
       label,
     );

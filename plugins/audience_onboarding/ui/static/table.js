@@ -1,66 +1,66 @@
-/* The table of all audiences. What is searched, filtered, sorted and turned to lies in the address, nowhere else. */
+/* Table of all audiences. Search, filters, order and page are stored in the URL only. */
 
 import { listAudiences } from "./api.js";
-import { asker } from "./asking.js";
-import { h, hiddenText, keepingFocus, refill, table, unknown } from "./dom.js";
-import { best, count, exact, fromNow, inDays, named, number, percent, timeZone } from "./format.js";
-import { HEALTHS, badge, isTrouble, told } from "./health.js";
+import { emptyValue, h, hiddenText, preserveFocus, replaceChildrenKeyed, table } from "./dom.js";
+import { bestRate, count, displayName, exact, fromNow, inDays, number, percent, timeZone } from "./format.js";
+import { HEALTH_STATES, badge, healthLabel, isProblem } from "./health.js";
 import { icon } from "./icons.js";
-import { blankFor, staleFor } from "./notices.js";
+import { latestRequest } from "./latestRequest.js";
+import { errorPage, staleNotice } from "./messages.js";
 import { pager } from "./pager.js";
-import { spark, trendText } from "./spark.js";
+import { sparkline, trendText } from "./sparkline.js";
 
 const SIZES = [25, 50, 100, 200];
-const USUAL_SIZE = 50;
-const USUAL_SORT = "health";
-const TYPING_MS = 250;
+const DEFAULT_SIZE = 50;
+const DEFAULT_SORT = "health";
+const SEARCH_DELAY_MS = 250;
 const SOON_DAYS = 7;
 
 const COLUMNS = [
   { sort: "health", label: "Health" },
   { sort: "title", label: "Audience" },
   { sort: "platform", label: "Platform" },
-  { sort: "state", label: "Vendor state" },
+  { sort: "vendor_state", label: "Vendor state" },
   { sort: "last_load_date", label: "Last load" },
   { sort: "rows_sent", label: "Rows", numeric: true },
   { sort: "match_rate", label: "Match rate", numeric: true },
   { sort: "segments", label: "Segments", numeric: true },
-  { sort: "days_to_end", label: "First end" },
+  { sort: "days_to_expiry", label: "Next expiry" },
   { sort: "next_run", label: "Next run" },
 ];
 
 export const isFiltered = ({ search, platform, owner, health }) => Boolean(search || platform || owner || health.length);
 
-/** What the address says; what it says wrongly is as if it were not there. */
+/** Parse the URL's parameters; invalid values are ignored. */
 export function readParameters(parameters) {
   const size = Number(parameters.get("limit"));
   const offset = Number(parameters.get("offset"));
-  const sort = parameters.get("sort") ?? USUAL_SORT;
+  const sort = parameters.get("sort") ?? DEFAULT_SORT;
   return {
     search: parameters.get("search") ?? "",
     platform: parameters.get("platform") ?? "",
     owner: parameters.get("owner") ?? "",
-    health: [...new Set(parameters.getAll("health"))].filter((name) => HEALTHS.includes(name)),
-    sort: COLUMNS.some((column) => column.sort === sort.replace(/^-/, "")) ? sort : USUAL_SORT,
-    limit: SIZES.includes(size) ? size : USUAL_SIZE,
+    health: [...new Set(parameters.getAll("health"))].filter((name) => HEALTH_STATES.includes(name)),
+    sort: COLUMNS.some((column) => column.sort === sort.replace(/^-/, "")) ? sort : DEFAULT_SORT,
+    limit: SIZES.includes(size) ? size : DEFAULT_SIZE,
     offset: Number.isInteger(offset) && offset > 0 ? offset : 0,
   };
 }
 
-function hashFor(wanted) {
+function hashFor(state) {
   const query = new URLSearchParams();
-  for (const name of ["search", "platform", "owner"]) if (wanted[name]) query.set(name, wanted[name]);
-  for (const name of wanted.health) query.append("health", name);
-  if (wanted.sort !== USUAL_SORT) query.set("sort", wanted.sort);
-  if (wanted.limit !== USUAL_SIZE) query.set("limit", wanted.limit);
-  if (wanted.offset) query.set("offset", wanted.offset);
+  for (const name of ["search", "platform", "owner"]) if (state[name]) query.set(name, state[name]);
+  for (const name of state.health) query.append("health", name);
+  if (state.sort !== DEFAULT_SORT) query.set("sort", state.sort);
+  if (state.limit !== DEFAULT_SIZE) query.set("limit", state.limit);
+  if (state.offset) query.set("offset", state.offset);
   return query.size ? `#/?${query}` : "#/";
 }
 
 export const audienceHash = (key) => `#/audiences/${encodeURIComponent(key)}`;
 
 function loadCell(row) {
-  if (row.last_load_date === null) return unknown();
+  if (row.last_load_date === null) return emptyValue();
   return [
     h("span", { class: "nowrap" }, row.last_load_date),
     h(
@@ -72,73 +72,73 @@ function loadCell(row) {
 }
 
 function rateCell(row) {
-  const known = best(row.match_rates);
+  const best = bestRate(row.match_rates);
   const trend = trendText(row.trend);
   return h(
     "span",
     { class: "rate", title: trend && `Match rate ${trend}` },
-    spark(row.trend),
-    known === null
-      ? h("span", {}, unknown())
-      : h("span", {}, percent(known.share), h("span", { class: "second nowrap" }, known.identifier)),
+    sparkline(row.trend),
+    best === null
+      ? h("span", {}, emptyValue())
+      : h("span", {}, percent(best.rate), h("span", { class: "second nowrap" }, best.identifier)),
     trend && hiddenText(`, ${trend}`),
   );
 }
 
-function endCell({ days_to_end: days }) {
-  if (days === null) return unknown();
+function expiryCell({ days_to_expiry: days }) {
+  if (days === null) return emptyValue();
   if (days > SOON_DAYS) return h("span", { class: "nowrap" }, inDays(days));
   return h("span", { class: "nowrap soon", title: "Ends within a week" }, icon("calendar"), inDays(days));
 }
 
-function nextCell(row, now) {
+function nextRunCell(row, now) {
   if (row.is_paused) return h("span", { class: "tag" }, "paused");
-  if (row.next_run === null) return unknown();
+  if (row.next_run === null) return emptyValue();
   return [
     h("span", { class: "nowrap" }, fromNow(row.next_run, now)),
     h("span", { class: "second nowrap", title: exact(row.next_run) }, exact(row.next_run, { zone: false })),
   ];
 }
 
-function rowOf(row, now) {
+function audienceRow(row, now) {
   const cell = (label, content, { numeric = false, empty = false } = {}) =>
     table.cell({ "data-label": label, class: `${numeric ? "number" : ""} ${empty ? "empty" : ""}`.trim() || null }, content);
   return table.row(
     table.cell(
       { class: "verdict-cell" },
       badge(row.health, row.reason),
-      isTrouble(row.health) && h("span", { class: "reason", "aria-hidden": "true", title: row.reason }, row.reason),
+      isProblem(row.health) && h("span", { class: "reason", "aria-hidden": "true", title: row.reason }, row.reason),
     ),
     table.name(
       { class: "name" },
       h("a", { href: audienceHash(row.key), "data-focus": `open:${row.key}` }, row.title),
       h("span", { class: "second code" }, row.key),
     ),
-    cell("Platform", h("span", {}, h("span", { class: "nowrap" }, named(row.platform)), row.owner && h("span", { class: "second" }, row.owner))),
-    cell("Vendor state", row.state ?? unknown(), { empty: row.state === null }),
+    cell("Platform", h("span", {}, h("span", { class: "nowrap" }, displayName(row.platform)), row.owner && h("span", { class: "second" }, row.owner))),
+    cell("Vendor state", row.vendor_state ?? emptyValue(), { empty: row.vendor_state === null }),
     cell("Last load", h("span", {}, loadCell(row)), { empty: row.last_load_date === null }),
-    cell("Rows", row.rows_sent === null ? unknown() : number(row.rows_sent), { numeric: true, empty: row.rows_sent === null }),
-    cell("Match rate", rateCell(row), { numeric: true, empty: best(row.match_rates) === null && trendText(row.trend) === null }),
+    cell("Rows", row.rows_sent === null ? emptyValue() : number(row.rows_sent), { numeric: true, empty: row.rows_sent === null }),
+    cell("Match rate", rateCell(row), { numeric: true, empty: bestRate(row.match_rates) === null && trendText(row.trend) === null }),
     cell("Segments", number(row.segments), { numeric: true, empty: row.segments === 0 }),
-    cell("First end", endCell(row), { empty: row.days_to_end === null }),
-    cell("Next run", h("span", {}, nextCell(row, now)), { empty: row.next_run === null && !row.is_paused }),
+    cell("Next expiry", expiryCell(row), { empty: row.days_to_expiry === null }),
+    cell("Next run", h("span", {}, nextRunCell(row, now)), { empty: row.next_run === null && !row.is_paused }),
   );
 }
 
-const noneYet = () =>
+const emptyPage = () =>
   h(
     "section",
     { class: "blank" },
     h("h2", {}, "No audiences yet"),
-    h("p", {}, "An audience is one YAML file; its DAG, and its line on this page, come with it."),
+    h("p", {}, "Each audience is defined by a YAML file. Airflow creates its DAG, and this page shows it."),
     h(
       "ol",
       {},
-      h("li", {}, "Put a file into ", h("code", {}, "include/audiences/"), ", named after the audience:"),
+      h("li", {}, "Create a file in ", h("code", {}, "include/audiences/"), ", named after the audience:"),
     ),
     h(
       "pre",
-      { tabindex: "0", "aria-label": "An example of a definition" },
+      { tabindex: "0", "aria-label": "Example of a definition" },
       [
         "# include/audiences/newsletter_nl.yaml",
         "platform: digital_audience",
@@ -152,8 +152,8 @@ const noneYet = () =>
     h(
       "ol",
       { start: 2 },
-      h("li", {}, "Within a minute Airflow finds the DAG ", h("code", {}, "onboard_newsletter_nl"), "."),
-      h("li", {}, "Unpause it, and trigger it: with ", h("i", {}, "Dry run"), " first, then for real."),
+      h("li", {}, "Within a minute, Airflow adds the DAG ", h("code", {}, "onboard_newsletter_nl"), "."),
+      h("li", {}, "Unpause the DAG and trigger it, first with ", h("i", {}, "Dry run"), "."),
     ),
     h("p", { class: "muted" }, "Audiences whose DAG you may not read are not shown."),
   );
@@ -163,25 +163,25 @@ const noMatch = (clear) =>
     "section",
     { class: "blank" },
     h("h2", {}, "No audience matches"),
-    h("p", {}, "Nothing fits the search and all filters."),
+    h("p", {}, "No audience matches the search and all filters."),
     h("button", { type: "button", class: "button", click: clear }, "Clear search and filters"),
   );
 
 /**
- * @param main where the page goes
- * @param go called with another hash, and whether it replaces the present one
- * @param back key of the audience that the reader comes back from, null if from elsewhere
+ * @param main container of the view
+ * @param go called with the new hash, and whether it replaces the current history entry
+ * @param back key of the audience that the user returns from, null if there is none
  */
 export function tableView(main, go, back) {
-  let wanted = null;
+  let state = null;
   let shown = null;
-  let typing = null;
-  const asking = asker();
+  let searchTimer = null;
+  const requests = latestRequest();
 
-  const change = (changes, { replace = false } = {}) => go(hashFor({ ...wanted, offset: 0, ...changes }), replace);
+  const change = (changes, { replace = false } = {}) => go(hashFor({ ...state, offset: 0, ...changes }), replace);
   const clear = () => {
-    clearTimeout(typing);
-    typing = null;
+    clearTimeout(searchTimer);
+    searchTimer = null;
     change({ search: "", platform: "", owner: "", health: [] });
     search.focus();
   };
@@ -189,7 +189,7 @@ export function tableView(main, go, back) {
   const heading = h("h1", { tabindex: "-1" }, "Audiences");
   const status = h("p", { class: "muted", role: "status", id: "results" }, "Loading …");
   const updated = h("p", { class: "muted small aside" });
-  const trouble = h("div");
+  const notice = h("div");
   const search = h("input", {
     type: "search",
     id: "search",
@@ -198,16 +198,16 @@ export function tableView(main, go, back) {
     spellcheck: "false",
     "aria-controls": "audiences",
     input: () => {
-      clearTimeout(typing);
-      typing = setTimeout(() => {
-        typing = null;
+      clearTimeout(searchTimer);
+      searchTimer = setTimeout(() => {
+        searchTimer = null;
         change({ search: search.value.trim() }, { replace: true });
-      }, TYPING_MS);
+      }, SEARCH_DELAY_MS);
     },
   });
-  const choice = (name) => h("select", { id: name, change: (event) => change({ [name]: event.target.value }) });
-  const platform = choice("platform");
-  const owner = choice("owner");
+  const filterSelect = (name) => h("select", { id: name, change: (event) => change({ [name]: event.target.value }) });
+  const platform = filterSelect("platform");
+  const owner = filterSelect("owner");
   const order = h("select", { id: "order", change: (event) => change({ sort: event.target.value }) });
   order.append(
     ...COLUMNS.flatMap(({ sort, label }) => [
@@ -227,31 +227,31 @@ export function tableView(main, go, back) {
   );
   const chips = h("div", { class: "chips", role: "group", "aria-label": "Health" });
   const body = h("div", { id: "audiences" });
-  main.replaceChildren(h("div", { class: "head" }, heading, status, updated), trouble, tools, chips, body);
+  main.replaceChildren(h("div", { class: "head" }, heading, status, updated), notice, tools, chips, body);
   document.title = "Audiences";
 
-  function choices(select, all, values, chosen) {
-    const names = chosen && !values.includes(chosen) ? [...values, chosen] : values;
-    refill(select, [names], () => [
+  function showChoices(select, all, values, selected) {
+    const names = selected && !values.includes(selected) ? [...values, selected] : values;
+    replaceChildrenKeyed(select, [names], () => [
       h("option", { value: "" }, all),
-      ...names.map((name) => h("option", { value: name }, select === platform ? named(name) : name)),
+      ...names.map((name) => h("option", { value: name }, select === platform ? displayName(name) : name)),
     ]);
-    select.value = chosen;
-    // One owner, or none, is no choice.
-    select.closest(".field").hidden = names.length < 2 && !chosen;
+    select.value = selected;
+    // A filter with a single value is useless.
+    select.closest(".field").hidden = names.length < 2 && !selected;
   }
 
-  function chip(label, amount, pressed, press, health = null) {
+  function chip(label, amount, pressed, onClick, health = null) {
     return h(
       "button",
       {
         type: "button",
-        class: `chip ${health ? `tone-${told(health).tone}` : ""}`.trim(),
+        class: `chip ${health ? `tone-${healthLabel(health).tone}` : ""}`.trim(),
         "aria-pressed": String(pressed),
         "data-focus": `chip:${health}`,
-        click: press,
+        click: onClick,
       },
-      health && icon(told(health).sign),
+      health && icon(healthLabel(health).sign),
       label,
       h("span", { class: "count" }, number(amount)),
     );
@@ -259,13 +259,13 @@ export function tableView(main, go, back) {
 
   function showChips(counts) {
     const all = Object.values(counts).reduce((sum, amount) => sum + amount, 0);
-    refill(chips, [counts, wanted.health], () => [
-      chip("All", all, wanted.health.length === 0, () => change({ health: [] })),
-      ...HEALTHS.filter((name) => counts[name] || wanted.health.includes(name)).map((name) => {
-        const pressed = wanted.health.includes(name);
-        const others = wanted.health.filter((other) => other !== name);
+    replaceChildrenKeyed(chips, [counts, state.health], () => [
+      chip("All", all, state.health.length === 0, () => change({ health: [] })),
+      ...HEALTH_STATES.filter((name) => counts[name] || state.health.includes(name)).map((name) => {
+        const pressed = state.health.includes(name);
+        const others = state.health.filter((other) => other !== name);
         return chip(
-          told(name).word,
+          healthLabel(name).text,
           counts[name] ?? 0,
           pressed,
           () => change({ health: pressed ? others : [...others, name] }),
@@ -276,8 +276,8 @@ export function tableView(main, go, back) {
   }
 
   function header({ sort, label, numeric }) {
-    const [by, descending] = [wanted.sort.replace(/^-/, ""), wanted.sort.startsWith("-")];
-    const sorted = by === sort;
+    const [column, descending] = [state.sort.replace(/^-/, ""), state.sort.startsWith("-")];
+    const sorted = column === sort;
     return table.column(
       {
         class: `sortable ${numeric ? "number narrow" : ""}`.trim(),
@@ -298,27 +298,27 @@ export function tableView(main, go, back) {
   }
 
   function show(data) {
-    const { audiences, total, offset, limit, now } = data;
+    const { audiences, total, offset, limit, generated_at: now } = data;
     if (total > 0 && offset >= total) {
       change({ offset: Math.floor((total - 1) / limit) * limit }, { replace: true });
       return;
     }
     shown = data;
-    trouble.replaceChildren();
+    notice.replaceChildren();
     updated.textContent = `Updated ${exact(now)}`;
-    choices(platform, "All platforms", data.platforms, wanted.platform);
-    choices(owner, "All owners", data.owners, wanted.owner);
+    showChoices(platform, "All platforms", data.platforms, state.platform);
+    showChoices(owner, "All owners", data.owners, state.owner);
     showChips(data.by_health);
-    const empty = total === 0 && !isFiltered(wanted);
+    const empty = total === 0 && !isFiltered(state);
     tools.hidden = empty;
     chips.hidden = empty;
     const range = total > audiences.length ? `${number(offset + 1)}–${number(offset + audiences.length)} of ` : "";
     const text = total === 0 ? (empty ? "" : "No audience matches") : `${range}${count(total, "audience")}`;
-    // A reader of the screen is told again only what is new.
+    // Screen readers announce each assignment, so assign changes only.
     if (status.textContent !== text) status.textContent = text;
     body.removeAttribute("aria-busy");
-    refill(body, [audiences, total, offset, limit, wanted, fresh(now)], () => {
-      if (total === 0) return empty ? noneYet() : noMatch(clear);
+    replaceChildrenKeyed(body, [audiences, total, offset, limit, state, minuteOf(now)], () => {
+      if (total === 0) return empty ? emptyPage() : noMatch(clear);
       return [
         h(
           "div",
@@ -326,7 +326,7 @@ export function tableView(main, go, back) {
           table.table(
             { "aria-label": "Audiences" },
             table.head(COLUMNS.map(header)),
-            table.body({}, audiences.map((row) => rowOf(row, now))),
+            table.body({}, audiences.map((row) => audienceRow(row, now))),
           ),
         ),
         pager({
@@ -352,48 +352,48 @@ export function tableView(main, go, back) {
     }
   }
 
-  function fail(error, quiet) {
+  function showError(error, quiet) {
     body.removeAttribute("aria-busy");
     if (quiet && shown) {
-      keepingFocus(trouble, () => trouble.replaceChildren(staleFor(error, ask, exact(shown.now))));
+      preserveFocus(notice, () => notice.replaceChildren(staleNotice(error, reload, exact(shown.generated_at))));
       return;
     }
     status.textContent = "";
     updated.textContent = "";
-    trouble.replaceChildren();
-    // What one may type and choose stays, if it was there: who searches on keeps the focus.
+    notice.replaceChildren();
+    // Search and filters stay, so that a user who is typing keeps the focus.
     tools.hidden = chips.hidden = shown === null;
-    body.madeOf = null;
-    keepingFocus(body, () => body.replaceChildren(blankFor(error, ask)));
+    body.childrenKey = null;
+    preserveFocus(body, () => body.replaceChildren(errorPage(error, reload)));
   }
 
-  function ask({ quiet = false } = {}) {
+  function reload({ quiet = false } = {}) {
     if (!quiet) body.setAttribute("aria-busy", "true");
-    return asking.ask(
-      (signal) => listAudiences(wanted, signal),
+    return requests.send(
+      (signal) => listAudiences(state, signal),
       show,
-      (error) => fail(error, quiet === true),
+      (error) => showError(error, quiet === true),
     );
   }
 
   return {
     heading,
-    turn(parameters) {
-      wanted = readParameters(parameters);
-      // Not while somebody types on: what was searched for a moment ago must not take letters away.
-      if (typing === null && search.value.trim() !== wanted.search) search.value = wanted.search;
-      order.value = wanted.sort;
-      return ask();
+    navigate(parameters) {
+      state = readParameters(parameters);
+      // While the user types, an older search must not overwrite the input.
+      if (searchTimer === null && search.value.trim() !== state.search) search.value = state.search;
+      order.value = state.sort;
+      return reload();
     },
-    refresh: () => ask({ quiet: true }),
-    /** Airflow's colours need nothing here: the style sheet does it all. */
-    recolour() {},
+    refresh: () => reload({ quiet: true }),
+    /** The style sheet updates all colours of the table. */
+    updateColours() {},
     close() {
-      clearTimeout(typing);
-      asking.close();
+      clearTimeout(searchTimer);
+      requests.close();
     },
   };
 }
 
-/** Relative times are as old as the answer; once a minute they are written anew. */
-const fresh = (now) => Math.floor(new Date(now) / 60000);
+/** Relative times are rendered again once a minute. */
+const minuteOf = (now) => Math.floor(new Date(now) / 60000);

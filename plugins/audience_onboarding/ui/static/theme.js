@@ -1,13 +1,14 @@
 /*
- * Light or dark, as Airflow is set. Airflow (3.3, next-themes) keeps "light", "dark" or "system" in localStorage under
- * "theme", and the outcome as a class of its <html>. A classic script in the head: it runs before anything is painted.
+ * Applies Airflow's light or dark theme. Airflow (3.3, next-themes) stores "light", "dark" or "system" in localStorage
+ * under "theme", and sets the resolved theme as a class of its <html>. A classic script in the head, so that it runs before
+ * the first paint.
  */
 (() => {
   "use strict";
   const system = window.matchMedia("(prefers-color-scheme: dark)");
   const root = document.documentElement;
 
-  /** The <html> of the Airflow that this page lies in, if there is one that we may look at. */
+  /** The <html> of the Airflow that embeds this page, null if there is none or it is inaccessible. */
   const host = (() => {
     try {
       return window.parent === window ? null : window.parent.document.documentElement;
@@ -24,7 +25,7 @@
     }
   };
 
-  const wanted = () => {
+  const resolve = () => {
     for (const name of ["dark", "light"]) {
       if (host?.classList.contains(name)) return name;
     }
@@ -34,7 +35,7 @@
   };
 
   const apply = () => {
-    const theme = wanted();
+    const theme = resolve();
     if (root.dataset.theme === theme) return;
     root.dataset.theme = theme;
     root.dispatchEvent(new CustomEvent("themechange", { detail: theme }));

@@ -1,4 +1,4 @@
-"""Seen, heard and operated: both themes, a phone, the keyboard, a screen reader, a strict policy."""
+"""Accessibility: both themes, a phone, the keyboard, a screen reader, a strict content security policy."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.browsing import violations
 from tests.browser.page.conftest import Open
-from tests.browser.page.stub import BASE, Answers, row
+from tests.browser.page.stub import BASE, ApiStub, audience_row
 
 pytestmark = pytest.mark.browser
 
 ALL = ("minor", "moderate", "serious", "critical")
 PHONE = (360, 740)
-PLACES = {
+VIEWS = {
     "table": ("#/", "table"),
     "audience": ("#/audiences/loyalty_members", "#history-title"),
-    "unclear": ("#/audiences/unclear_list", ".actions"),
+    "ambiguous": ("#/audiences/unclear_list", ".actions"),
     "failed": ("#/audiences/presale_fans", "#runs-title"),
 }
 
 
-def there(page: Page, what: str) -> None:
-    expect(page.locator(what)).to_be_visible()
+def expect_visible(page: Page, selector: str) -> None:
+    expect(page.locator(selector)).to_be_visible()
 
 
 @pytest.mark.parametrize("size", [(1300, 820), PHONE], ids=["desk", "phone"])
-@pytest.mark.parametrize("place", PLACES)
-def test_axe_finds_nothing(open_page: Open, place: str, size: tuple[int, int]) -> None:
-    hash_, what = PLACES[place]
+@pytest.mark.parametrize("view", VIEWS)
+def test_axe_finds_no_violation(open_page: Open, view: str, size: tuple[int, int]) -> None:
+    hash_, selector = VIEWS[view]
     for scheme in ("light", "dark"):
         page = open_page(hash_, color_scheme=scheme, size=size)
-        there(page, what)
+        expect_visible(page, selector)
         expect(page.locator("html")).to_have_attribute("data-theme", scheme)
         assert violations(page, impacts=ALL) == []
         closed = page.locator("button[aria-expanded=false]:visible")
@@ -41,24 +41,24 @@ def test_axe_finds_nothing(open_page: Open, place: str, size: tuple[int, int]) -
 
 
 @pytest.mark.parametrize("state", ["empty", "no match", "logged out", "not found"])
-def test_axe_finds_nothing_where_nothing_is(open_page: Open, answers: Answers, state: str) -> None:
+def test_axe_finds_no_violation_in_messages(open_page: Open, api: ApiStub, state: str) -> None:
     hash_ = {"no match": "#/?search=xyz", "not found": "#/audiences/none"}.get(state, "#/")
     if state == "empty":
-        answers.audiences = []
+        api.audiences = []
     if state == "logged out":
-        answers.fail = {"api/": 401}
+        api.fail = {"api/": 401}
     for scheme in ("light", "dark"):
         page = open_page(hash_, color_scheme=scheme)
-        there(page, ".blank")
+        expect_visible(page, ".blank")
         assert violations(page, impacts=ALL) == []
 
 
-@pytest.mark.parametrize("place", PLACES)
-def test_a_phone_needs_no_sideways_scrolling(open_page: Open, answers: Answers, place: str) -> None:
-    answers.audiences[4].title = "A title without any blank: " + "x" * 80
-    hash_, what = PLACES[place]
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_phone_needs_no_sideways_scrolling(open_page: Open, api: ApiStub, view: str) -> None:
+    api.audiences[4].title = "A title without any blank: " + "x" * 80
+    hash_, selector = VIEWS[view]
     page = open_page(hash_, size=PHONE, has_touch=True, is_mobile=True)
-    there(page, what)
+    expect_visible(page, selector)
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
     cut = page.evaluate(
         """() => [...document.querySelectorAll("main *")]
@@ -69,10 +69,10 @@ def test_a_phone_needs_no_sideways_scrolling(open_page: Open, answers: Answers, 
     assert cut == []
 
 
-def test_on_a_phone_rows_are_cards_that_can_be_sorted(open_page: Open, answers: Answers) -> None:
+def test_on_a_phone_rows_are_cards_that_can_be_sorted(open_page: Open, api: ApiStub) -> None:
     page = open_page(size=PHONE)
     expect(page.get_by_role("columnheader")).to_have_count(0)
-    # What is no longer displayed as a table is one all the same to who hears it.
+    # Screen readers still get a table.
     expect(page.get_by_role("table", name="Audiences").get_by_role("row")).to_have_count(11)
     page.get_by_label("Sort by").select_option("-rows_sent")
     expect(page.locator("tbody th a").first).to_have_text("Loyalty members")
@@ -80,7 +80,7 @@ def test_on_a_phone_rows_are_cards_that_can_be_sorted(open_page: Open, answers: 
 
 def test_the_keyboard_reaches_everything(open_page: Open) -> None:
     page = open_page()
-    there(page, "table")
+    expect_visible(page, "table")
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
     reached = []
@@ -98,52 +98,60 @@ def test_the_keyboard_reaches_everything(open_page: Open) -> None:
             break
         reached.append(name)
     names = [name for name, _ in reached]
-    expected = ["search", "platform", "owner", "chip:null", "chip:needs_you", "sort:health", "sort:next_run"]
+    expected = [
+        "search",
+        "platform",
+        "owner",
+        "chip:null",
+        "chip:action_required",
+        "sort:health",
+        "sort:next_run",
+    ]
     assert [name for name in names if name in expected] == expected
     assert names[-3:] == ["audiences:Previous", "audiences:Next", "audiences-size"]
     assert sum(name.startswith("open:") for name in names) == 11
     assert [name for name, ring in reached if not ring] == []
 
 
-def test_the_keyboard_alone_settles_an_unclear_creation(open_page: Open) -> None:
+def test_the_keyboard_reaches_the_form_for_an_ambiguous_create(open_page: Open) -> None:
     page = open_page()
-    there(page, "table")
+    expect_visible(page, "table")
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     expect(page.locator("main")).to_be_focused()
     assert page.url.endswith("#/")
-    link = page.get_by_role("link", name="Spring campaign look-alikes")
+    link = page.get_by_role("link", name="Spring campaign lookalikes")
     for _ in range(40):
         page.keyboard.press("Tab")
         if link.evaluate("element => element === document.activeElement"):
             break
     page.keyboard.press("Enter")
-    expect(page.get_by_role("heading", level=1)).to_have_text("Spring campaign look-alikes")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Spring campaign lookalikes")
     expect(page.get_by_role("heading", level=1)).to_be_focused()
     expect(page.locator(".actions a")).to_be_visible()
     page.keyboard.press("Tab")
-    expect(page.get_by_role("link", name="Settle the creation")).to_be_focused()
+    expect(page.get_by_role("link", name="Resolve ambiguous create: audience")).to_be_focused()
     page.keyboard.press("Enter")
     page.wait_for_url(f"**{BASE}/dags/resolve_ambiguous_create")
 
 
-def colour_of(page: Page, name: str) -> str:
-    """Of the first pixel of a chart's words, as Chart.js was told it."""
-    found: str = page.evaluate("id => Chart.getChart(id).options.color", f"{name}-canvas")
-    return found
+def text_colour(page: Page, name: str) -> str:
+    """Return the text colour in the options of a chart."""
+    colour: str = page.evaluate("id => Chart.getChart(id).options.color", f"{name}-canvas")
+    return colour
 
 
 def test_the_theme_follows_airflow_live(open_page: Open) -> None:
-    page = open_page(PLACES["audience"][0], color_scheme="light")
+    page = open_page(VIEWS["audience"][0], color_scheme="light")
     page.wait_for_function("() => window.Chart?.getChart('rows-canvas')")
     root = page.locator("html")
     expect(root).to_have_attribute("data-theme", "light")
-    assert colour_of(page, "rows") == "#09090b"
-    # The system's own choice counts while Airflow's is "system", which it is to begin with.
+    assert text_colour(page, "rows") == "#09090b"
+    # The system's theme applies while Airflow's is "system", the default.
     page.emulate_media(color_scheme="dark")
     expect(root).to_have_attribute("data-theme", "dark")
     page.wait_for_function("() => Chart.getChart('rows-canvas')?.options.color === '#f8fafd'")
-    # Airflow in another tab: localStorage, and an event in all other documents.
+    # A change in another tab of Airflow: localStorage, and an event in all other documents.
     page.evaluate("""() => {
         localStorage.setItem("theme", "light");
         dispatchEvent(new StorageEvent("storage", { key: "theme", newValue: "light" }));
@@ -153,20 +161,20 @@ def test_the_theme_follows_airflow_live(open_page: Open) -> None:
     expect(root).to_have_attribute("data-theme", "light")
 
 
-def test_the_policy_allows_all_that_the_page_does(open_page: Open) -> None:
+def test_the_page_violates_no_policy(open_page: Open) -> None:
     page = open_page()
     page.add_init_script(
-        "window.refused = []; addEventListener('securitypolicyviolation', e => refused.push(e.violatedDirective))"
+        "window.violations = []; addEventListener('securitypolicyviolation', e => violations.push(e.violatedDirective))"
     )
     page.reload()
-    for hash_, what in PLACES.values():
+    for hash_, selector in VIEWS.values():
         page.evaluate("hash => { location.hash = hash }", hash_)
-        there(page, what)
-    assert page.evaluate("window.refused") == []
+        expect_visible(page, selector)
+    assert page.evaluate("window.violations") == []
 
 
-def test_a_page_of_a_thousand_audiences_is_drawn_once(open_page: Open, answers: Answers) -> None:
-    answers.audiences = [row(f"audience_{number:04}") for number in range(1000)]
+def test_a_page_of_a_thousand_audiences_is_drawn_once(open_page: Open, api: ApiStub) -> None:
+    api.audiences = [audience_row(f"audience_{number:04}") for number in range(1000)]
     page = open_page("#/?limit=200")
     expect(page.locator("tbody tr")).to_have_count(200)
     drawn = page.evaluate("""async () => {
