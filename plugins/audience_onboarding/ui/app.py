@@ -16,7 +16,7 @@ from urllib.parse import quote
 from airflow.api_fastapi.common.db.common import SessionDep
 from airflow.api_fastapi.core_api.security import GetUserDep, bearer_scheme, get_user, requires_access_dag
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request
-from fastapi.responses import FileResponse, RedirectResponse, Response
+from fastapi.responses import RedirectResponse, Response
 from pydantic import BaseModel
 from starlette.datastructures import MutableHeaders
 from starlette.staticfiles import StaticFiles
@@ -27,8 +27,7 @@ from audience_onboarding.ui import service
 from audience_onboarding.ui.links import AirflowPaths
 from audience_onboarding.ui.loader import Audience, AudienceLoader, Reader, select_readable
 
-HERE = Path(__file__).parent
-STATIC = HERE / "static"
+STATIC = Path(__file__).parent / "static"
 
 CONTENT_SECURITY_POLICY = "; ".join(
     (
@@ -71,7 +70,7 @@ class _Headers:
 
 
 class _Static(StaticFiles):
-    """The page's scripts and styles."""
+    """The page's scripts, styles and icons."""
 
     def file_response(self, full_path: Any, stat_result: Any, scope: Any, status_code: int = 200) -> Response:
         """Return Starlette's response; URLs with a version are cached for a year."""
@@ -169,20 +168,11 @@ class Page:
         return Response(self.text, media_type="text/html; charset=utf-8")
 
 
-def _icon(name: str) -> Any:
-    def get() -> FileResponse:
-        return FileResponse(HERE / name, media_type="image/svg+xml", headers={"Cache-Control": REVALIDATE})
-
-    return get
-
-
 def build_app() -> FastAPI:
     """Build the app that is mounted below Airflow's."""
     app = FastAPI(title="Audiences", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     app.add_middleware(_Headers)
     app.include_router(data)
     app.add_api_route("/", Page(STATIC).__call__, methods=["GET"], include_in_schema=False)
-    for name in ("icon.svg", "icon-dark.svg"):
-        app.add_api_route(f"/{name}", _icon(name), methods=["GET"], include_in_schema=False)
     app.mount("/static", _Static(directory=STATIC), name="static")
     return app

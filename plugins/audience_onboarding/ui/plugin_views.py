@@ -53,6 +53,6 @@ def external_view() -> dict[str, Any]:
         "destination": "nav",
         "url_route": "audiences",
         "nav_top_level": True,
-        "icon": f"{prefix}/icon.svg",
-        "icon_dark_mode": f"{prefix}/icon-dark.svg",
+        "icon": f"{prefix}/static/icon.svg",
+        "icon_dark_mode": f"{prefix}/static/icon-dark.svg",
     }

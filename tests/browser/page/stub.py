@@ -397,8 +397,6 @@ class _Handler(BaseHTTPRequestHandler):
             self._respond(200, PARENT.encode(), "text/html", policy=None)
         elif path == PAGE:
             self._respond(200, (STATIC / "index.html").read_bytes(), "text/html")
-        elif path == f"{PAGE}icon.svg":
-            self._respond(200, (STATIC.parent / "icon.svg").read_bytes(), "image/svg+xml")
         elif path.startswith(f"{PAGE}static/"):
             self._file(path.removeprefix(f"{PAGE}static/"))
         elif path.startswith(f"{PAGE}api/"):

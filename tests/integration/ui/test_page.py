@@ -141,7 +141,7 @@ def test_data_is_never_cached_and_versioned_scripts_always(server: Server) -> No
     assert (static.status_code, static.headers["cache-control"]) == (200, "no-cache")
     assert "immutable" in versioned.headers["cache-control"]
     assert versioned.headers["x-content-type-options"] == "nosniff"
-    assert server.get("/icon.svg", role=None).headers["content-type"] == "image/svg+xml"
+    assert server.get("/static/icon.svg", role=None).headers["content-type"] == "image/svg+xml"
     assert server.get("/static/../app.py", role=None).status_code == 404
 
 
