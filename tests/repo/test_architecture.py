@@ -1,4 +1,4 @@
-"""Import rules between the packages, checked on the source of every file, new vendors included."""
+"""Rules for imports between the packages, checked on the source of every file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import ast
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,13 +17,28 @@ import pytest
 PROJECT = Path(__file__).resolve().parents[2]
 PACKAGE = "audience_onboarding"
 
-SHARED_ROOMS = frozenset({"base", "cli", "crm", "definitions", "http", "pipelines", "state", "storage", "ui"})
-"""Folders of the package that are no vendor."""
-
-WITHOUT_AIRFLOW = frozenset(
-    {"client", "confirmation", "connection", "contract", "definition", "imports", "models"}
+FLOORS = (
+    {"connection_form", "dag_ids", "exceptions", "lazy_imports", "platform_registry", "timestamps", "urls"},
+    {"http"},
+    {"crm"},
+    {"storage"},
+    {"definitions"},
+    {"state"},
+    {"base"},
+    {"platforms"},
+    {"pipelines"},
+    {"cli", "ui"},
+    {"__main__", "celery_config", "get_provider_info", "plugin", "preload"},
 )
-"""Modules of a vendor's room that need no Airflow: a definition is checked, and a form shown, without it."""
+"""Packages and modules of the package, lowest first. An import runs within one of them, or down."""
+
+WITHOUT_AIRFLOW = frozenset({"client", "connection", "definition", "models"})
+"""Modules of each vendor that import no Airflow: a definition is checked, and a form shown, without it."""
+
+KNOW_A_VENDOR = {
+    f"{PACKAGE}.pipelines.{name}": "digital_audience" for name in ("activate", "extension", "factory")
+}
+"""Modules of shared code that import a vendor: segments are an object of Digital Audience alone."""
 
 NETWORK = frozenset(
     {
@@ -117,48 +134,35 @@ def top(module: str) -> str:
     return module.partition(".")[0]
 
 
-def room(module: str) -> str:
-    """``crm`` of ``audience_onboarding.crm.prepare``, a vendor's name below ``platforms``; empty for other packages."""
+def part(module: str) -> str:
+    """Return ``crm`` for ``audience_onboarding.crm.prepare``; empty for other packages and the package itself."""
     parts = module.split(".")
-    if parts[0] != PACKAGE or len(parts) == 1:
-        return ""
-    if parts[1] == "platforms":
-        return parts[2] if len(parts) > 2 else ""
-    return parts[1]
+    return parts[1] if parts[0] == PACKAGE and len(parts) > 1 else ""
+
+
+def vendor(module: str) -> str:
+    """Return the vendor whose package a module is in, or an empty text."""
+    parts = module.split(".")
+    return parts[2] if part(module) == "platforms" and len(parts) > 2 and parts[2] != "contract" else ""
 
 
 # --- the rules ----------------------------------------------------------------------------------------------
 
-PATHS = f"{PACKAGE}.urls"
-"""Addresses of pages, which tasks link to. Every room may import it, because it imports nothing itself."""
-
-LOOSE = ("connection_form", "exceptions", "get_provider_info", "lazy_imports", "platform_registry")
-"""Modules beside the rooms that all may use."""
-
 ALLOWED_IN_DAGS = ("pathlib", "__future__", f"{PACKAGE}.pipelines", f"{PACKAGE}.definitions")
 
 
-def vendors(code: Code) -> set[str]:
-    """The rooms of the package that are a vendor's."""
-    return {
-        room(name)
-        for name, path in code.paths.items()
-        if path.name == "__init__.py" and name.startswith(f"{PACKAGE}.platforms.")
-    }
-
-
 def modules_without_airflow(code: Code) -> list[str]:
-    loose = {f"{PACKAGE}.{name}" for name in ("__main__", *LOOSE)} - {f"{PACKAGE}.lazy_imports"}
-    rooms = {"cli", "crm", "definitions", "http", "storage"}
+    pure = {"__main__", "cli", "crm", "definitions", "get_provider_info", "http", "storage", *FLOORS[0]} - {
+        "lazy_imports"
+    }
     return [
         name
         for name in code.imports
-        if top(name) == PACKAGE
-        and (room(name) in rooms or name in loose or name.rpartition(".")[2] in WITHOUT_AIRFLOW)
+        if part(name) in pure or (vendor(name) and name.rpartition(".")[2] in WITHOUT_AIRFLOW)
     ]
 
 
-def airflow_where_there_should_be_none(code: Code) -> list[str]:
+def airflow_in_pure_modules(code: Code) -> list[str]:
     return [
         " -> ".join(way)
         for name in modules_without_airflow(code)
@@ -171,9 +175,9 @@ def network_in_the_engine(code: Code) -> list[str]:
     return [
         " -> ".join(way)
         for name in code.imports
-        if room(name) == "crm"
+        if part(name) == "crm"
         for reached, way in code.reached_from(name).items()
-        if top(reached) in NETWORK or room(reached) in {"http", "storage"}
+        if top(reached) in NETWORK or part(reached) in {"http", "storage"}
     ]
 
 
@@ -188,17 +192,41 @@ def imports_where(code: Code, is_bad: Callable[[str, str], bool]) -> list[str]:
 
 
 def vendors_that_know_each_other(code: Code) -> list[str]:
-    known = vendors(code)
-    return imports_where(code, lambda name, to: room(name) in known and room(to) in known - {room(name)})
+    return imports_where(
+        code, lambda name, to: bool(vendor(name) and vendor(to)) and vendor(name) != vendor(to)
+    )
 
 
-def shared_rooms_that_know_a_vendor(code: Code) -> list[str]:
-    shared, loose = SHARED_ROOMS - {"pipelines", "ui"}, {f"{PACKAGE}.{name}" for name in LOOSE}
-    forbidden = vendors(code) | {"pipelines", "ui"}
+def shared_code_that_knows_a_vendor(code: Code) -> list[str]:
     return imports_where(
         code,
-        lambda name, to: (room(name) in shared or name in loose) and room(to) in forbidden,
+        lambda name, to: not vendor(name) and vendor(to) != "" and KNOW_A_VENDOR.get(name) != vendor(to),
     )
+
+
+def imports_upward(code: Code) -> list[str]:
+    floors = {name: number for number, names in enumerate(FLOORS) for name in names}
+    return imports_where(
+        code,
+        lambda name, to: (
+            bool(part(name) and part(to)) and floors.get(part(name), -1) < floors.get(part(to), -1)
+        ),
+    )
+
+
+def circles(code: Code) -> list[str]:
+    """Return each circle of modules once; imports inside functions count."""
+    graph = {
+        name: {target for item in items if (target := code.resolve(item.module)) not in {None, name}}
+        for name, items in code.imports.items()
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        circle = error.args[1][1:]
+        first = circle.index(min(circle))
+        return [" -> ".join([*circle[first:], *circle[:first]])]
+    return []
 
 
 def dags_that_know_too_much(code: Code) -> list[str]:
@@ -220,38 +248,37 @@ def test_engine_transport_storage_and_clients_need_no_airflow() -> None:
     plugins = code_of("plugins")
     judged = modules_without_airflow(plugins)
 
-    for platform in vendors(plugins):
-        for name in ("client", "connection", "definition", "models"):
-            assert f"{PACKAGE}.platforms.{platform}.{name}" in judged
+    for platform in {vendor(name) for name in plugins.imports} - {""}:
+        assert {f"{PACKAGE}.platforms.{platform}.{name}" for name in WITHOUT_AIRFLOW} <= set(judged)
     assert f"{PACKAGE}.crm.prepare" in judged
-    assert airflow_where_there_should_be_none(plugins) == []
+    assert airflow_in_pure_modules(plugins) == []
 
 
-def test_the_engine_does_no_network_input_or_output() -> None:
+def test_engine_has_no_network_input_or_output() -> None:
     assert network_in_the_engine(code_of("plugins")) == []
 
 
-def test_vendors_and_shared_rooms_do_not_import_a_vendor() -> None:
+def test_imports_run_down_and_in_no_circle() -> None:
     plugins = code_of("plugins")
 
-    assert "digital_audience" in vendors(plugins)
+    assert {part(name) for name in plugins.imports} - {""} == set().union(*FLOORS)
+    assert imports_upward(plugins) == []
+    assert circles(plugins) == []
+
+
+def test_shared_code_knows_vendors_through_the_contract() -> None:
+    plugins = code_of("plugins")
+
     assert vendors_that_know_each_other(plugins) == []
-    assert {"base", "http", "state"} <= {room(name) for name in plugins.imports}
-    assert {f"{PACKAGE}.{name}" for name in LOOSE} <= set(plugins.imports)
-    assert shared_rooms_that_know_a_vendor(plugins) == []
-
-
-def test_the_addresses_of_pages_import_nothing() -> None:
-    plugins = code_of("plugins")
-
-    assert {top(item.module) for item in plugins.imports[PATHS]} == {"__future__", "urllib"}
-    assert not plugins.imports[f"{PACKAGE}.ui"]
+    assert shared_code_that_knows_a_vendor(plugins) == []
+    for name, platform in KNOW_A_VENDOR.items():
+        assert any(vendor(item.module) == platform for item in plugins.imports[name])
 
 
 def test_registry_lists_each_package_of_a_vendor_and_nothing_else() -> None:
     from audience_onboarding.platform_registry import PLATFORMS, get_platform
 
-    assert vendors(code_of("plugins")) == set(PLATFORMS)
+    assert {vendor(name) for name in code_of("plugins").imports} - {""} == set(PLATFORMS)
     for name in PLATFORMS:
         platform = get_platform(name)
         assert platform.definition.model_fields["platform"].annotation
@@ -344,10 +371,10 @@ BAD_DAGS = (
     "import requests",
     "def f():\n    import polars",
 )
-CYCLE = {
+CIRCLE = {
     f"{PACKAGE}/platforms/fanfare/hooks": f"from {PACKAGE}.platforms.digital_audience import client",
     f"{PACKAGE}/platforms/digital_audience/client": f"from {PACKAGE}.http import x",
-    f"{PACKAGE}/http/x": f"from {PACKAGE}.platforms.fanfare import hooks",
+    f"{PACKAGE}/http/x": f"def f():\n    from {PACKAGE}.platforms.fanfare import hooks",
 }
 
 Case = tuple[Callable[[Code], list[str]], Mapping[str, str], set[str]]
@@ -356,29 +383,39 @@ Case = tuple[Callable[[Code], list[str]], Mapping[str, str], set[str]]
 def cases() -> Iterator[Case]:
     """A rule, modules, and the names of the modules that break the rule."""
     for source in AIRFLOW:
-        yield airflow_where_there_should_be_none, {**BEHIND, CLIENT: source}, {CLIENT}
+        yield airflow_in_pure_modules, {**BEHIND, CLIENT: source}, {CLIENT}
     for source in NO_AIRFLOW:
-        yield airflow_where_there_should_be_none, {CLIENT: source}, set()
+        yield airflow_in_pure_modules, {CLIENT: source}, set()
     # An import in the package above counts as well.
     above = {CLIENT: "import json", f"{PACKAGE}/platforms/new_vendor/__init__": "import airflow"}
-    yield airflow_where_there_should_be_none, above, {CLIENT}
+    yield airflow_in_pure_modules, above, {CLIENT}
     for name in WITHOUT_AIRFLOW:
         module = f"{PACKAGE}/platforms/new_vendor/{name}"
         source = f"from {PACKAGE}.base import hooks"
-        yield airflow_where_there_should_be_none, {**BEHIND, module: source}, {module}
+        yield airflow_in_pure_modules, {**BEHIND, module: source}, {module}
     engine = (f"{PACKAGE}/crm/a", f"{PACKAGE}/crm/b")
     for source in ("import requests", "import socket", f"from {PACKAGE}.http import x"):
         files = {engine[0]: f"from {PACKAGE}.crm import b", engine[1]: source, f"{PACKAGE}/http/x": ""}
         yield network_in_the_engine, files, set(engine)
-    yield vendors_that_know_each_other, CYCLE, {f"{PACKAGE}/platforms/fanfare/hooks"}
-    yield shared_rooms_that_know_a_vendor, CYCLE, {f"{PACKAGE}/http/x"}
-    for name in ("base/operators", "base/triggers", *LOOSE):
+    yield vendors_that_know_each_other, CIRCLE, {f"{PACKAGE}/platforms/fanfare/hooks"}
+    yield shared_code_that_knows_a_vendor, CIRCLE, {f"{PACKAGE}/http/x"}
+    yield imports_upward, CIRCLE, {f"{PACKAGE}/http/x"}
+    yield circles, CIRCLE, {f"{PACKAGE}/http/x"}
+    yield circles, {**CIRCLE, f"{PACKAGE}/http/x": ""}, set()
+    for name in ("base/operators", "pipelines/onboard", "pipelines/activate", "exceptions"):
         module = f"{PACKAGE}/{name}"
         files = {
             module: f"from {PACKAGE}.platforms.fanfare import client",
             f"{PACKAGE}/platforms/fanfare/client": "",
         }
-        yield shared_rooms_that_know_a_vendor, files, {module}
+        yield shared_code_that_knows_a_vendor, files, {module}
+    for low, high in pairwise(
+        ["exceptions", "http", "crm", "storage", "definitions", "state", "base", "pipelines", "ui"]
+    ):
+        files = {f"{PACKAGE}/{low}/x": f"from {PACKAGE}.{high} import x", f"{PACKAGE}/{high}/x": ""}
+        yield imports_upward, files, {f"{PACKAGE}/{low}/x"}
+        files = {f"{PACKAGE}/{high}/x": f"from {PACKAGE}.{low} import x", f"{PACKAGE}/{low}/x": ""}
+        yield imports_upward, files, set()
     for source in (*GOOD_DAGS, *BAD_DAGS):
         yield dags_that_know_too_much, {"a_dag": source}, {"a_dag"} if source in BAD_DAGS else set()
 
@@ -392,4 +429,3 @@ def test_each_rule_finds_the_modules_that_break_it(tmp_path: Path) -> None:
             problems.append(f"{rule.__name__} found {found}, not {wanted}, in {files}")
 
     assert not problems, "\n".join(problems)
-    assert vendors(written(tmp_path / "cycle", CYCLE)) == {"fanfare", "digital_audience"}

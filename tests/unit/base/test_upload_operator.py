@@ -338,7 +338,7 @@ def test_nothing_is_sent_if_the_rejects_cannot_be_listed(bench: Bench) -> None:
     bench.write("a_file", "")
 
     bench.fails(
-        "list of rejects cannot be written, so nothing is sent",
+        "Writing the rejects failed, so nothing is sent",
         rejects=RejectsLocation(f"{bench.folder}/a_file"),
     )
 

@@ -170,7 +170,7 @@ def test_a_missing_audience_or_account_does_not_keep_others_from_being_extended(
     assert [item["segment_id"] for item in found] == [5]
     gone, wrong = problems
     assert gone.startswith("one: NotFoundError: Audience 1 is gone")
-    assert wrong.startswith("newsletter, target wrong: ConfigurationError: No platform accounts fit id 77")
+    assert wrong.startswith("newsletter, target wrong: ConfigurationError: No platform accounts match id 77")
     assert "8: Example NL on DV360; 9: Example NL on Xandr" in wrong
 
 
