@@ -327,15 +327,15 @@ class StaleApprovalError(TerminalError):
 class DefinitionError(TerminalError):
     """Invalid audience definition.
 
-    :param problems: one record per problem, see :mod:`.definitions.problems`.
+    :param diagnostics: its errors, see :class:`.definitions.diagnostics.Diagnostic`.
     """
 
     default_next_step = "Correct the file; its DAGs appear when Airflow parses it again"
 
-    def __init__(self, *, problems: Sequence[Any] = (), **kwargs: Any) -> None:
-        self.problems = tuple(problems)
+    def __init__(self, *, diagnostics: Sequence[Any] = (), **kwargs: Any) -> None:
+        self.diagnostics = tuple(diagnostics)
         super().__init__(**kwargs)
 
     def _message(self) -> str:
         message = super()._message()
-        return "\n".join([message, *(f"  {problem}" for problem in self.problems)])
+        return "\n".join([message, *(f"  {diagnostic}" for diagnostic in self.diagnostics)])

@@ -84,6 +84,6 @@ def test_a_broken_definition_is_found_and_its_line_is_named(page: Page, stack: S
     told = page.get_by_role("dialog")
     told.get_by_role("button", name="definition_errors.py").click()
 
-    expect(told).to_contain_text("1 audience definition is broken; its DAGs are missing")
-    expect(told).to_contain_text("broken.yaml:8: source.columns.emial: no such field; did you mean 'email'?")
+    expect(told).to_contain_text("1 audience definition is invalid; its DAGs are missing")
+    expect(told).to_contain_text("broken.yaml:8: source.columns.emial: unknown field. Did you mean 'email'?")
     camera(page, "broken-definition", in_docs=True)

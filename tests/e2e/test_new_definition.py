@@ -56,10 +56,10 @@ def test_a_file_that_is_dropped_in_becomes_dags_and_a_broken_one_an_import_error
     made = {"onboard_dropped_in", "activate_dropped_in"}
     wait_for(lambda: made <= current_dags(stack), "The DAGs of the new file", timeout=PATIENCE, interval=1)
     wait_for(lambda: import_error(stack), "The import error of the broken file", timeout=PATIENCE, interval=1)
-    line = "dropped_in_broken.yaml:8: source.columns.emial: no such field; did you mean 'email'?"
+    line = "dropped_in_broken.yaml:8: source.columns.emial: unknown field. Did you mean 'email'?"
     assert line in import_error(stack)
     assert import_error(stack).count("See docs/how-to/troubleshooting.md#definitionerror") == 1
-    assert "1 audience definition is broken; its DAGs are missing" in import_error(stack)
+    assert "1 audience definition is invalid; its DAGs are missing" in import_error(stack)
     # None of the others is gone, and the new one has its form and its tasks.
     assert before | made <= current_dags(stack)
     assert "onboard_dropped_in_broken" not in current_dags(stack)

@@ -97,7 +97,7 @@ class World:
             source=str(path),
             columns=definition.source.columns.by_identifier(),
             profile=definition.file_profile,
-            guards=definition.guards.guards(),
+            guards=definition.guards,
             snapshots=state,
             audience_id=self.ensured(key),
             mode=more.pop("mode", definition.mode),

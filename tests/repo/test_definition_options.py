@@ -24,7 +24,7 @@ from audience_onboarding.base.source_options import open_source
 from audience_onboarding.crm.output.profiles import Identifier, SourceColumn
 from audience_onboarding.crm.prepare import prepare
 from audience_onboarding.crm.sources.options import SourceOptions
-from audience_onboarding.definitions import AudienceDefinition, Source, read_definition
+from audience_onboarding.definitions import AudienceDefinition, SourceConfig, read_definition
 from audience_onboarding.definitions.loader import check_folder
 from audience_onboarding.pipelines.onboard import source_of
 from audience_onboarding.platform_registry import PLATFORMS, get_platform
@@ -177,11 +177,11 @@ def test_each_example_is_marked_and_read_by_the_real_models(tmp_path: Path) -> N
         if example.is_defaults:
             (folder / "_defaults.yaml").write_text(yaml.safe_dump(example.content), encoding="utf-8")
         (folder / "example.yaml").write_text(yaml.safe_dump(example.definition()), encoding="utf-8")
-        if found := check_folder(folder, environment=None).problems:
+        if found := check_folder(folder, environment=None).diagnostics:
             problems.append(f"{at(example)}: {'; '.join(map(str, found))}")
             continue
         definition = read_definition(folder / "example.yaml")
-        is_fine = definition.platform == example.platform and definition.guards.guards()
+        is_fine = definition.platform == example.platform and definition.guards
         if not (set(example.words) & KINDS and is_fine and definition.file_profile):
             problems.append(f"{at(example)}: {example.words} of {definition}")
     assert not problems, "\n".join(problems)
@@ -205,7 +205,7 @@ VALUES = {
 """Two people."""
 
 
-def table_of(source: Source) -> tuple[list[str], list[list[str]]]:
+def table_of(source: SourceConfig) -> tuple[list[str], list[list[str]]]:
     """Return a header and two rows as the example maps them, with a column that it does not map."""
     header, values = ["something else"], [["x"], ["y"]]
     for name, column in source.columns.by_identifier().items():
@@ -216,7 +216,7 @@ def table_of(source: Source) -> tuple[list[str], list[list[str]]]:
     return header, values
 
 
-def write_source(path: Path, source: Source, header: list[str], rows: list[list[str]]) -> None:
+def write_source(path: Path, source: SourceConfig, header: list[str], rows: list[list[str]]) -> None:
     """Write a file of the kind that the path of the source names."""
     if ".parquet" in str(source.path):
         pl.DataFrame(rows, schema=header, orient="row").write_parquet(path)
@@ -245,7 +245,7 @@ def make_database(path: Path) -> None:
         connection.commit()
 
 
-def bring_here(source: Source, tmp_path: Path) -> dict[str, Any]:
+def bring_here(source: SourceConfig, tmp_path: Path) -> dict[str, Any]:
     """Write the source of the example below ``tmp_path``, and return the operator's argument for it."""
     header, rows = table_of(source)
     options = source_of(source, tmp_path)

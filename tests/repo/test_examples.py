@@ -83,7 +83,7 @@ def test_definitions_are_valid(tmp_path: Path) -> None:
         folder = tmp_path / str(number)
         folder.mkdir()
         (folder / "example.yaml").write_text(yaml.safe_dump(completed(content, platform)))
-        problems += [(block, problem) for problem in check_folder(folder, environment=None).problems]
+        problems += [(block, problem) for problem in check_folder(folder, environment=None).diagnostics]
     reported(problems)
 
 

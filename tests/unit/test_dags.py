@@ -115,7 +115,7 @@ def test_broken_definitions_are_an_import_error_of_a_file_of_its_own(
     assert Path(file).name == "definition_errors.py"
     number = yaml.safe_dump(changed(owner="")).splitlines().index("owner: ''") + 1
     assert f"wrong.yaml:{number}: owner: must not be empty" in message
-    assert "torn.yaml:1: not YAML: a value is missing" in message
+    assert "torn.yaml:1: invalid YAML: missing value" in message
 
 
 def test_the_dags_are_as_thin_as_they_should_be() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from audience_onboarding.base.connections import s3_client
-from audience_onboarding.crm.guards import WHOLE_LIST, WHOLE_LIST_MAX_SHRINK, Failure, Guards
+from audience_onboarding.crm.guards import WHOLE_LIST, Failure, Guards
 from audience_onboarding.state.snapshot_ledger import Base, Kept, SnapshotBook
 from audience_onboarding.state.store import Memory, days_of, load_identity
 
@@ -119,9 +119,7 @@ class SnapshotDiff:
 
     def failures(self, guards: Guards) -> list[Failure]:
         """Return the guard failure of a whole list that removes too many; a wrong list may have the right length."""
-        limit = guards.max_row_drop
-        if limit == "by_mode":
-            limit = WHOLE_LIST_MAX_SHRINK
+        limit = guards.row_drop_limit(self.mode)
         before = self.base.confirmed.rows if self.base.confirmed else 0
         if (
             self.mode not in WHOLE_LIST

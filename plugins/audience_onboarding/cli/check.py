@@ -30,9 +30,9 @@ def run(folder: Path, *, environment: str | None, as_json: bool) -> int:
     :param environment: default: that of the process.
     """
     checked = check_folder(folder, environment=environment or chosen_environment())
-    problems = checked.problems
+    problems = checked.diagnostics
     if as_json:
-        print_json([problem.as_dict() for problem in problems])
+        print_json([problem.to_dict() for problem in problems])
     elif problems:
         for problem in problems:
             print(problem)

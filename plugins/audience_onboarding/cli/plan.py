@@ -15,9 +15,9 @@ from pathlib import Path
 import pendulum
 
 from audience_onboarding.cli.check import EXIT_INVALID, EXIT_OK, EXIT_USAGE, print_json
-from audience_onboarding.definitions import AudienceDefinition, Source
+from audience_onboarding.definitions import AudienceDefinition, SourceConfig
+from audience_onboarding.definitions.diagnostics import nearest
 from audience_onboarding.definitions.loader import check_folder, chosen_environment
-from audience_onboarding.definitions.problems import nearest
 from audience_onboarding.definitions.schedule import next_load
 from audience_onboarding.exceptions import AudienceOnboardingError, MissingColumnError
 from audience_onboarding.storage.file_sources import list_siblings, resolve_source, source_exists
@@ -120,9 +120,9 @@ def run(
         invalid = [key for key in keys if key not in valid]
         texts = [*map(str, plans), *(f"{key}: not planned, invalid definition" for key in invalid)]
         print("\n\n".join(texts) or "No audience to plan")
-    for problem in checked.problems:
+    for problem in checked.diagnostics:
         print(problem, file=sys.stderr)
-    return EXIT_INVALID if checked.problems else EXIT_OK
+    return EXIT_INVALID if checked.diagnostics else EXIT_OK
 
 
 def build_plan(definition: AudienceDefinition, *, base: Path, environment: str | None, now: datetime) -> Plan:
@@ -169,11 +169,11 @@ def _next_load(definition: AudienceDefinition, now: datetime) -> tuple[str, date
     if due is None:
         reason = f"the last load date is {schedule.end}" if schedule.end else "its cron matches no day"
         return f"{ENDED}: {reason}", None, None
-    text = f"{due.load_date}, due {due.moment:%Y-%m-%d %H:%M} {schedule.timezone}"
-    return text, due.moment, due.load_date
+    text = f"{due.load_date}, due {due.starts_at:%Y-%m-%d %H:%M} {schedule.timezone}"
+    return text, due.starts_at, due.load_date
 
 
-def _check_source(source: Source, base: Path, load_date: date | None) -> tuple[str, bool | None, str]:
+def _check_source(source: SourceConfig, base: Path, load_date: date | None) -> tuple[str, bool | None, str]:
     """Return the file or query, whether it exists, and the text of that."""
     if source.path is None:
         return source.label, None, "not checked: it is a query"
@@ -192,7 +192,7 @@ def _check_source(source: Source, base: Path, load_date: date | None) -> tuple[s
     return url, False, f"not found{at}; if still missing when it is due, {_IF_MISSING[source.on_missing]}"
 
 
-def _check_header(source: Source, url: str) -> tuple[bool | None, str]:
+def _check_header(source: SourceConfig, url: str) -> tuple[bool | None, str]:
     """Return whether the first file has the columns, by the code of the loads, and the text of that. Reads no row."""
     columns = source.columns.by_identifier().values()
     names = [column if isinstance(column, str) else column.name for column in columns]

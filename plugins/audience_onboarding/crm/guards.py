@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
 from audience_onboarding.crm.identifiers.reject_reasons import Reason
 from audience_onboarding.crm.output.profiles import Identifier
@@ -21,8 +23,8 @@ if TYPE_CHECKING:
 WHOLE_LIST = frozenset({"replace", "mirror"})
 """Modes in which a list says who is in the audience, so that whoever is missing from it is taken out."""
 
-WHOLE_LIST_MAX_SHRINK = 0.5
-"""What ``by_mode`` means there."""
+DEFAULT_MAX_ROW_DROP = 0.5
+"""Limit of the row drop in these modes, unless ``max_row_drop`` is given."""
 
 SELDOM_FILLED = frozenset({Identifier.EXTENSION.value, Identifier.APARTMENT.value})
 """Columns that are empty for most people, and rightly so."""
@@ -45,48 +47,51 @@ class Failure:
         return f"guards.{self.setting}: {self.numbers}"
 
 
-@dataclass(frozen=True)
-class Guards:
-    """The limits. ``None`` turns one off.
+def _between_0_and_1(value: float) -> float:
+    if not 0 <= value <= 1:
+        raise ValueError("must be between 0 and 1. For 30 percent, write 0.3")
+    return value
 
-    :param min_rows: rows to send at least.
-    :param max_row_drop: which part fewer rows than the last confirmed load may be sent. ``by_mode`` is 0.5 for
-        ``replace`` and ``mirror``, where a short list takes people out, and off for the others.
-    :param max_rejected_ratio: which part of the rows may be rejected.
-    :param max_invalid_ratio: of each identifier, which part of the fields that are not empty may be invalid.
-    :param min_filled_ratio: of each identifier, which part of the rows has to have something in its column.
-    :param max_hash_mismatch_ratio: which part of the fields that are not empty may be hashes where plain values are
-        expected, or the other way round.
-    :param min_rows_for_ratios: lists of fewer rows are not judged by ``max_row_drop`` (where it is the last load that
-        counts), ``max_rejected_ratio``, ``max_invalid_ratio`` and ``min_filled_ratio``: of three people, one wrong
-        address is a third.
-    :param on_empty: whether a source without a single row is an error (``fail``) or nothing to do (``skip``).
-    :raises ValueError: a limit that cannot be.
-    """
 
-    min_rows: int | None = 1
-    max_row_drop: float | Literal["by_mode"] | None = "by_mode"
-    max_rejected_ratio: float | None = 0.3
-    max_invalid_ratio: float | None = 0.5
-    min_filled_ratio: float | None = 0.01
-    max_hash_mismatch_ratio: float | None = 0.01
-    min_rows_for_ratios: int = 100
+Ratio = Annotated[
+    float,
+    AfterValidator(_between_0_and_1),
+    WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1}),
+]
+"""0.3 is 30 percent."""
+
+
+class Guards(BaseModel):
+    """Limits that a load must meet before it is uploaded. ``null`` disables a limit."""
+
+    # Part of a definition, see definitions.fields.Model.
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+    null_is_a_value: ClassVar[bool] = True
+
+    min_rows: Annotated[int, Field(ge=1)] | None = 1
+    """Minimum rows to upload."""
+    max_row_drop: Ratio | None = None
+    """Maximum drop in row count, relative to the last confirmed load (0.5 = 50 %). Default: 0.5 for modes ``replace``
+    and ``mirror``, in which a short list removes people, and no limit for the others."""
+    max_rejected_ratio: Ratio | None = 0.3
+    """Maximum ratio of rejected rows."""
+    max_invalid_ratio: Ratio | None = 0.5
+    """Maximum ratio of invalid values among the values of an identifier."""
+    min_filled_ratio: Ratio | None = 0.01
+    """Minimum ratio of rows with a value of an identifier."""
+    max_hash_mismatch_ratio: Ratio | None = 0.01
+    """Maximum ratio of hashes in columns of plain values, or of plain values in columns of hashes."""
+    min_rows_for_ratios: int = Field(100, ge=1)
+    """Minimum rows for checks of ratios, except ``max_hash_mismatch_ratio``. For ``max_row_drop``, the rows of the last
+    confirmed load count."""
     on_empty: Literal["fail", "skip"] = "fail"
+    """Action of a load whose source has no rows: fail, or skip the tasks of the run."""
 
-    def __post_init__(self) -> None:
-        shares = (
-            self.max_rejected_ratio,
-            self.max_invalid_ratio,
-            self.min_filled_ratio,
-            self.max_hash_mismatch_ratio,
-            None if self.max_row_drop == "by_mode" else self.max_row_drop,
-        )
-        if any(share is not None and not 0 <= share <= 1 for share in shares):
-            raise ValueError("a share is between 0 and 1")
-        if (self.min_rows is not None and self.min_rows < 1) or self.min_rows_for_ratios < 1:
-            raise ValueError("a number of rows is at least 1")
-        if self.on_empty not in ("fail", "skip"):
-            raise ValueError("on_empty is 'fail' or 'skip'")
+    def row_drop_limit(self, mode: str) -> float | None:
+        """Return the limit of ``max_row_drop`` for a mode, ``None`` for no limit."""
+        if "max_row_drop" in self.model_fields_set:
+            return self.max_row_drop
+        return DEFAULT_MAX_ROW_DROP if mode in WHOLE_LIST else None
 
     def check(self, report: LoadReport, *, mode: str, last_rows: int | None) -> None:
         """Let a load pass, or not.
@@ -114,9 +119,7 @@ class Guards:
             )
 
     def _shrink(self, report: LoadReport, mode: str, last_rows: int | None) -> Iterator[Failure]:
-        limit = self.max_row_drop
-        if limit == "by_mode":
-            limit = WHOLE_LIST_MAX_SHRINK if mode in WHOLE_LIST else None
+        limit = self.row_drop_limit(mode)
         if limit is None or last_rows is None or last_rows < self.min_rows_for_ratios:
             return
         fewer = last_rows - report.rows_sent

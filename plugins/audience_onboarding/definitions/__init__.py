@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+from audience_onboarding.definitions.diagnostics import Diagnostic
 from audience_onboarding.definitions.loader import (
+    collect_diagnostics,
     definitions_folder,
-    problems_of,
     read_definition,
     read_definitions,
 )
-from audience_onboarding.definitions.models import AudienceDefinition, Schedule, Source
-from audience_onboarding.definitions.problems import Problem
-from audience_onboarding.definitions.resolver import BrokenDefinition
+from audience_onboarding.definitions.models import AudienceDefinition, Schedule
+from audience_onboarding.definitions.resolver import InvalidDefinition
+from audience_onboarding.definitions.source import SourceConfig
 
 __all__ = [
     "AudienceDefinition",
-    "BrokenDefinition",
-    "Problem",
+    "Diagnostic",
+    "InvalidDefinition",
     "Schedule",
-    "Source",
+    "SourceConfig",
+    "collect_diagnostics",
     "definitions_folder",
-    "problems_of",
     "read_definition",
     "read_definitions",
 ]

@@ -1,8 +1,7 @@
-"""The JSON schemas of definitions and of ``_defaults.yaml``, made of the models, for editors.
+"""JSON schemas of definitions and of ``_defaults.yaml`` for editors, generated from the models.
 
-They say what a file may hold, not what it must: what is required may come from the defaults, so only ``platform`` is,
-and ``name``, which nobody can inherit. ``null`` may stand wherever it takes a default away. What fields have to do with
-each other is for ``check``.
+The schemas list the valid fields and values. They require only ``platform`` and ``name``, because the defaults may
+provide all other fields, and allow ``null`` wherever it removes a default. ``check`` validates combinations of fields.
 """
 
 from __future__ import annotations
@@ -21,39 +20,36 @@ from typing import Any
 from pydantic import BaseModel
 
 from audience_onboarding.definitions.models import AudienceDefinition
-from audience_onboarding.definitions.resolver import (
-    DEFAULTS,
-    ENVIRONMENTS,
-    OF_ONE_AUDIENCE,
-    SAME_EVERYWHERE,
-)
+from audience_onboarding.definitions.resolver import DEFAULTS, ENVIRONMENTS, FIXED_FIELDS, UNIQUE_FIELDS
+from audience_onboarding.definitions.validation_messages import models_of
 from audience_onboarding.platform_registry import PLATFORMS, get_platform
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 SCHEMA_FILE = "schema.json"
 DEFAULTS_SCHEMA_FILE = "_defaults.schema.json"
+_ENVIRONMENT = "Fields that differ in this environment."
 
 Schema = dict[str, Any]
 
 
 def schemas() -> dict[str, str]:
-    """The texts of the schemas, by the names of their files."""
-    made = {SCHEMA_FILE: definition_schema(), DEFAULTS_SCHEMA_FILE: defaults_schema()}
-    return {name: json.dumps(schema, indent=2, ensure_ascii=False) + "\n" for name, schema in made.items()}
+    """Return the texts of the schemas by file name."""
+    by_name = {SCHEMA_FILE: definition_schema(), DEFAULTS_SCHEMA_FILE: defaults_schema()}
+    return {name: json.dumps(schema, indent=2, ensure_ascii=False) + "\n" for name, schema in by_name.items()}
 
 
 def definition_schema() -> Schema:
-    """What a definition may hold; which of the platforms' models it follows is told by ``platform``."""
+    """Return the schema of a definition; ``platform`` selects the model."""
     parts = _Parts()
     branches = []
     for platform in PLATFORMS:
         model: type[AudienceDefinition] = get_platform(platform).definition
-        fields = parts.fields_of(model, without=("key",))
-        fields["platform"] = {"const": platform, **_described(fields["platform"])}
-        inner = {name: item for name, item in fields.items() if name not in SAME_EVERYWHERE}
-        parts.defs[f"{platform}_environment"] = _group(inner, description="What differs in this environment.")
+        fields = parts.add(model, without=("key",))
+        fields["platform"] = {"const": platform}
+        inner = {name: item for name, item in fields.items() if name not in FIXED_FIELDS}
+        parts.defs[f"{platform}_environment"] = _mapping(inner, description=_ENVIRONMENT)
         fields[ENVIRONMENTS] = _environments(f"#/$defs/{platform}_environment")
-        parts.defs[platform] = _group(fields, description=_text(inspect.getdoc(model) or ""))
+        parts.defs[platform] = _mapping(fields, description=_plain_text(inspect.getdoc(model) or ""))
         branches.append(
             {
                 "if": {"properties": {"platform": {"const": platform}}, "required": ["platform"]},
@@ -65,45 +61,42 @@ def definition_schema() -> Schema:
         "title": "Audience definition",
         "description": "One file is one audience; its name is the audience's key.",
         "type": "object",
-        "properties": {
-            "platform": {"enum": list(PLATFORMS), "description": "The platform that the audience is on."}
-        },
+        "properties": {"platform": {"enum": list(PLATFORMS), "description": "Platform of the audience."}},
         "required": ["platform"],
-        # Each environment may have a name of its own.
+        # The name may differ per environment.
         "anyOf": [{"required": ["name"]}, {"required": [ENVIRONMENTS]}],
         "allOf": branches,
-        "$defs": parts.sorted_defs(),
+        "$defs": dict(sorted(parts.defs.items())),
     }
 
 
 def defaults_schema() -> Schema:
-    """What ``_defaults.yaml`` may hold."""
+    """Return the schema of ``_defaults.yaml``."""
     parts = _Parts()
-    fields = parts.fields_of(AudienceDefinition, without=OF_ONE_AUDIENCE)
+    fields = parts.add(AudienceDefinition, without=UNIQUE_FIELDS)
     platforms = {}
     for platform in PLATFORMS:
-        model: type[AudienceDefinition] = get_platform(platform).definition
-        parts.defs[platform] = _group(parts.fields_of(model, without=OF_ONE_AUDIENCE))
+        parts.defs[platform] = _mapping(parts.add(get_platform(platform).definition, without=UNIQUE_FIELDS))
         platforms[platform] = {"$ref": f"#/$defs/{platform}"}
-    fields["platforms"] = _group(platforms, description="Defaults for one platform only.")
-    parts.defs["environment"] = _group(fields, description="What differs in this environment.")
+    fields["platforms"] = _mapping(platforms, description="Defaults of one platform.")
+    parts.defs["environment"] = _mapping(fields, description=_ENVIRONMENT)
     return {
         "$schema": DIALECT,
         "title": DEFAULTS,
-        "description": "What all definitions of the folder inherit.",
-        **_group({**fields, ENVIRONMENTS: _environments("#/$defs/environment")}),
-        "$defs": parts.sorted_defs(),
+        "description": "Values that all definitions of the folder inherit.",
+        **_mapping({**fields, ENVIRONMENTS: _environments("#/$defs/environment")}),
+        "$defs": dict(sorted(parts.defs.items())),
     }
 
 
-def _group(fields: Mapping[str, Schema], *, description: str = "") -> Schema:
-    told = {"description": description} if description else {}
-    return {**told, "type": "object", "properties": dict(fields), "additionalProperties": False}
+def _mapping(fields: Mapping[str, Schema], *, description: str = "") -> Schema:
+    described = {"description": description} if description else {}
+    return {**described, "type": "object", "properties": dict(fields), "additionalProperties": False}
 
 
 def _environments(reference: str) -> Schema:
     return {
-        "description": "What differs in each environment, by its name. AUDIENCE_ONBOARDING_ENVIRONMENT chooses.",
+        "description": "Fields that differ per environment, by its name. AUDIENCE_ONBOARDING_ENVIRONMENT selects one.",
         "type": "object",
         "propertyNames": {"pattern": "^[A-Za-z0-9][A-Za-z0-9_-]{0,49}$"},
         "additionalProperties": {"$ref": reference},
@@ -111,140 +104,106 @@ def _environments(reference: str) -> Schema:
 
 
 class _Parts:
-    """The groups of fields that a schema refers to. In a list they are whole; elsewhere, defaults may give a part."""
+    """Definitions (``$defs``) of a schema. Those in lists require their fields; the defaults may provide the others."""
 
     def __init__(self) -> None:
         self.defs: dict[str, Schema] = {}
+        self._source: Mapping[str, Schema] = {}
+        self._docs: Mapping[tuple[str, str], str] = {}
 
-    def fields_of(self, model: type[BaseModel], *, without: tuple[str, ...]) -> dict[str, Schema]:
-        """The fields of a model, with what they refer to added to the parts."""
+    def add(self, model: type[BaseModel], *, without: tuple[str, ...]) -> dict[str, Schema]:
+        """Return the fields of a model, and add the definitions that they refer to."""
         whole = model.model_json_schema(mode="validation")
-        known = {**whole.get("$defs", {})}
-        described = _docs_of_all(model)
+        self._source = whole.get("$defs", {})
+        self._docs = _field_docs(model)
         return {
-            name: self._part(_with_docs(item, described.get((model.__name__, name))), known, described)
+            name: self._field(model.__name__, name, item)
             for name, item in whole["properties"].items()
             if name not in without
         }
 
-    def sorted_defs(self) -> dict[str, Schema]:
-        return dict(sorted(self.defs.items()))
+    def _field(self, model: str, name: str, schema: Schema, *, in_list: bool = False) -> Schema:
+        if (text := self._docs.get((model, name))) and "description" not in schema:
+            schema = {"description": text, **schema}
+        converted = self._convert(schema, in_list=in_list)
+        branches = converted.get("anyOf", ())
+        is_optional = any(item.get("type") == "null" for item in branches)
+        is_reference = any("$ref" in item for item in branches)
+        return _or_null(converted) if not in_list or (is_optional and not is_reference) else converted
 
-    def _part(
-        self,
-        schema: Schema,
-        known: Mapping[str, Schema],
-        described: Mapping[tuple[str, str], str],
-        *,
-        in_list: bool = False,
-    ) -> Schema:
-        made = self._inner(schema, known, described, in_list=in_list)
-        can_be_null = any(item.get("type") == "null" for item in made.get("anyOf", ()))
-        is_reference = any("$ref" in item for item in made.get("anyOf", ()))
-        return _or_null(made) if not in_list or (can_be_null and not is_reference) else made
-
-    def _inner(
-        self,
-        schema: Schema,
-        known: Mapping[str, Schema],
-        described: Mapping[tuple[str, str], str],
-        *,
-        in_list: bool,
-    ) -> Schema:
-        made = {key: copy.deepcopy(value) for key, value in schema.items() if key not in {"title", "default"}}
+    def _convert(self, schema: Schema, *, in_list: bool) -> Schema:
+        converted = {
+            key: copy.deepcopy(value) for key, value in schema.items() if key not in {"title", "default"}
+        }
         if schema.get("default") is not None and not isinstance(schema["default"], dict):
-            made["default"] = schema["default"]
-        if (reference := made.get("$ref")) is not None:
+            converted["default"] = schema["default"]
+        if (reference := converted.get("$ref")) is not None:
             name = reference.rpartition("/")[2]
-            if "properties" not in known[name]:
-                # A kind of value, such as any JSON, and no group of fields.
-                return self._inner(known[name], known, described, in_list=in_list)
-            made["$ref"] = self._refer(name, known, described, in_list=in_list)
-        if "anyOf" in made:
-            made["anyOf"] = [self._inner(item, known, described, in_list=in_list) for item in made["anyOf"]]
-        if isinstance(made.get("additionalProperties"), dict):
-            made["additionalProperties"] = self._inner(
-                made["additionalProperties"], known, described, in_list=True
-            )
-        if "items" in made:
-            made["items"] = self._inner(made["items"], known, described, in_list=True)
-        return made
+            if "properties" not in self._source[name]:
+                # A type of values, such as any JSON, and not a model.
+                return self._convert(self._source[name], in_list=in_list)
+            converted["$ref"] = self._refer(name, in_list=in_list)
+        if "anyOf" in converted:
+            converted["anyOf"] = [self._convert(item, in_list=in_list) for item in converted["anyOf"]]
+        if isinstance(converted.get("additionalProperties"), dict):
+            converted["additionalProperties"] = self._convert(converted["additionalProperties"], in_list=True)
+        if "items" in converted:
+            converted["items"] = self._convert(converted["items"], in_list=True)
+        return converted
 
-    def _refer(
-        self,
-        name: str,
-        known: Mapping[str, Schema],
-        described: Mapping[tuple[str, str], str],
-        *,
-        in_list: bool,
-    ) -> str:
-        own = f"{name}_in_a_list" if in_list else name
-        if own not in self.defs:
-            group = known[name]
-            self.defs[own] = {}
+    def _refer(self, name: str, *, in_list: bool) -> str:
+        own_name = f"{name}_in_a_list" if in_list else name
+        if own_name not in self.defs:
+            source = self._source[name]
+            self.defs[own_name] = {}
             fields = {
-                field: self._part(
-                    _with_docs(item, described.get((name, field))),
-                    known,
-                    described,
-                    in_list=in_list,
-                )
-                for field, item in group["properties"].items()
+                field: self._field(name, field, item, in_list=in_list)
+                for field, item in source["properties"].items()
             }
-            made = _group(fields, description=_text(group.get("description", "")))
+            definition = _mapping(fields, description=_plain_text(source.get("description", "")))
             if not in_list:
-                made["type"] = ["object", "null"]
-            if in_list and group.get("required"):
-                made["required"] = group["required"]
-            self.defs[own] = made
-        return f"#/$defs/{own}"
+                definition["type"] = ["object", "null"]
+            elif source.get("required"):
+                definition["required"] = source["required"]
+            self.defs[own_name] = definition
+        return f"#/$defs/{own_name}"
 
 
 def _or_null(schema: Schema) -> Schema:
-    """The schema, and ``null``: as a type, and not as another branch, of which an editor could not say which is wrong.
+    """Return the schema with ``null`` as another type, because editors report errors of branches poorly.
 
-    What it refers to allows it already.
+    References allow ``null`` already.
     """
     if "anyOf" in schema:
-        told = {key: value for key, value in schema.items() if key != "anyOf"}
-        others = [item for item in schema["anyOf"] if item.get("type") != "null"]
-        if len(others) == 1:
-            return {**told, **_or_null(others[0])}
-        return {**told, "anyOf": [*others, {"type": "null"}]}
-    made = dict(schema)
-    if "enum" in made:
-        made["enum"] = [*made["enum"], None]
-    if "type" in made:
-        types = made["type"] if isinstance(made["type"], list) else [made["type"]]
-        made["type"] = [*types, "null"]
-    return made
+        others = {key: value for key, value in schema.items() if key != "anyOf"}
+        branches = [item for item in schema["anyOf"] if item.get("type") != "null"]
+        if len(branches) == 1:
+            return {**others, **_or_null(branches[0])}
+        return {**others, "anyOf": [*branches, {"type": "null"}]}
+    schema = dict(schema)
+    if "enum" in schema:
+        schema["enum"] = [*schema["enum"], None]
+    if "type" in schema:
+        types = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+        schema["type"] = [*types, "null"]
+    return schema
 
 
-def _described(schema: Schema) -> Schema:
-    return {key: value for key, value in schema.items() if key == "description"}
+def _field_docs(model: type[BaseModel]) -> dict[tuple[str, str], str]:
+    """Return the docstrings below the fields, by model and field; subclasses inherit those of their base.
 
-
-def _with_docs(schema: Schema, text: str | None) -> Schema:
-    return {"description": text, **schema} if text and "description" not in schema else schema
-
-
-def _docs_of_all(model: type[BaseModel]) -> dict[tuple[str, str], str]:
-    """What the docstrings below the fields say, by model and field; what is inherited has that of the base.
-
-    pydantic could do it (``use_attribute_docstrings``), but with each import, so in each parse of a DAG file.
+    pydantic's ``use_attribute_docstrings`` would read them on each import, so in each parse of a DAG file.
     """
-    found = {}
+    docs = {}
     for one in {model, *_models_in(model)}:
         for cls in reversed(one.__mro__):
             if issubclass(cls, BaseModel) and cls is not BaseModel:
-                docs = _docs_of(sys.modules[cls.__module__]).get(cls.__name__, {})
-                found.update({(one.__name__, name): text for name, text in docs.items()})
-    return found
+                own = _module_docs(sys.modules[cls.__module__]).get(cls.__name__, {})
+                docs.update({(one.__name__, name): text for name, text in own.items()})
+    return docs
 
 
 def _models_in(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
-    from audience_onboarding.definitions.validation_messages import models_of
-
     for info in model.model_fields.values():
         for inner in models_of(info.annotation):
             yield inner
@@ -252,7 +211,7 @@ def _models_in(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
 
 
 @cache
-def _docs_of(module: ModuleType) -> dict[str, dict[str, str]]:
+def _module_docs(module: ModuleType) -> dict[str, dict[str, str]]:
     docs: dict[str, dict[str, str]] = {}
     for node in ast.parse(inspect.getsource(module)).body:
         if not isinstance(node, ast.ClassDef):
@@ -260,12 +219,12 @@ def _docs_of(module: ModuleType) -> dict[str, dict[str, str]]:
         for field, after in zip(node.body, node.body[1:], strict=False):
             is_text = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
             if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and is_text:
-                text = _text(inspect.cleandoc(str(after.value.value)))  # type: ignore[attr-defined]
+                text = _plain_text(inspect.cleandoc(str(after.value.value)))  # type: ignore[attr-defined]
                 docs.setdefault(node.name, {})[field.target.id] = text
     return docs
 
 
-def _text(text: str) -> str:
-    """A docstring without its markup, on one line."""
+def _plain_text(text: str) -> str:
+    """Return a docstring without its markup, on one line."""
     text = re.sub(r":[a-z]+:`[.~]*([^`]+)`", r"`\1`", text).replace("``", "`")
     return " ".join(text.split())

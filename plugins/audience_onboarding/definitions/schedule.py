@@ -1,4 +1,4 @@
-"""When a load is due, and which day it is about, by the definition alone: as Airflow's timetable counts, without it."""
+"""Next load of a schedule, computed from the definition as Airflow's timetable does, without Airflow."""
 
 from __future__ import annotations
 
@@ -8,33 +8,23 @@ from typing import Any
 
 import pendulum
 
-from audience_onboarding.definitions.models import Schedule
-
-PRESETS = {
-    "@hourly": "0 * * * *",
-    "@daily": "0 0 * * *",
-    "@weekly": "0 0 * * 0",
-    "@monthly": "0 0 1 * *",
-    "@quarterly": "0 0 1 */3 *",
-    "@yearly": "0 0 1 1 *",
-}
-"""What Airflow makes of them."""
+from audience_onboarding.definitions.models import CRON_PRESETS, Schedule
 
 
 @dataclass(frozen=True)
-class Due:
+class ScheduledLoad:
     """One load of a schedule.
 
-    :param load_date: the day that it is about.
-    :param moment: when it begins, in the time zone of the schedule.
+    :param load_date: date of the data.
+    :param starts_at: in the time zone of the schedule.
     """
 
     load_date: date
-    moment: datetime
+    starts_at: datetime
 
 
-def next_load(schedule: Schedule, *, after: datetime) -> Due | None:
-    """The first load after a moment; ``None`` where the schedule is over, or fits no day that there is.
+def next_load(schedule: Schedule, *, after: datetime) -> ScheduledLoad | None:
+    """Return the first load after a time; ``None`` if the schedule has ended or its cron expression has no date.
 
     :param after: with a time zone.
     """
@@ -43,28 +33,27 @@ def next_load(schedule: Schedule, *, after: datetime) -> Due | None:
     zone = pendulum.timezone(schedule.timezone)
     first = datetime.combine(schedule.start, time.min, tzinfo=zone)
     if first > after:
-        # A load that is due at this very moment is one.
+        # The first load may start exactly at midnight of the start date.
         after = first - timedelta(seconds=1)
     try:
-        moment = _next(PRESETS.get(schedule.cron, schedule.cron), after, zone)
+        starts_at = _next(CRON_PRESETS.get(schedule.cron, schedule.cron), after, zone)
     except CroniterBadDateError:
         return None
-    if schedule.end is not None and moment > datetime.combine(schedule.end, time.max, tzinfo=zone):
+    if schedule.end is not None and starts_at > datetime.combine(schedule.end, time.max, tzinfo=zone):
         return None
-    return Due(moment.date(), moment)
+    return ScheduledLoad(starts_at.date(), starts_at)
 
 
 def _next(expression: str, after: datetime, zone: Any) -> datetime:
-    """As ``CronMixin._get_next`` of Airflow: by the clock on the wall, and where it is turned back, by the second of
-    the two hours, but for a schedule that goes through every hour."""
+    """Compute as Airflow's ``CronMixin._get_next``: in local time, at the end of daylight saving time in the second
+    of the two equal hours, except for a schedule of every hour."""
     from croniter import croniter
 
-    local = after.astimezone(zone)
-    naive = local.replace(tzinfo=None, fold=0)
+    naive = after.astimezone(zone).replace(tzinfo=None, fold=0)
     cron = croniter(expression, start_time=naive)
-    due: datetime = cron.get_next(datetime)
+    local: datetime = cron.get_next(datetime)
     if cron.expanded[1] == ["*"]:
-        moment = pendulum.instance(after).in_timezone("UTC") + (due - naive)
+        starts_at = pendulum.instance(after).in_timezone("UTC") + (local - naive)
     else:
-        moment = zone.convert(due.replace(fold=1))
-    return pendulum.instance(moment).in_timezone(zone)
+        starts_at = zone.convert(local.replace(fold=1))
+    return pendulum.instance(starts_at).in_timezone(zone)

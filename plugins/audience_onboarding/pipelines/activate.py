@@ -94,7 +94,7 @@ def build_activation_dag(definition: DigitalAudienceDefinition, *, auto_register
 
 def _wanted(definition: DigitalAudienceDefinition, target: ActivationTarget, asset: Any) -> dict[str, Any]:
     """The segment of a target, for the task that asks about it and the one that creates it."""
-    until = target.last_moment(definition.timezone)
+    until = target.end_of_last_day(definition.timezone)
     return {
         "segment_name": target.segment_name,
         "naming": naming_of(definition, target),

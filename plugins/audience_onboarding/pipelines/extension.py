@@ -32,7 +32,7 @@ from audience_onboarding.pipelines.task_docs import EXTENSION, EXTENSION_FORM, a
 from audience_onboarding.platforms.digital_audience.activation_targets import TargetAtVendor, target_at_vendor
 from audience_onboarding.platforms.digital_audience.definition import (
     DigitalAudienceDefinition,
-    ExtendEndDates,
+    ExtensionConfig,
 )
 from audience_onboarding.platforms.digital_audience.hooks import DigitalAudienceHook
 from audience_onboarding.platforms.digital_audience.models import Segment
@@ -248,13 +248,13 @@ def _looked_at(
     return seen
 
 
-def _rule(rule: ExtendEndDates, params: Any) -> ExtendEndDates:
+def _rule(rule: ExtensionConfig, params: Any) -> ExtensionConfig:
     fields = {"within_days": params["within_days"], "extend_by_days": params["days"]}
     return rule.model_copy(update={name: value for name, value in fields.items() if value is not None})
 
 
 def judge(
-    segment: Segment, rule: ExtendEndDates, *, now: datetime, until: datetime | None = None
+    segment: Segment, rule: ExtensionConfig, *, now: datetime, until: datetime | None = None
 ) -> tuple[str, datetime | None, str]:
     """What is to be done with a segment, its new end if there is one, and why.
 

@@ -13,13 +13,12 @@ from airflow.sdk import DAG, get_parsing_context
 
 from audience_onboarding.definitions import (
     AudienceDefinition,
-    BrokenDefinition,
-    Problem,
+    Diagnostic,
+    InvalidDefinition,
     definitions_folder,
-    problems_of,
     read_definitions,
 )
-from audience_onboarding.definitions.problems import in_order
+from audience_onboarding.definitions.diagnostics import sort_diagnostics
 from audience_onboarding.exceptions import DefinitionError
 from audience_onboarding.pipelines.common import activation_dag_id, onboarding_dag_id
 from audience_onboarding.platforms.digital_audience.definition import DigitalAudienceDefinition
@@ -103,43 +102,44 @@ def load_date_range_dag(project: Path) -> DAG:
 
 
 def check_definitions(project: Path) -> None:
-    """Make broken definitions visible, from a DAG file of its own: Airflow shows the error, and all else works.
+    """Raise an error about invalid definitions. It has a DAG file of its own, so that all other DAGs work.
 
-    :raises DefinitionError: names every broken file with its problems.
+    :raises DefinitionError: names every invalid file with its diagnostics.
     """
     folder = definitions_folder(project)
-    broken, problems = set(), []
+    invalid: set[Path] = set()
+    diagnostics: list[Diagnostic] = []
     for item in read_definitions(folder):
-        if isinstance(item, BrokenDefinition):
-            broken.add(item.path)
-            problems += problems_of([item])
+        if isinstance(item, InvalidDefinition):
+            invalid.add(item.path)
+            diagnostics += item.diagnostics
             continue
         try:
             _dags_of(item, folder, auto_register=False)
         except Exception as error:
-            broken.add(folder / item.key)
-            problems.append(
-                Problem(f"{item.key}.yaml", None, None, "", message=f"{type(error).__name__}: {error}")
+            invalid.add(folder / item.key)
+            diagnostics.append(
+                Diagnostic(f"{item.key}.yaml", None, None, "", message=f"{type(error).__name__}: {error}")
             )
-    if broken:
-        told = DefinitionError(
-            what="1 audience definition is broken; its DAGs are missing"
-            if len(broken) == 1
-            else f"{len(broken)} audience definitions are broken; their DAGs are missing",
-            problems=in_order(problems),
+    if invalid:
+        failure = DefinitionError(
+            what="1 audience definition is invalid; its DAGs are missing"
+            if len(invalid) == 1
+            else f"{len(invalid)} audience definitions are invalid; their DAGs are missing",
+            diagnostics=sort_diagnostics(diagnostics),
         )
-        told.attach_help()
-        raise told
+        failure.attach_help()
+        raise failure
 
 
 def _good(folder: Path, *, only: str | None = None) -> list[AudienceDefinition]:
     good = []
     # One alone is not compared with the others: a DAG that should not be there has no tasks that run.
     for item in read_definitions(folder, only=only):
-        if not isinstance(item, BrokenDefinition):
+        if not isinstance(item, InvalidDefinition):
             good.append(item)
-        elif item.error.problems:
-            # One without problems of its own is broken by the defaults, which is said once.
+        elif item.diagnostics:
+            # A definition without diagnostics is invalid because of the defaults, which are reported once.
             log.error("Skipping %s: %s", item.path.name, item.error)
     return good
 

@@ -182,7 +182,7 @@ def planned(by_key: dict[str, AudienceDefinition], params: Any, *, run_id: str) 
             where=definition.platform,
             why="it needs 'snapshots', a folder for snapshots of what the audience holds"
             if needs_state
-            else definition.why_not,
+            else definition.missing_modes_reason,
             next_step=f"Allowed is {', '.join(allowed)}",
         )
     first = parse_load_date(str(params["from"]), where="from")

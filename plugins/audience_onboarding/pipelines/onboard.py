@@ -23,7 +23,7 @@ from audience_onboarding.base.retry_policy import terminal_errors_fail
 from audience_onboarding.base.snapshot_diff import confirm_snapshot
 from audience_onboarding.crm.guards import WHOLE_LIST
 from audience_onboarding.dag_ids import ONBOARDING_NAME
-from audience_onboarding.definitions import AudienceDefinition, Schedule, Source
+from audience_onboarding.definitions import AudienceDefinition, Schedule, SourceConfig
 from audience_onboarding.pipelines.alerts import dag_arguments, tell_match_rates
 from audience_onboarding.pipelines.audit import audit_task
 from audience_onboarding.pipelines.common import (
@@ -40,7 +40,7 @@ from audience_onboarding.pipelines.task_docs import ONBOARDING, annotate
 from audience_onboarding.platform_registry import get_platform
 from audience_onboarding.state.history import MAX_HISTORY_DAYS
 from audience_onboarding.state.load_date import BACKFILL, run_type
-from audience_onboarding.state.match_rates import Limits, Seen, watch
+from audience_onboarding.state.match_rates import MatchRateLimits, Seen, watch
 from audience_onboarding.state.match_rates import check as check_watched
 from audience_onboarding.state.store import (
     LAST_LOAD_KEY,
@@ -75,7 +75,7 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
     asset = asset_of(definition)
     platform = get_platform(definition.platform)
     snapshots = state_of(definition, base)
-    limits = _limits(definition)
+    limits: MatchRateLimits | None = getattr(definition, "match_rates", None)
     with DAG(
         dag_id=onboarding_dag_id(definition.key),
         auto_register=auto_register,
@@ -116,7 +116,7 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
             source=source,
             columns=definition.source.columns.by_identifier(),
             profile=definition.file_profile,
-            guards=definition.guards.guards(),
+            guards=definition.guards,
             rejects=_rejects(definition, base),
             snapshots=snapshots,
             audience_id=ensured.audience_id,
@@ -205,7 +205,7 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
     return completed(dag, _form(definition))
 
 
-def source_of(source: Source, base: Path) -> dict[str, Any]:
+def source_of(source: SourceConfig, base: Path) -> dict[str, Any]:
     """Return the source of a definition as an argument of operators, a run's own path first.
 
     :param base: folder of relative paths.
@@ -214,24 +214,9 @@ def source_of(source: Source, base: Path) -> dict[str, Any]:
     return asdict(source.options(f"{{{{ params.source or {source.resolve(base)!r} }}}}"))
 
 
-def _limits(definition: AudienceDefinition) -> Limits | None:
-    watched = getattr(definition, "match_rates", None)
-    if watched is None:
-        return None
-    return Limits(
-        window=watched.window,
-        min_history=watched.min_history,
-        min_rates=watched.min_rates,
-        max_drop=watched.max_drop,
-        max_rows_deviation=watched.max_rows_deviation,
-        min_rows=watched.min_rows,
-        stops=watched.on_violation == "fail",
-    )
-
-
 def _watch(
     definition: AudienceDefinition,
-    limits: Limits,
+    limits: MatchRateLimits,
     record: Mapping[str, Any],
     seen: Mapping[str, Any],
     context: Any,

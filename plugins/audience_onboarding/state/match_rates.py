@@ -7,36 +7,58 @@ spelling. Only the vendor knows, and only afterwards. Pure: no I/O, no Airflow.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
+from pydantic import Field, model_validator
+
+from audience_onboarding.crm.guards import Ratio
+from audience_onboarding.definitions.fields import Model
 from audience_onboarding.exceptions import MatchRateError
-from audience_onboarding.state.store import Memory
+
+if TYPE_CHECKING:
+    from audience_onboarding.state.store import Memory
 
 KEPT = 90
 """Loads that are remembered, the newest by load date."""
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What a load has to keep to.
+RatedIdentifier = Literal["email", "phone", "postal_code", "personal_id", "aaid"]
+"""Identifiers that a vendor reports match rates of; ``postal_code`` stands for addresses."""
 
-    :param window: how many loads before it make the mean, 1 or more.
-    :param min_history: with fewer of them, nothing is compared with a mean.
-    :param min_rates: by identifier, the least that may match, 0 to 1.
-    :param max_drop: which part lower than the mean a rate may be, 0 to 1; ``None``: any.
-    :param max_rows_deviation: which part more or fewer rows than the mean may be sent, above 0; ``None``: any.
-    :param min_rows: uploads of fewer rows are neither judged nor remembered: of ten people, one is ten percent.
-    :param stops: whether a load outside the limits is kept from what comes after it.
-    """
+MAX_WINDOW = 60
 
-    window: int = 7
-    min_history: int = 3
-    min_rates: Mapping[str, float] = field(default_factory=dict)
-    max_drop: float | None = 0.2
-    max_rows_deviation: float | None = None
-    min_rows: int = 100
-    stops: bool = False
+
+class MatchRateLimits(Model):
+    """Limits of the match rates of a confirmed load."""
+
+    window: int = Field(7, ge=1, le=MAX_WINDOW)
+    """Number of earlier loads in the mean that a load is compared with."""
+    min_history: int = Field(3, ge=1, le=MAX_WINDOW)
+    """Minimum number of earlier loads for this comparison."""
+    min_rate: Ratio | dict[RatedIdentifier, Ratio] | None = None
+    """Minimum match rate: one for all identifiers, or one for each."""
+    max_drop: Ratio | None = 0.2
+    """Maximum drop of a match rate, relative to the mean."""
+    max_rows_deviation: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """Maximum deviation of the row count in both directions, relative to the mean."""
+    min_rows: int = Field(100, ge=1)
+    """Minimum rows of an upload. Smaller ones are neither checked nor part of the mean."""
+    on_violation: Literal["warn", "fail"] = "warn"
+    """Action if a load exceeds a limit: ``warn`` notifies only, ``fail`` also stops its activation."""
+
+    @model_validator(mode="after")
+    def _history_fits_window(self) -> MatchRateLimits:
+        if self.min_history > self.window:
+            raise ValueError("'min_history' must not be more than 'window'")
+        return self
+
+    @property
+    def min_rates(self) -> Mapping[str, float]:
+        """Minimum match rate by identifier."""
+        if isinstance(self.min_rate, Mapping):
+            return {str(name): rate for name, rate in self.min_rate.items()}
+        return {} if self.min_rate is None else dict.fromkeys(get_args(RatedIdentifier), self.min_rate)
 
 
 @dataclass(frozen=True)
@@ -67,7 +89,9 @@ def rates_key(mode: str) -> str:
     return f"match_rates.{mode}"
 
 
-def watch(seen: Seen, limits: Limits, *, memory: Memory, mode: str, is_ignored: bool) -> dict[str, Any]:
+def watch(
+    seen: Seen, limits: MatchRateLimits, *, memory: Memory, mode: str, is_ignored: bool
+) -> dict[str, Any]:
     """Judge a load, and remember its rates for the loads after it.
 
     A load that is stopped is not remembered: it would pull down the mean until nothing is noticed any more. One that
@@ -83,7 +107,7 @@ def watch(seen: Seen, limits: Limits, *, memory: Memory, mode: str, is_ignored: 
     earlier = [] if seen.is_range else _earlier(entries, seen.load_date, limits)
     is_judged = bool(seen.known) and seen.rows >= limits.min_rows
     findings = list(_findings(seen, limits, earlier)) if is_judged else []
-    stops = bool(findings) and limits.stops and not is_ignored
+    stops = bool(findings) and limits.on_violation == "fail" and not is_ignored
     if not seen.is_range:
         kept = [entry for entry in entries if entry["load_date"] != seen.load_date]
         if is_judged and not stops:
@@ -116,7 +140,7 @@ def check(watched: Mapping[str, Any] | None) -> None:
         )
 
 
-def _earlier(entries: list[dict[str, Any]], load_date: str, limits: Limits) -> list[dict[str, Any]]:
+def _earlier(entries: list[dict[str, Any]], load_date: str, limits: MatchRateLimits) -> list[dict[str, Any]]:
     before = sorted((entry for entry in entries if entry["load_date"] < load_date), key=_date_of)
     found = before[-limits.window :]
     return found if len(found) >= limits.min_history else []
@@ -131,7 +155,7 @@ def _mean(earlier: list[dict[str, Any]], name: str) -> float | None:
     return sum(rates) / len(rates) if rates else None
 
 
-def _findings(seen: Seen, limits: Limits, earlier: list[dict[str, Any]]) -> Iterator[str]:
+def _findings(seen: Seen, limits: MatchRateLimits, earlier: list[dict[str, Any]]) -> Iterator[str]:
     for name, rate in sorted(seen.known.items()):
         floor = limits.min_rates.get(name)
         if floor is not None and rate < floor:

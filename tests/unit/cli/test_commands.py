@@ -101,14 +101,14 @@ def test_the_environment_is_that_of_the_option_or_of_the_variable(
     assert commands("check", "--environment", "staging")[0] == 0
     code, out, _ = commands("check", "--environment", "stagging")
     assert code == 1
-    assert "did you mean 'staging'?" in out
+    assert "Did you mean 'staging'?" in out
     monkeypatch.setenv("AUDIENCE_ONBOARDING_ENVIRONMENT", "staging")
     assert commands("check")[0] == 0
 
 
 def test_a_missing_folder_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "--folder", str(tmp_path / "typo")]) == 1
-    assert f"{tmp_path}/typo: the folder of the definitions is not there" in capsys.readouterr().out
+    assert f"{tmp_path}/typo: folder not found" in capsys.readouterr().out
 
 
 def test_wrong_usage_and_help(
@@ -175,7 +175,7 @@ alerts: Alerts (commbox, connection commbox_default)
   next load  manual only
   source     s3://crm/20261117.csv: not checked: it is not on this machine
   mode       replace
-  audience   the one that is called 'Alerts'; created if there is none
+  audience   found by its name 'Alerts'; created if missing
   hashed     nothing
   unhashed   phone
 
@@ -183,12 +183,12 @@ newsletter: Newsletter (digital_audience, connection digital_audience_default)
   next load  2026-11-18, due 2026-11-18 03:00 Europe/Amsterdam
   source     {commands.folder.parent}/crm/2026-11-18.csv: found
   mode       opt-in
-  audience   created as 'Newsletter' in the campaign 'Always-on', which is created if need be, unless an earlier load has created it
+  audience   'Newsletter', created by the first load; campaign 'Always-on', created if missing
   hashed     email
   unhashed   nothing
   file       onboard/audience=<id>/opt-in/20261118_000000.csv
   activation dv360: 'Newsletter' on DV360, 'Example NL', for 30 days: until 2026-12-18 if it is created with the next load
-  extension  segments that end within 7 days are extended to 30 days from then
+  extension  segments that end within 7 days, to 30 days from then
 """
     )
 
@@ -310,7 +310,7 @@ def test_existing_ids_mirrors_and_environments_are_planned(commands: Commands) -
 
     plans = commands.plans("--environment", "staging")
 
-    assert plans["newsletter"]["audience"] == "the existing one with id 7; none is created"
+    assert plans["newsletter"]["audience"] == "existing, id 7; never created"
     file = "onboard/audience=7/{}/20261118_000000.csv.gz"
     assert plans["newsletter"]["details"] == [["file", f"{file.format('opt-out')}, {file.format('opt-in')}"]]
     assert "in the existing campaign 5" in plans["other"]["audience"]

@@ -9,7 +9,7 @@ import pytest
 
 from audience_onboarding.definitions import (
     AudienceDefinition,
-    BrokenDefinition,
+    InvalidDefinition,
     read_definition,
     read_definitions,
 )
@@ -47,7 +47,7 @@ def folder_of(path: Path, **files: str) -> Path:
 
 
 def said(path: Path, environment: str | None = None) -> list[str]:
-    return list(map(str, check_folder(path, environment=environment).problems))
+    return list(map(str, check_folder(path, environment=environment).diagnostics))
 
 
 def news(path: Path) -> DigitalAudienceDefinition:
@@ -102,7 +102,7 @@ def test_null_takes_a_default_away_and_turns_a_guard_off(tmp_path: Path) -> None
 
     assert said(tmp_path) == []
     assert (news(tmp_path).schedule, news(tmp_path).retries) == (None, 3)
-    guards = news(tmp_path).guards.guards()
+    guards = news(tmp_path).guards
     assert (guards.max_row_drop, guards.min_rows) == (None, 50)
 
 
@@ -128,8 +128,8 @@ def test_an_invalid_inherited_value_is_reported_at_its_line(tmp_path: Path) -> N
     )
 
     assert said(tmp_path) == [
-        "_defaults.yaml:3: upload.mode: fanfare has no 'mirror', as its API has no operation that takes people out of a "
-        "list, an import only adds them; allowed is 'opt-in' (inherited by fans.yaml, more.yaml)"
+        "_defaults.yaml:3: upload.mode: 'mirror' is not supported on fanfare, because its API cannot remove people from "
+        "a list, an import only adds them. Allowed: 'opt-in' (inherited by fans.yaml, more.yaml)"
     ]
 
 
@@ -141,23 +141,21 @@ def test_what_does_not_fit_names_the_default_that_does_not(tmp_path: Path) -> No
     )
 
     assert said(tmp_path) == [
-        "news.yaml:4: source: 'delimiter' has a meaning for CSV files only; 'delimiter' comes from _defaults.yaml:3"
+        "news.yaml:4: source: 'delimiter' is only valid for CSV files. 'delimiter' comes from _defaults.yaml:3"
     ]
 
 
 def test_a_part_of_a_group_that_is_inherited_says_how_to_be_rid_of_it(tmp_path: Path) -> None:
     folder_of(tmp_path, _defaults=OWNER + "schedule:\n  timezone: Europe/Amsterdam\n", news=NEWS)
 
-    advice = (
-        "missing; give it, or take the inherited group away with 'schedule: null' (inherited by news.yaml)"
-    )
+    advice = "missing. Add it, or remove the inherited group with 'schedule: null' (inherited by news.yaml)"
     assert said(tmp_path) == [
         f"_defaults.yaml:2: schedule.cron: {advice}",
         f"_defaults.yaml:2: schedule.start: {advice}",
     ]
 
 
-NOT_INHERITED = "cannot be inherited: it tells one audience from another"
+NOT_INHERITED = "cannot be inherited, because it identifies one audience"
 WRONG_DEFAULTS: dict[str, str | list[str]] = {
     "key: a": f"1: key: {NOT_INHERITED}",
     "name: a": f"1: name: {NOT_INHERITED}",
@@ -165,20 +163,20 @@ WRONG_DEFAULTS: dict[str, str | list[str]] = {
     "platform: fanfare": f"1: platform: {NOT_INHERITED}",
     "platforms:\n  fanfare: {id: x}": f"2: platforms.fanfare.id: {NOT_INHERITED}",
     "environments:\n  test:\n    name: x": f"3: environments.test.name: {NOT_INHERITED}",
-    "retires: 5": "1: retires: no such field; did you mean 'retries'?",
-    "plattforms: {}": "1: plattforms: no such field; did you mean 'platforms'?",
-    "campaign: {id: 5}": "1: campaign: no such field on all platforms; put it under 'platforms'",
+    "retires: 5": "1: retires: unknown field. Did you mean 'retries'?",
+    "plattforms: {}": "1: plattforms: unknown field. Did you mean 'platforms'?",
+    "campaign: {id: 5}": "1: campaign: unknown field, not valid on all platforms. Move it below 'platforms'",
     "upload: {on_second_daily_file: fail}": (
-        "1: upload.on_second_daily_file: no such field on all platforms; put it under 'platforms'"
+        "1: upload.on_second_daily_file: unknown field, not valid on all platforms. Move it below 'platforms'"
     ),
     "platforms: {fanfare: {campaign: {id: 5}}}": (
-        "1: platforms.fanfare.campaign: no such field here, only on digital_audience"
+        "1: platforms.fanfare.campaign: unknown field on this platform, only valid on digital_audience"
     ),
     "platforms: {Fanfare: {}}": (
-        "1: platforms.Fanfare: no such platform; allowed is 'commbox', 'digital_audience', 'fanfare'; did you mean 'fanfare'?"
+        "1: platforms.Fanfare: unknown platform. Allowed: 'commbox', 'digital_audience', 'fanfare'. Did you mean 'fanfare'?"
     ),
-    "platforms: [fanfare]": "1: platforms: must be a group of fields: names of platforms, each with its defaults",
-    "platforms: {fanfare: yes}": "1: platforms.fanfare: must be a group of fields: defaults of this platform",
+    "platforms: [fanfare]": "1: platforms: must be a mapping of platform names to their defaults",
+    "platforms: {fanfare: yes}": "1: platforms.fanfare: must be a mapping of the defaults of this platform",
     "retries: -1\nguards:\n  max_row_drop: 30%": [
         "1: retries: must be at least 0",
         "3: guards.max_row_drop: must be a number",
@@ -187,8 +185,8 @@ WRONG_DEFAULTS: dict[str, str | list[str]] = {
     "environments:\n  test:\n    platforms:\n      commbox: {retries: x}": (
         "4: environments.test.platforms.commbox.retries: must be a whole number"
     ),
-    "a: [": "1: not YAML: a value is missing",
-    "- a": "1: must be a group of fields",
+    "a: [": "1: invalid YAML: missing value",
+    "- a": "1: must be a mapping of fields",
 }
 
 
@@ -198,26 +196,24 @@ def test_wrong_defaults_break_all_and_are_reported_once(tmp_path: Path) -> None:
         files = {"news": NEWS + OWNER, "alerts": ALERTS + OWNER + "retries: few\n"}
         folder_of(tmp_path, _defaults=f"{defaults}\n", **files)
         broken = list(read_definitions(tmp_path))
-        if [type(item) for item in broken] != [BrokenDefinition] * 3:
+        if [type(item) for item in broken] != [InvalidDefinition] * 3:
             problems.append(f"{defaults}: {broken}")
         # Errors of a file by itself are reported in the same pass; fields that the defaults may bring are not missed.
         expected = [f"_defaults.yaml:{line}" for line in ([lines] if isinstance(lines, str) else lines)]
         found = said(tmp_path)
         if found != [*expected, "alerts.yaml:5: retries: must be a whole number"]:
             problems.append(f"{defaults}: {found}")
-        with pytest.raises(
-            DefinitionError, match=r"_defaults\.yaml is broken, so no definition of its folder"
-        ):
+        with pytest.raises(DefinitionError, match=r"Invalid _defaults\.yaml: no definition of its folder"):
             news(tmp_path)
     assert not problems, "\n".join(problems)
 
 
 def test_defaults_that_hold_nothing_or_have_another_name_are_reported(tmp_path: Path) -> None:
     folder_of(tmp_path, _defaults="# nothing yet\n", news=NEWS + OWNER)
-    assert said(tmp_path) == ["_defaults.yaml: is empty; a definition is a group of fields"]
+    assert said(tmp_path) == ["_defaults.yaml: is empty. A definition is a mapping of fields"]
 
     (tmp_path / "_defaults.yaml").rename(tmp_path / "_defaults.yml")
-    assert said(tmp_path) == ["_defaults.yml: is not read; call it _defaults.yaml"]
+    assert said(tmp_path) == ["_defaults.yml: is ignored. Rename it to _defaults.yaml"]
 
 
 # --- environments ---------------------------------------------------------------------------------------------
@@ -267,9 +263,9 @@ def test_every_environment_is_checked_whichever_is_chosen(
         + "allow_unhashed: true\nenvironments:\n  production:\n    wait: {poll_second: 9}\n    allow_unhashed: false\n",
     )
     problems = [
-        "alerts.yaml:1: this platform takes phone numbers as they are, not hashed: if your data protection officer "
-        "agrees, give 'allow_unhashed: true' (environment production)",
-        "alerts.yaml:7: environments.production.wait.poll_second: no such field; did you mean 'poll_interval_seconds'?",
+        "alerts.yaml:8: environments.production.allow_unhashed: required, because this platform receives 'phone' "
+        "unhashed. If your data protection officer agrees, set it to true",
+        "alerts.yaml:7: environments.production.wait.poll_second: unknown field. Did you mean 'poll_interval_seconds'?",
     ]
 
     assert said(tmp_path) == said(tmp_path, "staging") == problems[1:]
@@ -280,7 +276,9 @@ def test_every_environment_is_checked_whichever_is_chosen(
     choose(monkeypatch, "staging")
     assert read_definition(tmp_path / "alerts.yaml").wait.poll_interval_seconds == 60
     choose(monkeypatch, "production")
-    with pytest.raises(DefinitionError, match=r"alerts\.yaml:1: this platform takes phone numbers"):
+    with pytest.raises(
+        DefinitionError, match=r"allow_unhashed: required, because this platform receives 'phone'"
+    ):
         read_definition(tmp_path / "alerts.yaml")
 
 
@@ -294,7 +292,7 @@ def test_two_of_one_name_in_one_environment(tmp_path: Path) -> None:
 
     problems = said(tmp_path)
 
-    assert [line.split(" is not ")[0] for line in problems] == [
+    assert [line.split(" same name as ")[0] for line in problems] == [
         "one.yaml:2: name:",
         "two.yaml:6: environments.staging.name:",
     ]
@@ -311,19 +309,19 @@ def test_an_unknown_environment_is_reported_as_a_typo(
     )
     choose(monkeypatch, "prodution")
     line = (
-        "AUDIENCE_ONBOARDING_ENVIRONMENT: no definition, and not _defaults.yaml, knows this environment; allowed is "
-        "'production', 'staging'; did you mean 'production'?"
+        "AUDIENCE_ONBOARDING_ENVIRONMENT: unknown environment. Allowed: 'production', 'staging'. "
+        "Did you mean 'production'?"
     )
 
-    assert [type(item) for item in read_definitions(tmp_path)] == [BrokenDefinition]
+    assert [type(item) for item in read_definitions(tmp_path)] == [InvalidDefinition]
     assert said(tmp_path, "prodution") == [line]
     folder_of(tmp_path, other=ALERTS + OWNER + "retries: few\n")
     assert said(tmp_path, "prodution") == [line, "other.yaml:5: retries: must be a whole number"]
     (tmp_path / "other.yaml").unlink()
     for key in ("news", "alerts"):
         # A task reads one file alone, and is not to work with what another environment has, either.
-        assert [type(item) for item in read_definitions(tmp_path, only=key)] == [BrokenDefinition]
-        with pytest.raises(DefinitionError, match="knows this environment"):
+        assert [type(item) for item in read_definitions(tmp_path, only=key)] == [InvalidDefinition]
+        with pytest.raises(DefinitionError, match="unknown environment"):
             read_definition(tmp_path / f"{key}.yaml")
 
 
@@ -338,16 +336,17 @@ def test_an_environment_that_one_file_knows_is_good_for_all(
     choose(monkeypatch, "staging")
 
     assert read_definition(tmp_path / "alerts.yaml").retries == 3
-    assert [type(item) for item in read_definitions(tmp_path, only="alerts")] != [BrokenDefinition]
+    assert [type(item) for item in read_definitions(tmp_path, only="alerts")] != [InvalidDefinition]
 
 
 def test_invalid_environments_are_reported(tmp_path: Path) -> None:
     folder_of(tmp_path, news=NEWS + OWNER)
     assert said(tmp_path, "staging") == [
-        "AUDIENCE_ONBOARDING_ENVIRONMENT: no definition, and not _defaults.yaml, knows this environment; none of them has "
-        "'environments'"
+        "AUDIENCE_ONBOARDING_ENVIRONMENT: unknown environment. Neither a definition nor _defaults.yaml has 'environments'"
     ]
     for name in ("a b", "", "ä", "x" * 51, "-a"):
         folder_of(tmp_path, news=NEWS + OWNER + f"environments:\n  '{name}': {{}}\n")
         (line,) = said(tmp_path)
-        assert line.rpartition(": ")[2] == "use up to 50 letters, digits, dashes and underscores"
+        assert line.endswith(
+            ": invalid environment name. Use up to 50 letters, digits, dashes and underscores"
+        )

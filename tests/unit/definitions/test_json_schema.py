@@ -154,10 +154,10 @@ def test_fields_say_what_they_are(schema: dict[str, Any]) -> None:
     parts = schema["$defs"]
 
     said = {
-        "digital_audience.name": "What the audience is called at the vendor.",
-        "fanfare.id": "An existing audience: then none is created.",
-        "S3Upload.memory_limit_mib": "Memory of the engine",
-        "Source.query": "never put into the text.",
+        "digital_audience.name": "Name of the audience at the vendor.",
+        "fanfare.id": "Id of an existing audience; no audience is created then.",
+        "S3UploadConfig.memory_limit_mib": "Memory limit of the engine",
+        "SourceConfig.query": "is bound as a parameter.",
     }
     for place, text in said.items():
         part, _, name = place.partition(".")

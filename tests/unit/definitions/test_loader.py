@@ -10,7 +10,7 @@ import pytest
 
 from audience_onboarding.definitions import (
     AudienceDefinition,
-    BrokenDefinition,
+    InvalidDefinition,
     definitions_folder,
     read_definition,
     read_definitions,
@@ -58,7 +58,7 @@ def test_a_broken_file_is_named_and_does_not_stop_the_others(write: Write, tmp_p
         first, second, third = read_definitions(tmp_path)
         if not (isinstance(first, AudienceDefinition) and isinstance(third, AudienceDefinition)):
             problems.append(f"{name}: the others are not read")
-        if not isinstance(second, BrokenDefinition) or "b.yaml" not in str(second.error):
+        if not isinstance(second, InvalidDefinition) or "b.yaml" not in str(second.error):
             problems.append(f"{name}: {second}")
         elif second.path != path:
             problems.append(f"{name}: {second.path}")
@@ -73,7 +73,7 @@ def test_a_file_that_cannot_be_read_is_broken(tmp_path: Path) -> None:
 
     found = list(read_definitions(tmp_path))
 
-    assert [type(item) for item in found] == [BrokenDefinition, BrokenDefinition]
+    assert [type(item) for item in found] == [InvalidDefinition, InvalidDefinition]
 
 
 def test_the_name_of_a_file_becomes_part_of_dag_ids(write: Write) -> None:
@@ -106,7 +106,7 @@ def test_one_definition_can_be_read_alone(write: Write, tmp_path: Path) -> None:
     write("broken: [", "b.yaml")
 
     assert [type(item) for item in read_definitions(tmp_path, only="a")] == [DigitalAudienceDefinition]
-    assert [type(item) for item in read_definitions(tmp_path, only="b")] == [BrokenDefinition]
+    assert [type(item) for item in read_definitions(tmp_path, only="b")] == [InvalidDefinition]
     assert list(read_definitions(tmp_path, only="c")) == []
 
 
@@ -129,21 +129,21 @@ def test_the_platform_says_which_model_it_is(write: Write, platform: str) -> Non
     assert (definition.platform, definition.conn_id) == (platform, f"{platform}_default")
 
 
-CHOICES = "allowed is 'commbox', 'digital_audience', 'fanfare'"
+CHOICES = "Allowed: 'commbox', 'digital_audience', 'fanfare'"
 
 
 @pytest.mark.parametrize(
     ("platform", "said"),
     [
-        ("facebook", "no such platform; " + CHOICES),
-        ("Fanfare", f"no such platform; {CHOICES}; did you mean 'fanfare'?"),
-        ("digital-audience", f"no such platform; {CHOICES}; did you mean 'digital_audience'?"),
-        ("", "no such platform; " + CHOICES),
-        (5, "no such platform; " + CHOICES),
-        (["fanfare"], "no such platform; " + CHOICES),
-        ({"fanfare": 1}, "no such platform; " + CHOICES),
-        (None, "is empty; " + CHOICES),
-        (REMOVE, "missing; " + CHOICES),
+        ("facebook", "unknown platform. " + CHOICES),
+        ("Fanfare", f"unknown platform. {CHOICES}. Did you mean 'fanfare'?"),
+        ("digital-audience", f"unknown platform. {CHOICES}. Did you mean 'digital_audience'?"),
+        ("", "unknown platform. " + CHOICES),
+        (5, "unknown platform. " + CHOICES),
+        (["fanfare"], "unknown platform. " + CHOICES),
+        ({"fanfare": 1}, "unknown platform. " + CHOICES),
+        (None, "is empty. " + CHOICES),
+        (REMOVE, "missing. " + CHOICES),
     ],
     ids=["unknown", "upper case", "a dash", "empty", "a number", "a list", "an object", "null", "missing"],
 )
@@ -153,7 +153,7 @@ def test_a_platform_that_is_none_says_which_there_are(write: Write, platform: An
     with pytest.raises(DefinitionError) as caught:
         read_definition(path)
 
-    (problem,) = caught.value.problems
+    (problem,) = caught.value.diagnostics
     lines = path.read_text().splitlines()
     line = next((number for number, text in enumerate(lines, 1) if text.startswith("platform:")), 1)
     assert str(problem) == f"newsletter.yaml:{line}: platform: {said}"
@@ -163,9 +163,9 @@ def test_the_fields_of_one_platform_are_typos_at_another(write: Write) -> None:
     with pytest.raises(DefinitionError) as caught:
         read_definition(write(changed(platform="fanfare", allow_unhashed=True)))
 
-    assert [(item.field, item.message) for item in caught.value.problems] == [
-        ("activation", "no such field here, only on digital_audience"),
-        ("campaign", "no such field here, only on digital_audience"),
+    assert [(item.field, item.message) for item in caught.value.diagnostics] == [
+        ("activation", "unknown field on this platform, only valid on digital_audience"),
+        ("campaign", "unknown field on this platform, only valid on digital_audience"),
     ]
 
 

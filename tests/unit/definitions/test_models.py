@@ -20,7 +20,8 @@ from audience_onboarding.crm.output.profiles import (
     SourceColumn,
 )
 from audience_onboarding.definitions import AudienceDefinition, read_definition
-from audience_onboarding.definitions.models import Columns, Headers, Source
+from audience_onboarding.definitions.models import Headers
+from audience_onboarding.definitions.source import Columns, SourceConfig
 from audience_onboarding.exceptions import DefinitionError
 from audience_onboarding.platform_registry import PLATFORMS, get_platform
 from audience_onboarding.platforms.digital_audience.definition import DigitalAudienceDefinition
@@ -238,7 +239,7 @@ def test_a_wrong_definition_names_file_and_field(write: Write) -> None:
 
 def test_a_relative_path_counts_from_the_base() -> None:
     def resolved(path: str) -> str:
-        source = Source.model_validate({"path": path, "columns": {"email": "E-mail"}})
+        source = SourceConfig.model_validate({"path": path, "columns": {"email": "E-mail"}})
         return source.resolve(Path("/project/include"))
 
     for path in ("crm/{load_date}.csv", "crm/{load_date}/", "crm/*.csv"):
@@ -263,8 +264,8 @@ def test_all_problems_of_a_file_are_named_at_once_with_the_names_that_were_meant
         "source.columns.emial": "email",
         "upload.buckets": "bucket",
     }
-    assert all(f"{field}: no such field; did you mean '{name}'?" in text for field, name in meant.items())
-    assert not [line for line in text.splitlines() if "xyzzy" in line and "did you mean" in line]
+    assert all(f"{field}: unknown field. Did you mean '{name}'?" in text for field, name in meant.items())
+    assert not [line for line in text.splitlines() if "xyzzy" in line and "Did you mean" in line]
     assert all(field in text for field in ("name:", "xyzzy:", "source.phone_region:"))
 
 
@@ -273,41 +274,41 @@ def test_all_problems_of_a_file_are_named_at_once_with_the_names_that_were_meant
 
 QUERIED = {**QUERY, "query": "SELECT 1"}
 NOT_TOGETHER: list[tuple[dict[str, Any], str]] = [
-    ({"source": {"columns": {"email": "E"}}}, "give either 'path'"),
-    ({"source": {**QUERIED, "path": "x.csv"}}, "give either 'path'"),
+    ({"source": {"columns": {"email": "E"}}}, "needs either 'path'"),
+    ({"source": {**QUERIED, "path": "x.csv"}}, "needs either 'path'"),
     ({"source": {"query": "SELECT 1", "columns": {"email": "E"}}}, "'query' needs 'conn_id'"),
-    ({"source__conn_id": "crm_db"}, "'conn_id' has a meaning with 'query' only"),
+    ({"source__conn_id": "crm_db"}, "'conn_id' is only valid with 'query'"),
     (
         {"source": {**QUERIED, "format": "csv"}},
-        "'format' has a meaning with 'path' only",
+        "'format' is only valid with 'path'",
     ),
     (
         {"source": {**QUERIED, "on_missing": "skip", "aws_conn_id": "x"}},
-        "'aws_conn_id', 'on_missing' has a meaning with 'path' only",
+        "'aws_conn_id', 'on_missing' are only valid with 'path'",
     ),
     (
         {"source": {**QUERIED, "delimiter": ","}},
-        "'delimiter' has a meaning for CSV files",
+        "'delimiter' is only valid for CSV files",
     ),
     (
         {"source__format": "parquet", "source__encoding": "utf-8"},
-        "'encoding' has a meaning for CSV files",
+        "'encoding' is only valid for CSV files",
     ),
-    ({"source__format": "csv", "source__sheet": "A"}, "'sheet' has a meaning for XLSX files only"),
-    ({"source__wait_timeout_hours": 3}, "'wait_timeout_hours' has a meaning with 'on_missing: wait' only"),
+    ({"source__format": "csv", "source__sheet": "A"}, "'sheet' is only valid for XLSX files"),
+    ({"source__wait_timeout_hours": 3}, "'wait_timeout_hours' is only valid with 'on_missing: wait'"),
     (
         {"source__on_missing": "skip", "source__poll_interval_seconds": 3},
-        "'poll_interval_seconds' has a meaning with",
+        "'poll_interval_seconds' is only valid with",
     ),
     (
         {"source__columns": {"house_number": False}},
-        "put the name of the column in quotes: YAML takes it for",
+        "Quote the name of the column, because YAML reads it as",
     ),
-    ({"source__columns": {"email": 5}}, "put the name of the column in quotes"),
+    ({"source__columns": {"email": 5}}, "Quote the name of the column"),
     ({"source__columns": {"email": ["E"]}}, "or {column: name, hashed: true}"),
-    ({"source__sheet": "{{ ds }}"}, "templates are not rendered here"),
-    ({"source__delimiter": "'", "source__quote": "'"}, "'delimiter' and 'quote' are the same"),
-    ({"source": {**QUERY, "query": "WHERE d = '{load_date:%Y}'"}}, "write :load_date in a query"),
+    ({"source__sheet": "{{ ds }}"}, "Templates are not rendered here"),
+    ({"source__delimiter": "'", "source__quote": "'"}, "'delimiter' and 'quote' must differ"),
+    ({"source": {**QUERY, "query": "WHERE d = '{load_date:%Y}'"}}, "Write :load_date without quotes"),
 ]
 
 
@@ -322,7 +323,7 @@ def test_a_column_is_a_name_or_says_more() -> None:
         "phone": {"column": "Phone hash", "hashed": True},
         "street": {"column": "Street"},
     }
-    source = Source.model_validate({"path": "x", "columns": columns})
+    source = SourceConfig.model_validate({"path": "x", "columns": columns})
 
     assert source.columns.by_identifier() == {
         "email": "E-mail",
@@ -338,10 +339,10 @@ def test_every_identifier_of_the_engine_can_be_mapped_and_renamed() -> None:
 
 
 def test_a_source_is_called_by_its_place() -> None:
-    query = Source.model_validate({**QUERY, "query": "SELECT email FROM crm"})
+    query = SourceConfig.model_validate({**QUERY, "query": "SELECT email FROM crm"})
 
     assert (query.label, query.resolve(Path("/base"))) == ("query on connection crm_db", "")
-    assert Source.model_validate({"path": "x", "columns": {"email": "E"}}).label == "x"
+    assert SourceConfig.model_validate({"path": "x", "columns": {"email": "E"}}).label == "x"
 
 
 # --- which identifiers a platform takes -----------------------------------------------------------------------
@@ -370,19 +371,17 @@ def test_a_platform_takes_what_its_file_has_a_column_for() -> None:
                 made = on(platform, columns, allow_unhashed=True)
                 assert set(made.source.columns.by_identifier()) == set(columns), (platform, identifier)
             else:
-                with pytest.raises(
-                    ValueError, match=f"takes .*'phone'.*, and nothing else; not '{identifier}'"
-                ):
+                with pytest.raises(ValueError, match=f"does not accept '{identifier}'. Allowed: .*'phone'"):
                     on(platform, columns, allow_unhashed=True)
 
 
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
-    ("digital_audience", {"postal_code": "Z"}, "'postal_code' alone identify nobody"),
-    ("digital_audience", {"postal_code": "Z", "extension": "X"}, "identify nobody"),
-    ("digital_audience", {"email": "E", "house_number": "N"}, "house_number has no meaning without 'postal_code'"),
-    ("digital_audience", {"street": "S"}, "street has no meaning without 'postal_code'"),
-    ("digital_audience", {"custom": {"column": "X", "hashed": True}}, "columns.custom: .* takes it as it is"),
-    ("commbox", {"phone": {"column": "X", "hashed": True}}, "columns.phone: .* takes it as it is"),
+    ("digital_audience", {"postal_code": "Z"}, "'postal_code' alone do not identify a person"),
+    ("digital_audience", {"postal_code": "Z", "extension": "X"}, "do not identify a person"),
+    ("digital_audience", {"email": "E", "house_number": "N"}, "house_number: is only valid with 'postal_code'"),
+    ("digital_audience", {"street": "S"}, "street: is only valid with 'postal_code'"),
+    ("digital_audience", {"custom": {"column": "X", "hashed": True}}, "columns.custom: must not be hashed"),
+    ("commbox", {"phone": {"column": "X", "hashed": True}}, "columns.phone: must not be hashed"),
 ]  # fmt: skip
 
 
@@ -416,17 +415,25 @@ def test_the_file_is_what_the_platform_says_unless_the_definition_changes_it() -
 @pytest.mark.parametrize(
     ("platform", "file", "said"),
     [
-        ("commbox", {"hash_case": "lower"}, "output_file.hash_case has no meaning here"),
-        ("fanfare", {"hash_case": "upper"}, "output_file.hash_case has no meaning here"),
-        ("fanfare", {"strip_plus_tag": True}, "output_file.strip_plus_tag has no meaning here"),
-        ("fanfare", {"compression": "gzip"}, "output_file.compression: this platform takes 'none'"),
-        ("commbox", {"compression": "gzip"}, "output_file.compression: this platform takes 'none'"),
+        ("commbox", {"hash_case": "lower"}, "output_file.hash_case: not supported"),
+        ("fanfare", {"hash_case": "upper"}, "output_file.hash_case: not supported"),
+        ("fanfare", {"strip_plus_tag": True}, "output_file.strip_plus_tag: not supported"),
+        (
+            "fanfare",
+            {"compression": "gzip"},
+            "output_file.compression: not supported on this platform",
+        ),
+        (
+            "commbox",
+            {"compression": "gzip"},
+            "output_file.compression: not supported on this platform",
+        ),
         (
             "commbox",
             {"headers": {"email": "mail"}},
             "output_file.headers: this platform's file has no column for 'email'",
         ),
-        ("fanfare", {"headers": {"email": "phone"}}, "two columns would have the same header"),
+        ("fanfare", {"headers": {"email": "phone"}}, "two columns have the same header"),
     ],
 )
 def test_a_file_that_the_vendor_cannot_want_is_refused(
@@ -440,13 +447,14 @@ def test_a_file_that_the_vendor_cannot_want_is_refused(
 
 
 def test_null_is_off_and_left_out_is_not() -> None:
-    assert least(HashedDefinition).guards.guards() == Guards()
-    off = least(HashedDefinition, guards={"max_row_drop": None, "min_rows": None}).guards.guards()
-    other = least(HashedDefinition, guards={"max_rejected_ratio": 0.1}).guards.guards()
+    assert least(HashedDefinition).guards == Guards()
+    off = least(HashedDefinition, guards={"max_row_drop": None, "min_rows": None}).guards
+    other = least(HashedDefinition, guards={"max_rejected_ratio": 0.1}).guards
 
     assert (off.max_row_drop, off.min_rows, off.max_rejected_ratio) == (None, None, 0.3)
-    assert (other.max_row_drop, other.min_rows, other.max_rejected_ratio) == ("by_mode", 1, 0.1)
-    assert least(HashedDefinition, guards={"max_row_drop": 0.5}).guards.guards().max_row_drop == 0.5
+    assert (other.row_drop_limit("mirror"), other.min_rows, other.max_rejected_ratio) == (0.5, 1, 0.1)
+    assert (off.row_drop_limit("mirror"), other.row_drop_limit("opt-in")) == (None, None)
+    assert least(HashedDefinition, guards={"max_row_drop": 0.5}).guards.max_row_drop == 0.5
 
 
 def test_each_audience_has_a_folder_of_rejects_and_of_snapshots() -> None:
@@ -476,8 +484,8 @@ def test_a_mirror_needs_a_folder_of_snapshots(write: Write) -> None:
         read_definition(write(changed(upload={"mode": "mirror"})))
 
     assert (
-        "upload.mode: on digital_audience, 'mirror' needs 'snapshots', a folder for snapshots of what the audience "
-        "holds; without it, allowed is 'opt-in', 'opt-out', 'replace'"
+        "upload.mode: 'mirror' on digital_audience needs 'snapshots', a folder for snapshots of the audience. "
+        "Without it, allowed: 'opt-in', 'opt-out', 'replace'"
     ) in str(caught.value)
     made = read_definition(write(changed()))
     assert list(made.allowed_modes) == ["opt-in", "opt-out", "replace"]
@@ -530,11 +538,11 @@ def least(model: type[AudienceDefinition], **more: Any) -> AudienceDefinition:
 
 def test_raw_values_have_to_be_allowed() -> None:
     source = {"path": "x", "columns": {"email": "E-mail", "phone": "Phone"}}
-    both = r"e-mail addresses and phone numbers as they are.*'allow_unhashed: true'"
+    both = r"allow_unhashed: required, because this platform receives 'email', 'phone' unhashed"
     for more in ({}, {"allow_unhashed": False}):
         with pytest.raises(ValueError, match=both):
             least(RawDefinition, source=source, **more)
-        with pytest.raises(ValueError, match="takes e-mail addresses as they are"):
+        with pytest.raises(ValueError, match="this platform receives 'email' unhashed"):
             least(RawDefinition, **more)
     for given in ("maybe", 2, [], None):
         with pytest.raises(ValueError, match="allow_unhashed"):
@@ -544,7 +552,9 @@ def test_raw_values_have_to_be_allowed() -> None:
 
 
 def test_allowing_what_never_happens_is_a_misunderstanding() -> None:
-    with pytest.raises(ValueError, match="'allow_unhashed' has no meaning here: all that is sent is hashed"):
+    with pytest.raises(
+        ValueError, match="allow_unhashed: not applicable, because all identifiers are sent hashed"
+    ):
         least(HashedDefinition, allow_unhashed=True)
 
     assert not least(HashedDefinition).allow_unhashed
@@ -554,8 +564,8 @@ def test_allowing_what_never_happens_is_a_misunderstanding() -> None:
 @pytest.mark.parametrize(
     ("columns", "said"),
     [
-        ({"postal_code": "Z", "house_number": "N"}, "postal codes and house numbers as they are"),
-        ({"email": "E", "custom": "C"}, "takes ids of your own as they are"),
+        ({"postal_code": "Z", "house_number": "N"}, "receives 'postal_code', 'house_number' unhashed"),
+        ({"email": "E", "custom": "C"}, "receives 'custom' unhashed"),
     ],
 )
 def test_where_some_is_hashed_and_some_is_not_it_is_what_is_mapped_that_counts(
@@ -565,7 +575,7 @@ def test_where_some_is_hashed_and_some_is_not_it_is_what_is_mapped_that_counts(
         on("digital_audience", columns)
 
     assert on("digital_audience", columns, allow_unhashed=True).allow_unhashed
-    with pytest.raises(ValueError, match="no meaning here"):
+    with pytest.raises(ValueError, match="not applicable"):
         on("digital_audience", {"email": "E", "personal_id": "P"}, allow_unhashed=True)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from audience_onboarding.definitions import AudienceDefinition, read_definition
-from audience_onboarding.definitions.models import ALERT_KINDS
+from audience_onboarding.definitions.models import ALERT_EVENTS
 from audience_onboarding.exceptions import DefinitionError
 from audience_onboarding.platforms.digital_audience.definition import DigitalAudienceDefinition
 from tests.unit.definitions.conftest import changed, misread
@@ -43,7 +43,7 @@ def test_one_alert_or_several(write: Write) -> None:
     ).alerts
 
     assert alone == first
-    assert (alone.events, alone.late_after_hours, alone.arguments) == (ALERT_KINDS, None, one["arguments"])
+    assert (alone.events, alone.late_after_hours, alone.arguments) == (ALERT_EVENTS, None, one["arguments"])
     assert (second.events, second.late_after_hours, second.arguments) == (("late",), 2, {})
 
 
@@ -94,22 +94,22 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"alerts": {"notifier": NOTIFIER, "late_after_hours": 0}}, "alerts[0].late_after_hours: "),
     (
         {"alerts": {"notifier": NOTIFIER, "events": ["guard"], "late_after_hours": 5}},
-        "alerts[0]: 'late_after_hours' has a meaning with 'late' in 'events' only",
+        "alerts[0]: 'late_after_hours' is only valid with 'late' in 'events'",
     ),
     (
         {"alerts": {"notifier": NOTIFIER, "events": ["late"]}},
-        "alerts[0]: 'late' needs 'late_after_hours': so many hours after the run was queued",
+        "alerts[0]: 'late' needs 'late_after_hours', the hours after the run was queued",
     ),
     ({"match_rates": {"min_rate": 40}}, "match_rates.min_rate"),
     ({"match_rates": {"min_rate": {"mail": 0.4}}}, "match_rates.min_rate"),
     (
         {"match_rates": {"min_rate": {"phone": 0.4}}},
-        "match_rates.min_rate: 'phone' is in no column of 'source.columns'",
+        "match_rates.min_rate: 'source.columns' has no 'phone'",
     ),
     ({"match_rates": {"window": 0}}, "match_rates.window: "),
     ({"match_rates": {"window": 61}}, "match_rates.window: "),
-    ({"match_rates": {"window": 2}}, "match_rates: 'min_history' is more than 'window'"),
-    ({"match_rates": {"max_drop": 20}}, "match_rates.max_drop: a share is between 0 and 1"),
+    ({"match_rates": {"window": 2}}, "match_rates: 'min_history' must not be more than 'window'"),
+    ({"match_rates": {"max_drop": 20}}, "match_rates.max_drop: must be between 0 and 1"),
     ({"match_rates": {"max_rows_deviation": 0}}, "match_rates.max_rows_deviation: "),
     ({"match_rates": {"max_rows_deviation": float("inf")}}, "match_rates.max_rows_deviation: "),
     ({"match_rates": {"then": "stop"}}, "match_rates.then: "),
@@ -137,5 +137,7 @@ def test_platforms_without_match_rates_cannot_watch_them(write: Write, platform:
     }
     read_definition(write(content))
 
-    with pytest.raises(DefinitionError, match=f"match_rates: {platform} tells no match rates"):
+    with pytest.raises(
+        DefinitionError, match=f"match_rates: not supported, because {platform} reports no match rates"
+    ):
         read_definition(write({**content, "match_rates": {}}))

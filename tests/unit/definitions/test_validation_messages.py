@@ -1,4 +1,4 @@
-"""What pydantic finds, in plain words: the kinds of fields that not all models have yet."""
+"""Messages of validation errors, of types of fields that not all models have yet."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import Field, ValidationError
 
-from audience_onboarding.definitions.models import Model, Name
-from audience_onboarding.definitions.validation_messages import Fields, problems_in
-from audience_onboarding.definitions.yaml_loader import read_yaml
+from audience_onboarding.definitions.fields import Model, Name
+from audience_onboarding.definitions.validation_messages import FieldRules, format_validation_errors
+from audience_onboarding.definitions.yaml_loader import load_yaml
 
 
 class Approval(Model):
@@ -31,39 +31,39 @@ class Whole(Model):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         (
             "targets: [{key: a, approval: {timeout_hour: 5}}]",
-            ["1: targets[0].approval.timeout_hour: no such field; did you mean 'timeout_hours'?"],
+            ["1: targets[0].approval.timeout_hour: unknown field. Did you mean 'timeout_hours'?"],
         ),
         (
             "targets: [{key: a, approval: {timeout_hours: 0, users: [5]}}]",
             [
                 "1: targets[0].approval.timeout_hours: must be more than 0",
-                "1: targets[0].approval.users[0]: must be text; put it in quotes, as YAML takes it for a number",
+                "1: targets[0].approval.users[0]: must be text. Quote it, because YAML reads it as a number",
             ],
         ),
         (
             "targets: [{key: a, approval: maybe}]",
-            ["1: targets[0].approval: must be yes or no (true or false) or a group of fields"],
+            ["1: targets[0].approval: must be true or false or a mapping of fields"],
         ),
         ("targets: [{key: a}, {key: b}, {key: c}]", ["1: targets: must have at most 2 entries"]),
         ("by_key: {a: x}", ["1: by_key.a: must be a whole number"]),
-        ("by_key: 5", ["1: by_key: must be a group of fields"]),
-        ("when: latr", ["1: when: no such choice; allowed is 'now', 'later'; did you mean 'later'?"]),
+        ("by_key: 5", ["1: by_key: must be a mapping of fields"]),
+        ("when: latr", ["1: when: invalid value. Allowed: 'now', 'later'. Did you mean 'later'?"]),
         ("rate: 1", ["1: rate: must be less than 1"]),
         ("rate: 0", ["1: rate: must be more than 0"]),
     ],
 )
-def test_a_field_that_may_be_several_things(text: str, said: list[str], tmp_path: Path) -> None:
+def test_error_in_union_or_list_names_the_field(text: str, expected: list[str], tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_text(text)
-    given, _ = read_yaml(path)
-    assert given is not None
+    document, _ = load_yaml(path)
+    assert document is not None
 
     with pytest.raises(ValidationError) as caught:
-        Whole.model_validate(given.plain())
+        Whole.model_validate(document.to_plain())
 
-    problems = problems_in(caught.value, Whole, given, fields=Fields())
-    assert [str(problem).removeprefix("a.yaml:") for problem in problems] == said
+    diagnostics = format_validation_errors(caught.value, Whole, document, rules=FieldRules())
+    assert [str(diagnostic).removeprefix("a.yaml:") for diagnostic in diagnostics] == expected

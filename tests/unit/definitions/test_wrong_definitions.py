@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from audience_onboarding.cli import main
-from audience_onboarding.definitions import BrokenDefinition, read_definitions
+from audience_onboarding.definitions import InvalidDefinition, read_definitions
 from audience_onboarding.definitions.loader import check_folder
 from tests.unit.definitions.conftest import GOOD
 from tests.unit.definitions.wrong import ALONE, HEAD, WRONG, Wrong
@@ -33,13 +33,13 @@ def test_the_messages_of_wrong_definitions(tmp_path: Path) -> None:
     for wrong in ALL:
         folder = tmp_path / wrong.name
         write(folder, wrong)
-        said = tuple(map(str, check_folder(folder, environment=None).problems))
-        if said != wrong.said:
-            problems.append(f"{wrong}: expected {wrong.said}, got {said}")
+        found = tuple(map(str, check_folder(folder, environment=None).diagnostics))
+        if found != wrong.expected:
+            problems.append(f"{wrong}: expected {wrong.expected}, got {found}")
         # An error in another environment only does not remove the DAGs of this one.
-        is_elsewhere = all("environment" in line for line in wrong.said)
+        is_elsewhere = all("environment" in line for line in wrong.expected)
         if not is_elsewhere and not all(
-            isinstance(item, BrokenDefinition) for item in read_definitions(folder)
+            isinstance(item, InvalidDefinition) for item in read_definitions(folder)
         ):
             problems.append(f"{wrong}: is read")
     assert not problems, "\n".join(problems)
@@ -63,7 +63,7 @@ def test_no_message_repeats_a_value(secret: Any, tmp_path: Path) -> None:
         group, place = list(places_in(content))[index]
         group[place] = secret
         (tmp_path / "a.yaml").write_text(yaml.safe_dump(content))
-        for problem in check_folder(tmp_path, environment=None).problems:
+        for problem in check_folder(tmp_path, environment=None).diagnostics:
             assert "s3cr3t" not in str(problem)
             assert "4711" not in str(problem)
 
@@ -90,7 +90,7 @@ def test_check_finds_all_of_them_in_one_pass(folder: Path, capsys: pytest.Captur
     code, out = check(folder, capsys)
 
     *lines, summary, see = out.splitlines()
-    assert Counter(lines) == Counter(line for wrong in ALL for line in wrong.said)
+    assert Counter(lines) == Counter(line for wrong in ALL for line in wrong.expected)
     assert code == 1
     files = sum(len(wrong.files) for wrong in ALL)
     assert summary.startswith(f"{len(lines)} problems in {files} files of ")
@@ -103,29 +103,29 @@ def test_check_gives_them_as_json(folder: Path, capsys: pytest.CaptureFixture[st
 
     records = json.loads(out)
     assert code == 1
-    assert len(records) == sum(len(wrong.said) for wrong in ALL)
+    assert len(records) == sum(len(wrong.expected) for wrong in ALL)
     (record,) = [item for item in records if item["file"] == "choice_that_is_none.yaml"]
     assert record == {
         "file": "choice_that_is_none.yaml",
         "line": 6,
         "column": 10,
         "field": "upload.mode",
-        "message": "no such choice",
+        "message": "invalid value",
         "allowed": ["opt-in", "opt-out", "replace", "mirror"],
-        "meant": "opt-in",
+        "suggestion": "opt-in",
         "environments": [],
         "inherited_by": [],
     }
-    lines = {line for wrong in ALL for line in wrong.said}
+    lines = {line for wrong in ALL for line in wrong.expected}
     for item in records:
         place = f"{item['file']}:{item['line']}: " if item["line"] else f"{item['file']}: "
         assert any(line.startswith(place) and item["message"] in line for line in lines)
 
 
 def test_an_error_in_one_environment_names_it(folder: Path) -> None:
-    said = {line for wrong in ALL for line in wrong.said}
+    said = {line for wrong in ALL for line in wrong.expected}
 
     assert [line for line in said if "(environment" in line] == [
-        "not_in_one_environment.yaml:1: give 'campaign' (to create the audience in) or 'id' (of an existing audience) "
+        "not_in_one_environment.yaml:1: needs 'campaign' (to create the audience in) or 'id' (of an existing audience) "
         "(environment testing)"
     ]

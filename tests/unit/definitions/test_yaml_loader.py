@@ -8,45 +8,45 @@ from typing import Any
 
 import pytest
 
-from audience_onboarding.definitions.problems import Place
-from audience_onboarding.definitions.yaml_loader import MAX_DEPTH, MAX_VALUES, Given, merged, read_yaml
+from audience_onboarding.definitions.diagnostics import SourceLocation
+from audience_onboarding.definitions.yaml_loader import MAX_DEPTH, MAX_VALUES, YamlNode, deep_merge, load_yaml
 
 
-def read(folder: Path, content: str | bytes) -> tuple[Given | None, list[str]]:
+def read(folder: Path, content: str | bytes) -> tuple[YamlNode | None, list[str]]:
     path = folder / "a.yaml"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    given, problems = read_yaml(path)
-    return given, list(map(str, problems))
+    document, diagnostics = load_yaml(path)
+    return document, list(map(str, diagnostics))
 
 
-def good(folder: Path, content: str | bytes) -> Given:
-    given, problems = read(folder, content)
-    assert problems == []
-    assert given is not None
-    return given
+def good(folder: Path, content: str | bytes) -> YamlNode:
+    document, diagnostics = read(folder, content)
+    assert diagnostics == []
+    assert document is not None
+    return document
 
 
-def line(given: Given, *path: str | int) -> int | None:
-    return given.place_of(path).line
+def line(document: YamlNode, *path: str | int) -> int | None:
+    return document.locate(path).line
 
 
 # --- lines ----------------------------------------------------------------------------------------------------
 
 
 def test_a_field_stands_where_its_name_stands(tmp_path: Path) -> None:
-    given = good(tmp_path, "# one\n\na: 1\nb:\n  c:\n    - 2\n    - d: 3\n      e: >\n        text\n")
+    document = good(tmp_path, "# one\n\na: 1\nb:\n  c:\n    - 2\n    - d: 3\n      e: >\n        text\n")
 
-    assert given.plain() == {"a": 1, "b": {"c": [2, {"d": 3, "e": "text\n"}]}}
-    assert given.place_of(("a",)) == Place("a.yaml", 3, 1, ("a",))
-    assert given.place_of(("b", "c", 1, "e")) == Place("a.yaml", 8, 7, ("b", "c", 1, "e"))
-    assert [line(given, "b", "c"), line(given, "b", "c", 0), line(given, "b", "c", 1)] == [5, 6, 7]
+    assert document.to_plain() == {"a": 1, "b": {"c": [2, {"d": 3, "e": "text\n"}]}}
+    assert document.locate(("a",)) == SourceLocation("a.yaml", 3, 1, ("a",))
+    assert document.locate(("b", "c", 1, "e")) == SourceLocation("a.yaml", 8, 7, ("b", "c", 1, "e"))
+    assert [line(document, "b", "c"), line(document, "b", "c", 0), line(document, "b", "c", 1)] == [5, 6, 7]
 
 
 def test_what_is_missing_stands_where_it_should_be(tmp_path: Path) -> None:
-    given = good(tmp_path, "# one\na:\n  b: 1\n")
+    document = good(tmp_path, "# one\na:\n  b: 1\n")
 
-    assert given.place_of(("a", "c", "d")) == Place("a.yaml", 2, 1, ("a", "c", "d"))
-    assert given.place_of(("z",)) == Place("a.yaml", 2, 1, ("z",))
+    assert document.locate(("a", "c", "d")) == SourceLocation("a.yaml", 2, 1, ("a", "c", "d"))
+    assert document.locate(("z",)) == SourceLocation("a.yaml", 2, 1, ("z",))
 
 
 def test_lines_are_those_of_an_editor(tmp_path: Path) -> None:
@@ -56,63 +56,63 @@ def test_lines_are_those_of_an_editor(tmp_path: Path) -> None:
         "---\na: 1\nb:\n  c: 2\n...\n",
         "a: 1\n\nb:\n  c: 2",
     ):
-        given = good(tmp_path, content)
-        assert given.plain() == {"a": 1, "b": {"c": 2}}, content
-        assert (line(given, "b", "c"), given.place_of(("a",)).column) == (4, 1), content
+        document = good(tmp_path, content)
+        assert document.to_plain() == {"a": 1, "b": {"c": 2}}, content
+        assert (line(document, "b", "c"), document.locate(("a",)).column) == (4, 1), content
 
 
 def test_what_an_alias_brings_along_stands_at_its_anchor(tmp_path: Path) -> None:
-    given = good(tmp_path, "a: &x\n  b: 1\nc: *x\nd: [*x, 2]\n")
+    document = good(tmp_path, "a: &x\n  b: 1\nc: *x\nd: [*x, 2]\n")
 
-    assert given.plain() == {"a": {"b": 1}, "c": {"b": 1}, "d": [{"b": 1}, 2]}
-    assert (line(given, "c"), line(given, "c", "b"), line(given, "d", 0, "b")) == (3, 2, 2)
+    assert document.to_plain() == {"a": {"b": 1}, "c": {"b": 1}, "d": [{"b": 1}, 2]}
+    assert (line(document, "c"), line(document, "c", "b"), line(document, "d", 0, "b")) == (3, 2, 2)
 
 
 def test_what_a_merge_key_brings_along_stands_at_its_anchor(tmp_path: Path) -> None:
-    given = good(
+    document = good(
         tmp_path, "a: &x\n  b: 1\n  c: 2\nd: &y {c: 3, e: 4}\nf:\n  <<: *x\n  c: 5\ng:\n  <<: [*y, *x]\n"
     )
 
-    assert given.plain()["f"] == {"b": 1, "c": 5}
-    assert given.plain()["g"] == {"c": 3, "e": 4, "b": 1}
-    assert (line(given, "f", "b"), line(given, "f", "c")) == (2, 7)
-    assert (line(given, "g", "b"), line(given, "g", "c")) == (2, 4)
+    assert document.to_plain()["f"] == {"b": 1, "c": 5}
+    assert document.to_plain()["g"] == {"c": 3, "e": 4, "b": 1}
+    assert (line(document, "f", "b"), line(document, "f", "c")) == (2, 7)
+    assert (line(document, "g", "b"), line(document, "g", "c")) == (2, 4)
 
 
 # --- what is wrong --------------------------------------------------------------------------------------------
 
 
 WRONG: list[tuple[str | bytes, list[str]]] = [
-    ("a: &x [*x]", ["a.yaml:1: a[0]: an alias stands inside of what it stands for"]),
-    ("[" * 2000, ["a.yaml:1: not YAML: a value is missing"]),
-    ("[" * 200 + "]" * 200, ["a.yaml:1: is more than 50 deep"]),
-    ("a: {<<: 5}", ["a.yaml:1: a: '<<' takes an alias of a group of fields, or a list of these"]),
-    ("a: 1\n2: b\n", ["a.yaml:2: the name of a field is text; put it in quotes if it is meant"]),
-    ("yes: 2", ["a.yaml:1: the name of a field is text; put it in quotes if it is meant"]),
-    ("? [a]\n: 1", ["a.yaml:1: the name of a field is text; put it in quotes if it is meant"]),
-    ("a:\n  b: 1\n  b: 2\n", ["a.yaml:3: a.b: is given twice; first in line 2"]),
+    ("a: &x [*x]", ["a.yaml:1: a[0]: alias of a value that contains the alias"]),
+    ("[" * 2000, ["a.yaml:1: invalid YAML: missing value"]),
+    ("[" * 200 + "]" * 200, ["a.yaml:1: is nested more than 50 levels deep"]),
+    ("a: {<<: 5}", ["a.yaml:1: a: '<<' needs an alias of a mapping, or a list of these"]),
+    ("a: 1\n2: b\n", ["a.yaml:2: the name of a field must be text. Quote it if it is intended"]),
+    ("yes: 2", ["a.yaml:1: the name of a field must be text. Quote it if it is intended"]),
+    ("? [a]\n: 1", ["a.yaml:1: the name of a field must be text. Quote it if it is intended"]),
+    ("a:\n  b: 1\n  b: 2\n", ["a.yaml:3: a.b: duplicate field, first in line 2"]),
     (
         "a: 2026-02-30\nb: !!python/name:os.system x\nb: 1\n",
         [
-            "a.yaml:1: a: is no date of the calendar",
-            "a.yaml:2: b: a tag (a word that begins with '!') has no meaning here",
-            "a.yaml:3: b: is given twice; first in line 2",
+            "a.yaml:1: a: not a valid date",
+            "a.yaml:2: b: unknown tag (a word that begins with '!'). Remove it",
+            "a.yaml:3: b: duplicate field, first in line 2",
         ],
     ),
-    ("a: !!binary aGVsbG8=", ["a.yaml:1: a: a tag (a word that begins with '!') has no meaning here"]),
-    ("a: !!set {b}", ["a.yaml:1: a: a tag (a word that begins with '!') has no meaning here"]),
-    ("a: 1\nb: \x00", ["a.yaml:2: not YAML: a character that text does not have"]),
+    ("a: !!binary aGVsbG8=", ["a.yaml:1: a: unknown tag (a word that begins with '!'). Remove it"]),
+    ("a: !!set {b}", ["a.yaml:1: a: unknown tag (a word that begins with '!'). Remove it"]),
+    ("a: 1\nb: \x00", ["a.yaml:2: invalid YAML: control character"]),
     (
         "a: 'x\nb: 1\n",
-        ["a.yaml:2: not YAML: a quote is not closed (what is not finished begins in line 1)"],
+        ["a.yaml:2: invalid YAML: missing closing quote (the value begins in line 1)"],
     ),
-    (b"a: 1\nb: \xff\xfe\n", ["a.yaml:2: not UTF-8 text; save the file in this encoding"]),
-    ("a: 1".encode("utf-16"), ["a.yaml:1: not UTF-8 text; save the file in this encoding"]),
-    ("", ["a.yaml: is empty; a definition is a group of fields"]),
-    ("# only a comment\n", ["a.yaml: is empty; a definition is a group of fields"]),
-    ("null", ["a.yaml:1: must be a group of fields"]),
-    ("text", ["a.yaml:1: must be a group of fields"]),
-    ("a: " + "9" * 5000, ["a.yaml:1: a: is no number"]),
+    (b"a: 1\nb: \xff\xfe\n", ["a.yaml:2: not UTF-8 text. Save the file in this encoding"]),
+    ("a: 1".encode("utf-16"), ["a.yaml:1: not UTF-8 text. Save the file in this encoding"]),
+    ("", ["a.yaml: is empty. A definition is a mapping of fields"]),
+    ("# only a comment\n", ["a.yaml: is empty. A definition is a mapping of fields"]),
+    ("null", ["a.yaml:1: must be a mapping of fields"]),
+    ("text", ["a.yaml:1: must be a mapping of fields"]),
+    ("a: " + "9" * 5000, ["a.yaml:1: a: not a valid number"]),
 ]
 
 
@@ -126,7 +126,7 @@ def test_values_of_values_come_to_an_end(tmp_path: Path) -> None:
     for number in range(1, 9):
         lines.append(f"a{number}: &a{number} [{', '.join([f'*a{number - 1}'] * 10)}]")
 
-    assert read(tmp_path, "\n".join(lines)) == (None, [f"a.yaml: holds more than {MAX_VALUES:,} values"])
+    assert read(tmp_path, "\n".join(lines)) == (None, [f"a.yaml: has more than {MAX_VALUES:,} values"])
     assert MAX_DEPTH == 50
 
 
@@ -140,14 +140,14 @@ def test_a_file_that_cannot_be_read_says_why(tmp_path: Path, monkeypatch: pytest
         forbid(monkeypatch)
 
     said = [
-        str(problem)
+        str(diagnostic)
         for name in ("folder", "nowhere", "secret")
-        for problem in read_yaml(tmp_path / f"{name}.yaml")[1]
+        for diagnostic in load_yaml(tmp_path / f"{name}.yaml")[1]
     ]
 
     assert said == [
         "folder.yaml: cannot be read: it is a folder",
-        "nowhere.yaml: cannot be read: it is not there",
+        "nowhere.yaml: cannot be read: not found",
         "secret.yaml: cannot be read: PermissionError",
     ]
 
@@ -167,7 +167,7 @@ def forbid(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def over(folder: Path, under: str, upper: str, *, keeps_null: bool = False) -> Any:
-    return merged(good(folder, under), good(folder, upper), keeps_null=lambda _: keeps_null).plain()
+    return deep_merge(good(folder, under), good(folder, upper), keeps_null=lambda _: keeps_null).to_plain()
 
 
 MERGED: list[tuple[str, str, Any]] = [

@@ -1,4 +1,4 @@
-"""Wrong definitions, each with exactly what is said about it. Used by the tests of the models and of the command."""
+"""Invalid definitions with their exact diagnostics, for the tests of the models and of the command."""
 
 # ruff: noqa: E501 - a message stands on one line here, as it is printed
 from __future__ import annotations
@@ -29,42 +29,42 @@ source: {path: "crm/{load_date}.csv", columns: {phone: Phone}}
 
 @dataclass(frozen=True)
 class Wrong:
-    """Files of one folder, and the lines that are printed about them, in their order."""
+    """Files of one folder, and their diagnostics in order."""
 
     name: str
     files: dict[str, str | bytes]
-    said: tuple[str, ...]
+    expected: tuple[str, ...]
 
     def __str__(self) -> str:
         return self.name
 
 
-def one(name: str, text: str | bytes, *said: str) -> Wrong:
-    """One file; ``said`` follows its name."""
-    return Wrong(name, {f"{name}.yaml": text}, tuple(f"{name}.yaml:{line}" for line in said))
+def one(name: str, text: str | bytes, *expected: str) -> Wrong:
+    """One file; each diagnostic follows its name."""
+    return Wrong(name, {f"{name}.yaml": text}, tuple(f"{name}.yaml:{line}" for line in expected))
 
 
-def sixth(name: str, text: str, *said: str) -> Wrong:
-    """:data:`HEAD` and this text; all that is reported is reported for line 6."""
-    return one(name, f"{HEAD}{text}\n", *(f"6: {line}" for line in said))
+def sixth(name: str, text: str, *expected: str) -> Wrong:
+    """:data:`HEAD` and this text; every diagnostic is for line 6."""
+    return one(name, f"{HEAD}{text}\n", *(f"6: {line}" for line in expected))
 
 
 WRONG = (
-    sixth("typo_of_a_field", "gaurds: {min_rows: 5}", "gaurds: no such field; did you mean 'guards'?"),
+    sixth("typo_of_a_field", "gaurds: {min_rows: 5}", "gaurds: unknown field. Did you mean 'guards'?"),
     one(
         "typo_of_an_identifier",
         SOURCE + "  path: crm/{load_date}.csv\n  columns:\n    phone: Phone\n    emial: E-mail\n",
-        "9: source.columns.emial: no such field; did you mean 'email'?",
+        "9: source.columns.emial: unknown field. Did you mean 'email'?",
     ),
     sixth(
-        "field_of_another_place", "cron: 0 3 * * *", "cron: no such field here; did you mean 'schedule.cron'?"
+        "field_of_another_place", "cron: 0 3 * * *", "cron: unknown field here. Did you mean 'schedule.cron'?"
     ),
     one(
         "field_of_another_platform",
         RAW % ("fanfare", "Fans") + "campaign: {name: Always-on}\n",
-        "6: campaign: no such field here, only on digital_audience",
+        "6: campaign: unknown field on this platform, only valid on digital_audience",
     ),
-    sixth("field_that_is_none", "xyzzy: 1", "xyzzy: no such field"),
+    sixth("field_that_is_none", "xyzzy: 1", "xyzzy: unknown field"),
     one(
         "missing_fields",
         "platform: digital_audience\nname: Newsletter\ncampaign: {id: 5}\n",
@@ -80,27 +80,27 @@ WRONG = (
     sixth(
         "choice_that_is_none",
         "upload: {mode: opt_in}",
-        "upload.mode: no such choice; allowed is 'opt-in', 'opt-out', 'replace', 'mirror'; did you mean 'opt-in'?",
+        "upload.mode: invalid value. Allowed: 'opt-in', 'opt-out', 'replace', 'mirror'. Did you mean 'opt-in'?",
     ),
     one(
         "choice_of_another_platform",
         RAW % ("fanfare", "Fans") + "upload: {mode: replace}\n",
-        "6: upload.mode: fanfare has no 'replace', as its API has no operation that takes people out of a list, an import only adds them; allowed is 'opt-in'",
+        "6: upload.mode: 'replace' is not supported on fanfare, because its API cannot remove people from a list, an import only adds them. Allowed: 'opt-in'",
     ),
     one(
         "no_platform",
         "name: Newsletter\n",
-        "1: platform: missing; allowed is 'commbox', 'digital_audience', 'fanfare'",
+        "1: platform: missing. Allowed: 'commbox', 'digital_audience', 'fanfare'",
     ),
     one(
         "platform_misspelt",
         "# a list\nplatform: Digital Audience\nname: Newsletter\n",
-        "2: platform: no such platform; allowed is 'commbox', 'digital_audience', 'fanfare'; did you mean 'digital_audience'?",
+        "2: platform: unknown platform. Allowed: 'commbox', 'digital_audience', 'fanfare'. Did you mean 'digital_audience'?",
     ),
     sixth(
         "number_for_text",
         "tags: [crm, 2026]",
-        "tags[1]: must be text; put it in quotes, as YAML takes it for a number",
+        "tags[1]: must be text. Quote it, because YAML reads it as a number",
     ),
     sixth("text_for_a_number", "retries: three", "retries: must be a whole number"),
     sixth(
@@ -109,7 +109,7 @@ WRONG = (
     sixth(
         "share_in_percent",
         "guards: {max_row_drop: 30}",
-        "guards.max_row_drop: a share is between 0 and 1: 0.3 is 30 percent",
+        "guards.max_row_drop: must be between 0 and 1. For 30 percent, write 0.3",
     ),
     sixth("part_of_a_whole_number", "retries: 2.5", "retries: must be a whole number"),
     sixth("too_small", "retries: -1", "retries: must be at least 0"),
@@ -117,11 +117,11 @@ WRONG = (
     sixth(
         "yes_or_no",
         "output_file: {strip_plus_tag: sometimes}",
-        "output_file.strip_plus_tag: must be yes or no (true or false)",
+        "output_file.strip_plus_tag: must be true or false",
     ),
     sixth("text_for_a_list", "tags: crm", "tags: must be a list"),
-    sixth("text_for_a_group", "upload: opt-in", "upload: must be a group of fields"),
-    sixth("list_for_a_group", "wait:\n  - poll_interval_seconds: 5", "wait: must be a group of fields"),
+    sixth("text_for_a_group", "upload: opt-in", "upload: must be a mapping of fields"),
+    sixth("list_for_a_group", "wait:\n  - poll_interval_seconds: 5", "wait: must be a mapping of fields"),
     sixth(
         "text_for_a_date",
         "schedule: {cron: '0 3 * * *', start: soon}",
@@ -130,19 +130,19 @@ WRONG = (
     one(
         "empty_value",
         "platform: digital_audience\nname:\nowner: ''\ncampaign: {id: 5}\nsource: {path: x.csv, columns: {email: E}}\n",
-        "2: name: is empty; it must be text",
+        "2: name: is empty. It must be text",
         "3: owner: must not be empty",
     ),
     sixth("too_long", "description: " + "x" * 300, "description: must have at most 250 characters"),
     sixth(
         "no_cron",
         "schedule: {cron: every day, start: 2026-11-16}",
-        "schedule.cron: a cron expression has five fields, for example '0 3 * * *'; @hourly, @daily, @weekly, @monthly, @quarterly, @yearly work as well",
+        "schedule.cron: invalid cron expression. Use five fields, for example '0 3 * * *', or one of @hourly, @daily, @weekly, @monthly, @quarterly, @yearly",
     ),
     sixth(
         "no_time_zone",
         "schedule: {cron: '@daily', start: 2026-11-16, timezone: Europe/Amsterdm}",
-        "schedule.timezone: not a time zone of the tz database, for example Europe/Amsterdam; did you mean 'Europe/Amsterdam'?",
+        "schedule.timezone: unknown time zone. Use a name of the tz database, for example Europe/Amsterdam. Did you mean 'Europe/Amsterdam'?",
     ),
     sixth(
         "end_before_start",
@@ -152,23 +152,23 @@ WRONG = (
     one(
         "wrong_placeholder",
         SOURCE + "  path: crm/{date}.csv\n  columns: {email: E-mail}\n",
-        "6: source.path: the only placeholder is {load_date}, or {load_date:%Y%m%d}",
+        "6: source.path: unknown placeholder. Use {load_date} or, for another format, {load_date:%Y%m%d}",
     ),
     sixth(
         "template",
         "description: as of {{ ds }}",
-        "description: a text may not hold {{, {% or {#: templates are not rendered here",
+        "description: must not contain {{, {% or {#. Templates are not rendered here",
     ),
     one(
         "path_and_query",
         SOURCE + "  path: crm/{load_date}.csv\n  query: SELECT 1\n  columns: {email: E-mail}\n",
-        "5: source: give either 'path' (of a file) or 'query' (and 'conn_id')",
+        "5: source: needs either 'path' (of a file) or 'query' (with 'conn_id')",
     ),
     one(
         "does_not_fit_together",
         SOURCE
         + '  path: crm/{load_date}.parquet\n  format: parquet\n  delimiter: ";"\n  columns: {email: E-mail}\n',
-        "5: source: 'delimiter' has a meaning for CSV files only",
+        "5: source: 'delimiter' is only valid for CSV files",
     ),
     one(
         "two_of_one_key",
@@ -179,37 +179,37 @@ WRONG = (
     one(
         "no_campaign",
         "platform: digital_audience\nname: N\nowner: O\nsource: {path: x.csv, columns: {email: E}}\n",
-        "1: give 'campaign' (to create the audience in) or 'id' (of an existing audience)",
+        "1: needs 'campaign' (to create the audience in) or 'id' (of an existing audience)",
     ),
     one(
         "raw_without_leave",
         RAW.replace("allow_unhashed: true\n", "") % ("commbox", "Alerts"),
-        "1: this platform takes phone numbers as they are, not hashed: if your data protection officer agrees, give 'allow_unhashed: true'",
+        "1: allow_unhashed: required, because this platform receives 'phone' unhashed. If your data protection officer agrees, set it to true",
     ),
     one(
         "column_that_is_no_text",
         SOURCE + "  path: crm/{load_date}.csv\n  columns:\n    email: E-mail\n    house_number: No\n",
-        "9: source.columns.house_number: put the name of the column in quotes: YAML takes it for a number, or for yes or no",
+        "9: source.columns.house_number: must be text. Quote the name of the column, because YAML reads it as a number or as true or false",
     ),
     one(
         "no_hash",
         SOURCE.replace("source:", "allow_unhashed: true\nsource:")
         + "  path: crm/{load_date}.csv\n  columns:\n    custom: {column: Id, hashed: true}\n",
-        "9: source.columns.custom: this platform takes it as it is, so it cannot be hashed",
+        "9: source.columns.custom: must not be hashed, because this platform accepts it unhashed only",
     ),
     one(
         "several_kinds",
         HEAD.replace("E-mail}", "E-mail}, sheet: [1]"),
         "5: source.sheet: must be a whole number or text",
     ),
-    sixth("key_of_its_own", "key: other", "key: no such field: the file's name is the key"),
+    sixth("key_of_its_own", "key: other", "key: unknown field. The file name is the key"),
     one(
         "many_at_once",
         "platform: commbox\nname: Alerts\ndescription: not on this platform\nowner: service-team\nalow_unhashed: true\nretries: -1\nsource:\n  path: x.csv\n  encoding: utf8\n  columns: {phone: 5}\n",
-        "5: alow_unhashed: no such field; did you mean 'allow_unhashed'?",
+        "5: alow_unhashed: unknown field. Did you mean 'allow_unhashed'?",
         "6: retries: must be at least 0",
-        "9: source.encoding: no such choice; allowed is 'auto', 'utf-8', 'cp1252', 'latin-1', 'utf-16'; did you mean 'utf-8'?",
-        "10: source.columns.phone: put the name of the column in quotes: YAML takes it for a number, or for yes or no",
+        "9: source.encoding: invalid value. Allowed: 'auto', 'utf-8', 'cp1252', 'latin-1', 'utf-16'. Did you mean 'utf-8'?",
+        "10: source.columns.phone: must be text. Quote the name of the column, because YAML reads it as a number or as true or false",
     ),
     one(
         "one_environment",
@@ -219,73 +219,79 @@ WRONG = (
     one(
         "not_in_one_environment",
         HEAD + "environments:\n  testing:\n    campaign: null\n",
-        "1: give 'campaign' (to create the audience in) or 'id' (of an existing audience) (environment testing)",
+        "1: needs 'campaign' (to create the audience in) or 'id' (of an existing audience) (environment testing)",
     ),
     one(
         "environment_changes_platform",
         HEAD + "environments:\n  staging: {platform: fanfare}\n",
-        "7: environments.staging.platform: cannot differ from environment to environment",
+        "7: environments.staging.platform: must not differ between environments",
     ),
     one(
         "environment_without_fields",
         HEAD + "environments:\n  staging: connection_b\n",
-        "7: environments.staging: must be a group of fields: what differs in this environment",
+        "7: environments.staging: must be a mapping of the fields that differ there",
     ),
     sixth(
         "environments_as_a_list",
         "environments: [staging]",
-        "environments: must be a group of fields: names of environments, each with what differs there",
+        "environments: must be a mapping of environment names to the fields that differ there",
     ),
     one(
         "not_closed",
         "name: [a\nplatform: fanfare\n",
-        "2: not YAML: a ',' or ']' is missing (what is not finished begins in line 1)",
+        "2: invalid YAML: missing ',' or ']' (the value begins in line 1)",
     ),
-    one("tab", "platform: fanfare\nsource:\n\tpath: x.csv\n", "3: not YAML: a tab; indent with spaces"),
+    one(
+        "tab",
+        "platform: fanfare\nsource:\n\tpath: x.csv\n",
+        "3: invalid YAML: tab character. Indent with spaces",
+    ),
     one(
         "two_colons",
         "platform: fanfare\nname: News: the list\n",
-        "2: not YAML: a second ':' in a line, or lines that are indented differently; put text with ': ' in quotes",
+        "2: invalid YAML: a second ':' in a line, or inconsistent indentation. Quote text with ': '",
     ),
     one(
-        "given_twice", "platform: fanfare\nname: One\nname: Two\n", "3: name: is given twice; first in line 2"
+        "given_twice",
+        "platform: fanfare\nname: One\nname: Two\n",
+        "3: name: duplicate field, first in line 2",
     ),
     sixth(
         "no_day",
         "schedule: {cron: '@daily', start: 2026-02-30}",
-        "schedule.start: is no date of the calendar",
+        "schedule.start: not a valid date",
     ),
     sixth(
         "strange_character",
         "tags: [@crm]",
-        "not YAML: no text begins with this character, unless it is in quotes",
+        "invalid YAML: text cannot begin with this character. Quote it",
     ),
     one(
         "not_indented",
         "platform: fanfare\n name: x\n",
-        "2: not YAML: a second ':' in a line, or lines that are indented differently; put text with ': ' in quotes",
+        "2: invalid YAML: a second ':' in a line, or inconsistent indentation. Quote text with ': '",
     ),
-    one("empty", "", " is empty; a definition is a group of fields"),
-    one("a_list", "- a\n- b\n", "1: must be a group of fields"),
+    one("empty", "", " is empty. A definition is a mapping of fields"),
+    one("a_list", "- a\n- b\n", "1: must be a mapping of fields"),
     one(
         "two_documents",
         "platform: fanfare\n---\nplatform: fanfare\n",
-        "2: not YAML: a second document begins here; one file is one definition",
+        "2: invalid YAML: a second document begins here. One file is one definition",
     ),
     one(
         "not_utf_8",
         b"platform: fanfare\nname: caf\xe9\n",
-        "2: not UTF-8 text; save the file in this encoding",
+        "2: not UTF-8 text. Save the file in this encoding",
     ),
     sixth(
         "tag",
         "description: !secret x",
-        "description: a tag (a word that begins with '!') has no meaning here",
+        "description: unknown tag (a word that begins with '!'). Remove it",
     ),
     sixth(
         "no_anchor",
         "description: *text",
-        "not YAML: an alias ('*name') of which there is no anchor ('&name')",
+        "invalid YAML: an alias ('*name') without an anchor ('&name')",
     ),
 )
 
@@ -295,27 +301,27 @@ ALONE = (
         "A-name",
         {"A-name.yaml": HEAD},
         (
-            "A-name.yaml: is no name for a definition: use up to 100 lower-case letters, digits and underscores, not an "
-            "underscore first, as it becomes part of DAG ids",
+            "A-name.yaml: invalid file name, which becomes part of DAG ids. Use up to 100 lower-case letters, digits and "
+            "underscores, not starting with an underscore",
         ),
     ),
     Wrong(
         "one_key",
         {"one_key.yaml": HEAD, "one_key.yml": HEAD},
         (
-            "one_key.yaml: has the key of one_key.yml: rename one of them",
-            "one_key.yml: has the key of one_key.yaml: rename one of them",
+            "one_key.yaml: same key as one_key.yml. Rename one of them",
+            "one_key.yml: same key as one_key.yaml. Rename one of them",
         ),
     ),
     Wrong(
         "one_audience",
         {f"one_audience_{letter}.yaml": RAW % ("commbox", "The same") for letter in "ab"},
         tuple(
-            f"one_audience_{letter}.yaml:2: name: is not the only definition of an audience called 'The same' on "
-            f"commbox, connection commbox_default; one_audience_{other}.yaml is another. It is found by its name, so "
-            "each would overwrite what the other has sent; give each a name of its own"
+            f"one_audience_{letter}.yaml:2: name: same name as one_audience_{other}.yaml on commbox, connection "
+            "commbox_default. Audiences are found by name there, so each definition would overwrite the other. Give each "
+            "a unique name"
             for letter, other in ("ab", "ba")
         ),
     ),
 )
-"""What is wrong with files rather than with what is in one."""
+"""Errors of files, not of the content of one."""

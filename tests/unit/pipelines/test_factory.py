@@ -138,7 +138,7 @@ def test_of_several_definitions_of_one_audience_none_is_good(folder: Path) -> No
     with pytest.raises(DefinitionError) as caught:
         check_definitions(PROJECT)
     message = str(caught.value)
-    assert "2 audience definitions are broken" in message
+    assert "2 audience definitions are invalid" in message
     for key in ("one", "two"):
         place = f"{key}.yaml:2: name"
         assert f"{place}: is not the only definition of an audience called 'Service alerts'" in message
@@ -197,7 +197,7 @@ def test_all_broken_definitions_are_named(folder: Path) -> None:
         check_definitions(PROJECT)
 
     message = str(caught.value)
-    for part in ("2 audience definitions are broken", "broken.yaml", "other.yaml"):
+    for part in ("2 audience definitions are invalid", "broken.yaml", "other.yaml"):
         assert part in message
     assert "newsletter.yaml" not in message
 

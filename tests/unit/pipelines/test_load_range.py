@@ -129,8 +129,8 @@ def test_the_first_try_refuses_a_range_that_cannot_be_loaded() -> None:
         ),
         (
             {"audience": "fans", "mode": "opt-out"},
-            "The definition of 'fans' does not allow 'opt-out' (fanfare): its API has no operation that takes people "
-            "out of a list, an import only adds them. Allowed is opt-in.",
+            "The definition of 'fans' does not allow 'opt-out' (fanfare): its API cannot remove people from a list, an "
+            "import only adds them. Allowed is opt-in.",
         ),
         (
             {"audience": "one_file"},

@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 
 from audience_onboarding.exceptions import MatchRateError
-from audience_onboarding.state.match_rates import KEPT, Limits, Seen, check, rates_key, watch
+from audience_onboarding.state.match_rates import KEPT, MatchRateLimits, Seen, check, rates_key, watch
 from tests.fakes import DictStore
 
-LIMITS = Limits(min_history=3, max_drop=0.2)
+LIMITS = MatchRateLimits(min_history=3, max_drop=0.2)
 
 
 class Audience:
     """One audience over its loads."""
 
-    def __init__(self, limits: Limits = LIMITS) -> None:
+    def __init__(self, limits: MatchRateLimits = LIMITS) -> None:
         self.limits = limits
         self.memory = DictStore()
 
@@ -68,9 +68,9 @@ def test_a_load_is_compared_with_the_mean_of_the_loads_before_it() -> None:
 def test_loads_without_a_finding() -> None:
     for limits, before, load in (
         # A drop of exactly the limit, a rate of nothing that stays so, and rules that are off.
-        (Limits(min_history=1, max_drop=0.5), [(0.5, 1000)], (0.25, 1000)),
-        (Limits(min_history=1, max_drop=0.2), [(0.0, 1000)], (0.0, 1000)),
-        (Limits(min_history=1, max_drop=None), [(0.9, 100_000)], (0.01, 100)),
+        (MatchRateLimits(min_history=1, max_drop=0.5), [(0.5, 1000)], (0.25, 1000)),
+        (MatchRateLimits(min_history=1, max_drop=0.2), [(0.0, 1000)], (0.0, 1000)),
+        (MatchRateLimits(min_history=1, max_drop=None), [(0.9, 100_000)], (0.01, 100)),
         # Too few loads to compare with.
         (LIMITS, [(0.9, 1000), (0.9, 1000)], (0.1, 1000)),
     ):
@@ -86,7 +86,7 @@ def test_loads_without_a_finding() -> None:
 
 def test_a_floor_holds_from_the_first_load_on_and_unknown_is_not_zero() -> None:
     for rate, is_below in ((0.39, True), (0.4, False), (0.41, False), (None, False), (0.0, True)):
-        found = Audience(Limits(min_rates={"email": 0.4})).load(1, rate, phone=0.01)
+        found = Audience(MatchRateLimits(min_rate={"email": 0.4})).load(1, rate, phone=0.01)
 
         assert settings_of(found) == (["match_rates.min_rate"] if is_below else []), rate
         assert found["rates"] == {"email": rate, "phone": 0.01}
@@ -95,12 +95,12 @@ def test_a_floor_holds_from_the_first_load_on_and_unknown_is_not_zero() -> None:
 
 
 def test_the_mean_is_that_of_the_last_known_rates() -> None:
-    audience = Audience(Limits(window=2, min_history=2, max_drop=None))
+    audience = Audience(MatchRateLimits(window=2, min_history=2, max_drop=None))
     for day, rate in enumerate((0.1, 0.4, 0.6), start=1):
         audience.load(day, rate)
     assert audience.load(4, 0.5)["means"] == {"email": 0.5}
 
-    audience = Audience(Limits(min_history=1, max_drop=0.2))
+    audience = Audience(MatchRateLimits(min_history=1, max_drop=0.2))
     for day, email, phone in ((1, 0.6, 0.5), (2, 0.6, None), (3, None, None)):
         audience.load(day, email, phone=phone)
     assert audience.days() == ["2026-11-01", "2026-11-02"]
@@ -109,7 +109,7 @@ def test_the_mean_is_that_of_the_last_known_rates() -> None:
 
 def test_more_or_fewer_rows_than_usual() -> None:
     for rows, is_outside in ((499, True), (500, False), (1500, False), (1501, True)):
-        audience = Audience(Limits(min_history=2, max_rows_deviation=0.5))
+        audience = Audience(MatchRateLimits(min_history=2, max_rows_deviation=0.5))
         audience.load(1, 0.5, rows=900)
         audience.load(2, 0.5, rows=1100)
 
@@ -121,7 +121,7 @@ def test_more_or_fewer_rows_than_usual() -> None:
 
 
 def test_a_few_rows_are_neither_judged_nor_remembered() -> None:
-    audience = Audience(Limits(min_rates={"email": 0.4}, min_rows=100))
+    audience = Audience(MatchRateLimits(min_rate={"email": 0.4}, min_rows=100))
 
     # Of a mirror, a long list may change a few only.
     found = audience.load(1, 0.1, rows=10_000, uploaded=99)
@@ -131,7 +131,7 @@ def test_a_few_rows_are_neither_judged_nor_remembered() -> None:
 
 
 def test_each_mode_is_compared_with_itself() -> None:
-    audience = Audience(Limits(min_history=1))
+    audience = Audience(MatchRateLimits(min_history=1))
     audience.load(1, 0.9, mode="opt-out")
 
     assert audience.load(2, 0.1, mode="opt-in")["compared_with"] == 0
@@ -139,7 +139,7 @@ def test_each_mode_is_compared_with_itself() -> None:
 
 
 def test_a_range_of_days_is_held_to_the_floor_and_not_remembered() -> None:
-    audience = Audience(Limits(min_history=1, min_rates={"email": 0.2}))
+    audience = Audience(MatchRateLimits(min_history=1, min_rate={"email": 0.2}))
     audience.load(1, 0.9)
 
     found = audience.load(20, 0.1, is_range=True)
@@ -149,7 +149,7 @@ def test_a_range_of_days_is_held_to_the_floor_and_not_remembered() -> None:
 
 
 def test_a_load_is_compared_with_earlier_days_only_and_each_day_is_kept_once() -> None:
-    audience = Audience(Limits(min_history=1))
+    audience = Audience(MatchRateLimits(min_history=1))
     for day, rate in ((10, 0.9), (12, 0.8)):
         audience.load(day, rate)
 
@@ -163,7 +163,7 @@ def test_a_load_is_compared_with_earlier_days_only_and_each_day_is_kept_once() -
 
 
 def test_a_stopped_load_is_no_measure_for_others_and_an_ignored_one_is() -> None:
-    audience = Audience(Limits(min_history=1, stops=True))
+    audience = Audience(MatchRateLimits(min_history=1, on_violation="fail"))
     audience.load(1, 0.9)
 
     stopped = audience.load(2, 0.1)
@@ -180,7 +180,7 @@ def test_a_stopped_load_is_no_measure_for_others_and_an_ignored_one_is() -> None
 
 
 def test_a_load_that_is_only_warned_of_is_a_measure_so_that_warnings_end() -> None:
-    audience = Audience(Limits(window=2, min_history=1))
+    audience = Audience(MatchRateLimits(window=2, min_history=1))
     audience.load(1, 0.9)
 
     warned = [bool(audience.load(day, 0.3)["findings"]) for day in range(2, 6)]
@@ -201,7 +201,7 @@ def test_the_list_is_bounded_and_keeps_the_newest() -> None:
 
 def test_a_stop_has_the_numbers_and_the_next_step() -> None:
     with pytest.raises(MatchRateError) as caught:
-        check(Audience(Limits(min_rates={"email": 0.4}, stops=True)).load(1, 0.1))
+        check(Audience(MatchRateLimits(min_rate={"email": 0.4}, on_violation="fail")).load(1, 0.1))
 
     assert str(caught.value) == (
         "The load is confirmed, but too few of its people match, so it is not activated: match_rates.min_rate: 10% of "
@@ -210,4 +210,4 @@ def test_a_stop_has_the_numbers_and_the_next_step() -> None:
     )
     # A load that is not watched, or has no finding, is not stopped.
     check(None)
-    check(Audience(Limits(stops=True)).load(1, 0.9))
+    check(Audience(MatchRateLimits(on_violation="fail")).load(1, 0.9))

@@ -17,7 +17,7 @@ from audience_onboarding.crm.sources.excel_file import XlsxSource
 from audience_onboarding.crm.sources.multi_file import ManySources
 from audience_onboarding.crm.sources.options import SourceOptions
 from audience_onboarding.crm.sources.parquet_file import ParquetSource
-from audience_onboarding.definitions.models import Source
+from audience_onboarding.definitions import SourceConfig
 from audience_onboarding.exceptions import ConfigurationError, MissingColumnError, SourceNotFoundError
 from audience_onboarding.storage.file_sources import resolve_source, source_exists
 from tests.unit.crm.reading import column, read
@@ -226,7 +226,7 @@ def lines(rows: list[list[str]], delimiter: str) -> str:
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.get("path", "query"))
 def test_the_examples_of_the_page(example: dict[str, Any], tmp_path: Path) -> None:
-    declared = Source.model_validate(example)
+    declared = SourceConfig.model_validate(example)
     assert declared.model_dump(exclude_unset=True).keys() == example.keys()
     if declared.path is None:
         return

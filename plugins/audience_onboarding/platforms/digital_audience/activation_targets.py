@@ -62,5 +62,5 @@ def target_at_vendor(
     """
     wanted = target.account
     account = choose_account(accounts, platform=wanted.platform, name=wanted.name, account_id=wanted.id)
-    until = target.last_moment(definition.timezone)
+    until = target.end_of_last_day(definition.timezone)
     return TargetAtVendor(target, account, naming_of(definition, target), until)

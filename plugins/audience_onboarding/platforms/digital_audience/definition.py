@@ -1,42 +1,33 @@
-"""The part of a definition that is Digital Audience's own."""
+"""Definition of an audience on Digital Audience."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime, time, timedelta
-from typing import Annotated, ClassVar, Literal, get_args
+from typing import ClassVar, Literal
 
 import pendulum
 from pydantic import Field, field_validator, model_validator
 
 from audience_onboarding.crm.output.profiles import DIGITAL_AUDIENCE_S3, FileProfile
-from audience_onboarding.definitions.models import (
-    AudienceDefinition,
-    Hours,
-    Key,
-    Model,
-    Name,
-    Seconds,
-    Share,
-    Text,
-    Upload,
-    Wait,
-)
+from audience_onboarding.definitions.fields import Hours, Key, Model, Name, Seconds, Text, quote_names
+from audience_onboarding.definitions.models import AudienceDefinition, UploadConfig, WaitConfig
 from audience_onboarding.platforms.digital_audience.segment_names import checked_template
+from audience_onboarding.state.match_rates import MatchRateLimits
 
 VENDOR_PREFIX = "onboard/"
-"""Where the vendor looks for files in its bucket."""
+"""Prefix of the files that the vendor reads in its bucket."""
 
 
-def is_read_by_the_vendor(url: str, *, bucket: str) -> bool:
-    """Whether an ``s3://`` URL lies where the vendor looks for files; a path never does.
+def is_vendor_path(url: str, *, bucket: str) -> bool:
+    """Return whether the vendor reads files at an ``s3://`` URL; it never reads a local path.
 
-    :param bucket: the vendor's.
+    :param bucket: bucket of the vendor.
     """
     scheme, _, rest = url.partition("://")
     its_bucket, _, key = rest.partition("/")
-    # Slashes too many make another key for S3, but not for a person or most tools.
+    # For S3, repeated slashes make another key; for people and most tools they do not.
     key = re.sub(r"/+", "/", key).removeprefix("/")
     return scheme == "s3" and its_bucket == bucket and key.startswith(VENDOR_PREFIX)
 
@@ -44,47 +35,47 @@ def is_read_by_the_vendor(url: str, *, bucket: str) -> bool:
 def object_key(
     audience_id: int | str, mode: str, load_date: date, *, is_gzip: bool = False, is_range: bool = False
 ) -> str:
-    """The key of a load, as the vendor's page "Updating audiences via S3" wants it.
+    """Return the key of a load, as the vendor's page "Updating audiences via S3" defines it.
 
-    The id is written as the API returns it. The page's example pads it with zeros (``00001``), but no rule says so.
+    The id is formatted as the API returns it. The page's example pads it with zeros (``00001``), but no rule does.
 
-    :param audience_id: or what stands for one that is not known yet.
-    :param is_range: the load is about a range of days that ends on ``load_date``, and not about that day alone.
+    :param audience_id: or a placeholder for an unknown id.
+    :param is_range: the load has a range of dates that ends on ``load_date``.
     """
     end = ".csv.gz" if is_gzip else ".csv"
-    moment = "235959" if is_range else "000000"
-    return f"{VENDOR_PREFIX}audience={audience_id}/{mode}/{load_date:%Y%m%d}_{moment}{end}"
+    time_of_day = "235959" if is_range else "000000"
+    return f"{VENDOR_PREFIX}audience={audience_id}/{mode}/{load_date:%Y%m%d}_{time_of_day}{end}"
 
 
-class Campaign(Model):
-    """The campaign that the audience belongs to; several audiences may share one."""
+class CampaignRef(Model):
+    """Campaign of the audience; several audiences may share one."""
 
     name: Name | None = None
-    """Created under this name if it is not there yet."""
+    """Name of the campaign; created if missing."""
     id: int | None = Field(None, gt=0)
-    """An existing campaign: then none is created."""
+    """Id of an existing campaign."""
 
     @model_validator(mode="after")
-    def _one_of(self) -> Campaign:
+    def _one_of(self) -> CampaignRef:
         if (self.name is None) == (self.id is None):
-            raise ValueError("give either 'name' (to create it) or 'id' (to use an existing one)")
+            raise ValueError("needs either 'name' (created if missing) or 'id' (existing)")
         return self
 
 
-class S3Upload(Upload):
-    """Where the hashed file goes and what it does there."""
+class S3UploadConfig(UploadConfig):
+    """Upload of a load to the vendor's bucket."""
 
     aws_conn_id: Text = "audience_s3"
-    """The connection of type ``aws`` for the vendor's bucket."""
+    """Airflow connection of type ``aws`` for the vendor's bucket."""
     bucket: Text | None = None
-    """Default: the one that the AWS connection names."""
+    """Default: the bucket of the AWS connection."""
     on_second_daily_file: Literal["warn", "fail", "wait"] = "warn"
-    """What a load does where another one has put a file for the audience on the same day (UTC): the vendor recommends
-    one at most."""
+    """Action of a load if another load has uploaded a file for the audience on the same day (UTC). The vendor
+    recommends at most one."""
 
 
 class ConfirmationRules(Model):
-    """Evidence that confirms an upload. States are settings, as the vendor's pages name hardly any; in any case."""
+    """Evidence that confirms an upload. States are settings, because the vendor documents only a few; in any case."""
 
     success_states: tuple[Text, ...] = ("READY",)
     """The portal calls an audience "ready"; that the API does too is an inference."""
@@ -98,67 +89,68 @@ class ConfirmationRules(Model):
     newer uploads, ours must be one of them."""
 
 
-class StateWait(Wait, ConfirmationRules):
+class StateWaitConfig(WaitConfig, ConfirmationRules):
     """Wait for the vendor to process an upload."""
 
 
-class Account(Model):
-    """A platform account, by id, or by platform and name."""
+class PlatformAccountRef(Model):
+    """Platform account: by id, or by platform and name."""
 
     id: int | None = Field(None, gt=0)
     platform: Text | None = None
     name: Text | None = None
 
     @model_validator(mode="after")
-    def _something(self) -> Account:
+    def _any_of(self) -> PlatformAccountRef:
         if self.id is None and self.name is None and self.platform is None:
-            raise ValueError("give 'id', or 'platform' and 'name'")
+            raise ValueError("needs 'id', or 'platform' and 'name'")
         return self
 
 
 class Approval(Model):
-    """A person has to approve before a segment is created; one that is there is not asked about again."""
+    """Approval by a person before a segment is created. Existing segments need none."""
 
     assigned_users: tuple[Text, ...] = ()
-    """Ids of those who may answer; none: whoever may answer in this Airflow."""
+    """Ids of the users that may respond. Default: every user with the permission in Airflow."""
     timeout_hours: Hours = 24.0
-    """How long the answer is waited for."""
+    """Hours to wait for a response."""
     on_timeout: Literal["reject", "fail"] = "reject"
-    """What no answer means: the target is skipped, and the next load asks again, or the run fails."""
+    """Action without a response: ``reject`` skips the target, and the next load requests approval again; ``fail``
+    fails the run."""
 
 
 class ActivationTarget(Model):
-    """One segment: the audience on one platform account."""
+    """Segment: the audience on one platform account."""
 
     key: Key
-    """Names the tasks of this target."""
-    account: Account
+    """Part of the task ids of this target."""
+    account: PlatformAccountRef
     segment_name: Name
-    """May hold placeholders, see :data:`.segment_names.KNOWN`."""
+    """May contain placeholders, see :data:`.segment_names.KNOWN`."""
     description: Name
     duration_days: int = Field(30, ge=1)
-    """How long the segment runs from the day it is created."""
+    """Days from the creation of the segment to its end."""
     until: date | None = None
-    """The last day of the segment, in the definition's time zone: it never ends later, and is let go after it."""
+    """Last day of the segment, in the time zone of the definition. It is never extended beyond it."""
     approval: bool | Approval = False
-    """Whether a person has to approve before the segment is created."""
+    """Whether the segment needs an approval, or the settings of the approval."""
     poll_interval_seconds: Seconds = 60.0
     timeout_hours: Hours = 96.0
 
     @field_validator("segment_name")
     @classmethod
-    def _known_placeholders(cls, value: str) -> str:
+    def _placeholders_are_known(cls, value: str) -> str:
         return checked_template(value)
 
     @property
     def approval_rule(self) -> Approval | None:
-        """How it is approved, ``None`` if it need not be."""
+        """Settings of the approval, ``None`` if none is needed."""
         if isinstance(self.approval, Approval):
             return self.approval
         return Approval() if self.approval else None
 
-    def last_moment(self, timezone: str) -> datetime | None:
-        """The end of the last day.
+    def end_of_last_day(self, timezone: str) -> datetime | None:
+        """Return the end of the last day, ``None`` without one.
 
         :param timezone: of the definition.
         """
@@ -167,24 +159,24 @@ class ActivationTarget(Model):
         return datetime.combine(self.until, time(23, 59, 59), tzinfo=pendulum.timezone(timezone))
 
 
-class ExtendEndDates(Model):
-    """Upkeep of the segments' end dates."""
+class ExtensionConfig(Model):
+    """Extension of the segments' end dates."""
 
     within_days: int = Field(7, ge=0)
-    """Segments that end within so many days are extended."""
+    """Segments that end within this number of days are extended."""
     extend_by_days: int = Field(30, ge=1)
-    """They then end so many days from now."""
+    """New end of an extended segment, in days from now."""
 
 
-class Activation(Model):
-    """What happens once a load is confirmed."""
+class ActivationConfig(Model):
+    """Activation of confirmed loads as segments on platform accounts."""
 
     targets: tuple[ActivationTarget, ...] = Field(min_length=1)
-    extend: ExtendEndDates | None = None
+    extend: ExtensionConfig | None = None
 
     @field_validator("targets")
     @classmethod
-    def _different_keys(cls, value: tuple[ActivationTarget, ...]) -> tuple[ActivationTarget, ...]:
+    def _keys_are_unique(cls, value: tuple[ActivationTarget, ...]) -> tuple[ActivationTarget, ...]:
         keys = [target.key for target in value]
         if len(set(keys)) < len(keys):
             raise ValueError("two targets have the same key")
@@ -192,54 +184,14 @@ class Activation(Model):
 
     @field_validator("targets")
     @classmethod
-    def _different_segments(cls, value: tuple[ActivationTarget, ...]) -> tuple[ActivationTarget, ...]:
+    def _segments_are_unique(cls, value: tuple[ActivationTarget, ...]) -> tuple[ActivationTarget, ...]:
         segments = [(target.account, target.segment_name.replace("{target}", target.key)) for target in value]
         for number, segment in enumerate(segments):
             if segment in segments[:number]:
                 raise ValueError(
-                    f"two targets have the same account and segment_name {segment[1]!r}: they would be one segment"
+                    "two targets have the same account and segment_name, so they would be one segment"
                 )
         return value
-
-
-RatedIdentifier = Literal["email", "phone", "postal_code", "personal_id", "aaid"]
-"""Identifiers that the vendor tells match rates of; ``postal_code`` stands for addresses."""
-
-MOST_LOADS_COMPARED = 60
-
-
-class MatchRates(Model):
-    """What the match rates of a load are compared with, see :class:`.state.match_rates.Limits`."""
-
-    window: int = Field(7, ge=1, le=MOST_LOADS_COMPARED)
-    """A load is compared with the mean of so many loads before it."""
-    min_history: int = Field(3, ge=1, le=MOST_LOADS_COMPARED)
-    """With fewer than so many before it, it is compared with none."""
-    min_rate: Share | dict[RatedIdentifier, Share] | None = None
-    """The least that may match: one share for all identifiers, or one each."""
-    max_drop: Share | None = 0.2
-    """Which part lower than the mean a rate may be."""
-    max_rows_deviation: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    """Which part more or fewer rows than the mean may be sent."""
-    min_rows: int = Field(100, ge=1)
-    """Uploads of fewer rows are neither judged nor compared with."""
-    on_violation: Literal["warn", "fail"] = "warn"
-    """What becomes of a load outside the limits: it is told, or it is not activated either."""
-
-    @model_validator(mode="after")
-    def _enough_loads(self) -> MatchRates:
-        if self.min_history > self.window:
-            raise ValueError("'min_history' is more than 'window': no load would ever be compared")
-        return self
-
-    @property
-    def min_rates(self) -> dict[str, float]:
-        """By identifier."""
-        if self.min_rate is None:
-            return {}
-        if isinstance(self.min_rate, Mapping):
-            return {str(name): share for name, share in self.min_rate.items()}
-        return dict.fromkeys(get_args(RatedIdentifier), self.min_rate)
 
 
 class DigitalAudienceDefinition(AudienceDefinition):
@@ -249,7 +201,7 @@ class DigitalAudienceDefinition(AudienceDefinition):
         "opt-in": "opt-in: add the records",
         "opt-out": "opt-out: remove the matching records",
         "replace": "replace: replace the entire record set",
-        "mirror": "mirror: add and remove what has changed since the last confirmed load",
+        "mirror": "mirror: add and remove the changes since the last confirmed load",
     }
     modes_with_snapshots: ClassVar[frozenset[str]] = frozenset({"mirror"})
     profile: ClassVar[FileProfile] = DIGITAL_AUDIENCE_S3
@@ -258,81 +210,81 @@ class DigitalAudienceDefinition(AudienceDefinition):
     platform: Literal["digital_audience"]
     conn_id: Text = "digital_audience_default"
     id: int | None = Field(None, gt=0)
-    campaign: Campaign | None = None
-    upload: S3Upload = S3Upload()
-    wait: StateWait = StateWait()
-    activation: Activation | None = None
-    match_rates: MatchRates | None = None
-    """Without it, the match rates are only recorded."""
+    campaign: CampaignRef | None = None
+    upload: S3UploadConfig = S3UploadConfig()
+    wait: StateWaitConfig = StateWaitConfig()
+    activation: ActivationConfig | None = None
+    match_rates: MatchRateLimits | None = None
+    """Without it, match rates are only recorded."""
 
     @model_validator(mode="after")
-    def _floors_are_of_what_is_sent(self) -> DigitalAudienceDefinition:
+    def _rated_identifiers_are_sent(self) -> DigitalAudienceDefinition:
         if self.match_rates is None or not isinstance(self.match_rates.min_rate, Mapping):
             return self
         sent = self.source.columns.by_identifier()
         if missing := [name for name in self.match_rates.min_rate if name not in sent]:
-            names = ", ".join(f"'{name}'" for name in missing)
-            raise ValueError(f"match_rates.min_rate: {names} is in no column of 'source.columns'")
+            raise ValueError(f"match_rates.min_rate: 'source.columns' has no {quote_names(missing)}")
         return self
 
     @model_validator(mode="after")
-    def _campaign_or_id(self) -> DigitalAudienceDefinition:
+    def _has_campaign_or_id(self) -> DigitalAudienceDefinition:
         if self.id is None and self.campaign is None:
-            raise ValueError("give 'campaign' (to create the audience in) or 'id' (of an existing audience)")
+            raise ValueError("needs 'campaign' (to create the audience in) or 'id' (of an existing audience)")
         return self
 
     @model_validator(mode="after")
-    def _own_folders_are_not_the_vendors(self) -> DigitalAudienceDefinition:
-        for name, place in (("rejects", self.rejects), ("snapshots", self.snapshots)):
-            if place is None or self.upload.bucket is None:
+    def _own_folders_are_not_vendor_paths(self) -> DigitalAudienceDefinition:
+        for name, location in (("rejects", self.rejects), ("snapshots", self.snapshots)):
+            if location is None or self.upload.bucket is None:
                 continue
-            if is_read_by_the_vendor(f"{place.path.rstrip('/')}/{self.key}/", bucket=self.upload.bucket):
+            if is_vendor_path(f"{location.path.rstrip('/')}/{self.key}/", bucket=self.upload.bucket):
                 raise ValueError(
-                    f"{name}.path: the vendor reads {VENDOR_PREFIX} in this bucket; use another place"
+                    f"{name}.path: the vendor reads {VENDOR_PREFIX} in this bucket. Use another path"
                 )
         return self
 
     def describe_audience(self) -> str:
-        """Return the audience that is loaded, and whether a load may create it."""
-        if self.id is not None:
-            return f"the existing one with id {self.id}; none is created"
-        campaign, place = self.campaign, ""
-        if campaign is not None and campaign.id is not None:
-            place = f" in the existing campaign {campaign.id}"
-        elif campaign is not None:
-            place = f" in the campaign {campaign.name!r}, which is created if need be"
-        return f"created as {self.name!r}{place}, unless an earlier load has created it"
+        """Return which audience is loaded, and whether a load may create it."""
+        if self.id is not None or self.campaign is None:
+            return f"existing, id {self.id}; never created"
+        if self.campaign.id is not None:
+            campaign = f"existing campaign {self.campaign.id}"
+        else:
+            campaign = f"campaign {self.campaign.name!r}, created if missing"
+        return f"{self.name!r}, created by the first load; {campaign}"
 
     def describe_load(self, load_date: date | None) -> Iterator[tuple[str, str]]:
-        """Yield file, activation targets and extension of a load: subject and text."""
+        """Yield the file, the activation targets and the extension of a load: subject and text."""
         if load_date is not None:
             modes = ("opt-out", "opt-in") if self.mode == "mirror" else (self.mode,)
             is_gzip = self.file_profile.compression == "gzip"
-            place = "<id>" if self.id is None else self.id
-            yield "file", ", ".join(object_key(place, mode, load_date, is_gzip=is_gzip) for mode in modes)
+            audience_id = "<id>" if self.id is None else self.id
+            yield (
+                "file",
+                ", ".join(object_key(audience_id, mode, load_date, is_gzip=is_gzip) for mode in modes),
+            )
         if self.activation is None:
             return
         for target in self.activation.targets:
             yield "activation", _describe_target(target, load_date)
         extend = self.activation.extend
         if extend is None:
-            yield "extension", "none: segments end when they end"
+            yield "extension", "none, segments end on their end dates"
         else:
             yield (
                 "extension",
-                f"segments that end within {extend.within_days} days are extended to {extend.extend_by_days} days "
-                "from then",
+                f"segments that end within {extend.within_days} days, to {extend.extend_by_days} days from then",
             )
 
 
 def _describe_target(target: ActivationTarget, load_date: date | None) -> str:
     account = target.account
-    named = [
+    parts = [
         *([f"account {account.id}"] if account.id is not None else []),
         *([account.platform] if account.platform is not None else []),
         *([repr(account.name)] if account.name is not None else []),
     ]
-    text = f"{target.key}: {target.segment_name!r} on {', '.join(named)}, for {target.duration_days} days"
+    text = f"{target.key}: {target.segment_name!r} on {', '.join(parts)}, for {target.duration_days} days"
     if load_date is None:
         return text
     return f"{text}: until {load_date + timedelta(days=target.duration_days)} if it is created with the next load"

@@ -15,7 +15,7 @@ from audience_onboarding.platforms.digital_audience.activation_targets import (
 )
 from audience_onboarding.platforms.digital_audience.client import DigitalAudienceClient
 from audience_onboarding.platforms.digital_audience.definition import (
-    Activation,
+    ActivationConfig,
     ActivationTarget,
     DigitalAudienceDefinition,
 )
@@ -147,7 +147,7 @@ class _SegmentDrift:
     def __init__(
         self,
         definition: DigitalAudienceDefinition,
-        activation: Activation,
+        activation: ActivationConfig,
         client: DigitalAudienceClient,
         memory: Memory,
         now: datetime,

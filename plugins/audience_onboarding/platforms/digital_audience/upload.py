@@ -20,7 +20,7 @@ from audience_onboarding.base.upload_operator import OnboardCrmOperator
 from audience_onboarding.crm.output.profiles import DIGITAL_AUDIENCE_S3
 from audience_onboarding.exceptions import OVERWRITE_HINT, DailyFileLimitError, UploadConflictError
 from audience_onboarding.platforms.digital_audience.confirmation import summary
-from audience_onboarding.platforms.digital_audience.definition import ConfirmationRules, is_read_by_the_vendor
+from audience_onboarding.platforms.digital_audience.definition import ConfirmationRules, is_vendor_path
 from audience_onboarding.platforms.digital_audience.hooks import DigitalAudienceHook
 from audience_onboarding.platforms.digital_audience.links import (
     DigitalAudiencePortalLink,
@@ -113,7 +113,7 @@ class DigitalAudienceOnboardCrmToS3Operator(OnboardCrmOperator[DigitalAudienceHo
 
     def is_vendor_path(self, url: str) -> bool:
         """Return whether ``url`` lies in the folder of the bucket that the vendor scans."""
-        return is_read_by_the_vendor(url, bucket=self._bucket())
+        return is_vendor_path(url, bucket=self._bucket())
 
     def latest_uploaded_date(self, store: Memory) -> str:
         """Return the latest load date in the recent uploads."""

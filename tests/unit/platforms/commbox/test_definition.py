@@ -38,8 +38,8 @@ def test_defaults() -> None:
 
 
 def test_unhashed_values_have_to_be_confirmed() -> None:
-    assert "phone numbers as they are, not hashed" in problem_of(allow_unhashed=False)
-    with pytest.raises(ValidationError, match="allow_unhashed: true"):
+    assert "this platform receives 'phone' unhashed" in problem_of(allow_unhashed=False)
+    with pytest.raises(ValidationError, match="allow_unhashed: required"):
         CommBoxDefinition.model_validate(
             {name: value for name, value in GOOD.items() if name != "allow_unhashed"}
         )
@@ -48,8 +48,8 @@ def test_unhashed_values_have_to_be_confirmed() -> None:
 def test_it_takes_phone_numbers_only_and_no_description() -> None:
     for columns in ({"email": "E"}, {"email": "E", "phone": "P"}):
         problem = problem_of(source={"path": "x", "columns": columns})
-        assert "takes 'phone', and nothing else" in problem
-    assert "this platform's audiences have none" in problem_of(description="Who gets alerts")
+        assert "does not accept 'email'. Allowed: 'phone'" in problem
+    assert "description: not supported" in problem_of(description="Who gets alerts")
 
 
 def test_the_minimum_share_is_above_zero_and_at_most_one() -> None:
@@ -79,8 +79,8 @@ def test_fields_of_other_platforms_are_refused() -> None:
 def test_opt_in_and_opt_out_need_snapshots() -> None:
     for mode in ("opt-in", "opt-out"):
         assert (
-            f"upload.mode: on commbox, '{mode}' needs 'snapshots', a folder for snapshots of what the audience holds; "
-            "without it, allowed is 'replace', 'mirror'"
+            f"upload.mode: '{mode}' on commbox needs 'snapshots', a folder for snapshots of the audience. "
+            "Without it, allowed: 'replace', 'mirror'"
         ) in problem_of(upload={"mode": mode})
         assert definition(upload={"mode": mode}, snapshots={"path": "state"}).mode == mode
     assert list(definition(snapshots={"path": "state"}).allowed_modes) == [
@@ -94,7 +94,7 @@ def test_opt_in_and_opt_out_need_snapshots() -> None:
 def test_snapshots_need_confirmed_earlier_loads() -> None:
     upload = {"wait_for_earlier_loads": "uploaded"}
 
-    assert "upload.wait_for_earlier_loads: with 'snapshots', it has to be 'confirmed'" in problem_of(
+    assert "upload.wait_for_earlier_loads: must be 'confirmed' with 'snapshots'" in problem_of(
         upload=upload, snapshots={"path": "state"}
     )
     assert definition(upload=upload).snapshots is None

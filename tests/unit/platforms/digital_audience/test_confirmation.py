@@ -17,8 +17,9 @@ from audience_onboarding.platforms.digital_audience.confirmation import (
     rates_by_identifier,
     summary,
 )
-from audience_onboarding.platforms.digital_audience.definition import ConfirmationRules, RatedIdentifier
+from audience_onboarding.platforms.digital_audience.definition import ConfirmationRules
 from audience_onboarding.platforms.digital_audience.models import Audience
+from audience_onboarding.state.match_rates import RatedIdentifier
 from tests.unit.platforms.cases import every_case
 
 EARLIER = "2026-11-20T02:00:00Z"

@@ -53,10 +53,10 @@ def test_an_invalid_target_is_refused(wrong: dict[str, Any]) -> None:
 
 
 def test_the_last_day_ends_at_its_end_in_the_zone_of_the_definition() -> None:
-    last = target(until="2026-12-31").last_moment("Europe/Amsterdam")
+    last = target(until="2026-12-31").end_of_last_day("Europe/Amsterdam")
 
     assert last == datetime(2026, 12, 31, 23, 59, 59, tzinfo=timezone(timedelta(hours=1)))
-    assert target().last_moment("UTC") is None
+    assert target().end_of_last_day("UTC") is None
 
 
 def test_two_targets_need_two_segments() -> None:

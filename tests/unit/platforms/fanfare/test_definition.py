@@ -38,7 +38,7 @@ def test_defaults() -> None:
 
 
 def test_unhashed_values_have_to_be_confirmed() -> None:
-    message = r"e-mail addresses and phone numbers as they are.*allow_unhashed: true"
+    message = "allow_unhashed: required, because this platform receives 'email', 'phone' unhashed"
     for given in (
         {**GOOD, "allow_unhashed": False},
         {n: value for n, value in GOOD.items() if n != "allow_unhashed"},
@@ -51,11 +51,11 @@ def test_the_only_mode_is_opt_in() -> None:
     assert list(definition().allowed_modes) == ["opt-in"]
     for mode in ("opt-out", "replace", "mirror"):
         assert (
-            f"upload.mode: fanfare has no '{mode}', as its API has no operation that takes people out of a list, an "
-            "import only adds them; allowed is 'opt-in'"
+            f"upload.mode: '{mode}' is not supported on fanfare, because its API cannot remove people from a list, an "
+            "import only adds them. Allowed: 'opt-in'"
         ) in problem_of(upload={"mode": mode})
     assert (
-        "snapshots: fanfare has no mode that compares a list with the one before; allowed is 'opt-in'"
+        "snapshots: not supported, because no mode of fanfare compares lists. Allowed modes: 'opt-in'"
     ) in problem_of(snapshots={"path": "state"})
 
 
