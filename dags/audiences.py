@@ -6,5 +6,5 @@ from pathlib import Path
 
 from audience_onboarding.pipelines import audience_dags
 
-# Airflow looks for "dag" and "airflow" in a file's text before it takes the trouble to import it.
+# Airflow imports only files whose text contains "dag" and "airflow".
 globals().update(audience_dags(Path(__file__).resolve().parent.parent))

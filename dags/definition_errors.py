@@ -1,4 +1,4 @@
-"""Holds no DAG: shows broken definitions as an import error of this file, so that airflow keeps all other DAGs."""
+"""Reports invalid definitions as an import error of this file without a DAG; airflow keeps all other DAGs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The airflow DAG that takes people out of all audiences, by hashes."""
+"""The airflow DAG that removes a person from all audiences, by hashes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The airflow DAGs that keep the segments of all audiences alive, and tell what differs from the definitions."""
+"""The airflow DAGs that extend the segments of all audiences, and report differences from the definitions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The airflow DAG with which a person settles a creation that ended without an answer."""
+"""The airflow DAG that resolves a create request whose outcome is unknown."""
 
 from __future__ import annotations
 

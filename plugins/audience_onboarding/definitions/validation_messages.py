@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -96,17 +96,17 @@ def format_validation_errors(
     :param document: the validated content.
     :param is_partial: leave out errors about missing fields and combinations of fields.
     """
-    by_path: dict[Path, list[tuple[ErrorDetails, Any]]] = {}
+    by_path: dict[Path, list[ErrorDetails]] = {}
     for item in error.errors(include_url=False):
-        path, annotation = _field_path(item["loc"], model)
+        path = _field_path(item, document)
         if not is_partial or _is_about_value(item, path, document):
-            by_path.setdefault(path, []).append((item, annotation))
+            by_path.setdefault(path, []).append(item)
     formatter = _Formatter(model, document, rules)
     diagnostics: dict[Diagnostic, None] = {}
     for path, items in by_path.items():
         has_inner_errors = any(len(other) > len(path) and other[: len(path)] == path for other in by_path)
         # Errors inside a value show which member of a union is meant, and that a list has entries.
-        if has_inner_errors and all(item["type"] in {*_TYPES, "too_short"} for item, _ in items):
+        if has_inner_errors and all(item["type"] in {*_TYPES, "too_short"} for item in items):
             continue
         diagnostics.update(dict.fromkeys(formatter.format(path, items)))
     return list(diagnostics)
@@ -126,24 +126,24 @@ class _Formatter:
     document: YamlNode
     rules: FieldRules
 
-    def format(self, path: Path, items: list[tuple[ErrorDetails, Any]]) -> Iterator[Diagnostic]:
+    def format(self, path: Path, items: list[ErrorDetails]) -> Iterator[Diagnostic]:
         """Yield the diagnostics of a field."""
         if len(items) > 1:
             # Of a union, the members of other types are irrelevant if one has the right type.
-            items = [item for item in items if item[0]["type"] not in _TYPES] or items
-        types = list(dict.fromkeys(_TYPES[item["type"]] for item, _ in items if item["type"] in _TYPES))
+            items = [item for item in items if item["type"] not in _TYPES] or items
+        types = list(dict.fromkeys(_TYPES[item["type"]] for item in items if item["type"] in _TYPES))
         if types:
-            yield Diagnostic.at(self.document.locate(path), _wrong_type(types, items[0][0]["input"]))
-        for item, annotation in items:
+            yield Diagnostic.at(self.document.locate(path), _wrong_type(types, items[0]["input"]))
+        for item in items:
             if item["type"] not in _TYPES:
-                yield self._format_one(path, item, annotation)
+                yield self._format_one(path, item)
 
-    def _format_one(self, path: Path, item: ErrorDetails, annotation: Any) -> Diagnostic:
+    def _format_one(self, path: Path, item: ErrorDetails) -> Diagnostic:
         location, kind, value = self.document.locate(path), item["type"], item["input"]
         if kind == "extra_forbidden":
             return self._unknown_field(path)
         if kind in {"literal_error", "enum"}:
-            allowed = [str(choice) for choice in _choices(annotation)]
+            allowed = re.findall(r"'([^']*)'", item["ctx"]["expected"])
             if value is None:
                 return Diagnostic.at(location, "is empty", allowed=allowed)
             suggestion = nearest(value, allowed) if isinstance(value, str) else ""
@@ -225,76 +225,32 @@ def iter_field_names(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
         yield from iter_field_names(group, inner_prefix)
 
 
-def _field_path(loc: tuple[int | str, ...], model: type[BaseModel]) -> tuple[Path, Any]:
-    """Return a location without pydantic's names of union members, and the annotation of the field."""
+def _field_path(item: ErrorDetails, document: YamlNode) -> Path:
+    """Return the location of an error without pydantic's names of union members and of mapping keys."""
     path: list[int | str] = []
-    annotation: Any = model
-    can_be_member = False
-    for part in loc:
-        members = _members(annotation)
-        if can_be_member and len(members) > 1 and isinstance(part, str):
-            named = [item for item in members if getattr(_bare(item), "__name__", None) == part]
-            has_field = any(part in item.model_fields for member in members for item in models_of(member))
-            if named or not has_field:
-                annotation = named[0] if named else annotation
-                can_be_member = False
-                continue
-        path.append(part)
-        annotation = _inner(annotation, part)
-        can_be_member = True
-    return tuple(path), annotation
-
-
-def _bare(annotation: Any) -> Any:
-    while hasattr(annotation, "__metadata__"):
-        annotation = annotation.__origin__
-    return annotation
-
-
-def _members(annotation: Any) -> list[Any]:
-    """Return the members of a union, except ``None``."""
-    annotation = _bare(annotation)
-    if get_origin(annotation) is Union or type(annotation).__name__ == "UnionType":
-        return [
-            member
-            for item in get_args(annotation)
-            if item is not type(None)
-            for member in _members(item) or [item]
-        ]
-    return [annotation]
+    node: YamlNode | None = document
+    for number, part in enumerate(item["loc"], 1):
+        inner = node.get(part) if node is not None else None
+        is_missing = item["type"] == "missing" and number == len(item["loc"])
+        if isinstance(part, int) or node is None or inner is not None or is_missing:
+            path.append(part)
+            node = inner
+    return tuple(path)
 
 
 def models_of(annotation: Any) -> Iterator[type[BaseModel]]:
-    """Yield the models of a field's value, or of the entries of its list."""
-    for member in _members(annotation):
-        if isinstance(member, type) and issubclass(member, BaseModel):
-            yield member
-        elif get_origin(member) in {tuple, list}:
-            yield from models_of(get_args(member)[0])
-
-
-def _inner(annotation: Any, part: int | str) -> Any:
-    for member in _members(annotation):
-        if isinstance(part, int) and get_origin(member) in {tuple, list}:
-            return get_args(member)[0]
-        if isinstance(member, type) and issubclass(member, BaseModel) and str(part) in member.model_fields:
-            return member.model_fields[str(part)].annotation
-    return None
+    """Yield the models in an annotation: of a value, of the members of a union, of the entries of a list."""
+    # Python 3.10 takes list[int] for a type.
+    if get_origin(annotation) is None and isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from models_of(argument)
 
 
 def model_at(path: Path, model: type[BaseModel]) -> type[BaseModel] | None:
     """Return the model of the fields below a path; ``None`` if there are none."""
-    annotation: Any = model
-    for part in path:
-        annotation = _inner(annotation, part)
-    return next(models_of(annotation), None)
-
-
-def _choices(annotation: Any) -> list[Any]:
-    choices: list[Any] = []
-    for member in _members(annotation):
-        if get_origin(member) is Literal:
-            choices.extend(get_args(member))
-        elif get_origin(member) in {tuple, list}:
-            choices.extend(_choices(get_args(member)[0]))
-    return choices
+    current: type[BaseModel] | None = model
+    for name in (part for part in path if isinstance(part, str)):
+        info = current.model_fields.get(name) if current is not None else None
+        current = next(models_of(info.annotation), None) if info is not None else None
+    return current

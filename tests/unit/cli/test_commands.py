@@ -313,7 +313,7 @@ def test_existing_ids_mirrors_and_environments_are_planned(commands: Commands) -
     assert plans["newsletter"]["audience"] == "existing, id 7; never created"
     file = "onboard/audience=7/{}/20261118_000000.csv.gz"
     assert plans["newsletter"]["details"] == [["file", f"{file.format('opt-out')}, {file.format('opt-in')}"]]
-    assert "in the existing campaign 5" in plans["other"]["audience"]
+    assert "existing campaign 5" in plans["other"]["audience"]
     alerts = plans["alerts"]
     assert (alerts["environment"], alerts["connection"]) == ("staging", "commbox_staging")
 

@@ -82,6 +82,11 @@ WRONG = (
         "upload: {mode: opt_in}",
         "upload.mode: invalid value. Allowed: 'opt-in', 'opt-out', 'replace', 'mirror'. Did you mean 'opt-in'?",
     ),
+    sixth(
+        "key_of_a_mapping",
+        "match_rates: {min_rate: {emial: 0.4}}",
+        "match_rates.min_rate.emial: invalid value. Allowed: 'email', 'phone', 'postal_code', 'personal_id', 'aaid'. Did you mean 'email'?",
+    ),
     one(
         "choice_of_another_platform",
         RAW % ("fanfare", "Fans") + "upload: {mode: replace}\n",

@@ -140,8 +140,7 @@ def test_of_several_definitions_of_one_audience_none_is_good(folder: Path) -> No
     message = str(caught.value)
     assert "2 audience definitions are invalid" in message
     for key in ("one", "two"):
-        place = f"{key}.yaml:2: name"
-        assert f"{place}: is not the only definition of an audience called 'Service alerts'" in message
+        assert f"{key}.yaml:2: name: same name as " in message
     assert "commbox, connection commbox_default" in message
     assert "three" not in message
 

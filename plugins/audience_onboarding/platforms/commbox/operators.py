@@ -14,10 +14,9 @@ from audience_onboarding.base.load import LoadContext
 from audience_onboarding.base.metrics import upload_measured
 from audience_onboarding.base.operators import PlatformOperator
 from audience_onboarding.base.retry_policy import terminal_errors_fail
-from audience_onboarding.base.snapshot_diff import MIRROR, OPT_IN, OPT_OUT, REPLACE
+from audience_onboarding.base.snapshot_diff import MIRROR, OPT_IN, OPT_OUT
 from audience_onboarding.base.upload_operator import OnboardCrmOperator
 from audience_onboarding.crm.guards import WHOLE_LIST
-from audience_onboarding.crm.output.profiles import COMMBOX_AUDIENCE
 from audience_onboarding.exceptions import (
     OVERWRITE_HINT,
     ConfigurationError,
@@ -25,6 +24,7 @@ from audience_onboarding.exceptions import (
     UploadConflictError,
 )
 from audience_onboarding.http import FileContent
+from audience_onboarding.platforms.commbox.definition import CommBoxDefinition
 from audience_onboarding.platforms.commbox.hooks import CommBoxHook
 from audience_onboarding.platforms.commbox.links import CommBoxPortalLink
 from audience_onboarding.platforms.commbox.models import Audience
@@ -141,9 +141,9 @@ class CommBoxOnboardCrmOperator(OnboardCrmOperator[CommBoxHook, str]):
     operator_extra_links = (CommBoxPortalLink(), RejectsLink(), AudiencePageLink())
     hook_class = CommBoxHook
     read_id = staticmethod(text_id)
-    modes = (REPLACE, MIRROR, OPT_IN, OPT_OUT)
-    modes_with_snapshots = frozenset({OPT_IN, OPT_OUT})
-    profile = COMMBOX_AUDIENCE
+    modes = tuple(CommBoxDefinition.modes)
+    modes_with_snapshots = CommBoxDefinition.modes_with_snapshots
+    profile = CommBoxDefinition.profile
 
     def __init__(
         self, *, audience_name: str, commbox_conn_id: str = CommBoxHook.default_conn_name, **kwargs: Any

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timezone
-from enum import Enum
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, field_validator
@@ -26,17 +25,6 @@ def _no_boolean(value: Any) -> Any:
 
 RemoteNumber = Annotated[int, Field(gt=0), BeforeValidator(_no_boolean)]
 """An id."""
-
-
-class UpdateMode(str, Enum):
-    """How a file changes an audience, and the folder of the file (page "Updating audiences via S3")."""
-
-    OPT_IN = "opt-in"
-    """Adds the records."""
-    OPT_OUT = "opt-out"
-    """Removes the matching records."""
-    REPLACE = "replace"
-    """Replaces all records."""
 
 
 class DataSetCounts(ResponseModel):

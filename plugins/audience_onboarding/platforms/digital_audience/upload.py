@@ -17,10 +17,13 @@ from audience_onboarding.base.retry_policy import failure_told, terminal_errors_
 from audience_onboarding.base.sensors import DEFERRAL_GRACE
 from audience_onboarding.base.snapshot_diff import MIRROR, OPT_IN, OPT_OUT
 from audience_onboarding.base.upload_operator import OnboardCrmOperator
-from audience_onboarding.crm.output.profiles import DIGITAL_AUDIENCE_S3
 from audience_onboarding.exceptions import OVERWRITE_HINT, DailyFileLimitError, UploadConflictError
 from audience_onboarding.platforms.digital_audience.confirmation import summary
-from audience_onboarding.platforms.digital_audience.definition import ConfirmationRules, is_vendor_path
+from audience_onboarding.platforms.digital_audience.definition import (
+    ConfirmationRules,
+    DigitalAudienceDefinition,
+    is_vendor_path,
+)
 from audience_onboarding.platforms.digital_audience.hooks import DigitalAudienceHook
 from audience_onboarding.platforms.digital_audience.links import (
     DigitalAudiencePortalLink,
@@ -28,7 +31,7 @@ from audience_onboarding.platforms.digital_audience.links import (
     storage_of,
 )
 from audience_onboarding.platforms.digital_audience.load_files import LoadFiles, baseline_in, bucket_at
-from audience_onboarding.platforms.digital_audience.models import Audience, UpdateMode
+from audience_onboarding.platforms.digital_audience.models import Audience
 from audience_onboarding.platforms.digital_audience.sensors import audience_failed
 from audience_onboarding.platforms.digital_audience.triggers import DigitalAudienceAudienceStateTrigger
 from audience_onboarding.platforms.digital_audience.upload_log import TOKEN, UploadLog
@@ -80,9 +83,9 @@ class DigitalAudienceOnboardCrmToS3Operator(OnboardCrmOperator[DigitalAudienceHo
     operator_extra_links = (DigitalAudiencePortalLink(), S3ObjectLink(), RejectsLink(), AudiencePageLink())
     hook_class = DigitalAudienceHook
     read_id = staticmethod(number_id)
-    modes = (*(mode.value for mode in UpdateMode), MIRROR)
-    modes_with_snapshots = frozenset({MIRROR})
-    profile = DIGITAL_AUDIENCE_S3
+    modes = tuple(DigitalAudienceDefinition.modes)
+    modes_with_snapshots = DigitalAudienceDefinition.modes_with_snapshots
+    profile = DigitalAudienceDefinition.profile
 
     def __init__(  # noqa: PLR0913
         self,

@@ -15,7 +15,6 @@ from audience_onboarding.base.load import LoadContext, check_event
 from audience_onboarding.base.metrics import upload_measured
 from audience_onboarding.base.retry_policy import terminal_errors_fail
 from audience_onboarding.base.upload_operator import OnboardCrmOperator
-from audience_onboarding.crm.output.profiles import FANFARE_IMPORT
 from audience_onboarding.exceptions import (
     ConfigurationError,
     ConflictError,
@@ -23,7 +22,7 @@ from audience_onboarding.exceptions import (
     TransientError,
 )
 from audience_onboarding.http import is_one_of
-from audience_onboarding.platforms.fanfare.definition import MAX_BYTES, MAX_ROWS
+from audience_onboarding.platforms.fanfare.definition import MAX_BYTES, MAX_ROWS, FanfareDefinition
 from audience_onboarding.platforms.fanfare.hooks import FanfareHook
 from audience_onboarding.platforms.fanfare.imports import (
     FAILURE_STATUSES,
@@ -77,8 +76,8 @@ class FanfareOnboardCrmOperator(OnboardCrmOperator[FanfareHook, str]):
     operator_extra_links = (FanfarePortalLink(), RejectsLink(), AudiencePageLink())
     hook_class = FanfareHook
     read_id = staticmethod(text_id)
-    modes = ("opt-in",)
-    profile = FANFARE_IMPORT
+    modes = tuple(FanfareDefinition.modes)
+    profile = FanfareDefinition.profile
 
     def __init__(
         self,

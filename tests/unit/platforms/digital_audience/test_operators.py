@@ -30,7 +30,6 @@ from audience_onboarding.platforms.digital_audience.models import (
     Campaign,
     PlatformAccount,
     Segment,
-    UpdateMode,
 )
 from audience_onboarding.platforms.digital_audience.segment_names import SegmentName
 from tests.fakes import AssetStores, task_context
@@ -399,13 +398,13 @@ def upload(context: dict[str, Any] | None = None, **changes: Any) -> None:
 def test_the_key_is_as_the_vendors_page_wants_it() -> None:
     with every_case() as case:
         for mode, load_date, key in (
-            (UpdateMode.OPT_IN, date(2022, 11, 7), "onboard/audience=69249/opt-in/20221107_000000.csv"),
-            (UpdateMode.OPT_OUT, date(2026, 1, 2), "onboard/audience=69249/opt-out/20260102_000000.csv"),
-            (UpdateMode.REPLACE, date(2026, 12, 31), "onboard/audience=69249/replace/20261231_000000.csv"),
+            ("opt-in", date(2022, 11, 7), "onboard/audience=69249/opt-in/20221107_000000.csv"),
+            ("opt-out", date(2026, 1, 2), "onboard/audience=69249/opt-out/20260102_000000.csv"),
+            ("replace", date(2026, 12, 31), "onboard/audience=69249/replace/20261231_000000.csv"),
         ):
             with case(mode):
-                assert object_key(69249, mode.value, load_date) == key
-                assert object_key(69249, mode.value, load_date, is_gzip=True) == f"{key}.gz"
+                assert object_key(69249, mode, load_date) == key
+                assert object_key(69249, mode, load_date, is_gzip=True) == f"{key}.gz"
 
 
 def test_rejects_never_lie_where_the_vendor_reads(client: Any) -> None:
