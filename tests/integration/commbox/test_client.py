@@ -61,6 +61,6 @@ def test_a_dynamic_audience_takes_no_file(sandbox: Sandbox, client: CommBoxClien
 
     with pytest.raises(ConfigurationError, match="is Dynamic"):
         client.find_audience("Rules")
-    with pytest.raises(RequestRejectedError, match="has to be a static audience") as error:
+    with pytest.raises(RequestRejectedError, match="must be a static audience") as error:
         client.replace_audience(str(audience_id), file=csv("31612345678"))
     assert error.value.status == 400
