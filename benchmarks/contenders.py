@@ -152,7 +152,7 @@ def engine_to_s3() -> Work:
             if not sum(map(len, load.rejects())):
                 raise SystemExit("no rejects")
             arrived = _swallowed(task.port) - before
-            if arrived != load.size or published.already_there:
+            if arrived != load.size or published.unchanged:
                 raise SystemExit(f"{arrived} of {load.size} bytes arrived")
             rows, sent, detail = _checked(load, task)
             return rows, sent, {**detail, "parts": published.parts}
