@@ -8,11 +8,7 @@ from typing import Any
 
 def form_field(label: str, *, kind: str = "string", description: str = "", **schema: Any) -> dict[str, Any]:
     """Build a field of a connection form; an empty field is ``None``."""
-    return {
-        "label": label,
-        "description": description,
-        "schema": {"type": [kind, "null"], **schema},
-    }
+    return {"label": label, "description": description, "schema": {"type": [kind, "null"], **schema}}
 
 
 def connection_form(  # noqa: PLR0913

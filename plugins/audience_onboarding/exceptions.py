@@ -147,18 +147,15 @@ class VendorError(AudienceOnboardingError):
     def __init__(
         self,
         *,
-        what: str,
-        where: str = "",
-        why: str = "",
-        next_step: str = "",
         outcome: Outcome = Outcome.NOT_DONE,
         status: int | None = None,
         request_id: str | None = None,
+        **kwargs: Any,
     ) -> None:
         self.outcome = outcome
         self.status = status
         self.request_id = request_id
-        super().__init__(what=what, where=where, why=why, next_step=next_step)
+        super().__init__(**kwargs)
 
     def _message(self) -> str:
         details = []

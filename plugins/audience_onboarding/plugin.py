@@ -18,13 +18,7 @@ from audience_onboarding.base.erasure_conf import (
     without_people,
     without_unknown,
 )
-from audience_onboarding.base.pools import (
-    CREATE_POOL,
-    OUR_POOLS,
-    connection_pool,
-    description_of,
-    slots_of,
-)
+from audience_onboarding.base.pools import CREATE_POOL, OUR_POOLS, connection_pool, description_of, slots_of
 from audience_onboarding.dag_ids import ERASE_DAG_ID
 from audience_onboarding.preload import preload
 from audience_onboarding.ui.plugin_views import external_view, fastapi_app

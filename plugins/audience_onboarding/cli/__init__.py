@@ -76,10 +76,7 @@ def _parser() -> argparse.ArgumentParser:
             continue
         command.add_argument("--json", action="store_true", help="print JSON")
         command.add_argument(
-            "--environment",
-            metavar="E",
-            default=None,
-            help="default: $AUDIENCE_ONBOARDING_ENVIRONMENT",
+            "--environment", metavar="E", default=None, help="default: $AUDIENCE_ONBOARDING_ENVIRONMENT"
         )
         if name == "plan":
             command.add_argument("keys", nargs="*", metavar="KEY", help="of audiences; default: all")

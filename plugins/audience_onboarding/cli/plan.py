@@ -86,12 +86,7 @@ class Plan:
 
 
 def run(
-    folder: Path,
-    *,
-    keys: Sequence[str],
-    environment: str | None,
-    as_json: bool,
-    now: datetime | None = None,
+    folder: Path, *, keys: Sequence[str], environment: str | None, as_json: bool, now: datetime | None = None
 ) -> int:
     """Print the plans of the valid definitions, and the problems to stderr; return the exit code.
 

@@ -46,8 +46,8 @@ def resolve_source(
     :raises StorageUnavailableError: the storage is not available.
     :raises ConfigurationError: another kind of URL, or no client for ``s3://``.
     """
-    location, options = _locate(url, s3_client), options or SourceOptions()
-    sources = [file.source(options) for file in location.files()]
+    location = _locate(url, s3_client)
+    sources = location.sources(options or SourceOptions())
     if not sources:
         raise SourceNotFoundError(
             what="CRM file not found" if location.is_single else "No CRM file found",
@@ -136,22 +136,6 @@ def _locate(url: str, s3_client: ClientFactory | None) -> _LocalLocation | S3Loc
 
 
 @dataclass(frozen=True)
-class _LocalFile:
-    path: str
-
-    def source(self, options: SourceOptions) -> Source:
-        format_ = options.get_format(self.path)
-        if format_ != "csv":
-            return options.open_table(format_, Path(self.path), self.path)
-
-        from audience_onboarding.crm.sources.csv_file import CsvSource
-
-        return CsvSource(
-            path=Path(self.path), delimiter=options.delimiter, encoding=options.encoding, quote=options.quote
-        )
-
-
-@dataclass(frozen=True)
 class _LocalLocation:
     """Path, pattern, or folder."""
 
@@ -162,23 +146,32 @@ class _LocalLocation:
         return not self.name.endswith("/") and not is_wild(self.name)
 
     def exists(self) -> bool:
-        return bool(self.files())
+        return bool(self._names())
 
-    def files(self) -> Sequence[_LocalFile]:
+    def sources(self, options: SourceOptions) -> list[Source]:
+        formats = [(name, options.get_format(name)) for name in self._names()]
+        return [
+            options.open_csv(path=Path(name))
+            if format_ == "csv"
+            else options.open_table(format_, Path(name), name)
+            for name, format_ in formats
+        ]
+
+    def _names(self) -> list[str]:
         try:
-            return self._files()
+            return self._find()
         except OSError as error:
             reason = os.strerror(error.errno) if error.errno else "it cannot be inspected"
         raise SourceNotFoundError(
             what="CRM file not found", where=self.name, why=reason, next_step=CHECK_PATH
         )
 
-    def _files(self) -> Sequence[_LocalFile]:
+    def _find(self) -> list[str]:
         path = Path(self.name)
         if self.name.endswith("/"):
-            return [_LocalFile(name) for name in sorted(_walk(path, ["*"]))]
+            return sorted(_walk(path, ["*"]))
         if path.is_file():  # a name may contain wildcard characters
-            return [_LocalFile(self.name)]
+            return [self.name]
         if path.is_dir():
             raise SourceNotFoundError(
                 what="CRM file not found",
@@ -189,7 +182,7 @@ class _LocalLocation:
         if not is_wild(self.name):
             return []
         parts = path.parts[1:] if path.anchor else path.parts
-        return [_LocalFile(name) for name in sorted(_walk(Path(path.anchor), parts))]
+        return sorted(_walk(Path(path.anchor), parts))
 
 
 def _walk(folder: Path, pattern: Sequence[str]) -> Iterator[str]:

@@ -30,14 +30,20 @@ def local_path(url: str) -> Path:
 
 
 def write_file(
-    url: str, stream: BinaryIO, *, s3_client: ClientFactory, content_type: str = "", what: str, next_step: str
+    url: str,
+    stream: BinaryIO,
+    *,
+    s3_client: ClientFactory,
+    content_type: str = "",
+    failure: str,
+    next_step: str,
 ) -> None:
     """Write a stream to a file, which is replaced if it exists.
 
     :param url: a path, ``file:///path`` or ``s3://bucket/key``.
     :param content_type: of an object in S3.
-    :param what: of the error if the folder is not writable; and
-    :param next_step: of that error.
+    :param failure: message of the error for a folder that is not writable.
+    :param next_step: action in that error.
     :raises ConfigurationError: the folder is not writable.
     :raises AudienceOnboardingError: error of S3, see :func:`.translate_errors`.
     """
@@ -46,7 +52,7 @@ def write_file(
         try:
             _write_local(local_path(url), stream)
         except OSError as error:
-            raise not_writable(local_path(url), error, what=what, next_step=next_step) from None
+            raise not_writable(local_path(url), error, failure=failure, next_step=next_step) from None
         return
     from boto3.s3.transfer import TransferConfig
 
@@ -71,7 +77,7 @@ def _write_local(path: Path, stream: BinaryIO) -> None:
             os.unlink(name)
 
 
-def not_writable(path: Path, error: OSError, *, what: str, next_step: str) -> ConfigurationError:
+def not_writable(path: Path, error: OSError, *, failure: str, next_step: str) -> ConfigurationError:
     """Return the error for a folder that is not writable."""
     why = error.strerror or type(error).__name__
-    return ConfigurationError(what=what, where=str(path), why=why, next_step=next_step)
+    return ConfigurationError(what=failure, where=str(path), why=why, next_step=next_step)

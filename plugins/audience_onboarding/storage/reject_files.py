@@ -44,6 +44,6 @@ def write_rejects(url: str, blocks: Iterator[bytes], *, s3_client: ClientFactory
         buffered(blocks, PART_SIZE),
         s3_client=s3_client,  # type: ignore[arg-type] # not called for a file
         content_type="text/csv; charset=utf-8",
-        what="Writing the rejects failed, so nothing is sent",
+        failure="Writing the rejects failed, so nothing is sent",
         next_step="Correct 'rejects' in the definition, or the permissions of the folder",
     )

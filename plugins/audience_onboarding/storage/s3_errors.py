@@ -21,44 +21,18 @@ from audience_onboarding.exceptions import (
     TerminalError,
 )
 
-_ACCESS = frozenset(
-    [
-        "AccessDenied",
-        "AccountProblem",
-        "AllAccessDisabled",
-        "ExpiredToken",
-        "Forbidden",
-        "InvalidAccessKeyId",
-        "InvalidToken",
-        "RequestTimeTooSkewed",
-        "SignatureDoesNotMatch",
-        "TokenRefreshRequired",
-        "Unauthorized",
-    ]
-)
-_REGION = frozenset(
-    [
-        "AuthorizationHeaderMalformed",
-        "IllegalLocationConstraintException",
-        "PermanentRedirect",
-        "TemporaryRedirect",
-    ]
-)
-_UNAVAILABLE = frozenset(
-    [
-        "ConditionalRequestConflict",
-        "InternalError",
-        "OperationAborted",
-        "RequestTimeout",
-        "ServiceUnavailable",
-        "SlowDown",
-        "Throttling",
-        "ThrottlingException",
-        "TooManyRequests",
-        # Another try of the load aborted this upload; the next one finds its object.
-        "NoSuchUpload",
-    ]
-)
+_ACCESS = frozenset({
+    "AccessDenied", "AccountProblem", "AllAccessDisabled", "ExpiredToken", "Forbidden", "InvalidAccessKeyId",
+    "InvalidToken", "RequestTimeTooSkewed", "SignatureDoesNotMatch", "TokenRefreshRequired", "Unauthorized",
+})  # fmt: skip
+_REGION = frozenset({
+    "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "PermanentRedirect", "TemporaryRedirect",
+})  # fmt: skip
+_UNAVAILABLE = frozenset({
+    "ConditionalRequestConflict", "InternalError", "OperationAborted", "RequestTimeout", "ServiceUnavailable",
+    "SlowDown", "Throttling", "ThrottlingException", "TooManyRequests",
+    "NoSuchUpload",  # another try of the load aborted this upload; the next one finds its object
+})  # fmt: skip
 _NO_CREDENTIALS = (
     boto.NoCredentialsError,
     boto.PartialCredentialsError,

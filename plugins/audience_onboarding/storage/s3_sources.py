@@ -69,14 +69,15 @@ class S3Location:
             return False
         return True
 
-    def files(self) -> Sequence[S3Object]:
-        """Return the objects in the order of their keys."""
+    def sources(self, options: SourceOptions) -> list[Source]:
+        """Return the sources that read the objects, in the order of their keys."""
         client = self.s3_client()
         if self.is_single:
-            return [S3Object(client, self.bucket, self.key)]
+            return [S3Object(client, self.bucket, self.key).source(options)]
         objects = sorted(self._list(client), key=lambda item: item.key)
         # A key may contain wildcard characters.
-        return [item for item in objects if item.key == self.key] or objects
+        exact = [item for item in objects if item.key == self.key]
+        return [item.source(options) for item in exact or objects]
 
     def _list(self, client: S3Client) -> Iterator[S3Object]:
         is_folder = not self.key or self.key.endswith("/")
@@ -120,18 +121,9 @@ class S3Object:
     def source(self, options: SourceOptions) -> Source:
         """Return the source that reads the object."""
         format_ = options.get_format(self.key)
-        if format_ != "csv":
-            return _CopiedTable(self, format_, options)
-
-        from audience_onboarding.crm.sources.csv_file import CsvSource
-
-        return CsvSource(
-            stream=self.open,
-            delimiter=options.delimiter,
-            encoding=options.encoding,
-            quote=options.quote,
-            label=self.url,
-        )
+        if format_ == "csv":
+            return options.open_csv(stream=self.open, label=self.url)
+        return _CopiedTable(self, format_, options)
 
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:

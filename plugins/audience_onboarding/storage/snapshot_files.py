@@ -17,7 +17,7 @@ from audience_onboarding.storage.s3_errors import NoSuchKey, translate_errors
 from audience_onboarding.storage.source_urls import ClientFactory
 
 _NOT_WRITABLE = {
-    "what": "Snapshot folder not writable",
+    "failure": "Snapshot folder not writable",
     "next_step": "Correct 'snapshots' in the definition, or the permissions of the folder",
 }
 

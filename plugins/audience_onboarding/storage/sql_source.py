@@ -297,10 +297,7 @@ def _translate_error(error: Exception, label: str) -> AudienceOnboardingError | 
         return None
     if classes & {"ProgrammingError", "NotSupportedError"}:
         return ConfigurationError(
-            what="The database rejects the query of the source",
-            where=label,
-            why=why,
-            next_step=_RUN_BY_HAND,
+            what="The database rejects the query of the source", where=label, why=why, next_step=_RUN_BY_HAND
         )
     if classes & {"DataError", "IntegrityError"}:
         return SourceFormatError(

@@ -117,6 +117,12 @@ class SourceOptions:
             return _FORMATS.get(os.path.splitext(name)[1].lower(), "csv")
         return self.format
 
+    def open_csv(self, **location: Any) -> Source:
+        """Return the source for a CSV file; ``location`` is ``path``, or ``stream`` and ``label``."""
+        from audience_onboarding.crm.sources.csv_file import CsvSource
+
+        return CsvSource(delimiter=self.delimiter, encoding=self.encoding, quote=self.quote, **location)
+
     def open_table(self, format_: str, path: Path, label: str) -> Source:
         """Return the source for a Parquet file or a workbook."""
         if format_ == "parquet":

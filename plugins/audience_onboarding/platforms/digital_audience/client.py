@@ -21,11 +21,7 @@ from audience_onboarding.platforms.digital_audience.models import (
     PlatformAccount,
     Segment,
 )
-from audience_onboarding.platforms.digital_audience.session_client import (
-    METHODS,
-    SessionClient,
-    fingerprint,
-)
+from audience_onboarding.platforms.digital_audience.session_client import METHODS, SessionClient, fingerprint
 
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -168,12 +168,7 @@ class SessionClient(ApiClient[DigitalAudienceSettings]):
         return bool(self._expired.search(_message(envelope) or ""))
 
     def _call(
-        self,
-        operation: str,
-        ids: Mapping[str, int] | None = None,
-        *,
-        json: Any = None,
-        subject: str = "",
+        self, operation: str, ids: Mapping[str, int] | None = None, *, json: Any = None, subject: str = ""
     ) -> Any:
         """Call one operation and return ``data`` of the envelope.
 
