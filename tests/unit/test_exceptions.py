@@ -140,7 +140,9 @@ def test_a_message_for_people_ends_with_a_link_to_the_docs() -> None:
 
 
 def test_below_a_list_the_link_stands_in_a_line_of_its_own() -> None:
-    error = exceptions.DefinitionError(what="2 are broken", next_step="Mend them", problems=["a.yaml:1: x"])
+    error = exceptions.DefinitionError(
+        what="2 are broken", next_step="Mend them", diagnostics=["a.yaml:1: x"]
+    )
 
     error.attach_help()
 

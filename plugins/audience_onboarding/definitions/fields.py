@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Iterable
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -105,8 +107,15 @@ def check_load_date(value: str) -> str:
 
     :raises ValueError: it has another placeholder than ``{load_date}``.
     """
-    if re.fullmatch(r"([^{}]|\{load_date(:[^{}]*)?\})*", value) is None:
-        raise ValueError("unknown placeholder. Use {load_date} or, for another format, {load_date:%Y%m%d}")
+    try:
+        names = {name for _, name, _, _ in string.Formatter().parse(value) if name is not None}
+        if not names <= {"load_date"}:
+            raise ValueError
+        value.format(load_date=date(2000, 1, 1))
+    except (KeyError, IndexError, ValueError):
+        raise ValueError(
+            "unknown placeholder. Use {load_date} or, for another format, {load_date:%Y%m%d}"
+        ) from None
     return value
 
 

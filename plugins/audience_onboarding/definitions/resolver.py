@@ -47,10 +47,10 @@ class InvalidDefinition:
     error: DefinitionError
 
     @classmethod
-    def of(cls, path: Path, diagnostics: Sequence[Diagnostic], *, what: str = "") -> InvalidDefinition:
+    def of(cls, path: Path, diagnostics: Sequence[Diagnostic], *, message: str = "") -> InvalidDefinition:
         """Return a file with its diagnostics."""
         error = DefinitionError(
-            what=what or f"Invalid definition {path.name}", where=str(path), diagnostics=tuple(diagnostics)
+            what=message or f"Invalid definition {path.name}", where=str(path), diagnostics=tuple(diagnostics)
         )
         return cls(path, error)
 
@@ -132,7 +132,7 @@ class Folder:
             yield InvalidDefinition.of(
                 self._defaults.path,
                 self.defaults_diagnostics,
-                what=f"Invalid {DEFAULTS}: no definition of its folder can be used",
+                message=f"Invalid {DEFAULTS}: no definition of its folder can be used",
             )
         items = [self._resolve(file, environment) for file in self._files]
         yield from self._check_names(items, environment) if is_whole else items
