@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.sdk.definitions.context import Context
 from airflow.sdk.exceptions import AirflowSkipException
@@ -16,8 +16,9 @@ from airflow.sdk.exceptions import AirflowSkipException
 from audience_onboarding.base import metrics
 from audience_onboarding.base.openlineage import Lineage
 from audience_onboarding.base.retry_policy import failure_of, failure_told
-from audience_onboarding.base.snapshot_diff import SnapshotDiff
+from audience_onboarding.base.snapshot_diff import OPT_OUT, SnapshotDiff
 from audience_onboarding.crm.guards import WHOLE_LIST
+from audience_onboarding.crm.output.profiles import Identifier, SourceColumn
 from audience_onboarding.crm.sources.options import SourceOptions
 from audience_onboarding.exceptions import (
     OVERWRITE_HINT,
@@ -258,6 +259,42 @@ def check_event(
             why=event["message"],
             next_step="The next try continues the wait; nothing is sent again",
         )
+
+
+def parse_columns(columns: Mapping[str, str | SourceColumn]) -> dict[Identifier, str | SourceColumn]:
+    """Return the columns by identifier.
+
+    :raises ConfigurationError: an identifier is unknown.
+    """
+    known = {identifier.value: identifier for identifier in Identifier}
+    if unknown := sorted(set(columns) - set(known)):
+        raise ConfigurationError(
+            what=f"Unknown identifier {', '.join(map(repr, unknown))}",
+            next_step=f"Allowed are {', '.join(known)}",
+        )
+    return {known[name]: column for name, column in columns.items()}
+
+
+def finish_dry_run(load: LoadContext, result: Mapping[str, Any]) -> NoReturn:
+    """Report the effect of a run.
+
+    :raises AirflowSkipException: always.
+    """
+    mode, rows, failed = load.mode, result["rows_sent"], result["guards"]["failed"]
+    for failure in failed:
+        log.warning("This guard would stop the load: %s", failure)
+    adds: int | None = 0 if mode == OPT_OUT else rows
+    # Only the vendor knows which rows a whole list removes.
+    removes: int | None = None if mode in WHOLE_LIST else rows if mode == OPT_OUT else 0
+    if load.diff is not None and load.diff.base.confirmed is not None:
+        adds, removes = load.diff.adds, load.diff.removes
+    report = {**result, "would_add": adds, "would_remove": removes}
+    load.context["ti"].xcom_push(key="dry_run_report", value=report)
+    verdict = f" {len(failed)} of the guards would stop it." if failed else ""
+    raise AirflowSkipException(
+        f"Dry run: {rows} rows would be sent, nothing was.{verdict} "
+        "The counts are above and under XCom 'dry_run_report'"
+    )
 
 
 def count_load(result: Mapping[str, Any], *, uploaded: bool, **tags: str) -> None:

@@ -88,14 +88,14 @@ def audience_dataset(platform: str, account: str, audience_id: object) -> Datase
 def build_facets(lineage: Lineage) -> Any:
     """Return the lineage of an upload for OpenLineage's provider, ``None`` if it is not installed."""
     try:
-        from airflow.providers.common.compat.openlineage.facet import InputDataset, OutputDataset
+        from airflow.providers.common.compat.openlineage import facet
         from airflow.providers.openlineage.extractors import OperatorLineage
     except ImportError:
         return None
     sources = _sources(lineage)
     names = _column_names(lineage)
     inputs = [
-        InputDataset(
+        facet.InputDataset(
             namespace=source.namespace,
             name=source.name,
             facets={**_source_schema(names), "dataSource": _data_source(source)},
@@ -105,7 +105,7 @@ def build_facets(lineage: Lineage) -> Any:
         for source in sources
     ]
     outputs = [
-        OutputDataset(
+        facet.OutputDataset(
             namespace=item.dataset.namespace,
             name=item.dataset.name,
             facets=_output_facets(lineage, item, sources, names),
@@ -119,15 +119,15 @@ def build_facets(lineage: Lineage) -> Any:
 def build_processing_facets(objects: Sequence[DatasetRef], audience: DatasetRef) -> Any:
     """Return the lineage of objects that a vendor has processed into an audience; as :func:`build_facets`."""
     try:
-        from airflow.providers.common.compat.openlineage.facet import InputDataset, OutputDataset
+        from airflow.providers.common.compat.openlineage import facet
         from airflow.providers.openlineage.extractors import OperatorLineage
     except ImportError:
         return None
     inputs = [
-        InputDataset(namespace=one.namespace, name=one.name, facets={"dataSource": _data_source(one)})
+        facet.InputDataset(namespace=one.namespace, name=one.name, facets={"dataSource": _data_source(one)})
         for one in objects
     ]
-    output = OutputDataset(
+    output = facet.OutputDataset(
         namespace=audience.namespace, name=audience.name, facets={"dataSource": _data_source(audience)}
     )
     return OperatorLineage(inputs=inputs, outputs=[output])
@@ -167,12 +167,12 @@ def _tables(lineage: Lineage) -> Sequence[Any]:
 
 
 def _source_schema(names: Mapping[Identifier, str]) -> dict[str, Any]:
-    from airflow.providers.common.compat.openlineage.facet import SchemaDatasetFacet, SchemaDatasetFacetFields
+    from airflow.providers.common.compat.openlineage import facet
 
     return {
-        "schema": SchemaDatasetFacet(
+        "schema": facet.SchemaDatasetFacet(
             fields=[
-                SchemaDatasetFacetFields(name=name, type="string", description=identifier.value)
+                facet.SchemaDatasetFacetFields(name=name, type="string", description=identifier.value)
                 for identifier, name in names.items()
             ]
         )
@@ -207,15 +207,12 @@ def _quality(lineage: Lineage, names: Mapping[Identifier, str]) -> dict[str, Any
 def _output_facets(
     lineage: Lineage, item: DatasetWrite, sources: Sequence[DatasetRef], names: Mapping[Identifier, str]
 ) -> dict[str, Any]:
-    from airflow.providers.common.compat.openlineage.facet import (
-        LifecycleStateChange,
-        LifecycleStateChangeDatasetFacet,
-    )
+    from airflow.providers.common.compat.openlineage import facet
 
     facets = {"dataSource": _data_source(item.dataset), **_sent_schema(lineage.profile, sources, names)}
     if item.change is not None:
-        facets["lifecycleStateChange"] = LifecycleStateChangeDatasetFacet(
-            lifecycleStateChange=LifecycleStateChange[item.change]
+        facets["lifecycleStateChange"] = facet.LifecycleStateChangeDatasetFacet(
+            lifecycleStateChange=facet.LifecycleStateChange[item.change]
         )
     return facets
 
@@ -224,21 +221,15 @@ def _sent_schema(
     profile: FileProfile | None, sources: Sequence[DatasetRef], names: Mapping[Identifier, str]
 ) -> dict[str, Any]:
     """Return the columns of the file, and the source columns that they come from."""
-    from airflow.providers.common.compat.openlineage.facet import (
-        ColumnLineageDatasetFacet,
-        Fields,
-        InputField,
-        SchemaDatasetFacet,
-        SchemaDatasetFacetFields,
-    )
+    from airflow.providers.common.compat.openlineage import facet
 
     if profile is None:
         return {}
     sent = [column for column in profile.columns if column.identifier in names]
     facets: dict[str, Any] = {
-        "schema": SchemaDatasetFacet(
+        "schema": facet.SchemaDatasetFacet(
             fields=[
-                SchemaDatasetFacetFields(
+                facet.SchemaDatasetFacetFields(
                     name=column.header,
                     type="string",
                     description=f"{column.identifier.value}, {_treatment(column.transform)}",
@@ -248,11 +239,13 @@ def _sent_schema(
         )
     }
     if sources:
-        facets["columnLineage"] = ColumnLineageDatasetFacet(
+        facets["columnLineage"] = facet.ColumnLineageDatasetFacet(
             fields={
-                column.header: Fields(
+                column.header: facet.Fields(
                     inputFields=[
-                        InputField(namespace=one.namespace, name=one.name, field=names[column.identifier])
+                        facet.InputField(
+                            namespace=one.namespace, name=one.name, field=names[column.identifier]
+                        )
                         for one in sources
                     ],
                     transformationDescription=_treatment(column.transform),
@@ -269,11 +262,11 @@ def _treatment(transform: str) -> str:
 
 
 def _statistics(item: DatasetWrite) -> dict[str, Any]:
-    from airflow.providers.common.compat.openlineage.facet import OutputStatisticsOutputDatasetFacet
+    from airflow.providers.common.compat.openlineage import facet
 
     if item.rows is None:
         return {}
-    return {"outputStatistics": OutputStatisticsOutputDatasetFacet(rowCount=item.rows, size=item.size)}
+    return {"outputStatistics": facet.OutputStatisticsOutputDatasetFacet(rowCount=item.rows, size=item.size)}
 
 
 def _data_source(dataset: DatasetRef) -> Any:

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from datetime import date, datetime, timezone
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.sdk.definitions.context import Context
 from airflow.sdk.exceptions import AirflowSkipException
@@ -21,18 +21,20 @@ from audience_onboarding.base.load import (
     LoadContext,
     RejectsLocation,
     count_load,
+    finish_dry_run,
     format_report,
     log_progress,
+    parse_columns,
     validate_output_location,
 )
 from audience_onboarding.base.openlineage import DatasetWrite, Lineage, audience_dataset, build_facets
 from audience_onboarding.base.operators import Hook, Id, PlatformOperator
 from audience_onboarding.base.retry_policy import terminal_errors_fail
-from audience_onboarding.base.snapshot_diff import OPT_OUT, SnapshotDiff, SnapshotLocation, diff_with_snapshot
+from audience_onboarding.base.snapshot_diff import SnapshotDiff, SnapshotLocation, diff_with_snapshot
 from audience_onboarding.base.source_options import check_days, open_days, open_source
 from audience_onboarding.base.templating import RemoteId, as_bool
-from audience_onboarding.crm.guards import WHOLE_LIST, Failure, Guards, guard_error
-from audience_onboarding.crm.output.profiles import FileProfile, Identifier, SourceColumn
+from audience_onboarding.crm.guards import Failure, Guards, guard_error
+from audience_onboarding.crm.output.profiles import FileProfile, SourceColumn
 from audience_onboarding.crm.sources.options import SourceOptions
 from audience_onboarding.exceptions import ConfigurationError, EmptySourceError, SourceNotFoundError
 from audience_onboarding.state.create_once import check_not_retired
@@ -184,7 +186,7 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
         """Return the source, if its path needs no load date or the task has one as an argument."""
         options = SourceOptions.parse(self.source)
         dates = (parse_load_date(self.load_date),) if self.load_date else ()
-        return build_facets(Lineage(options, dates, self._columns(), self.profile))
+        return build_facets(Lineage(options, dates, parse_columns(self.columns), self.profile))
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:  # noqa: ARG002
         """Return the datasets that were read and written, with counts."""
@@ -254,7 +256,7 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
         """Return the load, its arguments validated."""
         source, mode = SourceOptions.parse(self.source), self._validated_mode()
         load_date = resolve_load_date(context, timezone=self.timezone, load_date=self.load_date)
-        columns = self._columns()
+        columns = parse_columns(self.columns)
         dates: tuple[date, ...] = (load_date,)
         range_start = resolve_history_from(context, self.range_start)
         if range_start is not None:
@@ -321,7 +323,7 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
             "failed": [str(failure) for failure in failures],
         }
         if load.is_dry_run:
-            self._finish_dry_run(load, result)
+            finish_dry_run(load, result)
         self._enforce_guards(failures, load.mode)
         sent = self.upload(load, audience)
         return self._report_sent(load, {**result, "rejects_file": rejects_file, **sent, **load.diff_fields})
@@ -394,24 +396,6 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
         for failure in failures:
             self.log.warning("Ignored, because of 'ignore_guards': %s", failure)
 
-    def _finish_dry_run(self, load: LoadContext, result: dict[str, Any]) -> NoReturn:
-        """Report the effect of a run, and skip."""
-        mode, rows, failed = load.mode, result["rows_sent"], result["guards"]["failed"]
-        for failure in failed:
-            self.log.warning("This guard would stop the load: %s", failure)
-        adds: int | None = 0 if mode == OPT_OUT else rows
-        # Only the vendor knows which rows a whole list removes.
-        removes: int | None = None if mode in WHOLE_LIST else rows if mode == OPT_OUT else 0
-        if load.diff is not None and load.diff.base.confirmed is not None:
-            adds, removes = load.diff.adds, load.diff.removes
-        report = {**result, "would_add": adds, "would_remove": removes}
-        load.context["ti"].xcom_push(key="dry_run_report", value=report)
-        verdict = f" {len(failed)} of the guards would stop it." if failed else ""
-        raise AirflowSkipException(
-            f"Dry run: {rows} rows would be sent, nothing was.{verdict} "
-            "The counts are above and under XCom 'dry_run_report'"
-        )
-
     def _rejects_url(self, load: LoadContext) -> str | None:
         from audience_onboarding.storage.reject_files import rejects_url
 
@@ -462,12 +446,3 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
                 what=f"Unknown mode {self.mode!r}", next_step=f"Allowed are {', '.join(allowed)}"
             )
         return self.mode
-
-    def _columns(self) -> dict[Identifier, str | SourceColumn]:
-        known = {identifier.value: identifier for identifier in Identifier}
-        if unknown := sorted(set(self.columns) - set(known)):
-            raise ConfigurationError(
-                what=f"Unknown identifier {', '.join(map(repr, unknown))}",
-                next_step=f"Allowed are {', '.join(known)}",
-            )
-        return {known[name]: column for name, column in self.columns.items()}

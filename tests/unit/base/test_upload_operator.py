@@ -410,7 +410,7 @@ def test_a_dry_run_prepares_and_counts_but_sends_nothing(
 
 
 def test_a_dry_run_reports_guards_but_fails_by_none_and_writes_nothing(
-    bench: Bench, capsys: pytest.CaptureFixture[str]
+    bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = dict(bench.memory)
 
@@ -421,7 +421,7 @@ def test_a_dry_run_reports_guards_but_fails_by_none_and_writes_nothing(
         rejects=RejectsLocation(str(bench.folder / "rejects")),
     )
 
-    assert "This guard would stop the load: guards.max_rejected_ratio" in capsys.readouterr().out
+    assert "This guard would stop the load: guards.max_rejected_ratio" in caplog.text
     assert len(bench.context["ti"].pushed["dry_run_report"]["guards"]["failed"]) == 1
     assert not (bench.folder / "rejects").exists()
     assert bench.memory == before
