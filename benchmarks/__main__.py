@@ -1,4 +1,4 @@
-"""``make bench``: what the package costs, each figure beside a baseline of the same run.
+"""``make bench``: cost of the package, each figure next to a baseline of the same run.
 
 Writes ``build/bench.json``, a list of figures: name, value, unit, baseline (name, value), ratio (value / baseline). Of
 figures with nothing to compare them with, baseline and ratio are null.
@@ -36,7 +36,9 @@ PARTS: Mapping[str, Callable[[Path, Mapping[str, str]], Iterator[Entry]]] = {
 
 def main() -> int:
     """Measure, print and write the figures."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="What the package costs")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="Measure the cost of the package"
+    )
     parser.add_argument(
         "--only",
         action="append",
@@ -45,7 +47,7 @@ def main() -> int:
         help="run this one only (repeatable)",
     )
     parser.add_argument("--out", type=Path, help="file to write")
-    parser.add_argument("--folder", type=Path, help="where to put what is needed for the while")
+    parser.add_argument("--folder", type=Path, help="folder for temporary files")
     arguments = parser.parse_args()
     report: Path = arguments.out or ROOT / "build" / ("bench-only.json" if arguments.only else "bench.json")
     alone = [name for name in arguments.only if name in crm.NAMES]

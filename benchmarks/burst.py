@@ -1,8 +1,8 @@
 """Many audiences due at the same minute, beside as many runs of a DAG of as many tasks that do nothing: both on the
 topology of docker-compose.yaml, with two workers.
 
-The topology is that of ``make test-distributed``: it needs Linux, root, bubblewrap, PostgreSQL and Redis. Where they
-are not there, this part is left out.
+The topology is that of ``make test-distributed``: it needs Linux, root, bubblewrap, PostgreSQL and Redis. Without
+them, this part is skipped.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from benchmarks.figures import ROOT, Entry, figure, moment_of
+from benchmarks.figures import ROOT, Entry, figure, parse_datetime
 from benchmarks.runs import NO_OP, NO_OP_DAG
 from scripts.local_stack import AirflowApi, wait_for
 from tests.distributed.burst import Burst, Vendors, problems, write_definitions
@@ -83,7 +83,7 @@ def _burst(burst: Burst, api: AirflowApi) -> dict[str, float]:
             if not task["hostname"]:
                 continue
             tasks += 1
-            end = moment_of(task["end_date"]).timestamp()
+            end = parse_datetime(task["end_date"]).timestamp()
             ended = max(ended, end)
             if task["task_id"] == "upload":
                 uploaded = max(uploaded, end)
@@ -105,7 +105,7 @@ def _no_op(api: AirflowApi, runs: int) -> float:
         lambda: count("success") > len(asked), "The end of all runs", timeout=600 + 40 * runs, interval=5
     )
     last = api.api(f"dags/{NO_OP}/dagRuns?limit=1&order_by=-end_date")["dag_runs"][0]
-    return moment_of(last["end_date"]).timestamp() - began
+    return parse_datetime(last["end_date"]).timestamp() - began
 
 
 def _most_in_a_minute(vendors: Vendors) -> dict[str, int]:
@@ -113,7 +113,9 @@ def _most_in_a_minute(vendors: Vendors) -> dict[str, int]:
     entries: list[dict[str, Any]] = vendors.ask("journal?kind=api")["entries"]
     most: dict[str, int] = {}
     for vendor in CEILINGS:
-        times = sorted(moment_of(item["time"]).timestamp() for item in entries if item["vendor"] == vendor)
+        times = sorted(
+            parse_datetime(item["time"]).timestamp() for item in entries if item["vendor"] == vendor
+        )
         first = 0
         for number, at in enumerate(times):
             while times[first] <= at - 60:
@@ -123,7 +125,7 @@ def _most_in_a_minute(vendors: Vendors) -> dict[str, int]:
 
 
 def figures(folder: Path, settings: Mapping[str, str]) -> Iterator[Entry]:
-    """The entries of the report, and what is wanted of each.
+    """Return the entries of the report, each with its target.
 
     :param settings: ``BURST`` (200), audiences.
     """
@@ -159,7 +161,7 @@ def figures(folder: Path, settings: Mapping[str, str]) -> Iterator[Entry]:
     yield figure(f"{name}: all uploaded", found["uploaded"], "s", (baseline, no_op), digits=1), ""
     yield figure(f"{name}: tasks that have run", found["tasks"], "", ("of the others", 6.0 * count)), ""
     for vendor, ceiling in CEILINGS.items():
-        limit = ("what a connection sends at most", float(ceiling))
+        limit = ("rate limit of a connection", float(ceiling))
         yield (
             figure(f"{name}: requests to {vendor} in the busiest minute", most.get(vendor, 0), "", limit),
             "wanted: at most 1",

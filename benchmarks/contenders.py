@@ -1,4 +1,4 @@
-"""What is compared: each way from the extract to hashes, in a process of its own.
+"""Contenders: each method that turns the extract into hashes, in its own process.
 
     python -m benchmarks.contenders NAME SOURCE TARGET ROWS [PORT]
 
@@ -46,13 +46,13 @@ class Task:
 
 @dataclass(frozen=True)
 class Result:
-    """What one run took.
+    """Cost of one run.
 
     :param rows: that were read.
     :param seconds: of work.
     :param peak_mib: of memory, at the end of the process.
     :param sent: rows that came out.
-    :param detail: what else the contender tells.
+    :param detail: further output of the contender.
     """
 
     rows: int
@@ -107,7 +107,7 @@ def engine() -> Work:
 
 
 def engine_to_file() -> Work:
-    """The same, and written to a file: what the others are compared with, as they write one too."""
+    """Prepare the rows and write a file: the baseline of the contenders, which also write one."""
     import audience_onboarding.crm.prepare  # noqa: F401
 
     def work(task: Task) -> tuple[int, int, dict[str, Any]]:
@@ -232,11 +232,11 @@ def pandas_apply() -> Work:
     return work
 
 
-# --- (d): the limit of the road
+# --- (d): the lower bound
 
 
 def scan_and_hash() -> Work:
-    """Polars and polars-hash: scan, hash both columns as they stand, write. No rule, no row looked at."""
+    """Polars and polars-hash: scan, hash both columns as they stand, write; no rules, no checks."""
     import polars as pl
     import polars_hash as plh
 
@@ -263,8 +263,8 @@ CONTENDERS: dict[str, Callable[[], Work]] = {
 def peak_mib() -> float:
     """Most memory that this process has had in use.
 
-    ``VmHWM`` where there is /proc. ``ru_maxrss``, which is everywhere, starts on Linux at what the parent had when it
-    started the child, so that it may be too much, but not much too little.
+    ``VmHWM`` if /proc exists, else ``ru_maxrss``. On Linux ``ru_maxrss`` starts at the parent's value at the
+    fork, so it may be too high, but hardly too low.
     """
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     try:

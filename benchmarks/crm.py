@@ -1,4 +1,4 @@
-"""How fast the CRM engine is and how much memory it takes, beside what else does such work."""
+"""Speed and memory of the CRM engine, next to other tools for the same work."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ COMPARISONS = (
 class Bench:
     """The rounds of one run.
 
-    :param folder: for the extract and what the contenders write.
+    :param folder: for the extract and the contenders' output.
     """
 
     def __init__(self, folder: Path, rows: int) -> None:
@@ -139,7 +139,7 @@ def sink() -> Iterator[int]:
 
 
 def rates(bench: Bench) -> Iterator[Entry]:
-    """Each comparison, and what is wanted of it."""
+    """Return each comparison with its target."""
     for each in COMPARISONS:
         name, baseline = (
             f"{NAMES[contender]}, {bench.rows(contender):,} rows" for contender in (each.what, each.baseline)
@@ -166,7 +166,7 @@ def alone(bench: Bench, names: Iterable[str]) -> Iterator[Entry]:
 
 
 def measure(bench: Bench, names: Sequence[str], rounds: int) -> None:
-    """Run everything, interleaved, so that a slow moment of the machine hits all; each round begins elsewhere."""
+    """Run all contenders interleaved, so that a slow phase of the machine hits all; each round starts with another."""
     with sink() as port:
         for number in range(rounds):
             start = number % len(names)
@@ -181,7 +181,7 @@ def measure(bench: Bench, names: Sequence[str], rounds: int) -> None:
 
 
 def figures(folder: Path, settings: Mapping[str, str], *, only: Sequence[str] = ()) -> Iterator[Entry]:
-    """The entries of the report, and what is wanted of each.
+    """Return the entries of the report, each with its target.
 
     :param settings: ``ROWS`` and ``ROUNDS``.
     :param only: contenders; their rates alone then, compared with nothing.

@@ -1,4 +1,4 @@
-"""A metadata database for the while: PostgreSQL where this machine has a server, SQLite where it has none."""
+"""Temporary metadata database: PostgreSQL if this machine has a server, else SQLite."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Database(Protocol):
 
 
 def programs() -> Path | None:
-    """Where the newest PostgreSQL server of this machine has its programs."""
+    """Return the program folder of the newest PostgreSQL server of this machine."""
     found = sorted(
         Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: float(path.parts[-3]), reverse=True
     )
@@ -100,7 +100,7 @@ class Postgres:
         return self._address(name)
 
     def stop(self) -> None:
-        """End the server, whoever is connected."""
+        """Stop the server and close all connections."""
         self._run("pg_ctl", "--pgdata", f"{self._folder}/data", "--mode", "immediate", "--wait", "stop")
 
     def _address(self, name: str) -> str:
@@ -128,7 +128,7 @@ def database(folder: Path, kind: str = "") -> Iterator[Database]:
     """A server for the while.
 
     :param folder: for files; made.
-    :param kind: ``sqlite``, or empty: PostgreSQL where it is there.
+    :param kind: ``sqlite``, or empty: PostgreSQL if installed.
     """
     folder.mkdir(parents=True)
     bin_folder = programs()

@@ -87,7 +87,7 @@ def project(folder: Path, count: int) -> Path:
 
 
 def written_by_hand(folder: Path, count: int, tasks: Mapping[str, Sequence[str]]) -> list[Path]:
-    """A file for each DAG, as somebody writes it who writes them by hand.
+    """Write one file for each DAG, as a developer would write it by hand.
 
     :param tasks: of the DAGs of one definition: their names, by the beginning of the DAG's id.
     """

@@ -3,8 +3,8 @@
 Deterministic: everything about row *n* follows from *n* by a fixed integer hash (splitmix64), so the same number of
 rows is the same file on every machine and with every version of NumPy and Polars.
 
-Each row is ``id,name,email,phone``; the first two columns are there because every export has columns that nobody
-wants. Of the e-mail addresses two thirds are in lower case already, the others have capitals or a space at an end. Of
+Each row is ``id,name,email,phone``; the first two columns are there because every export has unused columns.
+Of the e-mail addresses two thirds are in lower case already, the others have capitals or a space at an end. Of
 the phones 92 % are Dutch, in eleven spellings (the plainest, 0612345678 and +31612345678, are 44 % of them); the
 others have a plus: mostly of Belgium and Germany, one in ten of a country that the engine has no short cut for. About
 3 % of the rows are earlier people again, in the spelling of the day. Of each field about 1 % is empty and about 1 %
@@ -45,7 +45,7 @@ _DOMAINS = (
 ).split()
 # Digit after "6" of a Dutch mobile number that is given out.
 _DUTCH_MOBILE = "123458"
-# Out of twenty foreign numbers: what stands before how many digits to make a mobile number that exists.
+# Share out of twenty foreign numbers, prefix, and number of digits that follow in a valid mobile number.
 _ABROAD = (
     (7, "+32470", 6),
     (5, "+49151", 8),
@@ -95,7 +95,7 @@ def _digits(numbers: Numbers, salt: int, width: int) -> pl.Expr:
 
 
 def people(rows: Numbers) -> Numbers:
-    """Who is in each row: mostly somebody new, in about 3 % somebody from further up."""
+    """Return the person of each row: mostly a new one, in about 3 % one of an earlier row."""
     again = mix(rows, 1) % np.uint64(100) < np.uint64(3)
     return np.where(again & (rows > 0), mix(rows, 2) % np.maximum(rows, np.uint64(1)), rows)
 
@@ -164,7 +164,7 @@ def block(first: int, count: int) -> pl.DataFrame:
         (98, ("31", pl.col("dutch"))),
         (100, ("0", start, ".", rest.str.slice(0, 4), ".", rest.str.slice(4))),
     ]
-    # Another hash than the field's: who writes the number in which way has nothing to do with it being there.
+    # Another hash than the field's: the spelling of a number is independent of its presence.
     kind = pl.lit(_percent(rows, 15))
     spelled: pl.Expr = pl.lit("")
     for limit, pieces in reversed(spellings):

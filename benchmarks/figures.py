@@ -1,4 +1,4 @@
-"""What the benchmarks have in common: entries of the report, and processes of their own."""
+"""Common parts of the benchmarks: entries of the report, and child processes."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 
 PYTHON_PATH = os.pathsep.join([str(ROOT / "plugins"), str(ROOT)])
-"""Where a child process finds this package and the project's."""
+"""``PYTHONPATH`` of a child process: this package and the project's."""
 
 Figure = dict[str, Any]
 Entry = tuple[Figure, str]
-"""A figure, and what is wanted of it. That is printed, and never asserted: a benchmark that fails is one that people
-stop running."""
+"""A figure and its target. The target is printed and never asserted: people stop running a benchmark that fails."""
 
 
 def figure(
@@ -28,7 +27,7 @@ def figure(
 ) -> Figure:
     """One entry of the report.
 
-    :param baseline: name and value of what it is compared with, in the same unit.
+    :param baseline: name and value of the baseline, in the same unit.
     :param digits: after the point.
     """
     return {
@@ -48,6 +47,6 @@ def told(entry: Figure, wanted: str) -> str:
     return "; ".join([*parts, wanted] if wanted else parts)
 
 
-def moment_of(text: str) -> datetime:
-    """A moment as Airflow's API and the sandbox write it."""
+def parse_datetime(text: str) -> datetime:
+    """Parse a datetime in the format of Airflow's API and the sandbox."""
     return datetime.fromisoformat(text.replace("Z", "+00:00"))

@@ -84,7 +84,7 @@ def measure(folder: Path, *, audiences: int, loads: int, rounds: int) -> Iterato
         with _server(home) as (port, token):
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
             for name, path in VIEWS.items():
-                # The first ones import, and put the statements together.
+                # The first requests import modules and compile the statements.
                 for _ in range(3):
                     _, statements[name][number] = _ask(connection, token, path)
                 if number == audiences:
@@ -95,7 +95,7 @@ def measure(folder: Path, *, audiences: int, loads: int, rounds: int) -> Iterato
 
 
 def figures(folder: Path, settings: Mapping[str, str]) -> Iterator[Entry]:
-    """The entries of the report, and what is wanted of each.
+    """Return the entries of the report, each with its target.
 
     :param settings: ``AUDIENCES``, ``LOADS`` and ``REQUESTS``.
     """
@@ -108,7 +108,7 @@ def figures(folder: Path, settings: Mapping[str, str]) -> Iterator[Entry]:
         p95 = milliseconds[min(len(milliseconds) - 1, int(0.95 * len(milliseconds)))]
         name = f"Audiences page, {found['name']}, {of}"
         yield figure(f"{name}: median", statistics.median(milliseconds), "ms", digits=1), ""
-        goal = ("what the project wants at most", float(GOAL))
+        goal = ("target", float(GOAL))
         yield figure(f"{name}: 95th percentile", p95, "ms", goal, digits=1), f"wanted: less than {GOAL} ms"
         few = (f"with {FEW} audiences", float(found["statements"][FEW]))
         yield figure(f"{name}: statements", found["statements"][audiences], "", few), "wanted: as many"

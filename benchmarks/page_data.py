@@ -1,4 +1,4 @@
-"""A metadata database for the Audiences page: what Airflow would hold after a year of loads.
+"""Metadata database for the Audiences page, with the rows of a year of loads.
 
 The tables are Airflow's own, made by ``airflow db migrate``; the rows are written straight into them, as a million rows
 take too long by any other way. SQLite only.
@@ -46,7 +46,7 @@ def migrate(home: Path) -> Path:
     return home / "airflow.db"
 
 
-def moment(value: datetime) -> str:
+def format_datetime(value: datetime) -> str:
     """As SQLAlchemy writes it into SQLite."""
     return value.astimezone(timezone.utc).strftime(MOMENT)
 
@@ -117,12 +117,12 @@ class Metadata:
     def __init__(self, path: Path) -> None:
         self._connection = sqlite3.connect(path)
         self._connection.execute("PRAGMA synchronous = OFF")
-        self._now = moment(datetime.now(timezone.utc))
+        self._now = format_datetime(datetime.now(timezone.utc))
         self._last: dict[str, int] = {}
         self._rows("dag_bundle", [{"name": "dags-folder", "active": 1}], "INSERT OR IGNORE")
 
     def save(self) -> None:
-        """Let others see what is written so far."""
+        """Commit the rows written so far."""
         self._connection.commit()
 
     def close(self) -> None:
@@ -229,24 +229,26 @@ class Metadata:
                     "run_id": run["run_id"],
                     "run_type": run["run_id"].partition("__")[0],
                     "state": state,
-                    "run_after": moment(after),
-                    "start_date": None if state == "queued" else moment(after + timedelta(seconds=2)),
-                    "end_date": moment(run.get("ended", after + timedelta(minutes=21)))
+                    "run_after": format_datetime(after),
+                    "start_date": None
+                    if state == "queued"
+                    else format_datetime(after + timedelta(seconds=2)),
+                    "end_date": format_datetime(run.get("ended", after + timedelta(minutes=21)))
                     if has_ended
                     else None,
                     "partition_key": run.get("partition_key"),
                     "conf": json.dumps(run.get("conf", {})),
                     "clear_number": 0,
                     "span_status": "not_started",
-                    "created_at": moment(after),
-                    "updated_at": moment(after),
+                    "created_at": format_datetime(after),
+                    "updated_at": format_datetime(after),
                 }
             )
         self._rows("dag_run", rows)
         return [row["id"] for row in rows]
 
     def events(self, asset_id: int, dag_id: str, events: Iterable[tuple[datetime, str, Any]]) -> None:
-        """Events of an asset: when, of which run, with what."""
+        """Write events of an asset: datetime, run id and extra of each."""
         self._rows(
             "asset_event",
             [
@@ -257,14 +259,14 @@ class Metadata:
                     "source_task_id": "publish_load",
                     "source_dag_id": dag_id,
                     "source_run_id": run_id,
-                    "timestamp": moment(at),
+                    "timestamp": format_datetime(at),
                 }
                 for at, run_id, extra in events
             ],
         )
 
     def xcom(self, dag_run_id: int, dag_id: str, run_id: str, task_id: str, key: str, value: Any) -> None:
-        """What a task has noted."""
+        """Write an XCom of a task."""
         row = {"dag_run_id": dag_run_id, "task_id": task_id, "map_index": -1, "key": key, "dag_id": dag_id}
         row |= {"run_id": run_id, "value": json.dumps(value), "timestamp": self._now}
         self._rows("xcom", [row])
@@ -331,7 +333,7 @@ def _audience(
         owners=f"team-{number % 9}",
         dag_display_name=f"Onboard: List number {number}",
         description=f"Load the CRM extract of 'List number {number}' into its audience",
-        next_dagrun_create_after=moment(due_tomorrow(today)),
+        next_dagrun_create_after=format_datetime(due_tomorrow(today)),
     )
     asset = data.asset(f"audience/{key}", f"audience/{platform}/{key}", "audience")
     data.reference("outlet", asset, dag_id, "publish_load")
@@ -371,7 +373,7 @@ def _audience(
             segment, activation, [(_at(day), run_id_of(day, "asset_triggered"), told) for day in kept]
         )
         remembered["segment.facebook"] = {"id": 5000 + number, "name": f"List {number} on Facebook"}
-        row = {"audience": key, "target": "facebook", "segment_id": 5000 + number, "outcome": "left alone"}
+        row = {"audience": key, "target": "facebook", "segment_id": 5000 + number, "outcome": "unchanged"}
         report.append({**row, "segment": f"List {number}", "from": f"{end}T23:59:59+00:00", "to": None})
     data.remember(asset, remembered)
 

@@ -1,5 +1,5 @@
-"""The API server for the benchmark of the Audiences page: Airflow's own app, which says in a header of each answer how
-many statements it took.
+"""The API server for the benchmark of the Audiences page: Airflow's own app, with the number of SQL
+statements in a header of each response.
 
 Environment as of :func:`.page_data.environment`; prints its port, then a token.
 """
@@ -28,7 +28,7 @@ class CountStatements:
         self._app = app
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Hand the request on, and say how many there were."""
+        """Forward the request and add the number of statements to the response."""
         count = [0]
         STATEMENTS.set(count)
 

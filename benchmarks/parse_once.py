@@ -1,9 +1,9 @@
 """``python -m benchmarks.parse_once BUNDLE FILE...``: parse and serialize DAG files as Airflow's DAG processor does, in
-a process that has loaded what the processor has, and print what it took as JSON.
+a process with the same imports, and print the cost as JSON.
 
-``-`` in place of files: load what the package loads for one definition, in a process that has ``airflow.sdk``.
+``-`` in place of files: load the package's modules for one definition, in a process that has ``airflow.sdk``.
 """
-# ruff: noqa: PLC0415 (what is imported is part of what is measured)
+# ruff: noqa: PLC0415 (the imports are part of the measurement)
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pathlib import Path
 
 
 def parse(bundle: Path, files: list[str]) -> dict[str, object]:
-    """Seconds of processor time, and what the DAGs are."""
+    """Return the seconds of processor time, and the DAGs."""
     import structlog
     from airflow.dag_processing.processor import DagFileParseRequest, _parse_file
 
@@ -36,7 +36,7 @@ def parse(bundle: Path, files: list[str]) -> dict[str, object]:
 
 
 def load(bundle: Path) -> dict[str, object]:
-    """Seconds by the clock: to import, and for the first definition beyond what any other takes."""
+    """Return the wall-clock seconds of the import, and the extra ones of the first definition."""
     import airflow.sdk
 
     for name in airflow.sdk.__all__:

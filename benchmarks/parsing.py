@@ -1,4 +1,4 @@
-"""What it takes Airflow to parse the DAGs of the definitions, beside DAGs of as many tasks that do nothing."""
+"""Cost of parsing the DAGs of the definitions, next to no-op DAGs with as many tasks."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _parse(home: Path, bundle: Path, files: Sequence[Path | str]) -> dict[str, A
 
 
 def figures(folder: Path, settings: Mapping[str, str]) -> Iterator[Entry]:
-    """The entries of the report, and what is wanted of each.
+    """Return the entries of the report, each with its target.
 
     :param settings: ``DEFINITIONS`` (several numbers) and ``ROUNDS``.
     """
@@ -93,7 +93,7 @@ def figures(folder: Path, settings: Mapping[str, str]) -> Iterator[Entry]:
             "Import of the package beyond airflow.sdk, by the clock",
             1000 * min(item["import"] for item in loads),
             "ms",
-            ("what the project wants at most", WANTED_IMPORT),
+            ("target", WANTED_IMPORT),
             digits=1,
         ),
         f"wanted: less than {WANTED_IMPORT:g} ms",

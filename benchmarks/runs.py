@@ -1,5 +1,7 @@
-"""What a whole load costs of Airflow's time, and a backfill of a year of them, beside a DAG of as many tasks that do
-nothing: a real Airflow with all its components, and vendors that answer at once."""
+"""Airflow's time for a load and for a backfill of a year, next to a no-op DAG with as many tasks.
+
+Runs a real Airflow with all its components, and vendors that respond at once.
+"""
 
 from __future__ import annotations
 
@@ -15,21 +17,21 @@ import yaml
 
 from benchmarks.databases import Database, database
 from benchmarks.definitions import project
-from benchmarks.figures import Entry, figure, moment_of
+from benchmarks.figures import Entry, figure, parse_datetime
 from scripts.local_stack import Airflow, Sandbox, wait_for
 
 WANTED = 1.25
 """Times the DAG that does nothing."""
 
 IN_ORDER, ANY_ORDER = AUDIENCES = ("list_00000", "list_00001")
-"""The loads of one go out in the order of their days, as they do where nothing is said; those of the other, in any."""
+"""The first loads its dates in order, which is the default; the second in any order."""
 OURS = f"onboard_{IN_ORDER}"
 NO_OP = "no_op"
 LAST = date(2026, 11, 20)
 PEOPLE = 100
 ENDED = ("success", "failed")
 ACTIVE_RUNS = 10
-"""Of a backfill, at once; what Airflow's dialog proposes."""
+"""Concurrent runs of a backfill; the default of Airflow's dialog."""
 
 NO_OP_DAG = """\
 from datetime import datetime
@@ -92,7 +94,7 @@ class Runs:
         include = self._project / "include"
         file = include / "audiences" / f"{audience}.yaml"
         definition = yaml.safe_load(file.read_text())
-        # The vendor that can answer at once: Digital Audience takes in a file by the next day.
+        # Fanfare can confirm at once: Digital Audience processes a file by the next day.
         del definition["activation"], definition["campaign"]
         definition |= {"platform": "fanfare", "allow_unhashed": True}
         definition["schedule"] |= {"cron": "0 6 * * *", "start": LAST - timedelta(days=days)}
@@ -132,7 +134,7 @@ class Runs:
             self.airflow.unpause(dag_id)
             self.run(dag_id, {"load_date": LAST.isoformat()})
             run_id = self.run(dag_id, {"load_date": (LAST + timedelta(days=1)).isoformat()})
-        # What is skipped without ever running has no host.
+        # A skipped task that never ran has no host.
         executed = [task["task_id"] for task in self.airflow.tasks(dag_id, run_id) if task["hostname"]]
         (self._dags / "no_op.py").write_text(NO_OP_DAG.format(tasks=len(executed)))
         self.airflow.wait_for_dags(NO_OP)
@@ -151,7 +153,7 @@ class Runs:
     def seconds(self, dag_id: str, conf: Mapping[str, str]) -> float:
         """How long a run takes, by Airflow's own clock."""
         run = self.airflow.run(dag_id, self.run(dag_id, conf))
-        return (moment_of(run["end_date"]) - moment_of(run["start_date"])).total_seconds()
+        return (parse_datetime(run["end_date"]) - parse_datetime(run["start_date"])).total_seconds()
 
     def backfill(self, dag_id: str, first: date, last: date, *, at_once: int = ACTIVE_RUNS) -> Pace:
         """Backfill a range of days."""
@@ -192,10 +194,10 @@ class Runs:
 
 
 def figures(folder: Path, settings: Mapping[str, str]) -> Iterator[Entry]:
-    """The entries of the report, and what is wanted of each.
+    """Return the entries of the report, each with its target.
 
     :param settings: ``RUNS`` (10), ``BACKFILL_DAYS`` (365), and ``RUNS_DATABASE`` (``sqlite``, or nothing: PostgreSQL
-        where this machine has a server).
+        if this machine has a server).
     """
     with database(folder / "runs-database", settings.get("RUNS_DATABASE", "")) as databases:
         yield from _figures(folder, databases, settings)
@@ -235,9 +237,9 @@ def _figures(folder: Path, databases: Database, settings: Mapping[str, str]) -> 
 def _backfills(runs: Runs, days: int, name: str, server: str) -> Iterator[Entry]:
     """The loads of an audience in any order, and one after the other, each beside tasks that do nothing likewise."""
     first, last = LAST - timedelta(days=days), LAST - timedelta(days=1)
-    # Airflow backfills no day twice unless it is told to.
+    # By default, Airflow does not backfill a date twice.
     before, its_last = first - timedelta(days=days), first - timedelta(days=1)
-    # The first wait of a triggerer starts what it asks Airflow by, which takes many seconds, once.
+    # The first wait of a triggerer starts its client of Airflow's API, which takes many seconds, once.
     runs.backfill(OURS, first - timedelta(days=2), first - timedelta(days=1))
     for audience, order, of_no_op, at_once in (
         (ANY_ORDER, f"in any order, {ACTIVE_RUNS} runs at once", (first, last), ACTIVE_RUNS),

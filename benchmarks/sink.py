@@ -1,7 +1,7 @@
 """An S3 endpoint that swallows bytes: as much of the protocol as an upload needs, as cheap as can be.
 
-It shares the machine with what is measured, so it has no framework, parses next to nothing and takes bodies from the
-kernel without looking at them. It keeps nothing but their number, which ``GET /swallowed`` tells.
+It shares the machine with the measured process, so it has no framework, parses next to nothing and discards bodies
+unread. It keeps only their number, which ``GET /swallowed`` returns.
 
     python -m benchmarks.sink
 
@@ -16,7 +16,7 @@ import sys
 import threading
 
 _BUFFER = 1024 * 1024
-# Linux can drop what has arrived instead of copying it.
+# Linux can drop received bytes instead of copying them.
 _DROP = socket.MSG_TRUNC if sys.platform == "linux" else 0
 _LENGTH = re.compile(rb"\r\ncontent-length:\s*(\d+)", re.IGNORECASE)
 _EXPECT = re.compile(rb"\r\nexpect:\s*100-continue", re.IGNORECASE)

@@ -1,4 +1,4 @@
-"""What it costs to wait: audiences deferred on one triggerer, beside a trigger that only sleeps and GETs."""
+"""Cost of waiting: audiences deferred on one triggerer, next to a trigger that only sleeps and GETs."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from benchmarks.page_data import environment
 
 NAMES = {"bare": "trigger that only sleeps and GETs", "ours": "waiting"}
 LATE = 0.1
-"""The part of an interval that 99 of 100 looks may come late at most."""
+"""Highest allowed lateness of 99 of 100 polls, as a fraction of the interval."""
 TIMES = 1.5
-"""How much processor time a wait may take, beside the bare trigger's."""
+"""Highest allowed processor time of a wait, as a multiple of the bare trigger's."""
 START = 120.0
-"""Seconds that the triggerer may take until the first look, beside what it takes to hand out the triggers."""
+"""Seconds until the first poll that the triggerer may take, in addition to the time to assign the triggers."""
 HANDED_OUT = 10
 """Triggers a second that a triggerer takes on at least; 50 in each of its rounds of a second or so."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What is measured.
+    """Size of the measurement.
 
     :param audiences: how many wait.
-    :param poll_interval: seconds between two looks at one of them.
+    :param poll_interval: seconds between two polls of one of them.
     :param intervals: how many of these are measured.
-    :param database: ``sqlite``, or empty: PostgreSQL where it is there.
+    :param database: ``sqlite``, or empty: PostgreSQL if installed.
     """
 
     audiences: int
@@ -48,20 +48,20 @@ class Settings:
 
 @dataclass
 class Measured:
-    """What one kind of trigger has taken.
+    """Cost of one kind of trigger.
 
-    :ivar late: how much later than an interval after the one before each look came, in seconds; sorted.
+    :ivar late: lateness of each poll, in seconds; sorted. A poll is due one interval after the poll before it.
     :ivar processor: seconds of one core, for each interval, all processes of the triggerer together.
     :ivar memory: the most of them together, in MiB; pages that they share count once.
-    :ivar looks: for each interval.
+    :ivar polls: for each interval.
     :ivar logins: from the start on.
-    :ivar first: seconds from the start of the triggerer until each audience has been looked at once.
+    :ivar first: seconds from the start of the triggerer until each audience has been polled once.
     """
 
     late: list[float] = field(default_factory=list)
     processor: float = 0.0
     memory: float = 0.0
-    looks: float = 0.0
+    polls: float = 0.0
     logins: int = 0
     first: float = 0.0
 
@@ -71,36 +71,36 @@ class Measured:
 
 
 class Vendor:
-    """The other side: :mod:`.waiting_vendor` in a process of its own."""
+    """Client of :mod:`.waiting_vendor` in a process of its own."""
 
     def __init__(self, port: int) -> None:
         self.address = f"http://127.0.0.1:{port}"
         self._port = port
-        self.looks: list[tuple[int, float]] = []
+        self.polls: list[tuple[int, float]] = []
         self.logins = 0
         self.first: dict[int, float] = {}
         self.counts: dict[int, int] = defaultdict(int)
 
     def ask(self) -> None:
-        """Have it tell what it has seen."""
+        """Fetch the polls and logins that the vendor has recorded."""
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
-        connection.request("GET", f"/seen/{len(self.looks)}")
-        told = json.loads(connection.getresponse().read())
+        connection.request("GET", f"/recorded/{len(self.polls)}")
+        recorded = json.loads(connection.getresponse().read())
         connection.close()
-        self.logins = told["logins"]
-        for number, moment in told["looks"]:
-            self.looks.append((number, moment))
-            self.first.setdefault(number, moment)
+        self.logins = recorded["logins"]
+        for number, polled_at in recorded["polls"]:
+            self.polls.append((number, polled_at))
+            self.first.setdefault(number, polled_at)
             self.counts[number] += 1
 
     def late(self, begin: float, end: float, interval: float) -> list[float]:
-        """How late each look between two moments came, sorted."""
+        """Return the lateness of each poll between two times, sorted."""
         last: dict[int, float] = {}
         late = []
-        for number, moment in self.looks:
-            if number in last and begin <= moment < end:
-                late.append(moment - last[number] - interval)
-            last[number] = moment
+        for number, polled_at in self.polls:
+            if number in last and begin <= polled_at < end:
+                late.append(polled_at - last[number] - interval)
+            last[number] = polled_at
         return sorted(late)
 
 
@@ -118,14 +118,14 @@ def _vendor() -> Iterator[Vendor]:
 
 
 class Triggerer:
-    """Airflow's own, with as much room as is needed."""
+    """Airflow's own triggerer, with enough capacity for all triggers."""
 
     def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
         self._process = process
         self._log = log
 
     def check(self) -> None:
-        """End the benchmark if it has ended."""
+        """Stop the benchmark if the triggerer has ended."""
         if self._process.poll() is not None:
             raise SystemExit(f"The triggerer has ended:\n{self._log.read_text(errors='replace')[-4000:]}")
 
@@ -138,7 +138,7 @@ class Triggerer:
         return sum(sum(process.cpu_times()[:2]) for process in self._processes())
 
     def memory(self) -> float:
-        """In MiB; what several processes share is counted once."""
+        """Return the memory in MiB; shared pages count once."""
         return sum(_own_share(process.pid) for process in self._processes()) / 2**20
 
 
@@ -188,23 +188,23 @@ def _environment(home: Path, address: str) -> dict[str, str]:
     )
 
 
-def _looks_before(kind: str, interval: float) -> int:
-    """How many looks at an audience come before they are an interval apart, one of these among them."""
-    pause, looks = 5.0, 2
-    while kind == "ours" and pause < interval:
-        pause, looks = pause * 2, looks + 1
-    return looks
+def _polls_before(kind: str, interval: float) -> int:
+    """Return the number of polls of an audience up to the first that follows after a whole interval."""
+    delay, polls = 5.0, 2
+    while kind == "ours" and delay < interval:
+        delay, polls = delay * 2, polls + 1
+    return polls
 
 
-def _until(vendor: Vendor, triggerer: Triggerer, settings: Settings, looks: int) -> None:
-    """Wait until each audience was looked at so often."""
-    allowed = START + settings.audiences / HANDED_OUT + 2 * looks * settings.poll_interval
+def _until(vendor: Vendor, triggerer: Triggerer, settings: Settings, polls: int) -> None:
+    """Wait until the triggerer has polled each audience so often."""
+    allowed = START + settings.audiences / HANDED_OUT + 2 * polls * settings.poll_interval
     deadline = time.monotonic() + allowed
-    while len(vendor.counts) < settings.audiences or min(vendor.counts.values()) < looks:
+    while len(vendor.counts) < settings.audiences or min(vendor.counts.values()) < polls:
         triggerer.check()
         if time.monotonic() > deadline:
-            behind = settings.audiences - sum(1 for count in vendor.counts.values() if count >= looks)
-            raise SystemExit(f"{behind} audiences were not looked at {looks} times within {allowed:.0f} s")
+            behind = settings.audiences - sum(1 for count in vendor.counts.values() if count >= polls)
+            raise SystemExit(f"{behind} audiences were not polled {polls} times within {allowed:.0f} s")
         time.sleep(0.5)
         vendor.ask()
 
@@ -222,7 +222,7 @@ def run(kind: str, folder: Path, databases: Database, settings: Settings) -> Mea
         _fill(home, address, values)
         began = time.monotonic()
         with _triggerer(home, address, settings.audiences) as triggerer:
-            _until(vendor, triggerer, settings, _looks_before(kind, settings.poll_interval))
+            _until(vendor, triggerer, settings, _polls_before(kind, settings.poll_interval))
             measured = Measured(first=max(vendor.first.values()) - began)
             before, begin = triggerer.processor(), time.monotonic()
             for number in range(settings.intervals):
@@ -234,7 +234,7 @@ def run(kind: str, folder: Path, databases: Database, settings: Settings) -> Mea
     intervals = (end - begin) / settings.poll_interval
     measured.late = vendor.late(begin, end, settings.poll_interval)
     measured.processor = took / intervals
-    measured.looks = len(measured.late) / intervals
+    measured.polls = len(measured.late) / intervals
     measured.logins = vendor.logins
     return measured
 
@@ -253,24 +253,24 @@ def _fill(home: Path, address: str, values: list[str]) -> None:
 
 
 def figures(folder: Path, settings: Mapping[str, str]) -> Iterator[Entry]:
-    """The entries of the report, and what is wanted of each.
+    """Return the entries of the report, each with its target.
 
     :param settings: ``AUDIENCES_WAITING``, ``POLL_SECONDS``, ``INTERVALS``, and ``WAITING_DATABASE`` (``sqlite``, or
         nothing: PostgreSQL where this machine has a server).
     """
-    wanted = Settings(
+    size = Settings(
         audiences=int(settings.get("AUDIENCES_WAITING", "2000")),
         poll_interval=float(settings.get("POLL_SECONDS", "60")),
         intervals=int(settings.get("INTERVALS", "3")),
         database=settings.get("WAITING_DATABASE", ""),
     )
-    with database(folder / "waiting-database", wanted.database) as databases:
-        of = f"{wanted.audiences:,} audiences, every {wanted.poll_interval:g} s, {databases.name}"
-        measured = {kind: run(kind, folder, databases, wanted) for kind in NAMES}
+    with database(folder / "waiting-database", size.database) as databases:
+        of = f"{size.audiences:,} audiences, every {size.poll_interval:g} s, {databases.name}"
+        measured = {kind: run(kind, folder, databases, size) for kind in NAMES}
     ours, bare = measured["ours"], measured["bare"]
     for kind, each in measured.items():
         yield from _lateness(
-            f"{NAMES[kind].capitalize()}, {of}", each, wanted.poll_interval, is_ours=kind == "ours"
+            f"{NAMES[kind].capitalize()}, {of}", each, size.poll_interval, is_ours=kind == "ours"
         )
     name = f"{NAMES['ours'].capitalize()}, {of}"
     yield (
@@ -283,14 +283,14 @@ def figures(folder: Path, settings: Mapping[str, str]) -> Iterator[Entry]:
         ),
         f"wanted: at most {TIMES:g}",
     )
-    share, its_share = (100 * each.processor / wanted.poll_interval for each in (ours, bare))
+    share, its_share = (100 * each.processor / size.poll_interval for each in (ours, bare))
     yield figure(f"{name}: part of one core", share, "%", (NAMES["bare"], its_share), digits=2), ""
     yield figure(f"{name}: memory", ours.memory, "MiB", (NAMES["bare"], bare.memory), digits=2), ""
-    yield figure(f"{name}: requests per interval", ours.looks, "", (NAMES["bare"], bare.looks), digits=2), ""
+    yield figure(f"{name}: requests per interval", ours.polls, "", (NAMES["bare"], bare.polls), digits=2), ""
     yield figure(f"{name}: logins in all", ours.logins, "", ("the accounts", 1.0), digits=2), "wanted: 1"
     yield (
         figure(
-            f"{name}: until all were looked at once", ours.first, "s", (NAMES["bare"], bare.first), digits=2
+            f"{name}: first poll of all audiences", ours.first, "s", (NAMES["bare"], bare.first), digits=2
         ),
         "",
     )
@@ -298,11 +298,18 @@ def figures(folder: Path, settings: Mapping[str, str]) -> Iterator[Entry]:
 
 def _lateness(name: str, measured: Measured, interval: float, *, is_ours: bool) -> Iterator[Entry]:
     baseline = ("the interval", 1000 * interval)
-    yield figure(f"{name}: a look's lateness, median", measured.percentile(0.5), "ms", baseline, digits=2), ""
-    wanted = f"wanted: less than {LATE:g}" if is_ours else ""
+    yield (
+        figure(f"{name}: lateness of a poll, median", measured.percentile(0.5), "ms", baseline, digits=2),
+        "",
+    )
+    target = f"wanted: less than {LATE:g}" if is_ours else ""
     yield (
         figure(
-            f"{name}: a look's lateness, 99th percentile", measured.percentile(0.99), "ms", baseline, digits=2
+            f"{name}: lateness of a poll, 99th percentile",
+            measured.percentile(0.99),
+            "ms",
+            baseline,
+            digits=2,
         ),
-        wanted,
+        target,
     )

@@ -43,7 +43,7 @@ with DAG("{DAG_ID}", schedule=None):
 
 
 def _ours(number: int, poll_interval: float, _address: str) -> Any:
-    """What the package's own sensor defers to."""
+    """Return the trigger of the package's own sensor."""
     sensor = DigitalAudienceAudienceStateSensor(
         task_id=TASK_ID,
         upload={
@@ -78,7 +78,7 @@ def main(kind: str, audiences: int, poll_interval: float, address: str) -> None:
                 host=address,
                 login="bench",
                 password="bench",  # noqa: S106 (the stand-in takes any)
-                # What one process may ask a minute; the usual 1,200 would be too few for 2,000 looks.
+                # Rate limit of one process; the default of 1,200 a minute would be too low for 2,000 polls.
                 extra=json.dumps({"max_requests_per_minute": max(1200, 2 * audiences * 60 / poll_interval)}),
             )
         )
@@ -95,7 +95,7 @@ def main(kind: str, audiences: int, poll_interval: float, address: str) -> None:
             run.created_dag_version_id = version.id
             classpath, kwargs = TRIGGERS[kind](number, poll_interval, address).serialize()
             trigger = Trigger(classpath, {})
-            # As the execution API stores what a worker has sent.
+            # The execution API stores a worker's values like this.
             trigger.encrypted_kwargs = json.dumps(kwargs)
             session.add_all((run, trigger))
             session.flush()

@@ -1,4 +1,4 @@
-"""The least that a trigger can do: sleep, and GET. What waiting is compared with."""
+"""Baseline of the waits: a trigger that only sleeps and GETs."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def _session() -> aiohttp.ClientSession:
 
 
 class BareTrigger(BaseTrigger):
-    """Asks for an address, again and again. It knows no login, looks at no answer and lives through nothing.
+    """Trigger that requests a URL repeatedly, with no login, no parsing and no error handling.
 
-    :param url: what to GET.
+    :param url: to GET.
     :param poll_interval: seconds.
     """
 

@@ -1,8 +1,8 @@
 """A vendor that answers at once: as much of Digital Audience as a wait needs, as cheap as can be.
 
-It shares the machine with what is measured, so it has no framework and parses next to nothing. All audiences are being
-processed, for ever, with a month of daily uploads behind them. It notes when it was asked for which, and how often
-somebody logged in.
+It shares the machine with the measured process, so it has no framework and hardly parses. All audiences are processed
+forever, with a month of daily uploads behind them. It records the time of each poll of an audience, and
+the number of logins.
 
     python -m benchmarks.waiting_vendor
 
@@ -28,7 +28,7 @@ _LENGTH = re.compile(rb"\r\ncontent-length:\s*(\d+)", re.IGNORECASE)
 
 
 def audience(audience_id: int) -> dict[str, Any]:
-    """What the vendor shows of an audience."""
+    """Return the vendor's representation of an audience."""
     day = datetime(2026, 1, 1, 3, tzinfo=timezone.utc)
     counts = {"TOTAL": 49_000, "UNIQUE": 48_000, "MATCH": 30_000, "UMATCH": 29_000, "NOMATCH": 18_000}
     uploads = {
@@ -67,24 +67,24 @@ def audience(audience_id: int) -> dict[str, Any]:
     }
 
 
-class Seen:
-    """What the vendor has noted. Moments are ``time.monotonic()``, which all processes of a machine share."""
+class Recorder:
+    """Recorded polls and logins. Times are ``time.monotonic()``, which all processes of a machine share."""
 
     def __init__(self) -> None:
         self.logins = 0
-        self.looks: list[tuple[int, float]] = []
+        self.polls: list[tuple[int, float]] = []
         self._answers: dict[int, bytes] = {}
 
-    def answer(self, head: bytes, moment: float) -> bytes:
+    def answer(self, head: bytes, polled_at: float) -> bytes:
         """Answer a request.
 
         :param head: its first line and headers.
         """
-        if found := _LOADED.match(head):
-            number = int(found[1])
+        if request := _LOADED.match(head):
+            number = int(request[1])
             if not head.startswith(b"GET /bare/") and COOKIE.encode() not in head:
                 return _response(b"401 Unauthorized", _json(None, success=False))
-            self.looks.append((number, moment))
+            self.polls.append((number, polled_at))
             if number not in self._answers:
                 self._answers[number] = _response(b"200 OK", _json(audience(number)))
             return self._answers[number]
@@ -92,37 +92,37 @@ class Seen:
             self.logins += 1
             cookie = f"Set-Cookie: {COOKIE}; path=/; HttpOnly\r\n".encode()
             return _response(b"200 OK", _json(data=True), cookie)
-        if head.startswith(b"GET /seen/"):
+        if head.startswith(b"GET /recorded/"):
             since = int(head.split(b" ", 2)[1].rpartition(b"/")[2])
-            told = {"logins": self.logins, "looks": self.looks[since:]}
-            return _response(b"200 OK", json.dumps(told).encode())
+            recorded = {"logins": self.logins, "polls": self.polls[since:]}
+            return _response(b"200 OK", json.dumps(recorded).encode())
         return _response(b"404 Not Found")
 
 
 class Connection(asyncio.Protocol):
     """One connection, kept open for as long as the other side wants."""
 
-    def __init__(self, seen: Seen) -> None:
-        self._seen = seen
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
         self._pending = b""
         self._transport: Any = None
 
     def connection_made(self, transport: Any) -> None:
-        """Keep what one writes to."""
+        """Keep the transport for the responses."""
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Answer what is complete."""
-        moment = time.monotonic()
+        """Respond to the complete requests."""
+        polled_at = time.monotonic()
         self._pending += data
         while True:
             head, end, rest = self._pending.partition(b"\r\n\r\n")
-            found = _LENGTH.search(head)
-            length = int(found[1]) if found else 0
+            header = _LENGTH.search(head)
+            length = int(header[1]) if header else 0
             if not end or len(rest) < length:
                 return
             self._pending = rest[length:]
-            self._transport.write(self._seen.answer(head, moment))
+            self._transport.write(self._recorder.answer(head, polled_at))
 
 
 def _json(data: Any, *, success: bool = True) -> bytes:
@@ -142,9 +142,9 @@ def _response(status: bytes, body: bytes = b"", headers: bytes = b"") -> bytes:
 
 
 async def _serve() -> None:
-    seen = Seen()
+    recorder = Recorder()
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Connection(seen), "127.0.0.1", 0, backlog=1024)
+    server = await loop.create_server(lambda: Connection(recorder), "127.0.0.1", 0, backlog=1024)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import event
 
-from benchmarks.page_data import Metadata, due_tomorrow, fill, load_record, moment, run_id_of
+from benchmarks.page_data import Metadata, due_tomorrow, fill, format_datetime, load_record, run_id_of
 from tests.integration.ui.conftest import NOW, Server
 from tests.metadata import airflow_on
 
@@ -33,7 +33,7 @@ def audience(
 ) -> int:
     """Write an audience with a load a day up to today; return the id of its asset."""
     dag_id = f"onboard_{key}"
-    schedule = {"next_dagrun_create_after": moment(due_tomorrow(TODAY))}
+    schedule = {"next_dagrun_create_after": format_datetime(due_tomorrow(TODAY))}
     data.dag(dag_id, **{"dag_display_name": f"Onboard: {key.title()}", **schedule, **dag})
     asset = data.asset(f"audience/{key}", f"audience/{platform}/{key}", "audience")
     data.reference("outlet", asset, dag_id, "publish_load")
