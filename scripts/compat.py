@@ -1,15 +1,15 @@
-"""``make compat``: the package on every Python it supports, with the oldest and the newest of what it depends on.
+"""``make compat``: the package on every Python it supports, with its oldest and its newest dependencies.
 
 For each Python from 3.10 to 3.13 that this machine has, and for ``oldest`` and ``newest``: resolves the dependencies,
 makes an environment in ``build/compat/<python>-<which>``, installs the package into it (the built wheel, as users get
-it), and asks what can differ from one to the other: does every module import, does Airflow find the connection types,
-do the DAGs parse and serialize, do the unit tests pass. Prints a table and writes ``build/compat.json``; what each step
-printed is in ``build/compat/<python>-<which>.log``.
+it), and checks that every module imports, Airflow finds the connection types, the DAGs parse and serialize, and the
+unit tests pass. Prints a table and writes ``build/compat.json``; the output of each step is in
+``build/compat/<python>-<which>.log``.
 
-* ``newest``: the newest versions that the ranges in ``pyproject.toml`` allow, whatever ``requirements.lock`` pins.
-* ``oldest``: every direct dependency at exactly its lower bound, else "resolve" fails: a bound that can never be
-  installed, because another dependency wants more, is one that nobody has tried. What those bring along, and the tools
-  of the tests, are as new as they may be with that.
+* ``newest``: the newest versions that the ranges in ``pyproject.toml`` allow; ``requirements.lock`` is ignored.
+* ``oldest``: every direct dependency at exactly its lower bound, else "resolve" fails: a bound that
+  cannot be installed, because another dependency needs a higher one, is untested. Transitive dependencies and test
+  tools are the newest that these bounds allow.
 
 Left out of the unit tests: the long corpora of telephone numbers, which call none of the dependencies in ways that
 other tests do not.
@@ -56,18 +56,18 @@ STEP_SECONDS = 1800
 class Step:
     """One question and its answer.
 
-    :ivar said: the last lines of what it printed; of a step that passed, the last one.
+    :ivar output: the last lines of the output; of a step that passed, the last one.
     """
 
     name: str
     passed: bool
     seconds: float
-    said: str
+    output: str
 
 
 @dataclass
 class Result:
-    """What came of one environment.
+    """Result of one environment.
 
     :ivar versions: of the direct dependencies, as resolved.
     :ivar tests: passed, failed (errors among them) and skipped; empty if they were not run.
@@ -91,7 +91,7 @@ class Result:
 
 
 class StepError(Exception):
-    """A step has failed; what comes after it makes no sense."""
+    """A step has failed; the steps after it cannot run."""
 
 
 def find_python(version: str) -> str | None:
@@ -201,9 +201,9 @@ class Environment:
         with self.log.open("a") as file:
             file.write(f"== {name}: {'passed' if passed else 'FAILED'}\n{output}\n")
         lines = output.strip().splitlines()
-        said = "\n".join(lines[-1:] if passed else lines[-25:])
-        self.result.steps.append(Step(name, passed, round(time.monotonic() - started, 1), said))
-        print(f"{self.result.name:12} {name:8} {'passed' if passed else 'FAILED'}  {said}", flush=True)
+        excerpt = "\n".join(lines[-1:] if passed else lines[-25:])
+        self.result.steps.append(Step(name, passed, round(time.monotonic() - started, 1), excerpt))
+        print(f"{self.result.name:12} {name:8} {'passed' if passed else 'FAILED'}  {excerpt}", flush=True)
         if not passed:
             raise StepError(name)
 
@@ -232,7 +232,7 @@ class Environment:
         return everything
 
     def install(self, resolved: Path) -> None:
-        """Make the environment anew.
+        """Recreate the environment.
 
         :raises StepError: that failed.
         """
@@ -317,7 +317,7 @@ def table(results: Sequence[Result]) -> str:
 
 
 def report(results: Sequence[Result], missing: Sequence[str]) -> str:
-    """What goes into ``build/compat.json``."""
+    """Return the content of ``build/compat.json``."""
     environments = [{**asdict(result), "passed": result.passed} for result in results]
     return json.dumps({"environments": environments, "missing_pythons": list(missing)}, indent=2) + "\n"
 
@@ -325,7 +325,7 @@ def report(results: Sequence[Result], missing: Sequence[str]) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run; return the exit code: 0 all passed, 1 something failed, 2 a Python is missing and that is an error."""
     parser = argparse.ArgumentParser(
-        description=(__doc__ or "").splitlines()[0], epilog="What follows -- goes to pytest: -- -n 2"
+        description=(__doc__ or "").splitlines()[0], epilog="Arguments after -- go to pytest: -- -n 2"
     )
     parser.add_argument("--only", action="append", metavar="3.12-newest", help="may be given several times")
     parser.add_argument("--strict", action="store_true", help="a Python that is not there is an error")
@@ -352,7 +352,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if python is None:
             continue
         results.append(Environment(python, version, which, uv).run(options.pytest))
-        # After each: a run that is broken off has told what it found.
+        # After each environment, so that an interrupted run keeps its results.
         output.write_text(report(results, missing))
     print(f"\n{table(results)}\n\nWrote {output.relative_to(PROJECT)}")
     return 0 if results and all(result.passed for result in results) else 1

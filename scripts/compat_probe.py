@@ -1,4 +1,4 @@
-"""What ``make compat`` asks of an installed package, with the interpreter of the environment it is installed in.
+"""Checks of ``make compat`` on an installed package, run with the interpreter of its environment.
 
 Arguments: ``imports``, ``hooks`` or ``dags``; exit code 0 if all is well, else the reasons on standard error. Needs
 nothing of this repository but the folders ``dags``, ``include`` and ``plugins`` beside it, where a user has them, too.
@@ -27,7 +27,7 @@ def _fail(reasons: list[str]) -> None:
 
 
 def imports() -> None:
-    """Every module of the package can be imported from where it is installed, without a warning of its own."""
+    """Import every module of the installed package; fail on a warning of its own."""
     package = importlib.import_module("audience_onboarding")
     folder = Path(package.__path__[0])
     _fail([f"not the installed package: {folder}"] if PROJECT / "plugins" in folder.parents else [])
@@ -90,6 +90,6 @@ def dags() -> None:
 CHECKS: dict[str, Callable[[], None]] = {"imports": imports, "hooks": hooks, "dags": dags}
 
 if __name__ == "__main__":
-    # The folder of a script is put before all others; what is tested is what is installed.
+    # Python prepends the folder of a script to the path; the checks must import the installed package.
     sys.path[:] = [entry for entry in sys.path if Path(entry or os.curdir).resolve() != Path(__file__).parent]
     CHECKS[sys.argv[1]]()

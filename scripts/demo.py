@@ -1,8 +1,8 @@
 """``make demo``: the main job, end to end, on one machine and without any account.
 
-Starts the sandbox, its S3 and a standalone Airflow; loads the newest sample extract of one audience on each platform,
-which activates the one on Digital Audience; extends its segment's end date; checks all of it against what the sandbox
-says really happened. Writes ``build/demo.json``. At a terminal the stack then stays up until Ctrl-C.
+Starts the sandbox, its S3 and a standalone Airflow; loads the newest sample extract of one audience on each platform;
+activates the one on Digital Audience; extends its segment's end date; checks the results against the sandbox's journal.
+Writes ``build/demo.json``. At a terminal the stack then stays up until Ctrl-C.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def follow(airflow: Airflow, dag_id: str, run_id: str, say: Progress) -> None:
 
 
 def main_job(sandbox: Sandbox, airflow: Airflow, say: Progress) -> dict[str, Any]:
-    """Load, activate, extend; return what came of it."""
+    """Load, activate, extend; return the results."""
     onboard, activate, extend = f"onboard_{AUDIENCE}", f"activate_{AUDIENCE}", "extend_segment_end_dates"
     airflow.wait_for_dags(onboard, activate, extend)
     for dag_id in (onboard, activate, extend):
@@ -86,7 +86,7 @@ def main_job(sandbox: Sandbox, airflow: Airflow, say: Progress) -> dict[str, Any
     follow(airflow, activate, run["dag_run_id"], say)
     segment = airflow.xcom(activate, run["dag_run_id"], "wait_until_active_dv360")
 
-    say(f"Extending what ends within {EXTEND_WITHIN_DAYS} days")
+    say(f"Extending the segments that end within {EXTEND_WITHIN_DAYS} days")
     extension_run = airflow.trigger(extend, {"within_days": EXTEND_WITHIN_DAYS, "days": EXTEND_DAYS})
     follow(airflow, extend, extension_run, say)
 
@@ -112,7 +112,7 @@ def main_job(sandbox: Sandbox, airflow: Airflow, say: Progress) -> dict[str, Any
 
 
 def onboard_elsewhere(sandbox: Sandbox, airflow: Airflow, say: Progress) -> dict[str, dict[str, Any]]:
-    """Load one audience on each of the other platforms, at the same time; return what came of each."""
+    """Load one audience on each of the other platforms, at the same time; return the result of each."""
     dag_ids = {platform: f"onboard_{audience}" for platform, audience in OTHERS.items()}
     airflow.wait_for_dags(*dag_ids.values())
     runs = {}
@@ -129,11 +129,11 @@ def onboard_elsewhere(sandbox: Sandbox, airflow: Airflow, say: Progress) -> dict
 
 
 NOT_SHOWN = {"content_id", "rejected_by_reason", "run_id", "run_type"}
-"""Fields of a load's record that say nothing to who looks at a demo."""
+"""Fields of a load's record that the demo does not print."""
 
 
 def compare_with_list(sandbox: Sandbox, platform: str, record: dict[str, Any]) -> None:
-    """Check a record against what the vendor lists to anybody with the key.
+    """Check a record against the list of the vendor's API.
 
     :raises StackError: they differ.
     """
@@ -159,7 +159,7 @@ def compare_with_list(sandbox: Sandbox, platform: str, record: dict[str, Any]) -
 
 
 KEYS = {"fanfare": "fanfare_secret_key", "commbox": "commbox_api_key"}
-"""Where the sandbox says what the platform's key is."""
+"""Name of each platform's key in the settings of the sandbox."""
 
 
 def requests_as_vendor_user(sandbox: Sandbox) -> Callable[[str], Any]:
@@ -180,7 +180,7 @@ def requests_as_vendor_user(sandbox: Sandbox) -> Callable[[str], Any]:
 
 
 def compare_with_journal(sandbox: Sandbox, result: dict[str, Any], *, end_date_before: str) -> None:
-    """Check the result against what the sandbox says really happened.
+    """Check the result against the sandbox's journal.
 
     :raises StackError: they differ.
     """
@@ -196,13 +196,13 @@ def compare_with_journal(sandbox: Sandbox, result: dict[str, Any], *, end_date_b
         problems.append(f"the bucket holds {keys}")
     if objects["open_uploads"]:
         problems.append("an upload was left open")
-    if _moment(result["segment_end_date"]) <= _moment(end_date_before):
+    if _parse_datetime(result["segment_end_date"]) <= _parse_datetime(end_date_before):
         problems.append(f"the end date did not move forward from {end_date_before}")
     if problems:
         raise StackError(f"The sandbox saw something else: {'; '.join(problems)}")
 
 
-def _moment(text: str) -> datetime:
+def _parse_datetime(text: str) -> datetime:
     return datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 

@@ -38,7 +38,7 @@ class StackError(Exception):
 
 
 def free_ports(count: int) -> list[int]:
-    """So many different free ports; each could be taken by somebody else before it is used."""
+    """Return so many different free ports; another process may still take one before its use."""
     sockets = [socket.socket() for _ in range(count)]
     try:
         for item in sockets:
@@ -53,7 +53,7 @@ def wait_for(condition: Callable[[], T | None], what: str, *, timeout: float, in
     """Ask again and again until there is an answer.
 
     :param condition: returns something true when the wait is over.
-    :param what: for the message.
+    :param what: subject of the message.
     :param timeout: in seconds.
     :raises StackError: there is none in time.
     """
@@ -212,7 +212,7 @@ class Sandbox:
 
 
 def _form(conf: Mapping[str, Any]) -> dict[str, Any]:
-    """What a person sends who starts a run in the UI."""
+    """Return the body that Airflow's UI sends to start a run."""
     return {"logical_date": None, "conf": dict(conf)}
 
 
@@ -236,7 +236,7 @@ class AirflowApi:
     def ask(
         self, path: str, *, method: str = "GET", json: Any = None, headers: Mapping[str, str] | None = None
     ) -> requests.Response:
-        """What the server answers, an error included.
+        """Return the server's response, even if it is an error.
 
         :param path: of the server, with its first slash.
         """
@@ -316,7 +316,7 @@ class AirflowApi:
         """Wait until a run has ended, and return its state.
 
         :param timeout: in seconds.
-        :param interval: seconds between two looks.
+        :param interval: seconds between two polls.
         """
 
         def ended() -> str | None:
@@ -339,7 +339,7 @@ class AirflowApi:
         )
 
     def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value") -> Any:
-        """What a task has returned."""
+        """Return an XCom of a task."""
         path = f"dags/{dag_id}/dagRuns/{_quoted(run_id)}/taskInstances/{task_id}/xcomEntries/{key}?deserialize=true"
         return self.api(path)["value"]
 
@@ -351,7 +351,7 @@ class AirflowApi:
     def clear(self, dag_id: str, run_id: str, *, only_failed: bool = False) -> None:
         """Clear the tasks of a run, so that they run again.
 
-        :param only_failed: only those that have failed, and what did not come about because of them.
+        :param only_failed: only those that have failed, and their downstream tasks that did not run.
         """
         body = {"dry_run": False, "dag_run_id": run_id, "only_failed": only_failed, "reset_dag_runs": True}
         self.api(f"dags/{dag_id}/clearTaskInstances", method="POST", json=body)
@@ -373,7 +373,7 @@ class AirflowApi:
 class Airflow(AirflowApi):
     """A standalone Airflow: scheduler, DAG processor, triggerer and API server, on SQLite.
 
-    :param home: its ``AIRFLOW_HOME``, made anew.
+    :param home: its ``AIRFLOW_HOME``; recreated.
     :param definitions: the folder of the audience definitions, default the repository's.
     :param env: additional environment variables, among them the connections.
     """
@@ -473,9 +473,9 @@ class Airflow(AirflowApi):
 
 
 def _is_foreign(variable: str) -> bool:
-    """Whether a variable of our own environment would change what the stack does.
+    """Return whether a variable of this process's environment would change the stack.
 
-    Each task is a process of its own: without byte code on disk it compiles Airflow anew, which takes seconds.
+    Each task is a process of its own: without byte code on disk it compiles Airflow again, which takes seconds.
     """
     return variable.startswith("AIRFLOW") or variable == "PYTHONDONTWRITEBYTECODE"
 

@@ -1,7 +1,7 @@
 """Write ``.env`` for docker-compose.yaml: fresh secrets, readable by the owner alone.
 
-Needs nothing but Python, so that it runs where only Docker is installed. An existing file is never touched unless told
-to: with another Fernet key, Airflow can no longer read the connections it has stored.
+Needs nothing but Python, so that it runs where only Docker is installed. An existing file is kept unless ``FORCE=1``:
+with another Fernet key, Airflow can no longer read the connections it has stored.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 SANDBOX_USER = "sandbox@example.com"
 SANDBOX_BUCKET = "audience-onboarding"
 SANDBOX_LOGS = "airflow-logs"
-"""A bucket of the sandbox that no vendor looks into."""
+"""A bucket of the sandbox that no vendor reads."""
 
 
 def fernet_key() -> str:
@@ -95,7 +95,7 @@ def sandbox_connections(password: str) -> dict[str, str]:
 
 
 def render(values: dict[str, str]) -> str:
-    """The text of the file. Single quotes: Compose takes what is between them as it is."""
+    """The text of the file. Single quotes: Compose does not interpolate inside them."""
     lines = ["# Written by make env. Keep it out of version control, and keep a copy of the Fernet key."]
     lines += [f"{name}='{value}'" for name, value in values.items()]
     return "\n".join(lines) + "\n"
@@ -133,7 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         write(output, render(settings(sandbox=options.sandbox, local=options.local)), force=options.force)
     except FileExistsError:
         print(
-            f"{output} exists and stays as it is. FORCE=1 replaces it: Airflow then no longer reads what it has "
+            f"{output} exists and stays as it is. FORCE=1 replaces it: Airflow can then no longer read values "
             "encrypted with the old Fernet key, and the old database password is lost.",
             file=sys.stderr,
         )

@@ -73,7 +73,7 @@ def test_failed_step_reports_its_output() -> None:
     with pytest.raises(compat.StepError):
         tried.step("hooks", [sys.executable, "-c", "print('so it is'); raise SystemExit(3)"])
     (step,) = tried.result.steps
-    assert (step.passed, step.said) == (False, "so it is")
+    assert (step.passed, step.output) == (False, "so it is")
     assert "so it is" in tried.log.read_text()
     assert not tried.result.passed
 
