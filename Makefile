@@ -96,7 +96,7 @@ test-browser: $(READY) ## Airflow's pages and forms in a real Chromium; writes b
 	@$(PYTEST) tests/browser -n 4 --dist loadfile --junitxml=build/browser-report.xml $(ARGS)
 
 .PHONY: screenshots
-screenshots: $(READY) ## the same, and renew the pictures in docs/images
+screenshots: $(READY) ## the same, and update the pictures in docs/images
 	@SCREENSHOTS=1 $(PYTEST) tests/browser -n 4 --dist loadfile --junitxml=build/browser-report.xml $(ARGS)
 
 .PHONY: test-long
@@ -122,12 +122,12 @@ lint: $(READY) ## ruff (rules and format) and mypy
 	@$(PY) -m mypy
 
 .PHONY: format
-format: $(READY) ## let ruff repair and format what it can
+format: $(READY) ## fix and format with ruff
 	@$(PY) -m ruff check --fix .
 	@$(PY) -m ruff format .
 
 .PHONY: schema
-schema: $(READY) ## write the JSON schemas of the definitions anew, after a change of their models
+schema: $(READY) ## write the JSON schemas of the definitions again, after a change of their models
 	@$(PY) -m audience_onboarding schema $(ARGS)
 
 .PHONY: bench
@@ -139,11 +139,11 @@ docs: $(READY) ## the pages as a site in build/site; a broken link or anchor is 
 	@$(MKDOCS) build --strict $(ARGS)
 
 .PHONY: docs-serve
-docs-serve: $(READY) ## the same on http://127.0.0.1:8000, built anew with each change
+docs-serve: $(READY) ## the same on http://127.0.0.1:8000, rebuilt after each change
 	@$(MKDOCS) serve $(ARGS)
 
 .PHONY: lock
-lock: ## resolve requirements.lock anew, keeping pins that still fit (UPGRADE=1: take the newest)
+lock: ## resolve requirements.lock again, keeping pins that still fit (UPGRADE=1: take the newest)
 	@sh scripts/lock.sh $(if $(UPGRADE),--upgrade)
 
 .PHONY: env
