@@ -32,10 +32,10 @@ activation:
         name: Example NL
       segment_name: List {number:05}
       description: Always-on
-      days: 30
+      duration_days: 30
   extend:
     within_days: 7
-    days: 30
+    extend_by_days: 30
 """
 
 EMPTY = """\
