@@ -12,8 +12,8 @@ from typing import Any
 from unittest import mock
 
 from audience_onboarding.base import triggers
+from audience_onboarding.platforms.digital_audience import load_files
 from audience_onboarding.platforms.digital_audience import operators as digital_audience_operators
-from audience_onboarding.platforms.digital_audience import upload as digital_audience_onboarding
 from audience_onboarding.state import create_once
 from audience_onboarding.storage import s3_upload, s3_write
 from tests.chaos.judging import DOUBLED, DUPLICATE, HANG, LEAK, LOST, OPEN_UPLOAD
@@ -68,7 +68,7 @@ def _clock_in_the_key() -> Iterator[None]:
     def object_key(audience_id: int, mode: str, load_date: date, **_: Any) -> str:
         return f"onboard/audience={audience_id}/{mode}/{load_date:%Y%m%d}_{next(numbers):06}.csv"
 
-    with mock.patch.object(digital_audience_onboarding, "object_key", object_key):
+    with mock.patch.object(load_files, "object_key", object_key):
         yield
 
 
