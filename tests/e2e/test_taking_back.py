@@ -47,7 +47,7 @@ def vendor(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         state = {"path": str(stack.include.parent / "taking_state")}
         stack.define("takingplain", **common)
         stack.define(
-            "takingkept", **{**common, "state": state, "upload": {**common["upload"], "mode": "mirror"}}
+            "takingkept", **{**common, "snapshots": state, "upload": {**common["upload"], "mode": "mirror"}}
         )
         stack.define(
             "takingalerts",

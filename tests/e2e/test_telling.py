@@ -77,7 +77,7 @@ def test_a_drop_of_the_match_rates_stops_the_activation_and_is_told(stack: Stack
     watched = stack.airflow.xcom(dag_id, bad, "record_load")["watch"]
     assert (watched["rates"], watched["means"]) == ({"email": 0.0}, {"email": 1.0})
     assert [finding.split(":")[0] for finding in watched["findings"]] == [
-        "match_rates.floor",
+        "match_rates.min_rate",
         "match_rates.max_drop",
     ]
     (told,) = wait_for(lambda: alerts(stack, "watched_list"), "The alert", timeout=300)
