@@ -57,13 +57,13 @@ def test_from_the_message_to_the_load_that_goes_on(
     form = opened_form(page)
     expect(form.get_by_role("button", name="Trigger", exact=True)).to_be_disabled()
     choose(form, "Audience", f"{NAME} (newsletter, digital_audience)")
-    choose(form, "What", "campaign")
-    choose(form, "Outcome", "Found at the vendor, with the id below")
+    choose(form, "Object", "campaign")
+    choose(form, "Resolution", "Found at the vendor, with the id below")
     field(form, "id").fill(str(campaign["id"]))
     camera(form, "settle-form", in_docs=True)
     settled = send(form)
     assert stack.airflow.wait_for_run(SETTLE, settled) == "success"
-    page.goto(f"/dags/{SETTLE}/runs/{settled}/tasks/settle")
+    page.goto(f"/dags/{SETTLE}/runs/{settled}/tasks/resolve")
     expect(page.get_by_text("Now clear the task that stopped").first).to_be_visible()
     camera(page, "settled")
 

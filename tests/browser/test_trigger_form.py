@@ -24,7 +24,7 @@ def dag(stack: Stack) -> None:
 def test_the_form_says_what_each_field_is_for(page: Page, camera: Camera) -> None:
     form = trigger_form(page, DAG)
 
-    for title in ("Load date", "First day of a range", "Mode", "Source", "Dry run"):
+    for title in ("Load date", "Range start", "Mode", "Source", "Dry run"):
         expect(label(section(form, "Run Parameters"), title)).to_be_visible()
     for told in (
         "Which day's extract to load.",
