@@ -427,7 +427,9 @@ class AudienceDefinition(Model):
 
     def describe_audience(self) -> str:
         """Return which audience is loaded, and whether a load may create it."""
-        raise NotImplementedError
+        if self.id is not None:
+            return f"existing, id {self.id}; never created"
+        return f"found by its name {self.name!r}; created if missing"
 
     def describe_load(self, load_date: date | None) -> Iterator[tuple[str, str]]:  # noqa: ARG002 - most have none
         """Yield the platform's own lines in the plan of a load: subject and text.

@@ -52,9 +52,3 @@ class CommBoxDefinition(AudienceDefinition):
                 "the last confirmed one"
             )
         return self
-
-    def describe_audience(self) -> str:
-        """Return which audience is loaded, and whether a load may create it."""
-        if self.id is not None:
-            return f"existing, id {self.id}; never created"
-        return f"found by its name {self.name!r}; created if missing"

@@ -39,9 +39,3 @@ class FanfareDefinition(AudienceDefinition):
     conn_id: Text = "fanfare_default"
     id: RemoteId | None = None
     upload: ImportUploadConfig = ImportUploadConfig()
-
-    def describe_audience(self) -> str:
-        """Return which audience is loaded, and whether a load may create it."""
-        if self.id is not None:
-            return f"existing, id {self.id}; never created"
-        return f"found by its name {self.name!r}; created if missing"
