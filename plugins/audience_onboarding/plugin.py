@@ -13,12 +13,12 @@ from airflow.sdk.plugins_manager import AirflowPlugin
 
 from audience_onboarding.base.erasure_conf import (
     HASH_FIELDS,
-    KEPT_AFTER_FAILURE,
-    audit_without_people,
-    without_people,
-    without_unknown,
+    RETENTION_AFTER_FAILURE,
+    drop_unknown_fields,
+    redact_audit_entry,
+    redact_hashes,
 )
-from audience_onboarding.base.pools import CREATE_POOL, OUR_POOLS, connection_pool, description_of, slots_of
+from audience_onboarding.base.pools import CREATE_POOL, POOL_PREFIX, connection_pool, description_of, slots_of
 from audience_onboarding.dag_ids import ERASE_DAG_ID
 from audience_onboarding.preload import preload
 from audience_onboarding.ui.plugin_views import external_view, fastapi_app
@@ -82,19 +82,19 @@ def _redact_runs(dag_run: Any) -> None:
     from sqlalchemy import select
     from sqlalchemy.orm import object_session
 
-    conf = without_people(dag_run.conf)
+    conf = redact_hashes(dag_run.conf)
     if conf is not None:
         # A new value: SQLAlchemy does not notice changes inside the old one.
         dag_run.conf = conf
     session = object_session(dag_run)
     if session is None:
         return
-    limit = datetime.now(timezone.utc) - KEPT_AFTER_FAILURE
+    limit = datetime.now(timezone.utc) - RETENTION_AFTER_FAILURE
     old = select(DagRun).where(
         DagRun.dag_id == ERASE_DAG_ID, DagRun.state == DagRunState.FAILED, DagRun.end_date < limit
     )
     for failed in session.scalars(old):
-        conf = without_people(failed.conf)
+        conf = redact_hashes(failed.conf)
         if conf is not None:
             failed.conf = conf
     _redact_audit_log(session)
@@ -106,7 +106,7 @@ def _redact_audit_log(session: Any) -> None:
     from sqlalchemy import select
 
     for entry in session.scalars(select(Log).where(Log.dag_id == ERASE_DAG_ID, Log.extra.is_not(None))):
-        extra = audit_without_people(entry.extra)
+        extra = redact_audit_entry(entry.extra)
         if extra is not None:
             entry.extra = extra
 
@@ -119,7 +119,7 @@ def on_dag_run_running(dag_run: Any, msg: str) -> None:  # noqa: ARG001 - Airflo
         return
     from sqlalchemy.orm import object_session
 
-    conf = without_unknown(dag_run.conf)
+    conf = drop_unknown_fields(dag_run.conf)
     if conf is not None:
         dag_run.conf = conf
     session = object_session(dag_run)
@@ -141,7 +141,7 @@ def _create_pools_of_run(dag_run: Any) -> None:
     if session is None:
         return
     in_run = (TaskInstance.dag_id == dag_run.dag_id, TaskInstance.run_id == dag_run.run_id)
-    in_package = TaskInstance.pool.startswith(OUR_POOLS, autoescape=True)
+    in_package = TaskInstance.pool.startswith(POOL_PREFIX, autoescape=True)
     names = set(session.scalars(select(TaskInstance.pool).where(*in_run, in_package).distinct()))
     _create_missing_pools(names, session)
 

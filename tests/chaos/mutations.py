@@ -43,8 +43,8 @@ class Mutation:
 def _blind_retry() -> Iterator[None]:
     """A creation whose answer is lost is simply tried again."""
 
-    def ensure_id(memory: Any, key: str, creation: Any, *, read: Any, **_: Any) -> Any:
-        known = create_once.remembered_id(memory, key, account=creation.account, read=read)
+    def create_blindly(store: Any, key: str, creation: Any, *, read: Any, **_: Any) -> Any:
+        known = create_once.stored_id(store, key, account=creation.account, read=read)
         if known is not None:
             return known
         for _try in range(3):
@@ -52,11 +52,11 @@ def _blind_retry() -> Iterator[None]:
                 made = creation.create()
             except create_once.VendorError:
                 continue
-            memory.set(key, {"id": made})
+            store.set(key, {"id": made})
             return made
         raise AssertionError("three tries")
 
-    with mock.patch("audience_onboarding.base.operators.ensure_id", ensure_id):
+    with mock.patch("audience_onboarding.base.operators.create_once", create_blindly):
         yield
 
 
@@ -139,7 +139,7 @@ def _segments_not_looked_up() -> Iterator[None]:
         mock.patch.object(
             digital_audience_operators.DigitalAudienceActivateAudienceOperator, "_creation", creation
         ),
-        mock.patch.object(create_once, "SETTLE_AFTER", timedelta(0)),
+        mock.patch.object(create_once, "VISIBILITY_TIMEOUT", timedelta(0)),
     ):
         yield
 

@@ -23,7 +23,7 @@ from airflow.sdk._shared.secrets_masker import reset_secrets_masker
 from audience_onboarding import exceptions as errors
 from audience_onboarding.exceptions import AudienceOnboardingError
 from audience_onboarding.http import reset_clients
-from audience_onboarding.state.create_once import open_intent
+from audience_onboarding.state.create_once import pending_intent
 from scripts.local_stack import Sandbox
 from tests.chaos.faults import SLOW, Fault
 from tests.chaos.flows import START, STATE, Flow, Step, dags_of, in_folder
@@ -316,7 +316,7 @@ class Stage:
             kind: intent["name"]
             for store in list(world.stores.values())
             for kind in there
-            if (intent := open_intent(store.get(kind))) is not None
+            if (intent := pending_intent(store.get(kind))) is not None
         }
         for kind, name in unclear.items():
             found = there[kind].get(name)

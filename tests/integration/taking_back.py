@@ -11,8 +11,8 @@ from airflow.sdk.exceptions import TaskDeferred
 
 from audience_onboarding.base.snapshot_diff import confirm_snapshot
 from audience_onboarding.definitions import AudienceDefinition
-from audience_onboarding.pipelines.common import asset_of, state_of
-from audience_onboarding.pipelines.erase import Audiences, ErasePersonOperator
+from audience_onboarding.pipelines.common import get_asset, snapshot_location
+from audience_onboarding.pipelines.erase import DefinitionCatalog, ErasePersonOperator
 from audience_onboarding.platform_registry import get_platform
 from audience_onboarding.platforms.digital_audience import (
     DigitalAudienceActivateAudienceOperator,
@@ -20,7 +20,7 @@ from audience_onboarding.platforms.digital_audience import (
     DigitalAudienceCreateCrmAudienceOperator,
 )
 from audience_onboarding.platforms.fanfare import FanfareCreateAudienceOperator
-from audience_onboarding.state.store import LAST_LOAD_KEY, days_of, load_key
+from audience_onboarding.state.store import LAST_LOAD_KEY, load_key, record_period
 from scripts.local_stack import Sandbox, wait_for
 from tests.fakes import AssetStores, DictStore, task_context
 
@@ -71,8 +71,8 @@ class World:
         self.ids: dict[str, Any] = {}
         self.progress: dict[str, DictStore] = {}
 
-    def memory(self, key: str) -> DictStore:
-        return self.stores[asset_of(self.by_key[key])]
+    def store(self, key: str) -> DictStore:
+        return self.stores[get_asset(self.by_key[key])]
 
     def context(self, task: str = "", **params: Any) -> dict[str, Any]:
         """Of a task; its own memory is that of earlier tries of the same task."""
@@ -89,8 +89,8 @@ class World:
         lines = ["E-mail,Mobile", *(f"{name}@example.com,{PHONES[name]}" for name in names)]
         path = self.folder / f"{key}.csv"
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        asset, tasks = asset_of(definition), get_platform(definition.platform).tasks
-        state = state_of(definition, self.folder)
+        asset, tasks = get_asset(definition), get_platform(definition.platform).tasks
+        state = snapshot_location(definition, self.folder)
         operator = tasks.upload(
             definition,
             task_id="upload",
@@ -111,16 +111,16 @@ class World:
         seen = self.ended(wait, self.context())
         record = {**loaded, **seen, "run_id": "manual__1"}
         self.ids[key] = record["audience_id"]
-        memory = self.memory(key)
-        memory.set(load_key(days_of(record), record["mode"]), record)
-        memory.set(LAST_LOAD_KEY, record)
+        store = self.store(key)
+        store.set(load_key(record_period(record), record["mode"]), record)
+        store.set(LAST_LOAD_KEY, record)
         if state is not None:
-            confirm_snapshot(record, location=state, store=memory)
+            confirm_snapshot(record, location=state, store=store)
         return record
 
     def ensured(self, key: str) -> Any:
         definition = self.by_key[key]
-        asset, context = asset_of(definition), self.context()
+        asset, context = get_asset(definition), self.context()
         if definition.id is not None:
             return definition.id
         if definition.platform == "fanfare":
@@ -162,7 +162,7 @@ class World:
 
     def operator(self, key: str) -> ErasePersonOperator:
         return ErasePersonOperator(
-            task_id="erase", audience=key, audiences=Audiences(self.by_key, self.folder)
+            task_id="erase", audience=key, audiences=DefinitionCatalog(self.by_key, self.folder)
         )
 
     def conf(self, *names: str, **more: Any) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from audience_onboarding.crm.snapshots.snapshot import count_people
 from audience_onboarding.crm.snapshots.subjects import People
 from audience_onboarding.exceptions import AudienceOnboardingError, TransientError
 from audience_onboarding.platforms.commbox.client import CommBoxClient
-from audience_onboarding.state.snapshot_ledger import Base, Kept, SnapshotBook
+from audience_onboarding.state.snapshot_ledger import DiffBase, SnapshotLedger, SnapshotRef
 from audience_onboarding.state.store import ERASURE_UPLOAD_LOG_KEY, PENDING_LOADS_KEY, SNAPSHOTS_KEY
 from scripts.local_stack import Sandbox
 from tests.integration.faults import fault
@@ -83,8 +83,8 @@ def test_the_opt_out_takes_exactly_the_person_out(world: World, caplog: pytest.L
     # The file is that of the run, which is of 03:00:00, and never that of a load.
     keys = files(world.sandbox, "opt-out")
     assert [key.rpartition("/")[2] for key in keys] == ["20261120_030000.csv"] * 2
-    memory = values_of(world.stores, world.progress)
-    assert hashes_in(results) == hashes_in(caplog.text) == hashes_in(memory) == []
+    store = values_of(world.stores, world.progress)
+    assert hashes_in(results) == hashes_in(caplog.text) == hashes_in(store) == []
 
 
 def test_any_of_the_identifiers_is_enough_and_either_case(world: World) -> None:
@@ -134,7 +134,7 @@ def test_the_snapshots_hold_nobody_erased_and_tell_the_truth(world: World, tmp_p
     assert result["erased_from_snapshot"] == 1
     assert len(snapshots(tmp_path)) == 2
     assert [count_people(path, people("ben")) for path in snapshots(tmp_path)] == [0, 0]
-    (last, before) = world.memory("kept").get(SNAPSHOTS_KEY)["kept"]
+    (last, before) = world.store("kept").get(SNAPSHOTS_KEY)["kept"]
     assert (last["rows"], before["rows"]) == (1, 2)
 
 
@@ -169,7 +169,7 @@ def test_the_last_person_leaves_no_snapshot_behind(world: World, tmp_path: Path)
     world.erase("kept", "ben")
 
     assert snapshots(tmp_path) == []
-    assert world.memory("kept").get(SNAPSHOTS_KEY)["kept"][0]["url"] is None
+    assert world.store("kept").get(SNAPSHOTS_KEY)["kept"][0]["url"] is None
     assert world.load("kept", EVERYBODY, day="2026-11-21")["changes"]["added"] == 3
     assert world.members("kept") == sorted(EVERYBODY)
 
@@ -236,14 +236,14 @@ def test_the_rule_of_a_second_file_on_a_day_holds_for_erasures(
 def test_a_load_after_an_erasure_counts_its_file(world: World, plain: Callable[..., None]) -> None:
     world.load("plain", EVERYBODY)
     world.erase("plain", "ben")
-    memory = world.memory("plain")
-    assert len(memory.get(ERASURE_UPLOAD_LOG_KEY)) == 1
+    store = world.store("plain")
+    assert len(store.get(ERASURE_UPLOAD_LOG_KEY)) == 1
 
     assert world.load("plain", ("anna",), day="2026-11-21")["uploaded"]
 
-    assert len(memory.get(ERASURE_UPLOAD_LOG_KEY)) == 1
+    assert len(store.get(ERASURE_UPLOAD_LOG_KEY)) == 1
     plain("fail")
-    memory.delete("upload_log")
+    store.delete("upload_log")
     with pytest.raises(AirflowFailException, match="opt-out"):
         world.load("plain", ("carla",), day="2026-11-22")
 
@@ -313,10 +313,12 @@ def test_commbox_without_a_snapshot_or_with_nobody_left_needs_a_person(world: Wo
 
 def test_commbox_waits_while_a_load_is_not_confirmed(world: World) -> None:
     world.load("alerts", EVERYBODY)
-    memory = world.memory("alerts")
-    book = SnapshotBook(memory, world.ids["alerts"])
+    store = world.store("alerts")
+    book = SnapshotLedger(store, world.ids["alerts"])
     book.begin(
-        Kept("2026-11-21 replace x", "2026-11-21", "replace", None, 0), Base(book.confirmed), is_whole=True
+        SnapshotRef("2026-11-21 replace x", "2026-11-21", "replace", None, 0),
+        DiffBase(book.confirmed),
+        is_whole=True,
     )
 
     with pytest.raises(TransientError, match="2026-11-21") as caught:
@@ -331,7 +333,7 @@ def test_commbox_a_load_at_the_same_moment_is_noticed(world: World, monkeypatch:
     sent = CommBoxClient.replace_audience
 
     def meanwhile(self: Any, audience_id: str, **arguments: Any) -> str:
-        world.memory("alerts").set(PENDING_LOADS_KEY, {"another": "load"})
+        world.store("alerts").set(PENDING_LOADS_KEY, {"another": "load"})
         return sent(self, audience_id, **arguments)
 
     monkeypatch.setattr(CommBoxClient, "replace_audience", meanwhile)

@@ -17,7 +17,7 @@ from audience_onboarding.exceptions import (
     TransientError,
 )
 from audience_onboarding.pipelines import retire
-from audience_onboarding.pipelines.common import asset_of
+from audience_onboarding.pipelines.common import get_asset
 from audience_onboarding.platform_registry import get_platform
 from audience_onboarding.platforms.digital_audience import DigitalAudienceActivateAudienceOperator
 from audience_onboarding.platforms.digital_audience.hooks import DigitalAudienceHook
@@ -29,10 +29,10 @@ from audience_onboarding.state.store import (
     RETIRED_KEY,
     SNAPSHOTS_KEY,
     UPLOAD_LOG_KEY,
-    dated_segments_key,
     load_key,
-    refusal_key,
+    rejection_key,
     segment_key,
+    segment_keys_key,
 )
 from scripts.local_stack import Sandbox
 from tests.fakes import DictStore
@@ -85,7 +85,7 @@ class Retirement:
         self.shown: dict[str, Any] = {}
 
     def look(self) -> dict[str, Any]:
-        self.shown = retire.looked_at(
+        self.shown = retire.inspect_audience(
             self.definition, self.context, others=self.world.by_key, base=self.world.folder
         )
         return self.shown
@@ -93,14 +93,14 @@ class Retirement:
     def delete(self) -> str:
         done: str = get_platform(self.definition.platform).retirement.delete(
             self.definition,
-            self.world.memory(self.key),
+            self.world.store(self.key),
             self.progress,
             AudienceInventory.from_dict(self.shown["seen"]),
         )
         return done
 
     def close(self, done: str = "deleted") -> dict[str, Any]:
-        return retire.closed(
+        return retire.write_retirement(
             self.definition, self.context, self.shown, {"done": done}, base=self.world.folder
         )
 
@@ -124,14 +124,14 @@ def loaded(world: World) -> World:
 
 
 def test_a_retirement_deletes_what_it_has_shown_and_leaves_a_record(loaded: World, tmp_path: Path) -> None:
-    run, memory = Retirement(loaded, "kept"), loaded.memory("kept")
+    run, store = Retirement(loaded, "kept"), loaded.store("kept")
     campaigns = loaded.sandbox.admin("campaigns")
     dated = segment_key("dv360", "2026-11")
-    more = [segment_key("dv360"), dated, dated_segments_key("dv360")]
-    more += [refusal_key("dv360"), rates_key("mirror")]
+    more = [segment_key("dv360"), dated, segment_keys_key("dv360")]
+    more += [rejection_key("dv360"), rates_key("mirror")]
     for key in more:
-        memory.set(key, {"id": 5})
-    memory.set(dated_segments_key("dv360"), [dated])
+        store.set(key, {"id": 5})
+    store.set(segment_keys_key("dv360"), [dated])
     audience_id = loaded.ids["kept"]
 
     text = run.look()["text"]
@@ -150,10 +150,10 @@ def test_a_retirement_deletes_what_it_has_shown_and_leaves_a_record(loaded: Worl
     assert (record["members"], record["snapshots"], len(record["segments"])) == (3, 1, 2)
     assert list((tmp_path / "state").rglob("*.parquet")) == []
     forgotten = (AUDIENCE_KEY, LAST_LOAD_KEY, SNAPSHOTS_KEY, PENDING_LOADS_KEY, UPLOAD_LOG_KEY, *more)
-    assert [key for key in forgotten if memory.get(key) is not None] == []
-    assert memory.get(RETIRED_KEY) == record
+    assert [key for key in forgotten if store.get(key) is not None] == []
+    assert store.get(RETIRED_KEY) == record
     # Single loads stay, as a history.
-    assert memory.get(load_key("2026-11-20", "mirror"))["rows_sent"] == 3
+    assert store.get(load_key("2026-11-20", "mirror"))["rows_sent"] == 3
     # A retry of the task writes no other record.
     assert run.close("again") == record
 
@@ -170,11 +170,11 @@ def test_a_load_after_it_creates_nothing_until_it_is_opened_again(loaded: World)
         Retirement(loaded, "stays").look()
     assert "Audience stays" not in at_vendor(loaded)
 
-    retire.reopened(run.definition, run.context, is_dry_run=True)
-    assert loaded.memory("stays").get(RETIRED_KEY)
-    retire.reopened(run.definition, run.context, is_dry_run=False)
+    retire.reopen_audience(run.definition, run.context, is_dry_run=True)
+    assert loaded.store("stays").get(RETIRED_KEY)
+    retire.reopen_audience(run.definition, run.context, is_dry_run=False)
     with pytest.raises(ConfigurationError, match="is not retired"):
-        retire.reopened(run.definition, run.context, is_dry_run=False)
+        retire.reopen_audience(run.definition, run.context, is_dry_run=False)
     loaded.load("stays", EVERYBODY, day="2026-11-21")
     assert at_vendor(loaded)["Audience stays"] == 0
 
@@ -197,7 +197,7 @@ def test_with_a_pinned_id_a_load_after_it_stops_as_well(loaded: World, tmp_path:
         description="x",
         audience_id=pinned.id,
         account_id=1,
-        asset=asset_of(pinned),
+        asset=get_asset(pinned),
     )
     with pytest.raises(AirflowFailException, match="AudienceRetiredError"):
         activate.execute(loaded.context())
@@ -253,7 +253,7 @@ def test_when_there_is_nothing_to_look_at(loaded: World, tmp_path: Path) -> None
         Retirement(loaded, "wrong").look()
 
     intent = {"name": "x", "at": "2026-11-20T03:00:00+00:00"}
-    loaded.memory("kept").set(AUDIENCE_KEY, {"intent": intent})
+    loaded.store("kept").set(AUDIENCE_KEY, {"intent": intent})
     with pytest.raises(ConfigurationError, match="resolve_ambiguous_create"):
         Retirement(loaded, "kept").look()
 
@@ -286,7 +286,7 @@ def test_fanfare_archives_and_a_new_load_after_reopening_creates_another_one(
     run.close()
     with pytest.raises(AirflowFailException, match="AudienceRetiredError"):
         world.load("fans", EVERYBODY)
-    retire.reopened(run.definition, run.context, is_dry_run=False)
+    retire.reopen_audience(run.definition, run.context, is_dry_run=False)
 
     assert world.load("fans", EVERYBODY)["audience_id"] != first
 

@@ -19,7 +19,7 @@ import yaml
 from audience_onboarding import exceptions
 from audience_onboarding.base.load import format_report
 from audience_onboarding.base.load_events import FIELDS, WHICH
-from audience_onboarding.base.metrics import METRICS, PREFIX, Kind
+from audience_onboarding.base.metrics import METRICS, PREFIX, MetricType
 from audience_onboarding.crm.output.profiles import DIGITAL_AUDIENCE_S3, Identifier
 from audience_onboarding.crm.prepare import prepare
 from audience_onboarding.crm.sources.csv_file import CsvSource
@@ -218,7 +218,9 @@ def test_the_page_lists_all_metrics_and_log_fields() -> None:
 
 def test_the_alerts_use_metrics_and_tags_that_exist() -> None:
     known = {
-        f"airflow_{PREFIX}_{metric.name}{'_total' if metric.kind is Kind.COUNTER else ''}": set(metric.tags)
+        f"airflow_{PREFIX}_{metric.name}{'_total' if metric.kind is MetricType.COUNTER else ''}": set(
+            metric.tags
+        )
         for metric in METRICS
     }
     (block,) = blocks_of("docs/reference/observability.md", "yaml")

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from audience_onboarding.base.snapshot_diff import SnapshotLocation
 from audience_onboarding.definitions import AudienceDefinition
 from audience_onboarding.exceptions import SourceNotFoundError
-from audience_onboarding.state.snapshot_ledger import SnapshotBook
-from audience_onboarding.state.store import Memory
+from audience_onboarding.state.snapshot_ledger import SnapshotLedger
+from audience_onboarding.state.store import StateStore
 
 if TYPE_CHECKING:
     from audience_onboarding.crm.snapshots.subjects import People
@@ -67,7 +67,7 @@ class ErasureJob:
     """One erasure in one audience.
 
     :param definition: of the audience.
-    :param memory: state store of the audience.
+    :param store: state store of the audience.
     :param progress: state store of this task; outlives its retries and clears.
     :param people: hashes of the people to erase. Never logged, returned or stored.
     :param snapshots: folder of the audience's snapshots, if there are any.
@@ -78,8 +78,8 @@ class ErasureJob:
     """
 
     definition: Any
-    memory: Memory
-    progress: Memory
+    store: StateStore
+    progress: StateStore
     people: People
     snapshots: SnapshotLocation | None
     run_after: datetime
@@ -118,9 +118,9 @@ class SnapshotEraser:
         self._audience_id = audience_id
 
     @property
-    def book(self) -> SnapshotBook:
+    def book(self) -> SnapshotLedger:
         """The current ledger."""
-        return SnapshotBook(self._job.memory, self._audience_id)
+        return SnapshotLedger(self._job.store, self._audience_id)
 
     def count_rows(self) -> int | None:
         """Return the number of rows with one of the people, ``None`` if unknown."""

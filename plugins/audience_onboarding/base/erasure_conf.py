@@ -24,14 +24,14 @@ REMOVED = "removed"
 UNKNOWN = "unknown_fields_removed"
 """In the conf of a run: how many fields it had that the form does not have. Airflow takes such a conf."""
 
-KEPT_AFTER_FAILURE = timedelta(days=30)
+RETENTION_AFTER_FAILURE = timedelta(days=30)
 """How long a run that has failed keeps its hashes: until then, its tasks can be cleared."""
 
 _HASH = re.compile(r"[0-9a-fA-F]{64}")
 _MARKS = {REMOVED, UNKNOWN}
 
 
-def without_unknown(conf: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def drop_unknown_fields(conf: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """The conf without what the form does not have; ``None`` where there is nothing of the kind.
 
     Neither value nor name of such a field is kept: either could be somebody's address.
@@ -44,16 +44,16 @@ def without_unknown(conf: Mapping[str, Any] | None) -> dict[str, Any] | None:
     return {**kept, UNKNOWN: len(unknown) + int(kept.get(UNKNOWN, 0))}
 
 
-def without_people(conf: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def redact_hashes(conf: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """The conf with numbers in the place of hashes; ``None`` where it holds no hash."""
-    conf = without_unknown(conf) or dict(conf or {})
+    conf = drop_unknown_fields(conf) or dict(conf or {})
     counts = {name: len(conf[name]) for name in HASH_FIELDS if conf.get(name)}
     if not counts:
         return None
     return {**conf, **{name: [] for name in HASH_FIELDS if name in conf}, REMOVED: counts}
 
 
-def audit_without_people(extra: str) -> str | None:
+def redact_audit_entry(extra: str) -> str | None:
     """An entry of Airflow's audit log about the DAG, without what was typed; ``None`` where there is nothing in it.
 
     Airflow writes the entry of a request before it looks at the request: also of one that it refuses then.

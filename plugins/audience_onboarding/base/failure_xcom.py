@@ -22,7 +22,7 @@ def describe_failure(error: BaseException) -> dict[str, str]:
     """What may be told of an error: class and message of one of ours, of any other the class.
 
     Only our own messages are known to hold nobody's data. In ``AirflowFailException`` they come after the name of their
-    class, see :func:`.failures.failure_of`.
+    class, see :func:`.failures.to_fail_exception`.
     """
     if isinstance(error, AudienceOnboardingError):
         return {"error": type(error).__name__, "message": _short(type(error).__name__, error.full_message())}

@@ -124,7 +124,7 @@ def base_url() -> str:
     return conf.get("api", "base_url", fallback="") or ""
 
 
-def linked(output: Any, *links: ShownLink, audience_key: str | None = None) -> Any:
+def with_links(output: Any, *links: ShownLink, audience_key: str | None = None) -> Any:
     """Give links to the task of a function.
 
     :param output: what calling the function in a DAG has given.

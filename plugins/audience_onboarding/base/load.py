@@ -15,7 +15,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from audience_onboarding.base import metrics
 from audience_onboarding.base.openlineage import Lineage
-from audience_onboarding.base.retry_policy import failure_of, failure_told
+from audience_onboarding.base.retry_policy import fail_from_event, to_fail_exception
 from audience_onboarding.base.snapshot_diff import OPT_OUT, SnapshotDiff
 from audience_onboarding.crm.guards import WHOLE_LIST
 from audience_onboarding.crm.output.profiles import Identifier, SourceColumn
@@ -30,11 +30,11 @@ from audience_onboarding.exceptions import (
 from audience_onboarding.state.store import (
     LAST_LOAD_KEY,
     LAST_SINGLE_DAY_LOAD,
-    Memory,
-    days_of,
-    days_text,
+    StateStore,
+    format_period,
     load_identity,
     load_key,
+    record_period,
 )
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class LoadContext:
     """
 
     context: Context
-    store: Memory
+    store: StateStore
     source: SourceOptions
     mode: str
     load_date: date
@@ -104,8 +104,8 @@ class LoadContext:
 
     @property
     def period(self) -> str:
-        """Its date or range of dates, see :func:`~..state.store.days_text`."""
-        return days_text(
+        """Its date or range of dates, see :func:`~..state.store.format_period`."""
+        return format_period(
             self.load_date.isoformat(), self.range_start.isoformat() if self.range_start else None
         )
 
@@ -150,7 +150,7 @@ class LoadContext:
         """
         record = self.store.get(key or load_key(self.period, self.mode))
         if not isinstance(record, dict) or (
-            days_of(record),
+            record_period(record),
             record.get("audience_id"),
             record.get("mode", self.mode),
         ) != (self.period, audience_id, self.mode):
@@ -249,9 +249,9 @@ def check_event(
     :raises TransientError: the wait timed out.
     """
     if event["status"] == "failed":
-        raise failure_of(failed(event["message"]))
+        raise to_fail_exception(failed(event["message"]))
     if event["status"] == "error":
-        raise failure_told(event)
+        raise fail_from_event(event)
     if event["status"] == "timeout":
         raise TransientError(
             what=timed_out,
@@ -303,15 +303,15 @@ def count_load(result: Mapping[str, Any], *, uploaded: bool, **tags: str) -> Non
     :param result: of the upload task.
     :param uploaded: whether this try has sent anything.
     """
-    metrics.count(metrics.LOADS, **tags, outcome="sent" if uploaded else "unchanged")
+    metrics.incr(metrics.LOADS, **tags, outcome="sent" if uploaded else "unchanged")
     if not uploaded:
         return
-    metrics.count(metrics.ROWS_READ, result["rows_read"], **tags)
-    metrics.count(metrics.ROWS_SENT, result["rows_sent"], **tags)
+    metrics.incr(metrics.ROWS_READ, result["rows_read"], **tags)
+    metrics.incr(metrics.ROWS_SENT, result["rows_sent"], **tags)
     if result["duplicates"]:
-        metrics.count(metrics.ROWS_DUPLICATE, result["duplicates"], **tags)
+        metrics.incr(metrics.ROWS_DUPLICATE, result["duplicates"], **tags)
     for reason, rows in result["rejected_by_reason"].items():
-        metrics.count(metrics.ROWS_REJECTED, rows, **tags, reason=reason)
+        metrics.incr(metrics.ROWS_REJECTED, rows, **tags, reason=reason)
 
 
 def log_progress(progress: Progress) -> None:

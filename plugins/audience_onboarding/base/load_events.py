@@ -41,7 +41,7 @@ WHICH = ("platform", "audience", "load_date", "range_start", "mode", "dag_id", "
 """What every line holds, to tell which load it is."""
 
 
-def tell(event: str, load: Mapping[str, Any], **which: Any) -> None:
+def log_event(event: str, load: Mapping[str, Any], **which: Any) -> None:
     """Log one event of a load.
 
     :param event: one of the names above.

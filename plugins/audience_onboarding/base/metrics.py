@@ -33,7 +33,7 @@ _UNFIT = re.compile(r"[^A-Za-z0-9_/-]")
 """A dot is the border of two parts of a name in StatsD, and the others would make Airflow drop the whole metric."""
 
 
-class Kind(str, Enum):
+class MetricType(str, Enum):
     """What one does with the values of a metric."""
 
     COUNTER = "counter"
@@ -52,7 +52,7 @@ class Metric:
     """
 
     name: str
-    kind: Kind
+    kind: MetricType
     unit: str
     tags: tuple[str, ...]
     when: str
@@ -71,60 +71,64 @@ _LOAD = ("platform", "audience", "mode")
 
 LOADS = Metric(
     "loads",
-    Kind.COUNTER,
+    MetricType.COUNTER,
     "loads",
     (*_LOAD, "outcome"),
     "a task that sends a list has succeeded: `outcome` is `sent`, or `unchanged` if nothing was sent",
 )
-ROWS_READ = Metric("rows_read", Kind.COUNTER, "rows", _LOAD, "with `loads`, for a sent list")
-ROWS_SENT = Metric("rows_sent", Kind.COUNTER, "rows", _LOAD, "with `loads`, for a sent list")
+ROWS_READ = Metric("rows_read", MetricType.COUNTER, "rows", _LOAD, "with `loads`, for a sent list")
+ROWS_SENT = Metric("rows_sent", MetricType.COUNTER, "rows", _LOAD, "with `loads`, for a sent list")
 ROWS_DUPLICATE = Metric(
-    "rows_duplicate", Kind.COUNTER, "rows", _LOAD, "with `loads`, for a sent list; not if 0"
+    "rows_duplicate", MetricType.COUNTER, "rows", _LOAD, "with `loads`, for a sent list; not if 0"
 )
 ROWS_REJECTED = Metric(
     "rows_rejected",
-    Kind.COUNTER,
+    MetricType.COUNTER,
     "rows",
     (*_LOAD, "reason"),
     "with `loads`, for a sent list; not if 0. `reason` is a code of docs/reference/identifiers.md",
 )
 GUARD_FAILURES = Metric(
     "guard_failures",
-    Kind.COUNTER,
+    MetricType.COUNTER,
     "failed guards",
     (*_LOAD, "guard"),
     "a guard has failed a load; once per failed guard. Not in a dry run, nor if guards are ignored",
 )
 AMBIGUOUS_CREATES = Metric(
     "ambiguous_creates",
-    Kind.COUNTER,
+    MetricType.COUNTER,
     "creates",
     ("platform", "audience", "kind"),
     "a task has failed because the creation of a `campaign`, `audience` or `segment` is ambiguous",
 )
 UPLOADED_BYTES = Metric(
-    "uploaded_bytes", Kind.COUNTER, "bytes", _LOAD, "a file was uploaded to S3 or sent to the vendor"
+    "uploaded_bytes", MetricType.COUNTER, "bytes", _LOAD, "a file was uploaded to S3 or sent to the vendor"
 )
 UPLOAD_TIME = Metric(
-    "upload_time", Kind.TIMER, "ms", _LOAD, "with `uploaded_bytes`: duration of the upload, hashing included"
+    "upload_time",
+    MetricType.TIMER,
+    "ms",
+    _LOAD,
+    "with `uploaded_bytes`: duration of the upload, hashing included",
 )
 CONFIRMATION_TIME = Metric(
     "confirmation_time",
-    Kind.TIMER,
+    MetricType.TIMER,
     "ms",
     ("platform", "audience"),
     "the vendor has confirmed a load of this run: the time since it was sent",
 )
 MATCH_RATE = Metric(
     "match_rate",
-    Kind.GAUGE,
+    MetricType.GAUGE,
     "ratio, 0 to 1",
     ("platform", "audience", "identifier"),
     "the vendor has confirmed a load and reports the ratio of matched identifiers",
 )
 POLLS = Metric(
     "polls",
-    Kind.COUNTER,
+    MetricType.COUNTER,
     "polls",
     ("platform", "result"),
     "a deferred wait has polled the vendor: `pending`, `done`, `failed`, or `error` if the poll itself failed. Sent "
@@ -132,35 +136,35 @@ POLLS = Metric(
 )
 API_CALLS = Metric(
     "api_calls",
-    Kind.COUNTER,
+    MetricType.COUNTER,
     "calls",
     ("platform", "operation", "status"),
     "a call to the vendor has ended: `status` is `2xx` to `5xx`, or `none` without a complete answer",
 )
 API_TIME = Metric(
     "api_time",
-    Kind.TIMER,
+    MetricType.TIMER,
     "ms",
     ("platform", "operation"),
     "with `api_calls`: from sending to the answer, with retries, without the first wait for the rate limit",
 )
 API_RETRIES = Metric(
     "api_retries",
-    Kind.COUNTER,
+    MetricType.COUNTER,
     "requests",
     ("platform", "operation"),
     "a request is repeated within the same call, after a network error or a 502, 503 or 504",
 )
 API_THROTTLE_TIME = Metric(
     "api_throttle_time",
-    Kind.TIMER,
+    MetricType.TIMER,
     "ms",
     ("platform", "limit"),
     "a request has waited for the rate limit of the connection (`connection`) or the vendor (`vendor`); not if 0",
 )
 LOGINS = Metric(
     "logins",
-    Kind.COUNTER,
+    MetricType.COUNTER,
     "logins",
     ("platform", "outcome"),
     "a login has ended: `ok`, `refused`, or `broken` without a usable answer",
@@ -190,17 +194,17 @@ METRICS = (
 _said: set[str] = set()
 
 
-def count(metric: Metric, number: int = 1, /, **tags: object) -> None:
+def incr(metric: Metric, number: int = 1, /, **tags: object) -> None:
     """Add to a counter."""
     _send(metric, "incr", number, tags)
 
 
-def set_to(metric: Metric, value: float, /, **tags: object) -> None:
+def gauge(metric: Metric, value: float, /, **tags: object) -> None:
     """Set a gauge."""
     _send(metric, "gauge", value, tags)
 
 
-def took(metric: Metric, seconds: float, /, **tags: object) -> None:
+def timing(metric: Metric, seconds: float, /, **tags: object) -> None:
     """Tell a duration."""
     # A number would be taken for milliseconds.
     _send(metric, "timing", timedelta(seconds=max(0.0, seconds)), tags)
@@ -216,8 +220,8 @@ def upload_measured(size: int | None, /, **tags: object) -> Iterator[Upload]:
     started = time.monotonic()
     yield upload
     if upload.size is not None:
-        count(UPLOADED_BYTES, upload.size, **tags)
-        took(UPLOAD_TIME, time.monotonic() - started, **tags)
+        incr(UPLOADED_BYTES, upload.size, **tags)
+        timing(UPLOAD_TIME, time.monotonic() - started, **tags)
 
 
 @dataclass
@@ -259,20 +263,20 @@ class ApiMetrics:
     def on_response(self, operation: str, status: int | None, seconds: float) -> None:
         """A request has ended."""
         kind = "none" if status is None else f"{status // 100}xx"
-        count(API_CALLS, platform=self.platform, operation=operation, status=kind)
-        took(API_TIME, seconds, platform=self.platform, operation=operation)
+        incr(API_CALLS, platform=self.platform, operation=operation, status=kind)
+        timing(API_TIME, seconds, platform=self.platform, operation=operation)
 
     def on_retry(self, operation: str) -> None:
         """A request is sent once more."""
-        count(API_RETRIES, platform=self.platform, operation=operation)
+        incr(API_RETRIES, platform=self.platform, operation=operation)
 
     def on_throttle(self, limit: str, seconds: float) -> None:
         """A request has waited for its turn."""
-        took(API_THROTTLE_TIME, seconds, platform=self.platform, limit=limit)
+        timing(API_THROTTLE_TIME, seconds, platform=self.platform, limit=limit)
 
     def on_login(self, outcome: str) -> None:
         """A login has ended."""
-        count(LOGINS, platform=self.platform, outcome=outcome)
+        incr(LOGINS, platform=self.platform, outcome=outcome)
 
 
 @cache

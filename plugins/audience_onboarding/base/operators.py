@@ -12,14 +12,14 @@ from airflow.sdk.configuration import conf
 from airflow.sdk.definitions.context import Context
 
 from audience_onboarding.base.hooks import PlatformHook
-from audience_onboarding.base.metrics import AMBIGUOUS_CREATES, count
+from audience_onboarding.base.metrics import AMBIGUOUS_CREATES, incr
 from audience_onboarding.base.retry_policy import OnboardingRetryPolicy
 from audience_onboarding.base.templating import RemoteId, as_bool
 from audience_onboarding.exceptions import AmbiguousCreateError, ConfigurationError
-from audience_onboarding.state.create_once import Creation, check_not_retired, ensure_id, remembered_id
-from audience_onboarding.state.reconcile import how_to_settle
+from audience_onboarding.state.create_once import CreateRequest, check_not_retired, create_once, stored_id
+from audience_onboarding.state.reconcile import resolution_hint
 from audience_onboarding.state.remote_ids import is_missing
-from audience_onboarding.state.store import AUDIENCE_KEY, Memory, audience_key_of, memory_of
+from audience_onboarding.state.store import AUDIENCE_KEY, StateStore, audience_key_of, get_state_store
 
 Hook = TypeVar("Hook", bound=PlatformHook[Any])
 Id = TypeVar("Id", int, str)
@@ -74,15 +74,15 @@ class PlatformOperator(BaseOperator, Generic[Hook, Id]):
         key = self.audience_key or audience_key_of(self.asset) or getattr(self, "audience_id", None)
         return {"platform": self.hook.conn_type, "audience": str(key or "none")}
 
-    def _memory(self, context: Context) -> Memory:
-        return memory_of(context, self.asset)
+    def _state_store(self, context: Context) -> StateStore:
+        return get_state_store(context, self.asset)
 
     def stored_id(self, context: Context, key: str) -> Id | None:
         """Return the id under a key of the state store, ``None`` if there is none for this account."""
-        return remembered_id(self._memory(context), key, account=self._account, read=self.read_id)
+        return stored_id(self._state_store(context), key, account=self._account, read=self.read_id)
 
     def _ensure(
-        self, context: Context, key: str, creation: Creation[Id], *, is_dry_run: bool | str = False
+        self, context: Context, key: str, creation: CreateRequest[Id], *, is_dry_run: bool | str = False
     ) -> Id | None:
         """Return the id of an object, created if it does not exist; ``None`` in a dry run that would create it."""
         if as_bool(is_dry_run):
@@ -91,17 +91,17 @@ class PlatformOperator(BaseOperator, Generic[Hook, Id]):
             self.log.info("Dry run: %s %s", creation.subject, would)
             return existing_id
         try:
-            return ensure_id(
-                self._memory(context),
+            return create_once(
+                self._state_store(context),
                 key,
                 creation,
                 read=self.read_id,
                 run_id=str(context["run_id"]),
-                settle_hint=self.state_store_hint(),
-                settle_by=self._resolution_hint(key),
+                store_hint=self.state_store_hint(),
+                resolution_hint=self._resolution_hint(key),
             )
         except AmbiguousCreateError:
-            count(AMBIGUOUS_CREATES, **self._metric_tags(), kind=creation.kind)
+            incr(AMBIGUOUS_CREATES, **self._metric_tags(), kind=creation.kind)
             raise
 
     def _creation(
@@ -112,9 +112,9 @@ class PlatformOperator(BaseOperator, Generic[Hook, Id]):
         create: Callable[[], Id],
         sent: Mapping[str, str | int],
         find: Callable[[], Id | None] | None = None,
-    ) -> Creation[Id]:
+    ) -> CreateRequest[Id]:
         """Return an object to create once on this account, see :class:`.create_once.Creation`."""
-        return Creation(kind=kind, name=name, account=self._account, create=create, find=find, sent=sent)
+        return CreateRequest(kind=kind, name=name, account=self._account, create=create, find=find, sent=sent)
 
     def state_store_hint(self) -> str:
         """Return where a user finds the state store, for messages."""
@@ -126,7 +126,7 @@ class PlatformOperator(BaseOperator, Generic[Hook, Id]):
         audience_key = self.audience_key or audience_key_of(self.asset)
         if self.asset is None or audience_key is None:
             return ""
-        return how_to_settle(audience_key, key, base_url=conf.get("api", "base_url", fallback="") or "")
+        return resolution_hint(audience_key, key, base_url=conf.get("api", "base_url", fallback="") or "")
 
     def recreate_hint(self) -> str:
         """Return how to replace an audience that is gone; a stored id goes before any name."""
@@ -136,7 +136,7 @@ class PlatformOperator(BaseOperator, Generic[Hook, Id]):
         """Return ``given``, or the id in the state store of the audience's asset."""
         if not is_missing(given):
             if self.asset is not None:
-                check_not_retired(self._memory(context))
+                check_not_retired(self._state_store(context))
             return self.read_id(given)
         stored_id = None if self.asset is None else self.stored_id(context, AUDIENCE_KEY)
         if stored_id is None:

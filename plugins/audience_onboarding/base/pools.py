@@ -12,13 +12,13 @@ import os
 
 log = logging.getLogger(__name__)
 
-AIRFLOWS_POOL = "default_pool"
+DEFAULT_POOL = "default_pool"
 """Always there. Named, as a mapped task (Airflow 3.3.2) takes ``None`` for no pool at all."""
 
-OUR_POOLS = "audience_onboarding_"
+POOL_PREFIX = "audience_onboarding_"
 """How the names of all pools of the package begin."""
 
-CREATE_POOL = f"{OUR_POOLS}create"
+CREATE_POOL = f"{POOL_PREFIX}create"
 """One slot: what several audiences share (a campaign) is created by one task at a time, over all DAGs. The state
 store has no compare-and-set, so nothing less would keep two DAGs from creating the same campaign. Only what may have to
 create something goes here: it is one queue for all audiences."""
@@ -32,7 +32,7 @@ CONNECTION_POOL_DESCRIPTION = (
 SLOTS_VARIABLE = "AUDIENCE_ONBOARDING_POOL_SLOTS"
 """Environment variable of the scheduler: the slots of a connection's pool when it is made."""
 
-USUAL_SLOTS = 8
+DEFAULT_SLOTS = 8
 
 LONGEST_NAME = 256
 """Characters, in Airflow's database."""
@@ -40,7 +40,7 @@ LONGEST_NAME = 256
 
 def connection_pool(conn_id: str) -> str:
     """The pool of the tasks that call the vendor of a connection."""
-    return f"{OUR_POOLS}conn_{conn_id}"[:LONGEST_NAME]
+    return f"{POOL_PREFIX}conn_{conn_id}"[:LONGEST_NAME]
 
 
 def slots_of(pool: str) -> int:
@@ -51,8 +51,8 @@ def slots_of(pool: str) -> int:
     if given.isdecimal() and int(given) > 0:
         return int(given)
     if given:
-        log.error("%s is %r, which is no number of slots; %s are made", SLOTS_VARIABLE, given, USUAL_SLOTS)
-    return USUAL_SLOTS
+        log.error("%s is %r, which is no number of slots; %s are made", SLOTS_VARIABLE, given, DEFAULT_SLOTS)
+    return DEFAULT_SLOTS
 
 
 def description_of(pool: str) -> str:

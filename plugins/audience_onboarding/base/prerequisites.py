@@ -23,12 +23,12 @@ from asgiref.sync import sync_to_async
 from audience_onboarding.base.connections import s3_client
 from audience_onboarding.base.links import AudiencePageLink
 from audience_onboarding.base.polling import FIRST_INTERVAL, backoff_intervals
-from audience_onboarding.base.retry_policy import failure_of, failure_told, terminal_errors_fail
+from audience_onboarding.base.retry_policy import fail_from_event, fail_on_terminal_error, to_fail_exception
 from audience_onboarding.base.sensors import DEFERRAL_GRACE
 from audience_onboarding.base.templating import as_bool
 from audience_onboarding.crm.sources.options import SourceOptions
 from audience_onboarding.exceptions import SourceNotFoundError, TerminalError, TransientError
-from audience_onboarding.state.load_date import resolve_history_from, resolve_load_date
+from audience_onboarding.state.load_date import resolve_load_date, resolve_range_start
 
 POLL_INTERVAL = 10.0
 """Seconds between two polls of unfinished earlier runs, at most."""
@@ -89,18 +89,18 @@ class LoadPrerequisitesSensor(BaseSensorOperator):
         self.wait_timeout = wait_timeout
         self.audience_key = audience_key
 
-    @terminal_errors_fail
+    @fail_on_terminal_error
     def execute(self, context: Context) -> None:
         """Defer until the source exists, then until earlier loads have finished."""
         options = SourceOptions.parse(self.source)
-        is_range = resolve_history_from(context, self.range_start) is not None
+        is_range = resolve_range_start(context, self.range_start) is not None
         if as_bool(self.is_dry_run):
             return
         if options.on_missing == "wait" and not is_range and not options.is_query:
             self._wait_for_source(options, context)
         self._wait_for_earlier_loads(context)
 
-    @terminal_errors_fail
+    @fail_on_terminal_error
     def resume_after_source(self, context: Context, event: dict[str, Any]) -> None:
         """Wait for earlier loads: Airflow may have started one in the meantime.
 
@@ -108,7 +108,7 @@ class LoadPrerequisitesSensor(BaseSensorOperator):
         """
         if event["status"] == TIMEOUT:
             options = SourceOptions.parse(self.source)
-            raise failure_of(
+            raise to_fail_exception(
                 SourceNotFoundError(
                     what=f"Timed out after {timedelta(seconds=options.wait_timeout)} waiting for the CRM file",
                     where=self._url(options, context),
@@ -116,10 +116,10 @@ class LoadPrerequisitesSensor(BaseSensorOperator):
                 )
             )
         if event["status"] != AVAILABLE:
-            raise failure_told(event)
+            raise fail_from_event(event)
         self._wait_for_earlier_loads(context)
 
-    @terminal_errors_fail
+    @fail_on_terminal_error
     def resume_after_earlier_loads(self, context: Context, event: dict[str, Any]) -> None:  # noqa: ARG002
         """Finish, unless earlier loads are unfinished.
 

@@ -18,7 +18,7 @@ from audience_onboarding.exceptions import TerminalError, TransientError, append
 
 log = logging.getLogger(__name__)
 
-MAX_PAUSE = timedelta(hours=1)
+MAX_RETRY_DELAY = timedelta(hours=1)
 """The longest pause before a retry, also where a vendor's ``Retry-After`` asks for more."""
 
 FIRST_RETRY_DELAY = timedelta(minutes=1)
@@ -27,7 +27,7 @@ FIRST_RETRY_DELAY = timedelta(minutes=1)
 RETRY_BACKOFF = 2.0
 """By which each pause may be longer than the one before."""
 
-SHORTEST_PAUSE = 1.0
+MIN_RETRY_DELAY = 1.0
 """Seconds; a random part of a pause can be next to nothing."""
 
 _LINE = 100
@@ -36,12 +36,12 @@ _LINE = 100
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
-def failure_of(error: TerminalError) -> AirflowFailException:
+def to_fail_exception(error: TerminalError) -> AirflowFailException:
     """The exception that makes Airflow fail a task without another try, named after the error."""
     return AirflowFailException(error.labelled_message())
 
 
-def failure_told(event: Mapping[str, Any]) -> AirflowFailException:
+def fail_from_event(event: Mapping[str, Any]) -> AirflowFailException:
     """The same for an error that a trigger tells of.
 
     :param event: ``error``, the name of its class, and ``message``.
@@ -49,7 +49,7 @@ def failure_told(event: Mapping[str, Any]) -> AirflowFailException:
     return AirflowFailException(f"{event['error']}: {append_help_link(event['error'], event['message'])}")
 
 
-def terminal_errors_fail(method: Method) -> Method:
+def fail_on_terminal_error(method: Method) -> Method:
     """Decorate an operator's ``execute`` or a task's function: a terminal error fails the task at once, with one clear
     message. One that may go away is raised as it is, and says where to read more, too."""
 
@@ -60,7 +60,7 @@ def terminal_errors_fail(method: Method) -> Method:
         except TerminalError as error:
             log.error("%s", _in_lines(error.full_message()))
             # "from None": the message says it all, and a second traceback only hides it.
-            raise failure_of(error) from None
+            raise to_fail_exception(error) from None
         except TransientError as error:
             error.attach_help()
             raise
@@ -80,7 +80,7 @@ class OnboardingRetryPolicy(RetryPolicy):
     """Retries of the package's tasks, by what is known of the error. For tasks that are plain functions, too.
 
     - A terminal error, an unclear creation among them: never.
-    - An error that names a pause (a vendor's ``Retry-After``): not before it, and up to :data:`MAX_PAUSE`.
+    - An error that names a pause (a vendor's ``Retry-After``): not before it, and up to :data:`MAX_RETRY_DELAY`.
     - Another error that may go away: after a random part of a pause that doubles with each try.
     - Anything else, such as a bug: as Airflow does by itself.
 
@@ -101,25 +101,25 @@ class OnboardingRetryPolicy(RetryPolicy):
         if not isinstance(exception, TransientError):
             return RetryDecision.default()
         if exception.retry_after is not None:
-            pause = timedelta(seconds=asked_pause(exception.retry_after))
+            pause = timedelta(seconds=retry_after_delay(exception.retry_after))
             return RetryDecision.retry(delay=pause, reason=f"{name}: a pause was asked for")
         task: Any = (context or {}).get("task")
         # A cleared task counts its tries on, and gets as many more.
         earlier = try_number - 1 - (max(0, max_tries - task.retries) if task is not None else 0)
-        pause = timedelta(seconds=random_pause(task, earlier))
+        pause = timedelta(seconds=jittered_backoff(task, earlier))
         return RetryDecision.retry(delay=pause, reason=f"{name}: it may go away by itself")
 
 
-def asked_pause(seconds: float) -> float:
+def retry_after_delay(seconds: float) -> float:
     """The pause in seconds to make when somebody asks for one.
 
     Up to a tenth more, so that all who were told the same moment do not come back together.
     """
-    wanted = min(max(seconds, 0.0), MAX_PAUSE.total_seconds())
+    wanted = min(max(seconds, 0.0), MAX_RETRY_DELAY.total_seconds())
     return wanted * (1 + random.random() / 10) + 1  # noqa: S311 - not a secret
 
 
-def random_pause(task: Any, earlier: int) -> float:
+def jittered_backoff(task: Any, earlier: int) -> float:
     """The pause in seconds before a retry that nobody has asked for: "full jitter", a random part of a growing pause.
 
     So those who failed together do not come back together.
@@ -130,10 +130,10 @@ def random_pause(task: Any, earlier: int) -> float:
     """
     first = _seconds(getattr(task, "retry_delay", None)) or FIRST_RETRY_DELAY.total_seconds()
     factor = float(getattr(task, "retry_exponential_backoff", 0) or RETRY_BACKOFF)
-    longest = _seconds(getattr(task, "max_retry_delay", None)) or MAX_PAUSE.total_seconds()
+    longest = _seconds(getattr(task, "max_retry_delay", None)) or MAX_RETRY_DELAY.total_seconds()
     # The exponent is bounded as well: 2.0 ** 1024 is no float.
     ceiling = min(first * factor ** min(max(earlier, 0), 30), longest)
-    return max(SHORTEST_PAUSE, random.uniform(0, ceiling))  # noqa: S311
+    return max(MIN_RETRY_DELAY, random.uniform(0, ceiling))  # noqa: S311
 
 
 def _seconds(delay: Any) -> float | None:

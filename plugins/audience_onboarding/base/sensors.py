@@ -23,15 +23,15 @@ from audience_onboarding.base.hooks import PlatformHook
 from audience_onboarding.base.metrics import (
     CONFIRMATION_TIME,
     MATCH_RATE,
+    gauge,
     seconds_since,
-    set_to,
-    took,
+    timing,
 )
 from audience_onboarding.base.retry_policy import (
     OnboardingRetryPolicy,
-    failure_of,
-    failure_told,
-    terminal_errors_fail,
+    fail_from_event,
+    fail_on_terminal_error,
+    to_fail_exception,
 )
 from audience_onboarding.base.triggers import PollingTrigger
 from audience_onboarding.exceptions import (
@@ -128,7 +128,7 @@ class PlatformSensor(BaseSensorOperator, Generic[Hook]):
         """The result, where there is nothing to wait for."""
         return None
 
-    @terminal_errors_fail
+    @fail_on_terminal_error
     def execute(self, context: Context) -> Any:
         """Look, then wait in the triggerer; or poke, if not ``deferrable``."""
         self.show_links()
@@ -150,7 +150,7 @@ class PlatformSensor(BaseSensorOperator, Generic[Hook]):
             timeout=timedelta(seconds=seconds) + DEFERRAL_GRACE,
         )
 
-    @terminal_errors_fail
+    @fail_on_terminal_error
     def poke(self, context: Context) -> PokeReturnValue | bool:
         """One look, in poke and reschedule mode."""
         try:
@@ -180,8 +180,8 @@ class PlatformSensor(BaseSensorOperator, Generic[Hook]):
         if event["status"] == "timeout":
             self._timed_out(event)
         if event["status"] == "failed":
-            raise failure_of(self.vendor_error(event["message"]))
-        raise failure_told(event)
+            raise to_fail_exception(self.vendor_error(event["message"]))
+        raise fail_from_event(event)
 
     def _record_metrics(self, result: Mapping[str, Any]) -> None:
         """Of a load that is confirmed."""
@@ -193,10 +193,10 @@ class PlatformSensor(BaseSensorOperator, Generic[Hook]):
         }
         seconds = seconds_since(self.upload.get("sent_at"))
         if seconds is not None:
-            took(CONFIRMATION_TIME, seconds, **whose)
+            timing(CONFIRMATION_TIME, seconds, **whose)
         for identifier, rate in (result.get("match_rates") or {}).items():
             if rate is not None:
-                set_to(MATCH_RATE, rate, **whose, identifier=identifier)
+                gauge(MATCH_RATE, rate, **whose, identifier=identifier)
 
     def _timed_out(self, event: dict[str, Any]) -> NoReturn:
         message = (

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from audience_onboarding.base.connections import s3_client
 from audience_onboarding.crm.guards import WHOLE_LIST, Failure, Guards
-from audience_onboarding.state.snapshot_ledger import Base, Kept, SnapshotBook
-from audience_onboarding.state.store import Memory, days_of, load_identity
+from audience_onboarding.state.snapshot_ledger import DiffBase, SnapshotLedger, SnapshotRef
+from audience_onboarding.state.store import StateStore, load_identity, record_period
 
 if TYPE_CHECKING:
     from audience_onboarding.crm.output.crm_file import CrmFile
@@ -49,7 +49,7 @@ class SnapshotDiff:
     """Changes that a load makes, and the snapshot that it leaves.
 
     :param load: the load's identity.
-    :param period: its date or range of dates, see :func:`~..state.store.days_text`.
+    :param period: its date or range of dates, see :func:`~..state.store.format_period`.
     :param mode: its mode.
     :param base: the states that it was compared with.
     :param opt_in: of a whole list: rows to add, ``None`` for none.
@@ -64,7 +64,7 @@ class SnapshotDiff:
     load: str
     period: str
     mode: str
-    base: Base
+    base: DiffBase
     opt_in: CrmFile | None = None
     opt_out: CrmFile | None = None
     unchanged: int | None = None
@@ -72,7 +72,7 @@ class SnapshotDiff:
     adds: int | None = None
     removes: int | None = None
     keeps: bool = True
-    _book: SnapshotBook | None = field(default=None, repr=False)
+    _book: SnapshotLedger | None = field(default=None, repr=False)
     _location: SnapshotLocation | None = field(default=None, repr=False)
     _workdir: Path | None = field(default=None, repr=False)
 
@@ -82,7 +82,7 @@ class SnapshotDiff:
         return self.adds == 0 and self.removes == 0
 
     @property
-    def other_pending_loads(self) -> list[Kept]:
+    def other_pending_loads(self) -> list[SnapshotRef]:
         """Other loads that were started after the last confirmed one and are not confirmed."""
         return [kept for kept in self.base.attempts if kept.load != self.load]
 
@@ -159,7 +159,7 @@ class SnapshotDiff:
             save_snapshot(path, url, s3_client=location.client)
             path.unlink()
         rows = 0 if self.after is None else self.after.rows
-        book.begin(Kept(self.load, self.period, self.mode, url, rows), self.base, is_whole=is_whole)
+        book.begin(SnapshotRef(self.load, self.period, self.mode, url, rows), self.base, is_whole=is_whole)
 
 
 @contextmanager
@@ -167,7 +167,7 @@ def diff_with_snapshot(  # noqa: PLR0913
     load: PreparedLoad,
     *,
     location: SnapshotLocation,
-    store: Memory,
+    store: StateStore,
     audience_id: Any,
     period: str,
     mode: str,
@@ -179,7 +179,7 @@ def diff_with_snapshot(  # noqa: PLR0913
     :param load: the list.
     :param store: the state store of the audience.
     :param audience_id: at the vendor, ``None`` if there is none yet.
-    :param period: of the load, see :func:`~..state.store.days_text`.
+    :param period: of the load, see :func:`~..state.store.format_period`.
     :param memory_limit_mib: of the whole load; the diff uses a quarter of it.
     :param warn: logs that the changes are unknown.
     :raises SourceNotFoundError: the snapshot is missing. Not in mode ``replace``, which needs none.
@@ -193,7 +193,7 @@ def diff_with_snapshot(  # noqa: PLR0913
     from audience_onboarding.exceptions import ConfigurationError, SourceFormatError, SourceNotFoundError
 
     identity = load_identity(period, mode, load.content_id)
-    book = SnapshotBook(store, audience_id)
+    book = SnapshotLedger(store, audience_id)
     with ExitStack() as stack:
         workdir = stack.enter_context(private_directory())
         workers = Workers()
@@ -224,7 +224,7 @@ def _compute(
     from audience_onboarding.crm.snapshots.diff import difference, merged, removed
     from audience_onboarding.storage.snapshot_files import fetch_snapshot
 
-    def fetch(kept: Kept | None) -> Path | None:
+    def fetch(kept: SnapshotRef | None) -> Path | None:
         if kept is None or kept.url is None:
             return None
         return fetch_snapshot(kept.url, workdir, s3_client=location.client)
@@ -254,7 +254,7 @@ def _compute(
         diff.adds, diff.removes = diff.after.rows - confirmed.rows, 0
 
 
-def confirm_snapshot(record: Mapping[str, Any], *, location: SnapshotLocation, store: Memory) -> None:
+def confirm_snapshot(record: Mapping[str, Any], *, location: SnapshotLocation, store: StateStore) -> None:
     """Make the snapshot of a confirmed load the current one, and delete those that are no longer needed.
 
     :param record: of the confirmed load.
@@ -263,8 +263,8 @@ def confirm_snapshot(record: Mapping[str, Any], *, location: SnapshotLocation, s
     """
     from audience_onboarding.storage.snapshot_files import delete_snapshot
 
-    identity = load_identity(days_of(record), record["mode"], record["content_id"])
-    book = SnapshotBook(store, record["audience_id"])
+    identity = load_identity(record_period(record), record["mode"], record["content_id"])
+    book = SnapshotLedger(store, record["audience_id"])
     for url in book.confirm(identity, keep=location.retain):
         delete_snapshot(url, s3_client=location.client)
     book.deleted()

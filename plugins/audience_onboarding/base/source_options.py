@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from audience_onboarding.base.connections import database
 from audience_onboarding.crm.sources.options import SourceOptions
 from audience_onboarding.exceptions import ConfigurationError, SourceNotFoundError
-from audience_onboarding.state.history import told_days
+from audience_onboarding.state.history import format_dates
 
 if TYPE_CHECKING:
     from audience_onboarding.crm.sources.base import Source
@@ -104,7 +104,7 @@ def open_days(
         )
     if missing and options.on_missing != "skip":
         raise SourceNotFoundError(
-            what=f"{len(missing):,} of {len(days):,} days have no source: {told_days(missing)}",
+            what=f"{len(missing):,} of {len(days):,} days have no source: {format_dates(missing)}",
             where=label,
             next_step="Provide the files. To leave out such days, set 'source.on_missing' to 'skip'",
         )

@@ -14,9 +14,9 @@ from airflow.sdk.definitions.connection import Connection
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from audience_onboarding.base.hooks import PlatformHook
-from audience_onboarding.base.metrics import POLLS, count
+from audience_onboarding.base.metrics import POLLS, incr
 from audience_onboarding.base.polling import align_to_grid, backoff_intervals, single_flight
-from audience_onboarding.base.retry_policy import MAX_PAUSE
+from audience_onboarding.base.retry_policy import MAX_RETRY_DELAY
 from audience_onboarding.exceptions import TerminalError, TransientError
 from audience_onboarding.http import ApiClient
 
@@ -116,7 +116,7 @@ class PollingTrigger(BaseTrigger, Generic[Client]):
         return align_to_grid(pause)
 
     def _count(self, result: str) -> None:
-        count(POLLS, platform=self.hook_class.conn_type, result=result)
+        incr(POLLS, platform=self.hook_class.conn_type, result=result)
 
     async def _events(self) -> AsyncIterator[dict[str, Any]]:
         client: Client = self.hook_class.client_of(await get_connection_async(self.conn_id))
@@ -133,7 +133,7 @@ class PollingTrigger(BaseTrigger, Generic[Client]):
                 self.log.warning("Looking again: %s", error)
                 last_reason = str(error)
                 # No jitter here: all waits of a process share one ceiling of requests anyway.
-                wanted_pause = min(error.retry_after or 0.0, MAX_PAUSE.total_seconds())
+                wanted_pause = min(error.retry_after or 0.0, MAX_RETRY_DELAY.total_seconds())
             else:
                 wanted_pause = 0.0
                 if seen.event is not None:

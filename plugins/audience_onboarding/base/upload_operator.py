@@ -29,7 +29,7 @@ from audience_onboarding.base.load import (
 )
 from audience_onboarding.base.openlineage import DatasetWrite, Lineage, audience_dataset, build_facets
 from audience_onboarding.base.operators import Hook, Id, PlatformOperator
-from audience_onboarding.base.retry_policy import terminal_errors_fail
+from audience_onboarding.base.retry_policy import fail_on_terminal_error
 from audience_onboarding.base.snapshot_diff import SnapshotDiff, SnapshotLocation, diff_with_snapshot
 from audience_onboarding.base.source_options import check_days, open_days, open_source
 from audience_onboarding.base.templating import RemoteId, as_bool
@@ -38,10 +38,10 @@ from audience_onboarding.crm.output.profiles import FileProfile, SourceColumn
 from audience_onboarding.crm.sources.options import SourceOptions
 from audience_onboarding.exceptions import ConfigurationError, EmptySourceError, SourceNotFoundError
 from audience_onboarding.state.create_once import check_not_retired
-from audience_onboarding.state.history import history_days, told_days
-from audience_onboarding.state.load_date import parse_load_date, resolve_history_from, resolve_load_date
+from audience_onboarding.state.history import format_dates, range_dates
+from audience_onboarding.state.load_date import parse_load_date, resolve_load_date, resolve_range_start
 from audience_onboarding.state.remote_ids import is_missing
-from audience_onboarding.state.store import Memory
+from audience_onboarding.state.store import StateStore
 
 if TYPE_CHECKING:
     from audience_onboarding.crm.prepare import PreparedLoad
@@ -72,7 +72,7 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
     :param timezone: in which the date of a run becomes a load date.
     :param load_date: ``YYYY-MM-DD`` (templated); default: that of the run, see :mod:`~..state.load_date`.
     :param range_start: ``YYYY-MM-DD`` (templated): merge all dates from this one to the load date into one load. For
-        modes that add or remove people; at most :data:`~..state.history.MAX_HISTORY_DAYS` days. ``None`` or an empty
+        modes that add or remove people; at most :data:`~..state.history.MAX_RANGE_DAYS` days. ``None`` or an empty
         text: the load date alone.
     :param overwrite: replace other content that was sent for this date, and let a ``replace`` or ``mirror`` go back to
         an older date than the last confirmed one, which is skipped otherwise (templated).
@@ -158,7 +158,7 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
             that the sensor needs. ``uploaded_in_this_try``, if it differs, goes to the metrics only.
         """
 
-    def audience_id_of(self, audience: Any) -> Id | None:
+    def get_audience_id(self, audience: Any) -> Id | None:
         """Return the id of a result of :meth:`get_audience`, ``None`` if the upload creates the audience."""
         audience_id: Id | None = getattr(audience, "id", audience)
         return audience_id
@@ -173,7 +173,7 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
         """Return whether the vendor would read a file at ``url``."""
         return False
 
-    def latest_uploaded_date(self, store: Memory) -> str:  # noqa: ARG002
+    def latest_uploaded_date(self, store: StateStore) -> str:  # noqa: ARG002
         """Return the latest load date in the audience's uploads, confirmed or not; ISO, empty if unknown.
 
         An older whole list would undo that load.
@@ -206,7 +206,7 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
 
     # --- the same on all platforms
 
-    @terminal_errors_fail
+    @fail_on_terminal_error
     def execute(self, context: Context) -> dict[str, Any]:
         """Prepare and send."""
         return self._run(context)
@@ -258,13 +258,13 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
         load_date = resolve_load_date(context, timezone=self.timezone, load_date=self.load_date)
         columns = parse_columns(self.columns)
         dates: tuple[date, ...] = (load_date,)
-        range_start = resolve_history_from(context, self.range_start)
+        range_start = resolve_range_start(context, self.range_start)
         if range_start is not None:
-            dates = history_days(range_start, load_date, mode=mode)
+            dates = range_dates(range_start, load_date, mode=mode)
             check_days(source, dates)
         load = LoadContext(
             context=context,
-            store=self._memory(context),
+            store=self._state_store(context),
             source=source,
             mode=mode,
             load_date=load_date,
@@ -350,7 +350,9 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
         may_be_empty = self.guards.on_empty == "skip"
         source, missing = open_days(load.source, load.dates, s3_client=client, may_be_empty=may_be_empty)
         if missing:
-            self.log.warning("%s days have no source and are left out: %s", len(missing), told_days(missing))
+            self.log.warning(
+                "%s days have no source and are left out: %s", len(missing), format_dates(missing)
+            )
         return source, missing
 
     def _diff(self, load: LoadContext, audience: Any, stack: ExitStack) -> SnapshotDiff | None:
@@ -361,7 +363,7 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
                 load.file,
                 location=self.snapshots,
                 store=load.store,
-                audience_id=self.audience_id_of(audience),
+                audience_id=self.get_audience_id(audience),
                 period=load.period,
                 mode=load.mode,
                 memory_limit_mib=self.memory_limit_mib,
@@ -383,7 +385,7 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
 
     def _emit_event(self, load: LoadContext, event: str, result: Mapping[str, Any]) -> None:
         ti = load.context["ti"]
-        load_events.tell(event, result, **self._metric_tags(), dag_id=ti.dag_id, run_id=ti.run_id)
+        load_events.log_event(event, result, **self._metric_tags(), dag_id=ti.dag_id, run_id=ti.run_id)
 
     def _load_metric_tags(self, mode: str) -> dict[str, str]:
         return {**self._metric_tags(), "mode": mode}
@@ -391,7 +393,7 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
     def _enforce_guards(self, failures: list[Failure], mode: str) -> None:
         if failures and not as_bool(self.ignore_guards):
             for failure in failures:
-                metrics.count(metrics.GUARD_FAILURES, **self._load_metric_tags(mode), guard=failure.setting)
+                metrics.incr(metrics.GUARD_FAILURES, **self._load_metric_tags(mode), guard=failure.setting)
             raise guard_error(failures)
         for failure in failures:
             self.log.warning("Ignored, because of 'ignore_guards': %s", failure)

@@ -9,16 +9,16 @@ from airflow.sdk import DAG, Param, PartitionedAssetTimetable, XComArg
 
 from audience_onboarding.pipelines.common import (
     activation_dag_id,
-    asset_of,
-    completed,
+    dag_tags,
     default_args,
+    finalize_dag,
+    get_asset,
     onboarding_dag_id,
-    pool_of,
-    tags_of,
+    select_pool,
 )
 from audience_onboarding.pipelines.dag_docs import links_of
 from audience_onboarding.pipelines.task_docs import ACTIVATION as ACTIVATION_NOTES
-from audience_onboarding.pipelines.task_docs import annotate
+from audience_onboarding.pipelines.task_docs import set_task_docs
 from audience_onboarding.platforms.digital_audience.activation_targets import naming_of
 from audience_onboarding.platforms.digital_audience.definition import (
     ActivationTarget,
@@ -40,14 +40,14 @@ def build_activation_dag(definition: DigitalAudienceDefinition, *, auto_register
     """
     if definition.activation is None:
         raise ValueError(f"{definition.key} has no activation")
-    asset = asset_of(definition)
+    asset = get_asset(definition)
     with DAG(
         dag_id=activation_dag_id(definition.key),
         auto_register=auto_register,
         dag_display_name=f"Activate: {definition.name}",
         description=f"Put the audience {definition.name!r} on its platform accounts",
         doc_md=_documentation(definition),
-        tags=tags_of(definition, "activation"),
+        tags=dag_tags(definition, "activation"),
         default_args=default_args(
             owner=definition.owner,
             retries=definition.retries,
@@ -88,8 +88,8 @@ def build_activation_dag(definition: DigitalAudienceDefinition, *, auto_register
                 timeout=timedelta(hours=target.timeout_hours).total_seconds(),
                 digital_audience_conn_id=definition.conn_id,
             )
-        annotate(dag, ACTIVATION_NOTES)
-    return completed(dag, _form(definition))
+        set_task_docs(dag, ACTIVATION_NOTES)
+    return finalize_dag(dag, _form(definition))
 
 
 def _wanted(definition: DigitalAudienceDefinition, target: ActivationTarget, asset: Any) -> dict[str, Any]:
@@ -110,7 +110,7 @@ def _wanted(definition: DigitalAudienceDefinition, target: ActivationTarget, ass
         "target": target.key,
         "digital_audience_conn_id": definition.conn_id,
         "asset": asset,
-        "pool": pool_of([definition]),
+        "pool": select_pool([definition]),
     }
 
 

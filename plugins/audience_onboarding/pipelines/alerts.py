@@ -66,17 +66,17 @@ def dag_arguments(definition: AudienceDefinition) -> dict[str, Any]:
         check_notifier(alert["notifier"])
     if not alerts:
         return {}
-    about = about_of(definition)
+    about = alert_context(definition)
     hours = sorted({each["late_after_hours"] for each in alerts if each["late_after_hours"] is not None})
     return {
-        "on_failure_callback": partial(tell_failure, alerts=alerts, about=about),
+        "on_failure_callback": partial(notify_failure, alerts=alerts, about=about),
         "deadline": [
             DeadlineAlert(
                 reference=DeadlineReference.DAGRUN_QUEUED_AT,
                 interval=timedelta(hours=after),
                 # On the executor: any notifier can be called there, in the triggerer only one that is asynchronous.
                 callback=SyncCallback(
-                    tell_late,
+                    notify_late,
                     kwargs={
                         "alerts": [each for each in alerts if each["late_after_hours"] == after],
                         "about": about,
@@ -96,7 +96,7 @@ def alerts_of(definition: AudienceDefinition) -> list[dict[str, Any]]:
     return [alert.model_dump(mode="json") for alert in definition.alerts]
 
 
-def about_of(definition: AudienceDefinition) -> dict[str, str]:
+def alert_context(definition: AudienceDefinition) -> dict[str, str]:
     """What messages say of an audience."""
     return {
         "audience": definition.key,
@@ -109,7 +109,7 @@ def about_of(definition: AudienceDefinition) -> dict[str, str]:
 # --- when -----------------------------------------------------------------------------------------------------
 
 
-def tell_failure(context: Any, *, alerts: Sequence[Mapping[str, Any]], about: Mapping[str, str]) -> None:
+def notify_failure(context: Any, *, alerts: Sequence[Mapping[str, Any]], about: Mapping[str, str]) -> None:
     """For ``on_failure_callback`` of a DAG: tell that a run has failed, and why. Never raises."""
     try:
         ti = context.get("ti")
@@ -124,7 +124,9 @@ def tell_failure(context: Any, *, alerts: Sequence[Mapping[str, Any]], about: Ma
     _tell(alerts, kind, {**variables, **run}, about, context)
 
 
-def tell_audit(context: Any, *, alerts: Sequence[Mapping[str, Any]], about: Mapping[str, str]) -> None:
+def notify_audit_failure(
+    context: Any, *, alerts: Sequence[Mapping[str, Any]], about: Mapping[str, str]
+) -> None:
     """For ``on_failure_callback`` of the task that writes the audit, which the run is judged without. Never raises."""
     error = context.get("exception")
     stop = describe_failure(error) if isinstance(error, BaseException) else {"error": "", "message": ""}
@@ -138,7 +140,7 @@ def tell_audit(context: Any, *, alerts: Sequence[Mapping[str, Any]], about: Mapp
     _tell(alerts, "failure", variables, about, context)
 
 
-def tell_late(
+def notify_late(
     context: Mapping[str, Any], alerts: Sequence[Mapping[str, Any]], about: Mapping[str, str], hours: float
 ) -> None:
     """For a deadline: tell that a run has not succeeded in time. Never raises.
@@ -169,7 +171,7 @@ def tell_late(
     _tell(alerts, "late", variables, about, context)
 
 
-def tell_match_rates(
+def notify_match_rates(
     context: Any, watched: Mapping[str, Any], *, load_date: str, definition: AudienceDefinition
 ) -> None:
     """Tell that a load is outside the limits of the match rates, but goes on. Never raises."""
@@ -181,7 +183,7 @@ def tell_match_rates(
         **_run_of(context),
         "load_date": load_date,
     }
-    _tell(alerts_of(definition), "match_rate", variables, about_of(definition), context)
+    _tell(alerts_of(definition), "match_rate", variables, alert_context(definition), context)
 
 
 def _of_failure(stops: Mapping[str, Mapping[str, str]], reason: str) -> tuple[str, dict[str, Any]]:

@@ -10,11 +10,11 @@ from airflow.sdk import get_current_context, task
 
 from audience_onboarding.base.connections import database
 from audience_onboarding.base.failure_xcom import pull_failures, push_failure
-from audience_onboarding.base.links import AudiencePageLink, linked
-from audience_onboarding.base.retry_policy import terminal_errors_fail
+from audience_onboarding.base.links import AudiencePageLink, with_links
+from audience_onboarding.base.retry_policy import fail_on_terminal_error
 from audience_onboarding.definitions import AudienceDefinition
 from audience_onboarding.exceptions import ConfigurationError
-from audience_onboarding.pipelines.alerts import AUDIT_TASK, about_of, alerts_of, tell_audit
+from audience_onboarding.pipelines.alerts import AUDIT_TASK, alert_context, alerts_of, notify_audit_failure
 from audience_onboarding.state.audit import audit_row, run_record
 from audience_onboarding.state.load_date import resolve_load_date
 
@@ -35,10 +35,10 @@ def audit_task(definition: AudienceDefinition, *, upload: str, record: str) -> A
     if wanted is None:
         raise ValueError("the definition has no audit")
 
-    tell = partial(tell_audit, alerts=alerts_of(definition), about=about_of(definition))
+    tell = partial(notify_audit_failure, alerts=alerts_of(definition), about=alert_context(definition))
 
     @task(task_id=AUDIT_TASK, on_failure_callback=[push_failure, tell])
-    @terminal_errors_fail
+    @fail_on_terminal_error
     def audit() -> None:
         """Write the row of this run."""
         from audience_onboarding.storage.audit_table import write_row
@@ -69,7 +69,7 @@ def audit_task(definition: AudienceDefinition, *, upload: str, record: str) -> A
         )
         log.info("The run is in %s: %s", wanted.table, row["outcome"])
 
-    return linked(audit(), AudiencePageLink(), audience_key=definition.key).as_teardown()
+    return with_links(audit(), AudiencePageLink(), audience_key=definition.key).as_teardown()
 
 
 def _asked_date(context: Any, definition: AudienceDefinition) -> str | None:

@@ -11,7 +11,7 @@ from typing import Any
 from airflow.sdk import DAG, Param
 
 from audience_onboarding.base.links import AudiencePageLink
-from audience_onboarding.base.pools import AIRFLOWS_POOL, connection_pool
+from audience_onboarding.base.pools import DEFAULT_POOL, connection_pool
 from audience_onboarding.base.retry_policy import OnboardingRetryPolicy
 from audience_onboarding.base.snapshot_diff import SnapshotLocation
 from audience_onboarding.dag_ids import (
@@ -25,7 +25,7 @@ from audience_onboarding.dag_ids import (
 from audience_onboarding.definitions import AudienceDefinition
 from audience_onboarding.exceptions import AudienceRetiredError
 from audience_onboarding.state.create_once import check_not_retired
-from audience_onboarding.state.store import audience_asset, memory_of
+from audience_onboarding.state.store import audience_asset, get_state_store
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ __all__ = [
 PACKAGE_TAG = "audience-onboarding"
 
 
-def asset_of(definition: AudienceDefinition) -> Any:
+def get_asset(definition: AudienceDefinition) -> Any:
     """The asset that stands for the audience of a definition."""
     return audience_asset(definition.platform, definition.key)
 
@@ -50,21 +50,21 @@ def is_retired(definition: AudienceDefinition, context: Any) -> bool:
     """Whether the audience was retired. Its definition may stay for a while, and that is no problem of whoever looks
     after all of them."""
     try:
-        check_not_retired(memory_of(context, asset_of(definition)))
+        check_not_retired(get_state_store(context, get_asset(definition)))
     except AudienceRetiredError as error:
         log.info("%s is left out: %s", definition.key, error.what)
         return True
     return False
 
 
-def pool_of(definitions: Iterable[AudienceDefinition]) -> str:
+def select_pool(definitions: Iterable[AudienceDefinition]) -> str:
     """The pool of a task that works for these definitions: Airflow's own where they have several connections, as a
     task has one pool."""
     connections = {definition.conn_id for definition in definitions}
-    return connection_pool(connections.pop()) if len(connections) == 1 else AIRFLOWS_POOL
+    return connection_pool(connections.pop()) if len(connections) == 1 else DEFAULT_POOL
 
 
-def completed(dag: DAG, fields: Mapping[str, Param]) -> DAG:
+def finalize_dag(dag: DAG, fields: Mapping[str, Param]) -> DAG:
     """A DAG of an audience, of which there may be thousands, when its tasks are there.
 
     Gives it its trigger form. Airflow copies what a DAG has as ``params`` into each task that is added, and validates
@@ -81,7 +81,7 @@ def completed(dag: DAG, fields: Mapping[str, Param]) -> DAG:
     return dag
 
 
-def one_or_all(keys: Iterable[str]) -> Param:
+def optional_audience_param(keys: Iterable[str]) -> Param:
     """The field of a form for one of these audiences, or all of them."""
     return Param(
         None,
@@ -92,19 +92,19 @@ def one_or_all(keys: Iterable[str]) -> Param:
     )
 
 
-def choices_of(keys: Iterable[str]) -> dict[str, Any]:
+def choices_schema(keys: Iterable[str]) -> dict[str, Any]:
     """The part of a form's field that lists what may be chosen."""
     # JSON Schema has no list of choices without a choice.
     found = sorted(keys)
     return {"enum": found} if found else {"maxLength": 0}
 
 
-def show_page(context: Any, key: str) -> None:
+def persist_page_link(context: Any, key: str) -> None:
     """Let the task of a function link to the page of the audience that its run is about."""
     AudiencePageLink.show(context.get("task"), key)
 
 
-def table(rows: Sequence[Mapping[str, Any]], *, none: str) -> str:
+def format_table(rows: Sequence[Mapping[str, Any]], *, none: str) -> str:
     """Rows as text, for a log.
 
     :param rows: all with the same columns.
@@ -135,7 +135,7 @@ def default_args(
     }
 
 
-def state_of(definition: AudienceDefinition, base: Path) -> SnapshotLocation | None:
+def snapshot_location(definition: AudienceDefinition, base: Path) -> SnapshotLocation | None:
     """Where the snapshots of an audience lie, ``None`` where it has none.
 
     :param base: what a relative path counts from.
@@ -148,6 +148,6 @@ def state_of(definition: AudienceDefinition, base: Path) -> SnapshotLocation | N
     )
 
 
-def tags_of(definition: AudienceDefinition, *more: str) -> list[str]:
+def dag_tags(definition: AudienceDefinition, *more: str) -> list[str]:
     """The tags of a definition's DAGs."""
     return sorted({PACKAGE_TAG, definition.platform, *definition.tags, *more})

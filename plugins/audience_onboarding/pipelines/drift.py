@@ -11,25 +11,25 @@ import pendulum
 from airflow.sdk import DAG, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException
 
-from audience_onboarding.base.links import AudiencesPageLink, linked
-from audience_onboarding.base.retry_policy import terminal_errors_fail
+from audience_onboarding.base.links import AudiencesPageLink, with_links
+from audience_onboarding.base.retry_policy import fail_on_terminal_error
 from audience_onboarding.definitions import AudienceDefinition
 from audience_onboarding.exceptions import TerminalError, TransientError
 from audience_onboarding.pipelines.common import (
     DRIFT_DAG_ID,
     PACKAGE_TAG,
-    asset_of,
     default_args,
+    format_table,
+    get_asset,
     is_retired,
-    one_or_all,
-    pool_of,
-    table,
+    optional_audience_param,
+    select_pool,
 )
 from audience_onboarding.pipelines.dag_docs import all_audiences
-from audience_onboarding.pipelines.task_docs import DRIFT, annotate
+from audience_onboarding.pipelines.task_docs import DRIFT, set_task_docs
 from audience_onboarding.platform_registry import get_platform
 from audience_onboarding.state.drift import Difference
-from audience_onboarding.state.store import memory_of
+from audience_onboarding.state.store import get_state_store
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ def build_drift_dag(definitions: Sequence[AudienceDefinition]) -> DAG:
         # Several may run at once: what they read is theirs, and what they mend they would mend alike.
         catchup=False,
         params={
-            "audience": one_or_all(sorted(by_key)),
+            "audience": optional_audience_param(sorted(by_key)),
             "apply": Param(
                 False,
                 type="boolean",
@@ -74,8 +74,8 @@ def build_drift_dag(definitions: Sequence[AudienceDefinition]) -> DAG:
         },
     ) as dag:
 
-        @task(inlets=[asset_of(item) for item in by_key.values()], pool=pool_of(by_key.values()))
-        @terminal_errors_fail
+        @task(inlets=[get_asset(item) for item in by_key.values()], pool=select_pool(by_key.values()))
+        @fail_on_terminal_error
         def detect_drift() -> list[dict[str, Any]]:
             """Compare all, mend what can be if told to, and return the differences there were."""
             context: Any = get_current_context()
@@ -102,7 +102,7 @@ def build_drift_dag(definitions: Sequence[AudienceDefinition]) -> DAG:
                         rows.append({**difference.to_dict(definition.key), "applied": is_mended})
             open_ones = [row for row in rows if not row["applied"]]
             if rows:
-                log.warning("%s differences\n%s", len(rows), table(rows, none=""))
+                log.warning("%s differences\n%s", len(rows), format_table(rows, none=""))
             else:
                 log.info("Nothing differs from the definitions")
             # Before the failure: that returns nothing.
@@ -115,18 +115,18 @@ def build_drift_dag(definitions: Sequence[AudienceDefinition]) -> DAG:
                 raise AirflowFailException(f"{len(open_ones)} differences are left; the log lists them")
             return rows
 
-        linked(detect_drift(), AudiencesPageLink())
-        annotate(dag, DRIFT)
+        with_links(detect_drift(), AudiencesPageLink())
+        set_task_docs(dag, DRIFT)
     return dag
 
 
 def _differences(definition: AudienceDefinition, context: Any) -> list[Difference]:
     if is_retired(definition, context):
         return []
-    asset = asset_of(definition)
+    asset = get_asset(definition)
     now = pendulum.instance(context["dag_run"].run_after)
     found: list[Difference] = get_platform(definition.platform).reconciliation.differences(
-        definition, asset, memory_of(context, asset), now
+        definition, asset, get_state_store(context, asset), now
     )
     return found
 

@@ -16,24 +16,24 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from audience_onboarding.base.erasure import CRM_FIRST_HINT, ErasureDeferral, ErasureJob, ErasureResult
 from audience_onboarding.base.erasure_conf import HASH_FIELDS, REMOVED, UNKNOWN
-from audience_onboarding.base.links import AudiencePageLink, AudiencesPageLink, linked
-from audience_onboarding.base.retry_policy import OnboardingRetryPolicy, terminal_errors_fail
+from audience_onboarding.base.links import AudiencePageLink, AudiencesPageLink, with_links
+from audience_onboarding.base.retry_policy import OnboardingRetryPolicy, fail_on_terminal_error
 from audience_onboarding.base.sensors import DEFERRAL_GRACE
 from audience_onboarding.dag_ids import ERASE_DAG_ID
 from audience_onboarding.definitions import AudienceDefinition
 from audience_onboarding.exceptions import AudienceOnboardingError, AudienceRetiredError, ConfigurationError
 from audience_onboarding.pipelines.common import (
     PACKAGE_TAG,
-    asset_of,
-    choices_of,
+    choices_schema,
     default_args,
-    pool_of,
-    state_of,
+    get_asset,
+    select_pool,
+    snapshot_location,
 )
 from audience_onboarding.pipelines.dag_docs import all_audiences
-from audience_onboarding.pipelines.task_docs import ERASURE, annotate
+from audience_onboarding.pipelines.task_docs import ERASURE, set_task_docs
 from audience_onboarding.platform_registry import get_platform
-from audience_onboarding.state.store import memory_of
+from audience_onboarding.state.store import get_state_store
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ _HOW = (
 
 
 @dataclass(frozen=True)
-class Audiences:
+class DefinitionCatalog:
     """The audiences that can be chosen, for the tasks.
 
     Its text is all that Airflow stores of it.
@@ -108,21 +108,21 @@ class ErasePersonOperator(BaseOperator):
     template_fields: Sequence[str] = ()
     operator_extra_links = (AudiencePageLink(),)
 
-    def __init__(self, *, audience: str, audiences: Audiences, **kwargs: Any) -> None:
+    def __init__(self, *, audience: str, audiences: DefinitionCatalog, **kwargs: Any) -> None:
         kwargs.setdefault("retry_policy", OnboardingRetryPolicy())
         super().__init__(**kwargs)
         self.audience = audience
         self.audience_key = audience
         self.audiences = audiences
 
-    @terminal_errors_fail
+    @fail_on_terminal_error
     def execute(self, context: Context) -> dict[str, Any]:
         """Begin, or find what an earlier try has done."""
         job = self._job(context)
         with _hushed(job):
             return self._end(job, get_platform(job.definition.platform).erasure.start(job))
 
-    @terminal_errors_fail
+    @fail_on_terminal_error
     def execute_complete(self, context: Context, event: dict[str, Any], after: str) -> dict[str, Any]:
         """Go on after a wait.
 
@@ -137,10 +137,10 @@ class ErasePersonOperator(BaseOperator):
         dag_run, params = context["dag_run"], context["params"]
         return ErasureJob(
             definition=definition,
-            memory=memory_of(context, asset_of(definition)),
-            progress=memory_of(context, None),
+            store=get_state_store(context, get_asset(definition)),
+            progress=get_state_store(context, None),
             people=people_in(context),
-            snapshots=state_of(definition, self.audiences.base),
+            snapshots=snapshot_location(definition, self.audiences.base),
             run_after=dag_run.run_after,
             run={"dag-id": context["ti"].dag_id, "run-id": str(context["run_id"])},
             is_dry_run=bool(params["dry_run"]),
@@ -207,8 +207,8 @@ def build_erase_dag(definitions: Sequence[AudienceDefinition], *, base: Path) ->
     :param definitions: all that are good.
     :param base: what a relative path of theirs counts from.
     """
-    audiences = Audiences({item.key: item for item in definitions}, base)
-    assets = [asset_of(item) for item in definitions]
+    audiences = DefinitionCatalog({item.key: item for item in definitions}, base)
+    assets = [get_asset(item) for item in definitions]
     with DAG(
         dag_id=ERASE_DAG_ID,
         dag_display_name="Erase a person",
@@ -223,8 +223,8 @@ def build_erase_dag(definitions: Sequence[AudienceDefinition], *, base: Path) ->
         params=_form(audiences),
     ) as dag:
 
-        @task(task_id=SELECT_TASK, inlets=assets, pool=pool_of(definitions), multiple_outputs=False)
-        @terminal_errors_fail
+        @task(task_id=SELECT_TASK, inlets=assets, pool=select_pool(definitions), multiple_outputs=False)
+        @fail_on_terminal_error
         def select_audiences() -> list[str]:
             """The keys of the audiences to look into."""
             context: Any = get_current_context()
@@ -238,17 +238,17 @@ def build_erase_dag(definitions: Sequence[AudienceDefinition], *, base: Path) ->
             context["ti"].xcom_push(key=SKIPPED_XCOM_KEY, value=skipped_audiences)
             return found
 
-        found: Any = linked(select_audiences(), AudiencesPageLink())
+        found: Any = with_links(select_audiences(), AudiencesPageLink())
         erased = ErasePersonOperator.partial(
             task_id=ERASE_TASK,
             audiences=audiences,
             inlets=assets,
             map_index_template="{{ task.audience }}",
-            pool=pool_of(definitions),
+            pool=select_pool(definitions),
         ).expand(audience=found)
 
         @task(task_id=REPORT_TASK, trigger_rule=TriggerRule.ALL_DONE, multiple_outputs=False)
-        @terminal_errors_fail
+        @fail_on_terminal_error
         def report(keys: list[str] | None) -> dict[str, Any]:
             """Say what each has done, and fail if one needs a person."""
             context: Any = get_current_context()
@@ -257,11 +257,13 @@ def build_erase_dag(definitions: Sequence[AudienceDefinition], *, base: Path) ->
             ti = context["ti"]
             outcomes = _results(ti, len(keys))
             skipped_audiences = ti.xcom_pull(task_ids=SELECT_TASK, key=SKIPPED_XCOM_KEY) or {}
-            return judged(keys, outcomes, skipped_audiences, is_dry_run=bool(context["params"]["dry_run"]))
+            return build_report(
+                keys, outcomes, skipped_audiences, is_dry_run=bool(context["params"]["dry_run"])
+            )
 
-        last: Any = linked(report(found), AudiencesPageLink())
+        last: Any = with_links(report(found), AudiencesPageLink())
         erased >> last
-        annotate(dag, ERASURE)
+        set_task_docs(dag, ERASURE)
     return dag
 
 
@@ -272,7 +274,7 @@ def _results(ti: Any, count: int) -> list[dict[str, Any]]:
     return [item for item in pulled or () if isinstance(item, dict)]
 
 
-def judged(
+def build_report(
     keys: Sequence[str],
     outcomes: Sequence[Mapping[str, Any]],
     skipped_audiences: Mapping[str, str],
@@ -313,8 +315,8 @@ def _why_not(definition: AudienceDefinition, context: Any) -> str:
     """Why there is nothing to do in an audience; empty where there is, or where its own task has to say what is
     wrong."""
     try:
-        memory = memory_of(context, asset_of(definition))
-        if get_platform(definition.platform).erasure.find_audience_id(definition, memory) is None:
+        store = get_state_store(context, get_asset(definition))
+        if get_platform(definition.platform).erasure.find_audience_id(definition, store) is None:
             return "it has no audience at the vendor yet"
     except AudienceRetiredError as error:
         return f"{error.what}"
@@ -323,7 +325,7 @@ def _why_not(definition: AudienceDefinition, context: Any) -> str:
     return ""
 
 
-def _form(audiences: Audiences) -> dict[str, Param]:
+def _form(audiences: DefinitionCatalog) -> dict[str, Param]:
     keys = sorted(audiences.by_key)
     return {
         **{
@@ -341,7 +343,7 @@ def _form(audiences: Audiences) -> dict[str, Param]:
         "audiences": Param(
             [],
             type="array",
-            items={"type": "string", **choices_of(keys)},
+            items={"type": "string", **choices_schema(keys)},
             examples=keys,
             values_display={key: f"{audiences.by_key[key].name} ({key})" for key in keys},
             title="Audiences",

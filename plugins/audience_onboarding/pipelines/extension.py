@@ -11,25 +11,25 @@ import pendulum
 from airflow.sdk import DAG, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException
 
-from audience_onboarding.base.links import AudiencePageLink, AudiencesPageLink, linked
-from audience_onboarding.base.retry_policy import failure_of, terminal_errors_fail
+from audience_onboarding.base.links import AudiencePageLink, AudiencesPageLink, with_links
+from audience_onboarding.base.retry_policy import fail_on_terminal_error, to_fail_exception
 from audience_onboarding.exceptions import ConfigurationError, MaintenanceIncompleteError, TerminalError
 from audience_onboarding.pipelines.common import (
     EXTENSION_DAG_ID,
     PACKAGE_TAG,
     SET_END_DATE_DAG_ID,
-    asset_of,
-    choices_of,
+    choices_schema,
     default_args,
+    format_table,
+    get_asset,
     is_retired,
-    one_or_all,
-    pool_of,
-    show_page,
-    table,
+    optional_audience_param,
+    persist_page_link,
+    select_pool,
 )
 from audience_onboarding.pipelines.dag_docs import all_audiences
-from audience_onboarding.pipelines.task_docs import EXTENSION, EXTENSION_FORM, annotate
-from audience_onboarding.platforms.digital_audience.activation_targets import TargetAtVendor, target_at_vendor
+from audience_onboarding.pipelines.task_docs import EXTENSION, EXTENSION_FORM, set_task_docs
+from audience_onboarding.platforms.digital_audience.activation_targets import ResolvedTarget, resolve_target
 from audience_onboarding.platforms.digital_audience.definition import (
     DigitalAudienceDefinition,
     ExtensionConfig,
@@ -40,10 +40,10 @@ from audience_onboarding.platforms.digital_audience.operators import (
     DigitalAudienceExtendSegmentEndDateOperator,
     move_end_date,
 )
-from audience_onboarding.state.create_once import audience_id_of
+from audience_onboarding.state.create_once import get_audience_id
 from audience_onboarding.state.load_date import parse_load_date
-from audience_onboarding.state.remote_ids import number_id
-from audience_onboarding.state.store import memory_of
+from audience_onboarding.state.remote_ids import parse_int_id
+from audience_onboarding.state.store import get_state_store
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ def build_extension_dag(definitions: Sequence[DigitalAudienceDefinition]) -> DAG
         catchup=False,
         max_active_runs=1,
         params={
-            "audience": one_or_all(item.key for item in kept_alive),
+            "audience": optional_audience_param(item.key for item in kept_alive),
             "within_days": Param(
                 None,
                 type=["null", "integer"],
@@ -99,8 +99,8 @@ def build_extension_dag(definitions: Sequence[DigitalAudienceDefinition]) -> DAG
         },
     ) as dag:
 
-        @task(inlets=[asset_of(item) for item in kept_alive], pool=pool_of(kept_alive))
-        @terminal_errors_fail
+        @task(inlets=[get_asset(item) for item in kept_alive], pool=select_pool(kept_alive))
+        @fail_on_terminal_error
         def find_segments() -> list[dict[str, Any]]:
             """The segments to extend, as arguments of the operator."""
             context: Any = get_current_context()
@@ -132,14 +132,14 @@ def build_extension_dag(definitions: Sequence[DigitalAudienceDefinition]) -> DAG
 
         # It runs whatever became of the others, and so has to fail where they have: the last task decides about a run.
         @task(trigger_rule="all_done")
-        @terminal_errors_fail
+        @fail_on_terminal_error
         def report() -> list[dict[str, Any]]:
             """Show what became of each segment. Fail if something could not be looked at or extended: all others are
             extended all the same."""
             ti: Any = get_current_context()["ti"]
             seen = ti.xcom_pull(task_ids="find_segments", key=CHECKED_SEGMENTS_KEY)
             if seen is None:
-                raise failure_of(
+                raise to_fail_exception(
                     MaintenanceIncompleteError(
                         what="No segment was looked at",
                         why="find_segments has failed",
@@ -153,7 +153,7 @@ def build_extension_dag(definitions: Sequence[DigitalAudienceDefinition]) -> DAG
                     done[moved["segment_id"]] = moved
             rows = [_came_of(item, done.get(item["segment_id"])) for item in seen]
             problems = ti.xcom_pull(task_ids="find_segments", key=ERRORS_KEY) or []
-            log.info("%s", table(rows, none="There is no segment of ours"))
+            log.info("%s", format_table(rows, none="There is no segment of ours"))
             for problem in problems:
                 log.error("%s", problem)
             # Before the failure: that returns nothing.
@@ -164,7 +164,7 @@ def build_extension_dag(definitions: Sequence[DigitalAudienceDefinition]) -> DAG
                     f"{' | '.join(problems)} | Once that is mended, clear find_segments"
                 )
             if failed := [row["segment"] for row in rows if row["outcome"] == "failed"]:
-                raise failure_of(
+                raise to_fail_exception(
                     MaintenanceIncompleteError(
                         what=f"Not extended: {', '.join(failed)}",
                         next_step="The log of extend says why. Once that is mended, clear extend",
@@ -172,12 +172,12 @@ def build_extension_dag(definitions: Sequence[DigitalAudienceDefinition]) -> DAG
                 )
             return rows
 
-        found: Any = linked(find_segments(), AudiencesPageLink())
+        found: Any = with_links(find_segments(), AudiencesPageLink())
         extended = DigitalAudienceExtendSegmentEndDateOperator.partial(
-            task_id="extend", map_index_template="{{ task.segment_name }}", pool=pool_of(kept_alive)
+            task_id="extend", map_index_template="{{ task.segment_name }}", pool=select_pool(kept_alive)
         ).expand_kwargs(found)
-        [found, extended] >> linked(report(), AudiencesPageLink())
-        annotate(dag, EXTENSION)
+        [found, extended] >> with_links(report(), AudiencesPageLink())
+        set_task_docs(dag, EXTENSION)
     return dag
 
 
@@ -196,11 +196,11 @@ def _came_of(item: dict[str, Any], moved: dict[str, Any] | None) -> dict[str, An
 
 
 def _audience_id_of(definition: DigitalAudienceDefinition, context: Any) -> int | None:
-    return audience_id_of(
+    return get_audience_id(
         definition.id,
-        memory_of(context, asset_of(definition)),
+        get_state_store(context, get_asset(definition)),
         account=lambda: DigitalAudienceHook(definition.conn_id).client.settings.account,
-        read=number_id,
+        read=parse_int_id,
     )
 
 
@@ -227,12 +227,12 @@ def _looked_at(
     seen = []
     for target in activation.targets:
         try:
-            there = target_at_vendor(definition, target, accounts)
+            there = resolve_target(definition, target, accounts)
         except ConfigurationError as error:
             problems.append(f"{definition.key}, target {target.key}: {error.labelled_message()}")
             continue
         for segment in there.of(segments):
-            outcome, new_end, why = judge(segment, rule, now=now, until=there.until)
+            outcome, new_end, why = decide_extension(segment, rule, now=now, until=there.until)
             seen.append(
                 {
                     "audience": definition.key,
@@ -253,7 +253,7 @@ def _rule(rule: ExtensionConfig, params: Any) -> ExtensionConfig:
     return rule.model_copy(update={name: value for name, value in fields.items() if value is not None})
 
 
-def judge(
+def decide_extension(
     segment: Segment, rule: ExtensionConfig, *, now: datetime, until: datetime | None = None
 ) -> tuple[str, datetime | None, str]:
     """What is to be done with a segment, its new end if there is one, and why.
@@ -305,14 +305,14 @@ def build_set_end_date_dag(definitions: Sequence[DigitalAudienceDefinition]) -> 
         params={
             "audience": Param(
                 type="string",
-                **choices_of(activated),
+                **choices_schema(activated),
                 values_display={key: f"{item.name} ({key})" for key, item in sorted(activated.items())},
                 title="Audience",
                 description_md="Whose segment it is. Those with targets can be chosen.",
             ),
             "segment": Param(
                 type="string",
-                **choices_of(targets),
+                **choices_schema(targets),
                 title="Target",
                 description_md="The key of the target, as the definition has it.",
             ),
@@ -348,11 +348,11 @@ def build_set_end_date_dag(definitions: Sequence[DigitalAudienceDefinition]) -> 
 
         @task(
             task_id="extend",
-            inlets=[asset_of(item) for item in activated.values()],
-            pool=pool_of(activated.values()),
+            inlets=[get_asset(item) for item in activated.values()],
+            pool=select_pool(activated.values()),
             multiple_outputs=False,
         )
-        @terminal_errors_fail
+        @fail_on_terminal_error
         def extend() -> dict[str, Any]:
             """Move it, and return the end date before and after."""
             context: Any = get_current_context()
@@ -361,11 +361,11 @@ def build_set_end_date_dag(definitions: Sequence[DigitalAudienceDefinition]) -> 
             if definition is None:
                 # The form knew it a moment ago.
                 raise _not_there(f"The definition of the audience {params['audience']!r} is gone or broken")
-            show_page(context, definition.key)
+            persist_page_link(context, definition.key)
             return _extend_by_hand(definition, params, context)
 
-        linked(extend(), AudiencePageLink())
-        annotate(dag, EXTENSION_FORM)
+        with_links(extend(), AudiencePageLink())
+        set_task_docs(dag, EXTENSION_FORM)
     return dag
 
 
@@ -375,7 +375,7 @@ def _extend_by_hand(definition: DigitalAudienceDefinition, params: Any, context:
     if audience_id is None:
         raise _not_there(f"{definition.key} has no audience yet")
     target = _target_called(params["segment"], definition)
-    there = target_at_vendor(definition, target, client.load_platform_accounts())
+    there = resolve_target(definition, target, client.load_platform_accounts())
     segment = _only(there, client.load_audience_segments(audience_id), params.get("segment_id"))
     day = parse_load_date(params["end_date"], where="end_date")
     wanted = datetime.combine(day, time(23, 59, 59), tzinfo=pendulum.timezone(definition.timezone))
@@ -412,7 +412,7 @@ def _target_called(key: str, definition: DigitalAudienceDefinition) -> Any:
     return targets[key]
 
 
-def _only(there: TargetAtVendor, segments: Iterable[Segment], given: int | None) -> Segment:
+def _only(there: ResolvedTarget, segments: Iterable[Segment], given: int | None) -> Segment:
     ours = there.of(segments)
     fitting = [segment for segment in ours if given is None or segment.segment_id == given]
     if len(fitting) == 1:

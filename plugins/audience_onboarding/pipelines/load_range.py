@@ -14,8 +14,8 @@ from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from airflow.utils.helpers import build_airflow_dagrun_url
 from airflow.utils.state import DagRunState
 
-from audience_onboarding.base.links import AudiencePageLink, linked
-from audience_onboarding.base.retry_policy import terminal_errors_fail
+from audience_onboarding.base.links import AudiencePageLink, with_links
+from audience_onboarding.base.retry_policy import fail_on_terminal_error
 from audience_onboarding.base.source_options import check_days
 from audience_onboarding.crm.guards import WHOLE_LIST
 from audience_onboarding.definitions import AudienceDefinition
@@ -25,19 +25,19 @@ from audience_onboarding.pipelines.common import (
     PACKAGE_TAG,
     default_args,
     onboarding_dag_id,
-    show_page,
+    persist_page_link,
 )
 from audience_onboarding.pipelines.dag_docs import all_audiences
-from audience_onboarding.pipelines.task_docs import HISTORY, annotate
-from audience_onboarding.state.history import MAX_HISTORY_DAYS, history_days
+from audience_onboarding.pipelines.task_docs import LOAD_RANGE, set_task_docs
+from audience_onboarding.state.history import MAX_RANGE_DAYS, range_dates
 from audience_onboarding.state.load_date import parse_load_date
 
 log = logging.getLogger(__name__)
 
 MODES = ("opt-in", "opt-out")
-"""What a range of days can do to an audience, see :func:`..orchestration.history.history_days`."""
+"""What a range of days can do to an audience, see :func:`..orchestration.history.range_dates`."""
 
-PASSED_ON = ("dry_run", "overwrite", "ignore_guards", "activate_on_backfill")
+FORWARDED_PARAMS = ("dry_run", "overwrite", "ignore_guards", "activate_on_backfill")
 """Fields of the form that are those of the audience's own DAG."""
 
 POLL_SECONDS = 15
@@ -48,7 +48,7 @@ ENDED = (SUCCESS, "failed")
 """States in which a run has come to its end."""
 
 
-class LoadRangeOperator(TriggerDagRunOperator):
+class TriggerRangeLoadOperator(TriggerDagRunOperator):
     """Start a run of an audience's DAG, wait for its end in the triggerer, and fail if it has failed.
 
     Airflow's own operator fails for good where the run is there already. A later try of this one, or a clear, waits for
@@ -136,30 +136,30 @@ def build_load_range_dag(definitions: Sequence[AudienceDefinition]) -> DAG:
     ) as dag:
 
         @task(multiple_outputs=True)
-        @terminal_errors_fail
+        @fail_on_terminal_error
         def validate_params() -> dict[str, Any]:
             """What to start: id of the run, and its conf. What cannot be is said here, before anything runs."""
             context: Any = get_current_context()
-            show_page(context, context["params"]["audience"])
-            found = planned(by_key, context["params"], run_id=context["run_id"])
+            persist_page_link(context, context["params"]["audience"])
+            found = plan_run(by_key, context["params"], run_id=context["run_id"])
             log.info(
                 "To start: run %s of %s", found["run_id"], onboarding_dag_id(context["params"]["audience"])
             )
             return found
 
-        plan: Any = linked(validate_params(), AudiencePageLink())
-        LoadRangeOperator(
+        plan: Any = with_links(validate_params(), AudiencePageLink())
+        TriggerRangeLoadOperator(
             task_id="trigger_onboarding",
             # No output of a task: what starts which DAG is stored with this one, as text.
             trigger_dag_id=onboarding_dag_id("{{ params.audience }}"),
             trigger_run_id=plan["run_id"],
             conf=plan["conf"],
         )
-        annotate(dag, HISTORY)
+        set_task_docs(dag, LOAD_RANGE)
     return dag
 
 
-def planned(by_key: dict[str, AudienceDefinition], params: Any, *, run_id: str) -> dict[str, Any]:
+def plan_run(by_key: dict[str, AudienceDefinition], params: Any, *, run_id: str) -> dict[str, Any]:
     """What a filled-in form stands for.
 
     :param by_key: the audiences that can be chosen.
@@ -189,7 +189,7 @@ def planned(by_key: dict[str, AudienceDefinition], params: Any, *, run_id: str) 
     last = parse_load_date(str(params["to"]), where="to")
     source = definition.source
     options = source.options(source.path or "")
-    check_days(options, history_days(first, last, mode=mode))
+    check_days(options, range_dates(first, last, mode=mode))
     own = hashlib.sha256(run_id.encode()).hexdigest()[:8]
     return {
         "run_id": f"manual__history_{first}_{last}_{mode}_{own}",
@@ -197,7 +197,7 @@ def planned(by_key: dict[str, AudienceDefinition], params: Any, *, run_id: str) 
             "load_date": last.isoformat(),
             "range_start": first.isoformat(),
             "mode": mode,
-            **{name: params[name] for name in PASSED_ON},
+            **{name: params[name] for name in FORWARDED_PARAMS},
         },
     }
 
@@ -217,7 +217,7 @@ def _form(by_key: dict[str, AudienceDefinition]) -> dict[str, Param]:
             type="string",
             format="date",
             title="From",
-            description_md=f"The first day. At most {MAX_HISTORY_DAYS:,} days are one load.",
+            description_md=f"The first day. At most {MAX_RANGE_DAYS:,} days are one load.",
         ),
         "to": Param(type="string", format="date", title="To", description_md="The last day."),
         "mode": Param(

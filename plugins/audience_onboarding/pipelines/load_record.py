@@ -7,9 +7,9 @@ from typing import Any
 
 from audience_onboarding.definitions import AudienceDefinition
 from audience_onboarding.state.audit import CONFIRMED, UNCHANGED, run_record
-from audience_onboarding.state.store import LAST_SINGLE_DAY_LOAD, days_of
+from audience_onboarding.state.store import LAST_SINGLE_DAY_LOAD, record_period
 
-KEPT_IF_KNOWN = (
+OPTIONAL_FIELDS = (
     "range_start",
     "days_missing",
     "invalid_values",
@@ -29,7 +29,7 @@ KEPT_IF_KNOWN = (
 """What the record of a load keeps as well; a task that ran before an update may not have said it."""
 
 
-def record_of(
+def build_load_record(
     load: Mapping[str, Any],
     seen: Mapping[str, Any],
     context: Any,
@@ -60,7 +60,7 @@ def record_of(
     )
     return {
         **{name: load[name] for name in kept},
-        **{name: load[name] for name in KEPT_IF_KNOWN if load.get(name) is not None},
+        **{name: load[name] for name in OPTIONAL_FIELDS if load.get(name) is not None},
         **seen,
         "audience_key": definition.key,
         "platform": definition.platform,
@@ -80,7 +80,7 @@ def _outcome(load: Mapping[str, Any], before: Mapping[str, Any], run_id: str) ->
     return UNCHANGED if is_known else CONFIRMED
 
 
-def last_load(record: dict[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+def merge_last_load(record: dict[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
     """What is kept as the last load. A range of days says nothing about how long the list of a day should be, so what
     the guards compare those with goes along with it."""
     if "range_start" not in record:
@@ -92,10 +92,10 @@ def last_load(record: dict[str, Any], before: Mapping[str, Any]) -> dict[str, An
     return {**record, LAST_SINGLE_DAY_LOAD: kept} if kept else record
 
 
-def report_of(record: Mapping[str, Any], seen: Mapping[str, Any]) -> str:
+def format_load_record(record: Mapping[str, Any], seen: Mapping[str, Any]) -> str:
     """What the log says of a confirmed load."""
     lines = [
-        f"Load {days_of(record)} ({record['mode']}) of audience {record['audience_id']} is confirmed",
+        f"Load {record_period(record)} ({record['mode']}) of audience {record['audience_id']} is confirmed",
         f"  rows read   {record['rows_read']:>10,}",
         f"  sent        {record['rows_sent']:>10,}",
         f"  duplicates  {record['duplicates']:>10,}",

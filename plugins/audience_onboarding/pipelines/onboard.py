@@ -15,39 +15,43 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from audience_onboarding.base import load_events as events
 from audience_onboarding.base.failure_xcom import push_failure
-from audience_onboarding.base.links import AudiencePageLink, ShownLink, linked
+from audience_onboarding.base.links import AudiencePageLink, ShownLink, with_links
 from audience_onboarding.base.load import RejectsLocation
 from audience_onboarding.base.pools import connection_pool
 from audience_onboarding.base.prerequisites import LoadPrerequisitesSensor
-from audience_onboarding.base.retry_policy import terminal_errors_fail
+from audience_onboarding.base.retry_policy import fail_on_terminal_error
 from audience_onboarding.base.snapshot_diff import confirm_snapshot
 from audience_onboarding.crm.guards import WHOLE_LIST
 from audience_onboarding.dag_ids import ONBOARDING_NAME
 from audience_onboarding.definitions import AudienceDefinition, Schedule, SourceConfig
-from audience_onboarding.pipelines.alerts import dag_arguments, tell_match_rates
+from audience_onboarding.pipelines.alerts import dag_arguments, notify_match_rates
 from audience_onboarding.pipelines.audit import audit_task
 from audience_onboarding.pipelines.common import (
-    asset_of,
-    completed,
+    dag_tags,
     default_args,
+    finalize_dag,
+    get_asset,
     onboarding_dag_id,
-    state_of,
-    tags_of,
+    snapshot_location,
 )
 from audience_onboarding.pipelines.dag_docs import documentation
-from audience_onboarding.pipelines.load_record import last_load, record_of, report_of
-from audience_onboarding.pipelines.task_docs import ONBOARDING, annotate
+from audience_onboarding.pipelines.load_record import build_load_record, format_load_record, merge_last_load
+from audience_onboarding.pipelines.task_docs import ONBOARDING, set_task_docs
 from audience_onboarding.platform_registry import get_platform
-from audience_onboarding.state.history import MAX_HISTORY_DAYS
+from audience_onboarding.state.history import MAX_RANGE_DAYS
 from audience_onboarding.state.load_date import BACKFILL, run_type
-from audience_onboarding.state.match_rates import MatchRateLimits, Seen, watch
-from audience_onboarding.state.match_rates import check as check_watched
+from audience_onboarding.state.match_rates import (
+    LoadStats,
+    MatchRateLimits,
+    evaluate_match_rates,
+    raise_if_blocked,
+)
 from audience_onboarding.state.store import (
     LAST_LOAD_KEY,
-    Memory,
-    days_of,
+    StateStore,
+    get_state_store,
     load_key,
-    memory_of,
+    record_period,
 )
 
 log = logging.getLogger(__name__)
@@ -72,9 +76,9 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
     :param base: what a relative path of the source counts from.
     :param auto_register: whether Airflow takes the DAG for one of the file that is being parsed.
     """
-    asset = asset_of(definition)
+    asset = get_asset(definition)
     platform = get_platform(definition.platform)
-    snapshots = state_of(definition, base)
+    snapshots = snapshot_location(definition, base)
     limits: MatchRateLimits | None = getattr(definition, "match_rates", None)
     with DAG(
         dag_id=onboarding_dag_id(definition.key),
@@ -82,7 +86,7 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
         dag_display_name=f"{ONBOARDING_NAME}{definition.name}",
         description=f"Load the CRM extract of {definition.name!r} into its audience",
         doc_md=documentation(definition),
-        tags=tags_of(definition, "onboarding"),
+        tags=dag_tags(definition, "onboarding"),
         default_args={
             **default_args(
                 owner=definition.owner,
@@ -149,40 +153,40 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
         )
 
         @task(task_id=RECORD_TASK, inlets=[asset], max_active_tis_per_dag=1, multiple_outputs=False)
-        @terminal_errors_fail
+        @fail_on_terminal_error
         def record_load(load: dict[str, Any], seen: dict[str, Any]) -> dict[str, Any]:
             """Remember the confirmed load, and show what came of it."""
             context = get_current_context()
             for link in upload_links:
                 link.take_over(context.get("task"), context["ti"], task_id=UPLOAD_TASK)
-            memory = memory_of(context, asset)
-            before = memory.get(load_key(days_of(load), load["mode"]))
-            record = record_of(
+            store = get_state_store(context, asset)
+            before = store.get(load_key(record_period(load), load["mode"]))
+            record = build_load_record(
                 load, seen, context, definition=definition, before=before, more=platform.record_fields
             )
             if limits is not None:
-                record["watch"] = _watch(definition, limits, record, seen, context, memory)
-            memory.set(load_key(days_of(record), record["mode"]), record)
-            last = memory.get(LAST_LOAD_KEY) or {}
+                record["watch"] = _watch(definition, limits, record, seen, context, store)
+            store.set(load_key(record_period(record), record["mode"]), record)
+            last = store.get(LAST_LOAD_KEY) or {}
             # What has replaced everything is the last load, also where a run went back to an older day on purpose.
             # Without that purpose, it was sent before the newer one, and is only confirmed after it.
             went_back = record["mode"] in WHOLE_LIST and context["params"].get("overwrite")
             if went_back or record["load_date"] >= last.get("load_date", ""):
-                memory.set(LAST_LOAD_KEY, last_load(record, last))
+                store.set(LAST_LOAD_KEY, merge_last_load(record, last))
             if snapshots is not None:
-                confirm_snapshot(record, location=snapshots, store=memory)
-            log.info("%s", report_of(record, seen))
-            events.tell(events.CONFIRMED, record, audience=definition.key)
+                confirm_snapshot(record, location=snapshots, store=store)
+            log.info("%s", format_load_record(record, seen))
+            events.log_event(events.CONFIRMED, record, audience=definition.key)
             if limits is not None:
                 _tell_watched(definition, record, context)
             return record
 
         @task(outlets=[asset])
-        @terminal_errors_fail
+        @fail_on_terminal_error
         def publish_load(record: dict[str, Any]) -> None:
             """Publish the load as an event of the audience's asset, which starts the activation."""
             context: Any = get_current_context()
-            check_watched(record.get("watch"))
+            raise_if_blocked(record.get("watch"))
             is_historical = run_type(context) == BACKFILL or "range_start" in record
             if is_historical and not context["params"]["activate_on_backfill"]:
                 raise AirflowSkipException(
@@ -195,14 +199,14 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
 
         # TaskFlow takes outputs of tasks where the functions name what these will be.
         outputs: Any = (upload.output, ready.output)
-        recorded: Any = linked(
+        recorded: Any = with_links(
             record_load(*outputs), *upload_links, AudiencePageLink(), audience_key=definition.key
         )
-        published = linked(publish_load(recorded), AudiencePageLink(), audience_key=definition.key)
+        published = with_links(publish_load(recorded), AudiencePageLink(), audience_key=definition.key)
         if definition.audit is not None:
             published >> audit_task(definition, upload=UPLOAD_TASK, record=RECORD_TASK)
-        annotate(dag, ONBOARDING)
-    return completed(dag, _form(definition))
+        set_task_docs(dag, ONBOARDING)
+    return finalize_dag(dag, _form(definition))
 
 
 def source_of(source: SourceConfig, base: Path) -> dict[str, Any]:
@@ -220,12 +224,12 @@ def _watch(
     record: Mapping[str, Any],
     seen: Mapping[str, Any],
     context: Any,
-    memory: Memory,
+    store: StateStore,
 ) -> dict[str, Any]:
     """Judge the match rates of a load. Here, as it needs the memory that this task alone writes; what comes of it is
     up to ``publish_load``, the first task that a load may be kept from."""
     rows = seen.get("total_rows")
-    judged = Seen(
+    judged = LoadStats(
         load_date=record["load_date"],
         is_range="range_start" in record,
         rows_sent=record["rows_sent"],
@@ -233,7 +237,7 @@ def _watch(
         rates=get_platform(definition.platform).match_rates(seen),
     )
     is_ignored = bool(context["params"].get("ignore_match_rates"))
-    return watch(judged, limits, memory=memory, mode=record["mode"], is_ignored=is_ignored)
+    return evaluate_match_rates(judged, limits, store=store, mode=record["mode"], is_ignored=is_ignored)
 
 
 def _tell_watched(definition: AudienceDefinition, record: Mapping[str, Any], context: Any) -> None:
@@ -242,7 +246,7 @@ def _tell_watched(definition: AudienceDefinition, record: Mapping[str, Any], con
         log.warning("%s%s", "Ignored: " if watched["ignored"] else "", finding)
     # What is stopped is told when the run has failed of it.
     if watched["findings"] and not watched["stops"] and not watched["ignored"]:
-        tell_match_rates(context, watched, load_date=record["load_date"], definition=definition)
+        notify_match_rates(context, watched, load_date=record["load_date"], definition=definition)
 
 
 def _rejects(definition: AudienceDefinition, base: Path) -> RejectsLocation | None:
@@ -285,7 +289,7 @@ def _form(definition: AudienceDefinition) -> dict[str, Param]:
             format="date",
             title="Range start",
             description_md="Load all days from this one to the load date, merged in one load: for *opt-in* and "
-            f"*opt-out*, at most {MAX_HISTORY_DAYS:,} days. Empty: the load date alone. Leave it empty in a backfill.",
+            f"*opt-out*, at most {MAX_RANGE_DAYS:,} days. Empty: the load date alone. Leave it empty in a backfill.",
         ),
         "mode": Param(
             definition.mode,

@@ -9,24 +9,24 @@ from typing import Any
 
 from airflow.sdk import DAG, Param, get_current_context, task
 
-from audience_onboarding.base.links import AudiencePageLink, linked
+from audience_onboarding.base.links import AudiencePageLink, with_links
 from audience_onboarding.base.pools import CREATE_POOL
-from audience_onboarding.base.retry_policy import terminal_errors_fail
+from audience_onboarding.base.retry_policy import fail_on_terminal_error
 from audience_onboarding.dag_ids import RESOLVE_CREATE_DAG_ID
 from audience_onboarding.definitions import AudienceDefinition
 from audience_onboarding.exceptions import NothingToResolveError
 from audience_onboarding.pipelines.common import (
     PACKAGE_TAG,
-    asset_of,
-    choices_of,
+    choices_schema,
     default_args,
-    show_page,
+    get_asset,
+    persist_page_link,
 )
 from audience_onboarding.pipelines.dag_docs import all_audiences
-from audience_onboarding.pipelines.task_docs import SETTLE, annotate
+from audience_onboarding.pipelines.task_docs import RESOLVE_CREATE, set_task_docs
 from audience_onboarding.platform_registry import get_platform
-from audience_onboarding.state.reconcile import OUTCOMES, Settleable, settle
-from audience_onboarding.state.store import memory_of
+from audience_onboarding.state.reconcile import OUTCOMES, PendingCreate, resolve_create
+from audience_onboarding.state.store import get_state_store
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ RESOLVE_TASK = "resolve"
 class _Audience:
     definition: AudienceDefinition
     asset: Any
-    things: dict[str, Settleable]
+    things: dict[str, PendingCreate]
 
 
 def build_resolve_create_dag(definitions: Sequence[AudienceDefinition]) -> DAG:
@@ -65,18 +65,18 @@ def build_resolve_create_dag(definitions: Sequence[AudienceDefinition]) -> DAG:
     ) as dag:
         # In the pool of those who create: one of them at a time, and this is one.
         @task(task_id=RESOLVE_TASK, inlets=list(assets.values()), pool=CREATE_POOL, multiple_outputs=False)
-        @terminal_errors_fail
+        @fail_on_terminal_error
         def resolve() -> dict[str, Any]:
             """Settle it, and return who has settled what and when, with what was there and what is now."""
             context: Any = get_current_context()
             params = context["params"]
             audience = _known(audiences, params["audience"])
-            show_page(context, audience.definition.key)
+            persist_page_link(context, audience.definition.key)
             thing = _chosen(audience, params["what"])
-            settled = settle(
+            settled = resolve_create(
                 thing,
-                memory=memory_of(context, thing.asset),
-                audience_memory=memory_of(context, audience.asset),
+                store=get_state_store(context, thing.asset),
+                audience_store=get_state_store(context, audience.asset),
                 outcome=params["outcome"],
                 given_id=(params["id"] or "").strip() or None,
                 accept_other_name=params["accept_other_name"],
@@ -94,14 +94,14 @@ def build_resolve_create_dag(definitions: Sequence[AudienceDefinition]) -> DAG:
             )
             return record
 
-        linked(resolve(), AudiencePageLink())
-        annotate(dag, SETTLE)
+        with_links(resolve(), AudiencePageLink())
+        set_task_docs(dag, RESOLVE_CREATE)
     return dag
 
 
 def _audience(definition: AudienceDefinition) -> _Audience | None:
     try:
-        asset = asset_of(definition)
+        asset = get_asset(definition)
         things = get_platform(definition.platform).reconciliation.pending_creates(definition, asset)
     except Exception:
         # Anything: one definition must never keep a person from settling another.
@@ -121,7 +121,7 @@ def _known(audiences: dict[str, _Audience], key: str) -> _Audience:
     )
 
 
-def _chosen(audience: _Audience, what: str) -> Settleable:
+def _chosen(audience: _Audience, what: str) -> PendingCreate:
     if what in audience.things:
         return audience.things[what]
     there = ", ".join(map(repr, audience.things)) or "nothing: its definition gives all ids"
@@ -139,7 +139,7 @@ def _form(audiences: dict[str, _Audience]) -> dict[str, Param]:
     return {
         "audience": Param(
             type="string",
-            **choices_of(audiences),
+            **choices_schema(audiences),
             values_display={
                 key: f"{audience.definition.name} ({key}, {audience.definition.platform})"
                 for key, audience in sorted(audiences.items())

@@ -12,35 +12,35 @@ from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import DAG, AssetAlias, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
-from audience_onboarding.base.links import AudiencePageLink, linked
+from audience_onboarding.base.links import AudiencePageLink, with_links
 from audience_onboarding.base.retirement import AudienceInventory
-from audience_onboarding.base.retry_policy import terminal_errors_fail
+from audience_onboarding.base.retry_policy import fail_on_terminal_error
 from audience_onboarding.dag_ids import RESOLVE_CREATE_DAG_ID, RETIRE_DAG_ID
 from audience_onboarding.definitions import AudienceDefinition
 from audience_onboarding.exceptions import ConfigurationError
 from audience_onboarding.pipelines.common import (
     PACKAGE_TAG,
-    asset_of,
-    choices_of,
+    choices_schema,
     default_args,
-    pool_of,
-    show_page,
-    state_of,
+    get_asset,
+    persist_page_link,
+    select_pool,
+    snapshot_location,
 )
 from audience_onboarding.pipelines.dag_docs import all_audiences
-from audience_onboarding.pipelines.task_docs import RETIREMENT, annotate
+from audience_onboarding.pipelines.task_docs import RETIREMENT, set_task_docs
 from audience_onboarding.platform_registry import get_platform
-from audience_onboarding.state.create_once import check_not_retired, open_intent
+from audience_onboarding.state.create_once import check_not_retired, pending_intent
 from audience_onboarding.state.match_rates import rates_key
-from audience_onboarding.state.snapshot_ledger import SnapshotBook
+from audience_onboarding.state.snapshot_ledger import SnapshotLedger
 from audience_onboarding.state.store import (
     AUDIENCE_KEY,
     LAST_LOAD_KEY,
     PENDING_LOADS_KEY,
     RETIRED_KEY,
     SNAPSHOTS_KEY,
-    Memory,
-    memory_of,
+    StateStore,
+    get_state_store,
 )
 
 log = logging.getLogger(__name__)
@@ -91,7 +91,7 @@ def build_retire_dag(definitions: Sequence[AudienceDefinition], *, base: Path) -
     :param base: what a relative path of theirs counts from.
     """
     by_key = {item.key: item for item in definitions}
-    assets = [asset_of(item) for item in definitions]
+    assets = [get_asset(item) for item in definitions]
     with DAG(
         dag_id=RETIRE_DAG_ID,
         dag_display_name="Retire an audience",
@@ -103,17 +103,17 @@ def build_retire_dag(definitions: Sequence[AudienceDefinition], *, base: Path) -
         catchup=False,
         params=_form(by_key),
     ) as dag:
-        pool = pool_of(definitions)
+        pool = select_pool(definitions)
 
         @task(task_id=INSPECT_TASK, inlets=assets, pool=pool, multiple_outputs=False)
-        @terminal_errors_fail
+        @fail_on_terminal_error
         def look() -> dict[str, Any]:
             """What would be deleted, for the person who approves it. Changes nothing."""
             context: Any = get_current_context()
             if context["params"]["action"] != RETIRE:
                 raise AirflowSkipException("The audience is to be opened again")
             definition = _chosen(by_key, context)
-            shown = looked_at(definition, context, others=by_key, base=base)
+            shown = inspect_audience(definition, context, others=by_key, base=base)
             log.info("%s", shown["text"])
             return shown
 
@@ -126,50 +126,50 @@ def build_retire_dag(definitions: Sequence[AudienceDefinition], *, base: Path) -
         )
 
         @task(task_id=DELETE_TASK, inlets=assets, pool=pool, max_active_tis_per_dag=1, multiple_outputs=False)
-        @terminal_errors_fail
+        @fail_on_terminal_error
         def delete(shown: dict[str, Any]) -> dict[str, Any]:
             """Delete exactly what was approved."""
             context: Any = get_current_context()
             definition = _chosen(by_key, context)
-            memory = memory_of(context, asset_of(definition))
+            store = get_state_store(context, get_asset(definition))
             done = get_platform(definition.platform).retirement.delete(
-                definition, memory, memory_of(context, None), AudienceInventory.from_dict(shown["seen"])
+                definition, store, get_state_store(context, None), AudienceInventory.from_dict(shown["seen"])
             )
             log.info("%s", done)
             return {"done": done}
 
         @task(task_id=RECORD_RETIREMENT_TASK, inlets=assets, outlets=[RETIREMENTS], multiple_outputs=False)
-        @terminal_errors_fail
+        @fail_on_terminal_error
         def close(shown: dict[str, Any], deleted: dict[str, Any]) -> dict[str, Any]:
             """Write down the retirement, and forget the rest."""
             context: Any = get_current_context()
             definition = _chosen(by_key, context)
-            record = closed(definition, context, shown, deleted, base=base)
-            context["outlet_events"][RETIREMENTS].add(asset_of(definition), extra=record)
+            record = write_retirement(definition, context, shown, deleted, base=base)
+            context["outlet_events"][RETIREMENTS].add(get_asset(definition), extra=record)
             return record
 
         @task(task_id=REOPEN_TASK, inlets=assets, multiple_outputs=False)
-        @terminal_errors_fail
+        @fail_on_terminal_error
         def reopen() -> dict[str, Any]:
             """Let the next load begin anew."""
             context: Any = get_current_context()
             params = context["params"]
             if params["action"] != REOPEN:
                 raise AirflowSkipException("The audience is to be retired")
-            return reopened(_chosen(by_key, context), context, is_dry_run=bool(params["dry_run"]))
+            return reopen_audience(_chosen(by_key, context), context, is_dry_run=bool(params["dry_run"]))
 
-        shown: Any = linked(look(), AudiencePageLink())
-        gone: Any = linked(delete(shown), AudiencePageLink())
+        shown: Any = with_links(look(), AudiencePageLink())
+        gone: Any = with_links(delete(shown), AudiencePageLink())
         shown >> approve >> gone
-        linked(close(shown, gone), AudiencePageLink())
-        linked(reopen(), AudiencePageLink())
-        annotate(dag, RETIREMENT)
+        with_links(close(shown, gone), AudiencePageLink())
+        with_links(reopen(), AudiencePageLink())
+        set_task_docs(dag, RETIREMENT)
     return dag
 
 
 def _chosen(by_key: Mapping[str, AudienceDefinition], context: Any) -> AudienceDefinition:
     key = context["params"]["audience"]
-    show_page(context, key)
+    persist_page_link(context, key)
     if key in by_key:
         return by_key[key]
     # The form knew it a moment ago.
@@ -180,7 +180,7 @@ def _chosen(by_key: Mapping[str, AudienceDefinition], context: Any) -> AudienceD
     )
 
 
-def looked_at(
+def inspect_audience(
     definition: AudienceDefinition, context: Any, *, others: Mapping[str, AudienceDefinition], base: Path
 ) -> dict[str, Any]:
     """What there is of an audience.
@@ -190,16 +190,16 @@ def looked_at(
     :raises AudienceRetiredError: it is retired already.
     :raises ConfigurationError: it is unclear whether it was created.
     """
-    memory = memory_of(context, asset_of(definition))
-    check_not_retired(memory)
-    if open_intent(memory.get(AUDIENCE_KEY)) is not None:
+    store = get_state_store(context, get_asset(definition))
+    check_not_retired(store)
+    if pending_intent(store.get(AUDIENCE_KEY)) is not None:
         raise ConfigurationError(
             what=f"It is not clear whether the audience {definition.key!r} was created",
             where=f"state store, key {AUDIENCE_KEY!r}",
             next_step=f"Settle that first, with the DAG {RESOLVE_CREATE_DAG_ID!r}. Nothing was deleted",
         )
-    seen: AudienceInventory = get_platform(definition.platform).retirement.inspect(definition, memory)
-    book = SnapshotBook(memory, seen.audience_id)
+    seen: AudienceInventory = get_platform(definition.platform).retirement.inspect(definition, store)
+    book = SnapshotLedger(store, seen.audience_id)
     same = [
         item.key
         for item in others.values()
@@ -215,7 +215,7 @@ def looked_at(
 def _id_of(definition: AudienceDefinition, context: Any) -> Any:
     if definition.id is not None:
         return definition.id
-    record = memory_of(context, asset_of(definition)).get(AUDIENCE_KEY)
+    record = get_state_store(context, get_asset(definition)).get(AUDIENCE_KEY)
     return record.get("id") if isinstance(record, dict) else None
 
 
@@ -251,7 +251,7 @@ def _words(
     return "\n".join(lines)
 
 
-def closed(
+def write_retirement(
     definition: AudienceDefinition,
     context: Any,
     shown: Mapping[str, Any],
@@ -265,9 +265,9 @@ def closed(
     """
     from audience_onboarding.storage.snapshot_files import delete_snapshot
 
-    memory: Memory = memory_of(context, asset_of(definition))
+    store: StateStore = get_state_store(context, get_asset(definition))
     seen = AudienceInventory.from_dict(shown["seen"])
-    record = memory.get(RETIRED_KEY)
+    record = store.get(RETIRED_KEY)
     if not isinstance(record, dict) or record.get("run_id") != str(context["run_id"]):
         record = {
             "audience": definition.key,
@@ -285,14 +285,14 @@ def closed(
             "manual_action": seen.manual_action,
         }
         # First of all: whatever happens from here on, no load creates it again.
-        memory.set(RETIRED_KEY, record)
-    state = state_of(definition, base)
+        store.set(RETIRED_KEY, record)
+    state = snapshot_location(definition, base)
     if state is not None:
-        for url in SnapshotBook(memory, seen.audience_id).urls():
+        for url in SnapshotLedger(store, seen.audience_id).urls():
             delete_snapshot(url, s3_client=state.client)
-    of_platform = get_platform(definition.platform).retirement.state_keys(definition, memory)
+    of_platform = get_platform(definition.platform).retirement.state_keys(definition, store)
     for key in (*CLOSED_KEYS, *map(rates_key, definition.modes), *of_platform):
-        memory.delete(key)
+        store.delete(key)
     log.info("%s is retired: %s. Now remove its definition", definition.key, deleted["done"])
     if seen.manual_action and seen.exists:
         log.warning("%s (audience %s, %r)", seen.manual_action, seen.audience_id, seen.name)
@@ -306,14 +306,14 @@ def _approver(ti: Any) -> str:
     return str(name or "unknown")
 
 
-def reopened(definition: AudienceDefinition, context: Any, *, is_dry_run: bool) -> dict[str, Any]:
+def reopen_audience(definition: AudienceDefinition, context: Any, *, is_dry_run: bool) -> dict[str, Any]:
     """Forget the retirement of an audience, so that the next load begins anew.
 
     :return: the record that is forgotten.
     :raises ConfigurationError: it is not retired.
     """
-    memory = memory_of(context, asset_of(definition))
-    record = memory.get(RETIRED_KEY)
+    store = get_state_store(context, get_asset(definition))
+    record = store.get(RETIRED_KEY)
     if not isinstance(record, dict):
         raise ConfigurationError(
             what=f"The audience {definition.key!r} is not retired",
@@ -323,7 +323,7 @@ def reopened(definition: AudienceDefinition, context: Any, *, is_dry_run: bool) 
     if is_dry_run:
         log.info("Dry run: the retirement of %s would be forgotten: %s", definition.key, record)
         return record
-    memory.delete(RETIRED_KEY)
+    store.delete(RETIRED_KEY)
     log.info("The next load of %s begins anew. It was: %s", definition.key, record)
     return record
 
@@ -332,7 +332,7 @@ def _form(by_key: Mapping[str, AudienceDefinition]) -> dict[str, Param]:
     return {
         "audience": Param(
             type="string",
-            **choices_of(by_key),
+            **choices_schema(by_key),
             values_display={
                 key: f"{item.name} ({key}, {item.platform})" for key, item in sorted(by_key.items())
             },

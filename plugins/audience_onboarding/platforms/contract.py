@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from audience_onboarding.base.upload_operator import OnboardCrmOperator
     from audience_onboarding.definitions import AudienceDefinition
     from audience_onboarding.state.drift import Difference
-    from audience_onboarding.state.reconcile import Settleable
-    from audience_onboarding.state.store import Memory
+    from audience_onboarding.state.reconcile import PendingCreate
+    from audience_onboarding.state.store import StateStore
 
 D = TypeVar("D", bound="AudienceDefinition")
 D_contra = TypeVar("D_contra", bound="AudienceDefinition", contravariant=True)
@@ -52,19 +52,19 @@ class Tasks(Protocol[D_contra]):
 class Reconciliation(Protocol[D_contra]):
     """Module ``reconcile``: comparison of the vendor with the definitions and with unfinished creates."""
 
-    def pending_creates(self, definition: D_contra, asset: Asset) -> list[Settleable]:
+    def pending_creates(self, definition: D_contra, asset: Asset) -> list[PendingCreate]:
         """Return the objects of an audience whose creation can be ambiguous, each with its look-ups.
 
         :param asset: the audience's.
         """
 
     def differences(
-        self, definition: D_contra, asset: Asset, memory: Memory, now: datetime
+        self, definition: D_contra, asset: Asset, store: StateStore, now: datetime
     ) -> list[Difference]:
         """Compare the audience at the vendor with its definition; read only. No id yet: no difference.
 
         :param asset: the audience's.
-        :param memory: stored state of the audience.
+        :param store: stored state of the audience.
         :param now: time of the run.
         """
 
@@ -72,7 +72,7 @@ class Reconciliation(Protocol[D_contra]):
 class Erasure(Protocol[D_contra]):
     """Module ``erasure``: removal of one person's hashes from an audience."""
 
-    def find_audience_id(self, definition: D_contra, memory: Memory) -> int | str | None:
+    def find_audience_id(self, definition: D_contra, store: StateStore) -> int | str | None:
         """Return the audience's id at the vendor, or ``None`` before its creation.
 
         :raises AudienceRetiredError: it was retired.
@@ -92,14 +92,14 @@ class Erasure(Protocol[D_contra]):
 class Retirement(Protocol[D_contra]):
     """Module ``retirement``: deletion of an audience at the vendor."""
 
-    def inspect(self, definition: D_contra, memory: Memory) -> AudienceInventory:
+    def inspect(self, definition: D_contra, store: StateStore) -> AudienceInventory:
         """Return the audience as it is at the vendor; read only.
 
         :raises NotFoundError: the vendor does not know the id that the definition gives.
         """
 
     def delete(
-        self, definition: D_contra, memory: Memory, progress: Memory, approved: AudienceInventory
+        self, definition: D_contra, store: StateStore, progress: StateStore, approved: AudienceInventory
     ) -> str:
         """Delete exactly what was approved; safe to call again after any failure.
 
@@ -108,7 +108,7 @@ class Retirement(Protocol[D_contra]):
         :raises StaleApprovalError: the audience differs from the approved one; nothing more was deleted.
         """
 
-    def state_keys(self, definition: D_contra, memory: Memory) -> list[str]:
+    def state_keys(self, definition: D_contra, store: StateStore) -> list[str]:
         """Return the keys of the audience's stored state that are this platform's own."""
 
 

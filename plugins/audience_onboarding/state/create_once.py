@@ -23,20 +23,20 @@ from audience_onboarding.exceptions import (
     VendorError,
 )
 from audience_onboarding.state.remote_ids import Id
-from audience_onboarding.state.store import AUDIENCE_KEY, RETIRED_KEY, Memory
+from audience_onboarding.state.store import AUDIENCE_KEY, RETIRED_KEY, StateStore
 
 log = logging.getLogger(__name__)
 
-SETTLE_AFTER = timedelta(minutes=2)
+VISIBILITY_TIMEOUT = timedelta(minutes=2)
 """How long after an unclear request a look-up that finds nothing proves that nothing was created: longer than
 the vendor may still be working on it."""
 
-ENDED = "ended"
+REQUEST_ENDED = "ended"
 """In an intent: when its request is known to have ended, without an answer that tells."""
 
 
 @dataclass(frozen=True)
-class Creation(Generic[Id]):
+class CreateRequest(Generic[Id]):
     """Something to be created once.
 
     :param kind: ``campaign``, ``audience``, ``segment``, for messages.
@@ -60,13 +60,13 @@ class Creation(Generic[Id]):
         return f"{self.kind} {self.name!r}"
 
 
-def check_not_retired(memory: Memory) -> None:
+def check_not_retired(store: StateStore) -> None:
     """Let an audience pass that is not retired.
 
-    :param memory: of the audience.
+    :param store: of the audience.
     :raises AudienceRetiredError: it is.
     """
-    record = memory.get(RETIRED_KEY)
+    record = store.get(RETIRED_KEY)
     if not isinstance(record, dict):
         return
     key = record.get("audience", "")
@@ -79,7 +79,7 @@ def check_not_retired(memory: Memory) -> None:
     )
 
 
-def remembered_id(memory: Memory, key: str, *, account: str, read: Callable[[Any], Id]) -> Id | None:
+def stored_id(store: StateStore, key: str, *, account: str, read: Callable[[Any], Id]) -> Id | None:
     """The id that is remembered under ``key``, ``None`` if there is none yet.
 
     :param account: the account that is asked now.
@@ -88,9 +88,9 @@ def remembered_id(memory: Memory, key: str, *, account: str, read: Callable[[Any
     :raises AudienceRetiredError: it is that of an audience which was retired.
     """
     if key == AUDIENCE_KEY:
-        check_not_retired(memory)
-    record = memory.get(key)
-    if record is None or open_intent(record) is not None:
+        check_not_retired(store)
+    record = store.get(key)
+    if record is None or pending_intent(record) is not None:
         return None
     try:
         remote_id = read(record.get("id") if isinstance(record, dict) else None)
@@ -111,99 +111,99 @@ def remembered_id(memory: Memory, key: str, *, account: str, read: Callable[[Any
     return remote_id
 
 
-def audience_id_of(
-    given: Any, memory: Memory, *, account: Callable[[], str], read: Callable[[Any], Id]
+def get_audience_id(
+    given: Any, store: StateStore, *, account: Callable[[], str], read: Callable[[Any], Id]
 ) -> Id | None:
     """The id of an audience: the one that its definition gives, or else the remembered one; ``None`` if there is none
     yet.
 
     :param given: by the definition.
-    :param memory: of the audience.
+    :param store: of the audience.
     :param account: the account that is asked now; called only where the definition gives no id.
-    :raises ConfigurationError: see :func:`remembered_id`.
+    :raises ConfigurationError: see :func:`stored_id`.
     :raises AudienceRetiredError: what is remembered was retired. A given id is not looked at.
     """
     if given is not None:
         return read(given)
-    return remembered_id(memory, AUDIENCE_KEY, account=account(), read=read)
+    return stored_id(store, AUDIENCE_KEY, account=account(), read=read)
 
 
-def open_intent(record: Any) -> Mapping[str, str] | None:
+def pending_intent(record: Any) -> Mapping[str, str] | None:
     """The intent in what is remembered under a key, ``None`` unless it is all that is known."""
     intent = record.get("intent") if isinstance(record, dict) and "id" not in record else None
     return intent if isinstance(intent, dict) else None
 
 
-def ensure_id(  # noqa: PLR0913
-    memory: Memory,
+def create_once(  # noqa: PLR0913
+    store: StateStore,
     key: str,
-    creation: Creation[Id],
+    creation: CreateRequest[Id],
     *,
     read: Callable[[Any], Id],
     run_id: str,
-    settle_hint: str,
-    settle_by: str = "",
+    store_hint: str,
+    resolution_hint: str = "",
     now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
 ) -> Id:
     """Return the id of something, creating it if and only if it does not exist yet.
 
-    :param memory: where id and intent are kept.
+    :param store: where id and intent are kept.
     :param key: under which they are kept.
     :param read: reads an id as the platform spells them, see :mod:`.ids`.
     :param run_id: of the Airflow run, kept beside them.
-    :param settle_hint: where a person finds ``memory``, for the message of an ambiguous creation.
-    :param settle_by: how a person settles it in one action, for the same message; empty: only in ``memory`` itself.
+    :param store_hint: where a person finds ``store``, for the message of an ambiguous creation.
+    :param resolution_hint: how a person resolves it in one action, for the same message; empty: in ``store`` alone.
     :raises AmbiguousCreateError: an earlier or this request may have created it, and nothing can tell.
     :raises CreateUnverifiedError: the same, but the vendor can be asked a little later.
     :raises TransientError: not created for sure; try again.
     """
-    known = remembered_id(memory, key, account=creation.account, read=read)
+    known = stored_id(store, key, account=creation.account, read=read)
     if known is not None:
         log.info("Using %s with id %s", creation.subject, known)
         return known
     found = creation.find() if creation.find else None
     if found is not None:
         log.info("Found %s at the vendor with id %s", creation.subject, found)
-        remember_id(memory, key, creation, found, run_id=run_id, now=now)
+        store_id(store, key, creation, found, run_id=run_id, now=now)
         return found
-    earlier = open_intent(memory.get(key))
+    earlier = pending_intent(store.get(key))
     if earlier is not None:
-        _judge_earlier_intent(earlier, key, creation, _Ways(settle_by, settle_hint), now())
+        _judge_earlier_intent(earlier, key, creation, ResolutionHints(resolution_hint, store_hint), now())
     intent = {"name": creation.name, "at": now().isoformat(), "run_id": run_id}
-    memory.set(key, {"intent": intent})
+    store.set(key, {"intent": intent})
     try:
         created = creation.create()
     except VendorError as error:
         if error.outcome is Outcome.NOT_DONE:
-            memory.delete(key)
+            store.delete(key)
             raise
         # The request is over: who settles it need not wait until it surely is.
-        memory.set(key, {"intent": {**intent, ENDED: now().isoformat()}})
+        store.set(key, {"intent": {**intent, REQUEST_ENDED: now().isoformat()}})
         if creation.find is None:
-            ways = _Ways(settle_by, settle_hint)
+            ways = ResolutionHints(resolution_hint, store_hint)
             raise _ambiguous(intent, key, creation, ways, why=str(error)) from None
         # The next try may come soon: it finds what was created. Only if it does not, there is something to wait for.
         raise _not_clear_yet(creation, why=str(error), again_in=None) from None
     except ConfigurationError:
         # Raised before anything was sent. Whatever else ends here leaves the intent behind, to be on the safe side.
-        memory.delete(key)
+        store.delete(key)
         raise
-    remember_id(memory, key, creation, created, run_id=run_id, now=now)
+    store_id(store, key, creation, created, run_id=run_id, now=now)
     log.info("Created %s with id %s", creation.subject, created)
     return created
 
 
-def remember_id(
-    memory: Memory,
+def store_id(
+    store: StateStore,
     key: str,
-    creation: Creation[Id],
+    creation: CreateRequest[Id],
     remote_id: Id,
     *,
     run_id: str,
     now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
 ) -> None:
     """Write down the id of something that is known to be there."""
-    memory.set(
+    store.set(
         key,
         {
             "id": remote_id,
@@ -216,7 +216,7 @@ def remember_id(
 
 
 @dataclass(frozen=True)
-class _Ways:
+class ResolutionHints:
     """How a person settles an unclear creation."""
 
     by: str
@@ -233,12 +233,12 @@ class _Ways:
 
 
 def _judge_earlier_intent(
-    intent: Mapping[str, str], key: str, creation: Creation[Id], ways: _Ways, moment: datetime
+    intent: Mapping[str, str], key: str, creation: CreateRequest[Id], ways: ResolutionHints, moment: datetime
 ) -> None:
     """Return if the earlier request surely created nothing, else raise."""
     if creation.find is None:
         raise _ambiguous(intent, key, creation, ways, why="an earlier try ended without an answer")
-    left = SETTLE_AFTER - (moment - datetime.fromisoformat(intent["at"]))
+    left = VISIBILITY_TIMEOUT - (moment - datetime.fromisoformat(intent["at"]))
     if left > timedelta(0):
         why = "an earlier try ended without an answer a moment ago"
         raise _not_clear_yet(creation, why=why, again_in=left)
@@ -249,18 +249,20 @@ def _judge_earlier_intent(
     )
 
 
-def _not_clear_yet(creation: Creation[Id], *, why: str, again_in: timedelta | None) -> CreateUnverifiedError:
+def _not_clear_yet(
+    creation: CreateRequest[Id], *, why: str, again_in: timedelta | None
+) -> CreateUnverifiedError:
     return CreateUnverifiedError(
         what=f"It is not clear yet whether {creation.subject} was created",
         where=creation.account,
         why=why,
-        next_step=f"The next try asks the vendor; after {SETTLE_AFTER} an absence counts as not created",
+        next_step=f"The next try asks the vendor; after {VISIBILITY_TIMEOUT} an absence counts as not created",
         retry_after=None if again_in is None else again_in.total_seconds(),
     )
 
 
 def _ambiguous(
-    intent: Mapping[str, str], key: str, creation: Creation[Id], ways: _Ways, *, why: str
+    intent: Mapping[str, str], key: str, creation: CreateRequest[Id], ways: ResolutionHints, *, why: str
 ) -> AmbiguousCreateError:
     sent = ", ".join(f"{name}={value!r}" for name, value in creation.sent.items())
     return AmbiguousCreateError(

@@ -8,14 +8,14 @@ from datetime import date, timedelta
 from audience_onboarding.crm.guards import WHOLE_LIST
 from audience_onboarding.exceptions import ConfigurationError
 
-MAX_HISTORY_DAYS = 1100
+MAX_RANGE_DAYS = 1100
 """Days that one load merges at most: three years."""
 
-MAX_TOLD_DAYS = 20
+MAX_SHOWN_DATES = 20
 """Days that a message names; of more, it gives the number."""
 
 
-def history_days(first: date, last: date, *, mode: str) -> tuple[date, ...]:
+def range_dates(first: date, last: date, *, mode: str) -> tuple[date, ...]:
     """All days of a range, the oldest first.
 
     :param first: the first day.
@@ -36,17 +36,17 @@ def history_days(first: date, last: date, *, mode: str) -> tuple[date, ...]:
             next_step="Give them the other way round",
         )
     count = (last - first).days + 1
-    if count > MAX_HISTORY_DAYS:
+    if count > MAX_RANGE_DAYS:
         raise ConfigurationError(
-            what=f"The range has {count:,} days, more than {MAX_HISTORY_DAYS:,}",
+            what=f"The range has {count:,} days, more than {MAX_RANGE_DAYS:,}",
             where=f"{first}..{last}",
             next_step="Load it as several ranges, one after the other",
         )
     return tuple(first + timedelta(days=number) for number in range(count))
 
 
-def told_days(days: Sequence[date]) -> str:
+def format_dates(days: Sequence[date]) -> str:
     """Days for a message: the first of them, and how many there are more."""
-    told = ", ".join(day.isoformat() for day in days[:MAX_TOLD_DAYS])
-    more = len(days) - MAX_TOLD_DAYS
+    told = ", ".join(day.isoformat() for day in days[:MAX_SHOWN_DATES])
+    more = len(days) - MAX_SHOWN_DATES
     return f"{told} and {more:,} more" if more > 0 else told

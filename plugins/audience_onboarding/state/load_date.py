@@ -35,7 +35,7 @@ def parse_load_date(text: str, *, where: str = "") -> date:
     )
 
 
-def resolve_history_from(context: Any, given: str | None) -> date | None:
+def resolve_range_start(context: Any, given: str | None) -> date | None:
     """The first day of a range, ``None`` where a run is about one day.
 
     :param given: ``YYYY-MM-DD``, or nothing.

@@ -17,7 +17,7 @@ from audience_onboarding.definitions.fields import Model
 from audience_onboarding.exceptions import MatchRateError
 
 if TYPE_CHECKING:
-    from audience_onboarding.state.store import Memory
+    from audience_onboarding.state.store import StateStore
 
 KEPT = 90
 """Loads that are remembered, the newest by load date."""
@@ -62,7 +62,7 @@ class MatchRateLimits(Model):
 
 
 @dataclass(frozen=True)
-class Seen:
+class LoadStats:
     """What is judged of a confirmed load.
 
     :param load_date: ISO.
@@ -89,21 +89,21 @@ def rates_key(mode: str) -> str:
     return f"match_rates.{mode}"
 
 
-def watch(
-    seen: Seen, limits: MatchRateLimits, *, memory: Memory, mode: str, is_ignored: bool
+def evaluate_match_rates(
+    seen: LoadStats, limits: MatchRateLimits, *, store: StateStore, mode: str, is_ignored: bool
 ) -> dict[str, Any]:
     """Judge a load, and remember its rates for the loads after it.
 
     A load that is stopped is not remembered: it would pull down the mean until nothing is noticed any more. One that
     is let through is, whatever its rates.
 
-    :param memory: of the audience.
+    :param store: of the audience.
     :param mode: of the load.
     :param is_ignored: the run says that it is to be let through.
     :return: for the record: the rates, the means that they were compared with, what is wrong (``findings``), whether
         that ``stops`` it.
     """
-    entries = [entry for entry in memory.get(rates_key(mode)) or [] if isinstance(entry, dict)]
+    entries = [entry for entry in store.get(rates_key(mode)) or [] if isinstance(entry, dict)]
     earlier = [] if seen.is_range else _earlier(entries, seen.load_date, limits)
     is_judged = bool(seen.known) and seen.rows >= limits.min_rows
     findings = list(_findings(seen, limits, earlier)) if is_judged else []
@@ -113,7 +113,7 @@ def watch(
         if is_judged and not stops:
             kept.append({"load_date": seen.load_date, "rows_sent": seen.rows_sent, "rates": seen.known})
         if kept != entries:
-            memory.set(rates_key(mode), sorted(kept, key=lambda entry: str(entry["load_date"]))[-KEPT:])
+            store.set(rates_key(mode), sorted(kept, key=lambda entry: str(entry["load_date"]))[-KEPT:])
     return {
         "rates": dict(seen.rates),
         "means": {name: round(mean, 4) for name in seen.known if (mean := _mean(earlier, name)) is not None},
@@ -125,7 +125,7 @@ def watch(
     }
 
 
-def check(watched: Mapping[str, Any] | None) -> None:
+def raise_if_blocked(watched: Mapping[str, Any] | None) -> None:
     """Keep a load from what comes after it.
 
     :param watched: what :func:`watch` has given, ``None`` if nothing is watched.
@@ -155,7 +155,7 @@ def _mean(earlier: list[dict[str, Any]], name: str) -> float | None:
     return sum(rates) / len(rates) if rates else None
 
 
-def _findings(seen: Seen, limits: MatchRateLimits, earlier: list[dict[str, Any]]) -> Iterator[str]:
+def _findings(seen: LoadStats, limits: MatchRateLimits, earlier: list[dict[str, Any]]) -> Iterator[str]:
     for name, rate in sorted(seen.known.items()):
         floor = limits.min_rates.get(name)
         if floor is not None and rate < floor:

@@ -16,8 +16,8 @@ from airflow.sdk import Asset
 
 from audience_onboarding.dag_ids import RESOLVE_CREATE_DAG_ID
 from audience_onboarding.exceptions import ConfigurationError, NothingToResolveError
-from audience_onboarding.state.create_once import ENDED, SETTLE_AFTER, open_intent
-from audience_onboarding.state.store import AUDIENCE_KEY, CAMPAIGN_KEY, Memory, segment_key
+from audience_onboarding.state.create_once import REQUEST_ENDED, VISIBILITY_TIMEOUT, pending_intent
+from audience_onboarding.state.store import AUDIENCE_KEY, CAMPAIGN_KEY, StateStore, segment_key
 
 log = logging.getLogger(__name__)
 
@@ -28,13 +28,13 @@ Outcome = Literal["found", "not_created"]
 OUTCOMES = {FOUND: "Found at the vendor, with the id below", NOT_CREATED: "Nothing was created"}
 """What a person can have seen, and how the form says it."""
 
-NEXT = "Nothing was changed. Correct the form, and trigger the DAG again"
+RETRY_FORM_HINT = "Nothing was changed. Correct the form, and trigger the DAG again"
 
 _SEGMENT = "segment "
 
 
 @dataclass(frozen=True)
-class Found:
+class RemoteObject:
     """What the vendor shows under an id.
 
     :param name: its name there, ``None`` where the vendor shows none.
@@ -44,7 +44,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Settleable:
+class PendingCreate:
     """Something of an audience whose creation can be unclear.
 
     :param what: as the form says it: ``campaign``, ``audience``, ``segment <target>``.
@@ -60,23 +60,23 @@ class Settleable:
     asset: Asset
     read: Callable[[Any], int | str]
     account: Callable[[], str]
-    look: Callable[[int | str, Memory], Found] | None = None
-    find: Callable[[Memory], int | str | None] | None = None
+    look: Callable[[int | str, StateStore], RemoteObject] | None = None
+    find: Callable[[StateStore], int | str | None] | None = None
 
     @property
     def key(self) -> str:
         """Of the intent, in the memory of the asset."""
-        return key_of(self.what)
+        return state_key(self.what)
 
 
-def key_of(what: str) -> str:
+def state_key(what: str) -> str:
     """The key in the memory of what the form calls so."""
     if what.startswith(_SEGMENT):
         return segment_key(what.removeprefix(_SEGMENT))
     return {"campaign": CAMPAIGN_KEY, "audience": AUDIENCE_KEY}[what]
 
 
-def what_of(key: str) -> str | None:
+def object_label(key: str) -> str | None:
     """How the form calls what is remembered under a key; ``None`` for what is never unclear."""
     prefix = segment_key("")
     if key.startswith(prefix):
@@ -84,14 +84,14 @@ def what_of(key: str) -> str | None:
     return {CAMPAIGN_KEY: "campaign", AUDIENCE_KEY: "audience"}.get(key)
 
 
-def how_to_settle(audience_key: str, key: str, *, base_url: str) -> str:
+def resolution_hint(audience_key: str, key: str, *, base_url: str) -> str:
     """The one action that settles an unclear creation, for its message.
 
     :param audience_key: of the definition.
     :param key: of the intent.
     :param base_url: of the Airflow UI; empty: not known.
     """
-    what = what_of(key)
+    what = object_label(key)
     # Airflow's log makes a link of it, up to the next space.
     page = f" at {base_url.rstrip('/')}/dags/{quote(RESOLVE_CREATE_DAG_ID)}" if base_url else ""
     form = f'"audience": "{audience_key}", "what": "{what}"'
@@ -102,11 +102,11 @@ def how_to_settle(audience_key: str, key: str, *, base_url: str) -> str:
     )
 
 
-def settle(  # noqa: PLR0913
-    thing: Settleable,
+def resolve_create(  # noqa: PLR0913
+    thing: PendingCreate,
     *,
-    memory: Memory,
-    audience_memory: Memory,
+    store: StateStore,
+    audience_store: StateStore,
     outcome: str,
     given_id: str | None,
     accept_other_name: bool,
@@ -116,8 +116,8 @@ def settle(  # noqa: PLR0913
 ) -> dict[str, Any]:
     """Write down what became of an unclear creation.
 
-    :param memory: of the thing's asset.
-    :param audience_memory: of the audience's asset.
+    :param store: of the thing's asset.
+    :param audience_store: of the audience's asset.
     :param outcome: one of :data:`OUTCOMES`.
     :param given_id: as a person typed it, for :data:`FOUND`.
     :param accept_other_name: also take one that is called otherwise than what was sent.
@@ -128,8 +128,8 @@ def settle(  # noqa: PLR0913
     :raises ConfigurationError: the id is none.
     :raises VendorError: the vendor does not know the id, or cannot be asked; nothing was changed.
     """
-    before = memory.get(thing.key)
-    intent = open_intent(before)
+    before = store.get(thing.key)
+    intent = pending_intent(before)
     if intent is None:
         raise NothingToResolveError(
             what=f"There is no unclear creation of the {thing.what}",
@@ -139,7 +139,7 @@ def settle(  # noqa: PLR0913
         )
     _check_over(thing, intent, now())
     if outcome == FOUND:
-        remote_id, name = _confirmed(thing, given_id, intent, audience_memory, accept_other_name)
+        remote_id, name = _confirmed(thing, given_id, intent, audience_store, accept_other_name)
         after: dict[str, Any] | None = {
             "id": remote_id,
             "name": name or intent.get("name"),
@@ -149,19 +149,19 @@ def settle(  # noqa: PLR0913
             "settled": {"by": by, "sent": intent.get("at"), "sent_by_run": intent.get("run_id")},
         }
     else:
-        _check_absent(thing, given_id, audience_memory)
+        _check_absent(thing, given_id, audience_store)
         after = None
     # There is no compare-and-set: between the first look and here the vendor was asked.
-    if memory.get(thing.key) != before:
+    if store.get(thing.key) != before:
         raise NothingToResolveError(
             what=f"What is remembered of the {thing.what} has changed just now",
             where=_where(thing),
             next_step="Nothing was changed. Look at the run that has changed it, then trigger the DAG again",
         )
     if after is None:
-        memory.delete(thing.key)
+        store.delete(thing.key)
     else:
-        memory.set(thing.key, after)
+        store.set(thing.key, after)
     return {
         "what": thing.what,
         "asset": thing.asset.name,
@@ -175,15 +175,15 @@ def settle(  # noqa: PLR0913
     }
 
 
-def _where(thing: Settleable) -> str:
+def _where(thing: PendingCreate) -> str:
     return f"state store of asset {thing.asset.name!r}, key {thing.key!r}"
 
 
-def _check_over(thing: Settleable, intent: Any, moment: datetime) -> None:
+def _check_over(thing: PendingCreate, intent: Any, moment: datetime) -> None:
     """A request that may still be on its way is not settled: its answer would come on top."""
-    if ENDED in intent or "at" not in intent:
+    if REQUEST_ENDED in intent or "at" not in intent:
         return
-    over = datetime.fromisoformat(intent["at"]) + SETTLE_AFTER
+    over = datetime.fromisoformat(intent["at"]) + VISIBILITY_TIMEOUT
     if moment < over:
         raise NothingToResolveError(
             what=f"The request that creates the {thing.what} may still be on its way",
@@ -194,11 +194,17 @@ def _check_over(thing: Settleable, intent: Any, moment: datetime) -> None:
 
 
 def _confirmed(
-    thing: Settleable, given_id: str | None, intent: Any, audience_memory: Memory, accept_other_name: bool
+    thing: PendingCreate,
+    given_id: str | None,
+    intent: Any,
+    audience_store: StateStore,
+    accept_other_name: bool,
 ) -> tuple[int | str, str | None]:
     if not given_id:
         raise NothingToResolveError(
-            what=f"The id of the {thing.what} is missing", where=RESOLVE_CREATE_DAG_ID, next_step=NEXT
+            what=f"The id of the {thing.what} is missing",
+            where=RESOLVE_CREATE_DAG_ID,
+            next_step=RETRY_FORM_HINT,
         )
     try:
         remote_id = thing.read(given_id)
@@ -212,7 +218,7 @@ def _confirmed(
             "The vendor cannot be asked for a %s by its id: %s is taken as given", thing.what, remote_id
         )
         return remote_id, None
-    name = thing.look(remote_id, audience_memory).name
+    name = thing.look(remote_id, audience_store).name
     log.info("At the vendor, %s %s is called %r", thing.what, remote_id, name)
     sent = intent.get("name")
     if name is not None and name != sent and not accept_other_name:
@@ -220,24 +226,24 @@ def _confirmed(
             what=f"The {thing.what} with id {remote_id} is called {name!r}, not {sent!r}",
             where=thing.account(),
             why="lists would go to something that we have not created",
-            next_step=f"{NEXT}; if it is the right one and was renamed since, tick 'Accept different name'",
+            next_step=f"{RETRY_FORM_HINT}; if it is the right one and was renamed since, tick 'Accept different name'",
         )
     return remote_id, name
 
 
-def _check_absent(thing: Settleable, given_id: str | None, audience_memory: Memory) -> None:
+def _check_absent(thing: PendingCreate, given_id: str | None, audience_store: StateStore) -> None:
     if given_id:
         raise NothingToResolveError(
             what=f"An id is given ({given_id}), and that nothing was created",
             where=RESOLVE_CREATE_DAG_ID,
             why="one of the two is wrong",
-            next_step=NEXT,
+            next_step=RETRY_FORM_HINT,
         )
-    there = thing.find(audience_memory) if thing.find else None
+    there = thing.find(audience_store) if thing.find else None
     if there is not None:
         raise NothingToResolveError(
             what=f"The {thing.what} is there, with id {there}",
             where=thing.account(),
             why="the vendor lists it",
-            next_step=f"{NEXT}, with the outcome {FOUND!r} and this id",
+            next_step=f"{RETRY_FORM_HINT}, with the outcome {FOUND!r} and this id",
         )

@@ -15,7 +15,7 @@ def is_missing(value: Any) -> bool:
     return value is None or (isinstance(value, str) and value in {"", "None"})
 
 
-def number_id(value: Any) -> int:
+def parse_int_id(value: Any) -> int:
     """An id that is a number.
 
     :raises ConfigurationError: it is none.
@@ -25,7 +25,7 @@ def number_id(value: Any) -> int:
     return int(value)
 
 
-def text_id(value: Any) -> str:
+def parse_str_id(value: Any) -> str:
     """An id that is text: letters, digits, dashes and underscores, so that it can stand in a path.
 
     :raises ConfigurationError: it is none.

@@ -15,15 +15,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from audience_onboarding.state.store import PENDING_LOADS_KEY, SNAPSHOTS_KEY, Memory
+from audience_onboarding.state.store import PENDING_LOADS_KEY, SNAPSHOTS_KEY, StateStore
 
 
 @dataclass(frozen=True)
-class Kept:
+class SnapshotRef:
     """What an audience holds after a load, if that went through.
 
     :param load: the load's :func:`..memory.load_identity`.
-    :param load_date: its day or range of days, see :func:`..memory.days_text`.
+    :param load_date: its day or range of days, see :func:`..memory.format_period`.
     :param mode: its mode.
     :param url: of the snapshot; ``None`` where nobody is left.
     :param rows: number of its rows.
@@ -37,23 +37,23 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class Base:
+class DiffBase:
     """What a list is compared with.
 
     :param confirmed: the last confirmed state, ``None`` where there is none.
     :param attempts: what was begun since, and is not confirmed.
     """
 
-    confirmed: Kept | None = None
-    attempts: tuple[Kept, ...] = ()
+    confirmed: SnapshotRef | None = None
+    attempts: tuple[SnapshotRef, ...] = ()
 
-    def all(self) -> list[Kept]:
+    def all(self) -> list[SnapshotRef]:
         """All of them."""
         return [*([self.confirmed] if self.confirmed else []), *self.attempts]
 
 
 @dataclass(frozen=True)
-class Attempt:
+class PendingLoad:
     """A load that was begun.
 
     :param after: what the audience holds if it goes through.
@@ -62,8 +62,8 @@ class Attempt:
     :param number: later attempts have larger ones.
     """
 
-    after: Kept
-    base: Base
+    after: SnapshotRef
+    base: DiffBase
     is_whole: bool
     number: int = 0
 
@@ -75,7 +75,7 @@ class _Begun:
     audience_id: Any = None
     number: int = 0
     announced: str | None = None
-    attempts: list[Attempt] = field(default_factory=list)
+    attempts: list[PendingLoad] = field(default_factory=list)
 
     def urls(self) -> set[str]:
         kept = [one for attempt in self.attempts for one in (attempt.after, *attempt.base.all())]
@@ -91,7 +91,7 @@ class _Confirmed:
     """
 
     audience_id: Any = None
-    kept: list[Kept] = field(default_factory=list)
+    kept: list[SnapshotRef] = field(default_factory=list)
     settled: int = 0
     also_settled: list[int] = field(default_factory=list)
     to_delete: list[str] = field(default_factory=list)
@@ -99,43 +99,43 @@ class _Confirmed:
     def urls(self) -> set[str]:
         return {one.url for one in self.kept if one.url}
 
-    def is_open(self, attempt: Attempt) -> bool:
+    def is_open(self, attempt: PendingLoad) -> bool:
         return attempt.number > self.settled and attempt.number not in self.also_settled
 
 
-class SnapshotBook:
+class SnapshotLedger:
     """The snapshots of one audience.
 
-    :param memory: of the audience.
+    :param store: of the audience.
     :param audience_id: at the vendor; what is remembered of another one does not count. ``None`` if there is none yet.
     """
 
-    def __init__(self, memory: Memory, audience_id: Any) -> None:
-        self._memory = memory
+    def __init__(self, store: StateStore, audience_id: Any) -> None:
+        self._store = store
         self._audience_id = audience_id
-        self._begun = _begun(memory.get(PENDING_LOADS_KEY))
-        self._confirmed = _confirmed(memory.get(SNAPSHOTS_KEY))
+        self._begun = _begun(store.get(PENDING_LOADS_KEY))
+        self._confirmed = _confirmed(store.get(SNAPSHOTS_KEY))
         if not self._is_ours(self._begun.audience_id):
             # Numbers go on, as they say what is settled.
             self._begun = _Begun(number=self._begun.number)
 
     @property
-    def confirmed(self) -> Kept | None:
+    def confirmed(self) -> SnapshotRef | None:
         """The last confirmed state."""
         kept = self._confirmed.kept
         return kept[0] if kept and self._is_ours(self._confirmed.audience_id) else None
 
     @property
-    def begun(self) -> tuple[Kept, ...]:
+    def begun(self) -> tuple[SnapshotRef, ...]:
         """What was begun since, and is not confirmed; the oldest first."""
         return tuple(attempt.after for attempt in self._open)
 
-    def base_of(self, load: str) -> Base:
+    def base_of(self, load: str) -> DiffBase:
         """What a load is compared with: where it was the last to be begun, what it was compared with then."""
         attempts = self._open
         if attempts and attempts[-1].after.load == load:
             return attempts[-1].base
-        return Base(self.confirmed, self.begun)
+        return DiffBase(self.confirmed, self.begun)
 
     def announce(self, url: str) -> str | None:
         """Say that a snapshot is about to be written.
@@ -149,15 +149,15 @@ class SnapshotBook:
         self._save_begun()
         return before if before not in self._begun.urls() | self._confirmed.urls() else None
 
-    def begin(self, after: Kept, base: Base, *, is_whole: bool) -> None:
+    def begin(self, after: SnapshotRef, base: DiffBase, *, is_whole: bool) -> None:
         """Say that a load is about to be sent; nothing changes where it was the last to be begun."""
         attempts = self._open
         if attempts and attempts[-1].after.load == after.load:
             return
         self._begun.number += 1
-        attempt = Attempt(after, base, is_whole, self._begun.number)
+        attempt = PendingLoad(after, base, is_whole, self._begun.number)
         # Of the earlier ones, what they were compared with is not asked for any more.
-        earlier = [replace(one, base=Base()) for one in attempts if one.after.load != after.load]
+        earlier = [replace(one, base=DiffBase()) for one in attempts if one.after.load != after.load]
         self._begun.attempts = [*earlier, attempt]
         self._begun.announced = None
         self._save_begun()
@@ -218,7 +218,7 @@ class SnapshotBook:
         self._save_confirmed()
 
     @property
-    def _open(self) -> list[Attempt]:
+    def _open(self) -> list[PendingLoad]:
         return [attempt for attempt in self._begun.attempts if self._confirmed.is_open(attempt)]
 
     def _is_ours(self, audience_id: Any) -> bool:
@@ -228,10 +228,10 @@ class SnapshotBook:
     def _save_begun(self) -> None:
         self._begun.attempts = self._open
         self._begun.audience_id = self._audience_id
-        self._memory.set(PENDING_LOADS_KEY, _as_json(self._begun))
+        self._store.set(PENDING_LOADS_KEY, _as_json(self._begun))
 
     def _save_confirmed(self) -> None:
-        self._memory.set(SNAPSHOTS_KEY, _as_json(self._confirmed))
+        self._store.set(SNAPSHOTS_KEY, _as_json(self._confirmed))
 
 
 def _as_json(book: _Begun | _Confirmed) -> Any:
@@ -239,27 +239,27 @@ def _as_json(book: _Begun | _Confirmed) -> Any:
     return json.loads(json.dumps(asdict(book)))
 
 
-def _recounted(kept: Kept, rows: Mapping[str, int]) -> Kept:
+def _recounted(kept: SnapshotRef, rows: Mapping[str, int]) -> SnapshotRef:
     if kept.url is None or kept.url not in rows:
         return kept
     left = rows[kept.url]
     return replace(kept, rows=left, url=kept.url if left else None)
 
 
-def _kept(value: Any) -> Kept:
-    return Kept(**value)
+def _kept(value: Any) -> SnapshotRef:
+    return SnapshotRef(**value)
 
 
-def _base(value: Any) -> Base:
+def _base(value: Any) -> DiffBase:
     confirmed = value["confirmed"]
-    return Base(None if confirmed is None else _kept(confirmed), tuple(map(_kept, value["attempts"])))
+    return DiffBase(None if confirmed is None else _kept(confirmed), tuple(map(_kept, value["attempts"])))
 
 
 def _begun(value: Any) -> _Begun:
     if not isinstance(value, dict):
         return _Begun()
     attempts = [
-        Attempt(_kept(one["after"]), _base(one["base"]), one["is_whole"], one["number"])
+        PendingLoad(_kept(one["after"]), _base(one["base"]), one["is_whole"], one["number"])
         for one in value["attempts"]
     ]
     return _Begun(value["audience_id"], value["number"], value["announced"], attempts)

@@ -34,7 +34,7 @@ SEGMENT_PREFIX = "segment/"
 """How the names of assets begin that stand for audiences, and for segments."""
 
 
-class Memory(Protocol):
+class StateStore(Protocol):
     """A key-value store of JSON values; ``None`` is not a value."""
 
     def get(self, key: str) -> Any:
@@ -47,7 +47,7 @@ class Memory(Protocol):
         """Forget; nothing happens where there is nothing."""
 
 
-def days_text(load_date: str, range_start: str | None = None) -> str:
+def format_period(load_date: str, range_start: str | None = None) -> str:
     """The day that a load is about, or its range of days: ``2026-11-20``, ``2026-11-01..2026-11-20``.
 
     :param load_date: ISO; of a range, the last day.
@@ -56,15 +56,15 @@ def days_text(load_date: str, range_start: str | None = None) -> str:
     return f"{range_start}..{load_date}" if range_start else load_date
 
 
-def days_of(record: Mapping[str, Any]) -> str:
-    """What :func:`days_text` says of the record of a load."""
-    return days_text(str(record.get("load_date", "")), record.get("range_start"))
+def record_period(record: Mapping[str, Any]) -> str:
+    """What :func:`format_period` says of the record of a load."""
+    return format_period(str(record.get("load_date", "")), record.get("range_start"))
 
 
 def load_key(days: str, mode: str) -> str:
     """The key of one confirmed load.
 
-    :param days: as :func:`days_text` gives it.
+    :param days: as :func:`format_period` gives it.
     """
     return f"{LOAD_PREFIX}{days}.{mode}"
 
@@ -72,7 +72,7 @@ def load_key(days: str, mode: str) -> str:
 def load_identity(days: str, mode: str, content_id: str) -> str:
     """What tells a load from any other: the same list of the same day, doing the same.
 
-    :param days: as :func:`days_text` gives it.
+    :param days: as :func:`format_period` gives it.
     """
     return f"{days} {mode} {content_id}"
 
@@ -85,12 +85,12 @@ def segment_key(target: str, period: str = "") -> str:
     return f"segment.{target}.{period}" if period else f"segment.{target}"
 
 
-def dated_segments_key(target: str) -> str:
+def segment_keys_key(target: str) -> str:
     """The key of the list of a target's keys that belong to a period, see :func:`segment_key`."""
     return f"segment_keys.{target}"
 
 
-def refusal_key(target: str) -> str:
+def rejection_key(target: str) -> str:
     """The key of a person's refusal to activate one target."""
     return f"approval_rejected.{target}"
 
@@ -144,18 +144,18 @@ def campaign_name_of(asset_name: str) -> str:
     return asset_name.split("/", 2)[-1]
 
 
-def memory_of(context: Any, asset: Asset | None) -> Memory:
+def get_state_store(context: Any, asset: Asset | None) -> StateStore:
     """The memory of ``asset``, or of the task itself where there is no asset.
 
     A task's own memory survives retries and clears of its run, but the next run starts without it.
     """
     if asset is None:
-        return _TaskMemory(context["task_state_store"])
-    memory: Memory = context["asset_state_store"][asset]
-    return memory
+        return _TaskStore(context["task_state_store"])
+    store: StateStore = context["asset_state_store"][asset]
+    return store
 
 
-class _TaskMemory:
+class _TaskStore:
     """A task's own state store, without the thirty days after which Airflow would forget."""
 
     def __init__(self, store: Any) -> None:

@@ -20,7 +20,7 @@ from audience_onboarding.state.store import (
     CAMPAIGN_KEY,
     SEGMENT_PREFIX,
     campaign_name_of,
-    days_text,
+    format_period,
     platform_of,
 )
 from audience_onboarding.ui import queries
@@ -119,7 +119,7 @@ class Run:
     def period(self) -> str | None:
         """Load date or date range, as in the key of its load; ``None`` if the run has no load date."""
         last, first = self._requested_date, as_date(self.conf.get("range_start"))
-        return days_text(str(last), str(first) if first else None) if last else None
+        return format_period(str(last), str(first) if first else None) if last else None
 
     @property
     def is_dry_run(self) -> bool:

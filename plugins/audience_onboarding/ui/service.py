@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
 from audience_onboarding import dag_ids
-from audience_onboarding.state.create_once import SETTLE_AFTER
+from audience_onboarding.state.create_once import VISIBILITY_TIMEOUT
 from audience_onboarding.timestamps import format_utc
 from audience_onboarding.ui import models, queries
 from audience_onboarding.ui.health import (
@@ -102,7 +102,7 @@ def _ambiguous_intents(item: Audience, now: datetime) -> list[Intent]:
     return [
         intent
         for intent in item.state.intents
-        if intent.has_ended or intent.at is None or now - intent.at > SETTLE_AFTER
+        if intent.has_ended or intent.at is None or now - intent.at > VISIBILITY_TIMEOUT
     ]
 
 

@@ -16,8 +16,8 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from pydantic import BaseModel, BeforeValidator, Field
 
-from audience_onboarding.state.create_once import ENDED, open_intent
-from audience_onboarding.state.reconcile import what_of
+from audience_onboarding.state.create_once import REQUEST_ENDED, pending_intent
+from audience_onboarding.state.reconcile import object_label
 from audience_onboarding.state.store import (
     AUDIENCE_KEY,
     LAST_LOAD_KEY,
@@ -240,11 +240,13 @@ class Intent:
     @classmethod
     def parse(cls, key: str, record: Any) -> Intent | None:
         """Parse the record under a state-store key; return ``None`` unless it has an intent and no id."""
-        intent = open_intent(record)
+        intent = pending_intent(record)
         if intent is None:
             return None
-        ended = bool(intent.get(ENDED))
-        return cls(what_of(key) or key, as_text(intent.get("name")), as_datetime(intent.get("at")), ended)
+        ended = bool(intent.get(REQUEST_ENDED))
+        return cls(
+            object_label(key) or key, as_text(intent.get("name")), as_datetime(intent.get("at")), ended
+        )
 
 
 class Retirement(BaseModel):

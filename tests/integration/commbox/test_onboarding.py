@@ -20,7 +20,7 @@ from audience_onboarding.platforms.commbox import (
     CommBoxUserCountSensor,
 )
 from audience_onboarding.platforms.commbox.triggers import CommBoxUserCountTrigger
-from audience_onboarding.state.store import LAST_LOAD_KEY, audience_asset, days_of, load_key
+from audience_onboarding.state.store import LAST_LOAD_KEY, audience_asset, load_key, record_period
 from scripts.local_stack import Sandbox
 from tests.fakes import AssetStores, task_context
 from tests.integration.faults import calls, fault
@@ -68,7 +68,7 @@ def confirm(
     seen = wait(load)
     record = json.loads(json.dumps({**load, **seen, "run_id": "manual__1"}))
     stores[ASSET].set(LAST_LOAD_KEY, record)
-    stores[ASSET].set(load_key(days_of(record), record["mode"]), record)
+    stores[ASSET].set(load_key(record_period(record), record["mode"]), record)
     if state is not None:
         confirm_snapshot(record, location=state, store=stores[ASSET])
     return seen

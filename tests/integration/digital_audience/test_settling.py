@@ -18,7 +18,7 @@ from audience_onboarding.pipelines import (
     build_resolve_create_dag,
     resolve_create,
 )
-from audience_onboarding.pipelines.common import asset_of
+from audience_onboarding.pipelines.common import get_asset
 from audience_onboarding.platforms.digital_audience.definition import DigitalAudienceDefinition
 from scripts.local_stack import Sandbox
 from tests.fakes import AssetStores, task_context
@@ -117,12 +117,12 @@ def test_the_vendor_is_asked_whether_an_audience_is_ours(sandbox: Sandbox, scene
     fault(sandbox, VENDOR, "POST", "/audience/createcrmaudience", when="after", action="drop")
     found, _ = confs_in(scene.stops("ensure_audience", campaign_id=campaign_id))
     (audience,) = sandbox.admin("audiences")
-    memory = scene.stores[asset_of(scene.definition)]
-    before = dict(memory.values)
+    store = scene.stores[get_asset(scene.definition)]
+    before = dict(store.values)
 
     with pytest.raises(AirflowFailException, match="NotFoundError"):
         scene.settled({**found, "id": "1"})
-    assert memory.values == before
+    assert store.values == before
 
     scene.settled({**found, "id": str(audience["id"])})
     assert scene.run(scene.loading, "ensure_audience", campaign_id=campaign_id) == audience["id"]

@@ -25,8 +25,8 @@ from audience_onboarding.state.store import (
     LAST_LOAD_KEY,
     audience_asset,
     campaign_asset,
-    days_of,
     load_key,
+    record_period,
 )
 from scripts.local_stack import Sandbox, wait_for
 from tests.fakes import AssetStores, task_context
@@ -164,13 +164,13 @@ class World:
         seen = DigitalAudienceAudienceStateSensor(
             task_id="wait", upload=load, deferrable=False, poke_interval=0.1, timeout=30
         ).execute(task_context())
-        memory = self.stores[ASSET]
+        store = self.stores[ASSET]
         record = {**load, **seen, "run_id": "manual__1"}
-        memory.set(load_key(days_of(load), load["mode"]), json.loads(json.dumps(record)))
-        last = memory.get(LAST_LOAD_KEY) or {}
+        store.set(load_key(record_period(load), load["mode"]), json.loads(json.dumps(record)))
+        last = store.get(LAST_LOAD_KEY) or {}
         if load["mode"] in WHOLE_LIST or load["load_date"] >= last.get("load_date", ""):
-            memory.set(LAST_LOAD_KEY, json.loads(json.dumps(record)))
-        confirm_snapshot(record, location=STATE, store=memory)
+            store.set(LAST_LOAD_KEY, json.loads(json.dumps(record)))
+        confirm_snapshot(record, location=STATE, store=store)
         return record
 
     def run(self, day: str, names: str, mode: str = "mirror", **changes: Any) -> dict[str, Any]:

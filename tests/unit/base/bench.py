@@ -41,7 +41,7 @@ class Bench:
 
     def __init__(self, client: Any, stores: AssetStores, folder: Path, **defaults: Any) -> None:
         self.client, self.stores, self.folder = client, stores, folder
-        self.memory = stores[ASSET].values
+        self.store = stores[ASSET].values
         self.context = task_context(stores=stores)
         self.source = str(folder / "{load_date}.csv")
         self.defaults = {

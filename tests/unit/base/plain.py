@@ -12,13 +12,13 @@ from audience_onboarding.base.hooks import BearerHook
 from audience_onboarding.base.links import PortalLink
 from audience_onboarding.base.load import LoadContext
 from audience_onboarding.base.operators import PlatformOperator
-from audience_onboarding.base.retry_policy import terminal_errors_fail
+from audience_onboarding.base.retry_policy import fail_on_terminal_error
 from audience_onboarding.base.sensors import PlatformSensor
 from audience_onboarding.base.triggers import PollingTrigger, PollResult
 from audience_onboarding.base.upload_operator import OnboardCrmOperator
 from audience_onboarding.crm.output.profiles import FileProfile, Identifier, ProfileColumn
 from audience_onboarding.http import BearerClient, BearerSettings
-from audience_onboarding.state.remote_ids import text_id
+from audience_onboarding.state.remote_ids import parse_str_id
 
 HOST = "https://plain.example"
 KEY = "sk_test_hunter22"
@@ -122,13 +122,13 @@ class PlainSensor(PlatformSensor[PlainHook]):
     @property
     def target_label(self) -> str:
         """What is waited for."""
-        return f"Thing {text_id(self.thing_id)}"
+        return f"Thing {parse_str_id(self.thing_id)}"
 
     def trigger(self, *, deadline: float) -> PlainTrigger:
         """The wait itself."""
         return PlainTrigger(
             conn_id=self.plain_conn_id,
-            thing_id=text_id(self.thing_id),
+            thing_id=parse_str_id(self.thing_id),
             poll_interval=self.poke_interval,
             deadline=deadline,
         )
@@ -139,14 +139,14 @@ class PlainSensor(PlatformSensor[PlainHook]):
 
     def show_links(self) -> None:
         """The thing in the portal."""
-        PlainPortalLink.show(self, self.hook.client.settings, audience_id=text_id(self.thing_id))
+        PlainPortalLink.show(self, self.hook.client.settings, audience_id=parse_str_id(self.thing_id))
 
 
 class PlainOperator(PlatformOperator[PlainHook, str]):
     """Base of the operators."""
 
     hook_class = PlainHook
-    read_id = staticmethod(text_id)
+    read_id = staticmethod(parse_str_id)
 
     def __init__(self, *, plain_conn_id: str = PlainHook.default_conn_name, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -163,7 +163,7 @@ class PlainEnsureOperator(PlainOperator):
         self.thing_name = thing_name
         self.is_dry_run = is_dry_run
 
-    @terminal_errors_fail
+    @fail_on_terminal_error
     def execute(self, context: Context) -> str | None:
         """Return its id."""
         creation = self._creation(
@@ -192,7 +192,7 @@ class PlainOnboardOperator(OnboardCrmOperator[PlainHook, str]):
     modes = ("replace", "opt-in")
     profile = FileProfile(name="plain", columns=(ProfileColumn(Identifier.EMAIL, "email", "sha256"),))
     hook_class = PlainHook
-    read_id = staticmethod(text_id)
+    read_id = staticmethod(parse_str_id)
 
     def __init__(self, *, plain_conn_id: str = PlainHook.default_conn_name, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -13,7 +13,7 @@ from audience_onboarding.base.failure_xcom import (
     pull_failures,
     push_failure,
 )
-from audience_onboarding.base.retry_policy import failure_of
+from audience_onboarding.base.retry_policy import to_fail_exception
 from audience_onboarding.exceptions import GuardError, MatchRateError
 from tests.fakes import task_context
 from tests.unit.state.helpers import check
@@ -26,7 +26,7 @@ def test_only_our_own_messages_are_noted() -> None:
     match_rate = "Too few. See docs/how-to/troubleshooting.md#matchrateerror"
     cases = [
         (GUARD, guard),
-        (failure_of(GUARD), guard),
+        (to_fail_exception(GUARD), guard),
         (MatchRateError(what="Too few"), {"error": "MatchRateError", "message": match_rate}),
     ]
     # All other errors may quote what they have read.
@@ -45,7 +45,7 @@ def test_only_our_own_messages_are_noted() -> None:
 def test_a_message_is_cut_but_for_where_to_read_more() -> None:
     long = GuardError(what="x" * 5000)
 
-    for error in (long, failure_of(long)):
+    for error in (long, to_fail_exception(long)):
         message = describe_failure(error)["message"]
         assert len(message) == MAX_MESSAGE
         assert message.endswith("xxx... See docs/how-to/troubleshooting.md#guarderror")

@@ -50,7 +50,7 @@ def remove(bench: Bench, *days: int) -> None:
 def remember(bench: Bench, load: dict[str, Any], **changes: Any) -> None:
     """Record a load as the task that records does."""
     days = f"{load['range_start']}..{load['load_date']}" if "range_start" in load else load["load_date"]
-    bench.memory[load_key(days, load["mode"])] = {**load, "run_id": "manual__0", **changes}
+    bench.store[load_key(days, load["mode"])] = {**load, "run_id": "manual__0", **changes}
 
 
 def rejects_in(found: dict[str, Any]) -> list[str]:
@@ -298,7 +298,7 @@ def test_one_client_looks_at_all_days() -> None:
         return made[-1]
 
     options = SourceOptions.parse("s3://b/{load_date}/*.csv")
-    days = upload_operator.history_days(parse_load_date(FIRST), parse_load_date(LAST), mode="opt-in")
+    days = upload_operator.range_dates(parse_load_date(FIRST), parse_load_date(LAST), mode="opt-in")
     with pytest.raises(SourceNotFoundError, match="None of the 5 days"):
         open_days(options, days, s3_client=client)
 
@@ -360,7 +360,7 @@ SHRINK = Guards(max_row_drop=0.5, min_rows_for_ratios=1)
 
 def test_a_range_is_compared_with_itself(bench: Bench) -> None:
     # However long other loads were.
-    bench.memory[LAST_LOAD_KEY] = {"load_date": LAST, "mode": "opt-in", "rows_sent": 1000}
+    bench.store[LAST_LOAD_KEY] = {"load_date": LAST, "mode": "opt-in", "rows_sent": 1000}
     remember(bench, bench.run(guards=SHRINK), rows_sent=9)
 
     bench.fails("4 rows to send, the last confirmed load had 9", guards=SHRINK, overwrite=True)
@@ -368,16 +368,16 @@ def test_a_range_is_compared_with_itself(bench: Bench) -> None:
 
 def test_a_day_is_compared_with_the_last_day(bench: Bench) -> None:
     last = {"load_date": LAST, "range_start": FIRST, "mode": "opt-in", "rows_sent": 1000}
-    bench.memory[LAST_LOAD_KEY] = last
+    bench.store[LAST_LOAD_KEY] = last
     bench.run(range_start=None, guards=SHRINK)
 
     of_a_day = {"load_date": "2026-11-19", "mode": "opt-in", "rows_sent": 3}
-    bench.memory[LAST_LOAD_KEY] = {**last, "last_single_day_load": of_a_day}
+    bench.store[LAST_LOAD_KEY] = {**last, "last_single_day_load": of_a_day}
     bench.fails("1 rows to send, the last confirmed load had 3", range_start=None, guards=SHRINK)
 
 
 def test_an_older_list_does_not_replace_what_a_range_has_added(bench: Bench) -> None:
-    bench.memory[LAST_LOAD_KEY] = {"load_date": LAST, "range_start": FIRST, "mode": "opt-in"}
+    bench.store[LAST_LOAD_KEY] = {"load_date": LAST, "range_start": FIRST, "mode": "opt-in"}
 
     bench.skips(
         "Skipping stale load: the load of 2026-11-20",

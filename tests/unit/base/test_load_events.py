@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from audience_onboarding.base import load_events
-from audience_onboarding.base.load_events import CONFIRMED, FIELDS, READ, SENT, WHICH, tell
+from audience_onboarding.base.load_events import CONFIRMED, FIELDS, READ, SENT, WHICH, log_event
 from audience_onboarding.state.store import audience_asset
 from tests.fakes import AssetStores, task_context
 from tests.unit.base.plain import HOST, PlainOnboardOperator
@@ -23,7 +23,7 @@ def test_a_line_holds_its_fields_and_nothing_else() -> None:
     run = {"platform": "fanfare", "audience": "people", "dag_id": "onboard_people", "run_id": "manual__1"}
 
     with capture_logs() as lines:
-        tell(SENT, load, **run)
+        log_event(SENT, load, **run)
 
     assert lines == [{"event": "load sent", "log_level": "info", **run, **TOLD, "content_id": "c" * 64}]
 

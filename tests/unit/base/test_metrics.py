@@ -20,12 +20,12 @@ from audience_onboarding.base.metrics import (
     METRICS,
     ROWS_SENT,
     ApiMetrics,
-    Kind,
-    count,
+    MetricType,
     fit,
+    gauge,
+    incr,
     seconds_since,
-    set_to,
-    took,
+    timing,
     upload_measured,
 )
 from tests.statsd import Packet, statsd
@@ -50,9 +50,9 @@ def _nothing_said() -> Iterator[None]:
 
 def test_a_value_has_its_tags_and_for_backends_without_them_a_name_that_holds_them() -> None:
     with statsd() as received:
-        count(ROWS_SENT, 3, **LOAD)
-        set_to(metrics.MATCH_RATE, 0.61, **RATE)
-        took(metrics.API_TIME, 1.5, **CALL)
+        incr(ROWS_SENT, 3, **LOAD)
+        gauge(metrics.MATCH_RATE, 0.61, **RATE)
+        timing(metrics.API_TIME, 1.5, **CALL)
 
         assert received.all() == [
             Packet("audience_onboarding.rows_sent", tuple(LOAD.items()), 3, "c"),
@@ -67,14 +67,14 @@ def test_a_value_has_its_tags_and_for_backends_without_them_a_name_that_holds_th
 def test_legacy_names_alone_or_tags_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     name = "audience_onboarding.rows_sent"
     with statsd(tags=False) as received:
-        count(ROWS_SENT, 3, **LOAD)
+        incr(ROWS_SENT, 3, **LOAD)
         found = [(packet.name, packet.tags) for packet in received.all()]
         assert found == [(name, ()), (f"{name}.digital_audience.people.opt-in", ())]
 
     monkeypatch.setenv("AIRFLOW__METRICS__LEGACY_NAMES_ON", "False")
     _forget()
     with statsd() as received:
-        count(ROWS_SENT, 3, **LOAD)
+        incr(ROWS_SENT, 3, **LOAD)
         assert [packet.name for packet in received.all()] == [name]
 
 
@@ -86,7 +86,7 @@ def test_airflows_lists_of_names_hold() -> None:
         ({"metrics_block_list": "scheduler"}, True),
     ):
         with statsd(**setting) as received:
-            count(ROWS_SENT, 3, **LOAD)
+            incr(ROWS_SENT, 3, **LOAD)
 
             assert bool(received.ours()) is arrive, setting
 
@@ -108,7 +108,7 @@ def test_a_tag_is_made_to_fit() -> None:
 
 
 def test_no_metric_is_dropped_for_its_name_or_its_tags() -> None:
-    send: Any = {Kind.COUNTER: count, Kind.GAUGE: set_to, Kind.TIMER: took}
+    send: Any = {MetricType.COUNTER: incr, MetricType.GAUGE: gauge, MetricType.TIMER: timing}
     for metric in METRICS:
         with statsd() as received:
             send[metric.kind](metric, 1, **dict.fromkeys(metric.tags, "ü,=|:.@#" * 100))
@@ -138,10 +138,10 @@ def test_a_backend_that_fails_is_told_of_once_and_no_load_fails_of_it(
 
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
-            count(ROWS_SENT, 3, **LOAD)
-        set_to(metrics.MATCH_RATE, 0.5, **RATE)
+            incr(ROWS_SENT, 3, **LOAD)
+        gauge(metrics.MATCH_RATE, 0.5, **RATE)
         ApiMetrics("fanfare").on_response("get_audience", 200, 0.1)
-        count(metrics.UPLOADED_BYTES, 3, platform="fanfare")
+        incr(metrics.UPLOADED_BYTES, 3, platform="fanfare")
 
     said = [record.getMessage() for record in caplog.records]
     *said, wrong_tags = said

@@ -6,10 +6,10 @@ import pytest
 
 from audience_onboarding.base.pools import (
     CREATE_POOL,
+    DEFAULT_SLOTS,
     LONGEST_NAME,
-    OUR_POOLS,
+    POOL_PREFIX,
     SLOTS_VARIABLE,
-    USUAL_SLOTS,
     connection_pool,
     description_of,
     slots_of,
@@ -19,8 +19,8 @@ from audience_onboarding.base.pools import (
 def test_every_connection_has_a_pool_of_its_own() -> None:
     assert connection_pool("crm") == "audience_onboarding_conn_crm"
     assert connection_pool("create") != CREATE_POOL
-    assert connection_pool("crm").startswith(OUR_POOLS)
-    assert CREATE_POOL.startswith(OUR_POOLS)
+    assert connection_pool("crm").startswith(POOL_PREFIX)
+    assert CREATE_POOL.startswith(POOL_PREFIX)
     assert description_of(CREATE_POOL) != description_of(connection_pool("crm"))
     # Airflow takes no longer name.
     assert len(connection_pool("x" * 250)) == LONGEST_NAME
@@ -28,7 +28,7 @@ def test_every_connection_has_a_pool_of_its_own() -> None:
 
 def test_the_slots_are_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(SLOTS_VARIABLE, raising=False)
-    assert (slots_of(connection_pool("crm")), slots_of(CREATE_POOL)) == (USUAL_SLOTS, 1)
-    for given, slots in (("3", 3), (" 20 ", 20), *((bad, USUAL_SLOTS) for bad in ("", "0", "-1", "many"))):
+    assert (slots_of(connection_pool("crm")), slots_of(CREATE_POOL)) == (DEFAULT_SLOTS, 1)
+    for given, slots in (("3", 3), (" 20 ", 20), *((bad, DEFAULT_SLOTS) for bad in ("", "0", "-1", "many"))):
         monkeypatch.setenv(SLOTS_VARIABLE, given)
         assert (given, slots_of(connection_pool("crm")), slots_of(CREATE_POOL)) == (given, slots, 1)

@@ -12,11 +12,11 @@ from airflow.sdk.definitions.retry_policy import RetryAction
 from airflow.sdk.exceptions import AirflowFailException
 
 from audience_onboarding.base.retry_policy import (
-    MAX_PAUSE,
+    MAX_RETRY_DELAY,
     OnboardingRetryPolicy,
-    failure_of,
-    failure_told,
-    terminal_errors_fail,
+    fail_from_event,
+    fail_on_terminal_error,
+    to_fail_exception,
 )
 from audience_onboarding.exceptions import (
     AmbiguousCreateError,
@@ -35,7 +35,7 @@ from tests.unit.state.helpers import check
 class Operator:
     """Raises what it is given."""
 
-    @terminal_errors_fail
+    @fail_on_terminal_error
     def execute(self, context: object) -> str:
         """Do it."""
         if isinstance(context, Exception):
@@ -78,14 +78,17 @@ def test_other_errors_pass_as_they_are_and_results_too() -> None:
 
 def test_a_message_ends_once_with_the_page_about_its_error() -> None:
     page = "See docs/how-to/troubleshooting.md#"
-    of_a_trigger = failure_told({"status": "error", "error": "NotFoundError", "message": "It is gone."})
+    of_a_trigger = fail_from_event({"status": "error", "error": "NotFoundError", "message": "It is gone."})
     again = RateLimitedError(what="Too many requests", status=429)
     for _ in range(2):
         with pytest.raises(RateLimitedError) as caught:
             Operator().execute(again)
         assert caught.value is again
 
-    assert str(failure_of(TerminalError(what="It broke"))) == f"TerminalError: It broke. {page}terminalerror"
+    assert (
+        str(to_fail_exception(TerminalError(what="It broke")))
+        == f"TerminalError: It broke. {page}terminalerror"
+    )
     assert str(of_a_trigger) == f"NotFoundError: It is gone. {page}notfounderror"
     by_itself = "Too many requests. Airflow retries automatically. [HTTP 429]"
     assert str(again) == f"{by_itself} {page}ratelimitederror"
@@ -166,4 +169,4 @@ def test_a_vendor_can_ask_for_an_hour_at_most() -> None:
         delay = evaluate(RateLimitedError(what="x", retry_after=seconds)).retry_delay
 
         assert delay is not None
-        assert delay <= MAX_PAUSE * 1.1 + timedelta(seconds=1), seconds
+        assert delay <= MAX_RETRY_DELAY * 1.1 + timedelta(seconds=1), seconds

@@ -295,7 +295,7 @@ LAST = {"load_date": "2026-11-19", "mode": "replace", "rows_sent": 1000}
 def test_a_list_is_compared_with_the_last_confirmed_one_of_its_kind(
     bench: Bench, mode: str, last: Any, stops: bool
 ) -> None:
-    bench.memory[LAST_LOAD_KEY] = last
+    bench.store[LAST_LOAD_KEY] = last
     changes: dict[str, Any] = {"mode": mode, "guards": Guards(max_row_drop=0.5)}
 
     if stops:
@@ -412,7 +412,7 @@ def test_a_dry_run_prepares_and_counts_but_sends_nothing(
 def test_a_dry_run_reports_guards_but_fails_by_none_and_writes_nothing(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
-    before = dict(bench.memory)
+    before = dict(bench.store)
 
     bench.skips(
         r"nothing was\. 1 of the guards would stop it\.",
@@ -424,11 +424,11 @@ def test_a_dry_run_reports_guards_but_fails_by_none_and_writes_nothing(
     assert "This guard would stop the load: guards.max_rejected_ratio" in caplog.text
     assert len(bench.context["ti"].pushed["dry_run_report"]["guards"]["failed"]) == 1
     assert not (bench.folder / "rejects").exists()
-    assert bench.memory == before
+    assert bench.store == before
 
 
 def test_a_dry_run_needs_no_audience_but_looks_at_a_given_one(bench: Bench) -> None:
-    bench.memory.clear()
+    bench.store.clear()
     bench.skips("nothing was", is_dry_run=True, audience_id="None")
     assert bench.client.method_calls == []
 
@@ -448,7 +448,7 @@ def confirmed(bench: Bench, *, mode: str = "replace", **changes: Any) -> dict[st
         "run_id": "an_earlier_run",
         **changes,
     }
-    bench.memory[load_key(DAY, mode)] = record
+    bench.store[load_key(DAY, mode)] = record
     return record
 
 
@@ -481,7 +481,7 @@ def test_a_confirmation_of_something_else_does_not_count(bench: Bench, changes: 
 
 @pytest.mark.parametrize("record", ["confirmed", ["x"], {}, {"load_date": DAY}])
 def test_an_unreadable_record_does_not_stop_the_load(bench: Bench, record: Any) -> None:
-    bench.memory[load_key(DAY, "replace")] = record
+    bench.store[load_key(DAY, "replace")] = record
 
     bench.run()
 
@@ -503,7 +503,7 @@ def test_an_unreadable_record_does_not_stop_the_load(bench: Bench, record: Any) 
 def test_an_older_list_never_replaces_a_newer_one(
     bench: Bench, mode: str, last: str, is_skipped: bool
 ) -> None:
-    bench.memory[LAST_LOAD_KEY] = {"load_date": last}
+    bench.store[LAST_LOAD_KEY] = {"load_date": last}
 
     if is_skipped:
         bench.skips(f"load of {last} is confirmed.*Overwrite", mode=mode)

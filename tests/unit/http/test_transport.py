@@ -27,7 +27,7 @@ def transport(url: str, **settings: Any) -> HttpTransport:
     return HttpTransport(TransportSettings(base_url=url, **settings), vendor="Vendor")
 
 
-def failure_of(sender: HttpTransport, method: str, path: str = "/x", **arguments: Any) -> Outcome:
+def to_fail_exception(sender: HttpTransport, method: str, path: str = "/x", **arguments: Any) -> Outcome:
     """Return the outcome of a request without an answer."""
     return error_of(lambda: sender.send(method, path, **arguments), VendorUnavailableError).outcome
 
@@ -226,7 +226,7 @@ def test_a_request_without_an_answer_is_unclear_if_it_changes_something(
             sender = transport(
                 server.url, read_timeout=0.1, **({"safe_retries": 0} if method == "GET" else {})
             )
-            assert failure_of(sender, method, **more) is outcome, method
+            assert to_fail_exception(sender, method, **more) is outcome, method
             assert len(server.arrived(1)) == 1, method
 
         assert content.begun == len(more), method
@@ -256,7 +256,7 @@ def test_nothing_was_done_without_a_connection(monkeypatch: pytest.MonkeyPatch) 
 
     with monkeypatch.context() as patch:
         patch.setattr(urllib3.util.connection.socket, "getaddrinfo", unknown)
-        assert failure_of(transport("http://vendor.invalid"), "POST") is Outcome.NOT_DONE
+        assert to_fail_exception(transport("http://vendor.invalid"), "POST") is Outcome.NOT_DONE
 
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{closed_port()}")
     error = error_of(lambda: transport("http://vendor.invalid").send("POST", "/x"), VendorUnavailableError)
@@ -312,7 +312,7 @@ def test_urllib3_logs_repeats_without_the_query(
     caplog.set_level("DEBUG")
     path = "/path?X-Amz-Signature=topsecret"
     if failure is None:
-        failure_of(transport(f"http://127.0.0.1:{closed_port()}"), method, path)
+        to_fail_exception(transport(f"http://127.0.0.1:{closed_port()}"), method, path)
     else:
         with Loopback(in_turn(failure, Reply(200))) as server:
             transport(server.url).send(method, path)
@@ -387,6 +387,6 @@ def test_a_tls_failure_after_sending_is_an_unknown_outcome_and_not_repeated(
 ) -> None:
     with Loopback(lambda seen: Noise(), tls=server_tls) as server:
         sender = transport(server.url, verify_tls=str(certificate))
-        assert failure_of(sender, "POST", json={"name": "x"}) is Outcome.UNKNOWN
+        assert to_fail_exception(sender, "POST", json={"name": "x"}) is Outcome.UNKNOWN
 
     assert len(server.seen) == 1

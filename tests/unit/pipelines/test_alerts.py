@@ -13,7 +13,7 @@ from airflow.providers.smtp.notifications.smtp import SmtpNotifier
 
 from audience_onboarding.exceptions import AuditUnavailableError, DefinitionError
 from audience_onboarding.pipelines import alerts
-from audience_onboarding.pipelines.alerts import check_notifier, tell_failure, tell_late
+from audience_onboarding.pipelines.alerts import check_notifier, notify_failure, notify_late
 from tests.fakes import task_context
 from tests.notifiers import Kept
 from tests.unit.pipelines.conftest import onboarding
@@ -65,7 +65,7 @@ def failed(stops: dict[str, dict[str, str] | None], **params: Any) -> dict[str, 
 def tell(
     stops: dict[str, dict[str, str] | None], alerts: list[dict[str, Any]] | None = None, **params: Any
 ) -> None:
-    tell_failure(failed(stops, **params), alerts=alerts or [alert()], about=ABOUT)
+    notify_failure(failed(stops, **params), alerts=alerts or [alert()], about=ABOUT)
 
 
 def test_a_failed_run_is_told_once_with_its_kind(told: list[Kept]) -> None:
@@ -122,11 +122,11 @@ def test_the_load_date_is_that_of_the_run(told: list[Kept]) -> None:
         params, partition_key = case
         context = failed({"upload": GUARD}, **params)
         context["dag_run"].partition_key = partition_key
-        tell_failure(context, alerts=[alert(more="{{ audience_onboarding.load_date }}")], about=ABOUT)
+        notify_failure(context, alerts=[alert(more="{{ audience_onboarding.load_date }}")], about=ABOUT)
         return told.pop().more
 
     def of_a_late_run(changes: dict[str, Any]) -> str:
-        tell_late(late(**changes), [alert(more="{{ audience_onboarding.load_date }}")], ABOUT, 26)
+        notify_late(late(**changes), [alert(more="{{ audience_onboarding.load_date }}")], ABOUT, 26)
         return told.pop().more
 
     given = {"load_date": "2026-11-01"}
@@ -144,8 +144,8 @@ def test_a_message_needs_no_more_than_airflow_gives_at_least(told: list[Kept]) -
         def get_task_states(self, **_: Any) -> Any:
             raise ConnectionError
 
-    tell_failure({"run_id": "r", "reason": "timed_out"}, alerts=[alert()], about=ABOUT)
-    tell_failure({**failed({}), "ti": Lost({})}, alerts=[alert()], about=ABOUT)
+    notify_failure({"run_id": "r", "reason": "timed_out"}, alerts=[alert()], about=ABOUT)
+    notify_failure({**failed({}), "ti": Lost({})}, alerts=[alert()], about=ABOUT)
 
     least, lost = told
     assert "The run has failed." in least.text
@@ -188,14 +188,14 @@ def test_a_mail_is_filled_in(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_audit_that_fails_is_told_by_itself(told: list[Kept]) -> None:
     dag = onboarding(audit={"conn_id": "dwh"}, alerts={"notifier": KEPT})
-    _, tell_audit = dag.get_task("write_audit_row").on_failure_callback
+    _, notify_audit_failure = dag.get_task("write_audit_row").on_failure_callback
 
     for exception, text in (
         (AuditUnavailableError(what="the table cannot be written"), "Why: the table cannot be written."),
         (ValueError("x"), "Why: ValueError"),
         (None, "the worker of the task was lost"),
     ):
-        tell_audit({**task_context(), "exception": exception})
+        notify_audit_failure({**task_context(), "exception": exception})
 
         message = told.pop().text
         for part in (text, "the load itself is not concerned", "Clear the task 'write_audit_row'"):
@@ -213,10 +213,10 @@ def late(state: str = "running", **changes: Any) -> dict[str, Any]:
 
 
 def test_a_run_is_late_until_it_succeeds_and_a_backfill_never_is(told: list[Kept]) -> None:
-    tell_late(late(), [alert()], ABOUT, 26.0)
-    tell_late(late("failed"), [alert()], ABOUT, 1.5)
-    tell_late(late("success"), [alert()], ABOUT, 26)
-    tell_late(late(run_type="backfill"), [alert()], ABOUT, 26)
+    notify_late(late(), [alert()], ABOUT, 26.0)
+    notify_late(late("failed"), [alert()], ABOUT, 1.5)
+    notify_late(late("success"), [alert()], ABOUT, 26)
+    notify_late(late(run_type="backfill"), [alert()], ABOUT, 26)
 
     running, failed = told
     assert running.subject == "News & more: late (2026-11-20)"
@@ -243,12 +243,12 @@ def test_each_lateness_is_a_deadline_with_what_is_needed_to_tell_it() -> None:
     assert not without.deadline
     early, later = dag.deadline or []
     assert (early.interval, later.interval) == (timedelta(hours=6), timedelta(hours=26))
-    assert early.callback.path == "audience_onboarding.pipelines.alerts.tell_late"
+    assert early.callback.path == "audience_onboarding.pipelines.alerts.notify_late"
     kwargs = json.loads(json.dumps(early.callback.kwargs))
     assert [each["arguments"] for each in kwargs["alerts"]] == [{"number": 1}, {}]
     assert kwargs["hours"] == 6
     # As Airflow's executor calls it.
-    tell_late(context=late(), **kwargs)
+    notify_late(context=late(), **kwargs)
     assert len(Kept.told) == 2
 
 

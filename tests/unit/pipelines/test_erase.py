@@ -14,8 +14,13 @@ from audience_onboarding.base.erasure_conf import HASH_FIELDS, OTHER_FIELDS
 from audience_onboarding.dag_ids import ERASE_DAG_ID
 from audience_onboarding.exceptions import ConfigurationError, RequestRejectedError
 from audience_onboarding.pipelines import build_erase_dag
-from audience_onboarding.pipelines.common import asset_of
-from audience_onboarding.pipelines.erase import Audiences, ErasePersonOperator, judged, people_in
+from audience_onboarding.pipelines.common import get_asset
+from audience_onboarding.pipelines.erase import (
+    DefinitionCatalog,
+    ErasePersonOperator,
+    build_report,
+    people_in,
+)
 from audience_onboarding.platforms.digital_audience import erasure
 from audience_onboarding.platforms.digital_audience.hooks import DigitalAudienceHook
 from audience_onboarding.state.store import AUDIENCE_KEY, RETIRED_KEY
@@ -104,12 +109,12 @@ def found_by(stores: AssetStores, *keys: str, **conf: Any) -> tuple[list[str], d
 
 
 def remember(stores: AssetStores, key: str, **record: Any) -> None:
-    stores[asset_of(definition(key=key))].set(AUDIENCE_KEY, {"id": 5, **record})
+    stores[get_asset(definition(key=key))].set(AUDIENCE_KEY, {"id": 5, **record})
 
 
 def test_audiences_that_are_not_there_yet_or_retired_are_left_out_with_a_reason(stores: AssetStores) -> None:
     remember(stores, "one")
-    stores[asset_of(definition(key="three"))].set(
+    stores[get_asset(definition(key="three"))].set(
         RETIRED_KEY, {"audience": "three", "at": "2026-11-20", "by": "anna", "audience_id": 7}
     )
 
@@ -147,7 +152,7 @@ def test_a_run_without_people_sends_nothing(stores: AssetStores) -> None:
 
 def operator(key: str = "newsletter") -> ErasePersonOperator:
     return ErasePersonOperator(
-        task_id="erase", audience=key, audiences=Audiences({"newsletter": definition()}, BASE)
+        task_id="erase", audience=key, audiences=DefinitionCatalog({"newsletter": definition()}, BASE)
     )
 
 
@@ -198,7 +203,9 @@ def outcome(key: str, status: str, said: str = "Words") -> dict[str, Any]:
 def test_the_report_tells_what_each_has_done(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
 
-    result = judged(["a", "b"], [outcome("a", "erased"), outcome("b", "not_found")], {"c": "it is retired"})
+    result = build_report(
+        ["a", "b"], [outcome("a", "erased"), outcome("b", "not_found")], {"c": "it is retired"}
+    )
 
     assert result == {
         "audiences": {"a": "erased", "b": "not_found"},
@@ -214,12 +221,12 @@ def test_the_report_fails_where_a_person_is_needed_and_says_what_to_do() -> None
     with pytest.raises(
         AirflowFailException, match=r"a: Take them out in the dashboard \| b: its task has failed"
     ):
-        judged(["a", "b"], outcomes, {})
+        build_report(["a", "b"], outcomes, {})
     with pytest.raises(AirflowFailException, match="a: Take them out in the dashboard"):
-        judged(["a"], outcomes, {})
-    assert judged(["a"], outcomes, {}, is_dry_run=True)["audiences"] == {"a": "manual_action_required"}
+        build_report(["a"], outcomes, {})
+    assert build_report(["a"], outcomes, {}, is_dry_run=True)["audiences"] == {"a": "manual_action_required"}
     with pytest.raises(AirflowFailException, match="its task has failed"):
-        judged(["b"], [], {}, is_dry_run=True)
+        build_report(["b"], [], {}, is_dry_run=True)
 
 
 def test_the_report_reads_the_results_of_all_audiences(stores: AssetStores) -> None:

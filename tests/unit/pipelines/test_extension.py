@@ -10,7 +10,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from audience_onboarding.exceptions import NotFoundError
 from audience_onboarding.pipelines import build_extension_dag, build_set_end_date_dag
-from audience_onboarding.pipelines.extension import judge
+from audience_onboarding.pipelines.extension import decide_extension
 from audience_onboarding.platforms.digital_audience.definition import ExtensionConfig
 from audience_onboarding.platforms.digital_audience.models import PlatformAccount, Segment
 from tests.fakes import AssetStores, task_context
@@ -42,7 +42,7 @@ def test_a_segment_that_ends_within_the_window_is_extended_until_its_last_day() 
     def judged(case: tuple[datetime | None, int, int, datetime | None]) -> tuple[str, datetime | None]:
         ends, within_days, days, until = case
         rule = ExtensionConfig(within_days=within_days, extend_by_days=days)
-        return judge(segment(5, ends=ends), rule, now=NOW, until=until)[:2]
+        return decide_extension(segment(5, ends=ends), rule, now=NOW, until=until)[:2]
 
     until = NOW + 10 * DAY
     extended, alone, let_go = ("extend", NOW + 30 * DAY), ("unchanged", None), ("expired", None)

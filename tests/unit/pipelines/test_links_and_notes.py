@@ -16,7 +16,7 @@ from audience_onboarding.base.links import (
     AudiencesPageLink,
     RejectsLink,
     ShownLink,
-    linked,
+    with_links,
 )
 from audience_onboarding.base.retry_policy import OnboardingRetryPolicy
 from audience_onboarding.pipelines import build_activation_dag
@@ -259,5 +259,5 @@ def test_a_function_gets_links_and_stays_what_it_was() -> None:
 
     output = Output()
 
-    assert linked(output, AudiencePageLink(), audience_key="people") is output
+    assert with_links(output, AudiencePageLink(), audience_key="people") is output
     assert [link.name for link in output.operator.operator_extra_links] == ["Audience"]

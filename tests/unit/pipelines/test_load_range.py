@@ -17,7 +17,7 @@ from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
 from audience_onboarding.base.prerequisites import filter_unfinished
 from audience_onboarding.pipelines import build_load_range_dag
-from audience_onboarding.pipelines.load_range import LoadRangeOperator
+from audience_onboarding.pipelines.load_range import TriggerRangeLoadOperator
 from tests.fakes import task_context
 from tests.unit.pipelines.conftest import (
     NO_FLAGS,
@@ -120,7 +120,7 @@ def test_the_run_has_the_same_name_in_each_try_and_another_in_each_run() -> None
 
 
 def test_the_first_try_refuses_a_range_that_cannot_be_loaded() -> None:
-    # The messages about the days are those of history_days().
+    # The messages about the days are those of range_dates().
     for changes, message in (
         (
             {"audience": "gone"},
@@ -192,8 +192,8 @@ class Airflow:
         return pushed
 
 
-def operator() -> LoadRangeOperator:
-    return LoadRangeOperator(
+def operator() -> TriggerRangeLoadOperator:
+    return TriggerRangeLoadOperator(
         task_id="trigger_onboarding",
         trigger_dag_id="onboard_newsletter",
         trigger_run_id=RUN,

@@ -17,7 +17,7 @@ from audience_onboarding.base.snapshot_diff import SnapshotLocation
 from audience_onboarding.crm.guards import Guards
 from audience_onboarding.crm.output.profiles import DIGITAL_AUDIENCE_S3, SourceColumn
 from audience_onboarding.crm.sources.options import SourceOptions
-from audience_onboarding.pipelines.common import asset_of
+from audience_onboarding.pipelines.common import get_asset
 from tests.fakes import AssetStores, task_context
 from tests.unit.pipelines.conftest import (
     NO_FLAGS,
@@ -388,14 +388,14 @@ def record(context: dict[str, Any], load: dict[str, Any] = LOAD, **changes: Any)
     return found
 
 
-def memory(context: dict[str, Any]) -> Any:
+def store(context: dict[str, Any]) -> Any:
     return context["asset_state_store"].stores["audience/newsletter"].values
 
 
 def test_a_confirmed_load_is_remembered(context: dict[str, Any]) -> None:
     found = record(context)
 
-    assert memory(context) == {"load.2026-11-20.opt-in": found, "last_load": found}
+    assert store(context) == {"load.2026-11-20.opt-in": found, "last_load": found}
     assert found["rows_read"] == found["rows_sent"] + found["duplicates"] + found["rejected"]
     assert (found["audience_state"], found["match_rates"]) == ("READY", {"EMAIL": 0.5, "PHONE": None})
     assert (found["run_id"], found["run_type"]) == ("scheduled__1", "scheduled")
@@ -412,10 +412,10 @@ def test_the_newest_load_and_a_later_one_of_its_day_is_the_last_load(context: di
     newest = record(context)
     older = record(context, load_date="2026-11-19")
 
-    assert memory(context)["last_load"] == newest
-    assert memory(context)["load.2026-11-19.opt-in"] == older
+    assert store(context)["last_load"] == newest
+    assert store(context)["load.2026-11-19.opt-in"] == older
     second = record(context, mode="opt-out")
-    assert memory(context)["last_load"] == second
+    assert store(context)["last_load"] == second
 
 
 @pytest.mark.parametrize("mode", ["replace", "mirror"])
@@ -428,7 +428,7 @@ def test_an_older_whole_list_is_the_last_load_only_if_sent_on_purpose(
     context["params"]["overwrite"] = on_purpose
     older = record(context, mode=mode, load_date="2026-11-19")
 
-    assert memory(context)["last_load"] == (older if on_purpose else newest)
+    assert store(context)["last_load"] == (older if on_purpose else newest)
 
 
 HISTORY = {"range_start": "2026-11-01", "days_missing": 2}
@@ -442,8 +442,8 @@ def test_a_range_of_days_has_a_record_of_its_own(
 
     found = record(context, rows_sent=20_000, **HISTORY)
 
-    assert memory(context)["load.2026-11-20.opt-in"] == of_the_day
-    assert memory(context)["load.2026-11-01..2026-11-20.opt-in"] == found
+    assert store(context)["load.2026-11-20.opt-in"] == of_the_day
+    assert store(context)["load.2026-11-01..2026-11-20.opt-in"] == found
     days = (found["load_date"], found["range_start"], found["days_missing"])
     assert days == ("2026-11-20", "2026-11-01", 2)
     assert "Load 2026-11-01..2026-11-20 (opt-in) of audience 7 is confirmed" in caplog.text
@@ -454,18 +454,18 @@ def test_a_range_of_days_is_the_last_load_and_keeps_the_load_that_days_are_compa
     context: dict[str, Any],
 ) -> None:
     first_of_all = record(context, **HISTORY)
-    assert memory(context)["last_load"] == first_of_all
+    assert store(context)["last_load"] == first_of_all
     record(context, rows_sent=900)
     kept = {"load_date": "2026-11-20", "mode": "opt-in", "rows_sent": 900}
 
     first = record(context, rows_sent=20_000, **HISTORY)
-    assert memory(context)["last_load"] == {**first, "last_single_day_load": kept}
+    assert store(context)["last_load"] == {**first, "last_single_day_load": kept}
     second = record(context, rows_sent=30_000, range_start="2026-10-01")
-    assert memory(context)["last_load"] == {**second, "last_single_day_load": kept}
+    assert store(context)["last_load"] == {**second, "last_single_day_load": kept}
     record(context, rows_sent=40_000, load_date="2026-11-19", **HISTORY)
-    assert memory(context)["last_load"]["rows_sent"] == 30_000
+    assert store(context)["last_load"]["rows_sent"] == 30_000
     newest = record(context, load_date="2026-11-21")
-    assert memory(context)["last_load"] == newest
+    assert store(context)["last_load"] == newest
 
 
 def test_the_result_of_a_load_is_logged(context: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
@@ -512,7 +512,7 @@ def test_a_historical_load_is_published_only_if_asked_for(
         *((run_type, days, True) for run_type in ("manual", "operator_triggered", "scheduled")),
     ):
         event = Event()
-        context["outlet_events"] = {asset_of(definition()): event}
+        context["outlet_events"] = {get_asset(definition()): event}
         context["dag_run"] = SimpleNamespace(run_type=run_type)
         if is_historical and not is_asked_for:
             with pytest.raises(AirflowSkipException, match="activate_on_backfill"):

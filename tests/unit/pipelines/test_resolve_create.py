@@ -15,7 +15,7 @@ from audience_onboarding.base.pools import CREATE_POOL
 from audience_onboarding.dag_ids import RESOLVE_CREATE_DAG_ID
 from audience_onboarding.definitions import AudienceDefinition
 from audience_onboarding.pipelines import build_resolve_create_dag, resolve_ambiguous_create_dag
-from audience_onboarding.pipelines.common import asset_of
+from audience_onboarding.pipelines.common import get_asset
 from audience_onboarding.platform_registry import PLATFORMS, get_platform
 from audience_onboarding.state.store import campaign_asset
 from tests.fakes import AssetStores, task_context
@@ -23,7 +23,7 @@ from tests.unit.pipelines.conftest import HOST, definition, fill_in, minimal, ru
 from tests.unit.state.helpers import check_refused
 
 CAMPAIGN = campaign_asset("digital_audience", "digital_audience_default", "Always-on")
-AUDIENCE = asset_of(definition())
+AUDIENCE = get_asset(definition())
 INTENT = {"name": "Newsletter", "at": "2026-11-20T03:00:00+00:00", "run_id": "scheduled__1"}
 
 
@@ -37,7 +37,7 @@ def stores(client: Any) -> AssetStores:
     return AssetStores()
 
 
-def settle_by(stores: AssetStores, **values: Any) -> dict[str, Any]:
+def resolution_hint(stores: AssetStores, **values: Any) -> dict[str, Any]:
     params = {"id": None, "accept_other_name": False, "audience": "newsletter", **values}
     context = task_context(stores=stores, **params)
     context["dag_run"].triggering_user_name = "anna"
@@ -53,7 +53,7 @@ def schema_of(dag: DAG, name: str) -> dict[str, Any]:
 def settleable(item: AudienceDefinition) -> set[str]:
     return {
         thing.what
-        for thing in get_platform(item.platform).reconciliation.pending_creates(item, asset_of(item))
+        for thing in get_platform(item.platform).reconciliation.pending_creates(item, get_asset(item))
     }
 
 
@@ -137,7 +137,7 @@ def test_pinned_objects_and_segments_of_a_load_date_are_not_offered() -> None:
 def test_an_audience_that_was_found(stores: AssetStores) -> None:
     stores[AUDIENCE].set("audience", {"intent": INTENT})
 
-    record = settle_by(stores, what="audience", outcome="found", id=" 69249 ")
+    record = resolution_hint(stores, what="audience", outcome="found", id=" 69249 ")
 
     assert (record["audience"], record["by"], record["after"]["id"]) == ("newsletter", "anna", 69249)
     assert stores[AUDIENCE].get("audience")["account"] == HOST
@@ -148,8 +148,8 @@ def test_a_segment_has_to_be_one_of_the_audience(stores: AssetStores) -> None:
     stores[AUDIENCE].set("segment.dv360", {"intent": INTENT})
 
     with pytest.raises(AirflowFailException, match="Segment 12 belongs to audience 5, not to 69249"):
-        settle_by(stores, what="segment dv360", outcome="found", id="12")
-    settle_by(stores, what="segment dv360", outcome="found", id="11")
+        resolution_hint(stores, what="segment dv360", outcome="found", id="12")
+    resolution_hint(stores, what="segment dv360", outcome="found", id="11")
 
     assert stores[AUDIENCE].get("segment.dv360")["id"] == 11
 
@@ -169,6 +169,6 @@ def test_wrong_values_fail_at_once_and_change_nothing(stores: AssetStores) -> No
         ),
     ]
     check_refused(
-        lambda case: settle_by(stores, **case[0]), cases, AirflowFailException, lambda case: case[1]
+        lambda case: resolution_hint(stores, **case[0]), cases, AirflowFailException, lambda case: case[1]
     )
     assert stores[AUDIENCE].values == {"audience": {"intent": INTENT}}

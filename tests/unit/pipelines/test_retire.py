@@ -14,7 +14,7 @@ from audience_onboarding.base.retirement import AudienceInventory, SegmentSummar
 from audience_onboarding.dag_ids import RETIRE_DAG_ID
 from audience_onboarding.exceptions import StaleApprovalError
 from audience_onboarding.pipelines import build_retire_dag, retire
-from audience_onboarding.pipelines.common import asset_of
+from audience_onboarding.pipelines.common import get_asset
 from audience_onboarding.pipelines.retire import RetirementApprovalOperator
 from audience_onboarding.platforms.digital_audience import retirement
 from audience_onboarding.state.store import RETIRED_KEY
@@ -39,7 +39,7 @@ def context_of(stores: AssetStores, dag: Any, **conf: Any) -> Any:
 
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> AssetStores:
-    monkeypatch.setattr(retirement, "inspect", lambda definition, memory: SEEN)
+    monkeypatch.setattr(retirement, "inspect", lambda definition, store: SEEN)
     return AssetStores()
 
 
@@ -82,15 +82,15 @@ def test_the_time_to_answer_is_that_of_the_form(monkeypatch: pytest.MonkeyPatch)
 
 def test_each_action_skips_the_tasks_of_the_other(here: AssetStores) -> None:
     dag, record = dag_of(), {"audience": "newsletter", "audience_id": 5}
-    memory = here[asset_of(definition())]
-    memory.set(RETIRED_KEY, record)
+    store = here[get_asset(definition())]
+    store.set(RETIRED_KEY, record)
 
     for task_id, action in (("inspect", "reopen"), ("reopen", "retire")):
         with pytest.raises(AirflowSkipException):
             run_task(dag, task_id, context_of(here, dag, action=action))
     # The one to open it again forgets the record and returns it.
     assert run_task(dag, "reopen", context_of(here, dag, action="reopen")) == record
-    assert memory.get(RETIRED_KEY) is None
+    assert store.get(RETIRED_KEY) is None
     with pytest.raises(AirflowFailException, match="is not retired"):
         run_task(dag, "reopen", context_of(here, dag, action="reopen"))
 
@@ -107,7 +107,7 @@ def test_the_platform_deletes_the_shown_objects_and_the_event_is_the_record(
     assert "ti.xcom_pull(task_ids='inspect')['text']" in dag.get_task("approve").body
     deleted: list[AudienceInventory] = []
     monkeypatch.setattr(
-        retirement, "delete", lambda of, memory, progress, seen: deleted.append(seen) or "gone"
+        retirement, "delete", lambda of, store, progress, seen: deleted.append(seen) or "gone"
     )
     events: list[Any] = []
     context["outlet_events"] = {
@@ -120,8 +120,8 @@ def test_the_platform_deletes_the_shown_objects_and_the_event_is_the_record(
 
     assert deleted == [SEEN]
     assert (record["done"], record["by"], record["approved_by"]) == ("gone", "anna", "unknown")
-    assert here[asset_of(definition())].get(RETIRED_KEY) == record
-    assert events == [((asset_of(definition()),), {"extra": record})]
+    assert here[get_asset(definition())].get(RETIRED_KEY) == record
+    assert events == [((get_asset(definition()),), {"extra": record})]
 
 
 def test_anything_else_than_the_approved_objects_is_not_deleted() -> None:

@@ -36,7 +36,7 @@ class Runs:
         return found
 
     @property
-    def memory(self) -> dict[str, Any]:
+    def store(self) -> dict[str, Any]:
         """The values in the store of the audience."""
         return self.stores.stores["audience/newsletter"].values
 
@@ -54,8 +54,8 @@ def test_a_load_is_judged_and_remembered() -> None:
 
     assert found["rates"] == {"email": 0.59, "phone": None}
     assert (found["means"], found["findings"], found["stops"]) == ({"email": 0.6}, [], False)
-    assert [entry["load_date"] for entry in runs.memory["match_rates.opt-in"]] == ["2026-11-19", "2026-11-20"]
-    assert runs.memory["last_load"]["watch"] == found
+    assert [entry["load_date"] for entry in runs.store["match_rates.opt-in"]] == ["2026-11-19", "2026-11-20"]
+    assert runs.store["last_load"]["watch"] == found
     assert Kept.told == []
 
 
@@ -75,7 +75,7 @@ def test_a_stopped_load_is_recorded_and_not_published() -> None:
     runs = Runs(match_rates={**LIMITS, "on_violation": "fail"})
     found = runs.record(0.3)
 
-    assert runs.memory["last_load"] == found
+    assert runs.store["last_load"] == found
     # The DAG tells it, once the run has failed.
     assert Kept.told == []
     with pytest.raises(AirflowFailException, match=r"^MatchRateError: .*30% of email match"):
@@ -103,7 +103,7 @@ def test_a_range_of_days_is_no_measure() -> None:
 
     runs.record(0.6, range_start="2026-11-01")
 
-    assert "match_rates.opt-in" not in runs.memory
+    assert "match_rates.opt-in" not in runs.store
 
 
 def test_the_form_lets_match_rates_be_ignored_if_there_are_limits() -> None:

@@ -29,7 +29,7 @@ from audience_onboarding.platforms.digital_audience.models import (
 )
 from audience_onboarding.platforms.digital_audience.models import Audience as DigitalAudience
 from audience_onboarding.platforms.fanfare.models import Audience as FanfareAudience
-from audience_onboarding.state.create_once import SETTLE_AFTER
+from audience_onboarding.state.create_once import VISIBILITY_TIMEOUT
 from tests.fakes import AssetStores, task_context
 from tests.unit.platforms.cases import every_case
 from tests.unit.platforms.fanfare.conftest import audience_json
@@ -345,7 +345,7 @@ def test_an_unclear_outcome_with_a_list_is_settled_by_it(
                     create.side_effect = [error, creator.answer]
                     stores = AssetStores()
                     # The list may lag behind: nothing is sent again at once.
-                    for pause in (timedelta(0), SETTLE_AFTER - timedelta(seconds=1)):
+                    for pause in (timedelta(0), VISIBILITY_TIMEOUT - timedelta(seconds=1)):
                         at.shift(pause)
                         with pytest.raises(TransientError, match=r"not clear yet whether .* was created"):
                             creator.make().execute(task_context(stores=stores))

@@ -144,8 +144,8 @@ def test_the_record_holds_what_the_next_run_needs_to_send_nothing(
 
     record = function_of(dag, "record_load")(load, seen)
 
-    memory = stores[dag.get_task("upload").asset].values  # type: ignore[attr-defined]
-    assert memory["load.2026-11-20.opt-in"] == memory["last_load"] == record
+    store = stores[dag.get_task("upload").asset].values  # type: ignore[attr-defined]
+    assert store["load.2026-11-20.opt-in"] == store["last_load"] == record
     confirmed = IMPORTED if platform == "fanfare" else COUNTED
     assert {name: record[name] for name in confirmed} == {name: seen[name] for name in confirmed}
     assert (record["content_id"], record["run_id"]) == ("ab", "run_1")

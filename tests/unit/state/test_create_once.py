@@ -21,14 +21,14 @@ from audience_onboarding.exceptions import (
     VendorUnavailableError,
 )
 from audience_onboarding.state.create_once import (
-    ENDED,
-    SETTLE_AFTER,
-    Creation,
+    REQUEST_ENDED,
+    VISIBILITY_TIMEOUT,
+    CreateRequest,
     check_not_retired,
-    ensure_id,
-    remembered_id,
+    create_once,
+    stored_id,
 )
-from audience_onboarding.state.remote_ids import number_id
+from audience_onboarding.state.remote_ids import parse_int_id
 from audience_onboarding.state.store import AUDIENCE_KEY, RETIRED_KEY
 from tests.fakes import DictStore
 from tests.unit.state.helpers import check, check_refused
@@ -42,7 +42,7 @@ NEW_ID = 69249
 class Vendor:
     """Creates campaigns; ``fails_with`` is what the next request ends with."""
 
-    memory: DictStore
+    store: DictStore
     fails_with: BaseException | None = None
     lists: bool = False
     existing: list[int] = field(default_factory=list)
@@ -51,7 +51,7 @@ class Vendor:
 
     def create(self) -> int:
         self.requests += 1
-        self.memory_at_request.append(self.memory.get("campaign"))
+        self.memory_at_request.append(self.store.get("campaign"))
         if self.fails_with is not None:
             raise self.fails_with
         return NEW_ID
@@ -59,8 +59,8 @@ class Vendor:
     def find(self) -> int | None:
         return self.existing[0] if self.existing else None
 
-    def creation(self) -> Creation[int]:
-        return Creation(
+    def creation(self) -> CreateRequest[int]:
+        return CreateRequest(
             kind="campaign",
             name="Always-on",
             account=HOST,
@@ -69,27 +69,27 @@ class Vendor:
             sent={"name": "Always-on", "parent": 7},
         )
 
-    def ensure(self, *, at: datetime = START, run_id: str = "run_1", settle_by: str = "") -> int:
-        return ensure_id(
-            self.memory,
+    def ensure(self, *, at: datetime = START, run_id: str = "run_1", resolution_hint: str = "") -> int:
+        return create_once(
+            self.store,
             "campaign",
             self.creation(),
-            read=number_id,
+            read=parse_int_id,
             run_id=run_id,
-            settle_hint="the state store of asset 'x'",
-            settle_by=settle_by,
+            store_hint="the state store of asset 'x'",
+            resolution_hint=resolution_hint,
             now=lambda: at,
         )
 
 
 @pytest.fixture
-def memory() -> DictStore:
+def store() -> DictStore:
     return DictStore()
 
 
 @pytest.fixture
-def vendor(memory: DictStore) -> Vendor:
-    return Vendor(memory)
+def vendor(store: DictStore) -> Vendor:
+    return Vendor(store)
 
 
 def unknown() -> VendorUnavailableError:
@@ -99,28 +99,28 @@ def unknown() -> VendorUnavailableError:
 # --- the way it should go -----------------------------------------------------------------------------------
 
 
-def test_an_object_is_created_once_and_remembered(vendor: Vendor, memory: DictStore) -> None:
+def test_an_object_is_created_once_and_remembered(vendor: Vendor, store: DictStore) -> None:
     created = {"name": "Always-on", "run_id": "run_1"}
 
     assert (vendor.ensure(), vendor.ensure(run_id="run_2")) == (NEW_ID, NEW_ID)
 
     # The intent is remembered before the one request leaves.
     assert vendor.memory_at_request == [{"intent": {**created, "at": START.isoformat()}}]
-    assert memory.values == {
+    assert store.values == {
         "campaign": {**created, "id": NEW_ID, "account": HOST, "since": START.isoformat()}
     }
 
 
-def test_a_listed_object_is_taken_over_and_remembered(vendor: Vendor, memory: DictStore) -> None:
+def test_a_listed_object_is_taken_over_and_remembered(vendor: Vendor, store: DictStore) -> None:
     vendor.lists, vendor.existing = True, [5]
 
     assert (vendor.ensure(), vendor.requests) == (5, 0)
-    assert remembered_id(memory, "campaign", account=HOST, read=number_id) == 5
+    assert stored_id(store, "campaign", account=HOST, read=parse_int_id) == 5
     # A remembered id needs no list.
     vendor.existing = [6]
     assert vendor.ensure() == 5
     # One that is not listed is created.
-    vendor.existing, memory.values = [], {}
+    vendor.existing, store.values = [], {}
     assert (vendor.ensure(), vendor.requests) == (NEW_ID, 1)
 
 
@@ -141,7 +141,7 @@ def test_a_request_that_did_nothing_leaves_no_intent_and_may_be_tried_again(list
             vendor.ensure()
 
         assert caught.value is failure
-        assert vendor.memory.values == {}, failure
+        assert vendor.store.values == {}, failure
         vendor.fails_with = None
         assert vendor.ensure() == NEW_ID
 
@@ -159,7 +159,7 @@ def test_any_other_failure_is_unclear_until_a_person_has_looked() -> None:
         with pytest.raises(raised):
             vendor.ensure()
 
-        assert "intent" in vendor.memory.get("campaign"), failure
+        assert "intent" in vendor.store.get("campaign"), failure
         vendor.fails_with = None
         for hours in (0, 1, 1000):
             with pytest.raises(AmbiguousCreateError):
@@ -173,7 +173,7 @@ def unanswered(vendor: Vendor) -> Vendor:
     vendor.fails_with = unknown()
     with pytest.raises(AmbiguousCreateError):
         vendor.ensure()
-    assert ENDED in vendor.memory.get("campaign")["intent"]
+    assert REQUEST_ENDED in vendor.store.get("campaign")["intent"]
     vendor.fails_with = None
     return vendor
 
@@ -183,12 +183,12 @@ def test_the_message_of_an_ambiguous_creation_has_its_object_its_run_and_the_way
 ) -> None:
     common = ("campaign 'Always-on'", HOST, START.isoformat(), "run_1", "name='Always-on', parent=7")
     common += ("the state store of asset 'x'", "key 'campaign'", "clear this task")
-    for settle_by, parts in (
+    for resolution_hint, parts in (
         ("", ('{"id": <id>}', "deleting that key")),
         ("trigger the DAG 'resolve_ambiguous_create'", ("trigger the DAG 'resolve_ambiguous_create'",)),
     ):
         with pytest.raises(AmbiguousCreateError) as caught:
-            unanswered.ensure(at=START + timedelta(days=1), run_id="run_2", settle_by=settle_by)
+            unanswered.ensure(at=START + timedelta(days=1), run_id="run_2", resolution_hint=resolution_hint)
 
         message = str(caught.value)
         for part in (*common, *parts):
@@ -196,15 +196,15 @@ def test_the_message_of_an_ambiguous_creation_has_its_object_its_run_and_the_way
         assert "run_2" not in message
 
 
-def test_a_person_settles_it_as_the_message_says(unanswered: Vendor, memory: DictStore) -> None:
-    intent = memory.get("campaign")
+def test_a_person_settles_it_as_the_message_says(unanswered: Vendor, store: DictStore) -> None:
+    intent = store.get("campaign")
     # The id may stand beside the intent.
     for record in ({"id": 12}, {**intent, "id": 12}):
         for unanswered.lists in (False, True):
-            memory.set("campaign", record)
+            store.set("campaign", record)
             assert (unanswered.ensure(), unanswered.requests) == (12, 1)
     unanswered.lists = False
-    memory.delete("campaign")
+    store.delete("campaign")
     assert (unanswered.ensure(), unanswered.requests) == (NEW_ID, 2)
 
 
@@ -229,19 +229,19 @@ def test_the_next_try_finds_what_the_unclear_request_created(unclear: Vendor) ->
 
 
 def test_an_absence_soon_after_the_request_proves_nothing_and_one_that_lasts_does(
-    unclear: Vendor, memory: DictStore
+    unclear: Vendor, store: DictStore
 ) -> None:
     # Waiting does not start again with each look.
-    for after in (timedelta(0), SETTLE_AFTER / 2, SETTLE_AFTER - timedelta(seconds=1)):
+    for after in (timedelta(0), VISIBILITY_TIMEOUT / 2, VISIBILITY_TIMEOUT - timedelta(seconds=1)):
         with pytest.raises(TransientError, match="not clear yet"):
             unclear.ensure(at=START + after)
     assert unclear.requests == 1
 
-    assert (unclear.ensure(at=START + SETTLE_AFTER, run_id="run_2"), unclear.requests) == (NEW_ID, 2)
-    assert memory.get("campaign")["run_id"] == "run_2"
+    assert (unclear.ensure(at=START + VISIBILITY_TIMEOUT, run_id="run_2"), unclear.requests) == (NEW_ID, 2)
+    assert store.get("campaign")["run_id"] == "run_2"
 
 
-def test_a_look_up_that_fails_sends_nothing(vendor: Vendor, memory: DictStore) -> None:
+def test_a_look_up_that_fails_sends_nothing(vendor: Vendor, store: DictStore) -> None:
     def fail() -> int | None:
         raise VendorUnavailableError(what="Down")
 
@@ -249,7 +249,7 @@ def test_a_look_up_that_fails_sends_nothing(vendor: Vendor, memory: DictStore) -
 
     with pytest.raises(VendorUnavailableError):
         vendor.ensure()
-    assert (vendor.requests, memory.values) == (0, {})
+    assert (vendor.requests, store.values) == (0, {})
 
 
 # --- the memory ---------------------------------------------------------------------------------------------
@@ -265,14 +265,14 @@ def test_a_remembered_id_is_read() -> None:
     ]
 
     def read(record: Any) -> int | None:
-        memory = DictStore({} if record is None else {"campaign": record})
-        return remembered_id(memory, "campaign", account=HOST, read=number_id)
+        store = DictStore({} if record is None else {"campaign": record})
+        return stored_id(store, "campaign", account=HOST, read=parse_int_id)
 
     check(read, records)
 
 
-def test_the_id_of_another_host_is_never_taken(vendor: Vendor, memory: DictStore) -> None:
-    memory.set("campaign", {"id": 5, "account": "https://staging.example"})
+def test_the_id_of_another_host_is_never_taken(vendor: Vendor, store: DictStore) -> None:
+    store.set("campaign", {"id": 5, "account": "https://staging.example"})
 
     with pytest.raises(ConfigurationError, match=r"belongs to https://staging\.example, not to " + HOST):
         vendor.ensure()
@@ -287,26 +287,26 @@ def test_a_wrong_entry_of_a_person_never_leads_to_a_second_creation(lists: bool)
         try:
             vendor.ensure()
         finally:
-            assert (vendor.requests, vendor.memory.get("campaign")) == (0, entered)
+            assert (vendor.requests, vendor.store.get("campaign")) == (0, entered)
 
     entries = [5, "5", '{"id": 5}', [5], {"ID": 5}, {"id": None}, {"id": "five"}, {"id": ""}]
     check_refused(ensure, entries, ConfigurationError, "campaign")
 
 
-def test_the_clock_is_the_present_by_default(vendor: Vendor, memory: DictStore) -> None:
+def test_the_clock_is_the_present_by_default(vendor: Vendor, store: DictStore) -> None:
     before = datetime.now(timezone.utc)
 
-    ensure_id(memory, "campaign", vendor.creation(), read=number_id, run_id="run_1", settle_hint="")
+    create_once(store, "campaign", vendor.creation(), read=parse_int_id, run_id="run_1", store_hint="")
 
-    assert before <= datetime.fromisoformat(memory.get("campaign")["since"]) <= datetime.now(timezone.utc)
+    assert before <= datetime.fromisoformat(store.get("campaign")["since"]) <= datetime.now(timezone.utc)
 
 
-def test_creations_of_different_keys_do_not_meet(memory: DictStore) -> None:
+def test_creations_of_different_keys_do_not_meet(store: DictStore) -> None:
     for new_id, key in enumerate(("campaign", "audience"), start=1):
-        creation = Creation(kind=key, name=key, account=HOST, create=lambda made=new_id: made)
-        assert ensure_id(memory, key, creation, read=number_id, run_id="r", settle_hint="") == new_id
+        creation = CreateRequest(kind=key, name=key, account=HOST, create=lambda made=new_id: made)
+        assert create_once(store, key, creation, read=parse_int_id, run_id="r", store_hint="") == new_id
 
-    assert {key: record["id"] for key, record in memory.values.items()} == {"campaign": 1, "audience": 2}
+    assert {key: record["id"] for key, record in store.values.items()} == {"campaign": 1, "audience": 2}
 
 
 # --- retired ------------------------------------------------------------------------------------------------
@@ -317,11 +317,11 @@ def test_of_a_retired_audience_nothing_is_remembered_and_nothing_created() -> No
     store = DictStore({RETIRED_KEY: record, AUDIENCE_KEY: {"id": 5}})
 
     with pytest.raises(AudienceRetiredError) as caught:
-        remembered_id(store, AUDIENCE_KEY, account=HOST, read=int)
+        stored_id(store, AUDIENCE_KEY, account=HOST, read=int)
 
     retired = "'news' was retired on 2026-11-20 by anna"
     for word in (retired, "manual__1", '"action": "reopen"', "Remove its definition"):
         assert word in str(caught.value)
     # A campaign has a memory of its own.
-    assert remembered_id(store, "campaign", account=HOST, read=int) is None
+    assert stored_id(store, "campaign", account=HOST, read=int) is None
     check_not_retired(DictStore())

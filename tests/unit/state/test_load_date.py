@@ -12,8 +12,8 @@ import pytest
 
 from audience_onboarding.exceptions import ConfigurationError
 from audience_onboarding.state.load_date import (
-    resolve_history_from,
     resolve_load_date,
+    resolve_range_start,
     run_type,
 )
 from tests.unit.state.helpers import check, check_refused
@@ -97,18 +97,18 @@ def test_a_backfill_takes_its_dates_from_its_range_only(kind: str) -> None:
     with pytest.raises(ConfigurationError, match="A backfill takes its load dates from its own range"):
         resolve_load_date(context(run_type=kind, partition_key="2026-11-02", load_date="2026-11-01"))
     with pytest.raises(ConfigurationError, match="Leave 'range_start' out of the conf"):
-        resolve_history_from(context(run_type=kind), "2026-11-01")
+        resolve_range_start(context(run_type=kind), "2026-11-01")
     for nothing in ("", None):
-        assert resolve_history_from(context(run_type=kind), nothing) is None
+        assert resolve_range_start(context(run_type=kind), nothing) is None
 
 
 def test_a_range_of_days_has_a_first_day() -> None:
     for kind in ("manual", "scheduled", "operator_triggered"):
-        assert resolve_history_from(context(run_type=kind), "2026-11-01") == date(2026, 11, 1)
+        assert resolve_range_start(context(run_type=kind), "2026-11-01") == date(2026, 11, 1)
     with pytest.raises(
         ConfigurationError, match=r"'1 Nov' is not a load date \(range_start\)\. Give it as YYYY-MM-DD"
     ):
-        resolve_history_from(context(), "1 Nov")
+        resolve_range_start(context(), "1 Nov")
 
 
 def test_the_run_type_is_text() -> None:

@@ -8,7 +8,14 @@ from typing import Any
 import pytest
 
 from audience_onboarding.exceptions import MatchRateError
-from audience_onboarding.state.match_rates import KEPT, MatchRateLimits, Seen, check, rates_key, watch
+from audience_onboarding.state.match_rates import (
+    KEPT,
+    LoadStats,
+    MatchRateLimits,
+    evaluate_match_rates,
+    raise_if_blocked,
+    rates_key,
+)
 from tests.fakes import DictStore
 
 LIMITS = MatchRateLimits(min_history=3, max_drop=0.2)
@@ -19,7 +26,7 @@ class Audience:
 
     def __init__(self, limits: MatchRateLimits = LIMITS) -> None:
         self.limits = limits
-        self.memory = DictStore()
+        self.store = DictStore()
 
     def load(
         self,
@@ -36,12 +43,12 @@ class Audience:
         """Judge one load."""
         rates: Mapping[str, float | None] = {"email": email, **others}
         load_date = day if isinstance(day, str) else f"2026-11-{day:02}"
-        seen = Seen(load_date, is_range, rows, rows if uploaded is None else uploaded, rates)
-        return watch(seen, self.limits, memory=self.memory, mode=mode, is_ignored=ignored)
+        seen = LoadStats(load_date, is_range, rows, rows if uploaded is None else uploaded, rates)
+        return evaluate_match_rates(seen, self.limits, store=self.store, mode=mode, is_ignored=ignored)
 
     def days(self, mode: str = "opt-in") -> list[str]:
         """The loads that are remembered."""
-        return [entry["load_date"] for entry in self.memory.get(rates_key(mode)) or []]
+        return [entry["load_date"] for entry in self.store.get(rates_key(mode)) or []]
 
 
 def settings_of(watched: Mapping[str, Any]) -> list[str]:
@@ -158,7 +165,7 @@ def test_a_load_is_compared_with_earlier_days_only_and_each_day_is_kept_once() -
 
     assert (again["compared_with"], again["means"]) == (1, {"email": 0.9})
     assert audience.days() == ["2026-11-10", "2026-11-11", "2026-11-12"]
-    kept = audience.memory.get("match_rates.opt-in")
+    kept = audience.store.get("match_rates.opt-in")
     assert [entry["rates"]["email"] for entry in kept] == [0.9, 0.85, 0.8]
 
 
@@ -201,7 +208,7 @@ def test_the_list_is_bounded_and_keeps_the_newest() -> None:
 
 def test_a_stop_has_the_numbers_and_the_next_step() -> None:
     with pytest.raises(MatchRateError) as caught:
-        check(Audience(MatchRateLimits(min_rate={"email": 0.4}, on_violation="fail")).load(1, 0.1))
+        raise_if_blocked(Audience(MatchRateLimits(min_rate={"email": 0.4}, on_violation="fail")).load(1, 0.1))
 
     assert str(caught.value) == (
         "The load is confirmed, but too few of its people match, so it is not activated: match_rates.min_rate: 10% of "
@@ -209,5 +216,5 @@ def test_a_stop_has_the_numbers_and_the_next_step() -> None:
         "with 'Ignore match rates': nothing is sent twice, and the activation starts."
     )
     # A load that is not watched, or has no finding, is not stopped.
-    check(None)
-    check(Audience(MatchRateLimits(on_violation="fail")).load(1, 0.9))
+    raise_if_blocked(None)
+    raise_if_blocked(Audience(MatchRateLimits(on_violation="fail")).load(1, 0.9))

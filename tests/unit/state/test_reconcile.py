@@ -17,19 +17,19 @@ from audience_onboarding.exceptions import (
     NothingToResolveError,
     VendorUnavailableError,
 )
-from audience_onboarding.state.create_once import ENDED, SETTLE_AFTER
+from audience_onboarding.state.create_once import REQUEST_ENDED, VISIBILITY_TIMEOUT
 from audience_onboarding.state.reconcile import (
     FOUND,
     NOT_CREATED,
-    Found,
-    Settleable,
-    how_to_settle,
-    key_of,
-    settle,
-    what_of,
+    PendingCreate,
+    RemoteObject,
+    object_label,
+    resolution_hint,
+    resolve_create,
+    state_key,
 )
-from audience_onboarding.state.remote_ids import number_id, text_id
-from audience_onboarding.state.store import Memory, audience_asset
+from audience_onboarding.state.remote_ids import parse_int_id, parse_str_id
+from audience_onboarding.state.store import StateStore, audience_asset
 from tests.fakes import DictStore
 from tests.unit.state.helpers import check
 
@@ -49,15 +49,15 @@ class Vendor:
     asked: list[Any] = field(default_factory=list)
     down: bool = False
 
-    def look(self, remote_id: int | str, memory: Memory) -> Found:
+    def look(self, remote_id: int | str, store: StateStore) -> RemoteObject:
         self.asked.append(remote_id)
         if self.down:
             raise VendorUnavailableError(what="No answer in time", where="GET /x")
         if remote_id not in self.names:
             raise NotFoundError(what="The vendor does not know it", where="GET /x", next_step="Look")
-        return Found(self.names[int(remote_id)])
+        return RemoteObject(self.names[int(remote_id)])
 
-    def find(self, memory: Memory) -> int | None:
+    def find(self, store: StateStore) -> int | None:
         return self.listed
 
 
@@ -67,32 +67,32 @@ def vendor() -> Vendor:
 
 
 @pytest.fixture
-def memory() -> DictStore:
+def store() -> DictStore:
     return DictStore({"audience": {"intent": dict(INTENT)}})
 
 
-def thing(vendor: Vendor, **changes: Any) -> Settleable:
+def thing(vendor: Vendor, **changes: Any) -> PendingCreate:
     asset = audience_asset("any", "newsletter")
-    return replace(Settleable("audience", asset, number_id, lambda: HOST, look=vendor.look), **changes)
+    return replace(PendingCreate("audience", asset, parse_int_id, lambda: HOST, look=vendor.look), **changes)
 
 
 def run(
-    memory: DictStore, what: Settleable, outcome: str = FOUND, given_id: str | None = None, **more: Any
+    store: DictStore, what: PendingCreate, outcome: str = FOUND, given_id: str | None = None, **more: Any
 ) -> dict[str, Any]:
     person: dict[str, Any] = {"run_id": "manual__9", "by": "anna", "accept_other_name": False}
     given = {"outcome": outcome, "given_id": given_id, "now": lambda: LATER, **person, **more}
-    return settle(what, memory=memory, audience_memory=memory, **given)
+    return resolve_create(what, store=store, audience_store=store, **given)
 
 
 # --- as it should go ----------------------------------------------------------------------------------------
 
 
 def test_a_found_object_is_remembered_with_the_person_who_settled_it(
-    memory: DictStore, vendor: Vendor
+    store: DictStore, vendor: Vendor
 ) -> None:
-    record = run(memory, thing(vendor), given_id="69249")
+    record = run(store, thing(vendor), given_id="69249")
 
-    assert memory.values == {
+    assert store.values == {
         "audience": {
             "id": 69249,
             "name": NAME,
@@ -106,19 +106,19 @@ def test_a_found_object_is_remembered_with_the_person_who_settled_it(
         **{"what": "audience", "asset": "audience/newsletter", "key": "audience", "outcome": "found"},
         **{"by": "anna", "at": LATER.isoformat(), "run_id": "manual__9"},
         "before": {"intent": INTENT},
-        "after": memory.values["audience"],
+        "after": store.values["audience"],
     }
     assert json.loads(json.dumps(record)) == record
 
 
 def test_an_object_that_was_not_created_is_forgotten_and_nothing_else(
-    memory: DictStore, vendor: Vendor
+    store: DictStore, vendor: Vendor
 ) -> None:
-    memory.set("last_load", {"load_date": "2026-11-19"})
+    store.set("last_load", {"load_date": "2026-11-19"})
 
-    record = run(memory, thing(vendor), NOT_CREATED)
+    record = run(store, thing(vendor), NOT_CREATED)
 
-    assert memory.values == {"last_load": {"load_date": "2026-11-19"}}
+    assert store.values == {"last_load": {"load_date": "2026-11-19"}}
     assert (record["before"], record["after"]) == ({"intent": INTENT}, None)
     assert vendor.asked == []
 
@@ -126,14 +126,14 @@ def test_an_object_that_was_not_created_is_forgotten_and_nothing_else(
 def test_the_id_and_name_that_are_remembered(vendor: Vendor) -> None:
     def settled(case: tuple[str, dict[str, Any], dict[str, Any]]) -> tuple[Any, Any]:
         given_id, changes, options = case
-        memory = DictStore({"audience": {"intent": dict(INTENT)}})
-        run(memory, thing(vendor, **changes), given_id=given_id, **options)
-        return memory.values["audience"]["id"], memory.values["audience"]["name"]
+        store = DictStore({"audience": {"intent": dict(INTENT)}})
+        run(store, thing(vendor, **changes), given_id=given_id, **options)
+        return store.values["audience"]["id"], store.values["audience"]["name"]
 
     cases: list[tuple[tuple[str, dict[str, Any], dict[str, Any]], tuple[Any, str]]] = [
         # Without a look at the vendor, the id is taken as given.
         (("5", {"look": None}, {}), (5, NAME)),
-        (("aud_7-b", {"look": None, "read": text_id}, {}), ("aud_7-b", NAME)),
+        (("aud_7-b", {"look": None, "read": parse_str_id}, {}), ("aud_7-b", NAME)),
         # The vendor shows no name: it is the one that was sent.
         (("8", {}, {}), (8, NAME)),
         (("7", {}, {"accept_other_name": True}), (7, "Something else")),
@@ -144,11 +144,11 @@ def test_the_id_and_name_that_are_remembered(vendor: Vendor) -> None:
 # --- refusals, which change nothing -------------------------------------------------------------------------
 
 
-def refused(memory: DictStore, *arguments: Any, **more: Any) -> str:
-    before = copy.deepcopy(memory.values)
+def refused(store: DictStore, *arguments: Any, **more: Any) -> str:
+    before = copy.deepcopy(store.values)
     with pytest.raises((NothingToResolveError, ConfigurationError, NotFoundError)) as caught:
-        run(memory, *arguments, **more)
-    assert memory.values == before
+        run(store, *arguments, **more)
+    assert store.values == before
     assert caught.value.where
     assert caught.value.next_step
     return str(caught.value)
@@ -163,85 +163,85 @@ def test_only_an_unclear_creation_is_settled(vendor: Vendor, outcome: str) -> No
         ("69249", "'69249'"),
         ({"intent": "of long ago"}, "of long ago"),
     ):
-        memory = DictStore({} if remembered is None else {"audience": remembered})
+        store = DictStore({} if remembered is None else {"audience": remembered})
 
-        message = refused(memory, thing(vendor), outcome, "69249" if outcome == FOUND else None)
+        message = refused(store, thing(vendor), outcome, "69249" if outcome == FOUND else None)
 
         assert "There is no unclear creation of the audience" in message
         assert shown in message
     assert vendor.asked == []
 
 
-def test_an_id_or_an_answer_that_does_not_fit_is_refused(memory: DictStore, vendor: Vendor) -> None:
+def test_an_id_or_an_answer_that_does_not_fit_is_refused(store: DictStore, vendor: Vendor) -> None:
     for given in (None, ""):
-        assert "The id of the audience is missing" in refused(memory, thing(vendor), FOUND, given)
+        assert "The id of the audience is missing" in refused(store, thing(vendor), FOUND, given)
     for given in ("abc", "-1", "1.5", "aud_7"):
-        message = refused(memory, thing(vendor), FOUND, given)
+        message = refused(store, thing(vendor), FOUND, given)
         assert "The id of the audience" in message, given
         assert "Nothing was changed" in message, given
-    assert "one of the two is wrong" in refused(memory, thing(vendor), NOT_CREATED, "69249")
+    assert "one of the two is wrong" in refused(store, thing(vendor), NOT_CREATED, "69249")
     assert vendor.asked == []
-    assert "does not know it" in refused(memory, thing(vendor), FOUND, "404")
-    message = refused(memory, thing(vendor), FOUND, "7")
+    assert "does not know it" in refused(store, thing(vendor), FOUND, "404")
+    message = refused(store, thing(vendor), FOUND, "7")
     assert "The audience with id 7 is called 'Something else', not 'Newsletter'" in message
     assert "Accept different name" in message
 
 
-def test_a_listed_object_was_created(memory: DictStore, vendor: Vendor) -> None:
+def test_a_listed_object_was_created(store: DictStore, vendor: Vendor) -> None:
     vendor.listed = 69249
 
-    message = refused(memory, thing(vendor, find=vendor.find), NOT_CREATED)
+    message = refused(store, thing(vendor, find=vendor.find), NOT_CREATED)
 
     assert "The audience is there, with id 69249" in message
     vendor.listed = None
-    run(memory, thing(vendor, find=vendor.find), NOT_CREATED)
-    assert memory.values == {}
+    run(store, thing(vendor, find=vendor.find), NOT_CREATED)
+    assert store.values == {}
 
 
 def test_a_vendor_that_cannot_be_asked_now_changes_nothing_and_may_be_asked_again(
-    memory: DictStore, vendor: Vendor
+    store: DictStore, vendor: Vendor
 ) -> None:
     vendor.down = True
-    before = copy.deepcopy(memory.values)
+    before = copy.deepcopy(store.values)
 
     with pytest.raises(VendorUnavailableError):
-        run(memory, thing(vendor), given_id="69249")
+        run(store, thing(vendor), given_id="69249")
 
-    assert memory.values == before
+    assert store.values == before
     vendor.down = False
-    run(memory, thing(vendor), given_id="69249")
+    run(store, thing(vendor), given_id="69249")
 
 
-def test_a_request_that_may_be_on_its_way_is_not_settled(memory: DictStore, vendor: Vendor) -> None:
-    for moment in (SENT, SENT + SETTLE_AFTER - timedelta(seconds=1)):
-        message = refused(memory, thing(vendor), NOT_CREATED, now=lambda at=moment: at)
+def test_a_request_that_may_be_on_its_way_is_not_settled(store: DictStore, vendor: Vendor) -> None:
+    for moment in (SENT, SENT + VISIBILITY_TIMEOUT - timedelta(seconds=1)):
+        message = refused(store, thing(vendor), NOT_CREATED, now=lambda at=moment: at)
         assert "may still be on its way" in message
-        assert (SENT + SETTLE_AFTER).isoformat() in message
+        assert (SENT + VISIBILITY_TIMEOUT).isoformat() in message
 
-    run(memory, thing(vendor), NOT_CREATED, now=lambda: SENT + SETTLE_AFTER)
-    assert memory.values == {}
+    run(store, thing(vendor), NOT_CREATED, now=lambda: SENT + VISIBILITY_TIMEOUT)
+    assert store.values == {}
     # One that is known to have ended can be settled at once.
-    memory.set("audience", {"intent": {**INTENT, ENDED: SENT.isoformat()}})
-    run(memory, thing(vendor), NOT_CREATED, now=lambda: SENT)
-    assert memory.values == {}
+    store.set("audience", {"intent": {**INTENT, REQUEST_ENDED: SENT.isoformat()}})
+    run(store, thing(vendor), NOT_CREATED, now=lambda: SENT)
+    assert store.values == {}
 
 
-def test_a_change_during_the_look_at_the_vendor_is_not_overwritten(memory: DictStore, vendor: Vendor) -> None:
-    def look(remote_id: int | str, of: Memory) -> Found:
+def test_a_change_during_the_look_at_the_vendor_is_not_overwritten(store: DictStore, vendor: Vendor) -> None:
+    def look(remote_id: int | str, of: StateStore) -> RemoteObject:
         of.set("audience", {"id": 1, "account": HOST})
-        return Found(NAME)
+        return RemoteObject(NAME)
 
     with pytest.raises(NothingToResolveError, match="has changed just now"):
-        run(memory, thing(vendor, look=look), given_id="69249")
+        run(store, thing(vendor, look=look), given_id="69249")
 
-    assert memory.values == {"audience": {"id": 1, "account": HOST}}
+    assert store.values == {"audience": {"id": 1, "account": HOST}}
 
 
 # --- the message --------------------------------------------------------------------------------------------
 
 
 def test_the_message_names_the_dag_its_page_and_the_values_of_the_form() -> None:
-    message = how_to_settle("newsletter", "audience", base_url="https://airflow.example/")
+    message = resolution_hint("newsletter", "audience", base_url="https://airflow.example/")
 
     assert (
         "the DAG 'resolve_ambiguous_create' at https://airflow.example/dags/resolve_ambiguous_create with"
@@ -252,13 +252,13 @@ def test_the_message_names_the_dag_its_page_and_the_values_of_the_form() -> None
     assert found == {**form, "outcome": "found", "id": "<the id in the portal>"}
     assert absent == {**form, "outcome": "not_created"}
     # Without an address of the UI there is no link.
-    assert "trigger the DAG 'resolve_ambiguous_create' with" in how_to_settle(
+    assert "trigger the DAG 'resolve_ambiguous_create' with" in resolution_hint(
         "newsletter", "campaign", base_url=""
     )
 
 
 def test_the_text_of_the_form_is_a_key_and_back() -> None:
     whats = ("campaign", "audience", "segment dv360")
-    check(lambda what: what_of(key_of(what)), [(what, what) for what in whats])
+    check(lambda what: object_label(state_key(what)), [(what, what) for what in whats])
     # Other keys are no creations.
-    check(what_of, [(key, None) for key in ("last_load", "load.2026-11-20.replace", "last_sent")])
+    check(object_label, [(key, None) for key in ("last_load", "load.2026-11-20.replace", "last_sent")])

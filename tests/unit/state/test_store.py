@@ -10,8 +10,8 @@ from airflow.sdk.execution_time.context import NEVER_EXPIRE
 from audience_onboarding.state.store import (
     audience_asset,
     campaign_asset,
+    get_state_store,
     load_key,
-    memory_of,
     platform_of,
     segment_asset,
     segment_key,
@@ -25,10 +25,10 @@ def test_an_asset_has_a_memory_that_outlives_the_run() -> None:
     first: dict[str, Any] = {"asset_state_store": stores, "task_state_store": DictStore()}
     second: dict[str, Any] = {"asset_state_store": stores, "task_state_store": DictStore()}
 
-    memory_of(first, asset).set("audience", {"id": 1})
+    get_state_store(first, asset).set("audience", {"id": 1})
 
-    assert memory_of(second, asset).get("audience") == {"id": 1}
-    assert memory_of(second, audience_asset("digital_audience", "other")).get("audience") is None
+    assert get_state_store(second, asset).get("audience") == {"id": 1}
+    assert get_state_store(second, audience_asset("digital_audience", "other")).get("audience") is None
 
 
 def test_loads_and_segments_have_keys_of_their_own() -> None:
@@ -76,11 +76,11 @@ def test_campaigns_are_told_apart_by_connection_and_name() -> None:
 
 def test_without_an_asset_the_task_remembers_and_its_memory_does_not_expire() -> None:
     context = task_context()
-    memory = memory_of(context, None)
+    store = get_state_store(context, None)
 
-    memory.set("campaign", {"id": 5})
+    store.set("campaign", {"id": 5})
 
-    assert memory.get("campaign") == context["task_state_store"].get("campaign") == {"id": 5}
+    assert store.get("campaign") == context["task_state_store"].get("campaign") == {"id": 5}
     assert context["task_state_store"].retentions["campaign"] is NEVER_EXPIRE
-    memory.delete("campaign")
-    assert memory.get("campaign") is None
+    store.delete("campaign")
+    assert store.get("campaign") is None

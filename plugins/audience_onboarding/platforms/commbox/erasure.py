@@ -32,10 +32,10 @@ from audience_onboarding.platforms.commbox.definition import CommBoxDefinition
 from audience_onboarding.platforms.commbox.hooks import CommBoxHook
 from audience_onboarding.platforms.commbox.operators import LAST_SENT_KEY
 from audience_onboarding.platforms.commbox.triggers import CommBoxUserCountTrigger
-from audience_onboarding.state.create_once import audience_id_of, check_not_retired
-from audience_onboarding.state.remote_ids import text_id
-from audience_onboarding.state.snapshot_ledger import Kept
-from audience_onboarding.state.store import PENDING_LOADS_KEY, SNAPSHOTS_KEY, Memory
+from audience_onboarding.state.create_once import check_not_retired, get_audience_id
+from audience_onboarding.state.remote_ids import parse_str_id
+from audience_onboarding.state.snapshot_ledger import SnapshotRef
+from audience_onboarding.state.store import PENDING_LOADS_KEY, SNAPSHOTS_KEY, StateStore
 
 log = logging.getLogger(__name__)
 
@@ -51,14 +51,14 @@ def _client(definition: CommBoxDefinition) -> CommBoxClient:
     return CommBoxHook(definition.conn_id).client
 
 
-def find_audience_id(definition: CommBoxDefinition, memory: Memory) -> str | None:
+def find_audience_id(definition: CommBoxDefinition, store: StateStore) -> str | None:
     """Return the audience's id, ``None`` if there is none yet.
 
     :raises AudienceRetiredError: it was retired.
     """
-    check_not_retired(memory)
-    known = audience_id_of(
-        definition.id, memory, account=lambda: _client(definition).settings.account, read=text_id
+    check_not_retired(store)
+    known = get_audience_id(
+        definition.id, store, account=lambda: _client(definition).settings.account, read=parse_str_id
     )
     if known is not None:
         return known
@@ -71,7 +71,7 @@ def start(job: ErasureJob) -> ErasureResult | ErasureDeferral:
     definition: CommBoxDefinition = job.definition
     if not job.people.of("phone"):
         return not_applicable(job)
-    audience_id = find_audience_id(definition, job.memory)
+    audience_id = find_audience_id(definition, job.store)
     if audience_id is None:
         return ErasureResult("not_found", "There is no audience yet")
     held = SnapshotEraser(job, audience_id)
@@ -99,7 +99,7 @@ def start(job: ErasureJob) -> ErasureResult | ErasureDeferral:
 
 
 def _wait_on(
-    definition: CommBoxDefinition, audience_id: str, sent: Mapping[str, Any], confirmed: Kept
+    definition: CommBoxDefinition, audience_id: str, sent: Mapping[str, Any], confirmed: SnapshotRef
 ) -> ErasureResult | ErasureDeferral:
     """Wait for a list that an earlier try has sent, unless a load has replaced it since."""
     if confirmed.load != sent.get("load"):
@@ -108,7 +108,7 @@ def _wait_on(
 
 
 def _not_to_send(
-    job: ErasureJob, confirmed: Kept, rows: int | None, audience_id: str, *, is_begun: bool
+    job: ErasureJob, confirmed: SnapshotRef, rows: int | None, audience_id: str, *, is_begun: bool
 ) -> ErasureResult | None:
     """Return the result if there is no list to send.
 
@@ -147,7 +147,7 @@ def resume(job: ErasureJob, after: str, event: dict[str, Any]) -> ErasureResult:
     if event["status"] != "success":
         raise TerminalError(
             what="CommBox does not count the list without the people yet",
-            where=f"audience {find_audience_id(job.definition, job.memory)}",
+            where=f"audience {find_audience_id(job.definition, job.store)}",
             why=str(event["message"]),
             next_step="CommBox accepted the list. Check the audience in the console, then clear this task to wait; "
             "nothing is sent again. If another load has replaced the list since, mark the task a success",
@@ -177,7 +177,7 @@ def _check_quiet(held: SnapshotEraser, definition: CommBoxDefinition) -> None:
 
 
 def _replace(
-    job: ErasureJob, held: SnapshotEraser, state: SnapshotLocation, confirmed: Kept, audience_id: str
+    job: ErasureJob, held: SnapshotEraser, state: SnapshotLocation, confirmed: SnapshotRef, audience_id: str
 ) -> int:
     """Send the list without the people, then erase them from the snapshots.
 
@@ -190,15 +190,15 @@ def _replace(
     definition: CommBoxDefinition = job.definition
     client = _client(definition)
     client.check_static(client.load_audience(audience_id))
-    before = _seen(job.memory)
+    before = _seen(job.store)
     with private_directory() as directory:
         path = fetch_snapshot(str(confirmed.url), directory, s3_client=state.client)
         file = _written(path, job.people, definition, directory / "list.csv")
-        if _seen(job.memory) != before:
+        if _seen(job.store) != before:
             raise TransientError(what="A load started at the same time", where=definition.key)
         job.note("sent", {"rows": 0})
         client.replace_audience(audience_id, file=file)
-    if _seen(job.memory) != before:
+    if _seen(job.store) != before:
         raise ConflictError(
             what="A load started while the list without the people was sent, and it is unknown which one came last",
             where=f"audience {audience_id} of {definition.key}",
@@ -207,8 +207,8 @@ def _replace(
     return held.erase()
 
 
-def _seen(memory: Memory) -> list[Any]:
-    return [memory.get(key) for key in (PENDING_LOADS_KEY, SNAPSHOTS_KEY, LAST_SENT_KEY)]
+def _seen(store: StateStore) -> list[Any]:
+    return [store.get(key) for key in (PENDING_LOADS_KEY, SNAPSHOTS_KEY, LAST_SENT_KEY)]
 
 
 def _written(path: Path, people: People, definition: CommBoxDefinition, to: Path) -> FileContent:

@@ -13,7 +13,7 @@ from audience_onboarding.base.links import AudiencePageLink, RejectsLink
 from audience_onboarding.base.load import LoadContext
 from audience_onboarding.base.metrics import upload_measured
 from audience_onboarding.base.operators import PlatformOperator
-from audience_onboarding.base.retry_policy import terminal_errors_fail
+from audience_onboarding.base.retry_policy import fail_on_terminal_error
 from audience_onboarding.base.snapshot_diff import MIRROR, OPT_IN, OPT_OUT
 from audience_onboarding.base.upload_operator import OnboardCrmOperator
 from audience_onboarding.crm.guards import WHOLE_LIST
@@ -28,8 +28,8 @@ from audience_onboarding.platforms.commbox.definition import CommBoxDefinition
 from audience_onboarding.platforms.commbox.hooks import CommBoxHook
 from audience_onboarding.platforms.commbox.links import CommBoxPortalLink
 from audience_onboarding.platforms.commbox.models import Audience
-from audience_onboarding.state.remote_ids import is_missing, text_id
-from audience_onboarding.state.store import AUDIENCE_KEY, LAST_LOAD_KEY, Memory
+from audience_onboarding.state.remote_ids import is_missing, parse_str_id
+from audience_onboarding.state.store import AUDIENCE_KEY, LAST_LOAD_KEY, StateStore
 
 if TYPE_CHECKING:
     from audience_onboarding.crm.output.crm_file import CrmFile
@@ -49,7 +49,7 @@ class CommBoxOperator(PlatformOperator[CommBoxHook, str]):
 
     template_fields: Sequence[str] = ("commbox_conn_id",)
     hook_class = CommBoxHook
-    read_id = staticmethod(text_id)
+    read_id = staticmethod(parse_str_id)
 
     def __init__(self, *, commbox_conn_id: str = CommBoxHook.default_conn_name, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -79,7 +79,7 @@ class CommBoxListAudiencesOperator(CommBoxOperator):
     Source: https://help.commbox.io/apidocs/get-audiences
     """
 
-    @terminal_errors_fail
+    @fail_on_terminal_error
     def execute(self, context: Context) -> list[dict[str, Any]]:  # noqa: ARG002
         """Return the list."""
         return [audience.model_dump(mode="json") for audience in self.hook.client.list_audiences()]
@@ -103,7 +103,7 @@ class CommBoxFindAudienceOperator(CommBoxOperator):
         super().__init__(**kwargs)
         self.audience_name = audience_name
 
-    @terminal_errors_fail
+    @fail_on_terminal_error
     def execute(self, context: Context) -> str | None:
         """Return the audience's id."""
         audience = _find_audience(self, context, self.audience_name)
@@ -140,7 +140,7 @@ class CommBoxOnboardCrmOperator(OnboardCrmOperator[CommBoxHook, str]):
     )
     operator_extra_links = (CommBoxPortalLink(), RejectsLink(), AudiencePageLink())
     hook_class = CommBoxHook
-    read_id = staticmethod(text_id)
+    read_id = staticmethod(parse_str_id)
     modes = tuple(CommBoxDefinition.modes)
     modes_with_snapshots = CommBoxDefinition.modes_with_snapshots
     profile = CommBoxDefinition.profile
@@ -157,7 +157,7 @@ class CommBoxOnboardCrmOperator(OnboardCrmOperator[CommBoxHook, str]):
         if is_missing(self.audience_id):
             return _find_audience(self, load.context, self.audience_name)
         client = self.hook.client
-        return client.check_static(client.load_audience(text_id(self.audience_id)))
+        return client.check_static(client.load_audience(parse_str_id(self.audience_id)))
 
     def upload(self, load: LoadContext, audience: Any) -> dict[str, Any]:
         """Create the audience with its content, or replace the content that it has."""
@@ -199,7 +199,7 @@ class CommBoxOnboardCrmOperator(OnboardCrmOperator[CommBoxHook, str]):
                 find=find,
                 sent={"name": self.audience_name, "rows": content.rows},
             )
-            audience_id = text_id(self._ensure(load.context, AUDIENCE_KEY, creation))
+            audience_id = parse_str_id(self._ensure(load.context, AUDIENCE_KEY, creation))
         CommBoxPortalLink.show(self, client.settings, audience_id=audience_id)
         if not created:
             confirmed = self._find_result(audience_id, before, load, last_sent)
@@ -297,7 +297,7 @@ class CommBoxOnboardCrmOperator(OnboardCrmOperator[CommBoxHook, str]):
         )
         return _current_state(audience_id, before) if is_same else None
 
-    def latest_uploaded_date(self, store: Memory) -> str:
+    def latest_uploaded_date(self, store: StateStore) -> str:
         """Return the date of the list that was sent last."""
         last = store.get(LAST_SENT_KEY)
         return str(last.get("load_date", "")) if isinstance(last, dict) else ""
@@ -306,7 +306,7 @@ class CommBoxOnboardCrmOperator(OnboardCrmOperator[CommBoxHook, str]):
 _PARTICIPLES = {OPT_IN: "added", OPT_OUT: "removed"}
 
 
-def _has_stored_id(store: Memory) -> bool:
+def _has_stored_id(store: StateStore) -> bool:
     record = store.get(AUDIENCE_KEY)
     return record is not None and not (isinstance(record, dict) and "id" not in record)
 

@@ -10,14 +10,14 @@ from audience_onboarding.exceptions import NotFoundError
 from audience_onboarding.platforms.commbox.client import CommBoxClient
 from audience_onboarding.platforms.commbox.definition import CommBoxDefinition
 from audience_onboarding.platforms.commbox.hooks import CommBoxHook
-from audience_onboarding.state.create_once import audience_id_of
+from audience_onboarding.state.create_once import get_audience_id
 from audience_onboarding.state.drift import GONE, Difference, of_audience
-from audience_onboarding.state.reconcile import Found, Settleable
-from audience_onboarding.state.remote_ids import text_id
-from audience_onboarding.state.store import Memory
+from audience_onboarding.state.reconcile import PendingCreate, RemoteObject
+from audience_onboarding.state.remote_ids import parse_str_id
+from audience_onboarding.state.store import StateStore
 
 
-def pending_creates(definition: CommBoxDefinition, asset: Asset) -> list[Settleable]:
+def pending_creates(definition: CommBoxDefinition, asset: Asset) -> list[PendingCreate]:
     """The audience, unless the definition gives its id.
 
     :param asset: the audience's.
@@ -26,10 +26,10 @@ def pending_creates(definition: CommBoxDefinition, asset: Asset) -> list[Settlea
     def client() -> CommBoxClient:
         return CommBoxHook(definition.conn_id).client
 
-    def look(audience_id: int | str, _: Memory) -> Found:
-        return Found(client().check_static(client().load_audience(text_id(audience_id))).name)
+    def look(audience_id: int | str, _: StateStore) -> RemoteObject:
+        return RemoteObject(client().check_static(client().load_audience(parse_str_id(audience_id))).name)
 
-    def find(_: Memory) -> str | None:
+    def find(_: StateStore) -> str | None:
         audience = client().find_audience(definition.name)
         return None if audience is None else audience.id
 
@@ -38,18 +38,20 @@ def pending_creates(definition: CommBoxDefinition, asset: Asset) -> list[Settlea
 
     if definition.id is not None:
         return []
-    return [Settleable("audience", asset, text_id, account, look=look, find=find)]
+    return [PendingCreate("audience", asset, parse_str_id, account, look=look, find=find)]
 
 
 def differences(
     definition: CommBoxDefinition,
     asset: Asset,  # noqa: ARG001 - the same for all platforms
-    memory: Memory,
+    store: StateStore,
     now: datetime,  # noqa: ARG001
 ) -> list[Difference]:
     """Compare the name; reads only. An audience without an id yet differs in nothing."""
     client = CommBoxHook(definition.conn_id).client
-    audience_id = audience_id_of(definition.id, memory, account=lambda: client.settings.account, read=text_id)
+    audience_id = get_audience_id(
+        definition.id, store, account=lambda: client.settings.account, read=parse_str_id
+    )
     if audience_id is None:
         return []
     try:

@@ -11,23 +11,23 @@ from audience_onboarding.platforms.commbox.definition import CommBoxDefinition
 from audience_onboarding.platforms.commbox.erasure import find_audience_id
 from audience_onboarding.platforms.commbox.hooks import CommBoxHook
 from audience_onboarding.platforms.commbox.operators import LAST_SENT_KEY
-from audience_onboarding.state.store import Memory
+from audience_onboarding.state.store import StateStore
 
 MANUAL_ACTION = "CommBox's API cannot delete an audience: delete it by hand in CommBox's console"
 
 
-def state_keys(definition: CommBoxDefinition, memory: Memory) -> list[str]:  # noqa: ARG001 - the platform's interface
+def state_keys(definition: CommBoxDefinition, store: StateStore) -> list[str]:  # noqa: ARG001 - the platform's interface
     """Return the state-store keys that are this platform's own."""
     return [LAST_SENT_KEY]
 
 
-def inspect(definition: CommBoxDefinition, memory: Memory) -> AudienceInventory:
+def inspect(definition: CommBoxDefinition, store: StateStore) -> AudienceInventory:
     """Return the audience as it is at the vendor.
 
     :raises NotFoundError: the vendor does not know the id that the definition gives.
     """
     return inspect_audience(
-        find_audience_id(definition, memory),
+        find_audience_id(definition, store),
         lambda audience_id: _load(CommBoxHook(definition.conn_id).client, audience_id),
         is_given=definition.id is not None,
     )
@@ -46,8 +46,8 @@ def _load(client: CommBoxClient, audience_id: str) -> AudienceInventory:
 
 def delete(
     definition: CommBoxDefinition,
-    memory: Memory,
-    progress: Memory,  # noqa: ARG001 - the platforms' interface
+    store: StateStore,
+    progress: StateStore,  # noqa: ARG001 - the platforms' interface
     approved: AudienceInventory,
 ) -> str:
     """Delete nothing, and report that.
@@ -56,5 +56,5 @@ def delete(
     """
     if approved.audience_id is None or not approved.exists:
         return "There was nothing to delete"
-    ensure_unchanged(approved, inspect(definition, memory))
+    ensure_unchanged(approved, inspect(definition, store))
     return f"Audience {approved.audience_id} still exists. {MANUAL_ACTION}"

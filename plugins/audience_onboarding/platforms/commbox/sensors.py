@@ -13,7 +13,7 @@ from audience_onboarding.base.templating import RemoteId
 from audience_onboarding.platforms.commbox.hooks import CommBoxHook
 from audience_onboarding.platforms.commbox.links import CommBoxPortalLink
 from audience_onboarding.platforms.commbox.triggers import CommBoxUserCountTrigger
-from audience_onboarding.state.remote_ids import text_id
+from audience_onboarding.state.remote_ids import parse_str_id
 
 
 class CommBoxUserCountSensor(PlatformSensor[CommBoxHook]):
@@ -63,7 +63,7 @@ class CommBoxUserCountSensor(PlatformSensor[CommBoxHook]):
     @property
     def _waited_for(self) -> str:
         return resolve_audience_id(
-            self.upload, self.audience_id, read=text_id, wanted="'upload' or 'audience_id'"
+            self.upload, self.audience_id, read=parse_str_id, wanted="'upload' or 'audience_id'"
         )
 
     def early_result(self) -> dict[str, Any] | None:

@@ -16,7 +16,7 @@ from audience_onboarding.platforms.digital_audience.segment_names import Segment
 
 
 @dataclass(frozen=True)
-class TargetAtVendor:
+class ResolvedTarget:
     """One target with the account that it names.
 
     :param target: of the definition.
@@ -52,9 +52,9 @@ def naming_of(definition: DigitalAudienceDefinition, target: ActivationTarget) -
     return SegmentName(target.segment_name, definition.name, definition.key, target.key)
 
 
-def target_at_vendor(
+def resolve_target(
     definition: DigitalAudienceDefinition, target: ActivationTarget, accounts: Sequence[PlatformAccount]
-) -> TargetAtVendor:
+) -> ResolvedTarget:
     """A target with the account that fits it.
 
     :param accounts: of the organisation.
@@ -63,4 +63,4 @@ def target_at_vendor(
     wanted = target.account
     account = choose_account(accounts, platform=wanted.platform, name=wanted.name, account_id=wanted.id)
     until = target.end_of_last_day(definition.timezone)
-    return TargetAtVendor(target, account, naming_of(definition, target), until)
+    return ResolvedTarget(target, account, naming_of(definition, target), until)

@@ -12,11 +12,11 @@ from airflow.sdk.definitions.context import Context
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from audience_onboarding.base.links import AudiencePageLink
-from audience_onboarding.base.retry_policy import terminal_errors_fail
+from audience_onboarding.base.retry_policy import fail_on_terminal_error
 from audience_onboarding.platforms.digital_audience.definition import Approval
 from audience_onboarding.platforms.digital_audience.links import DigitalAudiencePortalLink
 from audience_onboarding.platforms.digital_audience.operators import SegmentPlan, _SegmentOperator
-from audience_onboarding.state.store import LAST_LOAD_KEY, refusal_key
+from audience_onboarding.state.store import LAST_LOAD_KEY, rejection_key
 from audience_onboarding.timestamps import format_utc
 
 _QUESTION = "question"
@@ -50,7 +50,7 @@ class DigitalAudienceApproveActivationOperator(_SegmentOperator, ApprovalOperato
         )
         self.audience_name = audience_name
 
-    @terminal_errors_fail
+    @fail_on_terminal_error
     def execute(self, context: Context) -> Any:
         """Ask, if there is something to ask."""
         plan = self._plan(context)
@@ -64,7 +64,7 @@ class DigitalAudienceApproveActivationOperator(_SegmentOperator, ApprovalOperato
         # Kept for the process that takes up the answer.
         context["task_state_store"].set(_QUESTION, question)
         self.subject = f"Activate {self.audience_name} on {plan.account.platform}?"
-        self.body = self._shown(plan, self._memory(context).get(LAST_LOAD_KEY) or {})
+        self.body = self._shown(plan, self._state_store(context).get(LAST_LOAD_KEY) or {})
         return ApprovalOperator.execute(self, context)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
@@ -72,7 +72,7 @@ class DigitalAudienceApproveActivationOperator(_SegmentOperator, ApprovalOperato
 
         :raises AirflowFailException: nobody has answered in time, and that is to be a failure.
         """
-        memory, key = self._memory(context), refusal_key(self.target)
+        store, key = self._state_store(context), rejection_key(self.target)
         chosen = list(event.get("chosen_options") or [])
         user = event.get("responded_by_user") or {}
         by = user.get("name") or user.get("id")
@@ -84,10 +84,10 @@ class DigitalAudienceApproveActivationOperator(_SegmentOperator, ApprovalOperato
             "at": at.isoformat() if hasattr(at, "isoformat") else at,
         }
         if answer["approved"]:
-            memory.delete(key)
+            store.delete(key)
         elif chosen and by:
             question = context["task_state_store"].get(_QUESTION)
-            memory.set(key, {**answer, "question": question, "run_id": str(context["run_id"])})
+            store.set(key, {**answer, "question": question, "run_id": str(context["run_id"])})
         # On a refusal, Airflow's operator ends by an exception that skips what comes next, and returns nothing.
         context["ti"].xcom_push(key="return_value", value=answer)
         if chosen and not answer["approved"]:
@@ -114,7 +114,7 @@ class DigitalAudienceApproveActivationOperator(_SegmentOperator, ApprovalOperato
         }
 
     def _refused_before(self, context: Context, question: dict[str, Any]) -> None:
-        refused = self._memory(context).get(refusal_key(self.target))
+        refused = self._state_store(context).get(rejection_key(self.target))
         if not refused or refused.get("question") != question:
             return
         if context["params"].get("ask_again") or refused.get("run_id") == str(context["run_id"]):

@@ -41,9 +41,9 @@ from audience_onboarding.platforms.digital_audience.upload_log import (
     UploadLog,
     record_erasure_upload,
 )
-from audience_onboarding.state.create_once import audience_id_of, check_not_retired
-from audience_onboarding.state.remote_ids import number_id
-from audience_onboarding.state.store import Memory
+from audience_onboarding.state.create_once import check_not_retired, get_audience_id
+from audience_onboarding.state.remote_ids import parse_int_id
+from audience_onboarding.state.store import StateStore
 
 log = logging.getLogger(__name__)
 
@@ -53,17 +53,17 @@ _TAKEN = (time(0, 0, 0), time(23, 59, 59))
 """Times in the keys of loads: of a single date, and of a range."""
 
 
-def find_audience_id(definition: DigitalAudienceDefinition, memory: Memory) -> int | None:
+def find_audience_id(definition: DigitalAudienceDefinition, store: StateStore) -> int | None:
     """Return the audience's id, ``None`` if there is none yet.
 
     :raises AudienceRetiredError: it was retired.
     """
-    check_not_retired(memory)
-    return audience_id_of(
+    check_not_retired(store)
+    return get_audience_id(
         definition.id,
-        memory,
+        store,
         account=lambda: DigitalAudienceHook(definition.conn_id).client.settings.account,
-        read=number_id,
+        read=parse_int_id,
     )
 
 
@@ -85,7 +85,7 @@ def start(job: ErasureJob) -> ErasureResult | ErasureDeferral:
     hashes = mapped_hashes(job)
     if not hashes.count:
         return not_applicable(job)
-    audience_id = find_audience_id(definition, job.memory)
+    audience_id = find_audience_id(definition, job.store)
     if audience_id is None:
         return ErasureResult("not_found", "There is no audience yet")
     held = SnapshotEraser(job, audience_id).count_rows()
@@ -126,7 +126,7 @@ def resume(job: ErasureJob, after: str, event: dict[str, Any]) -> ErasureResult 
             next_step="Check the audience in the vendor's portal, then clear this task to wait again; nothing is sent "
             "twice",
         )
-    audience_id = find_audience_id(job.definition, job.memory)
+    audience_id = find_audience_id(job.definition, job.store)
     erased = SnapshotEraser(job, audience_id).erase()
     rows = int((job.done("sent") or {}).get("rows", 0))
     return ErasureResult(
@@ -168,7 +168,7 @@ def _send(
 
     def before_writing() -> None:
         _check_day(job, definition, audience_id, upload)
-        record_erasure_upload(job.memory, upload)
+        record_erasure_upload(job.store, upload)
         job.note("sent", {"rows": rows})
 
     try:
@@ -215,7 +215,7 @@ def _check_day(
     :raises DailyFileLimitError: there was a file today, and it is ``fail``.
     """
     now = datetime.now(timezone.utc)
-    others = UploadLog(job.memory).same_day_uploads(now, key=upload.key, load=upload.load)
+    others = UploadLog(job.store).same_day_uploads(now, key=upload.key, load=upload.load)
     if not others or job.done("day"):
         return
     rule = definition.upload.on_second_daily_file

@@ -25,7 +25,7 @@ from audience_onboarding.platforms.digital_audience.upload_log import (
     UploadLog,
     find_later_confirmed,
 )
-from audience_onboarding.state.store import days_text
+from audience_onboarding.state.store import format_period
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -178,7 +178,7 @@ class LoadFiles:
         :raises UploadConflictError: the object is of another range.
         """
         load = self.load
-        period = days_text(existing.metadata.get(LOAD_DATE, ""), existing.metadata.get(RANGE_START))
+        period = format_period(existing.metadata.get(LOAD_DATE, ""), existing.metadata.get(RANGE_START))
         if load.range_start is None or period == load.period:
             return
         raise UploadConflictError(

@@ -13,7 +13,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from audience_onboarding.base.links import AudiencePageLink
 from audience_onboarding.base.operators import PlatformOperator
-from audience_onboarding.base.retry_policy import terminal_errors_fail
+from audience_onboarding.base.retry_policy import fail_on_terminal_error
 from audience_onboarding.base.templating import RemoteId
 from audience_onboarding.exceptions import ConfigurationError, NotFoundError
 from audience_onboarding.platforms.digital_audience.client import DigitalAudienceClient
@@ -22,12 +22,12 @@ from audience_onboarding.platforms.digital_audience.links import DigitalAudience
 from audience_onboarding.platforms.digital_audience.models import PlatformAccount, Segment
 from audience_onboarding.platforms.digital_audience.segment_names import SegmentName
 from audience_onboarding.state.load_date import parse_load_date
-from audience_onboarding.state.remote_ids import is_missing, number_id
+from audience_onboarding.state.remote_ids import is_missing, parse_int_id
 from audience_onboarding.state.store import (
     AUDIENCE_KEY,
     CAMPAIGN_KEY,
-    dated_segments_key,
     segment_key,
+    segment_keys_key,
 )
 from audience_onboarding.timestamps import parse_iso_datetime
 
@@ -42,7 +42,7 @@ class DigitalAudienceOperator(PlatformOperator[DigitalAudienceHook, int]):
 
     template_fields: Sequence[str] = ("digital_audience_conn_id",)
     hook_class = DigitalAudienceHook
-    read_id = staticmethod(number_id)
+    read_id = staticmethod(parse_int_id)
 
     def __init__(
         self, *, digital_audience_conn_id: str = DigitalAudienceHook.default_conn_name, **kwargs: Any
@@ -74,7 +74,7 @@ class DigitalAudienceCreateCampaignOperator(DigitalAudienceOperator):
         self.campaign_name = campaign_name
         self.is_dry_run = is_dry_run
 
-    @terminal_errors_fail
+    @fail_on_terminal_error
     def execute(self, context: Context) -> int | None:
         """Return the campaign's id, creating it where needed."""
         creation = self._creation(
@@ -123,17 +123,17 @@ class DigitalAudienceCreateCrmAudienceOperator(DigitalAudienceOperator):
         self.description = description
         self.is_dry_run = is_dry_run
 
-    @terminal_errors_fail
+    @fail_on_terminal_error
     def execute(self, context: Context) -> int | None:
         """Return the audience's id, creating it where needed."""
-        campaign_id = None if is_missing(self.campaign_id) else number_id(self.campaign_id)
+        campaign_id = None if is_missing(self.campaign_id) else parse_int_id(self.campaign_id)
         creation = self._creation(
             "audience",
             self.audience_name,
             create=lambda: (
                 self.hook.client.create_crm_audience(
                     name=self.audience_name,
-                    campaign_id=number_id(campaign_id),
+                    campaign_id=parse_int_id(campaign_id),
                     description=self.description,
                 ).id
             ),
@@ -170,7 +170,7 @@ class DigitalAudienceUpdateAudienceOperator(DigitalAudienceOperator):
         self.audience_name = audience_name
         self.description = description
 
-    @terminal_errors_fail
+    @fail_on_terminal_error
     def execute(self, context: Context) -> None:
         """Update it; doing so twice is harmless."""
         audience_id = self._audience_id(context, self.audience_id)
@@ -258,7 +258,7 @@ class _SegmentOperator(DigitalAudienceOperator):
         account = client.find_platform_account(
             platform=self.platform,
             name=self.account_name,
-            account_id=None if is_missing(self.account_id) else number_id(self.account_id),
+            account_id=None if is_missing(self.account_id) else parse_int_id(self.account_id),
         )
         name, period = self.segment_name, ""
         if self.naming is not None:
@@ -314,7 +314,7 @@ class DigitalAudienceActivateAudienceOperator(_SegmentOperator):
         super().__init__(**kwargs)
         self.approval = approval
 
-    @terminal_errors_fail
+    @fail_on_terminal_error
     def execute(self, context: Context) -> int | None:
         """Return the segment's id, creating the segment where needed.
 
@@ -366,10 +366,10 @@ class DigitalAudienceActivateAudienceOperator(_SegmentOperator):
         """Keep the key of a period where it is found again: the memory cannot be asked which keys it has."""
         if key == segment_key(self.target):
             return
-        memory, place = self._memory(context), dated_segments_key(self.target)
-        known = memory.get(place) or []
+        store, place = self._state_store(context), segment_keys_key(self.target)
+        known = store.get(place) or []
         if key not in known:
-            memory.set(place, [*known, key])
+            store.set(place, [*known, key])
 
     def _create(self, plan: SegmentPlan) -> int:
         if isinstance(self.approval, Mapping) and not self.approval.get("approved"):
@@ -405,11 +405,11 @@ class DigitalAudienceActivateAudienceOperator(_SegmentOperator):
 
     def _approved(self, context: Context, key: str) -> Any:
         """Who has approved of the segment and when, kept with it; ``None`` if nobody was asked."""
-        memory = self._memory(context)
-        record = memory.get(key) or {}
+        store = self._state_store(context)
+        record = store.get(key) or {}
         if isinstance(self.approval, Mapping) and self.approval.get("approved"):
             record["approved"] = {name: self.approval.get(name) for name in ("by", "at")}
-            memory.set(key, record)
+            store.set(key, record)
         return record.get("approved")
 
 
@@ -452,18 +452,18 @@ class DigitalAudienceExtendSegmentEndDateOperator(DigitalAudienceOperator):
         self.segment_name = segment_name
         self.allow_shorten = allow_shorten
 
-    @terminal_errors_fail
+    @fail_on_terminal_error
     def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002
         """Read the end date, and move it if it is not there yet."""
         DigitalAudiencePortalLink.show(
             self,
             self.hook.client.settings,
-            audience_id=None if is_missing(self.audience_id) else number_id(self.audience_id),
-            segment_id=number_id(self.segment_id),
+            audience_id=None if is_missing(self.audience_id) else parse_int_id(self.audience_id),
+            segment_id=parse_int_id(self.segment_id),
         )
         return move_end_date(
             self.hook.client,
-            number_id(self.segment_id),
+            parse_int_id(self.segment_id),
             _moment(self.new_end_date, "new_end_date"),
             allow_shorten=self.allow_shorten,
         )
@@ -483,10 +483,10 @@ class DigitalAudienceDeleteAudienceOperator(DigitalAudienceOperator):
         super().__init__(**kwargs)
         self.audience_id = audience_id
 
-    @terminal_errors_fail
+    @fail_on_terminal_error
     def execute(self, context: Context) -> None:  # noqa: ARG002
         """Delete it."""
-        self.hook.client.delete_audience(number_id(self.audience_id))
+        self.hook.client.delete_audience(parse_int_id(self.audience_id))
         self.log.info("Audience %s is deleted", self.audience_id)
 
 
@@ -504,10 +504,10 @@ class DigitalAudienceDeleteSegmentOperator(DigitalAudienceOperator):
         super().__init__(**kwargs)
         self.segment_id = segment_id
 
-    @terminal_errors_fail
+    @fail_on_terminal_error
     def execute(self, context: Context) -> None:  # noqa: ARG002
         """Delete it."""
-        self.hook.client.delete_segment(number_id(self.segment_id))
+        self.hook.client.delete_segment(parse_int_id(self.segment_id))
         self.log.info("Segment %s is deleted", self.segment_id)
 
 
@@ -526,7 +526,7 @@ class DigitalAudienceListSegmentsOperator(DigitalAudienceOperator):
         super().__init__(**kwargs)
         self.audience_id = audience_id
 
-    @terminal_errors_fail
+    @fail_on_terminal_error
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """List them."""
         segments: list[Segment] = self.hook.client.load_audience_segments(
@@ -543,7 +543,7 @@ class DigitalAudienceListPlatformAccountsOperator(DigitalAudienceOperator):
     Source: the vendor's "Organization API" page, GET /organisation/loadplatformaccounts.
     """
 
-    @terminal_errors_fail
+    @fail_on_terminal_error
     def execute(self, context: Context) -> list[dict[str, Any]]:  # noqa: ARG002
         """List them."""
         return [account.model_dump(mode="json") for account in self.hook.client.load_platform_accounts()]

@@ -10,11 +10,11 @@ from airflow.sdk.bases.skipmixin import SkipMixin
 from airflow.sdk.definitions.context import Context
 
 from audience_onboarding.base.links import AudiencePageLink
-from audience_onboarding.base.retry_policy import terminal_errors_fail
+from audience_onboarding.base.retry_policy import fail_on_terminal_error
 from audience_onboarding.platforms.digital_audience.links import DigitalAudiencePortalLink
 from audience_onboarding.platforms.digital_audience.operators import DigitalAudienceOperator
-from audience_onboarding.state.create_once import remembered_id
-from audience_onboarding.state.store import AUDIENCE_KEY, CAMPAIGN_KEY, memory_of
+from audience_onboarding.state.create_once import stored_id
+from audience_onboarding.state.store import AUDIENCE_KEY, CAMPAIGN_KEY, get_state_store
 
 CAMPAIGN_ID = "campaign_id"
 """XCom key of the campaign's id, where only that is known."""
@@ -57,7 +57,7 @@ class DigitalAudienceLookupAudienceOperator(DigitalAudienceOperator, SkipMixin):
         # Without it, the task may not look into this one's memory.
         self.inlets = [*self.inlets, campaign_asset]
 
-    @terminal_errors_fail
+    @fail_on_terminal_error
     def execute(self, context: Context) -> None:
         """Push what is known, and skip what need not be created.
 
@@ -81,8 +81,8 @@ class DigitalAudienceLookupAudienceOperator(DigitalAudienceOperator, SkipMixin):
         self.log.info("Neither the audience nor its campaign is known yet")
 
     def _recalled_campaign(self, context: Context) -> int | None:
-        memory = memory_of(context, self.campaign_asset)
-        return remembered_id(memory, CAMPAIGN_KEY, account=self._account, read=self.read_id)
+        store = get_state_store(context, self.campaign_asset)
+        return stored_id(store, CAMPAIGN_KEY, account=self._account, read=self.read_id)
 
     def _skip(self, context: Context, *task_ids: str) -> None:
         dag = cast("DAG", self.get_dag())

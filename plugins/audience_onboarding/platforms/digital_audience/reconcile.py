@@ -9,9 +9,9 @@ from airflow.sdk import Asset
 
 from audience_onboarding.exceptions import ConfigurationError, NotFoundError, NothingToResolveError
 from audience_onboarding.platforms.digital_audience.activation_targets import (
-    TargetAtVendor,
+    ResolvedTarget,
     naming_of,
-    target_at_vendor,
+    resolve_target,
 )
 from audience_onboarding.platforms.digital_audience.client import DigitalAudienceClient
 from audience_onboarding.platforms.digital_audience.definition import (
@@ -22,20 +22,20 @@ from audience_onboarding.platforms.digital_audience.definition import (
 from audience_onboarding.platforms.digital_audience.hooks import DigitalAudienceHook
 from audience_onboarding.platforms.digital_audience.models import Segment
 from audience_onboarding.platforms.digital_audience.operators import move_end_date
-from audience_onboarding.state.create_once import audience_id_of, remembered_id
+from audience_onboarding.state.create_once import get_audience_id, stored_id
 from audience_onboarding.state.drift import GONE, Difference, of_audience
-from audience_onboarding.state.reconcile import NEXT, Found, Settleable, what_of
-from audience_onboarding.state.remote_ids import number_id
+from audience_onboarding.state.reconcile import RETRY_FORM_HINT, PendingCreate, RemoteObject, object_label
+from audience_onboarding.state.remote_ids import parse_int_id
 from audience_onboarding.state.store import (
     LAST_LOAD_KEY,
-    Memory,
+    StateStore,
     campaign_asset,
-    refusal_key,
+    rejection_key,
     segment_key,
 )
 
 
-def pending_creates(definition: DigitalAudienceDefinition, asset: Asset) -> list[Settleable]:
+def pending_creates(definition: DigitalAudienceDefinition, asset: Asset) -> list[PendingCreate]:
     """Campaign and audience, unless the definition gives their ids, and the segment of each target.
 
     :param asset: the audience's.
@@ -47,23 +47,25 @@ def pending_creates(definition: DigitalAudienceDefinition, asset: Asset) -> list
     def account() -> str:
         return client().settings.account
 
-    def audience(audience_id: int | str, _: Memory) -> Found:
-        return Found(client().load_audience(number_id(audience_id)).name)
+    def audience(audience_id: int | str, _: StateStore) -> RemoteObject:
+        return RemoteObject(client().load_audience(parse_int_id(audience_id)).name)
 
     found = []
     if definition.id is None and definition.campaign and definition.campaign.name:
         # The vendor's pages have no operation that shows a campaign, so there is no look.
         shared = campaign_asset(definition.platform, definition.conn_id, definition.campaign.name)
-        found.append(Settleable("campaign", shared, number_id, account))
+        found.append(PendingCreate("campaign", shared, parse_int_id, account))
     if definition.id is None:
-        found.append(Settleable("audience", asset, number_id, account, look=audience))
+        found.append(PendingCreate("audience", asset, parse_int_id, account, look=audience))
     for target in definition.activation.targets if definition.activation else ():
         if naming_of(definition, target).is_dated:
             # One for each load date; an unclear one is found by its name, and needs nobody to settle it.
             continue
         segments = _Segments(definition, target)
-        what = str(what_of(segment_key(target.key)))
-        found.append(Settleable(what, asset, number_id, account, look=segments.look, find=segments.find))
+        what = str(object_label(segment_key(target.key)))
+        found.append(
+            PendingCreate(what, asset, parse_int_id, account, look=segments.look, find=segments.find)
+        )
     return found
 
 
@@ -78,48 +80,48 @@ class _Segments:
     def _client(self) -> DigitalAudienceClient:
         return DigitalAudienceHook(self._definition.conn_id).client
 
-    def _audience_id(self, memory: Memory) -> int | None:
-        return audience_id_of(
-            self._definition.id, memory, account=lambda: self._client.settings.account, read=number_id
+    def _audience_id(self, store: StateStore) -> int | None:
+        return get_audience_id(
+            self._definition.id, store, account=lambda: self._client.settings.account, read=parse_int_id
         )
 
-    def look(self, segment_id: int | str, memory: Memory) -> Found:
+    def look(self, segment_id: int | str, store: StateStore) -> RemoteObject:
         """The segment, if it is one of this audience."""
-        segment = self._client.load_segment(number_id(segment_id))
-        ours = self._audience_id(memory)
+        segment = self._client.load_segment(parse_int_id(segment_id))
+        ours = self._audience_id(store)
         if segment.audience_id != ours:
             raise NothingToResolveError(
                 what=f"Segment {segment_id} belongs to audience {segment.audience_id}, not to {ours}",
                 where=self._client.settings.account,
-                next_step=NEXT,
+                next_step=RETRY_FORM_HINT,
             )
-        return Found(segment.name)
+        return RemoteObject(segment.name)
 
-    def find(self, memory: Memory) -> int | None:
+    def find(self, store: StateStore) -> int | None:
         """The segment that is there by its name and account, the newest of several."""
-        ours = self._audience_id(memory)
+        ours = self._audience_id(store)
         if ours is None:
             return None
         client = self._client
-        target = target_at_vendor(self._definition, self._target, client.load_platform_accounts())
+        target = resolve_target(self._definition, self._target, client.load_platform_accounts())
         return next((segment.segment_id for segment in target.of(client.load_audience_segments(ours))), None)
 
 
 def differences(
     definition: DigitalAudienceDefinition,
     asset: Asset,  # noqa: ARG001 - the same for all platforms
-    memory: Memory,
+    store: StateStore,
     now: datetime,
 ) -> list[Difference]:
     """Compare the audience and its segments; reads only. An audience without an id yet differs in nothing.
 
     :param asset: the audience's.
-    :param memory: of the audience.
+    :param store: of the audience.
     :param now: the moment of the run.
     """
     client = DigitalAudienceHook(definition.conn_id).client
-    audience_id = audience_id_of(
-        definition.id, memory, account=lambda: client.settings.account, read=number_id
+    audience_id = get_audience_id(
+        definition.id, store, account=lambda: client.settings.account, read=parse_int_id
     )
     if audience_id is None:
         return []
@@ -139,7 +141,7 @@ def differences(
     )
     if definition.activation is not None:
         segments = client.load_audience_segments(audience_id)
-        found += _SegmentDrift(definition, definition.activation, client, memory, now).compared(segments)
+        found += _SegmentDrift(definition, definition.activation, client, store, now).compared(segments)
     return found
 
 
@@ -149,13 +151,13 @@ class _SegmentDrift:
         definition: DigitalAudienceDefinition,
         activation: ActivationConfig,
         client: DigitalAudienceClient,
-        memory: Memory,
+        store: StateStore,
         now: datetime,
     ) -> None:
         self._definition = definition
         self._activation = activation
         self._client = client
-        self._memory = memory
+        self._store = store
         self._now = now
 
     def compared(self, segments: Sequence[Segment]) -> list[Difference]:
@@ -166,7 +168,7 @@ class _SegmentDrift:
         is_complete = True
         for target in self._activation.targets:
             try:
-                there = target_at_vendor(self._definition, target, accounts)
+                there = resolve_target(self._definition, target, accounts)
             except ConfigurationError as error:
                 found.append(
                     Difference(f"target {target.key}", "account", None, _account(target), str(error))
@@ -192,15 +194,15 @@ class _SegmentDrift:
         return found
 
     def _remembered(self, target: ActivationTarget) -> int | None:
-        return remembered_id(
-            self._memory,
+        return stored_id(
+            self._store,
             segment_key(target.key),
             account=self._client.settings.account,
-            read=number_id,
+            read=parse_int_id,
         )
 
     def _of_target(
-        self, there: TargetAtVendor, ours: Sequence[Segment], remembered: int | None
+        self, there: ResolvedTarget, ours: Sequence[Segment], remembered: int | None
     ) -> list[Difference]:
         if not ours:
             return self._missing(there, remembered)
@@ -226,19 +228,19 @@ class _SegmentDrift:
             found += self._end_of(there, segment, is_newest=segment.segment_id == newest)
         return found
 
-    def _missing(self, there: TargetAtVendor, remembered: int | None) -> list[Difference]:
+    def _missing(self, there: ResolvedTarget, remembered: int | None) -> list[Difference]:
         what, wanted = f"segment {there.target.segment_name}", f"target {there.key}"
         if there.until is not None and there.until <= self._now:
             return []
         if remembered is not None:
             return [Difference(what, "presence", None, f"{wanted}, segment {remembered}", GONE)]
-        if self._memory.get(refusal_key(there.key)) or not self._memory.get(LAST_LOAD_KEY):
+        if self._store.get(rejection_key(there.key)) or not self._store.get(LAST_LOAD_KEY):
             # A person does not want it, or there is nothing to activate yet.
             return []
         dag_id = f"activate_{self._definition.key}"
         return [Difference(what, "presence", None, wanted, f"The DAG {dag_id} creates it")]
 
-    def _end_of(self, there: TargetAtVendor, segment: Segment, *, is_newest: bool) -> list[Difference]:
+    def _end_of(self, there: ResolvedTarget, segment: Segment, *, is_newest: bool) -> list[Difference]:
         end, until = segment.end_date, there.until
         if end is None:
             return []

@@ -21,10 +21,10 @@ from audience_onboarding.platforms.digital_audience.hooks import DigitalAudience
 from audience_onboarding.state.store import (
     ERASURE_UPLOAD_LOG_KEY,
     UPLOAD_LOG_KEY,
-    Memory,
-    dated_segments_key,
-    refusal_key,
+    StateStore,
+    rejection_key,
     segment_key,
+    segment_keys_key,
 )
 
 log = logging.getLogger(__name__)
@@ -32,23 +32,23 @@ log = logging.getLogger(__name__)
 _TRIED = "tried"
 
 
-def state_keys(definition: DigitalAudienceDefinition, memory: Memory) -> list[str]:
+def state_keys(definition: DigitalAudienceDefinition, store: StateStore) -> list[str]:
     """Return the state-store keys that are this platform's own."""
     found = [UPLOAD_LOG_KEY, ERASURE_UPLOAD_LOG_KEY]
     for target in definition.activation.targets if definition.activation else ():
-        dated = dated_segments_key(target.key)
+        dated = segment_keys_key(target.key)
         # The list of keys comes last: a retry needs it.
-        found += [segment_key(target.key), refusal_key(target.key), *(memory.get(dated) or ()), dated]
+        found += [segment_key(target.key), rejection_key(target.key), *(store.get(dated) or ()), dated]
     return found
 
 
-def inspect(definition: DigitalAudienceDefinition, memory: Memory) -> AudienceInventory:
+def inspect(definition: DigitalAudienceDefinition, store: StateStore) -> AudienceInventory:
     """Return the audience as it is at the vendor.
 
     :raises NotFoundError: the vendor does not know the id that the definition gives.
     """
     return inspect_audience(
-        find_audience_id(definition, memory),
+        find_audience_id(definition, store),
         lambda audience_id: _load(DigitalAudienceHook(definition.conn_id).client, audience_id),
         is_given=definition.id is not None,
     )
@@ -75,7 +75,10 @@ def _load(client: DigitalAudienceClient, audience_id: int) -> AudienceInventory:
 
 
 def delete(
-    definition: DigitalAudienceDefinition, memory: Memory, progress: Memory, approved: AudienceInventory
+    definition: DigitalAudienceDefinition,
+    store: StateStore,
+    progress: StateStore,
+    approved: AudienceInventory,
 ) -> str:
     """Delete the segments that were approved, then the audience.
 
@@ -90,7 +93,7 @@ def delete(
     client = DigitalAudienceHook(definition.conn_id).client
     tried = set(progress.get(_TRIED) or ())
     try:
-        now = _load(client, find_audience_id(definition, memory) or 0)
+        now = _load(client, find_audience_id(definition, store) or 0)
     except NotFoundError:
         if f"audience {audience_id}" not in tried:
             raise
@@ -109,6 +112,6 @@ def delete(
     return f"Audience {audience_id} and its {len(approved.segments)} segments are deleted"
 
 
-def _note(progress: Memory, tried: set[str], name: str) -> None:
+def _note(progress: StateStore, tried: set[str], name: str) -> None:
     tried.add(name)
     progress.set(_TRIED, sorted(tried))

@@ -26,7 +26,7 @@ from audience_onboarding.platforms.digital_audience.triggers import (
     DigitalAudienceAudienceStateTrigger,
     DigitalAudienceSegmentStatusTrigger,
 )
-from audience_onboarding.state.remote_ids import number_id
+from audience_onboarding.state.remote_ids import parse_int_id
 
 
 def audience_failed(subject: str, message: str) -> AudienceFailedError:
@@ -97,7 +97,7 @@ class DigitalAudienceAudienceStateSensor(_DigitalAudienceSensor):
     @property
     def _waited_for(self) -> int:
         return resolve_audience_id(
-            self.upload, self.audience_id, read=number_id, wanted="'upload' or 'audience_id'"
+            self.upload, self.audience_id, read=parse_int_id, wanted="'upload' or 'audience_id'"
         )
 
     def vendor_error(self, message: str) -> TerminalError:
@@ -221,7 +221,7 @@ class DigitalAudienceSegmentStatusSensor(_DigitalAudienceSensor):
         """The wait itself."""
         return DigitalAudienceSegmentStatusTrigger(
             conn_id=self.digital_audience_conn_id,
-            segment_id=number_id(self.segment_id),
+            segment_id=parse_int_id(self.segment_id),
             success_statuses=self.success_statuses,
             failure_statuses=self.failure_statuses,
             poll_interval=self.poke_interval,

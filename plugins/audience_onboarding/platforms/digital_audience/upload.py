@@ -13,7 +13,7 @@ from airflow.sdk.definitions.context import Context
 from audience_onboarding.base.connections import s3_client
 from audience_onboarding.base.links import AudiencePageLink, RejectsLink
 from audience_onboarding.base.load import LoadContext, check_event
-from audience_onboarding.base.retry_policy import failure_told, terminal_errors_fail
+from audience_onboarding.base.retry_policy import fail_from_event, fail_on_terminal_error
 from audience_onboarding.base.sensors import DEFERRAL_GRACE
 from audience_onboarding.base.snapshot_diff import MIRROR, OPT_IN, OPT_OUT
 from audience_onboarding.base.upload_operator import OnboardCrmOperator
@@ -35,8 +35,8 @@ from audience_onboarding.platforms.digital_audience.models import Audience
 from audience_onboarding.platforms.digital_audience.sensors import audience_failed
 from audience_onboarding.platforms.digital_audience.triggers import DigitalAudienceAudienceStateTrigger
 from audience_onboarding.platforms.digital_audience.upload_log import TOKEN, UploadLog
-from audience_onboarding.state.remote_ids import number_id
-from audience_onboarding.state.store import Memory
+from audience_onboarding.state.remote_ids import parse_int_id
+from audience_onboarding.state.store import StateStore
 
 if TYPE_CHECKING:
     from audience_onboarding.storage.s3_upload import PublishResult
@@ -82,7 +82,7 @@ class DigitalAudienceOnboardCrmToS3Operator(OnboardCrmOperator[DigitalAudienceHo
     )
     operator_extra_links = (DigitalAudiencePortalLink(), S3ObjectLink(), RejectsLink(), AudiencePageLink())
     hook_class = DigitalAudienceHook
-    read_id = staticmethod(number_id)
+    read_id = staticmethod(parse_int_id)
     modes = tuple(DigitalAudienceDefinition.modes)
     modes_with_snapshots = DigitalAudienceDefinition.modes_with_snapshots
     profile = DigitalAudienceDefinition.profile
@@ -118,7 +118,7 @@ class DigitalAudienceOnboardCrmToS3Operator(OnboardCrmOperator[DigitalAudienceHo
         """Return whether ``url`` lies in the folder of the bucket that the vendor scans."""
         return is_vendor_path(url, bucket=self._bucket())
 
-    def latest_uploaded_date(self, store: Memory) -> str:
+    def latest_uploaded_date(self, store: StateStore) -> str:
         """Return the latest load date in the recent uploads."""
         return UploadLog(store).latest_load_date()
 
@@ -241,7 +241,7 @@ class DigitalAudienceOnboardCrmToS3Operator(OnboardCrmOperator[DigitalAudienceHo
             timeout=timedelta(seconds=self.processing_timeout) + DEFERRAL_GRACE,
         )
 
-    @terminal_errors_fail
+    @fail_on_terminal_error
     def resume_after_opt_out(
         self, context: Context, event: dict[str, Any], content_id: str, opt_out: str
     ) -> dict[str, Any]:
@@ -299,7 +299,7 @@ class DigitalAudienceOnboardCrmToS3Operator(OnboardCrmOperator[DigitalAudienceHo
             timeout=tomorrow - now + DEFERRAL_GRACE,
         )
 
-    @terminal_errors_fail
+    @fail_on_terminal_error
     def resume_after_other_file(
         self, context: Context, event: dict[str, Any], content_id: str
     ) -> dict[str, Any]:
@@ -309,7 +309,7 @@ class DigitalAudienceOnboardCrmToS3Operator(OnboardCrmOperator[DigitalAudienceHo
         :raises AirflowFailException: the vendor rejects the request.
         """
         if event["status"] == "error":
-            raise failure_told(event)
+            raise fail_from_event(event)
         return self._run(context, resumed_content_id=content_id)
 
     def _trigger(

@@ -16,9 +16,9 @@ from audience_onboarding.state.store import (
     ERASURE_UPLOAD_LOG_KEY,
     LAST_LOAD_KEY,
     UPLOAD_LOG_KEY,
-    Memory,
-    days_of,
+    StateStore,
     load_key,
+    record_period,
 )
 
 TOKEN = "upload-token"  # noqa: S105 - the name of a metadata key
@@ -68,7 +68,7 @@ class UploadLog:
     :param store: the state store of the audience.
     """
 
-    def __init__(self, store: Memory) -> None:
+    def __init__(self, store: StateStore) -> None:
         self._store = store
         self._entries = [UploadEntry(**entry) for entry in store.get(UPLOAD_LOG_KEY) or ()]
         self._erasures = load_erasure_uploads(store)
@@ -154,12 +154,12 @@ class UploadLog:
         self._store.set(UPLOAD_LOG_KEY, [asdict(entry) for entry in self._entries])
 
 
-def load_erasure_uploads(store: Memory) -> list[UploadEntry]:
+def load_erasure_uploads(store: StateStore) -> list[UploadEntry]:
     """Return the recent files of erasures, in order."""
     return [UploadEntry(**entry) for entry in store.get(ERASURE_UPLOAD_LOG_KEY) or ()]
 
 
-def record_erasure_upload(store: Memory, upload: UploadEntry) -> None:
+def record_erasure_upload(store: StateStore, upload: UploadEntry) -> None:
     """Add the file of an erasure right before it is sent, and drop older ones. Idempotent."""
     limit = datetime.fromisoformat(upload.at) - KEPT_FOR
     others = [
@@ -170,7 +170,7 @@ def record_erasure_upload(store: Memory, upload: UploadEntry) -> None:
     store.set(ERASURE_UPLOAD_LOG_KEY, [asdict(entry) for entry in [*others, upload][-MAX_ENTRIES:]])
 
 
-def find_later_confirmed(store: Memory, *, period: str, mode: str, content_id: str) -> str | None:
+def find_later_confirmed(store: StateStore, *, period: str, mode: str, content_id: str) -> str | None:
     """Return the period of the last confirmed load if it is a whole list, and another one than this confirmed load.
 
     For audiences that were loaded before the log existed.
@@ -178,5 +178,5 @@ def find_later_confirmed(store: Memory, *, period: str, mode: str, content_id: s
     own, last = store.get(load_key(period, mode)), store.get(LAST_LOAD_KEY)
     if not isinstance(own, dict) or not isinstance(last, dict) or own.get("content_id") != content_id:
         return None
-    latest = [days_of(last), *(str(last.get(name, "")) for name in ("mode", "content_id"))]
+    latest = [record_period(last), *(str(last.get(name, "")) for name in ("mode", "content_id"))]
     return None if latest == [period, mode, content_id] or latest[1] not in WHOLE_LIST else latest[0]

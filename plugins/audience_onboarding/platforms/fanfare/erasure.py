@@ -12,23 +12,23 @@ from audience_onboarding.platforms.fanfare.client import FanfareClient
 from audience_onboarding.platforms.fanfare.definition import FanfareDefinition
 from audience_onboarding.platforms.fanfare.hooks import FanfareHook
 from audience_onboarding.platforms.fanfare.models import AudienceType
-from audience_onboarding.state.create_once import audience_id_of, check_not_retired
-from audience_onboarding.state.remote_ids import text_id
-from audience_onboarding.state.store import Memory
+from audience_onboarding.state.create_once import check_not_retired, get_audience_id
+from audience_onboarding.state.remote_ids import parse_str_id
+from audience_onboarding.state.store import StateStore
 
 
 def _client(definition: FanfareDefinition) -> FanfareClient:
     return FanfareHook(definition.conn_id).client
 
 
-def find_audience_id(definition: FanfareDefinition, memory: Memory) -> str | None:
+def find_audience_id(definition: FanfareDefinition, store: StateStore) -> str | None:
     """Return the audience's id, ``None`` if there is none yet.
 
     :raises AudienceRetiredError: it was retired.
     """
-    check_not_retired(memory)
-    known = audience_id_of(
-        definition.id, memory, account=lambda: _client(definition).settings.account, read=text_id
+    check_not_retired(store)
+    known = get_audience_id(
+        definition.id, store, account=lambda: _client(definition).settings.account, read=parse_str_id
     )
     if known is not None:
         return known
@@ -42,7 +42,7 @@ def start(job: ErasureJob) -> ErasureResult:
     hashes = mapped_hashes(job)
     if not hashes.count:
         return not_applicable(job)
-    audience_id = find_audience_id(definition, job.memory)
+    audience_id = find_audience_id(definition, job.store)
     if audience_id is None:
         return ErasureResult("not_found", "There is no audience yet")
     members, checked = _client(definition).count_members_like(

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from audience_onboarding.base.links import AudiencePageLink
 from audience_onboarding.base.operators import PlatformOperator
-from audience_onboarding.base.retry_policy import terminal_errors_fail
+from audience_onboarding.base.retry_policy import fail_on_terminal_error
 from audience_onboarding.base.templating import RemoteId
 from audience_onboarding.exceptions import ConfigurationError
 from audience_onboarding.http.base_client import Model
@@ -24,7 +24,7 @@ from audience_onboarding.platforms.fanfare.models import (
     RuleDraft,
 )
 from audience_onboarding.platforms.fanfare.triggers import baseline_of
-from audience_onboarding.state.remote_ids import text_id
+from audience_onboarding.state.remote_ids import parse_str_id
 from audience_onboarding.state.store import AUDIENCE_KEY
 
 
@@ -34,7 +34,7 @@ class FanfareOperator(PlatformOperator[FanfareHook, str]):
     template_fields: Sequence[str] = ("fanfare_conn_id",)
     operator_extra_links: Collection[BaseOperatorLink] = (FanfarePortalLink(), AudiencePageLink())
     hook_class = FanfareHook
-    read_id = staticmethod(text_id)
+    read_id = staticmethod(parse_str_id)
 
     def __init__(self, *, fanfare_conn_id: str = FanfareHook.default_conn_name, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -87,7 +87,7 @@ class FanfareCreateAudienceOperator(FanfareOperator):
         self.options = options
         self.is_dry_run = is_dry_run
 
-    @terminal_errors_fail
+    @fail_on_terminal_error
     def execute(self, context: Context) -> str | None:
         """Return the audience's id, creating it where needed."""
         client = self.hook.client
@@ -162,7 +162,7 @@ class FanfareUpdateAudienceOperator(_FanfareAudienceOperator):
         super().__init__(**kwargs)
         self.changes = changes
 
-    @terminal_errors_fail
+    @fail_on_terminal_error
     def execute(self, context: Context) -> None:
         """Change it."""
         self.hook.client.update_audience(self._audience(context), checked(AudienceChanges, self.changes))
@@ -183,7 +183,7 @@ class FanfareReplaceRulesOperator(_FanfareAudienceOperator):
         super().__init__(**kwargs)
         self.rules = rules
 
-    @terminal_errors_fail
+    @fail_on_terminal_error
     def execute(self, context: Context) -> None:
         """Replace them."""
         rules = [checked(RuleDraft, rule) for rule in self.rules]
@@ -199,7 +199,7 @@ class FanfareSyncAudienceOperator(_FanfareAudienceOperator):
     Source: https://docs.fanfare.io/api/admin-api/audiences, POST /audiences/{audienceId}/sync.
     """
 
-    @terminal_errors_fail
+    @fail_on_terminal_error
     def execute(self, context: Context) -> dict[str, Any]:
         """Start it."""
         client = self.hook.client
@@ -221,10 +221,10 @@ class FanfareArchiveAudienceOperator(_FanfareAudienceOperator):
     def __init__(self, *, audience_id: RemoteId, **kwargs: Any) -> None:
         super().__init__(audience_id=audience_id, **kwargs)
 
-    @terminal_errors_fail
+    @fail_on_terminal_error
     def execute(self, context: Context) -> None:  # noqa: ARG002
         """Archive it."""
-        self.hook.client.archive_audience(text_id(self.audience_id))
+        self.hook.client.archive_audience(parse_str_id(self.audience_id))
         self.log.info("Audience %s is archived", self.audience_id)
 
 
@@ -241,7 +241,7 @@ class FanfareListAudiencesOperator(FanfareOperator):
         super().__init__(**kwargs)
         self.with_archived = with_archived
 
-    @terminal_errors_fail
+    @fail_on_terminal_error
     def execute(self, context: Context) -> list[dict[str, Any]]:  # noqa: ARG002
         """List them."""
         return [

@@ -11,14 +11,14 @@ from audience_onboarding.platforms.fanfare.client import FanfareClient
 from audience_onboarding.platforms.fanfare.definition import FanfareDefinition
 from audience_onboarding.platforms.fanfare.hooks import FanfareHook
 from audience_onboarding.platforms.fanfare.models import AudienceChanges, AudienceType
-from audience_onboarding.state.create_once import audience_id_of
+from audience_onboarding.state.create_once import get_audience_id
 from audience_onboarding.state.drift import GONE, Difference, of_audience
-from audience_onboarding.state.reconcile import Found, Settleable
-from audience_onboarding.state.remote_ids import text_id
-from audience_onboarding.state.store import Memory
+from audience_onboarding.state.reconcile import PendingCreate, RemoteObject
+from audience_onboarding.state.remote_ids import parse_str_id
+from audience_onboarding.state.store import StateStore
 
 
-def pending_creates(definition: FanfareDefinition, asset: Asset) -> list[Settleable]:
+def pending_creates(definition: FanfareDefinition, asset: Asset) -> list[PendingCreate]:
     """The audience, unless the definition gives its id.
 
     :param asset: the audience's.
@@ -27,11 +27,11 @@ def pending_creates(definition: FanfareDefinition, asset: Asset) -> list[Settlea
     def client() -> FanfareClient:
         return FanfareHook(definition.conn_id).client
 
-    def look(audience_id: int | str, _: Memory) -> Found:
-        audience = client().get_audience(text_id(audience_id))
-        return Found(client().check_type(audience, AudienceType.STATIC_LIST).name)
+    def look(audience_id: int | str, _: StateStore) -> RemoteObject:
+        audience = client().get_audience(parse_str_id(audience_id))
+        return RemoteObject(client().check_type(audience, AudienceType.STATIC_LIST).name)
 
-    def find(_: Memory) -> str | None:
+    def find(_: StateStore) -> str | None:
         audience = client().find_audience(definition.name, AudienceType.STATIC_LIST)
         return None if audience is None else audience.id
 
@@ -40,18 +40,20 @@ def pending_creates(definition: FanfareDefinition, asset: Asset) -> list[Settlea
 
     if definition.id is not None:
         return []
-    return [Settleable("audience", asset, text_id, account, look=look, find=find)]
+    return [PendingCreate("audience", asset, parse_str_id, account, look=look, find=find)]
 
 
 def differences(
     definition: FanfareDefinition,
     asset: Asset,  # noqa: ARG001 - the same for all platforms
-    memory: Memory,
+    store: StateStore,
     now: datetime,  # noqa: ARG001
 ) -> list[Difference]:
     """Compare name and description; reads only. An audience without an id yet differs in nothing."""
     client = FanfareHook(definition.conn_id).client
-    audience_id = audience_id_of(definition.id, memory, account=lambda: client.settings.account, read=text_id)
+    audience_id = get_audience_id(
+        definition.id, store, account=lambda: client.settings.account, read=parse_str_id
+    )
     if audience_id is None:
         return []
     try:

@@ -13,7 +13,7 @@ from audience_onboarding.platforms.fanfare.client import FanfareClient
 from audience_onboarding.platforms.fanfare.definition import FanfareDefinition
 from audience_onboarding.platforms.fanfare.erasure import find_audience_id
 from audience_onboarding.platforms.fanfare.hooks import FanfareHook
-from audience_onboarding.state.store import Memory
+from audience_onboarding.state.store import StateStore
 
 log = logging.getLogger(__name__)
 
@@ -21,18 +21,18 @@ _HOW = "It is archived: Fanfare's API has no other way. Its consumers stay in th
 _TRIED = "tried"
 
 
-def state_keys(definition: FanfareDefinition, memory: Memory) -> list[str]:  # noqa: ARG001 - the platform's interface
+def state_keys(definition: FanfareDefinition, store: StateStore) -> list[str]:  # noqa: ARG001 - the platform's interface
     """Return the state-store keys that are this platform's own: none, imports belong to their loads."""
     return []
 
 
-def inspect(definition: FanfareDefinition, memory: Memory) -> AudienceInventory:
+def inspect(definition: FanfareDefinition, store: StateStore) -> AudienceInventory:
     """Return the audience as it is at the vendor.
 
     :raises NotFoundError: the vendor does not know the id that the definition gives.
     """
     return inspect_audience(
-        find_audience_id(definition, memory),
+        find_audience_id(definition, store),
         lambda audience_id: _load(FanfareHook(definition.conn_id).client, audience_id),
         is_given=definition.id is not None,
     )
@@ -46,7 +46,7 @@ def _load(client: FanfareClient, audience_id: str) -> AudienceInventory:
 
 
 def delete(
-    definition: FanfareDefinition, memory: Memory, progress: Memory, approved: AudienceInventory
+    definition: FanfareDefinition, store: StateStore, progress: StateStore, approved: AudienceInventory
 ) -> str:
     """Archive it.
 
@@ -59,7 +59,7 @@ def delete(
     client = FanfareHook(definition.conn_id).client
     done = f"Audience {audience_id} is archived"
     try:
-        now = _load(client, find_audience_id(definition, memory) or audience_id)
+        now = _load(client, find_audience_id(definition, store) or audience_id)
     except NotFoundError:
         if not progress.get(_TRIED):
             raise

@@ -20,7 +20,7 @@ from audience_onboarding.platforms.fanfare.hooks import FanfareHook
 from audience_onboarding.platforms.fanfare.imports import total
 from audience_onboarding.platforms.fanfare.links import FanfarePortalLink
 from audience_onboarding.platforms.fanfare.triggers import FanfareAudienceStatusTrigger, FanfareImportTrigger
-from audience_onboarding.state.remote_ids import text_id
+from audience_onboarding.state.remote_ids import parse_str_id
 
 
 class _FanfareSensor(PlatformSensor[FanfareHook]):
@@ -44,7 +44,7 @@ class _FanfareSensor(PlatformSensor[FanfareHook]):
         FanfarePortalLink.show(self, self.hook.client.settings, audience_id=self._audience())
 
     def _audience(self) -> str:
-        return text_id(self.audience_id)
+        return parse_str_id(self.audience_id)
 
 
 class FanfareImportSensor(_FanfareSensor):
@@ -95,7 +95,7 @@ class FanfareImportSensor(_FanfareSensor):
         return FanfareImportTrigger(
             conn_id=self.fanfare_conn_id,
             audience_id=self._audience(),
-            import_id=text_id(self.upload["import_id"] if self.upload else self.import_id),
+            import_id=parse_str_id(self.upload["import_id"] if self.upload else self.import_id),
             poll_interval=self.poke_interval,
             deadline=deadline,
         )
@@ -114,7 +114,10 @@ class FanfareImportSensor(_FanfareSensor):
 
     def _audience(self) -> str:
         return resolve_audience_id(
-            self.upload, self.audience_id, read=text_id, wanted="'upload', or 'audience_id' and 'import_id'"
+            self.upload,
+            self.audience_id,
+            read=parse_str_id,
+            wanted="'upload', or 'audience_id' and 'import_id'",
         )
 
 
@@ -165,7 +168,7 @@ class FanfareAudienceStatusSensor(_FanfareSensor):
 
     def _audience(self) -> str:
         return resolve_audience_id(
-            self.sync, self.audience_id, read=text_id, wanted="'sync' or 'audience_id'"
+            self.sync, self.audience_id, read=parse_str_id, wanted="'sync' or 'audience_id'"
         )
 
 

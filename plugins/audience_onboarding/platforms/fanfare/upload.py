@@ -13,7 +13,7 @@ from airflow.sdk.definitions.context import Context
 from audience_onboarding.base.links import AudiencePageLink, RejectsLink
 from audience_onboarding.base.load import LoadContext, check_event
 from audience_onboarding.base.metrics import upload_measured
-from audience_onboarding.base.retry_policy import terminal_errors_fail
+from audience_onboarding.base.retry_policy import fail_on_terminal_error
 from audience_onboarding.base.upload_operator import OnboardCrmOperator
 from audience_onboarding.exceptions import (
     ConfigurationError,
@@ -36,8 +36,8 @@ from audience_onboarding.platforms.fanfare.links import FanfarePortalLink
 from audience_onboarding.platforms.fanfare.models import AudienceType
 from audience_onboarding.platforms.fanfare.sensors import import_failed
 from audience_onboarding.platforms.fanfare.triggers import FanfareImportTrigger
-from audience_onboarding.state.remote_ids import text_id
-from audience_onboarding.state.store import AUDIENCE_KEY, Memory
+from audience_onboarding.state.remote_ids import parse_str_id
+from audience_onboarding.state.store import AUDIENCE_KEY, StateStore
 
 if TYPE_CHECKING:
     from audience_onboarding.crm.prepare import FilePart, PreparedLoad
@@ -75,7 +75,7 @@ class FanfareOnboardCrmOperator(OnboardCrmOperator[FanfareHook, str]):
     template_fields: Sequence[str] = (*OnboardCrmOperator.template_fields, "fanfare_conn_id")
     operator_extra_links = (FanfarePortalLink(), RejectsLink(), AudiencePageLink())
     hook_class = FanfareHook
-    read_id = staticmethod(text_id)
+    read_id = staticmethod(parse_str_id)
     modes = tuple(FanfareDefinition.modes)
     profile = FanfareDefinition.profile
 
@@ -125,7 +125,7 @@ class FanfareOnboardCrmOperator(OnboardCrmOperator[FanfareHook, str]):
 
     def upload(self, load: LoadContext, audience: Any) -> dict[str, Any]:
         """Send the parts that are not imported yet; return once the last import has started."""
-        audience_id = text_id(audience)
+        audience_id = parse_str_id(audience)
         load.check_unchanged(
             f"audience {audience_id}", next_step="Clear this task to send it again from the first part"
         )
@@ -171,7 +171,7 @@ class FanfareOnboardCrmOperator(OnboardCrmOperator[FanfareHook, str]):
                 )
         raise AssertionError("a prepared load has at least one part")
 
-    @terminal_errors_fail
+    @fail_on_terminal_error
     def resume_after_import(
         self, context: Context, event: dict[str, Any], content_id: str | None = None
     ) -> dict[str, Any]:
@@ -237,7 +237,7 @@ class FanfareOnboardCrmOperator(OnboardCrmOperator[FanfareHook, str]):
 class _Progress:
     """The imports of one load, in the state store of the audience."""
 
-    def __init__(self, store: Memory, *, key: str, about: Imports) -> None:
+    def __init__(self, store: StateStore, *, key: str, about: Imports) -> None:
         self._store = store
         self._key = key
         stored = Imports.from_dict(store.get(key))

@@ -209,11 +209,11 @@ def test_nor_does_the_one_that_creates_the_audience(tmp_path: Path, monkeypatch:
             world = World(tmp_path / f"{dies}", monkeypatch, with_state=True)
             with case(dies):
                 world.effects.kill(dies, lambda: world.send(MONDAY, "12", "opt-in"))  # noqa: B023
-                record = world.memory.get("audience") or {}
+                record = world.store.get("audience") or {}
                 if "intent" in record:
                     # Long enough ago to believe the vendor's list.
                     record["intent"]["at"] = "2020-01-01T00:00:00+00:00"
-                    world.memory.set("audience", record)
+                    world.store.set("audience", record)
 
                 world.confirm(world.send(MONDAY, None, "opt-in"))
 

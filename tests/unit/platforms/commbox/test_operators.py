@@ -22,7 +22,7 @@ from audience_onboarding.platforms.commbox.operators import (
     CommBoxFindAudienceOperator,
     CommBoxListAudiencesOperator,
 )
-from audience_onboarding.state.create_once import SETTLE_AFTER
+from audience_onboarding.state.create_once import VISIBILITY_TIMEOUT
 from tests.fakes import task_context
 from tests.unit.effects import points
 from tests.unit.platforms.cases import every_case
@@ -74,7 +74,7 @@ def test_the_first_load_creates_the_audience_with_its_list(world: World, vendor:
     assert vendor.changes == [f"POST {NAME}"]
     assert world.people == LISTS[MONDAY]
     assert vendor.names == ["20261116.csv"]
-    record = world.memory.get("audience")
+    record = world.store.get("audience")
     assert (record["id"], record["account"], record["run_id"]) == ("31234", HOST, "run_1")
     assert COMMBOX.portal(operator) == "https://portal/31234"
 
@@ -105,7 +105,7 @@ def test_an_audience_that_is_given_goes_before_name_and_memory(world: World, ven
 
     world.send(MONDAY, audience_id="7")
     # It is not what this asset has created.
-    assert "audience" not in world.memory.content
+    assert "audience" not in world.store.content
     created = world.send(TUESDAY)
     world.send(WEDNESDAY, audience_id="7")
 
@@ -126,7 +126,7 @@ def test_a_name_that_cannot_be_used_is_an_error_before_anything_is_sent(world: W
                 with case((message, act)), error:
                     act()
     assert vendor.changes == []
-    assert world.memory.content == {}
+    assert world.store.content == {}
 
 
 def test_an_audience_that_was_deleted_is_not_created_again_silently(world: World, vendor: Vendor) -> None:
@@ -142,7 +142,7 @@ def test_an_audience_that_was_deleted_is_not_created_again_silently(world: World
             act()
     assert vendor.audiences == {}
 
-    world.memory.delete("audience")
+    world.store.delete("audience")
     assert world.send(TUESDAY)["created"] is True
 
 
@@ -152,7 +152,7 @@ def test_a_remembered_audience_has_to_be_static_and_of_this_account(world: World
     with pytest.raises(AirflowFailException, match="is Dynamic"):
         world.send(TUESDAY)
 
-    world.memory.set("audience", {"id": "31234", "account": "https://staging.example"})
+    world.store.set("audience", {"id": "31234", "account": "https://staging.example"})
     with pytest.raises(AirflowFailException, match=r"ConfigurationError.*staging\.example"):
         world.send(TUESDAY)
     assert vendor.changes == [f"POST {NAME}"]
@@ -187,7 +187,7 @@ def test_an_unclear_creation_is_settled_by_the_list(
         with pytest.raises(TransientError, match=unclear):
             world.send()
         if seen != "at once":
-            clock.shift(SETTLE_AFTER - timedelta(seconds=1))
+            clock.shift(VISIBILITY_TIMEOUT - timedelta(seconds=1))
             with pytest.raises(TransientError, match=unclear):
                 world.send()
             vendor.hidden = False
@@ -200,7 +200,7 @@ def test_an_unclear_creation_is_settled_by_the_list(
     assert list(vendor.audiences) == ["31234"]
     assert world.people == LISTS[MONDAY]
     # Settled, for all runs to come.
-    assert world.memory.get("audience")["id"] == "31234"
+    assert world.store.get("audience")["id"] == "31234"
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_a_creation_that_surely_failed_may_be_tried_at_once(
     vendor.fails = [(error, False)]
     with pytest.raises(raised):
         world.send()
-    assert "audience" not in world.memory.content
+    assert "audience" not in world.store.content
 
     assert world.send()["created"] is True
 
@@ -347,7 +347,7 @@ def test_a_task_that_is_killed_creates_nothing_twice_and_loses_nothing(
 
                 assert list(world.vendor.audiences) == ["31234"]
                 assert world.people == LISTS[TUESDAY]
-                assert world.memory.get("audience")["id"] == "31234"
+                assert world.store.get("audience")["id"] == "31234"
                 assert until_done(world, TUESDAY, clock)["uploaded"] is False
 
 
@@ -409,14 +409,14 @@ def test_a_dry_run_sends_nothing_and_remembers_nothing(
         world.send(is_dry_run="True", audience_id=given)
 
     assert vendor.changes == []
-    assert world.memory.content == {}
+    assert world.store.content == {}
     assert world.context["ti"].pushed["dry_run_report"]["rows_sent"] == 3
 
 
 def test_no_personal_data_stays_behind(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     loads = [world.send(MONDAY), world.send(TUESDAY)]
 
-    everything = json.dumps([loads, world.memory.content]) + capsys.readouterr().out
+    everything = json.dumps([loads, world.store.content]) + capsys.readouterr().out
     assert "Created audience 31234 with 3 customers" in everything
     assert "Replaced the customers of audience 31234 with 3 customers" in everything
     assert "61234567" not in everything

@@ -151,7 +151,7 @@ class World:
         self.record_load = function_of(build_onboarding_dag(definition, base=folder), "record_load")
 
     @property
-    def memory(self) -> JsonStore:
+    def store(self) -> JsonStore:
         return self.stores[ASSET]
 
     def write(self, day: str, people: str) -> None:

@@ -72,8 +72,8 @@ class Scene:
         self.asked: list[dict[str, Any]] = []
         monkeypatch.setattr(hitl, "upsert_hitl_detail", lambda **details: self.asked.append(details))
         self.stores = AssetStores()
-        self.memory = self.stores[ASSET]
-        self.memory.set("last_load", LOAD)
+        self.store = self.stores[ASSET]
+        self.store.set("last_load", LOAD)
 
     def context(self, **options: Any) -> dict[str, Any]:
         made = task_context(stores=self.stores, **options)
@@ -148,7 +148,7 @@ def test_no_question_about_a_segment_that_is_there_or_a_target_that_is_over(scen
     scene.client.load_audience_segments.return_value = [Segment(segment_id=5, name="Segment", account_id=8)]
     assert scene.run() == {"asked": False}
     scene.client.load_audience_segments.return_value = []
-    scene.memory.set("segment.dv360", {"id": 5, "account": HOST})
+    scene.store.set("segment.dv360", {"id": 5, "account": HOST})
     assert scene.run() == {"asked": False}
     assert scene.asked == []
 
@@ -165,7 +165,7 @@ def test_an_approval_lets_the_next_task_run(scene: Scene) -> None:
     result, _ = scene.answered("Approve", run_id="second", ask_again=True)
 
     assert result == {"asked": True, "approved": True, "by": "Anna", "at": AT.isoformat()}
-    assert "approval_rejected.dv360" not in scene.memory.values
+    assert "approval_rejected.dv360" not in scene.store.values
 
 
 def test_a_refusal_skips_the_next_task_and_is_remembered(scene: Scene) -> None:
@@ -186,7 +186,7 @@ def test_no_answer_in_time_is_not_remembered_as_a_refusal(scene: Scene) -> None:
     skip, context = scene.answered("Reject", by=None)
 
     assert list(skip.tasks) == ["activate"]
-    assert "approval_rejected.dv360" not in scene.memory.values
+    assert "approval_rejected.dv360" not in scene.store.values
     assert context["ti"].pushed["return_value"]["approved"] is False
 
 

@@ -59,8 +59,8 @@ def test_a_range_is_one_file_that_tells_its_days(world: World) -> None:
     assert (metadata["load-date"], metadata["range-start"]) == (WEDNESDAY, MONDAY)
     assert metadata["rows"] == "4"
     assert (record["s3_key"], record["rows_sent"]) == (key, 4)
-    assert world.memory[f"load.{MONDAY}..{WEDNESDAY}.opt-in"] == record
-    (put,) = world.memory["upload_log"]
+    assert world.store[f"load.{MONDAY}..{WEDNESDAY}.opt-in"] == record
+    (put,) = world.store["upload_log"]
     assert put["load"] == f"{MONDAY}..{WEDNESDAY} opt-in {record['content_id']}"
     assert put["load_date"] == WEDNESDAY
     assert world.vendor.people == ["a", "b", "c", "d"]
@@ -152,7 +152,7 @@ def test_a_mirror_knows_what_a_range_has_added(world: World) -> None:
     assert record["changes"] == {"added": 2, "removed": 0}
     assert Path(record["snapshot"]).name.startswith(f"{TUESDAY}..{WEDNESDAY}-")
     assert Path(record["snapshot"]).exists()
-    assert [kept["url"] for kept in world.memory["snapshots"]["kept"]][:1] == [record["snapshot"]]
+    assert [kept["url"] for kept in world.store["snapshots"]["kept"]][:1] == [record["snapshot"]]
 
     mirror = world.run(THURSDAY, "abc")
 

@@ -184,7 +184,7 @@ class World:
         self.context: Any = task_context(stores=self.stores)
 
     @property
-    def memory(self) -> dict[str, Any]:
+    def store(self) -> dict[str, Any]:
         return self.stores[ASSET].content
 
     def write(self, day: str, names: str) -> None:
@@ -300,7 +300,7 @@ def test_the_first_mirror_adds_everybody_and_takes_nobody_out(world: World) -> N
     assert record["s3_keys"] == [key_of("opt-in", MONDAY)]
     assert record["snapshot"].endswith(f"/state/newsletter/{MONDAY}-{record['content_id']}.parquet")
     assert Path(record["snapshot"]).stat().st_mode & 0o777 == 0o600
-    assert world.memory["last_load"] == record
+    assert world.store["last_load"] == record
 
 
 def test_a_first_mirror_warns_that_others_stay(world: World, capsys: pytest.CaptureFixture[str]) -> None:
@@ -376,7 +376,7 @@ def test_where_nothing_has_changed_nothing_is_sent_and_the_load_is_confirmed(wor
         monday["snapshot"],
     )
     assert record["changes"] == {"added": 0, "removed": 0, "unchanged": 3}
-    assert world.memory["last_load"]["load_date"] == TUESDAY
+    assert world.store["last_load"]["load_date"] == TUESDAY
 
 
 def test_a_load_that_is_confirmed_is_not_sent_again(world: World) -> None:
@@ -453,7 +453,7 @@ def test_an_older_mirror_is_skipped_unless_it_supersedes(world: World) -> None:
     ):
         world.send(MONDAY)
     world.run(MONDAY, "abc", overwrite=True)
-    assert world.memory["last_load"]["load_date"] == MONDAY
+    assert world.store["last_load"]["load_date"] == MONDAY
 
 
 @pytest.mark.parametrize(
@@ -681,7 +681,7 @@ def test_a_record_that_is_killed_is_completed_by_a_retry(made: Made) -> None:
                 world.confirm(load)
 
                 assert world.files() == [WEDNESDAY, THURSDAY]
-                assert world.memory["snapshots"]["to_delete"] == []
+                assert world.store["snapshots"]["to_delete"] == []
                 assert world.send(THURSDAY)["uploaded"] is False
 
 
@@ -841,11 +841,11 @@ def test_only_what_is_of_use_is_remembered(world: World, clock: Any) -> None:
         world.run(day, "ab", "replace", snapshots=None)
         clock.shift(timedelta(days=1))
 
-    assert [entry["load_date"] for entry in world.memory["upload_log"]] == [WEDNESDAY, THURSDAY]
+    assert [entry["load_date"] for entry in world.store["upload_log"]] == [WEDNESDAY, THURSDAY]
     clock.shift(timedelta(days=30))
     world.run("2026-12-20", "ab", "replace", snapshots=None)
     # What was put last stays, however long ago.
-    assert [entry["load_date"] for entry in world.memory["upload_log"]] == [THURSDAY, "2026-12-20"]
+    assert [entry["load_date"] for entry in world.store["upload_log"]] == [THURSDAY, "2026-12-20"]
 
 
 def test_what_is_remembered_of_a_day_with_many_files_stays_small(
@@ -855,12 +855,12 @@ def test_what_is_remembered_of_a_day_with_many_files_stays_small(
     for day in (MONDAY, TUESDAY, WEDNESDAY):
         world.run(day, "ab", "replace", snapshots=None)
 
-    assert [entry["load_date"] for entry in world.memory["upload_log"]] == [TUESDAY, WEDNESDAY]
+    assert [entry["load_date"] for entry in world.store["upload_log"]] == [TUESDAY, WEDNESDAY]
 
 
 def test_nobody_is_in_the_memory(world: World) -> None:
     world.run(MONDAY, "ab")
     world.run(TUESDAY, "bc")
 
-    content = json.dumps(world.memory)
+    content = json.dumps(world.store)
     assert not any(hash_of(name) in content or f"{name}@" in content for name in "abc")

@@ -143,7 +143,7 @@ class World:
         self.source.write_text("E-mail,Phone\n" + "".join(f"{row}\n" for row in people))
 
     @property
-    def memory(self) -> dict[str, Any]:
+    def store(self) -> dict[str, Any]:
         return self.stores[ASSET].content
 
     @property
@@ -434,7 +434,7 @@ def test_an_import_of_an_earlier_try_is_kept_or_sent_again(
             world = World(tmp_path, monkeypatch)
             with case((status, has_its_file)):
                 world.run()
-                record = world.memory[f"imports.{DAY}"]
+                record = world.store[f"imports.{DAY}"]
                 record["parts"]["1"]["sent"] = has_its_file
                 world.stores[ASSET].set(f"imports.{DAY}", record)
                 if status:
@@ -640,10 +640,10 @@ def test_each_day_and_each_range_has_its_own_parts(world: World, vendor: Vendor)
         world.run(load_date=day)
 
     assert len(vendor.imports) == 2
-    assert set(world.memory) == {f"imports.{DAY}", f"imports.{last}"}
+    assert set(world.store) == {f"imports.{DAY}", f"imports.{last}"}
     vendor.on_upload = "COMPLETED"
     assert world.run(range_start=first)["uploaded"] is True
-    assert set(world.memory) == {f"imports.{DAY}", f"imports.{last}", f"imports.{first}..{DAY}"}
+    assert set(world.store) == {f"imports.{DAY}", f"imports.{last}", f"imports.{first}..{DAY}"}
     assert len(vendor.imports) == 3
 
 
@@ -695,7 +695,7 @@ def killed_and_resumed(world: World, point: tuple[int, str], *, in_time: bool) -
     assert all(vendor.taken_in.count(row) == 1 for row in through)
     assert (seen["imports"], seen["members"], seen["processed_consumers"]) == (3, 5, 5)
     # Everything the load is made of is remembered as one of its imports.
-    parts = world.memory[f"imports.{DAY}"]["parts"]
+    parts = world.store[f"imports.{DAY}"]["parts"]
     assert [part["rows"] for part in parts.values()] == [2, 2, 1]
     assert all(part["import_id"] in vendor.bodies for part in parts.values())
 
@@ -713,7 +713,7 @@ def test_no_personal_data_and_no_address_stays_behind(
     vendor.finish(errorCount=1, errors=[{"row": 1, "issues": [issue]}])
     seen = world.seen(load)
 
-    everything = json.dumps([world.memory, load, seen, first.trigger.serialize()]) + capsys.readouterr().out
+    everything = json.dumps([world.store, load, seen, first.trigger.serialize()]) + capsys.readouterr().out
     assert "Part 1: sent 2 rows as import imp_1" in everything
     assert "Fanfare did not take 2 rows" in everything
     for secret in ("anna", "3161234567", "example.com", "bucket.example", "0123456789abcdef", "sk_test"):
