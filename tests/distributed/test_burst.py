@@ -157,7 +157,7 @@ def settle(audience: Audience, task_id: str, api: AirflowApi, vendors: Vendors) 
         if api.wait_for_run("resolve_ambiguous_create", run_id) == "success":
             return True
         log = api.log("resolve_ambiguous_create", run_id, "resolve")
-        assert "may still be on its way" in log, log
+        assert "may still be in flight" in log, log
         return False
 
     # A request whose sender was killed counts as on its way for two minutes.

@@ -136,7 +136,7 @@ def test_what_was_created_is_found_and_used(stack: Stack, vendor: Sandbox) -> No
     assert (record["after"]["id"], record["before"]["intent"]["name"]) == (campaign["id"], name)
     assert record["by"] != "unknown"
     # It is settled: there is nothing left to settle.
-    assert "There is no unclear creation" in not_settled(stack, {**conf, "id": str(campaign["id"])})
+    assert "There is no ambiguous create" in not_settled(stack, {**conf, "id": str(campaign["id"])})
 
     clear(stack, dag_id, run_id)
     assert stack.airflow.wait_for_run(dag_id, run_id) == "success", stack.airflow.task_states(dag_id, run_id)

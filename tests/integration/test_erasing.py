@@ -134,7 +134,7 @@ def test_the_snapshots_hold_nobody_erased_and_tell_the_truth(world: World, tmp_p
     assert result["erased_from_snapshot"] == 1
     assert len(snapshots(tmp_path)) == 2
     assert [count_people(path, people("ben")) for path in snapshots(tmp_path)] == [0, 0]
-    (last, before) = world.store("kept").get(SNAPSHOTS_KEY)["kept"]
+    (last, before) = world.store("kept").get(SNAPSHOTS_KEY)["snapshots"]
     assert (last["rows"], before["rows"]) == (1, 2)
 
 
@@ -169,7 +169,7 @@ def test_the_last_person_leaves_no_snapshot_behind(world: World, tmp_path: Path)
     world.erase("kept", "ben")
 
     assert snapshots(tmp_path) == []
-    assert world.store("kept").get(SNAPSHOTS_KEY)["kept"][0]["url"] is None
+    assert world.store("kept").get(SNAPSHOTS_KEY)["snapshots"][0]["url"] is None
     assert world.load("kept", EVERYBODY, day="2026-11-21")["changes"]["added"] == 3
     assert world.members("kept") == sorted(EVERYBODY)
 
@@ -314,10 +314,10 @@ def test_commbox_without_a_snapshot_or_with_nobody_left_needs_a_person(world: Wo
 def test_commbox_waits_while_a_load_is_not_confirmed(world: World) -> None:
     world.load("alerts", EVERYBODY)
     store = world.store("alerts")
-    book = SnapshotLedger(store, world.ids["alerts"])
-    book.begin(
+    ledger = SnapshotLedger(store, world.ids["alerts"])
+    ledger.add_pending(
         SnapshotRef("2026-11-21 replace x", "2026-11-21", "replace", None, 0),
-        DiffBase(book.confirmed),
+        DiffBase(ledger.confirmed),
         is_whole=True,
     )
 

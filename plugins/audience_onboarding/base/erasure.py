@@ -118,7 +118,7 @@ class SnapshotEraser:
         self._audience_id = audience_id
 
     @property
-    def book(self) -> SnapshotLedger:
+    def ledger(self) -> SnapshotLedger:
         """The current ledger."""
         return SnapshotLedger(self._job.store, self._audience_id)
 
@@ -128,11 +128,11 @@ class SnapshotEraser:
         from audience_onboarding.crm.snapshots.snapshot import count_people
         from audience_onboarding.storage.snapshot_files import fetch_snapshot
 
-        location, book = self._job.snapshots, self.book
-        if location is None or book.confirmed is None:
+        location, ledger = self._job.snapshots, self.ledger
+        if location is None or ledger.confirmed is None:
             return None
         # The vendor may have processed pending loads, too.
-        urls = {kept.url for kept in (book.confirmed, *book.begun) if kept.url}
+        urls = {kept.url for kept in (ledger.confirmed, *ledger.pending) if kept.url}
         most = 0
         with private_directory() as directory:
             for url in urls:
@@ -154,16 +154,16 @@ class SnapshotEraser:
         from audience_onboarding.crm.runtime.spill_dir import private_directory
         from audience_onboarding.storage.snapshot_files import delete_snapshot
 
-        location, book = self._job.snapshots, self.book
+        location, ledger = self._job.snapshots, self.ledger
         if location is None:
             return 0
-        for url in book.to_delete:
+        for url in ledger.to_delete:
             delete_snapshot(url, s3_client=location.client)
-        confirmed = book.confirmed
+        confirmed = ledger.confirmed
         left: dict[str, int] = {}
         erased = 0
         with private_directory() as directory:
-            for url in set(book.urls()) - set(book.to_delete):
+            for url in set(ledger.urls()) - set(ledger.to_delete):
                 rows = self._erase_from(url, location, directory)
                 if rows is None:
                     continue
@@ -171,10 +171,10 @@ class SnapshotEraser:
                 if confirmed is not None and url == confirmed.url:
                     erased = before - left[url]
         # Read again: the rewrite takes time.
-        book = self.book
-        book.recount(left)
-        book.deleted()
-        for url in {url for url, rows in left.items() if not rows} - set(book.urls()):
+        ledger = self.ledger
+        ledger.update_rows(left)
+        ledger.mark_deleted()
+        for url in {url for url, rows in left.items() if not rows} - set(ledger.urls()):
             delete_snapshot(url, s3_client=location.client)
         return erased
 

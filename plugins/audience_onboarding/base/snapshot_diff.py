@@ -72,7 +72,7 @@ class SnapshotDiff:
     adds: int | None = None
     removes: int | None = None
     keeps: bool = True
-    _book: SnapshotLedger | None = field(default=None, repr=False)
+    _ledger: SnapshotLedger | None = field(default=None, repr=False)
     _location: SnapshotLocation | None = field(default=None, repr=False)
     _workdir: Path | None = field(default=None, repr=False)
 
@@ -84,25 +84,25 @@ class SnapshotDiff:
     @property
     def other_pending_loads(self) -> list[SnapshotRef]:
         """Other loads that were started after the last confirmed one and are not confirmed."""
-        return [kept for kept in self.base.attempts if kept.load != self.load]
+        return [kept for kept in self.base.pending if kept.load != self.load]
 
     @property
     def is_pending(self) -> bool:
         """Whether this very load was the last one to start, and is not confirmed."""
-        return self._book is not None and any(kept.load == self.load for kept in self._book.begun[-1:])
+        return self._ledger is not None and any(kept.load == self.load for kept in self._ledger.pending[-1:])
 
     @property
     def is_confirmed(self) -> bool:
         """Whether this very load is the last confirmed one."""
-        confirmed = None if self._book is None else self._book.confirmed
+        confirmed = None if self._ledger is None else self._ledger.confirmed
         return confirmed is not None and confirmed.load == self.load
 
     @property
     def snapshot(self) -> str | None:
         """URL of the snapshot that the load leaves, ``None`` without one."""
-        if self._book is None:
+        if self._ledger is None:
             return None
-        kept = [one for one in (self._book.confirmed, *self._book.begun) if one is not None]
+        kept = [one for one in (self._ledger.confirmed, *self._ledger.pending) if one is not None]
         own = [one for one in kept if one.load == self.load]
         if not own and self.is_empty:
             own = kept[:1]
@@ -145,13 +145,13 @@ class SnapshotDiff:
         from audience_onboarding.crm.snapshots.snapshot import write_snapshot
         from audience_onboarding.storage.snapshot_files import delete_snapshot, save_snapshot, snapshot_url
 
-        book, location, workdir = self._book, self._location, self._workdir
-        if book is None or location is None or workdir is None or not self.keeps or self.is_pending:
+        ledger, location, workdir = self._ledger, self._location, self._workdir
+        if ledger is None or location is None or workdir is None or not self.keeps or self.is_pending:
             return
         url = None
         if self.after is not None:
             url = snapshot_url(location.folder, load_date=self.period, content_id=self.after.content_id)
-            orphan = book.announce(url)
+            orphan = ledger.announce(url)
             if orphan is not None:
                 delete_snapshot(orphan, s3_client=location.client)
             path = workdir / "snapshot.parquet"
@@ -159,7 +159,9 @@ class SnapshotDiff:
             save_snapshot(path, url, s3_client=location.client)
             path.unlink()
         rows = 0 if self.after is None else self.after.rows
-        book.begin(SnapshotRef(self.load, self.period, self.mode, url, rows), self.base, is_whole=is_whole)
+        ledger.add_pending(
+            SnapshotRef(self.load, self.period, self.mode, url, rows), self.base, is_whole=is_whole
+        )
 
 
 @contextmanager
@@ -193,13 +195,19 @@ def diff_with_snapshot(  # noqa: PLR0913
     from audience_onboarding.exceptions import ConfigurationError, SourceFormatError, SourceNotFoundError
 
     identity = load_identity(period, mode, load.content_id)
-    book = SnapshotLedger(store, audience_id)
+    ledger = SnapshotLedger(store, audience_id)
     with ExitStack() as stack:
         workdir = stack.enter_context(private_directory())
         workers = Workers()
         stack.callback(workers.close)
         diff = SnapshotDiff(
-            identity, period, mode, book.base_of(identity), _book=book, _location=location, _workdir=workdir
+            identity,
+            period,
+            mode,
+            ledger.get_base(identity),
+            _ledger=ledger,
+            _location=location,
+            _workdir=workdir,
         )
         resources = {
             "workdir": workdir, "workers": workers, "budget": memory_limit_mib * MIB // _BUDGET_SHARE
@@ -232,7 +240,7 @@ def _compute(
     confirmed = diff.base.confirmed
     previous = fetch(confirmed)
     if diff.mode in WHOLE_LIST:
-        attempts = [path for kept in diff.base.attempts if (path := fetch(kept)) is not None]
+        attempts = [path for kept in diff.base.pending if (path := fetch(kept)) is not None]
         # A pending load that would leave the audience empty may have emptied it.
         may_be_empty = any(kept.url is None for kept in diff.base.all())
         diff.after = load
@@ -264,7 +272,7 @@ def confirm_snapshot(record: Mapping[str, Any], *, location: SnapshotLocation, s
     from audience_onboarding.storage.snapshot_files import delete_snapshot
 
     identity = load_identity(record_period(record), record["mode"], record["content_id"])
-    book = SnapshotLedger(store, record["audience_id"])
-    for url in book.confirm(identity, keep=location.retain):
+    ledger = SnapshotLedger(store, record["audience_id"])
+    for url in ledger.confirm(identity, keep=location.retain):
         delete_snapshot(url, s3_client=location.client)
-    book.deleted()
+    ledger.mark_deleted()

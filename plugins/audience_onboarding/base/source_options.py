@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from audience_onboarding.base.connections import database
 from audience_onboarding.crm.sources.options import SourceOptions
 from audience_onboarding.exceptions import ConfigurationError, SourceNotFoundError
-from audience_onboarding.state.history import format_dates
+from audience_onboarding.state.load_date import format_dates
 
 if TYPE_CHECKING:
     from audience_onboarding.crm.sources.base import Source

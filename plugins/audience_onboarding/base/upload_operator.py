@@ -38,8 +38,13 @@ from audience_onboarding.crm.output.profiles import FileProfile, SourceColumn
 from audience_onboarding.crm.sources.options import SourceOptions
 from audience_onboarding.exceptions import ConfigurationError, EmptySourceError, SourceNotFoundError
 from audience_onboarding.state.create_once import check_not_retired
-from audience_onboarding.state.history import format_dates, range_dates
-from audience_onboarding.state.load_date import parse_load_date, resolve_load_date, resolve_range_start
+from audience_onboarding.state.load_date import (
+    format_dates,
+    parse_load_date,
+    range_dates,
+    resolve_load_date,
+    resolve_range_start,
+)
 from audience_onboarding.state.remote_ids import is_missing
 from audience_onboarding.state.store import StateStore
 

@@ -29,8 +29,7 @@ from audience_onboarding.pipelines.common import (
 )
 from audience_onboarding.pipelines.dag_docs import all_audiences
 from audience_onboarding.pipelines.task_docs import LOAD_RANGE, set_task_docs
-from audience_onboarding.state.history import MAX_RANGE_DAYS, range_dates
-from audience_onboarding.state.load_date import parse_load_date
+from audience_onboarding.state.load_date import MAX_RANGE_DAYS, parse_load_date, range_dates
 
 log = logging.getLogger(__name__)
 

@@ -38,8 +38,7 @@ from audience_onboarding.pipelines.dag_docs import documentation
 from audience_onboarding.pipelines.load_record import build_load_record, format_load_record, merge_last_load
 from audience_onboarding.pipelines.task_docs import ONBOARDING, set_task_docs
 from audience_onboarding.platform_registry import get_platform
-from audience_onboarding.state.history import MAX_RANGE_DAYS
-from audience_onboarding.state.load_date import BACKFILL, run_type
+from audience_onboarding.state.load_date import BACKFILL, MAX_RANGE_DAYS, run_type
 from audience_onboarding.state.match_rates import (
     LoadStats,
     MatchRateLimits,

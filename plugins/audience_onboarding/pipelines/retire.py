@@ -199,7 +199,7 @@ def inspect_audience(
             next_step=f"Settle that first, with the DAG {RESOLVE_CREATE_DAG_ID!r}. Nothing was deleted",
         )
     seen: AudienceInventory = get_platform(definition.platform).retirement.inspect(definition, store)
-    book = SnapshotLedger(store, seen.audience_id)
+    ledger = SnapshotLedger(store, seen.audience_id)
     same = [
         item.key
         for item in others.values()
@@ -208,8 +208,8 @@ def inspect_audience(
         and seen.audience_id is not None
         and str(_id_of(item, context)) == str(seen.audience_id)
     ]
-    found = {"seen": seen.to_dict(), "others": same, "snapshots": len(book.urls())}
-    return {**found, "text": _words(definition, seen, same, len(book.urls()), base)}
+    found = {"seen": seen.to_dict(), "others": same, "snapshots": len(ledger.urls())}
+    return {**found, "text": _words(definition, seen, same, len(ledger.urls()), base)}
 
 
 def _id_of(definition: AudienceDefinition, context: Any) -> Any:

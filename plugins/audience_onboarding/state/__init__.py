@@ -1,1 +1,1 @@
-"""What all platforms share on Airflow's side: load dates, remembered ids, order of loads, failures."""
+"""State stored about an audience in Airflow, and the rules over it."""

@@ -1,8 +1,8 @@
-"""Create something at a vendor once, over all retries, clears, backfills and crashes.
+"""Create an object at a vendor exactly once across retries, clears, backfills and crashes.
 
-No vendor has idempotency keys, so the order is: remember the intent, send the request, remember the id. Whoever
-finds an intent without an id cannot know whether the request was carried out, and asks the vendor; where the vendor
-has no way to ask, a person has to look.
+No vendor has idempotency keys, so the order is: store the intent, send the request, store the id. An intent without an
+id means that the request may have been carried out: the next try asks the vendor. If the vendor has no look-up, a user
+has to check its portal.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ from audience_onboarding.state.store import AUDIENCE_KEY, RETIRED_KEY, StateStor
 log = logging.getLogger(__name__)
 
 VISIBILITY_TIMEOUT = timedelta(minutes=2)
-"""How long after an unclear request a look-up that finds nothing proves that nothing was created: longer than
-the vendor may still be working on it."""
+"""After this time an empty look-up proves that an unanswered request created nothing; longer than a vendor may still
+work on it."""
 
 REQUEST_ENDED = "ended"
-"""In an intent: when its request is known to have ended, without an answer that tells."""
+"""Field of an intent: time at which its request ended without a usable answer."""
 
 
 @dataclass(frozen=True)
 class CreateRequest(Generic[Id]):
-    """Something to be created once.
+    """Object to create once.
 
     :param kind: ``campaign``, ``audience``, ``segment``, for messages.
-    :param name: what it is called at the vendor.
-    :param account: the account it is created at; an id of another account is never taken for it.
+    :param name: its name at the vendor.
+    :param account: the account that it belongs to; an id of another account is never used.
     :param create: sends the request and returns the id.
-    :param find: asks the vendor for the id by other means; ``None`` where the vendor has no such list.
-    :param sent: what the request says, for the message to a person; no personal data.
+    :param find: looks the id up at the vendor; ``None`` if the vendor has no such list.
+    :param sent: content of the request, for messages; no personal data.
     """
 
     kind: str
@@ -61,7 +61,7 @@ class CreateRequest(Generic[Id]):
 
 
 def check_not_retired(store: StateStore) -> None:
-    """Let an audience pass that is not retired.
+    """Raise if the audience is retired.
 
     :param store: of the audience.
     :raises AudienceRetiredError: it is.
@@ -74,18 +74,18 @@ def check_not_retired(store: StateStore) -> None:
         what=f"The audience {key!r} was retired on {record.get('at')} by {record.get('by')}",
         where=f"state store, key {RETIRED_KEY!r}, written by run {record.get('run_id')}",
         why=f"it was audience {record.get('audience_id')} at the vendor",
-        next_step=f"Remove its definition. Or, to begin anew, trigger the DAG {RETIRE_DAG_ID!r} with the conf "
+        next_step=f"Remove its definition. Or, to create it again, trigger the DAG {RETIRE_DAG_ID!r} with the conf "
         f'{{"audience": "{key}", "action": "reopen"}}',
     )
 
 
 def stored_id(store: StateStore, key: str, *, account: str, read: Callable[[Any], Id]) -> Id | None:
-    """The id that is remembered under ``key``, ``None`` if there is none yet.
+    """Return the id stored under ``key``, ``None`` if there is none yet.
 
-    :param account: the account that is asked now.
-    :param read: reads an id as the platform spells them, see :mod:`.ids`.
-    :raises ConfigurationError: the id was given by another account, or it is none.
-    :raises AudienceRetiredError: it is that of an audience which was retired.
+    :param account: the account of the connection.
+    :param read: parses an id of this platform, see :mod:`.remote_ids`.
+    :raises ConfigurationError: the id is invalid or belongs to another account.
+    :raises AudienceRetiredError: the audience was retired.
     """
     if key == AUDIENCE_KEY:
         check_not_retired(store)
@@ -96,40 +96,39 @@ def stored_id(store: StateStore, key: str, *, account: str, read: Callable[[Any]
         remote_id = read(record.get("id") if isinstance(record, dict) else None)
     except ConfigurationError:
         raise ConfigurationError(
-            what=f"What is remembered of the {key} is no id",
+            what=f"The stored record of the {key} has no valid id",
             where=f"state store, key {key!r}",
-            next_step='Set it to {"id": <id>} with the id that the vendor shows, or delete the key if there is '
-            "nothing at the vendor",
+            next_step='Set it to {"id": <id>} with the id that the vendor shows, or delete the key if the vendor has '
+            "no such object",
         ) from None
-    known = record.get("account", account)
-    if known != account:
+    stored_account = record.get("account", account)
+    if stored_account != account:
         raise ConfigurationError(
-            what=f"The remembered id {remote_id} of the {key} belongs to {known}, not to {account}",
+            what=f"The stored id {remote_id} of the {key} belongs to {stored_account}, not to {account}",
             where=f"state store, key {key!r}",
-            next_step="Point the connection back, or delete the key to start anew on the new account",
+            next_step="Point the connection back, or delete the key to create it on the new account",
         )
     return remote_id
 
 
 def get_audience_id(
-    given: Any, store: StateStore, *, account: Callable[[], str], read: Callable[[Any], Id]
+    defined_id: Any, store: StateStore, *, account: Callable[[], str], read: Callable[[Any], Id]
 ) -> Id | None:
-    """The id of an audience: the one that its definition gives, or else the remembered one; ``None`` if there is none
-    yet.
+    """Return the id of an audience: that of its definition, else the stored one, else ``None``.
 
-    :param given: by the definition.
+    :param defined_id: of the definition; used without a check whether the audience was retired.
     :param store: of the audience.
-    :param account: the account that is asked now; called only where the definition gives no id.
+    :param account: returns the account of the connection; called only without ``defined_id``.
     :raises ConfigurationError: see :func:`stored_id`.
-    :raises AudienceRetiredError: what is remembered was retired. A given id is not looked at.
+    :raises AudienceRetiredError: the audience was retired.
     """
-    if given is not None:
-        return read(given)
+    if defined_id is not None:
+        return read(defined_id)
     return stored_id(store, AUDIENCE_KEY, account=account(), read=read)
 
 
 def pending_intent(record: Any) -> Mapping[str, str] | None:
-    """The intent in what is remembered under a key, ``None`` unless it is all that is known."""
+    """Return the intent of a stored record that has no id yet, else ``None``."""
     intent = record.get("intent") if isinstance(record, dict) and "id" not in record else None
     return intent if isinstance(intent, dict) else None
 
@@ -137,7 +136,7 @@ def pending_intent(record: Any) -> Mapping[str, str] | None:
 def create_once(  # noqa: PLR0913
     store: StateStore,
     key: str,
-    creation: CreateRequest[Id],
+    request: CreateRequest[Id],
     *,
     read: Callable[[Any], Id],
     run_id: str,
@@ -145,70 +144,69 @@ def create_once(  # noqa: PLR0913
     resolution_hint: str = "",
     now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
 ) -> Id:
-    """Return the id of something, creating it if and only if it does not exist yet.
+    """Return the id of an object; create the object if and only if it does not exist yet.
 
-    :param store: where id and intent are kept.
-    :param key: under which they are kept.
-    :param read: reads an id as the platform spells them, see :mod:`.ids`.
-    :param run_id: of the Airflow run, kept beside them.
-    :param store_hint: where a person finds ``store``, for the message of an ambiguous creation.
-    :param resolution_hint: how a person resolves it in one action, for the same message; empty: in ``store`` alone.
-    :raises AmbiguousCreateError: an earlier or this request may have created it, and nothing can tell.
-    :raises CreateUnverifiedError: the same, but the vendor can be asked a little later.
-    :raises TransientError: not created for sure; try again.
+    :param store: holds id and intent.
+    :param key: of both in the store.
+    :param read: parses an id of this platform, see :mod:`.remote_ids`.
+    :param run_id: of the Airflow run, stored with them.
+    :param store_hint: location of ``store``, for the message of an ambiguous create.
+    :param resolution_hint: the user's action that resolves it, for the same message; empty: edit ``store``.
+    :raises AmbiguousCreateError: an earlier or this request may have created it, and the vendor has no look-up.
+    :raises CreateUnverifiedError: the same, but a later try can look it up.
+    :raises TransientError: not created; try again.
     """
-    known = stored_id(store, key, account=creation.account, read=read)
-    if known is not None:
-        log.info("Using %s with id %s", creation.subject, known)
-        return known
-    found = creation.find() if creation.find else None
-    if found is not None:
-        log.info("Found %s at the vendor with id %s", creation.subject, found)
-        store_id(store, key, creation, found, run_id=run_id, now=now)
-        return found
+    hints = ResolutionHints(resolution_hint, store_hint)
+    known_id = stored_id(store, key, account=request.account, read=read)
+    if known_id is not None:
+        log.info("Using %s with id %s", request.subject, known_id)
+        return known_id
+    found_id = request.find() if request.find else None
+    if found_id is not None:
+        log.info("Found %s at the vendor with id %s", request.subject, found_id)
+        _store_id(store, key, request, found_id, run_id=run_id, now=now)
+        return found_id
     earlier = pending_intent(store.get(key))
     if earlier is not None:
-        _judge_earlier_intent(earlier, key, creation, ResolutionHints(resolution_hint, store_hint), now())
-    intent = {"name": creation.name, "at": now().isoformat(), "run_id": run_id}
+        _check_earlier_intent(earlier, key, request, hints, now())
+    intent = {"name": request.name, "at": now().isoformat(), "run_id": run_id}
     store.set(key, {"intent": intent})
     try:
-        created = creation.create()
+        created_id = request.create()
     except VendorError as error:
         if error.outcome is Outcome.NOT_DONE:
             store.delete(key)
             raise
-        # The request is over: who settles it need not wait until it surely is.
+        # The request is over, so a user may resolve it at once.
         store.set(key, {"intent": {**intent, REQUEST_ENDED: now().isoformat()}})
-        if creation.find is None:
-            ways = ResolutionHints(resolution_hint, store_hint)
-            raise _ambiguous(intent, key, creation, ways, why=str(error)) from None
-        # The next try may come soon: it finds what was created. Only if it does not, there is something to wait for.
-        raise _not_clear_yet(creation, why=str(error), again_in=None) from None
+        if request.find is None:
+            raise _ambiguous(intent, key, request, hints, why=str(error)) from None
+        # The next try may come soon: if the object exists, it finds it; only an absence has to be waited out.
+        raise _unverified(request, why=str(error), retry_after=None) from None
     except ConfigurationError:
-        # Raised before anything was sent. Whatever else ends here leaves the intent behind, to be on the safe side.
+        # Raised before anything was sent. After any other exception the intent stays, to be on the safe side.
         store.delete(key)
         raise
-    store_id(store, key, creation, created, run_id=run_id, now=now)
-    log.info("Created %s with id %s", creation.subject, created)
-    return created
+    _store_id(store, key, request, created_id, run_id=run_id, now=now)
+    log.info("Created %s with id %s", request.subject, created_id)
+    return created_id
 
 
-def store_id(
+def _store_id(
     store: StateStore,
     key: str,
-    creation: CreateRequest[Id],
+    request: CreateRequest[Id],
     remote_id: Id,
     *,
     run_id: str,
-    now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
+    now: Callable[[], datetime],
 ) -> None:
-    """Write down the id of something that is known to be there."""
     store.set(
         key,
         {
             "id": remote_id,
-            "name": creation.name,
-            "account": creation.account,
+            "name": request.name,
+            "account": request.account,
             "since": now().isoformat(),
             "run_id": run_id,
         },
@@ -217,58 +215,55 @@ def store_id(
 
 @dataclass(frozen=True)
 class ResolutionHints:
-    """How a person settles an unclear creation."""
+    """Ways in which a user resolves an ambiguous create, for messages."""
 
-    by: str
-    hint: str
+    action: str
+    store: str
 
-    def words(self, key: str) -> str:
-        """For the message."""
+    def message(self, key: str) -> str:
+        """Return the instruction for a key of the store."""
         by_hand = (
-            f"in {self.hint}: either record the id found, by putting "
-            f'{{"value": {{"id": <id>}}}} under the key {key!r}, or declare that nothing was created, by '
-            "deleting that key"
+            f'in {self.store}: either set the key {key!r} to {{"value": {{"id": <id>}}}} with the id found, or '
+            "declare that nothing was created by deleting that key"
         )
-        return f"{self.by}. Or settle it {by_hand}" if self.by else f"settle it {by_hand}"
+        return f"{self.action}. Or resolve it {by_hand}" if self.action else f"resolve it {by_hand}"
 
 
-def _judge_earlier_intent(
-    intent: Mapping[str, str], key: str, creation: CreateRequest[Id], ways: ResolutionHints, moment: datetime
+def _check_earlier_intent(
+    intent: Mapping[str, str], key: str, request: CreateRequest[Id], hints: ResolutionHints, now: datetime
 ) -> None:
-    """Return if the earlier request surely created nothing, else raise."""
-    if creation.find is None:
-        raise _ambiguous(intent, key, creation, ways, why="an earlier try ended without an answer")
-    left = VISIBILITY_TIMEOUT - (moment - datetime.fromisoformat(intent["at"]))
+    """Raise unless the earlier request surely created nothing."""
+    if request.find is None:
+        raise _ambiguous(intent, key, request, hints, why="an earlier try ended without an answer")
+    left = VISIBILITY_TIMEOUT - (now - datetime.fromisoformat(intent["at"]))
     if left > timedelta(0):
-        why = "an earlier try ended without an answer a moment ago"
-        raise _not_clear_yet(creation, why=why, again_in=left)
+        why = "an earlier try has just ended without an answer"
+        raise _unverified(request, why=why, retry_after=left.total_seconds())
     log.warning(
-        "The try of %s to create %s left nothing behind at the vendor; creating it now",
+        "The try of %s to create %s left nothing at the vendor; creating it now",
         intent["at"],
-        creation.subject,
+        request.subject,
     )
 
 
-def _not_clear_yet(
-    creation: CreateRequest[Id], *, why: str, again_in: timedelta | None
-) -> CreateUnverifiedError:
+def _unverified(request: CreateRequest[Id], *, why: str, retry_after: float | None) -> CreateUnverifiedError:
     return CreateUnverifiedError(
-        what=f"It is not clear yet whether {creation.subject} was created",
-        where=creation.account,
+        what=f"It is not clear yet whether {request.subject} was created",
+        where=request.account,
         why=why,
         next_step=f"The next try asks the vendor; after {VISIBILITY_TIMEOUT} an absence counts as not created",
-        retry_after=None if again_in is None else again_in.total_seconds(),
+        retry_after=retry_after,
     )
 
 
 def _ambiguous(
-    intent: Mapping[str, str], key: str, creation: CreateRequest[Id], ways: ResolutionHints, *, why: str
+    intent: Mapping[str, str], key: str, request: CreateRequest[Id], hints: ResolutionHints, *, why: str
 ) -> AmbiguousCreateError:
-    sent = ", ".join(f"{name}={value!r}" for name, value in creation.sent.items())
+    sent = ", ".join(f"{name}={value!r}" for name, value in request.sent.items())
     return AmbiguousCreateError(
-        what=f"It is not clear whether {creation.subject} was created",
-        where=f"{creation.account}, sent {intent['at']} by run {intent['run_id']}: {sent}",
+        what=f"It is not clear whether {request.subject} was created",
+        where=f"{request.account}, sent {intent['at']} by run {intent['run_id']}: {sent}",
         why=why,
-        next_step=f"Look for it in the vendor's portal, then {ways.words(key)}. Then clear this task. Until then "
+        next_step=f"Search the vendor's portal for it, then {hints.message(key)}. Then clear this task. Until then "
         "nothing is sent",
     )

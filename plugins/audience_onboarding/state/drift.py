@@ -1,4 +1,4 @@
-"""Differences between what is at a vendor and what a definition says."""
+"""Differences between an audience at its vendor and its definition."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Difference:
-    """One thing that is at the vendor otherwise than the definition says.
+    """One field whose value at the vendor differs from the definition.
 
     :param what: ``audience`` or ``segment <name>``.
-    :param field: which of its fields; ``presence`` where it is missing, or should not be there.
-    :param at_vendor: what is there, ``None`` for nothing.
-    :param in_definition: what should be, ``None`` for nothing.
-    :param note: what to do about it, or why it cannot be mended by the API.
-    :param apply: mends it; ``None`` where the API cannot, or where it is for a person to decide.
+    :param field: name of the field; ``presence`` if the object is missing or unexpected.
+    :param at_vendor: value at the vendor, ``None`` for none.
+    :param in_definition: value of the definition, ``None`` for none.
+    :param note: next step, or the reason why the API cannot fix it.
+    :param apply: fixes it; ``None`` if the API cannot, or if a user has to decide.
     """
 
     what: str
@@ -28,7 +28,7 @@ class Difference:
     apply: Callable[[], object] | None = dataclass_field(default=None, compare=False)
 
     def to_dict(self, audience: str) -> dict[str, Any]:
-        """As the report has it.
+        """Return a row of the report.
 
         :param audience: key of the definition.
         """
@@ -43,7 +43,7 @@ class Difference:
         }
 
 
-GONE = "It is gone at the vendor; what is remembered of it has to be deleted before it is created anew"
+GONE = "The vendor has deleted it; delete its stored record, so that the next load creates it again"
 
 
 def of_audience(
@@ -53,15 +53,15 @@ def of_audience(
     update: Callable[[], object] | None,
     note: str = "",
 ) -> list[Difference]:
-    """Name and description of an audience. A definition without a description has none to compare.
+    """Compare name and description of an audience; a definition without a description has none to compare.
 
     :param at_vendor: name and description.
     :param in_definition: name and description.
-    :param update: sets both; ``None`` where the API cannot.
+    :param update: sets both; ``None`` if the API cannot.
     :param note: why it cannot.
     """
-    found = []
-    for name, there, wanted in zip(("name", "description"), at_vendor, in_definition, strict=True):
-        if wanted is not None and there != wanted:
-            found.append(Difference("audience", name, there, wanted, note, update))
-    return found
+    return [
+        Difference("audience", field, actual, expected, note, update)
+        for field, actual, expected in zip(("name", "description"), at_vendor, in_definition, strict=True)
+        if expected is not None and actual != expected
+    ]

@@ -1,6 +1,6 @@
-"""Resolve an ambiguous create as a person has seen it at the vendor: found with an id, or not there.
+"""Resolution of an ambiguous create by a user who has checked the vendor's portal: found with an id, or not created.
 
-Only an intent without an id is ever changed, and only where nothing that can be known speaks against it.
+Only an intent without an id is ever changed, and only if no look-up contradicts the user.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ NOT_CREATED = "not_created"
 Outcome = Literal["found", "not_created"]
 
 OUTCOMES = {FOUND: "Found at the vendor, with the id below", NOT_CREATED: "Nothing was created"}
-"""What a person can have seen, and how the form says it."""
+"""Resolutions and their labels in the form."""
 
 RETRY_FORM_HINT = "Nothing was changed. Correct the form, and trigger the DAG again"
 
@@ -35,9 +35,9 @@ _SEGMENT = "segment "
 
 @dataclass(frozen=True)
 class RemoteObject:
-    """What the vendor shows under an id.
+    """Object that the vendor has under an id.
 
-    :param name: its name there, ``None`` where the vendor shows none.
+    :param name: its name, ``None`` if the vendor shows none.
     """
 
     name: str | None
@@ -45,39 +45,39 @@ class RemoteObject:
 
 @dataclass(frozen=True)
 class PendingCreate:
-    """Something of an audience whose creation can be unclear.
+    """Object of an audience whose creation can be ambiguous.
 
-    :param what: as the form says it: ``campaign``, ``audience``, ``segment <target>``.
-    :param asset: whose memory knows of it.
-    :param read: reads an id as the platform spells them, see :mod:`.ids`.
-    :param account: the account of the connection; blocks.
-    :param look: asks the vendor for an id, with the audience's memory; raises where it is not there or not ours.
-        ``None`` where the vendor cannot be asked.
-    :param find: asks the vendor for one that was created all the same; ``None`` where the vendor has no such list.
+    :param what: ``campaign``, ``audience``, ``segment <target>``, as in the form.
+    :param asset: its state store holds the intent.
+    :param read: parses an id of this platform, see :mod:`.remote_ids`.
+    :param account: returns the account of the connection; blocks.
+    :param inspect: reads the object with an id at the vendor, given the audience's store; raises if it does not exist
+        or is not ours. ``None`` if the vendor has no such operation.
+    :param find: looks up the id at the vendor; ``None`` if the vendor has no such list.
     """
 
     what: str
     asset: Asset
     read: Callable[[Any], int | str]
     account: Callable[[], str]
-    look: Callable[[int | str, StateStore], RemoteObject] | None = None
+    inspect: Callable[[int | str, StateStore], RemoteObject] | None = None
     find: Callable[[StateStore], int | str | None] | None = None
 
     @property
     def key(self) -> str:
-        """Of the intent, in the memory of the asset."""
+        """Key of the intent in the asset's state store."""
         return state_key(self.what)
 
 
-def state_key(what: str) -> str:
-    """The key in the memory of what the form calls so."""
-    if what.startswith(_SEGMENT):
-        return segment_key(what.removeprefix(_SEGMENT))
-    return {"campaign": CAMPAIGN_KEY, "audience": AUDIENCE_KEY}[what]
+def state_key(label: str) -> str:
+    """Return the key in the state store of an object of the form."""
+    if label.startswith(_SEGMENT):
+        return segment_key(label.removeprefix(_SEGMENT))
+    return {"campaign": CAMPAIGN_KEY, "audience": AUDIENCE_KEY}[label]
 
 
 def object_label(key: str) -> str | None:
-    """How the form calls what is remembered under a key; ``None`` for what is never unclear."""
+    """Return the form's label of the object under a key; ``None`` for keys that hold no create."""
     prefix = segment_key("")
     if key.startswith(prefix):
         return f"{_SEGMENT}{key.removeprefix(prefix)}"
@@ -85,25 +85,24 @@ def object_label(key: str) -> str | None:
 
 
 def resolution_hint(audience_key: str, key: str, *, base_url: str) -> str:
-    """The one action that settles an unclear creation, for its message.
+    """Return the instruction that resolves an ambiguous create in one action, for its message.
 
     :param audience_key: of the definition.
     :param key: of the intent.
-    :param base_url: of the Airflow UI; empty: not known.
+    :param base_url: of the Airflow UI; empty: unknown.
     """
-    what = object_label(key)
     # Airflow's log makes a link of it, up to the next space.
     page = f" at {base_url.rstrip('/')}/dags/{quote(RESOLVE_CREATE_DAG_ID)}" if base_url else ""
-    form = f'"audience": "{audience_key}", "what": "{what}"'
+    form = f'"audience": "{audience_key}", "what": "{object_label(key)}"'
     return (
         f"trigger the DAG {RESOLVE_CREATE_DAG_ID!r}{page} with the conf "
-        f'{{{form}, "outcome": "{FOUND}", "id": "<the id in the portal>"}} if it is there, or '
-        f'{{{form}, "outcome": "{NOT_CREATED}"}} if it is not'
+        f'{{{form}, "outcome": "{FOUND}", "id": "<the id in the portal>"}} if it exists, or '
+        f'{{{form}, "outcome": "{NOT_CREATED}"}} if it does not'
     )
 
 
 def resolve_create(  # noqa: PLR0913
-    thing: PendingCreate,
+    create: PendingCreate,
     *,
     store: StateStore,
     audience_store: StateStore,
@@ -114,58 +113,58 @@ def resolve_create(  # noqa: PLR0913
     by: str,
     now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
 ) -> dict[str, Any]:
-    """Write down what became of an unclear creation.
+    """Store the resolution of an ambiguous create.
 
-    :param store: of the thing's asset.
+    :param store: of the create's asset.
     :param audience_store: of the audience's asset.
     :param outcome: one of :data:`OUTCOMES`.
-    :param given_id: as a person typed it, for :data:`FOUND`.
-    :param accept_other_name: also take one that is called otherwise than what was sent.
+    :param given_id: as the user typed it, for :data:`FOUND`.
+    :param accept_other_name: accept an object whose name differs from the name sent.
     :param run_id: of the Airflow run.
-    :param by: who says so.
-    :return: who, what and when; what was remembered, and what is now.
-    :raises NothingToResolveError: nothing is unclear, or what is said cannot be so; nothing was changed.
-    :raises ConfigurationError: the id is none.
-    :raises VendorError: the vendor does not know the id, or cannot be asked; nothing was changed.
+    :param by: name of the user.
+    :return: user, time and object, with the record before and after.
+    :raises NothingToResolveError: no create is ambiguous, or a look-up contradicts the user; nothing was changed.
+    :raises ConfigurationError: the id is invalid.
+    :raises VendorError: the vendor does not know the id, or does not answer; nothing was changed.
     """
-    before = store.get(thing.key)
+    before = store.get(create.key)
     intent = pending_intent(before)
     if intent is None:
         raise NothingToResolveError(
-            what=f"There is no unclear creation of the {thing.what}",
-            where=_where(thing),
-            why="nothing is remembered of it" if before is None else f"what is remembered is {before!r}",
-            next_step="Nothing was changed. Compare audience and what with the message of the task that stopped",
+            what=f"There is no ambiguous create of the {create.what}",
+            where=_where(create),
+            why="its key is empty" if before is None else f"its key holds {before!r}",
+            next_step="Nothing was changed. Compare audience and object with the message of the failed task",
         )
-    _check_over(thing, intent, now())
+    _check_request_ended(create, intent, now())
     if outcome == FOUND:
-        remote_id, name = _confirmed(thing, given_id, intent, audience_store, accept_other_name)
+        remote_id, name = _verify_found(create, given_id, intent, audience_store, accept_other_name)
         after: dict[str, Any] | None = {
             "id": remote_id,
             "name": name or intent.get("name"),
-            "account": thing.account(),
+            "account": create.account(),
             "since": now().isoformat(),
             "run_id": run_id,
-            "settled": {"by": by, "sent": intent.get("at"), "sent_by_run": intent.get("run_id")},
+            "resolved": {"by": by, "sent": intent.get("at"), "sent_by_run": intent.get("run_id")},
         }
     else:
-        _check_absent(thing, given_id, audience_store)
+        _verify_absent(create, given_id, audience_store)
         after = None
-    # There is no compare-and-set: between the first look and here the vendor was asked.
-    if store.get(thing.key) != before:
+    # There is no compare-and-set, and the look-ups took time.
+    if store.get(create.key) != before:
         raise NothingToResolveError(
-            what=f"What is remembered of the {thing.what} has changed just now",
-            where=_where(thing),
-            next_step="Nothing was changed. Look at the run that has changed it, then trigger the DAG again",
+            what=f"The record of the {create.what} has just changed",
+            where=_where(create),
+            next_step="Nothing was changed. Check the run that has changed it, then trigger the DAG again",
         )
     if after is None:
-        store.delete(thing.key)
+        store.delete(create.key)
     else:
-        store.set(thing.key, after)
+        store.set(create.key, after)
     return {
-        "what": thing.what,
-        "asset": thing.asset.name,
-        "key": thing.key,
+        "what": create.what,
+        "asset": create.asset.name,
+        "key": create.key,
         "outcome": outcome,
         "by": by,
         "at": now().isoformat(),
@@ -175,26 +174,26 @@ def resolve_create(  # noqa: PLR0913
     }
 
 
-def _where(thing: PendingCreate) -> str:
-    return f"state store of asset {thing.asset.name!r}, key {thing.key!r}"
+def _where(create: PendingCreate) -> str:
+    return f"state store of asset {create.asset.name!r}, key {create.key!r}"
 
 
-def _check_over(thing: PendingCreate, intent: Any, moment: datetime) -> None:
-    """A request that may still be on its way is not settled: its answer would come on top."""
+def _check_request_ended(create: PendingCreate, intent: Any, now: datetime) -> None:
+    """Raise while the request may still be in flight: its answer would overwrite the resolution."""
     if REQUEST_ENDED in intent or "at" not in intent:
         return
-    over = datetime.fromisoformat(intent["at"]) + VISIBILITY_TIMEOUT
-    if moment < over:
+    end = datetime.fromisoformat(intent["at"]) + VISIBILITY_TIMEOUT
+    if now < end:
         raise NothingToResolveError(
-            what=f"The request that creates the {thing.what} may still be on its way",
-            where=_where(thing),
+            what=f"The request that creates the {create.what} may still be in flight",
+            where=_where(create),
             why=f"it was sent {intent['at']} by run {intent.get('run_id')}",
-            next_step=f"Nothing was changed. If its task has stopped, trigger the DAG again after {over.isoformat()}",
+            next_step=f"Nothing was changed. If its task has ended, trigger the DAG again after {end.isoformat()}",
         )
 
 
-def _confirmed(
-    thing: PendingCreate,
+def _verify_found(
+    create: PendingCreate,
     given_id: str | None,
     intent: Any,
     audience_store: StateStore,
@@ -202,48 +201,46 @@ def _confirmed(
 ) -> tuple[int | str, str | None]:
     if not given_id:
         raise NothingToResolveError(
-            what=f"The id of the {thing.what} is missing",
+            what=f"The id of the {create.what} is missing",
             where=RESOLVE_CREATE_DAG_ID,
             next_step=RETRY_FORM_HINT,
         )
     try:
-        remote_id = thing.read(given_id)
+        remote_id = create.read(given_id)
     except ConfigurationError as error:
-        error.prefix_subject(f"The id of the {thing.what}")
+        error.prefix_subject(f"The id of the {create.what}")
         error.where = error.where or RESOLVE_CREATE_DAG_ID
         error.add_next_step("Nothing was changed")
         raise
-    if thing.look is None:
-        log.warning(
-            "The vendor cannot be asked for a %s by its id: %s is taken as given", thing.what, remote_id
-        )
+    if create.inspect is None:
+        log.warning("The vendor cannot show a %s by its id: %s is not verified", create.what, remote_id)
         return remote_id, None
-    name = thing.look(remote_id, audience_store).name
-    log.info("At the vendor, %s %s is called %r", thing.what, remote_id, name)
+    name = create.inspect(remote_id, audience_store).name
+    log.info("The vendor's name of %s %s is %r", create.what, remote_id, name)
     sent = intent.get("name")
     if name is not None and name != sent and not accept_other_name:
         raise NothingToResolveError(
-            what=f"The {thing.what} with id {remote_id} is called {name!r}, not {sent!r}",
-            where=thing.account(),
-            why="lists would go to something that we have not created",
+            what=f"The {create.what} with id {remote_id} has the name {name!r}, not {sent!r}",
+            where=create.account(),
+            why="loads would go to an object that was not created here",
             next_step=f"{RETRY_FORM_HINT}; if it is the right one and was renamed since, tick 'Accept different name'",
         )
     return remote_id, name
 
 
-def _check_absent(thing: PendingCreate, given_id: str | None, audience_store: StateStore) -> None:
+def _verify_absent(create: PendingCreate, given_id: str | None, audience_store: StateStore) -> None:
     if given_id:
         raise NothingToResolveError(
-            what=f"An id is given ({given_id}), and that nothing was created",
+            what=f"The form has an id ({given_id}) although nothing was created",
             where=RESOLVE_CREATE_DAG_ID,
             why="one of the two is wrong",
             next_step=RETRY_FORM_HINT,
         )
-    there = thing.find(audience_store) if thing.find else None
-    if there is not None:
+    found_id = create.find(audience_store) if create.find else None
+    if found_id is not None:
         raise NothingToResolveError(
-            what=f"The {thing.what} is there, with id {there}",
-            where=thing.account(),
-            why="the vendor lists it",
+            what=f"The {create.what} exists, with id {found_id}",
+            where=create.account(),
+            why="you chose 'Nothing was created', but the vendor lists it",
             next_step=f"{RETRY_FORM_HINT}, with the outcome {FOUND!r} and this id",
         )

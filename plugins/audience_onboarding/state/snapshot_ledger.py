@@ -1,11 +1,11 @@
-"""Which snapshots of an audience there are, and what each of them means.
+"""Ledger of an audience's snapshots: which exist, and what each holds.
 
-A snapshot goes through three stages: *announced* before it is written (so that what a killed process leaves behind is
-known), *begun* before anything is sent (from then on the vendor may have it), *confirmed* when the load is recorded.
+A snapshot has three stages: *announced* before its file is written, so that a leftover of a killed process is known;
+*pending* before anything is sent, as the vendor may hold it from then on; *confirmed* when the load is recorded.
 
-It is kept in the memory of the audience, under two keys: what is begun is written by the task that sends, what is
-confirmed by the task that records. These two may run at the same time, for two loads, and there is no
-compare-and-set: so neither ever writes what the other does.
+The ledger uses two keys of the audience's state store: the upload task writes the pending loads, the record task the
+confirmed ones. Both may run at the same time, for two loads, and there is no compare-and-set: so neither task ever
+writes the other's key.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from audience_onboarding.state.store import PENDING_LOADS_KEY, SNAPSHOTS_KEY, St
 
 @dataclass(frozen=True)
 class SnapshotRef:
-    """What an audience holds after a load, if that went through.
+    """Content of an audience after a load.
 
-    :param load: the load's :func:`..memory.load_identity`.
-    :param load_date: its day or range of days, see :func:`..memory.format_period`.
+    :param load: the load's :func:`.store.load_identity`.
+    :param load_date: its date or date range, see :func:`.store.format_period`.
     :param mode: its mode.
-    :param url: of the snapshot; ``None`` where nobody is left.
+    :param url: of the snapshot; ``None`` for an empty audience.
     :param rows: number of its rows.
     """
 
@@ -38,28 +38,28 @@ class SnapshotRef:
 
 @dataclass(frozen=True)
 class DiffBase:
-    """What a list is compared with.
+    """Snapshots that a list is compared with.
 
-    :param confirmed: the last confirmed state, ``None`` where there is none.
-    :param attempts: what was begun since, and is not confirmed.
+    :param confirmed: the last confirmed one, ``None`` before the first.
+    :param pending: those of loads that were sent since and are not confirmed.
     """
 
     confirmed: SnapshotRef | None = None
-    attempts: tuple[SnapshotRef, ...] = ()
+    pending: tuple[SnapshotRef, ...] = ()
 
     def all(self) -> list[SnapshotRef]:
-        """All of them."""
-        return [*([self.confirmed] if self.confirmed else []), *self.attempts]
+        """Return the confirmed and the pending snapshots."""
+        return [*([self.confirmed] if self.confirmed else []), *self.pending]
 
 
 @dataclass(frozen=True)
 class PendingLoad:
-    """A load that was begun.
+    """Load that was started and is not confirmed.
 
-    :param after: what the audience holds if it goes through.
-    :param base: what it was compared with, so that a retry sends the same.
-    :param is_whole: it leaves at the vendor what ``after`` says, whatever was there.
-    :param number: later attempts have larger ones.
+    :param after: content of the audience if the load succeeds.
+    :param base: its comparison, so that a retry sends the same rows.
+    :param is_whole: the load replaces the content of the audience.
+    :param number: increases with each load.
     """
 
     after: SnapshotRef
@@ -69,209 +69,199 @@ class PendingLoad:
 
 
 @dataclass
-class _Begun:
-    """Written by the task that sends."""
+class _Pending:
+    """Written by the upload task."""
 
     audience_id: Any = None
     number: int = 0
     announced: str | None = None
-    attempts: list[PendingLoad] = field(default_factory=list)
+    loads: list[PendingLoad] = field(default_factory=list)
 
     def urls(self) -> set[str]:
-        kept = [one for attempt in self.attempts for one in (attempt.after, *attempt.base.all())]
-        return {one.url for one in kept if one.url} | ({self.announced} if self.announced else set())
+        refs = [ref for load in self.loads for ref in (load.after, *load.base.all())]
+        return {ref.url for ref in refs if ref.url} | ({self.announced} if self.announced else set())
 
 
 @dataclass
 class _Confirmed:
-    """Written by the task that records.
+    """Written by the record task.
 
-    :param settled: up to which number nothing is open any more.
-    :param also_settled: numbers beyond that.
+    :param done_up_to: loads up to this number are no longer pending.
+    :param also_done: further such numbers.
     """
 
     audience_id: Any = None
-    kept: list[SnapshotRef] = field(default_factory=list)
-    settled: int = 0
-    also_settled: list[int] = field(default_factory=list)
+    snapshots: list[SnapshotRef] = field(default_factory=list)
+    done_up_to: int = 0
+    also_done: list[int] = field(default_factory=list)
     to_delete: list[str] = field(default_factory=list)
 
     def urls(self) -> set[str]:
-        return {one.url for one in self.kept if one.url}
+        return {ref.url for ref in self.snapshots if ref.url}
 
-    def is_open(self, attempt: PendingLoad) -> bool:
-        return attempt.number > self.settled and attempt.number not in self.also_settled
+    def is_pending(self, load: PendingLoad) -> bool:
+        return load.number > self.done_up_to and load.number not in self.also_done
 
 
 class SnapshotLedger:
-    """The snapshots of one audience.
+    """Snapshots of one audience.
 
     :param store: of the audience.
-    :param audience_id: at the vendor; what is remembered of another one does not count. ``None`` if there is none yet.
+    :param audience_id: at the vendor, ``None`` before its creation; records of another id do not count.
     """
 
     def __init__(self, store: StateStore, audience_id: Any) -> None:
         self._store = store
         self._audience_id = audience_id
-        self._begun = _begun(store.get(PENDING_LOADS_KEY))
-        self._confirmed = _confirmed(store.get(SNAPSHOTS_KEY))
-        if not self._is_ours(self._begun.audience_id):
-            # Numbers go on, as they say what is settled.
-            self._begun = _Begun(number=self._begun.number)
+        self._pending = _parse_pending(store.get(PENDING_LOADS_KEY))
+        self._confirmed = _parse_confirmed(store.get(SNAPSHOTS_KEY))
+        if not self._is_ours(self._pending.audience_id):
+            # The numbers continue, as those of confirmed loads refer to them.
+            self._pending = _Pending(number=self._pending.number)
 
     @property
     def confirmed(self) -> SnapshotRef | None:
-        """The last confirmed state."""
-        kept = self._confirmed.kept
-        return kept[0] if kept and self._is_ours(self._confirmed.audience_id) else None
+        """Last confirmed snapshot."""
+        refs = self._confirmed.snapshots
+        return refs[0] if refs and self._is_ours(self._confirmed.audience_id) else None
 
     @property
-    def begun(self) -> tuple[SnapshotRef, ...]:
-        """What was begun since, and is not confirmed; the oldest first."""
-        return tuple(attempt.after for attempt in self._open)
+    def pending(self) -> tuple[SnapshotRef, ...]:
+        """Snapshots of loads that are not confirmed, oldest first."""
+        return tuple(load.after for load in self._pending_loads)
 
-    def base_of(self, load: str) -> DiffBase:
-        """What a load is compared with: where it was the last to be begun, what it was compared with then."""
-        attempts = self._open
-        if attempts and attempts[-1].after.load == load:
-            return attempts[-1].base
-        return DiffBase(self.confirmed, self.begun)
+    @property
+    def to_delete(self) -> list[str]:
+        """Snapshots that are no longer needed."""
+        return list(self._confirmed.to_delete)
+
+    def urls(self) -> list[str]:
+        """Return all known snapshots: confirmed, pending, announced, and to be deleted."""
+        return sorted({*self._confirmed.urls(), *self._pending_urls(), *self._confirmed.to_delete})
+
+    def get_base(self, load: str) -> DiffBase:
+        """Return the snapshots to compare a load with; a retry of the newest pending load has its earlier base."""
+        loads = self._pending_loads
+        if loads and loads[-1].after.load == load:
+            return loads[-1].base
+        return DiffBase(self.confirmed, self.pending)
 
     def announce(self, url: str) -> str | None:
-        """Say that a snapshot is about to be written.
+        """Record that a snapshot will be written.
 
-        :return: one that was announced before, never begun, and means nothing: to be deleted.
+        :return: the snapshot announced before, if no load uses it: to be deleted.
         """
-        before = self._begun.announced
+        before = self._pending.announced
         if before == url:
             return None
-        self._begun.announced = url
-        self._save_begun()
-        return before if before not in self._begun.urls() | self._confirmed.urls() else None
+        self._pending.announced = url
+        self._save_pending()
+        return before if before not in self._pending.urls() | self._confirmed.urls() else None
 
-    def begin(self, after: SnapshotRef, base: DiffBase, *, is_whole: bool) -> None:
-        """Say that a load is about to be sent; nothing changes where it was the last to be begun."""
-        attempts = self._open
-        if attempts and attempts[-1].after.load == after.load:
+    def add_pending(self, after: SnapshotRef, base: DiffBase, *, is_whole: bool) -> None:
+        """Record that a load will be sent; a retry of the newest pending load changes nothing."""
+        loads = self._pending_loads
+        if loads and loads[-1].after.load == after.load:
             return
-        self._begun.number += 1
-        attempt = PendingLoad(after, base, is_whole, self._begun.number)
-        # Of the earlier ones, what they were compared with is not asked for any more.
-        earlier = [replace(one, base=DiffBase()) for one in attempts if one.after.load != after.load]
-        self._begun.attempts = [*earlier, attempt]
-        self._begun.announced = None
-        self._save_begun()
+        self._pending.number += 1
+        # The bases of earlier loads are no longer needed.
+        earlier = [replace(load, base=DiffBase()) for load in loads if load.after.load != after.load]
+        self._pending.loads = [*earlier, PendingLoad(after, base, is_whole, self._pending.number)]
+        self._pending.announced = None
+        self._save_pending()
 
     def confirm(self, load: str, *, keep: int) -> list[str]:
-        """Take what a load leaves for what the audience holds; where it is no open attempt, nothing changes.
+        """Record that a pending load was confirmed; any other load changes nothing.
 
-        :param keep: how many confirmed ones are kept.
-        :return: snapshots that mean nothing any more: to be deleted, see :meth:`deleted`.
+        :param keep: number of confirmed snapshots to keep.
+        :return: snapshots to delete, see :meth:`mark_deleted`.
         """
         confirmed = self._confirmed
-        attempt = next((one for one in self._open if one.after.load == load), None)
-        if attempt is None:
-            return list(confirmed.to_delete)
-        before = confirmed.urls() | self._begun.urls()
-        kept = confirmed.kept if self._is_ours(confirmed.audience_id) else []
+        match = next((one for one in self._pending_loads if one.after.load == load), None)
+        if match is None:
+            return self.to_delete
+        before = confirmed.urls() | self._pending.urls()
+        snapshots = confirmed.snapshots if self._is_ours(confirmed.audience_id) else []
         confirmed.audience_id = self._audience_id
-        confirmed.kept = [attempt.after, *kept][:keep]
-        if attempt.is_whole:
-            # Of what was begun before it, nothing is left.
-            confirmed.settled = attempt.number
-            confirmed.also_settled = [one for one in confirmed.also_settled if one > attempt.number]
+        confirmed.snapshots = [match.after, *snapshots][:keep]
+        if match.is_whole:
+            # It has replaced the content of all earlier loads.
+            confirmed.done_up_to = match.number
+            confirmed.also_done = [number for number in confirmed.also_done if number > match.number]
         else:
-            confirmed.also_settled.append(attempt.number)
-        # What was settled is still listed among the attempts, which the other task writes.
-        still = _Begun(announced=self._begun.announced, attempts=self._open)
-        confirmed.to_delete = sorted({*confirmed.to_delete, *before} - still.urls() - confirmed.urls())
+            confirmed.also_done.append(match.number)
+        confirmed.to_delete = sorted(
+            {*confirmed.to_delete, *before} - self._pending_urls() - confirmed.urls()
+        )
         self._save_confirmed()
-        return list(confirmed.to_delete)
+        return self.to_delete
 
-    def deleted(self) -> None:
-        """Say that what was to be deleted is gone."""
+    def mark_deleted(self) -> None:
+        """Record that the snapshots to delete are deleted."""
         if self._confirmed.to_delete:
             self._confirmed.to_delete = []
             self._save_confirmed()
 
-    def urls(self) -> list[str]:
-        """All snapshots that are known of: confirmed, begun, announced, and to be deleted."""
-        # What was settled is still listed among the attempts, which the task that sends writes.
-        still = _Begun(announced=self._begun.announced, attempts=self._open)
-        return sorted({*self._confirmed.urls(), *still.urls(), *self._confirmed.to_delete})
+    def update_rows(self, rows: Mapping[str, int]) -> None:
+        """Set the row counts of confirmed snapshots after an erasure.
 
-    @property
-    def to_delete(self) -> list[str]:
-        """Snapshots that mean nothing any more."""
-        return list(self._confirmed.to_delete)
-
-    def recount(self, rows: Mapping[str, int]) -> None:
-        """Say that confirmed snapshots hold fewer rows now, because people were taken out of them.
-
-        :param rows: by url; one that nobody is left in means nothing any more, and is to be deleted.
+        :param rows: by url; an empty snapshot is dropped from the ledger.
         """
-        before = self._confirmed.kept
-        after = [_recounted(kept, rows) for kept in before]
-        if after == before:
-            return
-        self._confirmed.kept = after
-        self._save_confirmed()
+        before = self._confirmed.snapshots
+        after = [_with_rows(ref, rows) for ref in before]
+        if after != before:
+            self._confirmed.snapshots = after
+            self._save_confirmed()
 
     @property
-    def _open(self) -> list[PendingLoad]:
-        return [attempt for attempt in self._begun.attempts if self._confirmed.is_open(attempt)]
+    def _pending_loads(self) -> list[PendingLoad]:
+        return [load for load in self._pending.loads if self._confirmed.is_pending(load)]
+
+    def _pending_urls(self) -> set[str]:
+        # The other task's record still lists loads that are confirmed by now.
+        return _Pending(announced=self._pending.announced, loads=self._pending_loads).urls()
 
     def _is_ours(self, audience_id: Any) -> bool:
-        # An audience that is created with its first list has no id when that is begun.
+        # An audience that is created with its first list has no id when that load starts.
         return audience_id is None or audience_id == self._audience_id
 
-    def _save_begun(self) -> None:
-        self._begun.attempts = self._open
-        self._begun.audience_id = self._audience_id
-        self._store.set(PENDING_LOADS_KEY, _as_json(self._begun))
+    def _save_pending(self) -> None:
+        self._pending.loads = self._pending_loads
+        self._pending.audience_id = self._audience_id
+        self._store.set(PENDING_LOADS_KEY, _as_json(self._pending))
 
     def _save_confirmed(self) -> None:
         self._store.set(SNAPSHOTS_KEY, _as_json(self._confirmed))
 
 
-def _as_json(book: _Begun | _Confirmed) -> Any:
-    """As Airflow's state store takes it: it refuses a tuple."""
-    return json.loads(json.dumps(asdict(book)))
+def _as_json(record: _Pending | _Confirmed) -> Any:
+    """Return plain JSON: Airflow's state store refuses a tuple."""
+    return json.loads(json.dumps(asdict(record)))
 
 
-def _recounted(kept: SnapshotRef, rows: Mapping[str, int]) -> SnapshotRef:
-    if kept.url is None or kept.url not in rows:
-        return kept
-    left = rows[kept.url]
-    return replace(kept, rows=left, url=kept.url if left else None)
+def _with_rows(ref: SnapshotRef, rows: Mapping[str, int]) -> SnapshotRef:
+    if ref.url is None or ref.url not in rows:
+        return ref
+    return replace(ref, rows=rows[ref.url], url=ref.url if rows[ref.url] else None)
 
 
-def _kept(value: Any) -> SnapshotRef:
-    return SnapshotRef(**value)
-
-
-def _base(value: Any) -> DiffBase:
+def _parse_base(value: Any) -> DiffBase:
     confirmed = value["confirmed"]
-    return DiffBase(None if confirmed is None else _kept(confirmed), tuple(map(_kept, value["attempts"])))
+    pending = tuple(SnapshotRef(**ref) for ref in value["pending"])
+    return DiffBase(None if confirmed is None else SnapshotRef(**confirmed), pending)
 
 
-def _begun(value: Any) -> _Begun:
+def _parse_pending(value: Any) -> _Pending:
     if not isinstance(value, dict):
-        return _Begun()
-    attempts = [
-        PendingLoad(_kept(one["after"]), _base(one["base"]), one["is_whole"], one["number"])
-        for one in value["attempts"]
+        return _Pending()
+    loads = [
+        PendingLoad(SnapshotRef(**load["after"]), _parse_base(load["base"]), load["is_whole"], load["number"])
+        for load in value["loads"]
     ]
-    return _Begun(value["audience_id"], value["number"], value["announced"], attempts)
+    return _Pending(value["audience_id"], value["number"], value["announced"], loads)
 
 
-def _confirmed(value: Any) -> _Confirmed:
+def _parse_confirmed(value: Any) -> _Confirmed:
     if not isinstance(value, dict):
         return _Confirmed()
-    return _Confirmed(
-        value["audience_id"],
-        [_kept(one) for one in value["kept"]],
-        value["settled"],
-        list(value["also_settled"]),
-        list(value["to_delete"]),
-    )
+    return _Confirmed(**{**value, "snapshots": [SnapshotRef(**ref) for ref in value["snapshots"]]})

@@ -137,7 +137,7 @@ def test_a_segment_that_the_vendor_lists_was_created(sandbox: Sandbox, scene: Sc
         scene.run(scene.activating, "activate_dv360", days=10)
     conf = {"audience": "list", "what": "segment dv360"}
 
-    with pytest.raises(AirflowFailException, match="is there, with id") as caught:
+    with pytest.raises(AirflowFailException, match="exists, with id") as caught:
         scene.settled({**conf, "outcome": "not_created"})
     (segment_id,) = re.findall(r"with id (\d+)", str(caught.value))
     scene.settled({**conf, "outcome": "found", "id": segment_id})

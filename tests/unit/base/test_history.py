@@ -139,13 +139,12 @@ REPEATED = (
     [
         (
             {"mode": "replace"},
-            "ConfigurationError: A range of days cannot be loaded with mode 'replace': each list says who is in the "
-            f"audience, so only that of the newest day counts ({RANGE}). Run 2026-11-20 alone, without a first day.",
+            "ConfigurationError: A date range cannot be loaded with mode 'replace': each list is complete, so only the "
+            f"newest counts ({RANGE}). Load 2026-11-20 alone, without a range start.",
         ),
         (
             {"range_start": "2026-11-21"},
-            "ConfigurationError: The first day of the range, 2026-11-21, is after its last one, 2026-11-20. Give them "
-            "the other way round.",
+            "ConfigurationError: The range start 2026-11-21 is after the last date 2026-11-20. Swap the two dates.",
         ),
         (
             {"range_start": "2023-11-16"},

@@ -93,7 +93,7 @@ def test_an_invalid_manual_entry_is_reported_and_nothing_is_created(
 ) -> None:
     stores[ASSET].values["audience"] = remembered
 
-    with pytest.raises(AirflowFailException, match=r"ConfigurationError: What is remembered of the audience"):
+    with pytest.raises(AirflowFailException, match=r"ConfigurationError: The stored record of the audience"):
         ensure().execute(task_context(stores=stores))
 
     assert client.create_thing.call_count == 0
@@ -120,7 +120,7 @@ def test_an_audience_that_is_remembered_wrongly_is_not_taken(
 ) -> None:
     stores[ASSET].values["audience"] = {"id": remote_id, "account": HOST}
 
-    with pytest.raises(ConfigurationError, match="What is remembered of the audience is no id"):
+    with pytest.raises(ConfigurationError, match="The stored record of the audience has no valid id"):
         PlainListOperator(task_id="t", asset=ASSET).execute(task_context(stores=stores))
 
 

@@ -202,7 +202,7 @@ def test_a_segment_that_is_remembered_differs_from_a_missing_one(client: Any) ->
     (renamed,) = compare(definition(id=7), stores=stores)
 
     assert "segment 2" in gone["in_definition"]
-    assert "gone at the vendor" in gone["note"]
+    assert "The vendor has deleted it" in gone["note"]
     assert (renamed["what"], renamed["field"]) == ("segment Renamed", "name")
 
 

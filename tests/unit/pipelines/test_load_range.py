@@ -140,8 +140,7 @@ def test_the_first_try_refuses_a_range_that_cannot_be_loaded() -> None:
         ),
         (
             {"from": "2026-11-21"},
-            "The first day of the range, 2026-11-21, is after its last one, 2026-11-20. Give them the other way "
-            "round.",
+            "The range start 2026-11-21 is after the last date 2026-11-20. Swap the two dates.",
         ),
     ):
         with pytest.raises(AirflowFailException) as caught:
@@ -151,7 +150,7 @@ def test_the_first_try_refuses_a_range_that_cannot_be_loaded() -> None:
         )
     for changes, start in (
         ({"from": "2020-11-20"}, "The range has 2,192"),
-        ({"mode": "replace"}, "A range of"),
+        ({"mode": "replace"}, "A date range"),
     ):
         with pytest.raises(AirflowFailException, match=f"^ConfigurationError: {start}"):
             plan(**changes)

@@ -161,7 +161,7 @@ def test_wrong_values_fail_at_once_and_change_nothing(stores: AssetStores) -> No
             {"what": "audience", "outcome": "found"},
             "NothingToResolveError: The id of the audience is missing",
         ),
-        ({"what": "campaign", "outcome": "not_created"}, "There is no unclear creation of the campaign"),
+        ({"what": "campaign", "outcome": "not_created"}, "There is no ambiguous create of the campaign"),
         ({"what": "segment x", "outcome": "not_created"}, "has no 'segment x' to settle.*'campaign'"),
         (
             {"audience": "gone", "what": "audience", "outcome": "not_created"},

@@ -1,9 +1,9 @@
-"""One rule for the load date of scheduled, manual and backfilled runs."""
+"""Load dates of scheduled, manual and backfilled runs, and date ranges."""
 
 from __future__ import annotations
 
 import re
-from datetime import date, datetime, timezone
+from datetime import date, datetime, timedelta, timezone
 from enum import Enum
 from types import SimpleNamespace
 from typing import Any
@@ -12,10 +12,14 @@ import pytest
 
 from audience_onboarding.exceptions import ConfigurationError
 from audience_onboarding.state.load_date import (
+    MAX_RANGE_DAYS,
+    format_dates,
+    range_dates,
     resolve_load_date,
     resolve_range_start,
     run_type,
 )
+from audience_onboarding.state.store import format_period, load_identity, load_key, record_period
 from tests.unit.state.helpers import check, check_refused
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=timezone.utc)
@@ -114,3 +118,57 @@ def test_a_range_of_days_has_a_first_day() -> None:
 def test_the_run_type_is_text() -> None:
     cases = [("manual", "manual"), (RunType.BACKFILL, "backfill"), ("asset_triggered",) * 2]
     check(lambda value: run_type(context(run_type=value)), cases)
+
+
+# --- date ranges ---------------------------------------------------------------------------------------------
+
+FIRST, LAST = date(2026, 11, 1), date(2026, 11, 20)
+
+
+def test_range_dates_are_sorted_oldest_first() -> None:
+    days = range_dates(date(2026, 2, 27), date(2026, 3, 2), mode="opt-in")
+
+    assert [str(day) for day in days] == ["2026-02-27", "2026-02-28", "2026-03-01", "2026-03-02"]
+    assert range_dates(LAST, LAST, mode="opt-out") == (LAST,)
+
+
+def test_range_dates_of_an_invalid_range_or_mode_are_refused() -> None:
+    longest = LAST - timedelta(days=MAX_RANGE_DAYS - 1)
+    assert len(range_dates(longest, LAST, mode="opt-in")) == MAX_RANGE_DAYS == 1100
+
+    whole_list = (
+        "A date range cannot be loaded with mode '{}': each list is complete, so only the newest counts "
+        "(2026-11-01..2026-11-20). Load 2026-11-20 alone, without a range start."
+    )
+    turned = "The range start 2026-11-20 is after the last date 2026-11-01. Swap the two dates."
+    too_long = (
+        "The range has 1,101 days, more than 1,100 (2023-11-16..2026-11-20). Load it as several ranges, one after the "
+        "other."
+    )
+    cases = [(FIRST, LAST, mode, whole_list.format(mode)) for mode in ("replace", "mirror")]
+    cases += [(LAST, FIRST, "opt-in", turned), (longest - timedelta(days=1), LAST, "opt-in", too_long)]
+    check_refused(
+        lambda case: range_dates(case[0], case[1], mode=case[2]),
+        cases,
+        ConfigurationError,
+        lambda case: f"^{re.escape(case[3])}$",
+    )
+
+
+def test_format_dates_lists_twenty_dates() -> None:
+    days = [FIRST + timedelta(days=number) for number in range(21)]
+
+    assert format_dates(days[:2]) == "2026-11-01, 2026-11-02"
+    assert format_dates(days[:20]).endswith(", 2026-11-20")
+    assert format_dates(days).endswith(", 2026-11-20 and 1 more")
+
+
+def test_format_period_of_a_range_differs_from_its_last_date() -> None:
+    days = format_period("2026-11-20", "2026-11-01")
+
+    assert load_key(days, "opt-in") == "load.2026-11-01..2026-11-20.opt-in"
+    assert load_identity(days, "opt-in", "abc") == "2026-11-01..2026-11-20 opt-in abc"
+    assert record_period({"load_date": "2026-11-20", "range_start": "2026-11-01"}) == days
+    # What was written before there were ranges is found.
+    assert load_key(record_period({"load_date": "2026-11-20"}), "opt-in") == "load.2026-11-20.opt-in"
+    assert format_period("2026-11-20", None) == format_period("2026-11-20", "") == "2026-11-20"

@@ -1,4 +1,4 @@
-"""Settling an unclear creation: only what is unclear, only as it can be, and all or nothing."""
+"""Resolution of an ambiguous create: only ambiguous ones, verified where possible, all or nothing."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ class Vendor:
     asked: list[Any] = field(default_factory=list)
     down: bool = False
 
-    def look(self, remote_id: int | str, store: StateStore) -> RemoteObject:
+    def inspect(self, remote_id: int | str, store: StateStore) -> RemoteObject:
         self.asked.append(remote_id)
         if self.down:
             raise VendorUnavailableError(what="No answer in time", where="GET /x")
         if remote_id not in self.names:
-            raise NotFoundError(what="The vendor does not know it", where="GET /x", next_step="Look")
+            raise NotFoundError(what="The vendor does not know it", where="GET /x", next_step="Check the id")
         return RemoteObject(self.names[int(remote_id)])
 
     def find(self, store: StateStore) -> int | None:
@@ -73,7 +73,9 @@ def store() -> DictStore:
 
 def thing(vendor: Vendor, **changes: Any) -> PendingCreate:
     asset = audience_asset("any", "newsletter")
-    return replace(PendingCreate("audience", asset, parse_int_id, lambda: HOST, look=vendor.look), **changes)
+    return replace(
+        PendingCreate("audience", asset, parse_int_id, lambda: HOST, inspect=vendor.inspect), **changes
+    )
 
 
 def run(
@@ -87,9 +89,7 @@ def run(
 # --- as it should go ----------------------------------------------------------------------------------------
 
 
-def test_a_found_object_is_remembered_with_the_person_who_settled_it(
-    store: DictStore, vendor: Vendor
-) -> None:
+def test_found_stores_the_id_and_the_user(store: DictStore, vendor: Vendor) -> None:
     record = run(store, thing(vendor), given_id="69249")
 
     assert store.values == {
@@ -99,7 +99,7 @@ def test_a_found_object_is_remembered_with_the_person_who_settled_it(
             "account": HOST,
             "since": LATER.isoformat(),
             "run_id": "manual__9",
-            "settled": {"by": "anna", "sent": SENT.isoformat(), "sent_by_run": "scheduled__1"},
+            "resolved": {"by": "anna", "sent": SENT.isoformat(), "sent_by_run": "scheduled__1"},
         }
     }
     assert record == {
@@ -111,9 +111,7 @@ def test_a_found_object_is_remembered_with_the_person_who_settled_it(
     assert json.loads(json.dumps(record)) == record
 
 
-def test_an_object_that_was_not_created_is_forgotten_and_nothing_else(
-    store: DictStore, vendor: Vendor
-) -> None:
+def test_not_created_deletes_the_intent_only(store: DictStore, vendor: Vendor) -> None:
     store.set("last_load", {"load_date": "2026-11-19"})
 
     record = run(store, thing(vendor), NOT_CREATED)
@@ -123,22 +121,22 @@ def test_an_object_that_was_not_created_is_forgotten_and_nothing_else(
     assert vendor.asked == []
 
 
-def test_the_id_and_name_that_are_remembered(vendor: Vendor) -> None:
-    def settled(case: tuple[str, dict[str, Any], dict[str, Any]]) -> tuple[Any, Any]:
+def test_found_stores_id_and_name(vendor: Vendor) -> None:
+    def stored(case: tuple[str, dict[str, Any], dict[str, Any]]) -> tuple[Any, Any]:
         given_id, changes, options = case
         store = DictStore({"audience": {"intent": dict(INTENT)}})
         run(store, thing(vendor, **changes), given_id=given_id, **options)
         return store.values["audience"]["id"], store.values["audience"]["name"]
 
     cases: list[tuple[tuple[str, dict[str, Any], dict[str, Any]], tuple[Any, str]]] = [
-        # Without a look at the vendor, the id is taken as given.
-        (("5", {"look": None}, {}), (5, NAME)),
-        (("aud_7-b", {"look": None, "read": parse_str_id}, {}), ("aud_7-b", NAME)),
-        # The vendor shows no name: it is the one that was sent.
+        # Without a look-up, the id is not verified.
+        (("5", {"inspect": None}, {}), (5, NAME)),
+        (("aud_7-b", {"inspect": None, "read": parse_str_id}, {}), ("aud_7-b", NAME)),
+        # The vendor shows no name: the name sent is stored.
         (("8", {}, {}), (8, NAME)),
         (("7", {}, {"accept_other_name": True}), (7, "Something else")),
     ]
-    check(settled, cases)
+    check(stored, cases)
 
 
 # --- refusals, which change nothing -------------------------------------------------------------------------
@@ -155,24 +153,24 @@ def refused(store: DictStore, *arguments: Any, **more: Any) -> str:
 
 
 @pytest.mark.parametrize("outcome", [FOUND, NOT_CREATED])
-def test_only_an_unclear_creation_is_settled(vendor: Vendor, outcome: str) -> None:
-    for remembered, shown in (
-        (None, "nothing is remembered of it"),
+def test_only_a_pending_intent_is_resolved(vendor: Vendor, outcome: str) -> None:
+    for stored, shown in (
+        (None, "its key is empty"),
         ({"id": 69249, "account": HOST}, "{'id': 69249"),
         ({"id": 69249, "intent": INTENT}, "{'id': 69249"),
         ("69249", "'69249'"),
         ({"intent": "of long ago"}, "of long ago"),
     ):
-        store = DictStore({} if remembered is None else {"audience": remembered})
+        store = DictStore({} if stored is None else {"audience": stored})
 
         message = refused(store, thing(vendor), outcome, "69249" if outcome == FOUND else None)
 
-        assert "There is no unclear creation of the audience" in message
+        assert "There is no ambiguous create of the audience" in message
         assert shown in message
     assert vendor.asked == []
 
 
-def test_an_id_or_an_answer_that_does_not_fit_is_refused(store: DictStore, vendor: Vendor) -> None:
+def test_an_invalid_id_or_a_contradiction_is_refused(store: DictStore, vendor: Vendor) -> None:
     for given in (None, ""):
         assert "The id of the audience is missing" in refused(store, thing(vendor), FOUND, given)
     for given in ("abc", "-1", "1.5", "aud_7"):
@@ -183,24 +181,22 @@ def test_an_id_or_an_answer_that_does_not_fit_is_refused(store: DictStore, vendo
     assert vendor.asked == []
     assert "does not know it" in refused(store, thing(vendor), FOUND, "404")
     message = refused(store, thing(vendor), FOUND, "7")
-    assert "The audience with id 7 is called 'Something else', not 'Newsletter'" in message
+    assert "The audience with id 7 has the name 'Something else', not 'Newsletter'" in message
     assert "Accept different name" in message
 
 
-def test_a_listed_object_was_created(store: DictStore, vendor: Vendor) -> None:
+def test_not_created_is_refused_if_the_vendor_lists_the_object(store: DictStore, vendor: Vendor) -> None:
     vendor.listed = 69249
 
     message = refused(store, thing(vendor, find=vendor.find), NOT_CREATED)
 
-    assert "The audience is there, with id 69249" in message
+    assert "The audience exists, with id 69249" in message
     vendor.listed = None
     run(store, thing(vendor, find=vendor.find), NOT_CREATED)
     assert store.values == {}
 
 
-def test_a_vendor_that_cannot_be_asked_now_changes_nothing_and_may_be_asked_again(
-    store: DictStore, vendor: Vendor
-) -> None:
+def test_an_unavailable_vendor_changes_nothing(store: DictStore, vendor: Vendor) -> None:
     vendor.down = True
     before = copy.deepcopy(store.values)
 
@@ -212,27 +208,27 @@ def test_a_vendor_that_cannot_be_asked_now_changes_nothing_and_may_be_asked_agai
     run(store, thing(vendor), given_id="69249")
 
 
-def test_a_request_that_may_be_on_its_way_is_not_settled(store: DictStore, vendor: Vendor) -> None:
+def test_a_request_in_flight_is_not_resolved(store: DictStore, vendor: Vendor) -> None:
     for moment in (SENT, SENT + VISIBILITY_TIMEOUT - timedelta(seconds=1)):
         message = refused(store, thing(vendor), NOT_CREATED, now=lambda at=moment: at)
-        assert "may still be on its way" in message
+        assert "may still be in flight" in message
         assert (SENT + VISIBILITY_TIMEOUT).isoformat() in message
 
     run(store, thing(vendor), NOT_CREATED, now=lambda: SENT + VISIBILITY_TIMEOUT)
     assert store.values == {}
-    # One that is known to have ended can be settled at once.
+    # One that has ended can be resolved at once.
     store.set("audience", {"intent": {**INTENT, REQUEST_ENDED: SENT.isoformat()}})
     run(store, thing(vendor), NOT_CREATED, now=lambda: SENT)
     assert store.values == {}
 
 
-def test_a_change_during_the_look_at_the_vendor_is_not_overwritten(store: DictStore, vendor: Vendor) -> None:
-    def look(remote_id: int | str, of: StateStore) -> RemoteObject:
+def test_a_change_during_the_look_up_is_not_overwritten(store: DictStore, vendor: Vendor) -> None:
+    def inspect(remote_id: int | str, of: StateStore) -> RemoteObject:
         of.set("audience", {"id": 1, "account": HOST})
         return RemoteObject(NAME)
 
-    with pytest.raises(NothingToResolveError, match="has changed just now"):
-        run(store, thing(vendor, look=look), given_id="69249")
+    with pytest.raises(NothingToResolveError, match="has just changed"):
+        run(store, thing(vendor, inspect=inspect), given_id="69249")
 
     assert store.values == {"audience": {"id": 1, "account": HOST}}
 
@@ -260,5 +256,5 @@ def test_the_message_names_the_dag_its_page_and_the_values_of_the_form() -> None
 def test_the_text_of_the_form_is_a_key_and_back() -> None:
     whats = ("campaign", "audience", "segment dv360")
     check(lambda what: object_label(state_key(what)), [(what, what) for what in whats])
-    # Other keys are no creations.
+    # Other keys hold no create.
     check(object_label, [(key, None) for key in ("last_load", "load.2026-11-20.replace", "last_sent")])

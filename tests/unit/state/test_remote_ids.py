@@ -33,8 +33,8 @@ def test_an_id_that_is_text_stays_as_it_is() -> None:
 
 
 def test_anything_else_is_refused_as_a_number_and_as_a_part_of_a_path() -> None:
-    check_refused(parse_int_id, NO_NUMBERS, ConfigurationError, "is no id")
-    check_refused(parse_str_id, NO_TEXTS, ConfigurationError, "is no id")
+    check_refused(parse_int_id, NO_NUMBERS, ConfigurationError, "Invalid id")
+    check_refused(parse_str_id, NO_TEXTS, ConfigurationError, "Invalid id")
     for value in ("five", [5]):
         with pytest.raises(ConfigurationError) as caught:
             parse_int_id(value)

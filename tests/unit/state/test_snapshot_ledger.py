@@ -27,7 +27,7 @@ def store() -> JsonStore:
     return JsonStore()
 
 
-def book(store: JsonStore, audience_id: Any = 7) -> SnapshotLedger:
+def ledger(store: JsonStore, audience_id: Any = 7) -> SnapshotLedger:
     return SnapshotLedger(store, audience_id)
 
 
@@ -36,13 +36,13 @@ def kept(name: str, rows: int = 3) -> SnapshotRef:
 
 
 def begin(store: JsonStore, name: str, *, is_whole: bool = True) -> None:
-    mine = book(store)
+    mine = ledger(store)
     mine.announce(f"/s/{name}")
-    mine.begin(kept(name), mine.base_of(name), is_whole=is_whole)
+    mine.add_pending(kept(name), mine.get_base(name), is_whole=is_whole)
 
 
 def confirm(store: JsonStore, name: str, *, keep: int = 2) -> list[str]:
-    return book(store).confirm(name, keep=keep)
+    return ledger(store).confirm(name, keep=keep)
 
 
 def load(store: JsonStore, *names: str) -> None:
@@ -53,17 +53,17 @@ def load(store: JsonStore, *names: str) -> None:
 
 
 def test_at_first_there_is_nothing(store: JsonStore) -> None:
-    assert book(store).base_of("a") == DiffBase()
+    assert ledger(store).get_base("a") == DiffBase()
     assert confirm(store, "a") == []
     assert store.values == {}
 
 
 def test_a_begun_load_is_compared_with_until_it_is_confirmed(store: JsonStore) -> None:
     begin(store, "a")
-    assert book(store).base_of("b") == DiffBase(None, (kept("a"),))
+    assert ledger(store).get_base("b") == DiffBase(None, (kept("a"),))
 
     assert confirm(store, "a") == []
-    assert book(store).base_of("b") == DiffBase(kept("a"))
+    assert ledger(store).get_base("b") == DiffBase(kept("a"))
 
 
 def test_a_retry_has_the_same_base_as_before(store: JsonStore) -> None:
@@ -71,10 +71,10 @@ def test_a_retry_has_the_same_base_as_before(store: JsonStore) -> None:
     begin(store, "b")
     confirm(store, "a")
 
-    assert book(store).base_of("b") == DiffBase(None, (kept("a"),))
+    assert ledger(store).get_base("b") == DiffBase(None, (kept("a"),))
     begin(store, "c")
     # Something else was sent since: what it was compared with is not what is there.
-    assert book(store).base_of("b") == DiffBase(kept("a"), (kept("b"), kept("c")))
+    assert ledger(store).get_base("b") == DiffBase(kept("a"), (kept("b"), kept("c")))
 
 
 def test_confirming_settles_loads_that_were_begun_before_only(store: JsonStore) -> None:
@@ -83,7 +83,7 @@ def test_confirming_settles_loads_that_were_begun_before_only(store: JsonStore) 
 
     # Of 'c', that it was compared with 'a' counts still.
     assert confirm(store, "b") == []
-    assert book(store).begun == (kept("c"),)
+    assert ledger(store).pending == (kept("c"),)
     assert confirm(store, "c") == ["/s/a"]
 
 
@@ -92,10 +92,10 @@ def test_a_load_that_only_adds_or_takes_out_settles_itself_alone(store: JsonStor
     begin(store, "b", is_whole=False)
     confirm(store, "b")
 
-    assert book(store).base_of("c") == DiffBase(kept("b"), (kept("a"),))
+    assert ledger(store).get_base("c") == DiffBase(kept("b"), (kept("a"),))
     begin(store, "c")
     confirm(store, "c")
-    assert book(store).base_of("d") == DiffBase(kept("c"))
+    assert ledger(store).get_base("d") == DiffBase(kept("c"))
 
 
 @pytest.mark.parametrize(("keep", "left"), [(2, ["/s/a", "/s/b"]), (3, ["/s/a"])])
@@ -107,7 +107,7 @@ def test_only_the_last_snapshots_are_kept(store: JsonStore, keep: int, left: lis
     assert last == left
     # Until they are gone, they are returned again.
     assert confirm(store, "d", keep=keep) == left
-    book(store).deleted()
+    ledger(store).mark_deleted()
     assert confirm(store, "d", keep=keep) == []
 
 
@@ -115,16 +115,16 @@ def test_a_late_confirmation_of_a_settled_load_changes_nothing(store: JsonStore)
     load(store, "a", "b")
 
     assert confirm(store, "a") == []
-    assert book(store).confirmed == kept("b")
+    assert ledger(store).confirmed == kept("b")
 
 
 def test_an_announced_snapshot_is_given_back_if_it_was_never_begun(store: JsonStore) -> None:
-    assert book(store).announce("/s/a") is None
-    assert book(store).announce("/s/a") is None
-    assert book(store).announce("/s/b") == "/s/a"
+    assert ledger(store).announce("/s/a") is None
+    assert ledger(store).announce("/s/a") is None
+    assert ledger(store).announce("/s/b") == "/s/a"
     load(store, "b")
-    book(store).announce("/s/b")
-    assert book(store).announce("/s/c") is None
+    ledger(store).announce("/s/b")
+    assert ledger(store).announce("/s/c") is None
 
 
 def test_loads_of_another_audience_do_not_count(store: JsonStore) -> None:
@@ -132,32 +132,32 @@ def test_loads_of_another_audience_do_not_count(store: JsonStore) -> None:
     begin(store, "b")
 
     for audience_id in (8, None):
-        assert book(store, audience_id).base_of("c") == DiffBase()
-    other = book(store, 8)
-    other.begin(kept("c"), DiffBase(), is_whole=True)
-    assert set(book(store, 8).confirm("c", keep=2)) == {"/s/a"}
-    assert book(store, 8).confirmed == kept("c")
+        assert ledger(store, audience_id).get_base("c") == DiffBase()
+    other = ledger(store, 8)
+    other.add_pending(kept("c"), DiffBase(), is_whole=True)
+    assert set(ledger(store, 8).confirm("c", keep=2)) == {"/s/a"}
+    assert ledger(store, 8).confirmed == kept("c")
 
 
 def test_an_audience_that_is_created_with_its_list_has_no_id_yet(store: JsonStore) -> None:
-    new = book(store, None)
-    new.begin(kept("a"), DiffBase(), is_whole=True)
+    new = ledger(store, None)
+    new.add_pending(kept("a"), DiffBase(), is_whole=True)
 
-    assert book(store).begun == (kept("a"),)
+    assert ledger(store).pending == (kept("a"),)
     confirm(store, "a")
-    assert book(store).confirmed == kept("a")
+    assert ledger(store).confirmed == kept("a")
 
 
 def test_the_two_tasks_write_apart(store: JsonStore) -> None:
     """There is no compare-and-set, and they may run at the same time."""
     begin(store, "a")
-    sending, recording = book(store), book(store)
+    sending, recording = ledger(store), ledger(store)
 
     recording.confirm("a", keep=2)
-    sending.begin(kept("b"), sending.base_of("b"), is_whole=True)
+    sending.add_pending(kept("b"), sending.get_base("b"), is_whole=True)
 
-    assert book(store).confirmed == kept("a")
-    assert book(store).begun == (kept("b"),)
+    assert ledger(store).confirmed == kept("a")
+    assert ledger(store).pending == (kept("b"),)
 
 
 # --- people taken out ---------------------------------------------------------------------------------------
@@ -166,19 +166,19 @@ def test_the_two_tasks_write_apart(store: JsonStore) -> None:
 def test_all_snapshots_that_count_are_known(store: JsonStore) -> None:
     load(store, "1", "2")
     begin(store, "3")
-    book(store).announce("/s/announced")
+    ledger(store).announce("/s/announced")
 
-    assert book(store).urls() == ["/s/1", "/s/2", "/s/3", "/s/announced"]
+    assert ledger(store).urls() == ["/s/1", "/s/2", "/s/3", "/s/announced"]
 
 
 def test_people_who_were_taken_out_are_not_counted_and_the_load_stays_as_it_was(store: JsonStore) -> None:
     load(store, "1", "2")
 
-    book(store).recount({"/s/2": 9, "/s/1": 0, "/s/other": 3})
+    ledger(store).update_rows({"/s/2": 9, "/s/1": 0, "/s/other": 3})
 
-    assert book(store).confirmed == kept("2", rows=9)
+    assert ledger(store).confirmed == kept("2", rows=9)
     # The other one is empty, so there is no file of it.
-    assert book(store).urls() == ["/s/2"]
+    assert ledger(store).urls() == ["/s/2"]
     writes = dict(store.values)
-    book(store).recount({"/s/2": 9})
+    ledger(store).update_rows({"/s/2": 9})
     assert store.values == writes

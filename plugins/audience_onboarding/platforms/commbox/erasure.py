@@ -75,7 +75,7 @@ def start(job: ErasureJob) -> ErasureResult | ErasureDeferral:
     if audience_id is None:
         return ErasureResult("not_found", "There is no audience yet")
     held = SnapshotEraser(job, audience_id)
-    confirmed = held.book.confirmed
+    confirmed = held.ledger.confirmed
     if job.snapshots is None or confirmed is None:
         return ErasureResult(
             "manual_action_required",
@@ -164,7 +164,7 @@ def _check_quiet(held: SnapshotEraser, definition: CommBoxDefinition) -> None:
 
     :raises TransientError: one is.
     """
-    begun = held.book.begun
+    begun = held.ledger.pending
     if not begun:
         return
     raise TransientError(

@@ -26,7 +26,7 @@ def pending_creates(definition: CommBoxDefinition, asset: Asset) -> list[Pending
     def client() -> CommBoxClient:
         return CommBoxHook(definition.conn_id).client
 
-    def look(audience_id: int | str, _: StateStore) -> RemoteObject:
+    def inspect(audience_id: int | str, _: StateStore) -> RemoteObject:
         return RemoteObject(client().check_static(client().load_audience(parse_str_id(audience_id))).name)
 
     def find(_: StateStore) -> str | None:
@@ -38,7 +38,7 @@ def pending_creates(definition: CommBoxDefinition, asset: Asset) -> list[Pending
 
     if definition.id is not None:
         return []
-    return [PendingCreate("audience", asset, parse_str_id, account, look=look, find=find)]
+    return [PendingCreate("audience", asset, parse_str_id, account, inspect=inspect, find=find)]
 
 
 def differences(

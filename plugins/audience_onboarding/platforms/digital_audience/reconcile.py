@@ -56,7 +56,7 @@ def pending_creates(definition: DigitalAudienceDefinition, asset: Asset) -> list
         shared = campaign_asset(definition.platform, definition.conn_id, definition.campaign.name)
         found.append(PendingCreate("campaign", shared, parse_int_id, account))
     if definition.id is None:
-        found.append(PendingCreate("audience", asset, parse_int_id, account, look=audience))
+        found.append(PendingCreate("audience", asset, parse_int_id, account, inspect=audience))
     for target in definition.activation.targets if definition.activation else ():
         if naming_of(definition, target).is_dated:
             # One for each load date; an unclear one is found by its name, and needs nobody to settle it.
@@ -64,7 +64,7 @@ def pending_creates(definition: DigitalAudienceDefinition, asset: Asset) -> list
         segments = _Segments(definition, target)
         what = str(object_label(segment_key(target.key)))
         found.append(
-            PendingCreate(what, asset, parse_int_id, account, look=segments.look, find=segments.find)
+            PendingCreate(what, asset, parse_int_id, account, inspect=segments.inspect, find=segments.find)
         )
     return found
 
@@ -85,7 +85,7 @@ class _Segments:
             self._definition.id, store, account=lambda: self._client.settings.account, read=parse_int_id
         )
 
-    def look(self, segment_id: int | str, store: StateStore) -> RemoteObject:
+    def inspect(self, segment_id: int | str, store: StateStore) -> RemoteObject:
         """The segment, if it is one of this audience."""
         segment = self._client.load_segment(parse_int_id(segment_id))
         ours = self._audience_id(store)

@@ -27,7 +27,7 @@ def pending_creates(definition: FanfareDefinition, asset: Asset) -> list[Pending
     def client() -> FanfareClient:
         return FanfareHook(definition.conn_id).client
 
-    def look(audience_id: int | str, _: StateStore) -> RemoteObject:
+    def inspect(audience_id: int | str, _: StateStore) -> RemoteObject:
         audience = client().get_audience(parse_str_id(audience_id))
         return RemoteObject(client().check_type(audience, AudienceType.STATIC_LIST).name)
 
@@ -40,7 +40,7 @@ def pending_creates(definition: FanfareDefinition, asset: Asset) -> list[Pending
 
     if definition.id is not None:
         return []
-    return [PendingCreate("audience", asset, parse_str_id, account, look=look, find=find)]
+    return [PendingCreate("audience", asset, parse_str_id, account, inspect=inspect, find=find)]
 
 
 def differences(

@@ -379,7 +379,7 @@ def test_what_cannot_be_meant_is_refused_before_anything_is_sent(world: World, v
         ({"mode": "opt-out"}, f"'opt-out' {without_state}"),
         ({"mode": ""}, "Unknown mode ''. Allowed are replace, mirror"),
         ({"columns": {"phone": "Phone", "email": "E-mail"}}, "no column for email"),
-        *(({"audience_id": given}, "is no id") for given in ("../1", "1?x", "a b")),
+        *(({"audience_id": given}, "Invalid id") for given in ("../1", "1?x", "a b")),
     ]
     with every_case() as case:
         for changes, message in cases:

@@ -152,7 +152,7 @@ def test_a_mirror_knows_what_a_range_has_added(world: World) -> None:
     assert record["changes"] == {"added": 2, "removed": 0}
     assert Path(record["snapshot"]).name.startswith(f"{TUESDAY}..{WEDNESDAY}-")
     assert Path(record["snapshot"]).exists()
-    assert [kept["url"] for kept in world.store["snapshots"]["kept"]][:1] == [record["snapshot"]]
+    assert [kept["url"] for kept in world.store["snapshots"]["snapshots"]][:1] == [record["snapshot"]]
 
     mirror = world.run(THURSDAY, "abc")
 
@@ -161,7 +161,7 @@ def test_a_mirror_knows_what_a_range_has_added(world: World) -> None:
 
 
 def test_a_mirror_of_a_range_is_refused(world: World) -> None:
-    with pytest.raises(AirflowFailException, match="A range of days cannot be loaded with mode 'mirror'"):
+    with pytest.raises(AirflowFailException, match="A date range cannot be loaded with mode 'mirror'"):
         world.send(TUESDAY, "mirror", range_start=MONDAY)
 
     assert world.bucket.written == []

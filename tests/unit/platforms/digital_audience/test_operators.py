@@ -165,8 +165,8 @@ def test_arguments_that_cannot_be_meant_create_nothing(client: Any) -> None:
     tables: list[tuple[str, list[Any], str]] = [
         ("days", [0, -1, "0", "soon", "", "2.5", None], "not a number of days"),
         ("segment_start", ["2027-01-01", "2027-01-01T00:00:00", "soon"], "segment_start"),
-        ("audience_id", ["seven"], "is no id"),
-        ("account_id", ["eight"], "is no id"),
+        ("audience_id", ["seven"], "Invalid id"),
+        ("account_id", ["eight"], "Invalid id"),
     ]
     with every_case() as case:
         for name, values, message in tables:
@@ -327,7 +327,7 @@ def test_how_an_end_date_is_written(client: Any) -> None:
         for wanted in ("2026-12-20", "2026-12-20T00:00:00", "never", ""):
             with case(wanted), pytest.raises(AirflowFailException, match="new_end_date"):
                 extend(new_end_date=wanted)
-        with case("no id"), pytest.raises(AirflowFailException, match="is no id"):
+        with case("no id"), pytest.raises(AirflowFailException, match="Invalid id"):
             extend(segment_id="")
     assert client.update_segment_end_date.call_count == 0
 
@@ -340,11 +340,11 @@ def test_what_is_deleted_has_to_be_named(client: Any, stores: AssetStores) -> No
     context: Any = task_context(stores=stores)
     with every_case() as case:
         for given in (None, "", "None", "{{ x }}"):
-            with case(given), pytest.raises(AirflowFailException, match="is no id"):
+            with case(given), pytest.raises(AirflowFailException, match="Invalid id"):
                 DigitalAudienceDeleteAudienceOperator(task_id="t", audience_id=given, asset=ASSET).execute(
                     context
                 )
-        with case("segment"), pytest.raises(AirflowFailException, match="is no id"):
+        with case("segment"), pytest.raises(AirflowFailException, match="Invalid id"):
             DigitalAudienceDeleteSegmentOperator(task_id="t", segment_id="five").execute(context)
     assert client.method_calls == []
 
@@ -356,7 +356,7 @@ def test_what_is_deleted_has_to_be_named(client: Any, stores: AssetStores) -> No
 
 
 def test_an_audience_needs_the_id_of_its_campaign(client: Any) -> None:
-    with pytest.raises(AirflowFailException, match="is no id"):
+    with pytest.raises(AirflowFailException, match="Invalid id"):
         DigitalAudienceCreateCrmAudienceOperator(
             task_id="t", audience_name="List", campaign_id=None, asset=ASSET
         ).execute(task_context())  # type: ignore[arg-type]

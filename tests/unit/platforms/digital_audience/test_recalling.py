@@ -101,8 +101,8 @@ def test_an_unclear_audience_does_not_keep_a_known_campaign_from_being_passed_ov
     ("known", "message"),
     [
         ({"retired": RETIRED}, "AudienceRetiredError: "),
-        ({"audience": OF_ANOTHER}, "ConfigurationError: The remembered id 7 of the audience belongs to"),
-        ({"campaign": OF_ANOTHER}, "ConfigurationError: The remembered id 7 of the campaign belongs to"),
+        ({"audience": OF_ANOTHER}, "ConfigurationError: The stored id 7 of the audience belongs to"),
+        ({"campaign": OF_ANOTHER}, "ConfigurationError: The stored id 7 of the campaign belongs to"),
     ],
 )
 def test_what_must_not_be_used_stops_it(recall: Any, known: dict[str, Any], message: str) -> None:

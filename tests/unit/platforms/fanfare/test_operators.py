@@ -186,7 +186,7 @@ def test_a_sync_remembers_what_was_there_before_it(
 def test_what_is_archived_has_to_be_named(client: Any, context: Any) -> None:
     context["asset_state_store"][ASSET].set("audience", {"id": "aud_1", "account": HOST})
     for given in (None, "", "None"):
-        with pytest.raises(AirflowFailException, match="is no id"):
+        with pytest.raises(AirflowFailException, match="Invalid id"):
             FanfareArchiveAudienceOperator(task_id="t", audience_id=given, asset=ASSET).execute(context)
     with pytest.raises(TypeError, match="audience_id"):
         FanfareArchiveAudienceOperator(task_id="t")  # type: ignore[call-arg]

@@ -545,7 +545,7 @@ def test_an_audience_that_is_gone_says_how_to_start_again(
 def test_what_cannot_be_meant_is_refused_before_the_extract_is_read(world: World, vendor: Vendor) -> None:
     world.source.unlink()
     tables: list[tuple[str, list[Any], str]] = [
-        ("audience_id", ["../rules", "a/b", "a?b", "a b", "{{ x }}"], "is no id"),
+        ("audience_id", ["../rules", "a/b", "a?b", "a b", "{{ x }}"], "Invalid id"),
         ("mode", ["replace", "opt-out", ""], r"Unknown mode.*Allowed are opt-in"),
         ("rows_per_import", [0, -1, MAX_ROWS + 1], r"ConfigurationError.*rows_per_import.*1 to 100,000"),
         ("allow_unhashed", [False], r"Fanfare accepts email and phone only unhashed.*allow_unhashed"),
