@@ -13,8 +13,8 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 
 from audience_onboarding.crm.output.profiles import Identifier
-from audience_onboarding.crm.snapshots.snapshot import count_people
-from audience_onboarding.crm.snapshots.subjects import People
+from audience_onboarding.crm.snapshots.snapshot import count_matching_rows
+from audience_onboarding.crm.snapshots.subjects import SubjectHashes
 from audience_onboarding.exceptions import AudienceOnboardingError, TransientError
 from audience_onboarding.platforms.commbox.client import CommBoxClient
 from audience_onboarding.state.snapshot_ledger import DiffBase, SnapshotLedger, SnapshotRef
@@ -52,8 +52,8 @@ def world(sandbox: Sandbox, tmp_path: Path) -> World:
     )
 
 
-def people(*names: str) -> People:
-    return People.read(
+def people(*names: str) -> SubjectHashes:
+    return SubjectHashes.read(
         {
             Identifier.EMAIL: [email_hash(name) for name in names],
             Identifier.PHONE: [phone_hash(name) for name in names],
@@ -133,7 +133,7 @@ def test_the_snapshots_hold_nobody_erased_and_tell_the_truth(world: World, tmp_p
 
     assert result["erased_from_snapshot"] == 1
     assert len(snapshots(tmp_path)) == 2
-    assert [count_people(path, people("ben")) for path in snapshots(tmp_path)] == [0, 0]
+    assert [count_matching_rows(path, people("ben")) for path in snapshots(tmp_path)] == [0, 0]
     (last, before) = world.store("kept").get(SNAPSHOTS_KEY)["snapshots"]
     assert (last["rows"], before["rows"]) == (1, 2)
 
@@ -201,7 +201,7 @@ def test_a_dry_run_sends_nothing(world: World, tmp_path: Path) -> None:
     assert {item["status"] for item in results.values()} == {"would_erase"}
     assert files(world.sandbox, "opt-out") == []
     assert all(world.members(key) == sorted(EVERYBODY) for key in results)
-    assert count_people(snapshots(tmp_path)[0], people("ben")) == 1
+    assert count_matching_rows(snapshots(tmp_path)[0], people("ben")) == 1
 
 
 # --- one file a day -------------------------------------------------------------------------------------------

@@ -12,10 +12,10 @@ from audience_onboarding.crm.identifiers import phone_grammar
 
 def test_the_numbers_of_the_countries_served_are_worked_out() -> None:
     preload.preload()
-    before = phone_grammar.foreign_spellings.cache_info().misses
+    before = phone_grammar.international_patterns.cache_info().misses
     for country in phone_grammar.COUNTRIES_SERVED:
-        phone_grammar.foreign_spellings(phone_grammar.calling_code(country))
-    assert phone_grammar.foreign_spellings.cache_info().misses == before
+        phone_grammar.international_patterns(phone_grammar.calling_code(country))
+    assert phone_grammar.international_patterns.cache_info().misses == before
 
 
 def test_a_failed_import_does_not_stop_the_component(

@@ -19,7 +19,7 @@ from audience_onboarding.state.snapshot_ledger import SnapshotLedger
 from audience_onboarding.state.store import StateStore
 
 if TYPE_CHECKING:
-    from audience_onboarding.crm.snapshots.subjects import People
+    from audience_onboarding.crm.snapshots.subjects import SubjectHashes
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ class ErasureJob:
     definition: Any
     store: StateStore
     progress: StateStore
-    people: People
+    people: SubjectHashes
     snapshots: SnapshotLocation | None
     run_after: datetime
     run: Mapping[str, str]
@@ -125,7 +125,7 @@ class SnapshotEraser:
     def count_rows(self) -> int | None:
         """Return the number of rows with one of the people, ``None`` if unknown."""
         from audience_onboarding.crm.runtime.spill_dir import private_directory
-        from audience_onboarding.crm.snapshots.snapshot import count_people
+        from audience_onboarding.crm.snapshots.snapshot import count_matching_rows
         from audience_onboarding.storage.snapshot_files import fetch_snapshot
 
         location, ledger = self._job.snapshots, self.ledger
@@ -141,7 +141,7 @@ class SnapshotEraser:
                 except SourceNotFoundError as error:
                     log.warning("The audience's content is unknown: %s", error)
                     return None
-                most = max(most, count_people(path, self._job.people))
+                most = max(most, count_matching_rows(path, self._job.people))
         return most
 
     def erase(self) -> int:
@@ -180,7 +180,7 @@ class SnapshotEraser:
 
     def _erase_from(self, url: str, location: SnapshotLocation, directory: Path) -> tuple[int, int] | None:
         """Return the number of rows before and after, ``None`` if there is no such snapshot."""
-        from audience_onboarding.crm.snapshots.snapshot import write_without
+        from audience_onboarding.crm.snapshots.snapshot import write_without_subjects
         from audience_onboarding.storage.snapshot_files import fetch_snapshot, save_snapshot
 
         try:
@@ -189,13 +189,13 @@ class SnapshotEraser:
             # Announced and never written, or lost.
             return None
         to = directory / "without.parquet"
-        before, after = write_without(path, self._job.people, to)
+        before, after = write_without_subjects(path, self._job.people, to)
         if after < before:
             save_snapshot(to, url, s3_client=location.client)
         return before, after
 
 
-def mapped_hashes(job: ErasureJob) -> People:
+def mapped_hashes(job: ErasureJob) -> SubjectHashes:
     """Return the hashes of identifiers that the audience's definition maps."""
     return job.people.only(job.definition.source.columns.by_identifier())
 

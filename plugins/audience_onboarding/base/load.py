@@ -17,7 +17,7 @@ from audience_onboarding.base import metrics
 from audience_onboarding.base.openlineage import Lineage
 from audience_onboarding.base.retry_policy import fail_from_event, to_fail_exception
 from audience_onboarding.base.snapshot_diff import OPT_OUT, SnapshotDiff
-from audience_onboarding.crm.guards import WHOLE_LIST
+from audience_onboarding.crm.guards import FULL_LIST_MODES
 from audience_onboarding.crm.output.profiles import Identifier, SourceColumn
 from audience_onboarding.crm.sources.options import SourceOptions
 from audience_onboarding.exceptions import (
@@ -179,9 +179,9 @@ class LoadContext:
                 last = last.get(LAST_SINGLE_DAY_LOAD)
         if not isinstance(last, dict) or not isinstance(last.get("rows_sent"), int):
             return None
-        if self.mode in WHOLE_LIST:
+        if self.mode in FULL_LIST_MODES:
             # The rows of an opt-in or opt-out do not show how long the whole list was.
-            return last["rows_sent"] if last.get("mode") in WHOLE_LIST else None
+            return last["rows_sent"] if last.get("mode") in FULL_LIST_MODES else None
         is_earlier = str(last.get("load_date", "")) <= self.load_date.isoformat()
         return last["rows_sent"] if last.get("mode") == self.mode and is_earlier else None
 
@@ -191,7 +191,7 @@ class LoadContext:
         :param latest_uploaded: latest load date that was uploaded, ISO: it may be confirmed before or after this one.
         :raises AirflowSkipException: a newer one is confirmed or uploaded.
         """
-        if self.mode not in WHOLE_LIST or self.overwrite:
+        if self.mode not in FULL_LIST_MODES or self.overwrite:
             return
         last = self.store.get(LAST_LOAD_KEY)
         confirmed = str(last.get("load_date", "")) if isinstance(last, dict) else ""
@@ -285,7 +285,7 @@ def finish_dry_run(load: LoadContext, result: Mapping[str, Any]) -> NoReturn:
         log.warning("This guard would stop the load: %s", failure)
     adds: int | None = 0 if mode == OPT_OUT else rows
     # Only the vendor knows which rows a whole list removes.
-    removes: int | None = None if mode in WHOLE_LIST else rows if mode == OPT_OUT else 0
+    removes: int | None = None if mode in FULL_LIST_MODES else rows if mode == OPT_OUT else 0
     if load.diff is not None and load.diff.base.confirmed is not None:
         adds, removes = load.diff.adds, load.diff.removes
     report = {**result, "would_add": adds, "would_remove": removes}

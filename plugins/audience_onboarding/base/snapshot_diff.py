@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from audience_onboarding.base.connections import s3_client
-from audience_onboarding.crm.guards import WHOLE_LIST, Failure, Guards
+from audience_onboarding.crm.guards import FULL_LIST_MODES, GuardFailure, Guards
 from audience_onboarding.state.snapshot_ledger import DiffBase, SnapshotLedger, SnapshotRef
 from audience_onboarding.state.store import StateStore, load_identity, record_period
 
@@ -117,12 +117,12 @@ class SnapshotDiff:
         """Fill in the changes of a load into an empty audience, which has no snapshot."""
         self.after, self.keeps, self.adds, self.removes = load, True, load.rows, 0
 
-    def failures(self, guards: Guards) -> list[Failure]:
+    def failures(self, guards: Guards) -> list[GuardFailure]:
         """Return the guard failure of a whole list that removes too many; a wrong list may have the right length."""
         limit = guards.row_drop_limit(self.mode)
         before = self.base.confirmed.rows if self.base.confirmed else 0
         if (
-            self.mode not in WHOLE_LIST
+            self.mode not in FULL_LIST_MODES
             or limit is None
             or self.removes is None
             or before < guards.min_rows_for_ratios
@@ -130,7 +130,7 @@ class SnapshotDiff:
         ):
             return []
         return [
-            Failure(
+            GuardFailure(
                 "max_row_drop",
                 f"{self.removes:,} of the {before:,} rows of the last confirmed load would be taken out, "
                 f"{100 * self.removes / before:.3g}%, at most {100 * limit:.3g}% may be",
@@ -191,15 +191,15 @@ def diff_with_snapshot(  # noqa: PLR0913
     """
     from audience_onboarding.crm.runtime.frame_store import MIB
     from audience_onboarding.crm.runtime.spill_dir import private_directory
-    from audience_onboarding.crm.runtime.thread_pool import Workers
+    from audience_onboarding.crm.runtime.thread_pool import OrderedThreadPool
     from audience_onboarding.exceptions import ConfigurationError, SourceFormatError, SourceNotFoundError
 
     identity = load_identity(period, mode, load.content_id)
     ledger = SnapshotLedger(store, audience_id)
     with ExitStack() as stack:
         workdir = stack.enter_context(private_directory())
-        workers = Workers()
-        stack.callback(workers.close)
+        pool = OrderedThreadPool()
+        stack.callback(pool.close)
         diff = SnapshotDiff(
             identity,
             period,
@@ -210,7 +210,7 @@ def diff_with_snapshot(  # noqa: PLR0913
             _workdir=workdir,
         )
         resources = {
-            "workdir": workdir, "workers": workers, "budget": memory_limit_mib * MIB // _BUDGET_SHARE
+            "workdir": workdir, "pool": pool, "budget": memory_limit_mib * MIB // _BUDGET_SHARE
         }  # fmt: skip
         try:
             _compute(diff, load, location, workdir, resources)
@@ -229,7 +229,7 @@ def _compute(
     workdir: Path,
     resources: dict[str, Any],
 ) -> None:
-    from audience_onboarding.crm.snapshots.diff import difference, merged, removed
+    from audience_onboarding.crm.snapshots.diff import compare_lists, merge_lists, subtract_list
     from audience_onboarding.storage.snapshot_files import fetch_snapshot
 
     def fetch(kept: SnapshotRef | None) -> Path | None:
@@ -239,14 +239,14 @@ def _compute(
 
     confirmed = diff.base.confirmed
     previous = fetch(confirmed)
-    if diff.mode in WHOLE_LIST:
+    if diff.mode in FULL_LIST_MODES:
         attempts = [path for kept in diff.base.pending if (path := fetch(kept)) is not None]
         # A pending load that would leave the audience empty may have emptied it.
         may_be_empty = any(kept.url is None for kept in diff.base.all())
         diff.after = load
         if confirmed is None and diff.mode == REPLACE:
             return
-        change = difference(load, previous, attempts=attempts, **resources)
+        change = compare_lists(load, previous, attempts=attempts, **resources)
         diff.opt_in = load if may_be_empty else change.opt_in
         diff.opt_out, diff.unchanged = change.opt_out, 0 if may_be_empty else change.unchanged
         diff.adds = 0 if diff.opt_in is None else diff.opt_in.rows
@@ -255,10 +255,10 @@ def _compute(
         diff.keeps = False
     elif diff.mode == OPT_OUT:
         diff.adds = 0
-        diff.after = None if previous is None else removed(load, previous, **resources)
+        diff.after = None if previous is None else subtract_list(load, previous, **resources)
         diff.removes = confirmed.rows - (diff.after.rows if diff.after else 0)
     else:
-        diff.after = load if previous is None else merged(load, previous, **resources)
+        diff.after = load if previous is None else merge_lists(load, previous, **resources)
         diff.adds, diff.removes = diff.after.rows - confirmed.rows, 0
 
 

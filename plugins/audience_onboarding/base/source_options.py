@@ -71,14 +71,14 @@ def open_days(
     :raises SourceNotFoundError: days have no source, see above; or no day has one.
     :raises ConfigurationError: the connection of a query is not a database.
     """
-    from audience_onboarding.crm.sources.multi_file import ManySources
+    from audience_onboarding.crm.sources.multi_file import MultiFileSource
     from audience_onboarding.storage.file_sources import source_exists
 
     label = f"{options.label}, {days[0]}..{days[-1]}"
     if options.is_query:
         connect = database(str(options.conn_id))
         queries = [_query(options, day, connect, f"{options.label}, {day}") for day in days]
-        return ManySources(queries, label), []
+        return MultiFileSource(queries, label), []
     sources: list[Source] = []
     missing: list[date] = []
     may_have_no_header: set[int] = set()
@@ -89,7 +89,7 @@ def open_days(
             missing.append(day)
             continue
         found = _files(options, day, client)
-        if isinstance(found, ManySources):
+        if isinstance(found, MultiFileSource):
             # As if all were one folder: file and number identify a row.
             sources += found.sources
             continue
@@ -108,7 +108,7 @@ def open_days(
             where=label,
             next_step="Provide the files. To leave out such days, set 'source.on_missing' to 'skip'",
         )
-    return ManySources(sources, label, frozenset(may_have_no_header)), missing
+    return MultiFileSource(sources, label, frozenset(may_have_no_header)), missing
 
 
 def _files(options: SourceOptions, load_date: date, s3_client: Callable[[], Any]) -> Source:

@@ -33,7 +33,7 @@ from audience_onboarding.base.retry_policy import fail_on_terminal_error
 from audience_onboarding.base.snapshot_diff import SnapshotDiff, SnapshotLocation, diff_with_snapshot
 from audience_onboarding.base.source_options import check_days, open_days, open_source
 from audience_onboarding.base.templating import RemoteId, as_bool
-from audience_onboarding.crm.guards import Failure, Guards, guard_error
+from audience_onboarding.crm.guards import GuardFailure, Guards, build_guard_error
 from audience_onboarding.crm.output.profiles import FileProfile, SourceColumn
 from audience_onboarding.crm.sources.options import SourceOptions
 from audience_onboarding.exceptions import ConfigurationError, EmptySourceError, SourceNotFoundError
@@ -395,11 +395,11 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
     def _load_metric_tags(self, mode: str) -> dict[str, str]:
         return {**self._metric_tags(), "mode": mode}
 
-    def _enforce_guards(self, failures: list[Failure], mode: str) -> None:
+    def _enforce_guards(self, failures: list[GuardFailure], mode: str) -> None:
         if failures and not as_bool(self.ignore_guards):
             for failure in failures:
                 metrics.incr(metrics.GUARD_FAILURES, **self._load_metric_tags(mode), guard=failure.setting)
-            raise guard_error(failures)
+            raise build_guard_error(failures)
         for failure in failures:
             self.log.warning("Ignored, because of 'ignore_guards': %s", failure)
 

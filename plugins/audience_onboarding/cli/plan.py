@@ -193,10 +193,10 @@ def _check_header(source: SourceConfig, url: str) -> tuple[bool | None, str]:
     names = [column if isinstance(column, str) else column.name for column in columns]
     which = ""
     try:
-        from audience_onboarding.crm.sources.multi_file import ManySources
+        from audience_onboarding.crm.sources.multi_file import MultiFileSource
 
         file = resolve_source(url, options=source.options(url))
-        if isinstance(file, ManySources):
+        if isinstance(file, MultiFileSource):
             file = file.sources[0]
             which = f" ({Path(file.name).name}, the first of several)"
         with tempfile.TemporaryDirectory() as folder, file.open(names, Path(folder)):

@@ -9,7 +9,7 @@ module that callers import where the work is done::
 
 from __future__ import annotations
 
-from audience_onboarding.crm.identifiers.reject_reasons import Reason
+from audience_onboarding.crm.identifiers.reject_reasons import RejectReason
 from audience_onboarding.crm.output.profiles import (
     COMMBOX_AUDIENCE,
     DIGITAL_AUDIENCE_S3,
@@ -28,5 +28,5 @@ __all__ = [
     "Identifier",
     "LoadReport",
     "ProfileColumn",
-    "Reason",
+    "RejectReason",
 ]

@@ -13,27 +13,27 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
-from audience_onboarding.crm.identifiers.reject_reasons import Reason
+from audience_onboarding.crm.identifiers.reject_reasons import RejectReason
 from audience_onboarding.crm.output.profiles import Identifier
 from audience_onboarding.exceptions import GuardError
 
 if TYPE_CHECKING:
     from audience_onboarding.crm.report import LoadReport
 
-WHOLE_LIST = frozenset({"replace", "mirror"})
+FULL_LIST_MODES = frozenset({"replace", "mirror"})
 """Modes in which a list says who is in the audience, so that whoever is missing from it is taken out."""
 
 DEFAULT_MAX_ROW_DROP = 0.5
 """Limit of the row drop in these modes, unless ``max_row_drop`` is given."""
 
-SELDOM_FILLED = frozenset({Identifier.EXTENSION.value, Identifier.APARTMENT.value})
+SPARSE_IDENTIFIERS = frozenset({Identifier.EXTENSION.value, Identifier.APARTMENT.value})
 """Columns that are empty for most people, and rightly so."""
 
 _REASONS_TOLD = 3
 
 
 @dataclass(frozen=True)
-class Failure:
+class GuardFailure:
     """A guard that a load breaks.
 
     :param setting: its name.
@@ -91,7 +91,7 @@ class Guards(BaseModel):
         """Return the limit of ``max_row_drop`` for a mode, ``None`` for no limit."""
         if "max_row_drop" in self.model_fields_set:
             return self.max_row_drop
-        return DEFAULT_MAX_ROW_DROP if mode in WHOLE_LIST else None
+        return DEFAULT_MAX_ROW_DROP if mode in FULL_LIST_MODES else None
 
     def check(self, report: LoadReport, *, mode: str, last_rows: int | None) -> None:
         """Let a load pass, or not.
@@ -103,43 +103,43 @@ class Guards(BaseModel):
         """
         failures = self.failures(report, mode=mode, last_rows=last_rows)
         if failures:
-            raise guard_error(failures)
+            raise build_guard_error(failures)
 
-    def failures(self, report: LoadReport, *, mode: str, last_rows: int | None) -> list[Failure]:
+    def failures(self, report: LoadReport, *, mode: str, last_rows: int | None) -> list[GuardFailure]:
         """The guards that a load breaks, none if it may pass. Arguments as for :meth:`check`."""
         found = [*self._rows(report), *self._shrink(report, mode, last_rows)]
         if report.rows_read >= self.min_rows_for_ratios:
             found += [*self._rejected(report), *self._invalid(report), *self._filled(report)]
         return [*found, *self._hashes(report)]
 
-    def _rows(self, report: LoadReport) -> Iterator[Failure]:
+    def _rows(self, report: LoadReport) -> Iterator[GuardFailure]:
         if self.min_rows is not None and report.rows_sent < self.min_rows:
-            yield Failure(
+            yield GuardFailure(
                 "min_rows", f"{report.rows_sent:,} rows to send, at least {self.min_rows:,} have to be"
             )
 
-    def _shrink(self, report: LoadReport, mode: str, last_rows: int | None) -> Iterator[Failure]:
+    def _shrink(self, report: LoadReport, mode: str, last_rows: int | None) -> Iterator[GuardFailure]:
         limit = self.row_drop_limit(mode)
         if limit is None or last_rows is None or last_rows < self.min_rows_for_ratios:
             return
         fewer = last_rows - report.rows_sent
         if fewer > limit * last_rows:
-            yield Failure(
+            yield GuardFailure(
                 "max_row_drop",
                 f"{report.rows_sent:,} rows to send, the last confirmed load had {last_rows:,}: "
                 f"{_percent(fewer / last_rows)} fewer, at most {_percent(limit)} fewer may be",
             )
 
-    def _rejected(self, report: LoadReport) -> Iterator[Failure]:
+    def _rejected(self, report: LoadReport) -> Iterator[GuardFailure]:
         limit, rows = self.max_rejected_ratio, report.rows_read
         if limit is not None and report.rejected > limit * rows:
-            yield Failure(
+            yield GuardFailure(
                 "max_rejected_ratio",
                 f"{report.rejected:,} of {rows:,} rows rejected ({_percent(report.rejected / rows)}), at most "
                 f"{_percent(limit)} may be; {_reasons(report.rejected_by_reason)}",
             )
 
-    def _invalid(self, report: LoadReport) -> Iterator[Failure]:
+    def _invalid(self, report: LoadReport) -> Iterator[GuardFailure]:
         limit = self.max_invalid_ratio
         if limit is None:
             return
@@ -147,29 +147,29 @@ class Guards(BaseModel):
             reasons = report.unusable_values.get(identifier, {})
             invalid = sum(reasons.values())
             if invalid > limit * filled:
-                yield Failure(
+                yield GuardFailure(
                     "max_invalid_ratio",
                     f"{invalid:,} of {filled:,} values of {identifier} are invalid ({_percent(invalid / filled)}), at "
                     f"most {_percent(limit)} may be; {_reasons(reasons)}",
                 )
 
-    def _filled(self, report: LoadReport) -> Iterator[Failure]:
-        rows = report.rows_read - report.rejected_by_reason.get(Reason.MALFORMED_ROW.value, 0)
+    def _filled(self, report: LoadReport) -> Iterator[GuardFailure]:
+        rows = report.rows_read - report.rejected_by_reason.get(RejectReason.MALFORMED_ROW.value, 0)
         limit = self.min_filled_ratio
         if limit is None or rows == 0:
             return
         for identifier, filled in report.values_read.items():
-            if identifier not in SELDOM_FILLED and filled < limit * rows:
-                yield Failure(
+            if identifier not in SPARSE_IDENTIFIERS and filled < limit * rows:
+                yield GuardFailure(
                     "min_filled_ratio",
                     f"the column of {identifier} is filled in {filled:,} of {rows:,} rows ({_percent(filled / rows)}), "
                     f"at least {_percent(limit)} have to be",
                 )
 
-    def _hashes(self, report: LoadReport) -> Iterator[Failure]:
+    def _hashes(self, report: LoadReport) -> Iterator[GuardFailure]:
         limit, filled = self.max_hash_mismatch_ratio, sum(report.values_read.values())
         if limit is not None and report.hash_mismatches > limit * filled:
-            yield Failure(
+            yield GuardFailure(
                 "max_hash_mismatch_ratio",
                 f"{report.hash_mismatches:,} of {filled:,} values ({_percent(report.hash_mismatches / filled)}) are "
                 "hashes in a column of plain values, or plain values in a column of hashes, at most "
@@ -177,7 +177,7 @@ class Guards(BaseModel):
             )
 
 
-def guard_error(failures: list[Failure]) -> GuardError:
+def build_guard_error(failures: list[GuardFailure]) -> GuardError:
     """The error of a load that breaks these guards."""
     return GuardError(
         what=f"{len(failures)} of the guards stop this load, nothing is sent"

@@ -27,18 +27,18 @@ from pathlib import Path
 import polars as pl
 
 from audience_onboarding.crm.identifiers.normalize import Rejected
-from audience_onboarding.crm.identifiers.reject_reasons import Reason
-from audience_onboarding.crm.identifiers.rules import Rule, rule_for
+from audience_onboarding.crm.identifiers.reject_reasons import RejectReason
+from audience_onboarding.crm.identifiers.rules import Rule, get_rule
 from audience_onboarding.crm.output.crm_file import CrmFile, FilePart, without
-from audience_onboarding.crm.output.encoder import ContentId, Layout, fingerprint
+from audience_onboarding.crm.output.encoder import ContentId, CsvEncoder, fingerprint
 from audience_onboarding.crm.output.profiles import FileProfile, Identifier, ProfileColumn, SourceColumn
-from audience_onboarding.crm.rejects import masked
+from audience_onboarding.crm.rejects import mask_value
 from audience_onboarding.crm.report import LoadReport
 from audience_onboarding.crm.runtime.dedupe import find_duplicates
 from audience_onboarding.crm.runtime.frame_store import MIB, FrameStore, spill
 from audience_onboarding.crm.runtime.spill_dir import private_directory
-from audience_onboarding.crm.runtime.thread_pool import Workers
-from audience_onboarding.crm.sources.base import Block, Rows, Source, nothing_to_send
+from audience_onboarding.crm.runtime.thread_pool import OrderedThreadPool
+from audience_onboarding.crm.sources.base import BlockReader, RowBatch, Source, empty_source_error
 from audience_onboarding.crm.sources.csv_file import CsvSource
 from audience_onboarding.exceptions import (
     AccountingError,
@@ -52,14 +52,14 @@ PROGRESS_SECONDS = 5.0
 """Pause between two calls of ``progress``."""
 
 _MIN_MEMORY_MIB = 128
-_REMEMBERED = 100_000
-_MAX_REMEMBERED_LENGTH = 320
+_CACHED_VALUES = 100_000
+_MAX_CACHED_LENGTH = 320
 _OK = 0
-_CODES = {reason: number for number, reason in enumerate(Reason, start=1)}
+_CODES = {reason: number for number, reason in enumerate(RejectReason, start=1)}
 _REASONS = {number: reason for reason, number in _CODES.items()}
-_WORDS = {number: reason.value for number, reason in _REASONS.items()}
-_EMPTY = _CODES[Reason.EMPTY]
-_MISMATCHES = (Reason.ALREADY_HASHED, Reason.NOT_HASHED)
+_REASON_NAMES = {number: reason.value for number, reason in _REASONS.items()}
+_EMPTY = _CODES[RejectReason.EMPTY]
+_MISMATCHES = (RejectReason.ALREADY_HASHED, RejectReason.NOT_HASHED)
 REJECTS_HEADER = "file,row,field,outcome,reason,sample\n"
 
 
@@ -87,11 +87,11 @@ class PreparedLoad(CrmFile):
     report: LoadReport
     rejects_count: int
 
-    def __init__(self, load: _Load, report: LoadReport) -> None:
+    def __init__(self, load: _LoadRun, report: LoadReport) -> None:
         super().__init__(
-            load.layout,
+            load.encoder,
             load.values,
-            load.workers,
+            load.pool,
             dropped=load.dropped,
             content_id=load.content_id,
             size=load.size,
@@ -147,10 +147,10 @@ def prepare(  # noqa: PLR0913
         raise ConfigurationError(what=f"the CRM engine needs at least {_MIN_MEMORY_MIB} MiB of memory")
     if threads is not None and threads < 1:
         raise ConfigurationError(what="the CRM engine needs at least one thread")
-    workers = Workers(threads)
+    pool = OrderedThreadPool(threads)
     try:
         with private_directory(spill_dir) as workdir:
-            load = _Load(source, fields, profile, workdir, workers, memory_limit_mib * MIB)
+            load = _LoadRun(source, fields, profile, workdir, pool, memory_limit_mib * MIB)
             failure = ""
             report: LoadReport | None = None
             try:
@@ -166,7 +166,7 @@ def prepare(  # noqa: PLR0913
                 )
             yield PreparedLoad(load, report)
     finally:
-        workers.close()
+        pool.close()
 
 
 @dataclass(frozen=True)
@@ -221,7 +221,7 @@ def _fields(
                 what=f"{column.identifier.value} is sent as it is, so that its column cannot hold hashes",
                 next_step=f"Map a column of the export with unhashed values, or leave {column.identifier.value} out",
             )
-        rule = rule_for(
+        rule = get_rule(
             column.identifier,
             country=country,
             strip_plus_tag=profile.strip_plus_tag,
@@ -232,7 +232,7 @@ def _fields(
 
 
 @dataclass
-class _Taken:
+class _BlockResult:
     """What came of one block. Holds customer data: never printed."""
 
     values: pl.DataFrame
@@ -251,7 +251,7 @@ class _Taken:
     mismatches: int
 
     def __repr__(self) -> str:
-        return f"_Taken(rows={self.rows})"
+        return f"_BlockResult(rows={self.rows})"
 
 
 class RejectsList:
@@ -288,14 +288,14 @@ class RejectsList:
 
 
 @dataclass
-class _Load:
+class _LoadRun:
     """One load."""
 
     source: Source
     fields: Sequence[_Field]
     profile: FileProfile
     workdir: Path
-    workers: Workers
+    pool: OrderedThreadPool
     memory: int
 
     dropped: dict[int, pl.Series] = field(default_factory=dict)
@@ -303,7 +303,7 @@ class _Load:
     size: int = 0
 
     def __post_init__(self) -> None:
-        self.layout = Layout(
+        self.encoder = CsvEncoder(
             self.profile,
             tuple(each.column for each in self.fields),
             frozenset(each.identifier for each in self.fields if each.source.hashed),
@@ -321,11 +321,11 @@ class _Load:
         when_all_rejected: Callable[[RejectsList], object] | None,
     ) -> LoadReport:
         """Read everything, and find the duplicates."""
-        totals = _Totals(len(self.fields))
+        totals = _Counters(len(self.fields))
         started = last = time.monotonic()
         with self.source.open([each.source.name for each in self.fields], self.workdir) as reading:
-            for taken in self.workers.map(self._take, reading.blocks):
-                self._keep(taken, totals)
+            for taken in self.pool.map(self._process_block, reading.blocks):
+                self._store(taken, totals)
                 now = time.monotonic()
                 if progress is not None and now - last >= PROGRESS_SECONDS:
                     last = now
@@ -334,21 +334,21 @@ class _Load:
         for known in self._answers:
             known.clear()
         if not totals.rows:
-            raise nothing_to_send(self.source.name, "it has a header row only")
+            raise empty_source_error(self.source.name, "it has a header row only")
         report = self._dedupe(totals)
         if not report.rows_sent:
             reasons = ", ".join(f"{reason} {count}" for reason, count in report.rejected_by_reason.items())
             if when_all_rejected is not None:
                 when_all_rejected(self.rejects)
-            raise nothing_to_send(
+            raise empty_source_error(
                 self.source.name,
                 f"all {report.rows_read} rows were rejected: {reasons}",
                 rows_read=report.rows_read,
             )
-        self._identify()
+        self._compute_content_id()
         return report
 
-    def _keep(self, taken: _Taken, totals: _Totals) -> None:
+    def _store(self, taken: _BlockResult, totals: _Counters) -> None:
         totals.add(taken)
         self.rejects.add(taken.rejects, taken.rejects_count)
         self.size += taken.size
@@ -358,29 +358,29 @@ class _Load:
 
     # --- one block, in a worker
 
-    def _take(self, block: Block) -> _Taken:
+    def _process_block(self, block: BlockReader) -> _BlockResult:
         rows = block.read()
-        frame, codes, read = self._looked_at(rows.frame)
-        identified = self._identified(frame, codes)
+        frame, codes, read = self._normalize_block(rows.frame)
+        identified = self._rows_with_identifier(frame, codes)
         accepted = frame
         rejected: Counter[str] = Counter()
         if rows.malformed:
-            rejected[Reason.MALFORMED_ROW.value] = len(rows.malformed)
+            rejected[RejectReason.MALFORMED_ROW.value] = len(rows.malformed)
         invalid: Counter[tuple[str, str]] = Counter()
         unusable: Counter[tuple[str, str]] = Counter()
         rejects = _RejectLines(rows)
-        rejects.add_rows(rows.malformed, Reason.MALFORMED_ROW)
+        rejects.add_rows(rows.malformed, RejectReason.MALFORMED_ROW)
         if identified is not None:
             accepted = frame.filter(identified)
             unusable = self._count_rejected(rows, codes, identified, rejected, rejects)
         self._count_invalid(rows, codes, identified, invalid, rejects)
         unusable.update(invalid)
-        return _Taken(
+        return _BlockResult(
             values=accepted,
-            fingerprints=accepted.select(fingerprint(self.layout.names)),
+            fingerprints=accepted.select(fingerprint(self.encoder.names)),
             rows=frame.height + len(rows.malformed),
             bytes_read=rows.size,
-            size=self.layout.size(accepted),
+            size=self.encoder.size(accepted),
             accepted_values=[accepted.height - accepted[each.name].null_count() for each in self.fields],
             read_values=read,
             rejected=rejected,
@@ -392,24 +392,24 @@ class _Load:
             mismatches=rejects.mismatches,
         )
 
-    def _looked_at(self, raw: pl.DataFrame) -> tuple[pl.DataFrame, list[pl.Series | None], list[int]]:
+    def _normalize_block(self, raw: pl.DataFrame) -> tuple[pl.DataFrame, list[pl.Series | None], list[int]]:
         """Normalised values; codes of the reasons where not all are plain; numbers of fields that are not empty."""
         columns: list[pl.Series] = []
         codes: list[pl.Series | None] = []
         read: list[int] = []
         for number, each in enumerate(self.fields):
             text = raw[str(number)]
-            plain, value = _answered(each.rule, text)
+            plain, value = _apply_vector_rule(each.rule, text)
             code: pl.Series | None = None
             filled = raw.height
             if not plain.all():
-                code, value, filled = self._settled(number, plain, text, value)
+                code, value, filled = self._apply_reference(number, plain, text, value)
             columns.append(value.alias(each.name))
             codes.append(code)
             read.append(filled)
-        return self._without_orphans(pl.DataFrame(columns), codes), codes, read
+        return self._drop_dependents(pl.DataFrame(columns), codes), codes, read
 
-    def _settled(
+    def _apply_reference(
         self, number: int, plain: pl.Series, text: pl.Series, value: pl.Series
     ) -> tuple[pl.Series, pl.Series, int]:
         """Take what is not plain through the reference."""
@@ -419,7 +419,7 @@ class _Load:
         blank = text.null_count()
         pending = (~plain & text.is_not_null()).arg_true()
         if len(pending):
-            known, decide = self._answers[number], self._answer
+            known, decide = self._answers[number], self._reference_result
             answers = [known.get(raw) or decide(number, raw) for raw in text.gather(pending).to_list()]
             reasons = [answer[0] for answer in answers]
             code = code.scatter(pending, pl.Series(reasons, dtype=pl.UInt8))
@@ -427,16 +427,16 @@ class _Load:
             blank += reasons.count(_EMPTY)
         return code, value, len(text) - blank
 
-    def _answer(self, number: int, raw: str) -> tuple[int, str | None]:
+    def _reference_result(self, number: int, raw: str) -> tuple[int, str | None]:
         rule = self.fields[number].rule
         outcome = (rule.late(raw) if rule.late is not None else None) or rule.reference(raw)
         answer = (_CODES[outcome.reason], None) if isinstance(outcome, Rejected) else (_OK, outcome)
         known = self._answers[number]
-        if len(known) < _REMEMBERED and len(raw) <= _MAX_REMEMBERED_LENGTH:
+        if len(known) < _CACHED_VALUES and len(raw) <= _MAX_CACHED_LENGTH:
             known[raw] = answer
         return answer
 
-    def _without_orphans(self, values: pl.DataFrame, codes: list[pl.Series | None]) -> pl.DataFrame:
+    def _drop_dependents(self, values: pl.DataFrame, codes: list[pl.Series | None]) -> pl.DataFrame:
         """Leave out what has no meaning without another identifier that is not there."""
         places = {each.identifier: number for number, each in enumerate(self.fields)}
         for part, other in self.profile.required_by:
@@ -455,11 +455,13 @@ class _Load:
             if code is None:
                 code = pl.repeat(_OK, values.height, eager=True, dtype=pl.UInt8)
             orphans = orphan.arg_true()
-            codes[number] = code.scatter(orphans, _CODES[Reason.NO_POSTAL_CODE])
+            codes[number] = code.scatter(orphans, _CODES[RejectReason.NO_POSTAL_CODE])
             values = values.with_columns(pl.when(~orphan).then(pl.col(name)).alias(name))
         return values
 
-    def _identified(self, values: pl.DataFrame, codes: Sequence[pl.Series | None]) -> pl.Series | None:
+    def _rows_with_identifier(
+        self, values: pl.DataFrame, codes: Sequence[pl.Series | None]
+    ) -> pl.Series | None:
         """Which rows can be sent; ``None`` for all."""
         names = {each.identifier: each.name for each in self.fields}
         places = {each.identifier: number for number, each in enumerate(self.fields)}
@@ -476,7 +478,7 @@ class _Load:
 
     def _count_rejected(
         self,
-        rows: Rows,
+        rows: RowBatch,
         codes: Sequence[pl.Series | None],
         identified: pl.Series,
         rejected: Counter[str],
@@ -503,13 +505,13 @@ class _Load:
             )
             first = first.zip_with((first != _OK) | ~bad, found)
         for code, count in first.value_counts().iter_rows():
-            rejected[_REASONS[code].value if code else Reason.NO_IDENTIFIER.value] += count
-        rejects.add_rows(numbers.filter(first == _OK), Reason.NO_IDENTIFIER)
+            rejected[_REASONS[code].value if code else RejectReason.NO_IDENTIFIER.value] += count
+        rejects.add_rows(numbers.filter(first == _OK), RejectReason.NO_IDENTIFIER)
         return unusable
 
     def _count_invalid(
         self,
-        rows: Rows,
+        rows: RowBatch,
         codes: Sequence[pl.Series | None],
         identified: pl.Series | None,
         invalid: Counter[tuple[str, str]],
@@ -534,12 +536,12 @@ class _Load:
 
     # --- the whole
 
-    def _dedupe(self, totals: _Totals) -> LoadReport:
+    def _dedupe(self, totals: _Counters) -> LoadReport:
         duplicates = find_duplicates(self.values, self.fingerprints, budget=int(self.memory * 0.12))
         self.dropped = duplicates.by_frame
         sent = list(totals.accepted_values)
         for frame in duplicates.frames:
-            self.size -= self.layout.size(frame)
+            self.size -= self.encoder.size(frame)
             for number, each in enumerate(self.fields):
                 sent[number] -= frame.height - frame[each.name].null_count()
         accepted = sum(self.values.heights)
@@ -568,8 +570,8 @@ class _Load:
             files=max(1, len(totals.files)),
         )
 
-    def _identify(self) -> None:
-        identity = ContentId(self.layout)
+    def _compute_content_id(self) -> None:
+        identity = ContentId(self.encoder)
         for index in range(len(self.fingerprints)):
             prints = self.fingerprints.get(index)["fingerprint"]
             identity.add(without(prints, self.dropped.get(index)))
@@ -577,7 +579,7 @@ class _Load:
         self.fingerprints.clear()
 
 
-def _answered(rule: Rule, text: pl.Series) -> tuple[pl.Series, pl.Series]:
+def _apply_vector_rule(rule: Rule, text: pl.Series) -> tuple[pl.Series, pl.Series]:
     """Which values of a column the fast path answers, and with what."""
     if rule.fast is None:
         return pl.repeat(False, len(text), eager=True, dtype=pl.Boolean), pl.repeat(
@@ -599,7 +601,7 @@ def _answered(rule: Rule, text: pl.Series) -> tuple[pl.Series, pl.Series]:
     return done["ok"], values.to_series()
 
 
-class _Totals:
+class _Counters:
     """Counts of all blocks so far."""
 
     def __init__(self, fields: int) -> None:
@@ -614,7 +616,7 @@ class _Totals:
         self.files: set[str] = set()
         self.ignored: tuple[str, ...] = ()
 
-    def add(self, taken: _Taken) -> None:
+    def add(self, taken: _BlockResult) -> None:
         self.rows += taken.rows
         self.bytes_read += taken.bytes_read
         self.accepted_values = [
@@ -642,7 +644,7 @@ class _RejectLines:
     wait: so it is done for many lines at once, and once per text.
     """
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: RowBatch) -> None:
         self._file = rows.file
         self._lines: list[tuple[str, int, str, str, str, str]] = []
         self.mismatches = 0
@@ -651,7 +653,7 @@ class _RejectLines:
     def count(self) -> int:
         return len(self._lines)
 
-    def add_rows(self, numbers: Iterable[int], reason: Reason) -> None:
+    def add_rows(self, numbers: Iterable[int], reason: RejectReason) -> None:
         """Add rows that are rejected as a whole."""
         self._lines += [(self._file, number, "", "row", reason.value, "") for number in numbers]
 
@@ -665,9 +667,9 @@ class _RejectLines:
         :param codes: of the reasons.
         :param texts: what is refused.
         """
-        reasons = [_WORDS[code] for code in codes.to_list()]
+        reasons = [_REASON_NAMES[code] for code in codes.to_list()]
         shown = texts.to_list()
-        samples = {text: masked(each.identifier, text) for text in set(shown)}
+        samples = {text: mask_value(each.identifier, text) for text in set(shown)}
         self._lines += zip(
             repeat(self._file),
             numbers.to_list(),

@@ -10,7 +10,7 @@ _TLD = re.compile(r"\.([A-Za-z]{2,6})\s*$")
 _MAX_SHOWN = 20
 
 
-def masked(identifier: Identifier, value: str) -> str:
+def mask_value(identifier: Identifier, value: str) -> str:
     """A masked sample of a value.
 
     Of an e-mail address, the first character and the top-level domain stay (``j***@***.nl``); of a phone number, two

@@ -17,7 +17,7 @@ class LoadReport:
     :param rows_sent: rows of the file.
     :param duplicates: rows that were left out because an earlier row sends the same identifiers.
     :param rejected: rows that were left out because nothing in them can be sent.
-    :param rejected_by_reason: ``rejected`` by :class:`.reject_reasons.Reason` code. A row
+    :param rejected_by_reason: ``rejected`` by :class:`.reject_reasons.RejectReason` code. A row
         counts once: under the reason of its first field, in the profile's order, that is not empty.
     :param invalid_values: by identifier, then by reason: fields that are left empty in rows that are not rejected.
     :param values_sent: by identifier: fields in the file that are not empty.

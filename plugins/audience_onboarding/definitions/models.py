@@ -14,7 +14,7 @@ from zoneinfo import available_timezones
 import pendulum
 from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, field_validator, model_validator
 
-from audience_onboarding.crm.guards import WHOLE_LIST, Guards
+from audience_onboarding.crm.guards import FULL_LIST_MODES, Guards
 from audience_onboarding.crm.output.profiles import FileProfile, Identifier
 from audience_onboarding.definitions.fields import (
     Header,
@@ -354,7 +354,7 @@ class AudienceDefinition(Model):
         if self.upload.wait_for_earlier_loads != "never":
             return self
         reason = ""
-        if self.mode in WHOLE_LIST:
+        if self.mode in FULL_LIST_MODES:
             reason = f"mode '{self.mode}', because the last list defines the audience"
         elif self.snapshots is not None:
             reason = "'snapshots', because each snapshot is built on the one before"

@@ -175,7 +175,7 @@ def people_in(context: Any) -> Any:
 
     :raises ConfigurationError: it has no hashes, or not any more; or fields that the form does not have.
     """
-    from audience_onboarding.crm.snapshots.subjects import IDENTIFIERS, People
+    from audience_onboarding.crm.snapshots.subjects import IDENTIFIERS, SubjectHashes
 
     conf, params = context["dag_run"].conf or {}, context["params"]
     if conf.get(UNKNOWN):
@@ -191,7 +191,7 @@ def people_in(context: Any) -> Any:
             next_step="Nothing was sent now. To erase again, trigger a new run with the hashes",
         )
     # In the order of the fields.
-    people = People.read(dict(zip(IDENTIFIERS, (params[name] for name in HASH_FIELDS), strict=True)))
+    people = SubjectHashes.read(dict(zip(IDENTIFIERS, (params[name] for name in HASH_FIELDS), strict=True)))
     if not people.count:
         raise ConfigurationError(
             what="No hash is given",

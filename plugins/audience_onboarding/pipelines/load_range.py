@@ -17,7 +17,7 @@ from airflow.utils.state import DagRunState
 from audience_onboarding.base.links import AudiencePageLink, with_links
 from audience_onboarding.base.retry_policy import fail_on_terminal_error
 from audience_onboarding.base.source_options import check_days
-from audience_onboarding.crm.guards import WHOLE_LIST
+from audience_onboarding.crm.guards import FULL_LIST_MODES
 from audience_onboarding.definitions import AudienceDefinition
 from audience_onboarding.exceptions import ConfigurationError
 from audience_onboarding.pipelines.common import (
@@ -174,7 +174,7 @@ def plan_run(by_key: dict[str, AudienceDefinition], params: Any, *, run_id: str)
             next_step=f"There are: {', '.join(sorted(by_key)) or 'none'}",
         )
     if mode not in definition.allowed_modes:
-        allowed = [name for name in definition.allowed_modes if name not in WHOLE_LIST]
+        allowed = [name for name in definition.allowed_modes if name not in FULL_LIST_MODES]
         needs_state = mode in definition.modes and mode in definition.modes_with_snapshots
         raise ConfigurationError(
             what=f"The definition of {definition.key!r} does not allow {mode!r}",

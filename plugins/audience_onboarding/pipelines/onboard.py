@@ -21,7 +21,7 @@ from audience_onboarding.base.pools import connection_pool
 from audience_onboarding.base.prerequisites import LoadPrerequisitesSensor
 from audience_onboarding.base.retry_policy import fail_on_terminal_error
 from audience_onboarding.base.snapshot_diff import confirm_snapshot
-from audience_onboarding.crm.guards import WHOLE_LIST
+from audience_onboarding.crm.guards import FULL_LIST_MODES
 from audience_onboarding.dag_ids import ONBOARDING_NAME
 from audience_onboarding.definitions import AudienceDefinition, Schedule, SourceConfig
 from audience_onboarding.pipelines.alerts import dag_arguments, notify_match_rates
@@ -63,7 +63,7 @@ LAST_TASKS = {
     "confirmed": RECORD_TASK,
     "uploaded": UPLOAD_TASK,
     # One run may have a mode of its own.
-    "never": f"{{{{ '{RECORD_TASK}' if params.mode in {sorted(WHOLE_LIST)} else '' }}}}",
+    "never": f"{{{{ '{RECORD_TASK}' if params.mode in {sorted(FULL_LIST_MODES)} else '' }}}}",
 }
 """The task that later loads wait for, by what they wait for."""
 
@@ -169,7 +169,7 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
             last = store.get(LAST_LOAD_KEY) or {}
             # What has replaced everything is the last load, also where a run went back to an older day on purpose.
             # Without that purpose, it was sent before the newer one, and is only confirmed after it.
-            went_back = record["mode"] in WHOLE_LIST and context["params"].get("overwrite")
+            went_back = record["mode"] in FULL_LIST_MODES and context["params"].get("overwrite")
             if went_back or record["load_date"] >= last.get("load_date", ""):
                 store.set(LAST_LOAD_KEY, merge_last_load(record, last))
             if snapshots is not None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pendulum
 
-from audience_onboarding.crm.guards import WHOLE_LIST
+from audience_onboarding.crm.guards import FULL_LIST_MODES
 from audience_onboarding.exceptions import ConfigurationError
 
 BACKFILL = "backfill"
@@ -94,7 +94,7 @@ def range_dates(first: date, last: date, *, mode: str) -> tuple[date, ...]:
     :param mode: of the load.
     :raises ConfigurationError: the range is empty or too long, or the mode cannot merge dates.
     """
-    if mode in WHOLE_LIST:
+    if mode in FULL_LIST_MODES:
         raise ConfigurationError(
             what=f"A date range cannot be loaded with mode {mode!r}: each list is complete, so only the newest counts",
             where=f"{first}..{last}",

@@ -58,9 +58,9 @@ def resolve_source(
     if len(sources) == 1:
         return sources[0]
 
-    from audience_onboarding.crm.sources.multi_file import ManySources
+    from audience_onboarding.crm.sources.multi_file import MultiFileSource
 
-    return ManySources(sources, url)
+    return MultiFileSource(sources, url)
 
 
 def source_exists(url: str, s3_client: ClientFactory | None = None) -> bool:

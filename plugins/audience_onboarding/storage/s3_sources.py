@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from botocore.response import StreamingBody
     from mypy_boto3_s3 import S3Client
 
-    from audience_onboarding.crm.sources.base import Reading, Source
+    from audience_onboarding.crm.sources.base import OpenSource, Source
 
 _MIB = 1024 * 1024
 
@@ -207,7 +207,7 @@ class _CopiedTable:
         return self.item.url
 
     @contextmanager
-    def open(self, columns: Sequence[str], workdir: Path) -> Iterator[Reading]:
+    def open(self, columns: Sequence[str], workdir: Path) -> Iterator[OpenSource]:
         handle, name = tempfile.mkstemp(prefix="source-", dir=workdir)  # mode 0600
         path = Path(name)
         try:

@@ -31,7 +31,7 @@ from audience_onboarding.exceptions import (
 if TYPE_CHECKING:
     import polars as pl
 
-    from audience_onboarding.crm.sources.base import Reading, Rows
+    from audience_onboarding.crm.sources.base import OpenSource, RowBatch
 
 BLOCK_ROWS = 50_000
 """Rows in memory at once."""
@@ -87,14 +87,14 @@ class SqlSource:
         return self.label
 
     @contextmanager
-    def open(self, wanted: Sequence[str], workdir: Path) -> Iterator[Reading]:
+    def open(self, wanted: Sequence[str], workdir: Path) -> Iterator[OpenSource]:
         """Run the query, see :class:`~audience_onboarding.crm.sources.base.Source`.
 
         :raises ConfigurationError: the database rejects the query, or it is not a SELECT.
         :raises TransientError: the database is not available.
         """
         del workdir
-        from audience_onboarding.crm.sources.base import Reading, find_columns, ignored_columns
+        from audience_onboarding.crm.sources.base import OpenSource, resolve_columns, unmapped_columns
 
         connection = self._try(self.connect)
         cursor: Any = None
@@ -111,8 +111,10 @@ class SqlSource:
                     next_step="Write a SELECT",
                 )
             header = [str(column[0]) for column in cursor.description]
-            positions = find_columns(header, wanted, self.label)
-            yield Reading(ignored_columns(header, positions), self._blocks(cursor, rows, header, positions))
+            positions = resolve_columns(header, wanted, self.label)
+            yield OpenSource(
+                unmapped_columns(header, positions), self._blocks(cursor, rows, header, positions)
+            )
         finally:
             # The connection first: a MySQL cursor reads all remaining rows when it closes.
             for closable in (connection, cursor):
@@ -176,14 +178,14 @@ class _Block:
     positions: Sequence[int]
     label: str
 
-    def read(self) -> Rows:
+    def read(self) -> RowBatch:
         """Convert the values to text."""
         import polars as pl
 
-        from audience_onboarding.crm.sources.base import Rows
+        from audience_onboarding.crm.sources.base import RowBatch
 
         rows = [tuple(row.values()) if isinstance(row, Mapping) else row for row in self.rows]
-        return Rows(
+        return RowBatch(
             pl.DataFrame(
                 [
                     self._column(rows, position).alias(str(index))
@@ -196,11 +198,11 @@ class _Block:
     def _column(self, rows: Sequence[Sequence[object]], position: int) -> pl.Series:
         import polars as pl
 
-        from audience_onboarding.crm.sources.coercion import InexactError, value_text
+        from audience_onboarding.crm.sources.coercion import InexactError, format_value
 
         reason = next_step = ""
         try:
-            return pl.Series([value_text(row[position]) for row in rows], dtype=pl.String)
+            return pl.Series([format_value(row[position]) for row in rows], dtype=pl.String)
         except InexactError:
             reason = "it has whole numbers that are not exact"
             next_step = "Store the column as text or numeric in the table: floating point has lost digits"

@@ -12,7 +12,7 @@ import boto3
 from airflow.sdk.exceptions import TaskDeferred
 
 from audience_onboarding.base.snapshot_diff import SnapshotLocation, confirm_snapshot
-from audience_onboarding.crm.guards import WHOLE_LIST
+from audience_onboarding.crm.guards import FULL_LIST_MODES
 from audience_onboarding.platforms.digital_audience import (
     DigitalAudienceAudienceStateSensor,
     DigitalAudienceCreateCampaignOperator,
@@ -168,7 +168,7 @@ class World:
         record = {**load, **seen, "run_id": "manual__1"}
         store.set(load_key(record_period(load), load["mode"]), json.loads(json.dumps(record)))
         last = store.get(LAST_LOAD_KEY) or {}
-        if load["mode"] in WHOLE_LIST or load["load_date"] >= last.get("load_date", ""):
+        if load["mode"] in FULL_LIST_MODES or load["load_date"] >= last.get("load_date", ""):
             store.set(LAST_LOAD_KEY, json.loads(json.dumps(record)))
         confirm_snapshot(record, location=STATE, store=store)
         return record

@@ -10,12 +10,12 @@ from typing import Any
 
 from audience_onboarding.crm.identifiers.normalize import normalize_email, normalize_phone
 from audience_onboarding.crm.output.crm_file import CrmFile
-from audience_onboarding.crm.output.encoder import ContentId, Layout, fingerprint
+from audience_onboarding.crm.output.encoder import ContentId, CsvEncoder, fingerprint
 from audience_onboarding.crm.output.profiles import DIGITAL_AUDIENCE_S3, FileProfile, Identifier
 from audience_onboarding.crm.prepare import CsvSource, prepare
 from audience_onboarding.crm.report import LoadReport
 from audience_onboarding.crm.runtime.frame_store import FrameStore
-from audience_onboarding.crm.runtime.thread_pool import Workers
+from audience_onboarding.crm.runtime.thread_pool import OrderedThreadPool
 
 BOTH = {Identifier.EMAIL: "email", Identifier.PHONE: "phone"}
 
@@ -102,11 +102,11 @@ def expected(rows: Iterable[Sequence[str] | None]) -> tuple[dict[str, Any], byte
     return report, "".join(f"{line}\r\n" for line in lines).encode(), rejected_rows
 
 
-def file_of(layout: Layout, store: FrameStore, workers: Workers) -> CrmFile:
+def file_of(encoder: CsvEncoder, store: FrameStore, pool: OrderedThreadPool) -> CrmFile:
     """A file of all rows of a store, in which no two are alike."""
-    identity = ContentId(layout)
+    identity = ContentId(encoder)
     size = 0
     for frame in store.all():
-        identity.add(frame.select(fingerprint(layout.names)).to_series())
-        size += layout.size(frame)
-    return CrmFile(layout, store, workers, dropped={}, content_id=identity.hexdigest(), size=size)
+        identity.add(frame.select(fingerprint(encoder.names)).to_series())
+        size += encoder.size(frame)
+    return CrmFile(encoder, store, pool, dropped={}, content_id=identity.hexdigest(), size=size)

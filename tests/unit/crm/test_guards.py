@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from audience_onboarding.crm.guards import Guards, guard_error
+from audience_onboarding.crm.guards import Guards, build_guard_error
 from audience_onboarding.crm.report import LoadReport
 from audience_onboarding.exceptions import GuardError, TerminalError
 
@@ -105,7 +105,7 @@ def test_the_error_about_one_guard() -> None:
 
 
 def test_the_error_is_terminal_and_can_be_pickled() -> None:
-    error = guard_error(only(min_rows=1000).failures(report(), mode="opt-in", last_rows=None))
+    error = build_guard_error(only(min_rows=1000).failures(report(), mode="opt-in", last_rows=None))
 
     assert isinstance(error, TerminalError)
     assert str(pickle.loads(pickle.dumps(error))) == str(error)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audience_onboarding.crm.output.encoder import Layout
+from audience_onboarding.crm.output.encoder import CsvEncoder
 from audience_onboarding.crm.output.profiles import (
     COMMBOX_AUDIENCE,
     DIGITAL_AUDIENCE_S3,
@@ -115,13 +115,13 @@ def test_all_parts_together_are_the_file(prepared: PreparedLoad, max_rows: int, 
 
 def test_parts_are_made_one_by_one(prepared: PreparedLoad, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[int] = []
-    lines = type(prepared.layout).lines
+    lines = type(prepared.encoder).lines
 
-    def counted(layout: Layout, frame: pl.DataFrame) -> bytes:
+    def counted(encoder: CsvEncoder, frame: pl.DataFrame) -> bytes:
         made.append(frame.height)
-        return lines(layout, frame)
+        return lines(encoder, frame)
 
-    monkeypatch.setattr(Layout, "lines", counted)
+    monkeypatch.setattr(CsvEncoder, "lines", counted)
     assert len(prepared.store) == COUNT  # the source was read in blocks of one row
     next(prepared.parts(max_rows=2, max_bytes=1_000_000))
 

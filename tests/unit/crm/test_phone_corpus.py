@@ -19,8 +19,8 @@ import polars as pl
 import pytest
 
 from audience_onboarding.crm.identifiers.normalize import Rejected
-from audience_onboarding.crm.identifiers.reject_reasons import Reason
-from audience_onboarding.crm.identifiers.rules import rule_for
+from audience_onboarding.crm.identifiers.reject_reasons import RejectReason
+from audience_onboarding.crm.identifiers.rules import get_rule
 from audience_onboarding.crm.output.profiles import Identifier
 from tests.profiles import THOROUGH
 from tests.unit.crm.malformed.case import words
@@ -128,7 +128,7 @@ def ours(numbers: list[Number]) -> tuple[dict[Number, str | None], set[Number]]:
     """What the engine makes of them, and which of them the fast path answered."""
     answers: dict[Number, str | None] = {}
     for country in COUNTRIES:
-        rule = rule_for(Identifier.PHONE, country=country, strip_plus_tag=False)
+        rule = get_rule(Identifier.PHONE, country=country, strip_plus_tag=False)
         assert rule.fast is not None
         fast = rule.fast(pl.col("raw"))
         frame = (
@@ -141,10 +141,10 @@ def ours(numbers: list[Number]) -> tuple[dict[Number, str | None], set[Number]]:
     fast_ones = set(answers)
     for number in numbers:
         if number not in answers:
-            answer = rule_for(Identifier.PHONE, country=number.country, strip_plus_tag=False).reference(
+            answer = get_rule(Identifier.PHONE, country=number.country, strip_plus_tag=False).reference(
                 number.text
             )
-            assert isinstance(answer, str) or answer == Rejected(Reason.INVALID_PHONE)
+            assert isinstance(answer, str) or answer == Rejected(RejectReason.INVALID_PHONE)
             answers[number] = answer if isinstance(answer, str) else None
     return answers, fast_ones
 
@@ -234,7 +234,9 @@ def test_all_differences_from_phonenumbers_are_listed(
         if our == their:
             found["equal"] += 1
             continue
-        names = [name for name, difference in DIFFERENCES.items() if difference.explains(number, our, their)]
+        names = [
+            name for name, compare_lists in DIFFERENCES.items() if compare_lists.explains(number, our, their)
+        ]
         found[names[0] if names else "unexplained"] += 1
         if not names:
             unexplained.append((number, our, their))

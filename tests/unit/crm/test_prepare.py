@@ -278,7 +278,7 @@ def test_duplicates_are_found_in_buckets(path: Path, monkeypatch: pytest.MonkeyP
 def test_rows_that_only_look_alike_are_no_duplicates(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     alike = (pl.col("email").is_null().cast(pl.UInt64) * 0 + 7).alias("fingerprint")
     monkeypatch.setattr(engine, "fingerprint", lambda names: alike)
-    monkeypatch.setattr(engine, "ContentId", lambda layout: mock_identity())
+    monkeypatch.setattr(engine, "ContentId", lambda encoder: mock_identity())
     report, _ = load(path, content("a@x.example,", "b@x.example,", "a@x.example,"))
     assert (report.rows_sent, report.duplicates) == (2, 1)
 
@@ -517,13 +517,13 @@ def test_nothing_to_send_says_why(path: Path) -> None:
 
 
 def test_lost_rows_are_noticed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    keep = engine._Load._keep
+    keep = engine._LoadRun._store
 
-    def lose_one(load: engine._Load, taken: Any, totals: Any) -> None:
+    def lose_one(load: engine._LoadRun, taken: Any, totals: Any) -> None:
         taken.values = taken.values.head(1)
         keep(load, taken, totals)
 
-    monkeypatch.setattr(engine._Load, "_keep", lose_one)
+    monkeypatch.setattr(engine._LoadRun, "_store", lose_one)
     with pytest.raises(AccountingError, match="1 of 2"):
         load(path, content("a@x.example,", "b@x.example,"))
 
@@ -540,14 +540,14 @@ def test_lost_bytes_are_noticed(path: Path) -> None:
 
 
 @pytest.mark.parametrize("raised", [pl.exceptions.ComputeError, pl.exceptions.PanicException])
-@pytest.mark.parametrize("step", ["_take", "_dedupe", "_identify"])
+@pytest.mark.parametrize("step", ["_process_block", "_dedupe", "_compute_content_id"])
 def test_texts_of_polars_are_not_passed_on(
     path: Path, raised: type[BaseException], step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
         raise raised(f"could not read {CANARY_EMAIL}")
 
-    monkeypatch.setattr(engine._Load, step, fail)
+    monkeypatch.setattr(engine._LoadRun, step, fail)
     # The traceback has the source line of the call.
     data = content(f"{CANARY_EMAIL},{CANARY_PHONE}")
     with pytest.raises(TerminalError) as caught:
@@ -620,18 +620,18 @@ def sigterm_raises() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("sigterm_raises")
-@pytest.mark.parametrize("step", ["_answer", "_dedupe", "_identify"])
+@pytest.mark.parametrize("step", ["_reference_result", "_dedupe", "_compute_content_id"])
 def test_private_directory_goes_on_sigterm(
     path: Path, spill: Path, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the handler raises is what comes out, whichever thread is at work."""
-    original = getattr(engine._Load, step)
+    original = getattr(engine._LoadRun, step)
 
     def interrupted(*arguments: Any) -> Any:
         os.kill(os.getpid(), signal.SIGTERM)
         return original(*arguments)
 
-    monkeypatch.setattr(engine._Load, step, interrupted)
+    monkeypatch.setattr(engine._LoadRun, step, interrupted)
     with pytest.raises(Terminated):
         load(path, content("odd é@x.example,"), spill_dir=spill)
     assert not list(spill.iterdir())

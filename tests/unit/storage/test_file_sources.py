@@ -14,7 +14,7 @@ import yaml
 
 from audience_onboarding.crm.sources.csv_file import CsvSource
 from audience_onboarding.crm.sources.excel_file import XlsxSource
-from audience_onboarding.crm.sources.multi_file import ManySources
+from audience_onboarding.crm.sources.multi_file import MultiFileSource
 from audience_onboarding.crm.sources.options import SourceOptions
 from audience_onboarding.crm.sources.parquet_file import ParquetSource
 from audience_onboarding.definitions import SourceConfig
@@ -79,7 +79,7 @@ def test_patterns_and_folders(tmp_path: Path) -> None:
 def test_several_files_are_told_apart(tmp_path: Path) -> None:
     fill(tmp_path, "a.csv", "b.csv")
     source = resolve_source(f"{tmp_path}/*.csv")
-    assert isinstance(source, ManySources)
+    assert isinstance(source, MultiFileSource)
     assert source.name == f"{tmp_path}/*.csv"
     assert read(source, ["email"], tmp_path).files == ["a.csv", "b.csv"]
     (tmp_path / "b.csv").write_text("mail\n")

@@ -18,14 +18,14 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Literal
 
-from audience_onboarding.crm.identifiers.reject_reasons import Reason
+from audience_onboarding.crm.identifiers.reject_reasons import RejectReason
 
 
 @dataclass(frozen=True)
 class Rejected:
     """A value that is not used, and why."""
 
-    reason: Reason
+    reason: RejectReason
 
 
 _HASHED = re.compile(r"[0-9A-Fa-f]{64}")
@@ -66,16 +66,16 @@ _YOUNGEST = 2025
 _LAST_WITH_PLUS = 1940
 
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
-NO_DEVICE = "00000000-0000-0000-0000-000000000000"
+ZERO_DEVICE_ID = "00000000-0000-0000-0000-000000000000"
 """What devices give when tracking is off."""
 
 MAX_POSTAL_LENGTH = 100
 MAX_CUSTOM_LENGTH = 255
-WORDS_FOR_NOTHING = frozenset(["null", "(null)", "nan", "none", "undefined", "n/a", "#n/a", "\\n"])
+NULL_TOKENS = frozenset(["null", "(null)", "nan", "none", "undefined", "n/a", "#n/a", "\\n"])
 """What exports write for an empty field, in lower case."""
 
 
-HASH_OF_NOTHING = hashlib.sha256(b"").hexdigest()
+EMPTY_HASH = hashlib.sha256(b"").hexdigest()
 """The SHA-256 of the empty string."""
 
 
@@ -107,8 +107,8 @@ def _is_invisible(char: str) -> bool:
 def _nothing_or_hash(text: str) -> Rejected | None:
     """What each rule asks first: is there anything, is it hashed already?"""
     if not text:
-        return Rejected(Reason.EMPTY)
-    return Rejected(Reason.ALREADY_HASHED) if _HASHED.fullmatch(text) else None
+        return Rejected(RejectReason.EMPTY)
+    return Rejected(RejectReason.ALREADY_HASHED) if _HASHED.fullmatch(text) else None
 
 
 def normalize_email(value: str, *, strip_plus_tag: bool = False) -> str | Rejected:
@@ -132,11 +132,11 @@ def normalize_email(value: str, *, strip_plus_tag: bool = False) -> str | Reject
     if refused := _nothing_or_hash(address):
         return refused
     if len(address) > _MAX_COMPOSED:
-        return Rejected(Reason.INVALID_EMAIL)
+        return Rejected(RejectReason.INVALID_EMAIL)
     address = unicodedata.normalize("NFC", address.lower())
     if strip_plus_tag:
         address = _PLUS_TAG.sub("", address, count=1)
-    return address if _is_email(address) else Rejected(Reason.INVALID_EMAIL)
+    return address if _is_email(address) else Rejected(RejectReason.INVALID_EMAIL)
 
 
 def _is_email(address: str) -> bool:
@@ -207,7 +207,7 @@ def normalize_phone(value: str, *, country: str = "NL") -> str | Rejected:
         return refused
     number = _digits(text)
     if number is None or (text.endswith((".0", ".00")) and text.count(".") == 1):
-        return Rejected(Reason.INVALID_PHONE)
+        return Rejected(RejectReason.INVALID_PHONE)
     candidates = [number]
     if len(number) >= OWN_CODE_DIGITS and number.startswith(_country_code(country)):
         candidates.insert(0, f"+{number}")
@@ -219,7 +219,7 @@ def normalize_phone(value: str, *, country: str = "NL") -> str | Rejected:
         digits = _valid_international(candidate, country)
         if digits is not None:
             return digits
-    return Rejected(Reason.INVALID_PHONE)
+    return Rejected(RejectReason.INVALID_PHONE)
 
 
 def _digits(text: str) -> str | None:
@@ -281,7 +281,7 @@ def normalize_personal_id(value: str) -> str | Rejected:
         return refused
     match = _PERSONAL_ID.fullmatch("".join(map(_plain_sign, text)))
     if match is None:
-        return Rejected(Reason.INVALID_PERSONAL_ID)
+        return Rejected(RejectReason.INVALID_PERSONAL_ID)
     century, year, month, day, sign, birth_number, checksum = match.groups()
     full_year = f"{century}{year}" if century else _full_year(year, sign)
     rest = f"{month}{day}{birth_number}{checksum}"
@@ -291,7 +291,7 @@ def normalize_personal_id(value: str) -> str | Rejected:
         or not _is_day(full_year, month, day)
         or not _is_luhn(year + rest)
     ):
-        return Rejected(Reason.INVALID_PERSONAL_ID)
+        return Rejected(RejectReason.INVALID_PERSONAL_ID)
     return full_year + rest
 
 
@@ -343,8 +343,8 @@ def normalize_device_id(value: str, *, platform: Literal["android", "apple"]) ->
     text = remove_blanks(value)
     if refused := _nothing_or_hash(text):
         return refused
-    if not _UUID.fullmatch(text) or text == NO_DEVICE:
-        return Rejected(Reason.INVALID_DEVICE_ID)
+    if not _UUID.fullmatch(text) or text == ZERO_DEVICE_ID:
+        return Rejected(RejectReason.INVALID_DEVICE_ID)
     return text.upper() if platform == "apple" else text.lower()
 
 
@@ -363,9 +363,9 @@ def normalize_postal_part(value: str) -> str | Rejected:
     """
     text = " ".join(_remove_invisible(value).split())
     if _HASHED.fullmatch(text.replace(" ", "")):
-        return Rejected(Reason.ALREADY_HASHED)
+        return Rejected(RejectReason.ALREADY_HASHED)
     if len(text) > _MAX_COMPOSED:
-        return Rejected(Reason.INVALID_TEXT)
+        return Rejected(RejectReason.INVALID_TEXT)
     return _valid_text(unicodedata.normalize("NFC", text), MAX_POSTAL_LENGTH)
 
 
@@ -386,13 +386,13 @@ def normalize_custom(value: str) -> str | Rejected:
 
 def _valid_text(text: str, max_length: int) -> str | Rejected:
     if not text:
-        return Rejected(Reason.EMPTY)
+        return Rejected(RejectReason.EMPTY)
     if (
         len(text) > max_length
-        or text.lower() in WORDS_FOR_NOTHING
+        or text.lower() in NULL_TOKENS
         or any(char == "\ufffd" or unicodedata.category(char) in {"Cc", "Cs"} for char in text)
     ):
-        return Rejected(Reason.INVALID_TEXT)
+        return Rejected(RejectReason.INVALID_TEXT)
     return text
 
 
@@ -404,8 +404,8 @@ def normalize_hash(value: str) -> str | Rejected:
     """
     text = remove_blanks(value)
     if not text:
-        return Rejected(Reason.EMPTY)
+        return Rejected(RejectReason.EMPTY)
     if not _HASHED.fullmatch(text):
-        return Rejected(Reason.NOT_HASHED)
+        return Rejected(RejectReason.NOT_HASHED)
     text = text.lower()
-    return Rejected(Reason.HASH_OF_NOTHING) if text == HASH_OF_NOTHING else text
+    return Rejected(RejectReason.EMPTY_HASH) if text == EMPTY_HASH else text

@@ -32,11 +32,11 @@ COUNTRIES_SERVED = ("NL", "SE", "FI", "DE", "BE", "GB", "US")
 _MAX_NATIONAL_DIGITS = 17  # of phonenumbers
 
 
-class NotUnderstoodError(Exception):
+class UnsupportedMetadataError(Exception):
     """The metadata hold nothing about a country, or something that they did not hold so far."""
 
 
-class DigitStrings:
+class DigitStringSet:
     """A finite set of digit strings.
 
     It is a trie in which equal branches are one object, so that equal sets are one object as well, and work on them
@@ -48,7 +48,7 @@ class DigitStrings:
 
     __slots__ = ("after", "whole")
 
-    after: tuple[DigitStrings, ...]
+    after: tuple[DigitStringSet, ...]
     whole: bool
 
     def __contains__(self, text: str) -> bool:
@@ -57,28 +57,30 @@ class DigitStrings:
             strings = strings.after[digit]
         return strings.whole
 
-    def __or__(self, other: DigitStrings) -> DigitStrings:
+    def __or__(self, other: DigitStringSet) -> DigitStringSet:
         return _combined(self, other, _either)
 
-    def __and__(self, other: DigitStrings) -> DigitStrings:
+    def __and__(self, other: DigitStringSet) -> DigitStringSet:
         return _combined(self, other, _both)
 
-    def __sub__(self, other: DigitStrings) -> DigitStrings:
+    def __sub__(self, other: DigitStringSet) -> DigitStringSet:
         return _combined(self, other, _only_first)
 
 
-NOTHING = DigitStrings()
+NOTHING = DigitStringSet()
 """The set of no strings at all."""
 NOTHING.whole, NOTHING.after = False, (NOTHING,) * 10
 
-_known: dict[tuple[bool, tuple[DigitStrings, ...]], DigitStrings] = {(NOTHING.whole, NOTHING.after): NOTHING}
+_known: dict[tuple[bool, tuple[DigitStringSet, ...]], DigitStringSet] = {
+    (NOTHING.whole, NOTHING.after): NOTHING
+}
 
 
-def _strings(whole: bool, after: Iterable[DigitStrings]) -> DigitStrings:
+def _strings(whole: bool, after: Iterable[DigitStringSet]) -> DigitStringSet:
     key = (whole, tuple(after))
     strings = _known.get(key)
     if strings is None:
-        strings = DigitStrings()
+        strings = DigitStringSet()
         strings.whole, strings.after = key
         strings = _known.setdefault(key, strings)  # another thread may have been faster
     return strings
@@ -97,7 +99,9 @@ def _only_first(first: bool, second: bool) -> bool:
 
 
 @cache
-def _combined(first: DigitStrings, second: DigitStrings, keep: Callable[[bool, bool], bool]) -> DigitStrings:
+def _combined(
+    first: DigitStringSet, second: DigitStringSet, keep: Callable[[bool, bool], bool]
+) -> DigitStringSet:
     if first is second is NOTHING:
         return NOTHING
     return _strings(
@@ -109,7 +113,7 @@ def _combined(first: DigitStrings, second: DigitStrings, keep: Callable[[bool, b
 _NO_DIGITS = _strings(True, NOTHING.after)
 
 # Puts a part of a pattern before what the rest of the pattern matches.
-_Before = Callable[[DigitStrings], DigitStrings]
+_Before = Callable[[DigitStringSet], DigitStringSet]
 
 _PIECE = re.compile(r"\\d|\[[\d-]+\]|\d|\(\?:|[|)?]|\{\d+(?:,\d+)?\}")
 
@@ -126,10 +130,10 @@ class _Pattern:
     def __init__(self, pattern: str) -> None:
         self._pieces = _PIECE.findall(pattern)[::-1]
         if "".join(reversed(self._pieces)) != pattern:
-            raise NotUnderstoodError("a pattern holds something new")
+            raise UnsupportedMetadataError("a pattern holds something new")
         self.parsed = self._alternatives()
         if self._pieces:
-            raise NotUnderstoodError("a pattern closes a group that it has not opened")
+            raise UnsupportedMetadataError("a pattern closes a group that it has not opened")
 
     def _alternatives(self) -> _Before:
         alternatives = [self._sequence()]
@@ -149,11 +153,11 @@ class _Pattern:
         if piece == "(?:":
             group = self._alternatives()
             if not self._pieces:
-                raise NotUnderstoodError("a pattern leaves a group open")
+                raise UnsupportedMetadataError("a pattern leaves a group open")
             self._pieces.pop()
             return group
         if piece == "?" or piece.startswith("{"):
-            raise NotUnderstoodError("a pattern counts nothing")
+            raise UnsupportedMetadataError("a pattern counts nothing")
         fitting = _fitting(piece)
         return lambda rest: _strings(False, (rest if fits else NOTHING for fits in fitting))
 
@@ -165,7 +169,7 @@ class _Pattern:
         counts = [0, 1] if piece == "?" else [int(count) for count in piece[1:-1].split(",")]
         least, most = counts[0], counts[-1]
 
-        def repeated(rest: DigitStrings) -> DigitStrings:
+        def repeated(rest: DigitStringSet) -> DigitStringSet:
             strings = rest
             for _ in range(most - least):
                 strings = rest | part(strings)
@@ -176,7 +180,7 @@ class _Pattern:
         return repeated
 
 
-def matching(pattern: str, then: DigitStrings = _NO_DIGITS) -> DigitStrings:
+def matching(pattern: str, then: DigitStringSet = _NO_DIGITS) -> DigitStringSet:
     """The strings that a pattern of the metadata matches, followed by those of ``then``.
 
     :raises NotUnderstoodError: the pattern uses more of the language than metadata did so far.
@@ -184,7 +188,7 @@ def matching(pattern: str, then: DigitStrings = _NO_DIGITS) -> DigitStrings:
     return _Pattern(pattern).parsed(then)
 
 
-def of_length(lengths: Iterable[int]) -> DigitStrings:
+def of_length(lengths: Iterable[int]) -> DigitStringSet:
     """All strings of these lengths."""
     wanted = set(lengths)
     strings = NOTHING
@@ -196,11 +200,11 @@ def of_length(lengths: Iterable[int]) -> DigitStrings:
 _ANYTHING = of_length(range(MAX_PHONE_DIGITS + 1))
 
 
-def as_pattern(strings: DigitStrings) -> str:
+def as_pattern(strings: DigitStringSet) -> str:
     """A regular expression for a set, without anchors. It uses nothing that some engine does not have."""
-    written: dict[DigitStrings, str] = {}
+    written: dict[DigitStringSet, str] = {}
 
-    def write(node: DigitStrings) -> str:
+    def write(node: DigitStringSet) -> str:
         if node not in written:
             written[node] = _tail(node) or _branches(node, write)
         return written[node]
@@ -208,7 +212,7 @@ def as_pattern(strings: DigitStrings) -> str:
     return write(strings)
 
 
-def _tail(node: DigitStrings) -> str:
+def _tail(node: DigitStringSet) -> str:
     """``[0-9]{least,most}`` if the set is no more than that."""
     depth, lengths = 0, []
     while node is not NOTHING:
@@ -224,8 +228,8 @@ def _tail(node: DigitStrings) -> str:
     return f"[0-9]{{{least}}}" if least == most else f"[0-9]{{{least},{most}}}"
 
 
-def _branches(node: DigitStrings, write: Callable[[DigitStrings], str]) -> str:
-    digits: dict[DigitStrings, str] = {}
+def _branches(node: DigitStringSet, write: Callable[[DigitStringSet], str]) -> str:
+    digits: dict[DigitStringSet, str] = {}
     for digit, after in enumerate(node.after):
         if after is not NOTHING:
             digits[after] = digits.get(after, "") + str(digit)
@@ -238,19 +242,19 @@ def _branches(node: DigitStrings, write: Callable[[DigitStrings], str]) -> str:
 
 
 @dataclass(frozen=True)
-class Trunk:
+class TrunkPrefix:
     """How one dials a number within a country.
 
     :param prefixed: strings from which ``phonenumbers`` may take off a prefix.
     :param zero: whether that prefix is, where it begins with a zero, that zero.
     """
 
-    prefixed: DigitStrings
+    prefixed: DigitStringSet
     zero: bool
 
 
 @dataclass(frozen=True)
-class Spellings:
+class PhonePatterns:
     """What the reference accepts as spellings of national numbers, by what comes before the number.
 
     The numbers themselves never begin with a zero, nor does a country code.
@@ -265,23 +269,23 @@ class Spellings:
     """
 
     code: str
-    after_code: DigitStrings
-    after_code_zero: DigitStrings
-    after_zero: DigitStrings = NOTHING
-    bare: DigitStrings = NOTHING
-    after_bare_code: DigitStrings = NOTHING
-    after_bare_code_zero: DigitStrings = NOTHING
+    after_code: DigitStringSet
+    after_code_zero: DigitStringSet
+    after_zero: DigitStringSet = NOTHING
+    bare: DigitStringSet = NOTHING
+    after_bare_code: DigitStringSet = NOTHING
+    after_bare_code_zero: DigitStringSet = NOTHING
 
 
 def prepare() -> None:
     """Work out in advance what lists of phone numbers have in common: the numbers of the countries served."""
     for country in COUNTRIES_SERVED:
-        with suppress(NotUnderstoodError):
-            foreign_spellings(calling_code(country))
+        with suppress(UnsupportedMetadataError):
+            international_patterns(calling_code(country))
 
 
 @cache
-def foreign_spellings(code: int) -> Spellings:
+def international_patterns(code: int) -> PhonePatterns:
     """Spellings of a country's numbers that mean the same wherever they are written.
 
     :param code: country calling code.
@@ -290,14 +294,14 @@ def foreign_spellings(code: int) -> Spellings:
     plan = _plan(COUNTRY_CODE_TO_REGION_CODE[code][0])
     trunk = _trunk(plan)
     valid = _valid_numbers(code)
-    return Spellings(
+    return PhonePatterns(
         code=str(code),
         after_code=valid - trunk.prefixed,
         after_code_zero=_reachable(valid, plan) if trunk.zero else NOTHING,
     )
 
 
-def own_spellings(country: str) -> Spellings:
+def national_patterns(country: str) -> PhonePatterns:
     """All spellings of a country's own numbers.
 
     :param country: ISO 3166-1 alpha-2 code.
@@ -305,7 +309,7 @@ def own_spellings(country: str) -> Spellings:
     """
     plan = _plan(country)
     code = str(calling_code(country))
-    foreign = foreign_spellings(int(code))
+    foreign = international_patterns(int(code))
     trunk = _trunk(plan)
     reachable = _reachable(_valid_numbers(int(code)), plan)
     # What begins as if one dialled abroad, and what phonenumbers takes for a number without code if it may.
@@ -314,7 +318,7 @@ def own_spellings(country: str) -> Spellings:
     # If it begins with the own code, phonenumbers takes the first for a code and a number, the reference the second.
     with_code = (_ANYTHING - national - abroad) | of_length(range(OWN_CODE_DIGITS, MAX_PHONE_DIGITS))
     own = reachable & foreign.after_code
-    return Spellings(
+    return PhonePatterns(
         code=code,
         after_code=foreign.after_code,
         after_code_zero=foreign.after_code_zero,
@@ -334,11 +338,11 @@ def calling_code(country: str) -> int:
     """
     code = _plan(country).country_code
     if code is None:
-        raise NotUnderstoodError("there is no country calling code")
+        raise UnsupportedMetadataError("there is no country calling code")
     return code
 
 
-def goes_abroad(country: str) -> bool:
+def dials_00(country: str) -> bool:
     """Whether one dials ``00`` there to get abroad, and ``phonenumbers`` takes every leading ``00`` for that."""
     plan = PhoneMetadata.metadata_for_region(country)
     prefix = (plan.international_prefix if plan else None) or ""
@@ -348,15 +352,15 @@ def goes_abroad(country: str) -> bool:
 def _plan(country: str) -> PhoneMetadata:
     plan = PhoneMetadata.metadata_for_region(country)
     if plan is None:
-        raise NotUnderstoodError("there is no such country")
+        raise UnsupportedMetadataError("there is no such country")
     return plan
 
 
-def _after(strings: DigitStrings, start: str) -> DigitStrings:
+def _after(strings: DigitStringSet, start: str) -> DigitStringSet:
     return reduce(lambda rest, digit: rest.after[int(digit)], start, strings)
 
 
-def _valid_numbers(code: int) -> DigitStrings:
+def _valid_numbers(code: int) -> DigitStringSet:
     """The national numbers for which ``is_valid_number`` is true, and the reference agrees.
 
     Without those that begin with a zero, and those so long that a spelling would be longer than the reference takes.
@@ -382,27 +386,27 @@ def _kinds(plan: PhoneMetadata) -> list[PhoneNumberDesc | None]:
     return kinds if plan.same_mobile_and_fixed_line_pattern else [*kinds, plan.mobile]
 
 
-def _matching(kind: PhoneNumberDesc | None, *, any_length: bool = False) -> DigitStrings:
+def _matching(kind: PhoneNumberDesc | None, *, any_length: bool = False) -> DigitStringSet:
     if kind is None or not kind.national_number_pattern:
         return NOTHING
     numbers = matching(kind.national_number_pattern)
     return numbers & of_length(kind.possible_length) if kind.possible_length and not any_length else numbers
 
 
-def _trunk(plan: PhoneMetadata) -> Trunk:
+def _trunk(plan: PhoneMetadata) -> TrunkPrefix:
     pattern = plan.national_prefix_for_parsing
     if not pattern:
-        return Trunk(NOTHING, zero=False)
+        return TrunkPrefix(NOTHING, zero=False)
     prefixes = re.findall(r"\d+", pattern)
     if plan.national_prefix_transform_rule or "|".join(prefixes) != pattern:
-        raise NotUnderstoodError("a prefix is more than digits")
-    return Trunk(
+        raise UnsupportedMetadataError("a prefix is more than digits")
+    return TrunkPrefix(
         prefixed=matching(pattern, _ANYTHING),
         zero=[prefix for prefix in prefixes if prefix.startswith("0")] == ["0"],
     )
 
 
-def _reachable(numbers: DigitStrings, plan: PhoneMetadata) -> DigitStrings:
+def _reachable(numbers: DigitStringSet, plan: PhoneMetadata) -> DigitStringSet:
     """Those that ``phonenumbers`` gets to by taking off a prefix: what remains must be a possible number there."""
     general = plan.general_desc
     local = of_length(general.possible_length_local_only if general else ())

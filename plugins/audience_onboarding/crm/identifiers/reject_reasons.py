@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 
 
-class Reason(str, Enum):
+class RejectReason(str, Enum):
     """Reason codes. They are part of reports that people keep, so a code never changes its meaning."""
 
     EMPTY = "empty"
@@ -23,7 +23,7 @@ class Reason(str, Enum):
     NOT_HASHED = "not_hashed"
     """The column is declared to hold hashes, but the field is no SHA-256 in hexadecimal digits."""
 
-    HASH_OF_NOTHING = "hash_of_nothing"
+    EMPTY_HASH = "hash_of_nothing"
     """The SHA-256 of the empty string: somebody has hashed an empty field."""
 
     INVALID_PERSONAL_ID = "invalid_personal_id"

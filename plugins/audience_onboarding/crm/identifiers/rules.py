@@ -13,10 +13,10 @@ import polars as pl
 
 from audience_onboarding.crm.identifiers import normalize, vectorized
 from audience_onboarding.crm.identifiers.normalize import Rejected
-from audience_onboarding.crm.identifiers.vectorized import Fast
+from audience_onboarding.crm.identifiers.vectorized import VectorRule
 from audience_onboarding.crm.output.profiles import Identifier
 
-__all__ = ["Fast", "Rule", "rule_for"]
+__all__ = ["Rule", "VectorRule", "get_rule"]
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,11 @@ class Rule:
     """
 
     reference: Callable[[str], str | Rejected]
-    fast: Callable[[pl.Expr], Fast] | None
+    fast: Callable[[pl.Expr], VectorRule] | None
     late: Callable[[str], str | None] | None = None
 
 
-def rule_for(identifier: Identifier, *, country: str, strip_plus_tag: bool, hashed: bool = False) -> Rule:
+def get_rule(identifier: Identifier, *, country: str, strip_plus_tag: bool, hashed: bool = False) -> Rule:
     """The rule of a column.
 
     :param identifier: what the column holds.
@@ -46,7 +46,7 @@ def rule_for(identifier: Identifier, *, country: str, strip_plus_tag: bool, hash
     if hashed:
         return Rule(normalize.normalize_hash, vectorized.hashed)
     reference: Callable[[str], str | Rejected]
-    fast: Callable[[pl.Expr], Fast] | None
+    fast: Callable[[pl.Expr], VectorRule] | None
     late: Callable[[str], str | None] | None = None
     match identifier:
         case Identifier.EMAIL:

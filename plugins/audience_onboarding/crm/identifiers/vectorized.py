@@ -21,17 +21,17 @@ import polars as pl
 
 from audience_onboarding.crm.identifiers import phone_grammar
 from audience_onboarding.crm.identifiers.normalize import (
-    HASH_OF_NOTHING,
+    EMPTY_HASH,
     MAX_CUSTOM_LENGTH,
     MAX_PHONE_DIGITS,
     MAX_POSTAL_LENGTH,
-    NO_DEVICE,
-    WORDS_FOR_NOTHING,
+    NULL_TOKENS,
+    ZERO_DEVICE_ID,
 )
 
 
 @dataclass(frozen=True)
-class Fast:
+class VectorRule:
     """Expressions over one column.
 
     :param tidied: over the raw String column, in which null is an empty field. Computed once.
@@ -85,20 +85,20 @@ _HASH_LENGTH = 64
 _VISIBLE = "[!-~\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u017f]"
 
 
-def email(raw: pl.Expr, *, strip_plus_tag: bool) -> Fast:
+def email(raw: pl.Expr, *, strip_plus_tag: bool) -> VectorRule:
     """ASCII addresses of the common shape, with white space around them at most.
 
     The one character beyond ASCII whose lower case is ASCII, the Kelvin sign, is a ``k`` to the reference as well.
     """
     pattern = _EMAIL.format(plus="" if strip_plus_tag else "+")
-    return Fast(
+    return VectorRule(
         tidied=raw.str.strip_chars().str.to_lowercase(),
         accept=lambda tidied: tidied.str.contains(pattern) & (tidied.str.len_bytes() <= _MAX_FAST_EMAIL),
         value=lambda tidied: tidied,
     )
 
 
-def phone(raw: pl.Expr, *, country: str) -> Fast:
+def phone(raw: pl.Expr, *, country: str) -> VectorRule:
     """Numbers of the countries served, and of ``country``, in the usual spellings.
 
     :param country: ISO 3166-1 alpha-2 code of numbers without country code.
@@ -114,7 +114,7 @@ def phone(raw: pl.Expr, *, country: str) -> Fast:
         with_code = (tidied < "01") | tidied.str.starts_with(accepted.own_code)
         return pl.when(with_code).then(digits).otherwise(pl.lit(accepted.own_code) + digits)
 
-    return Fast(
+    return VectorRule(
         # Where several fit, the first in the list.
         tidied=raw.str.replace_many(
             list(accepted.replacements), list(accepted.replacements.values()), leftmost=True
@@ -149,18 +149,18 @@ _NO_SEPARATORS = str.maketrans("", "", " -./")
 
 
 @cache
-def _numbers_after(code: str) -> phone_grammar.DigitStrings | None:
+def _numbers_after(code: str) -> phone_grammar.DigitStringSet | None:
     """What may follow a country code that is not the beginning of another one; ``None`` if it is no such code."""
     if not code or code[0] == "0" or int(code) not in phonenumbers.COUNTRY_CODE_TO_REGION_CODE:
         return None
     try:
-        return phone_grammar.foreign_spellings(int(code)).after_code
-    except phone_grammar.NotUnderstoodError:
+        return phone_grammar.international_patterns(int(code)).after_code
+    except phone_grammar.UnsupportedMetadataError:
         return phone_grammar.NOTHING
 
 
 @dataclass(frozen=True)
-class _Phones:
+class PhoneRule:
     """What is done to phone numbers, and which are accepted then.
 
     :param replacements: for tidying.
@@ -176,21 +176,21 @@ class _Phones:
 
 
 @cache
-def _phones(country: str) -> _Phones:
+def _phones(country: str) -> PhoneRule:
     """Spellings are told apart by how they begin: with ``+``, with ``00``, with the own code, with anything else."""
     try:
-        own = phone_grammar.own_spellings(country)
-    except phone_grammar.NotUnderstoodError:
+        own = phone_grammar.national_patterns(country)
+    except phone_grammar.UnsupportedMetadataError:
         own = None
     known = {own.code: own} if own else {}
     for served in phone_grammar.COUNTRIES_SERVED:
         try:
-            foreign = phone_grammar.foreign_spellings(phone_grammar.calling_code(served))
-        except phone_grammar.NotUnderstoodError:
+            foreign = phone_grammar.international_patterns(phone_grammar.calling_code(served))
+        except phone_grammar.UnsupportedMetadataError:
             continue
         known.setdefault(foreign.code, foreign)
     zeros: dict[str, str] = {}
-    dialled = ["+", "00"] if phone_grammar.goes_abroad(country) else ["+"]
+    dialled = ["+", "00"] if phone_grammar.dials_00(country) else ["+"]
     abroad = f"(?:{'|'.join(map(re.escape, dialled))})"
     patterns: list[str] = []
     for spelling in known.values():
@@ -213,7 +213,7 @@ def _phones(country: str) -> _Phones:
         )
         for zero in _ZEROS:
             zeros[own.code + zero] = _ZERO_AFTER_BARE_CODE + own.code
-    return _Phones(
+    return PhoneRule(
         replacements={
             **zeros,
             "(0)": _ZERO,
@@ -226,10 +226,10 @@ def _phones(country: str) -> _Phones:
     )
 
 
-def _numbers(*started: tuple[str, phone_grammar.DigitStrings]) -> Iterator[str]:
+def _numbers(*started: tuple[str, phone_grammar.DigitStringSet]) -> Iterator[str]:
     """Patterns of numbers after what they start with. A set of numbers that comes twice is written once: these patterns
     are long, and the longer they are, the longer it takes until the first number is looked at."""
-    starts: dict[phone_grammar.DigitStrings, list[str]] = {}
+    starts: dict[phone_grammar.DigitStringSet, list[str]] = {}
     for start, numbers in started:
         if numbers is not phone_grammar.NOTHING:
             starts.setdefault(numbers, []).append(start)
@@ -241,37 +241,37 @@ def _any_of(patterns: list[str]) -> str:
     return rf"\A(?:{'|'.join(patterns)})\z" if patterns else _NEVER
 
 
-def hashed(raw: pl.Expr) -> Fast:
+def hashed(raw: pl.Expr) -> VectorRule:
     """SHA-256 in hexadecimal digits."""
-    return Fast(
+    return VectorRule(
         tidied=raw.str.strip_chars().str.to_lowercase(),
-        accept=lambda tidied: tidied.str.contains(_HASH) & (tidied != HASH_OF_NOTHING),
+        accept=lambda tidied: tidied.str.contains(_HASH) & (tidied != EMPTY_HASH),
         value=lambda tidied: tidied,
     )
 
 
-def device_id(raw: pl.Expr, *, platform: Literal["android", "apple"]) -> Fast:
+def device_id(raw: pl.Expr, *, platform: Literal["android", "apple"]) -> VectorRule:
     """UUIDs with hyphens. The case changes last: the upper case of a ligature would be two hexadecimal digits."""
-    return Fast(
+    return VectorRule(
         tidied=raw.str.strip_chars(),
-        accept=lambda tidied: tidied.str.contains(_UUID) & (tidied != NO_DEVICE),
+        accept=lambda tidied: tidied.str.contains(_UUID) & (tidied != ZERO_DEVICE_ID),
         value=lambda tidied: tidied.str.to_uppercase() if platform == "apple" else tidied.str.to_lowercase(),
     )
 
 
-def postal_part(raw: pl.Expr) -> Fast:
+def postal_part(raw: pl.Expr) -> VectorRule:
     """Words with single spaces between them, shorter than a hash."""
     return _text(raw, rf"\A{_VISIBLE}+(?: {_VISIBLE}+)*\z", min(MAX_POSTAL_LENGTH, _HASH_LENGTH - 1))
 
 
-def custom(raw: pl.Expr) -> Fast:
+def custom(raw: pl.Expr) -> VectorRule:
     """Ids of the same characters, with any spaces between them."""
     return _text(raw, rf"\A{_VISIBLE}+(?: +{_VISIBLE}+)*\z", MAX_CUSTOM_LENGTH)
 
 
-def _text(raw: pl.Expr, pattern: str, max_length: int) -> Fast:
-    nothing = rf"(?i)\A(?:{'|'.join(map(re.escape, sorted(WORDS_FOR_NOTHING)))})\z"
-    return Fast(
+def _text(raw: pl.Expr, pattern: str, max_length: int) -> VectorRule:
+    nothing = rf"(?i)\A(?:{'|'.join(map(re.escape, sorted(NULL_TOKENS)))})\z"
+    return VectorRule(
         tidied=raw.str.strip_chars(),
         accept=lambda tidied: (
             tidied.str.contains(pattern)

@@ -10,9 +10,9 @@ from typing import TypeVar
 
 import polars as pl
 
-from audience_onboarding.crm.output.encoder import Layout
+from audience_onboarding.crm.output.encoder import CsvEncoder
 from audience_onboarding.crm.runtime.frame_store import FrameStore
-from audience_onboarding.crm.runtime.thread_pool import Workers
+from audience_onboarding.crm.runtime.thread_pool import OrderedThreadPool
 from audience_onboarding.exceptions import AccountingError
 
 RowsOfAny = TypeVar("RowsOfAny", pl.DataFrame, pl.Series)
@@ -49,22 +49,22 @@ class CrmFile:
 
     def __init__(
         self,
-        layout: Layout,
+        encoder: CsvEncoder,
         store: FrameStore,
-        workers: Workers,
+        pool: OrderedThreadPool,
         *,
         dropped: dict[int, pl.Series],
         content_id: str,
         size: int,
     ) -> None:
-        self.layout = layout
+        self.encoder = encoder
         self.store = store
-        self._workers = workers
+        self._workers = pool
         self._dropped = dropped
         self.rows = sum(store.heights) - sum(map(len, dropped.values()))
         self.content_id = content_id
-        self._plain_size = len(layout.header()) + size
-        self.size = self._plain_size if layout.profile.compression == "none" else None
+        self._plain_size = len(encoder.header()) + size
+        self.size = self._plain_size if encoder.profile.compression == "none" else None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(rows={self.rows}, content_id={self.content_id!r})"
@@ -99,7 +99,7 @@ class CrmFile:
         """
         if max_rows < 1 or max_bytes < 1:
             raise ValueError("a part needs room for a row")
-        header = self.layout.header()
+        header = self.encoder.header()
         rows: list[bytes] = []
         size, number = len(header), 1
         blocks = self._blocks()
@@ -123,11 +123,11 @@ class CrmFile:
 
     def _blocks(self) -> Iterator[list[bytes]]:
         """The header, and the rows in blocks of some MiB, each in pieces."""
-        header = self.layout.header()
+        header = self.encoder.header()
         yield [header]
         size = len(header)
         for block in self._workers.map(
-            lambda index: self.layout.lines(self._frame(index)), range(len(self.store))
+            lambda index: self.encoder.lines(self._frame(index)), range(len(self.store))
         ):
             size += sum(map(len, block))
             yield block
@@ -140,7 +140,7 @@ class CrmFile:
 
     def _packed(self, blocks: Iterator[list[bytes]]) -> Iterator[bytes]:
         pieces = chain.from_iterable(blocks)
-        if self.layout.profile.compression == "none":
+        if self.encoder.profile.compression == "none":
             yield from pieces
             return
         packer = zlib.compressobj(wbits=_GZIP)

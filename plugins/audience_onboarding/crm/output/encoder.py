@@ -23,7 +23,7 @@ _LAYOUT_VERSION = 1
 
 
 @dataclass(frozen=True)
-class Layout:
+class CsvEncoder:
     """The columns of one file, and what is still to be done to their values.
 
     Frames have a String column per identifier, under its name, with null where nothing is sent.
@@ -149,8 +149,8 @@ class ContentId:
     same id have the same bytes; other bytes have, but for one chance in 2**64 a row, another id.
     """
 
-    def __init__(self, layout: Layout) -> None:
-        self._digest = hashlib.sha256(layout.description())
+    def __init__(self, encoder: CsvEncoder) -> None:
+        self._digest = hashlib.sha256(encoder.description())
 
     def add(self, fingerprints: pl.Series) -> None:
         """Take in some rows, by their fingerprints."""

@@ -12,7 +12,7 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 
-class Workers:
+class OrderedThreadPool:
     """A few threads. Polars and the hashing in them run outside Python's lock, so that they do share the cores.
 
     :param threads: how many; by default one per core that this process may use.

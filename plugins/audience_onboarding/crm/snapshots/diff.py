@@ -20,10 +20,10 @@ import polars as pl
 import polars_hash as plh
 
 from audience_onboarding.crm.output.crm_file import CrmFile, without
-from audience_onboarding.crm.output.encoder import ContentId, Layout, fingerprint
+from audience_onboarding.crm.output.encoder import ContentId, CsvEncoder, fingerprint
 from audience_onboarding.crm.runtime.dedupe import find_duplicates
 from audience_onboarding.crm.runtime.frame_store import FrameStore
-from audience_onboarding.crm.runtime.thread_pool import Workers
+from audience_onboarding.crm.runtime.thread_pool import OrderedThreadPool
 from audience_onboarding.crm.snapshots.snapshot import Snapshot, open_snapshot
 from audience_onboarding.exceptions import TerminalError
 
@@ -57,7 +57,7 @@ class Difference:
 
     :param opt_in: rows that the snapshot does not have as they are, in the order of the list; ``None`` for no row.
     :param opt_out: values that the snapshot has and no row of the list has, as rows of only those, in the order of
-        the snapshot, no two alike; ``None`` for no value. An address is one value, see :func:`difference`.
+        the snapshot, no two alike; ``None`` for no value. An address is one value, see :func:`compare_lists`.
     :param unchanged: number of rows that both have.
     """
 
@@ -66,13 +66,13 @@ class Difference:
     unchanged: int
 
 
-def difference(
+def compare_lists(
     file: CrmFile,
     previous: Path | None,
     *,
     attempts: Sequence[Path] = (),
     workdir: Path,
-    workers: Workers,
+    pool: OrderedThreadPool,
     budget: int,
 ) -> Difference:
     """Compare a list with the snapshot of the last one.
@@ -88,74 +88,78 @@ def difference(
     :param previous: the snapshot; ``None`` for the first load, which is all opt-in.
     :param attempts: snapshots of what was begun after that, and is not confirmed.
     :param workdir: a private directory that outlives the result.
-    :param workers: that outlive the result.
+    :param pool: threads that outlive the result.
     :param budget: bytes of memory to use, roughly; two bytes a row come on top.
     :raises SourceNotFoundError: a snapshot is not there.
     :raises SourceFormatError: it is no snapshot, or a damaged one.
     :raises ConfigurationError: it does not fit the layout of the list, or there is no room to spill.
     """
     paths = [*([] if previous is None else [previous]), *attempts]
-    snapshots = [open_snapshot(path, file.layout) for path in paths]
+    snapshots = [open_snapshot(path, file.encoder) for path in paths]
     if not snapshots:
         return Difference(file if file.rows else None, None, 0)
 
     def compare(work: _Work) -> Difference:
-        values = _Values(snapshots[0].layout)
-        new = work.keys("new", values, _hashed(file, workers))
+        values = _Values(snapshots[0].encoder)
+        new = work.keys("new", values, _hashed(file, pool))
         is_there = np.full(file.rows, previous is not None)
         changed = []
         for number, snapshot in enumerate(snapshots):
-            old = work.keys(f"old-{number}", values, snapshot.frames(workers), whole_rows_only=True)
+            old = work.keys(f"old-{number}", values, snapshot.frames(pool), whole_rows_only=True)
             is_there &= work.found(new, old, values.row)
             changed.append((snapshot, ~work.found(old, new, values.row)))
-        opt_in = work.file("opt-in", file.layout, _rows(file.frames(), ~is_there))
+        opt_in = work.file("opt-in", file.encoder, _rows(file.frames(), ~is_there))
         opt_out = None
         if any(rows.any() for _, rows in changed):
             opt_out = _opt_out(work, values, new, changed)
         return Difference(opt_in, opt_out, int(is_there.sum()))
 
     rows = file.rows + sum(snapshot.rows for snapshot in snapshots)
-    return _done(compare, rows, workdir, workers, budget)
+    return _done(compare, rows, workdir, pool, budget)
 
 
-def merged(file: CrmFile, previous: Path, *, workdir: Path, workers: Workers, budget: int) -> CrmFile:
+def merge_lists(
+    file: CrmFile, previous: Path, *, workdir: Path, pool: OrderedThreadPool, budget: int
+) -> CrmFile:
     """The rows of a snapshot, and after them those of a list that it does not have.
 
     For a vendor whose upload replaces everything: this is how one adds to it. Parameters and errors are those of
-    :func:`difference`.
+    :func:`compare_lists`.
     """
-    snapshot = open_snapshot(previous, file.layout)
+    snapshot = open_snapshot(previous, file.encoder)
 
     def merge(work: _Work) -> CrmFile:
-        values = _Values(snapshot.layout)
-        new = work.keys("new", values, _hashed(file, workers), whole_rows_only=True)
-        old = work.keys("old", values, snapshot.frames(workers), whole_rows_only=True)
+        values = _Values(snapshot.encoder)
+        new = work.keys("new", values, _hashed(file, pool), whole_rows_only=True)
+        old = work.keys("old", values, snapshot.frames(pool), whole_rows_only=True)
         added = ~work.found(new, old, values.row)
-        together = chain(snapshot.frames(workers), _rows(_hashed(file, workers), added))
-        return work.file("merged", snapshot.layout, together) or file  # where neither has a row
+        together = chain(snapshot.frames(pool), _rows(_hashed(file, pool), added))
+        return work.file("merged", snapshot.encoder, together) or file  # where neither has a row
 
-    return _done(merge, file.rows + snapshot.rows, workdir, workers, budget)
+    return _done(merge, file.rows + snapshot.rows, workdir, pool, budget)
 
 
-def removed(file: CrmFile, previous: Path, *, workdir: Path, workers: Workers, budget: int) -> CrmFile | None:
+def subtract_list(
+    file: CrmFile, previous: Path, *, workdir: Path, pool: OrderedThreadPool, budget: int
+) -> CrmFile | None:
     """The rows of a snapshot that hold no value of a list; ``None`` where no row is left.
 
     For a vendor whose upload replaces everything: this is how one takes out of it. It does what the opt-out of other
-    vendors does: a row goes if any of its values is in the list, the values being those of :func:`difference`.
+    vendors does: a row goes if any of its values is in the list, the values being those of :func:`compare_lists`.
     Parameters and errors are those, too.
     """
-    snapshot = open_snapshot(previous, file.layout)
+    snapshot = open_snapshot(previous, file.encoder)
 
     def remove(work: _Work) -> CrmFile | None:
-        values = _Values(snapshot.layout)
-        new = work.keys("new", values, _hashed(file, workers))
-        old = work.keys("old", values, snapshot.frames(workers), identifying_only=True)
+        values = _Values(snapshot.encoder)
+        new = work.keys("new", values, _hashed(file, pool))
+        old = work.keys("old", values, snapshot.frames(pool), identifying_only=True)
         gone = np.zeros(snapshot.rows, dtype=np.bool_)
         for key in values.keys:
             gone |= work.found(old, new, key)
-        return work.file("left", snapshot.layout, _rows(snapshot.frames(workers), ~gone))
+        return work.file("left", snapshot.encoder, _rows(snapshot.frames(pool), ~gone))
 
-    return _done(remove, file.rows + snapshot.rows, workdir, workers, budget)
+    return _done(remove, file.rows + snapshot.rows, workdir, pool, budget)
 
 
 def _opt_out(
@@ -167,7 +171,7 @@ def _opt_out(
         for number, (snapshot, rows) in enumerate(changed)
         if rows.any()
     ]
-    return work.file("opt-out", values.layout, chain.from_iterable(leaving), distinct=True)
+    return work.file("opt-out", values.encoder, chain.from_iterable(leaving), distinct=True)
 
 
 def _leaving(
@@ -177,7 +181,7 @@ def _leaving(
     keys = work.keys(
         f"changed-{number}",
         values,
-        _kept_in(rows, _rows(snapshot.frames(work.workers), changed)),
+        _kept_in(rows, _rows(snapshot.frames(work.pool), changed)),
         identifying_only=True,
     )
     # Values that identify nobody have no key, so that they are not held, nor gone.
@@ -190,8 +194,8 @@ def _leaving(
         yield values.only(frame, masks)
 
 
-def _hashed(file: CrmFile, workers: Workers) -> Iterator[pl.DataFrame]:
-    yield from workers.map(file.layout.hashed, file.frames())
+def _hashed(file: CrmFile, pool: OrderedThreadPool) -> Iterator[pl.DataFrame]:
+    yield from pool.map(file.encoder.hashed, file.frames())
 
 
 def _rows(frames: Iterable[pl.DataFrame], wanted: Mask) -> Iterator[pl.DataFrame]:
@@ -235,10 +239,10 @@ class _Values:
 
     row = _ROW
 
-    def __init__(self, layout: Layout) -> None:
-        self.layout = layout
-        self._groups = {f"value_{number}": group for number, group in enumerate(_groups(layout))}
-        self._hashed = {column.identifier.value for column in layout.columns if column.transform == "sha256"}
+    def __init__(self, encoder: CsvEncoder) -> None:
+        self.encoder = encoder
+        self._groups = {f"value_{number}": group for number, group in enumerate(_groups(encoder))}
+        self._hashed = {column.identifier.value for column in encoder.columns if column.transform == "sha256"}
 
     @property
     def keys(self) -> list[str]:
@@ -298,7 +302,7 @@ class _Values:
     def _identifies(self, group: Sequence[str]) -> pl.Expr:
         ways = [
             sorted(identifier.value for identifier in way)
-            for way in self.layout.profile.identified_by
+            for way in self.encoder.profile.identified_by
             if {identifier.value for identifier in way} <= set(group)
         ]
         if not ways:
@@ -308,17 +312,17 @@ class _Values:
         )
 
 
-def _groups(layout: Layout) -> list[list[str]]:
+def _groups(encoder: CsvEncoder) -> list[list[str]]:
     """The columns in groups: together those that the profile calls an identifier, or meaningful, only together."""
-    ties = [set(way) for way in layout.profile.identified_by]
-    ties += [{part, other} for part, other in layout.profile.required_by]
-    groups: list[set[str]] = [{name} for name in layout.names]
+    ties = [set(way) for way in encoder.profile.identified_by]
+    ties += [{part, other} for part, other in encoder.profile.required_by]
+    groups: list[set[str]] = [{name} for name in encoder.names]
     for tie in ties:
         names = {identifier.value for identifier in tie}
         tied = [group for group in groups if group & names]
         if len(tied) > 1:
             groups = [group for group in groups if not group & names] + [set().union(*tied)]
-    place = {name: number for number, name in enumerate(layout.names)}
+    place = {name: number for number, name in enumerate(encoder.names)}
     return sorted(
         (sorted(group, key=place.__getitem__) for group in groups), key=lambda group: place[group[0]]
     )
@@ -398,7 +402,7 @@ class _Work:
 
     results: Path
     scratch: Path
-    workers: Workers
+    pool: OrderedThreadPool
     budget: int
     buckets: int
 
@@ -419,7 +423,7 @@ class _Work:
         store = FrameStore(self.scratch, f"keys-{name}", budget=self.budget // 8)
         columns: dict[str, _Column] = {}
         start = 0
-        for keys in self.workers.map(
+        for keys in self.pool.map(
             lambda frame: values.of(
                 frame, whole_rows_only=whole_rows_only, identifying_only=identifying_only
             ),
@@ -454,7 +458,7 @@ class _Work:
         return mask
 
     def file(
-        self, name: str, layout: Layout, frames: Iterable[pl.DataFrame], *, distinct: bool = False
+        self, name: str, encoder: CsvEncoder, frames: Iterable[pl.DataFrame], *, distinct: bool = False
     ) -> CrmFile | None:
         """A file of some rows, without those that equal an earlier one where ``distinct``; ``None`` for no row."""
         store = FrameStore(self.results, name, budget=self.budget // 8)
@@ -462,30 +466,30 @@ class _Work:
         size = 0
         for frame in _gathered(frames):
             store.add(frame)
-            prints.add(frame.select(fingerprint(layout.names)))
-            size += layout.size(frame)
+            prints.add(frame.select(fingerprint(encoder.names)))
+            size += encoder.size(frame)
         if not len(store):
             return None
         dropped: dict[int, pl.Series] = {}
         if distinct:
             found = find_duplicates(store, prints, budget=max(1, self.budget // 2))
             dropped = found.by_frame
-            size -= sum(layout.size(frame) for frame in found.frames)
-        identity = ContentId(layout)
+            size -= sum(encoder.size(frame) for frame in found.frames)
+        identity = ContentId(encoder)
         for index, frame in enumerate(prints.all()):
             identity.add(without(frame["fingerprint"], dropped.get(index)))
-        return CrmFile(
-            layout, store, self.workers, dropped=dropped, content_id=identity.hexdigest(), size=size
-        )
+        return CrmFile(encoder, store, self.pool, dropped=dropped, content_id=identity.hexdigest(), size=size)
 
 
-def _done(work: Callable[[_Work], Result], rows: int, workdir: Path, workers: Workers, budget: int) -> Result:
+def _done(
+    work: Callable[[_Work], Result], rows: int, workdir: Path, pool: OrderedThreadPool, budget: int
+) -> Result:
     buckets = 1 + rows * _BYTES_PER_KEY // max(1, budget // 2)
     # Directories of its own, so that several comparisons may come of one load.
     results = Path(tempfile.mkdtemp(prefix="compared-", dir=workdir))
     try:
         with tempfile.TemporaryDirectory(prefix="comparing-", dir=workdir) as scratch:
-            return work(_Work(results, Path(scratch), workers, budget, buckets))
+            return work(_Work(results, Path(scratch), pool, budget, buckets))
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         failure = type(error).__name__
     # Out here, as Polars may quote values.

@@ -23,9 +23,9 @@ import polars_hash as plh
 from polars.io.plugins import register_io_source
 
 from audience_onboarding.crm.output.crm_file import CrmFile
-from audience_onboarding.crm.output.encoder import Layout
-from audience_onboarding.crm.runtime.thread_pool import Workers
-from audience_onboarding.crm.snapshots.subjects import People
+from audience_onboarding.crm.output.encoder import CsvEncoder
+from audience_onboarding.crm.runtime.thread_pool import OrderedThreadPool
+from audience_onboarding.crm.snapshots.subjects import SubjectHashes
 from audience_onboarding.exceptions import (
     AccountingError,
     AudienceOnboardingError,
@@ -76,7 +76,7 @@ class Snapshot:
     """
 
     path: Path
-    layout: Layout
+    encoder: CsvEncoder
     info: SnapshotInfo
 
     @property
@@ -84,17 +84,17 @@ class Snapshot:
         """Number of rows."""
         return self.info.rows
 
-    def frames(self, workers: Workers) -> Iterator[pl.DataFrame]:
+    def frames(self, pool: OrderedThreadPool) -> Iterator[pl.DataFrame]:
         """The rows as text, hashes in lower case.
 
         :raises SourceFormatError: it is damaged.
         """
-        yield from workers.map(self._frame, range(0, self.rows, _ROWS_AT_ONCE))
+        yield from pool.map(self._frame, range(0, self.rows, _ROWS_AT_ONCE))
 
     def _frame(self, start: int) -> pl.DataFrame:
         frame = _reading(
             self.path,
-            lambda: _scan(self.path).select(self.layout.names).slice(start, _ROWS_AT_ONCE).collect(),
+            lambda: _scan(self.path).select(self.encoder.names).slice(start, _ROWS_AT_ONCE).collect(),
         )
         if frame.height != min(_ROWS_AT_ONCE, self.rows - start):
             raise _broken(self.path, "it has other rows than it had before")
@@ -105,12 +105,12 @@ class Snapshot:
         return frame.with_columns(pl.col(name).bin.encode("hex") for name in hashed)
 
 
-def final(layout: Layout) -> Layout:
+def final_encoder(encoder: CsvEncoder) -> CsvEncoder:
     """The layout of values that are as they are sent: hashes where hashes are sent."""
     return replace(
-        layout,
+        encoder,
         hashed_already=frozenset(
-            column.identifier for column in layout.columns if column.transform == "sha256"
+            column.identifier for column in encoder.columns if column.transform == "sha256"
         ),
     )
 
@@ -125,13 +125,13 @@ def write_snapshot(file: CrmFile, path: Path) -> None:
     :param path: is overwritten.
     :raises TerminalError: it cannot be written.
     """
-    hashed = [name for name, transform in _transforms(file.layout).items() if transform == "sha256"]
+    hashed = [name for name, transform in _transforms(file.encoder).items() if transform == "sha256"]
 
     def frames() -> Iterator[pl.DataFrame]:
         for frame in file.frames():
-            yield file.layout.hashed(frame).with_columns(pl.col(name).str.decode("hex") for name in hashed)
+            yield file.encoder.hashed(frame).with_columns(pl.col(name).str.decode("hex") for name in hashed)
 
-    info = SnapshotInfo(VERSION, _transforms(file.layout), file.rows, file.content_id)
+    info = SnapshotInfo(VERSION, _transforms(file.encoder), file.rows, file.content_id)
     _write(frames, info, path)
 
 
@@ -184,7 +184,7 @@ def _write(rows: Callable[[], Iterator[pl.DataFrame]], info: SnapshotInfo, path:
         )
 
 
-def count_people(path: Path, people: People) -> int:
+def count_matching_rows(path: Path, people: SubjectHashes) -> int:
     """How many rows of a snapshot hold one of the hashes of ``people``.
 
     What a snapshot holds as it is, is hashed for this, in memory.
@@ -197,15 +197,15 @@ def count_people(path: Path, people: People) -> int:
     return sum(int(is_one.sum()) for _, is_one in _judged(path, info, people))
 
 
-def write_without(path: Path, people: People, to: Path) -> tuple[int, int]:
+def write_without_subjects(path: Path, people: SubjectHashes, to: Path) -> tuple[int, int]:
     """Write a snapshot anew, without the rows that hold one of the hashes of ``people``.
 
     :param path: the snapshot, which stays as it is.
     :param to: is overwritten; nothing is written where nobody is to be taken out.
-    :return: number of rows before and after. Errors are those of :func:`count_people` and :func:`write_snapshot`.
+    :return: number of rows before and after. Errors: see :func:`count_matching_rows` and :func:`write_snapshot`.
     """
     info = read_info(path)
-    left = info.rows - count_people(path, people)
+    left = info.rows - count_matching_rows(path, people)
     if left == info.rows:
         return left, left
 
@@ -218,20 +218,22 @@ def write_without(path: Path, people: People, to: Path) -> tuple[int, int]:
     return info.rows, left
 
 
-def rows_without(path: Path, people: People, layout: Layout) -> Iterator[bytes]:
+def csv_without_subjects(path: Path, people: SubjectHashes, encoder: CsvEncoder) -> Iterator[bytes]:
     """The lines of the vendor's file that a snapshot would make without ``people``, header first, in pieces.
 
     :param layout: of the file; the snapshot has to fit it.
     """
-    snapshot = open_snapshot(path, layout)
-    yield snapshot.layout.header()
-    hashed = [column.identifier.value for column in layout.columns if column.transform == "sha256"]
+    snapshot = open_snapshot(path, encoder)
+    yield snapshot.encoder.header()
+    hashed = [column.identifier.value for column in encoder.columns if column.transform == "sha256"]
     for frame, is_one in _judged(path, snapshot.info, people):
         left = frame.filter(~is_one).with_columns(pl.col(name).bin.encode("hex") for name in hashed)
-        yield from snapshot.layout.lines(left)
+        yield from snapshot.encoder.lines(left)
 
 
-def _judged(path: Path, info: SnapshotInfo, people: People) -> Iterator[tuple[pl.DataFrame, pl.Series]]:
+def _judged(
+    path: Path, info: SnapshotInfo, people: SubjectHashes
+) -> Iterator[tuple[pl.DataFrame, pl.Series]]:
     """Blocks of rows as they are stored, and which of them hold one of the hashes."""
     tests = []
     for name, transform in info.transforms.items():
@@ -287,7 +289,7 @@ def read_info(path: Path) -> SnapshotInfo:
     return info
 
 
-def open_snapshot(path: Path, layout: Layout) -> Snapshot:
+def open_snapshot(path: Path, encoder: CsvEncoder) -> Snapshot:
     """A snapshot to compare a list with.
 
     :param layout: of that list.
@@ -296,7 +298,7 @@ def open_snapshot(path: Path, layout: Layout) -> Snapshot:
     :raises ConfigurationError: it has other identifiers, or has them hashed where they are sent as they are.
     """
     info = read_info(path)
-    now = _transforms(layout)
+    now = _transforms(encoder)
     if dict(info.transforms) != now:
         # Comparing what both have would be wrong: a row has changed when it has got a phone number.
         raise ConfigurationError(
@@ -305,11 +307,11 @@ def open_snapshot(path: Path, layout: Layout) -> Snapshot:
             why=f"it holds {_listed(info.transforms)}; the definition now sends {_listed(now)}",
             next_step=_START_ANEW,
         )
-    return Snapshot(path, final(layout), info)
+    return Snapshot(path, final_encoder(encoder), info)
 
 
-def _transforms(layout: Layout) -> dict[str, str]:
-    return {column.identifier.value: column.transform for column in layout.columns}
+def _transforms(encoder: CsvEncoder) -> dict[str, str]:
+    return {column.identifier.value: column.transform for column in encoder.columns}
 
 
 def _listed(transforms: Mapping[str, str]) -> str:

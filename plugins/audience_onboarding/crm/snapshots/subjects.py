@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from audience_onboarding.crm.identifiers.normalize import HASH_OF_NOTHING
-from audience_onboarding.crm.output.encoder import Layout
+from audience_onboarding.crm.identifiers.normalize import EMPTY_HASH
+from audience_onboarding.crm.output.encoder import CsvEncoder
 from audience_onboarding.crm.output.profiles import FileProfile, Identifier
 from audience_onboarding.exceptions import ConfigurationError
 
@@ -18,7 +18,7 @@ _HASH = re.compile(r"[0-9a-fA-F]{64}")
 
 
 @dataclass(frozen=True)
-class People:
+class SubjectHashes:
     """Hashes of identifiers, in lower case. Its text shows none of them.
 
     :param hashes: by the name of the identifier.
@@ -27,7 +27,7 @@ class People:
     hashes: Mapping[str, frozenset[str]] = field(repr=False)
 
     @classmethod
-    def read(cls, values: Mapping[Identifier, Iterable[str]]) -> People:
+    def read(cls, values: Mapping[Identifier, Iterable[str]]) -> SubjectHashes:
         """Take hashes of either case.
 
         :raises ConfigurationError: one is no SHA-256, or that of nothing, which would be anybody's. The message does
@@ -42,7 +42,7 @@ class People:
                     next_step="Give 64 hexadecimal digits each; 'python -m audience_onboarding hash' makes them",
                 )
             lowered = frozenset(value.lower() for value in hashes)
-            if HASH_OF_NOTHING in lowered:
+            if EMPTY_HASH in lowered:
                 raise ConfigurationError(
                     what=f"One of the hashes given as {identifier.value} is that of an empty text",
                     next_step="Leave it out: it is nobody's",
@@ -54,10 +54,10 @@ class People:
         """The hashes of one identifier."""
         return self.hashes.get(identifier, frozenset())
 
-    def only(self, identifiers: Iterable[str]) -> People:
+    def only(self, identifiers: Iterable[str]) -> SubjectHashes:
         """Those hashes that are of some identifiers."""
         wanted = set(identifiers)
-        return People({name: values for name, values in self.hashes.items() if name in wanted})
+        return SubjectHashes({name: values for name, values in self.hashes.items() if name in wanted})
 
     @property
     def count(self) -> int:
@@ -69,7 +69,7 @@ class People:
         return {name: len(values) for name, values in self.hashes.items() if values}
 
 
-def opt_out_file(people: People, profile: FileProfile) -> bytes:
+def build_opt_out_file(people: SubjectHashes, profile: FileProfile) -> bytes:
     """The file that takes people out: a row for each hash, as a record that matches any of them has to go.
 
     :param people: at least one, of identifiers that the profile sends hashed.
@@ -85,14 +85,14 @@ def opt_out_file(people: People, profile: FileProfile) -> bytes:
         for column in profile.columns
         if column.transform == "sha256" and people.of(column.identifier.value)
     )
-    layout = Layout(profile, columns, frozenset(column.identifier for column in columns))
+    encoder = CsvEncoder(profile, columns, frozenset(column.identifier for column in columns))
     rows = [
-        {name: value if name == own else None for name in layout.names}
-        for own in layout.names
+        {name: value if name == own else None for name in encoder.names}
+        for own in encoder.names
         for value in sorted(people.of(own))
     ]
-    frame = pl.DataFrame(rows, schema=dict.fromkeys(layout.names, pl.String))
-    content = layout.header() + b"".join(layout.lines(frame))
+    frame = pl.DataFrame(rows, schema=dict.fromkeys(encoder.names, pl.String))
+    content = encoder.header() + b"".join(encoder.lines(frame))
     if profile.compression == "none":
         return content
     packer = zlib.compressobj(wbits=31)  # gzip, with no time in its header

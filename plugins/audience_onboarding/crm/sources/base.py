@@ -21,7 +21,7 @@ _DATA_DIGITS = 6
 
 
 @dataclass(frozen=True)
-class Rows:
+class RowBatch:
     """Some rows of a source, as text: a phone number or a postal code is never a number.
 
     :param frame: String columns ``"0"``, ``"1"``, ... in the order in which they were wanted; null is an empty field.
@@ -48,10 +48,10 @@ class Rows:
         return pl.int_range(self.first, self.first + self.frame.height, dtype=pl.UInt64, eager=True)
 
 
-class Block(Protocol):
+class BlockReader(Protocol):
     """A stretch of a source that is yet to be parsed."""
 
-    def read(self) -> Rows:
+    def read(self) -> RowBatch:
         """Parse it. Called once, and maybe in another thread.
 
         :raises SourceFormatError: it cannot be read.
@@ -59,7 +59,7 @@ class Block(Protocol):
 
 
 @dataclass
-class Reading:
+class OpenSource:
     """A source that is being read.
 
     :param ignored: names of its columns that nobody wanted.
@@ -67,7 +67,7 @@ class Reading:
     """
 
     ignored: tuple[str, ...]
-    blocks: Iterator[Block]
+    blocks: Iterator[BlockReader]
 
 
 class Source(Protocol):
@@ -77,7 +77,7 @@ class Source(Protocol):
     def name(self) -> str:
         """What messages call it: a path, a URL, never data."""
 
-    def open(self, wanted: Sequence[str], workdir: Path) -> AbstractContextManager[Reading]:
+    def open(self, wanted: Sequence[str], workdir: Path) -> AbstractContextManager[OpenSource]:
         """Begin to read it.
 
         :param wanted: names of columns.
@@ -89,7 +89,7 @@ class Source(Protocol):
         """
 
 
-class NamedByPath:
+class NamedSource:
     """What messages call a source that is a file: its label, such as its S3 URL; the path where that is empty."""
 
     path: Path | None
@@ -101,7 +101,7 @@ class NamedByPath:
         return self.label or str(self.path)
 
 
-def nothing_to_send(
+def empty_source_error(
     where: str,
     why: str,
     *,
@@ -122,17 +122,17 @@ def nothing_to_send(
 
 
 @dataclass(frozen=True)
-class ParsedBlock:
+class ParsedBatch:
     """A block that needed no parsing."""
 
-    rows: Rows
+    rows: RowBatch
 
-    def read(self) -> Rows:
+    def read(self) -> RowBatch:
         """The rows."""
         return self.rows
 
 
-def find_columns(header: Sequence[str], wanted: Sequence[str], where: str) -> list[int]:
+def resolve_columns(header: Sequence[str], wanted: Sequence[str], where: str) -> list[int]:
     """Positions of the wanted columns: by exact name, else by name without regard to case and white space.
 
     :param where: name of the source, for messages.
@@ -141,7 +141,7 @@ def find_columns(header: Sequence[str], wanted: Sequence[str], where: str) -> li
     return [_find_column(header, name, where) for name in wanted]
 
 
-def ignored_columns(header: Sequence[str], positions: Sequence[int]) -> tuple[str, ...]:
+def unmapped_columns(header: Sequence[str], positions: Sequence[int]) -> tuple[str, ...]:
     """Names of the other columns; none of them if the header looks like data."""
     if _looks_like_data(header):
         return ()

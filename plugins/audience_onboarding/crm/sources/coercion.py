@@ -18,7 +18,7 @@ class InexactError(Exception):
     """A whole number that floating point may have changed. It carries no data."""
 
 
-def float_text(value: float, limit: float = EXACT_FLOAT) -> str | None:
+def format_float(value: float, limit: float = EXACT_FLOAT) -> str | None:
     """Digits of a whole number, without an exponent; any other number as Python writes it. "Not a number" is nothing.
 
     :param limit: from which on a whole number cannot be trusted.
@@ -33,7 +33,7 @@ def float_text(value: float, limit: float = EXACT_FLOAT) -> str | None:
     return str(int(value))
 
 
-def decimal_text(value: Decimal) -> str | None:
+def format_decimal(value: Decimal) -> str | None:
     """Digits without an exponent and without noughts at the end of the fraction. "Not a number" is nothing."""
     if not value.is_finite():
         return None if value.is_nan() else str(value)
@@ -41,7 +41,7 @@ def decimal_text(value: Decimal) -> str | None:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def value_text(value: object) -> str | None:
+def format_value(value: object) -> str | None:
     """Any value that a database gives, as text; ``None`` stays nothing.
 
     :raises InexactError: a whole number in floating point that may have been another one.
@@ -56,9 +56,9 @@ def value_text(value: object) -> str | None:
     elif isinstance(value, int):
         text = str(value)
     elif isinstance(value, float):
-        text = float_text(value)
+        text = format_float(value)
     elif isinstance(value, Decimal):
-        text = decimal_text(value)
+        text = format_decimal(value)
     elif isinstance(value, (datetime.date, datetime.time)):  # a datetime is a date
         text = value.isoformat()
     elif isinstance(value, (bytes, bytearray, memoryview)):

@@ -180,7 +180,7 @@ class _Answer:
 
 
 def _best(text: str, delimiters: list[str], quote: str, complete: bool) -> _Answer:
-    answers = [_answer(text, delimiter, quote, complete) for delimiter in delimiters]
+    answers = [_reference_result(text, delimiter, quote, complete) for delimiter in delimiters]
     # A delimiter that the header does not hold is none, whatever the rows hold.
     split = [answer for answer in answers if len(answer.header) > 1]
     if not split:
@@ -190,7 +190,7 @@ def _best(text: str, delimiters: list[str], quote: str, complete: bool) -> _Answ
     return replace(best[0], delimiters=tuple(answer.delimiters[0] for answer in best))
 
 
-def _answer(text: str, delimiter: str, quote: str, complete: bool) -> _Answer:
+def _reference_result(text: str, delimiter: str, quote: str, complete: bool) -> _Answer:
     records = list(_records(text, delimiter, quote, complete))
     header = (records[0] if records else None) or []
     good = [record for record in records if record is not None]

@@ -34,17 +34,23 @@ import numpy as np
 import polars as pl
 
 from audience_onboarding.crm.sources.base import (
-    Block,
-    NamedByPath,
-    ParsedBlock,
-    Reading,
-    Rows,
-    find_columns,
-    ignored_columns,
-    nothing_to_send,
+    BlockReader,
+    NamedSource,
+    OpenSource,
+    ParsedBatch,
+    RowBatch,
+    empty_source_error,
+    resolve_columns,
+    unmapped_columns,
 )
 from audience_onboarding.crm.sources.csv_dialect import AUTO, Dialect, sniff
-from audience_onboarding.crm.sources.text_stream import ENCODINGS, Rest, as_utf8, decompressed, open_file
+from audience_onboarding.crm.sources.text_stream import (
+    ENCODINGS,
+    PrefixedStream,
+    as_utf8,
+    decompressed,
+    open_file,
+)
 from audience_onboarding.exceptions import (
     ConfigurationError,
     SourceFormatError,
@@ -76,7 +82,7 @@ _Places: TypeAlias = "npt.NDArray[np.intp]"
 
 
 @dataclass(frozen=True)
-class CsvSource(NamedByPath):
+class CsvSource(NamedSource):
     """Delimited text with a header row; compressed with gzip or zstd, too.
 
     :param path: the local file; not needed where ``stream`` is given.
@@ -127,7 +133,7 @@ class CsvSource(NamedByPath):
             )
 
     @contextmanager
-    def open(self, wanted: Sequence[str], workdir: Path) -> Iterator[Reading]:
+    def open(self, wanted: Sequence[str], workdir: Path) -> Iterator[OpenSource]:
         """Begin to read it, see :class:`~audience_onboarding.crm.sources.base.Source`."""
         del workdir  # nothing of the text is written anywhere
         with self._opened() as raw:
@@ -144,12 +150,12 @@ class CsvSource(NamedByPath):
                     complete=len(sample) < _SAMPLE,
                 )
                 log.info("%s: read as %s", self.name, dialect)
-                plain = io.BufferedReader(Rest(sample, plain))
+                plain = io.BufferedReader(PrefixedStream(sample, plain))
             text = as_utf8(plain, dialect.encoding, self.name)
             reader = _Reader(_Buffer(text), dialect, self.name, self.block_size)
             header = reader.read_header()
-            positions = find_columns(header, wanted, self.name)
-            yield Reading(ignored_columns(header, positions), reader.blocks(positions))
+            positions = resolve_columns(header, wanted, self.name)
+            yield OpenSource(unmapped_columns(header, positions), reader.blocks(positions))
 
     @contextmanager
     def _opened(self) -> Iterator[BinaryIO]:
@@ -339,9 +345,9 @@ class _Reader:
                 self._fields = len(row)
                 self._structure = _Structure(self._dialect, self._fields)
                 return tuple(name.strip("\ufeff") for name in row)
-        raise nothing_to_send(self._name, "it has no line")
+        raise empty_source_error(self._name, "it has no line")
 
-    def blocks(self, positions: Sequence[int]) -> Iterator[Block]:
+    def blocks(self, positions: Sequence[int]) -> Iterator[BlockReader]:
         """All that follows the header."""
         small_until = taken = 0
         while size := self._buffer.fill(self._small if taken < small_until else self._block_size):
@@ -359,7 +365,7 @@ class _Reader:
             else:
                 exact, rows = self._exact(positions, at_least=cut or size)
                 taken += exact
-                yield ParsedBlock(rows)
+                yield ParsedBatch(rows)
 
     def _whole_records(self, size: int) -> int:
         """How far the last whole record reaches within so many bytes, 0 where none does. Right only if all quoting
@@ -378,7 +384,7 @@ class _Reader:
 
     # --- the exact road
 
-    def _exact(self, positions: Sequence[int], *, at_least: int) -> tuple[int, Rows]:
+    def _exact(self, positions: Sequence[int], *, at_least: int) -> tuple[int, RowBatch]:
         """Read records that start within so many bytes; how many bytes they take, and their rows."""
         counted = _Counted(self._buffer)
         lines = _Lines(counted, self._name)  # type: ignore[arg-type] # it has line()
@@ -390,7 +396,7 @@ class _Reader:
         self._next_row = gathered.next_row
         return counted.size, gathered.rows()
 
-    def exact_rows(self, text: bytes, first: int, positions: Sequence[int]) -> Rows:
+    def exact_rows(self, text: bytes, first: int, positions: Sequence[int]) -> RowBatch:
         """The rows of a block by the exact road."""
         reader = _Reader(_Buffer(io.BytesIO(text)), self._dialect, self._name, self._block_size)
         gathered = _Gathered(positions, self._fields, first)
@@ -398,7 +404,7 @@ class _Reader:
             gathered.add(row)
         return gathered.rows()
 
-    def parse(self, text: bytes, first: int, rows: int, positions: Sequence[int]) -> Rows:
+    def parse(self, text: bytes, first: int, rows: int, positions: Sequence[int]) -> RowBatch:
         """The rows of a plain block."""
         frame: pl.DataFrame | None = None
         # Its message may quote the data; the exact road tells what is the matter. OSError: Polars takes text that
@@ -416,7 +422,7 @@ class _Reader:
             )
         if frame is None or frame.height != rows:
             return self.exact_rows(text, first, positions)
-        return Rows(
+        return RowBatch(
             frame.select(
                 pl.col(f"column_{position + 1}").alias(str(index)) for index, position in enumerate(positions)
             ),
@@ -511,12 +517,12 @@ class _Gathered:
             self._malformed.append(self.next_row)
         self.next_row += 1
 
-    def rows(self) -> Rows:
+    def rows(self) -> RowBatch:
         frame = pl.DataFrame(
             [pl.Series(str(index), column, dtype=pl.String) for index, column in enumerate(self._columns)]
         )
         numbers = pl.Series(self._numbers, dtype=pl.UInt64)
-        return Rows(frame, self._first, numbers, tuple(self._malformed))
+        return RowBatch(frame, self._first, numbers, tuple(self._malformed))
 
 
 @dataclass(frozen=True)
@@ -530,7 +536,7 @@ class _CsvBlock:
     def __repr__(self) -> str:
         return f"_CsvBlock(first={self.first}, count={self.count})"
 
-    def read(self) -> Rows:
+    def read(self) -> RowBatch:
         return self.reader.parse(self.text, self.first, self.count, self.positions)
 
 

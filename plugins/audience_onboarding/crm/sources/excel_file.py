@@ -25,15 +25,15 @@ import polars as pl
 import python_calamine as calamine
 
 from audience_onboarding.crm.sources.base import (
-    NamedByPath,
-    ParsedBlock,
-    Reading,
-    Rows,
-    find_columns,
-    ignored_columns,
-    nothing_to_send,
+    NamedSource,
+    OpenSource,
+    ParsedBatch,
+    RowBatch,
+    empty_source_error,
+    resolve_columns,
+    unmapped_columns,
 )
-from audience_onboarding.crm.sources.coercion import InexactError, float_text
+from audience_onboarding.crm.sources.coercion import InexactError, format_float
 from audience_onboarding.crm.sources.text_stream import open_file
 from audience_onboarding.exceptions import SourceFormatError
 
@@ -61,7 +61,7 @@ Cell = int | float | str | bool | datetime.time | datetime.date | datetime.datet
 
 
 @dataclass(frozen=True)
-class XlsxSource(NamedByPath):
+class XlsxSource(NamedSource):
     """One sheet of a workbook. The header is its first row that is not blank; blank rows are none.
 
     A whole number becomes its digits, a date ISO 8601, a truth value ``TRUE`` or ``FALSE``. A cell that shows an error
@@ -79,7 +79,7 @@ class XlsxSource(NamedByPath):
     block_rows: int = 50_000
 
     @contextmanager
-    def open(self, wanted: Sequence[str], workdir: Path) -> Iterator[Reading]:
+    def open(self, wanted: Sequence[str], workdir: Path) -> Iterator[OpenSource]:
         """Begin to read it, see :class:`~audience_onboarding.crm.sources.base.Source`."""
         del workdir
         with open_file(self.path, self.name) as stream:
@@ -87,7 +87,7 @@ class XlsxSource(NamedByPath):
         numbered = ((number, row) for number, row in enumerate(self._filled(rows)))
         _, header = next(numbered, (0, None))
         if header is None:
-            raise nothing_to_send(
+            raise empty_source_error(
                 self.name,
                 "the sheet is empty",
                 next_step="Check the export, or name the sheet in the definition",
@@ -96,9 +96,9 @@ class XlsxSource(NamedByPath):
         # A sheet is as wide as its widest row.
         while not names[-1].strip():
             names.pop()
-        positions = find_columns(names, wanted, self.name)
-        yield Reading(
-            tuple(name for name in ignored_columns(names, positions) if name),
+        positions = resolve_columns(names, wanted, self.name)
+        yield OpenSource(
+            tuple(name for name in unmapped_columns(names, positions) if name),
             self._blocks(numbered, names, positions),
         )
 
@@ -219,7 +219,7 @@ class XlsxSource(NamedByPath):
 
     def _blocks(
         self, rows: Iterator[tuple[int, list[Cell]]], names: Sequence[str], positions: Sequence[int]
-    ) -> Iterator[ParsedBlock]:
+    ) -> Iterator[ParsedBatch]:
         columns: list[list[str | None]] = [[] for _ in positions]
         first = 1
         number = 0
@@ -246,11 +246,11 @@ class XlsxSource(NamedByPath):
         )
 
 
-def _block(columns: Sequence[list[str | None]], first: int) -> ParsedBlock:
+def _block(columns: Sequence[list[str | None]], first: int) -> ParsedBatch:
     frame = pl.DataFrame(
         [pl.Series(str(index), column, dtype=pl.String) for index, column in enumerate(columns)]
     )
-    return ParsedBlock(Rows(frame, first=first))
+    return ParsedBatch(RowBatch(frame, first=first))
 
 
 def _text(cell: Cell) -> str | None:
@@ -263,7 +263,7 @@ def _text(cell: Cell) -> str | None:
     if isinstance(cell, bool):  # before int, which it is too
         return "TRUE" if cell else "FALSE"
     if isinstance(cell, (int, float)):
-        return float_text(float(cell), _EXCEL_DIGITS)
+        return format_float(float(cell), _EXCEL_DIGITS)
     if isinstance(cell, datetime.timedelta):
         return str(cell)
     return cell.isoformat()

@@ -8,12 +8,12 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from audience_onboarding.crm.sources.base import Block, Reading, Rows, Source
+from audience_onboarding.crm.sources.base import BlockReader, OpenSource, RowBatch, Source
 from audience_onboarding.exceptions import EmptySourceError, SourceFormatError
 
 
 @dataclass(frozen=True)
-class ManySources:
+class MultiFileSource:
     """Files that are read one after the other.
 
     Each has a header of its own and finds its columns by name, so their order may differ. Rows count from 1 in each
@@ -38,7 +38,7 @@ class ManySources:
         return self.label
 
     @contextmanager
-    def open(self, wanted: Sequence[str], workdir: Path) -> Iterator[Reading]:
+    def open(self, wanted: Sequence[str], workdir: Path) -> Iterator[OpenSource]:
         """Begin to read the first file, see :class:`~audience_onboarding.crm.sources.base.Source`.
 
         :raises SourceFormatError: a file has no header, but another one has: an export that broke off looks like that,
@@ -56,11 +56,11 @@ class ManySources:
                     why=f"none of the {len(files)} files has a header",
                     next_step="Check the export of this date; nothing was sent",
                 )
-            reading = Reading((), iter(()))
+            reading = OpenSource((), iter(()))
             reading.blocks = self._blocks(files, reading)
             yield reading
 
-    def _blocks(self, files: Sequence[_File], reading: Reading) -> Iterator[Block]:
+    def _blocks(self, files: Sequence[_File], reading: OpenSource) -> Iterator[BlockReader]:
         names = file_names([source.name for source in self.sources])
         for number, (file, name) in enumerate(zip(files, names, strict=True)):
             if number in self.may_be_empty and not file.has_header:
@@ -91,11 +91,11 @@ def file_names(names: Sequence[str]) -> list[str]:
 class _File:
     """A file that is open until its last block has been read, which may be in another thread."""
 
-    def __init__(self, context: AbstractContextManager[Reading], name: str) -> None:
+    def __init__(self, context: AbstractContextManager[OpenSource], name: str) -> None:
         self.name = name
         self._stack = ExitStack()
         self._context = context
-        self._reading: Reading | None = None
+        self._reading: OpenSource | None = None
         self._is_empty = False
         self._lock = threading.Lock()
         self._in_use = 1  # whoever takes blocks from it
@@ -111,7 +111,7 @@ class _File:
         return self._reading is not None
 
     @property
-    def reading(self) -> Reading:
+    def reading(self) -> OpenSource:
         if not self.has_header or self._reading is None:
             raise SourceFormatError(
                 what="one of several CRM files is empty",
@@ -138,11 +138,11 @@ class _File:
 
 @dataclass(frozen=True)
 class _Block:
-    block: Block
+    block: BlockReader
     file: _File
     name: str
 
-    def read(self) -> Rows:
+    def read(self) -> RowBatch:
         """Parse it."""
         try:
             return replace(self.block.read(), file=self.name)

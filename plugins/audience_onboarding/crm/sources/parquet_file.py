@@ -16,12 +16,12 @@ from typing import TypeVar
 import polars as pl
 
 from audience_onboarding.crm.sources.base import (
-    NamedByPath,
-    Reading,
-    Rows,
-    find_columns,
-    ignored_columns,
-    nothing_to_send,
+    NamedSource,
+    OpenSource,
+    RowBatch,
+    empty_source_error,
+    resolve_columns,
+    unmapped_columns,
 )
 from audience_onboarding.crm.sources.text_stream import open_file
 from audience_onboarding.exceptions import SourceFormatError
@@ -33,7 +33,7 @@ _EXACT = {pl.Float16: 2.0**11, pl.Float32: 2.0**24, pl.Float64: 2.0**53}
 
 
 @dataclass(frozen=True)
-class ParquetSource(NamedByPath):
+class ParquetSource(NamedSource):
     """A Parquet file.
 
     Whatever the type of a column, its values become text: whole numbers their digits (also where the column is of
@@ -49,15 +49,15 @@ class ParquetSource(NamedByPath):
     block_rows: int = 100_000
 
     @contextmanager
-    def open(self, wanted: Sequence[str], workdir: Path) -> Iterator[Reading]:
+    def open(self, wanted: Sequence[str], workdir: Path) -> Iterator[OpenSource]:
         """Begin to read it, see :class:`~audience_onboarding.crm.sources.base.Source`."""
         del workdir
         version = self._version()
         schema = self._try(lambda: self._scan().collect_schema())
         header = schema.names()
         if not header:
-            raise nothing_to_send(self.name, "it has no column", next_step="Check the export")
-        columns = [header[position] for position in find_columns(header, wanted, self.name)]
+            raise empty_source_error(self.name, "it has no column", next_step="Check the export")
+        columns = [header[position] for position in resolve_columns(header, wanted, self.name)]
         for column in columns:
             if schema[column].is_nested() or schema[column].is_object():
                 raise SourceFormatError(
@@ -67,8 +67,8 @@ class ParquetSource(NamedByPath):
                     next_step="Export one value a row and column",
                 )
         height = self._try(lambda: int(self._scan().select(pl.len()).collect().item()))
-        ignored = ignored_columns(header, [header.index(column) for column in columns])
-        yield Reading(
+        ignored = unmapped_columns(header, [header.index(column) for column in columns])
+        yield OpenSource(
             ignored,
             (
                 _Block(self, tuple(columns), start, min(self.block_rows, height - start), version)
@@ -76,7 +76,7 @@ class ParquetSource(NamedByPath):
             ),
         )
 
-    def read(self, columns: Sequence[str], start: int, height: int, version: tuple[int, ...]) -> Rows:
+    def read(self, columns: Sequence[str], start: int, height: int, version: tuple[int, ...]) -> RowBatch:
         """Some rows.
 
         :param start: number of the first, from 0.
@@ -93,7 +93,7 @@ class ParquetSource(NamedByPath):
                 next_step="Let the export write under another name, and rename the file when it is complete",
             )
         texts = {column: self._text(frame[column]) for column in distinct}
-        return Rows(
+        return RowBatch(
             pl.DataFrame([texts[column].alias(str(index)) for index, column in enumerate(columns)]),
             first=start + 1,
         )
@@ -176,6 +176,6 @@ class _Block:
     height: int
     version: tuple[int, ...]
 
-    def read(self) -> Rows:
+    def read(self) -> RowBatch:
         """Decode it."""
         return self.source.read(self.columns, self.start, self.height, self.version)

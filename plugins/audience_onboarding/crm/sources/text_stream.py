@@ -141,7 +141,7 @@ def as_utf8(stream: BinaryIO, encoding: str, where: str) -> BinaryIO:
     return buffered(_transcoded(stream, name, encoding, where))
 
 
-def bad_encoding(encoding: str, line: int, where: str) -> SourceFormatError:
+def encoding_error(encoding: str, line: int, where: str) -> SourceFormatError:
     """The error for text that is not what the definition says.
 
     :param line: number of the line, from 1.
@@ -206,7 +206,7 @@ class _Pieces(io.RawIOBase):
         return size
 
 
-class Rest(io.RawIOBase):
+class PrefixedStream(io.RawIOBase):
     """Bytes that were taken from a stream already, then the stream."""
 
     def __init__(self, start: bytes, stream: BinaryIO) -> None:
@@ -250,7 +250,7 @@ def _peek(stream: BinaryIO) -> tuple[bytes, BinaryIO]:
     if seekable is not None and seekable():
         stream.seek(-len(start), io.SEEK_CUR)
         return start, stream
-    return start, io.BufferedReader(Rest(start, stream), _BUFFER)
+    return start, io.BufferedReader(PrefixedStream(start, stream), _BUFFER)
 
 
 # --- compression ---------------------------------------------------------------------------------------------
@@ -331,7 +331,7 @@ def _unzstd(stream: BinaryIO, where: str) -> Iterator[bytes]:
     import zstandard
 
     # Small reads are cheap from a buffer.
-    packed = io.BufferedReader(Rest(b"", stream), _PACKED_BLOCK)
+    packed = io.BufferedReader(PrefixedStream(b"", stream), _PACKED_BLOCK)
 
     def take(size: int) -> bytes:
         taken = packed.read(size)
@@ -442,7 +442,7 @@ def _transcoded(stream: BinaryIO, name: str, encoding: str, where: str) -> Itera
                     before = bad.decode(name, "ignore")
                     feeds += before.count("\n")
                     returns += before.count("\r")
-                    raise bad_encoding(encoding, 1 + (feeds or returns), where)
+                    raise encoding_error(encoding, 1 + (feeds or returns), where)
                 piece = text.encode("utf-8")
             feeds += piece.count(b"\n")
             returns += 0 if feeds else piece.count(b"\r")

@@ -23,8 +23,8 @@ from audience_onboarding.base.erasure import (
     not_applicable,
 )
 from audience_onboarding.base.snapshot_diff import SnapshotLocation
-from audience_onboarding.crm.output.encoder import Layout
-from audience_onboarding.crm.snapshots.subjects import People
+from audience_onboarding.crm.output.encoder import CsvEncoder
+from audience_onboarding.crm.snapshots.subjects import SubjectHashes
 from audience_onboarding.exceptions import OVERWRITE_HINT, ConflictError, TerminalError, TransientError
 from audience_onboarding.http import FileContent
 from audience_onboarding.platforms.commbox.client import CommBoxClient
@@ -211,13 +211,13 @@ def _seen(store: StateStore) -> list[Any]:
     return [store.get(key) for key in (PENDING_LOADS_KEY, SNAPSHOTS_KEY, LAST_SENT_KEY)]
 
 
-def _written(path: Path, people: People, definition: CommBoxDefinition, to: Path) -> FileContent:
-    from audience_onboarding.crm.snapshots.snapshot import rows_without
+def _written(path: Path, people: SubjectHashes, definition: CommBoxDefinition, to: Path) -> FileContent:
+    from audience_onboarding.crm.snapshots.snapshot import csv_without_subjects
 
     profile = definition.file_profile
-    layout = Layout(profile, profile.columns)
+    encoder = CsvEncoder(profile, profile.columns)
     with to.open("wb") as out:
-        for piece in rows_without(path, people, layout):
+        for piece in csv_without_subjects(path, people, encoder):
             out.write(piece)
 
     def chunks() -> Iterator[bytes]:

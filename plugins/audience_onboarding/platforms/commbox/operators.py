@@ -16,7 +16,7 @@ from audience_onboarding.base.operators import PlatformOperator
 from audience_onboarding.base.retry_policy import fail_on_terminal_error
 from audience_onboarding.base.snapshot_diff import MIRROR, OPT_IN, OPT_OUT
 from audience_onboarding.base.upload_operator import OnboardCrmOperator
-from audience_onboarding.crm.guards import WHOLE_LIST
+from audience_onboarding.crm.guards import FULL_LIST_MODES
 from audience_onboarding.exceptions import (
     OVERWRITE_HINT,
     ConfigurationError,
@@ -292,7 +292,7 @@ class CommBoxOnboardCrmOperator(OnboardCrmOperator[CommBoxHook, str]):
         last = load.store.get(LAST_LOAD_KEY)
         is_same = (
             isinstance(last, dict)
-            and last.get("mode") in WHOLE_LIST
+            and last.get("mode") in FULL_LIST_MODES
             and (last.get("audience_id"), last.get("content_id")) == (audience_id, load.file.content_id)
         )
         return _current_state(audience_id, before) if is_same else None

@@ -24,7 +24,7 @@ from audience_onboarding.base.erasure import (
     not_applicable,
 )
 from audience_onboarding.base.snapshot_diff import OPT_OUT
-from audience_onboarding.crm.snapshots.subjects import opt_out_file
+from audience_onboarding.crm.snapshots.subjects import build_opt_out_file
 from audience_onboarding.exceptions import DailyFileLimitError, TerminalError, UploadConflictError
 from audience_onboarding.platforms.digital_audience.confirmation import Baseline
 from audience_onboarding.platforms.digital_audience.definition import VENDOR_PREFIX, DigitalAudienceDefinition
@@ -98,7 +98,9 @@ def start(job: ErasureJob) -> ErasureResult | ErasureDeferral:
             else f"it holds them in {held} rows"
         )
         return ErasureResult("would_erase", f"An opt-out of {hashes.count} rows would be sent; {known}")
-    return _send(job, definition, audience_id, opt_out_file(hashes, definition.file_profile), hashes.count)
+    return _send(
+        job, definition, audience_id, build_opt_out_file(hashes, definition.file_profile), hashes.count
+    )
 
 
 def resume(job: ErasureJob, after: str, event: dict[str, Any]) -> ErasureResult | ErasureDeferral:

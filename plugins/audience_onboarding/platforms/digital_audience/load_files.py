@@ -13,7 +13,7 @@ from audience_onboarding.base.load import LoadContext
 from audience_onboarding.base.metrics import upload_measured
 from audience_onboarding.base.openlineage import DatasetRef, DatasetWrite
 from audience_onboarding.base.snapshot_diff import MIRROR, REPLACE
-from audience_onboarding.crm.guards import WHOLE_LIST
+from audience_onboarding.crm.guards import FULL_LIST_MODES
 from audience_onboarding.exceptions import OVERWRITE_HINT, ConfigurationError, UploadConflictError
 from audience_onboarding.platforms.digital_audience.confirmation import Baseline
 from audience_onboarding.platforms.digital_audience.definition import object_key
@@ -140,7 +140,7 @@ class LoadFiles:
 
     def _begin_snapshot(self) -> None:
         if self.load.diff is not None:
-            self.load.diff.begin(is_whole=self.load.mode in WHOLE_LIST)
+            self.load.diff.begin(is_whole=self.load.mode in FULL_LIST_MODES)
 
     def _is_outdated(self, existing: ExistingObject, file: CrmFile) -> bool:
         """Return whether the existing object has to be written again.
@@ -156,7 +156,7 @@ class LoadFiles:
             return load.mode == MIRROR and existing.metadata.get(LIST_ID) == load.file.content_id
         later = self._later_load_date(existing, file)
         if later is None:
-            if load.mode in WHOLE_LIST:
+            if load.mode in FULL_LIST_MODES:
                 # Also if it was written before the audience had snapshots.
                 self._begin_snapshot()
             return False

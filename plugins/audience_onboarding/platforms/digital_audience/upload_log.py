@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 
-from audience_onboarding.crm.guards import WHOLE_LIST
+from audience_onboarding.crm.guards import FULL_LIST_MODES
 from audience_onboarding.state.store import (
     ERASURE_UPLOAD_LOG_KEY,
     LAST_LOAD_KEY,
@@ -59,7 +59,7 @@ class UploadEntry:
     @property
     def replaces(self) -> bool:
         """Whether the load is a whole list."""
-        return self.load.split()[1] in WHOLE_LIST
+        return self.load.split()[1] in FULL_LIST_MODES
 
 
 class UploadLog:
@@ -179,4 +179,4 @@ def find_later_confirmed(store: StateStore, *, period: str, mode: str, content_i
     if not isinstance(own, dict) or not isinstance(last, dict) or own.get("content_id") != content_id:
         return None
     latest = [record_period(last), *(str(last.get(name, "")) for name in ("mode", "content_id"))]
-    return None if latest == [period, mode, content_id] or latest[1] not in WHOLE_LIST else latest[0]
+    return None if latest == [period, mode, content_id] or latest[1] not in FULL_LIST_MODES else latest[0]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audience_onboarding.crm.identifiers.normalize import (
-    HASH_OF_NOTHING,
+    EMPTY_HASH,
     Rejected,
     normalize_custom,
     normalize_device_id,
@@ -21,7 +21,7 @@ from audience_onboarding.crm.identifiers.normalize import (
     remove_blanks,
     sha256_hex,
 )
-from audience_onboarding.crm.identifiers.reject_reasons import Reason
+from audience_onboarding.crm.identifiers.reject_reasons import RejectReason
 from tests.unit.crm.malformed.case import words
 
 # FACTS.md 1.7. [S] the vendor's own example; it prints upper case.
@@ -67,7 +67,7 @@ def check(rule: Callable[[str], str | Rejected], answers: Mapping[str, str | Rej
     assert {value: rule(value) for value in answers} == answers
 
 
-def check_refused(rule: Callable[[str], str | Rejected], reason: Reason, values: Iterable[str]) -> None:
+def check_refused(rule: Callable[[str], str | Rejected], reason: RejectReason, values: Iterable[str]) -> None:
     check(rule, dict.fromkeys(values, Rejected(reason)))
 
 
@@ -97,7 +97,7 @@ def test_plus_tags() -> None:
         {
             "a+b+c@example.com": "a@example.com",
             "a+@example.com": "a+@example.com",  # the SDK's pattern wants something after the plus
-            "+b@example.com": Rejected(Reason.INVALID_EMAIL),
+            "+b@example.com": Rejected(RejectReason.INVALID_EMAIL),
         },
     )
 
@@ -138,7 +138,7 @@ def test_refused_emails() -> None:
     )
     values += ['"john doe"@mail.example', "x" * 65 + "@mail.example", "x@" + "y" * 64 + ".example"]
     values += ["x@" + ".".join(["y" * 60] * 5) + ".example", "\u00e9" * 33 + "@mail.example"]  # 66 octets
-    check_refused(normalize_email, Reason.INVALID_EMAIL, values)
+    check_refused(normalize_email, RejectReason.INVALID_EMAIL, values)
 
 
 # --- nothing, and hashes
@@ -147,22 +147,22 @@ def test_refused_emails() -> None:
 def test_nothing_is_empty_and_never_hashed() -> None:
     for rule in RULES.values():
         blank = ["", " ", "\t\r\n", "\u200b", "\ufeff\u00a0", "\u3164\u115f", "\x1c\u0085"]
-        check_refused(rule, Reason.EMPTY, blank)
+        check_refused(rule, RejectReason.EMPTY, blank)
 
 
 def test_hashes_are_not_hashed_again() -> None:
     for name, rule in RULES.items():
         if name not in {"hash", "custom"}:
             values = [HASH, HASH.upper(), f" {HASH} ", f"\ufeff{HASH}", "1" * 64]
-            check_refused(rule, Reason.ALREADY_HASHED, values)
+            check_refused(rule, RejectReason.ALREADY_HASHED, values)
 
 
 def test_a_hashed_column_takes_hashes_only() -> None:
     check(normalize_hash, dict.fromkeys([HASH, HASH.upper(), f" {HASH}\n", f"\ufeff{HASH}"], HASH))
     others = ["john@mail.example", HASH[:-1], HASH + "0", "g" * 64, "\uff10" * 64, "\x00" * 64]
-    check_refused(normalize_hash, Reason.NOT_HASHED, others)
-    assert hashlib.sha256(b"").hexdigest() == HASH_OF_NOTHING
-    check_refused(normalize_hash, Reason.HASH_OF_NOTHING, [HASH_OF_NOTHING, HASH_OF_NOTHING.upper()])
+    check_refused(normalize_hash, RejectReason.NOT_HASHED, others)
+    assert hashlib.sha256(b"").hexdigest() == EMPTY_HASH
+    check_refused(normalize_hash, RejectReason.EMPTY_HASH, [EMPTY_HASH, EMPTY_HASH.upper()])
 
 
 # --- phone numbers
@@ -203,7 +203,7 @@ def test_foreign_numbers() -> None:
             "+39 (0)6 6982": "39066982",  # Italy dials the zero
             "+45 (0)32 12 34 56": "4532123456",  # Denmark has none
             "+1 201-555-0123": "12015550123",
-            "0470 12 34 56": Rejected(Reason.INVALID_PHONE),
+            "0470 12 34 56": Rejected(RejectReason.INVALID_PHONE),
         },
     )
     assert normalize_phone("0470 12 34 56", country="BE") == "32470123456"
@@ -212,7 +212,7 @@ def test_foreign_numbers() -> None:
 def test_the_prefix_to_dial_abroad_depends_on_the_country() -> None:
     check(
         partial(normalize_phone, country="US"),
-        {"011 31 6 12345678": "31612345678", "0031 6 12345678": Rejected(Reason.INVALID_PHONE)},
+        {"011 31 6 12345678": "31612345678", "0031 6 12345678": Rejected(RejectReason.INVALID_PHONE)},
     )
 
 
@@ -230,12 +230,12 @@ def test_refused_phones() -> None:
         "0" * 300,
     ]
     values += ["0800 1234"]  # too short for the vendor's 11 digits
-    check_refused(normalize_phone, Reason.INVALID_PHONE, values)
+    check_refused(normalize_phone, RejectReason.INVALID_PHONE, values)
 
 
 def test_a_phone_that_became_a_floating_point_number_is_nobody_elses() -> None:
     values = ["1711234567.0", "3012345678.00", " 1711234567.0 ", "+491711234567.0"]
-    check_refused(partial(normalize_phone, country="DE"), Reason.INVALID_PHONE, values)
+    check_refused(partial(normalize_phone, country="DE"), RejectReason.INVALID_PHONE, values)
 
 
 def test_own_country_code_without_plus() -> None:
@@ -248,7 +248,7 @@ def test_own_country_code_without_plus() -> None:
             "49711234567": "4949711234567",  # too short to tell from area code 04971 without its zero
             "0491 701234567": "49491701234567",
         },
-        "NL": {"491701234567": Rejected(Reason.INVALID_PHONE)},
+        "NL": {"491701234567": Rejected(RejectReason.INVALID_PHONE)},
         "SE": {"46701234567": "46701234567"},
         "FI": {"358401234567": "358401234567"},
         "GB": {"447911123456": "447911123456"},
@@ -301,7 +301,7 @@ def test_refused_personal_ids() -> None:
         "something else": "\x00640823-3234 null 0000000000",
     }.items():
         assert values.split(), why
-        check_refused(normalize_personal_id, Reason.INVALID_PERSONAL_ID, values.split())
+        check_refused(normalize_personal_id, RejectReason.INVALID_PERSONAL_ID, values.split())
 
 
 DEVICE = "38400000-8cf0-11bd-b23e-10b96e40000d"
@@ -322,7 +322,7 @@ def test_refused_device_ids() -> None:
         DEVICE.replace("00000", "000\ufb00"),  # a ligature whose upper case is FF
     ]
     for rule in (normalize_aaid, normalize_idfa):
-        check_refused(rule, Reason.INVALID_DEVICE_ID, values)
+        check_refused(rule, RejectReason.INVALID_DEVICE_ID, values)
 
 
 def test_postal_parts() -> None:
@@ -354,8 +354,8 @@ def test_custom_ids_stay_what_they_are() -> None:
 def test_refused_texts() -> None:
     values = ["a\x00b", "a\x7fb", "a\x9fb", "Stra\ufffde", "\ud800"]
     values += ["NULL", "null ", "NaN", "\\N", "#N/A", "(null)"]
-    check_refused(normalize_postal_part, Reason.INVALID_TEXT, [*values, "x" * 101])
-    check_refused(normalize_custom, Reason.INVALID_TEXT, [*values, "x" * 256, "a\tb"])
+    check_refused(normalize_postal_part, RejectReason.INVALID_TEXT, [*values, "x" * 101])
+    check_refused(normalize_custom, RejectReason.INVALID_TEXT, [*values, "x" * 256, "a\tb"])
 
 
 # --- any text
@@ -386,9 +386,9 @@ def test_no_text_raises_and_nothing_is_never_a_value(
     answer = rule(value)
     if isinstance(answer, str):
         assert answer
-        assert sha256_hex(answer) != HASH_OF_NOTHING
+        assert sha256_hex(answer) != EMPTY_HASH
     else:
-        assert repr(answer) in {repr(Rejected(reason)) for reason in Reason}
+        assert repr(answer) in {repr(Rejected(reason)) for reason in RejectReason}
 
 
 ODD = st.text(

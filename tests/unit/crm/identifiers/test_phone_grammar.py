@@ -10,7 +10,7 @@ import pytest
 from audience_onboarding.crm.identifiers import phone_grammar
 from audience_onboarding.crm.identifiers.phone_grammar import (
     NOTHING,
-    NotUnderstoodError,
+    UnsupportedMetadataError,
     as_pattern,
     matching,
     of_length,
@@ -34,7 +34,7 @@ def test_sets_hold_the_texts_that_patterns_match(pattern: str) -> None:
 def test_new_things_in_patterns_are_noticed() -> None:
     understood = []
     for pattern in words(r"(?=1)2 (1) 1+ 1* [^1] 1{2,} ^1 1$ (?:1 1) \D ? (?:1|2 a 1}"):
-        with suppress(NotUnderstoodError):
+        with suppress(UnsupportedMetadataError):
             understood.append((pattern, matching(pattern)))
     assert understood == []
 
@@ -51,7 +51,7 @@ def test_equal_sets_are_one() -> None:
 @pytest.mark.parametrize("country", [*phone_grammar.COUNTRIES_SERVED, "FR", "PL", "AT", "IT"])
 def test_valid_numbers_are_those_of_phonenumbers(country: str) -> None:
     code = phone_grammar.calling_code(country)
-    known = phone_grammar.foreign_spellings(code).after_code
+    known = phone_grammar.international_patterns(code).after_code
     plan = phonenumbers.PhoneMetadata.metadata_for_region(country)
     assert plan is not None
     dice = random.Random(country)
@@ -76,7 +76,7 @@ def test_valid_numbers_are_those_of_phonenumbers(country: str) -> None:
 
 def test_countries_that_are_not_understood() -> None:
     for country in ("XX", "AR"):
-        with pytest.raises(NotUnderstoodError):
-            phone_grammar.own_spellings(country)
-    assert not phone_grammar.goes_abroad("XX")
-    assert not phone_grammar.goes_abroad("US")
+        with pytest.raises(UnsupportedMetadataError):
+            phone_grammar.national_patterns(country)
+    assert not phone_grammar.dials_00("XX")
+    assert not phone_grammar.dials_00("US")

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from audience_onboarding.crm.identifiers.normalize import HASH_OF_NOTHING, Rejected
-from audience_onboarding.crm.identifiers.reject_reasons import Reason
-from audience_onboarding.crm.identifiers.rules import rule_for
+from audience_onboarding.crm.identifiers.normalize import EMPTY_HASH, Rejected
+from audience_onboarding.crm.identifiers.reject_reasons import RejectReason
+from audience_onboarding.crm.identifiers.rules import get_rule
 from audience_onboarding.crm.output.profiles import Identifier
 
 HASH = "a7df77a9db89b44110c704b680a24978579a3069b419db95cbda84541094adba"
@@ -41,7 +41,7 @@ def test_the_examples_of_the_page_are_right() -> None:
     wrong = []
     for name, country, value, sent in documented():
         identifier = Identifier.EMAIL if name == "hashed" else Identifier(name)
-        rule = rule_for(identifier, country=country, strip_plus_tag=False, hashed=name == "hashed")
+        rule = get_rule(identifier, country=country, strip_plus_tag=False, hashed=name == "hashed")
         answer = rule.reference(value)
         if not (answer == sent if sent else isinstance(answer, Rejected)):
             wrong.append((name, country, value, answer))
@@ -50,24 +50,26 @@ def test_the_examples_of_the_page_are_right() -> None:
 
 @pytest.mark.parametrize("identifier", list(Identifier))
 def test_no_hash_is_hashed_again(identifier: Identifier) -> None:
-    answer = rule_for(identifier, country="NL", strip_plus_tag=False).reference(HASH.upper())
+    answer = get_rule(identifier, country="NL", strip_plus_tag=False).reference(HASH.upper())
     # An advertiser may well have made its own ids by hashing something.
-    assert answer == (HASH.upper() if identifier is Identifier.CUSTOM else Rejected(Reason.ALREADY_HASHED))
+    assert answer == (
+        HASH.upper() if identifier is Identifier.CUSTOM else Rejected(RejectReason.ALREADY_HASHED)
+    )
 
 
 @pytest.mark.parametrize("identifier", list(Identifier))
 def test_columns_of_hashes(identifier: Identifier) -> None:
-    rule = rule_for(identifier, country="NL", strip_plus_tag=False, hashed=True)
+    rule = get_rule(identifier, country="NL", strip_plus_tag=False, hashed=True)
     assert rule.fast is not None
     assert rule.reference(HASH.upper()) == HASH
-    assert rule.reference("john@mail.example") == Rejected(Reason.NOT_HASHED)
-    assert rule.reference(HASH_OF_NOTHING) == Rejected(Reason.HASH_OF_NOTHING)
+    assert rule.reference("john@mail.example") == Rejected(RejectReason.NOT_HASHED)
+    assert rule.reference(EMPTY_HASH) == Rejected(RejectReason.EMPTY_HASH)
 
 
 def test_settings_reach_the_rules() -> None:
     assert (
-        rule_for(Identifier.PHONE, country="BE", strip_plus_tag=False).reference("0470123456")
+        get_rule(Identifier.PHONE, country="BE", strip_plus_tag=False).reference("0470123456")
         == "32470123456"
     )
-    tagless = rule_for(Identifier.EMAIL, country="NL", strip_plus_tag=True)
+    tagless = get_rule(Identifier.EMAIL, country="NL", strip_plus_tag=True)
     assert tagless.reference("a+b@x.example") == "a@x.example"

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audience_onboarding.crm.identifiers import vectorized
-from audience_onboarding.crm.identifiers.normalize import HASH_OF_NOTHING, NO_DEVICE, WORDS_FOR_NOTHING
+from audience_onboarding.crm.identifiers.normalize import EMPTY_HASH, NULL_TOKENS, ZERO_DEVICE_ID
 from audience_onboarding.crm.identifiers.phone_grammar import COUNTRIES_SERVED
-from audience_onboarding.crm.identifiers.rules import Rule, rule_for
+from audience_onboarding.crm.identifiers.rules import Rule, get_rule
 from audience_onboarding.crm.output.profiles import Identifier
 from tests.unit.crm.malformed.case import words
 
@@ -71,7 +71,7 @@ HASHES = st.builds(
     st.one_of(
         st.text("0123456789abcdefABCDEF", min_size=63, max_size=65),
         st.text("0123456789abcdef\ufb00\uff10\u212a", min_size=62, max_size=64),
-        st.sampled_from([HASH_OF_NOTHING, HASH_OF_NOTHING.upper()]),
+        st.sampled_from([EMPTY_HASH, EMPTY_HASH.upper()]),
     ),
     st.sampled_from(BLANKS),
 )
@@ -87,12 +87,12 @@ DEVICES = st.builds(
             st.uuids(),
             st.sampled_from(["\ufb00", "\uff11a", "-0", "\x000"]),
         ),
-        st.just(NO_DEVICE),
+        st.just(ZERO_DEVICE_ID),
     ),
     st.sampled_from(BLANKS),
 )
 WORDS = st.sampled_from(
-    [*sorted(WORDS_FOR_NOTHING), "NULL", "Null ", "nul\u017f", "Stra\u00dfe", "A\u030a", "\u00c5"]
+    [*sorted(NULL_TOKENS), "NULL", "Null ", "nul\u017f", "Stra\u00dfe", "A\u030a", "\u00c5"]
 )
 TEXTS = st.one_of(
     st.text(max_size=20),
@@ -134,7 +134,7 @@ def check(rule: Rule, values: Sequence[str]) -> None:
 
 @given(values=st.lists(EMAILS, min_size=1, max_size=60), strip_plus_tag=st.booleans())
 def test_emails_equal_the_reference(values: list[str], strip_plus_tag: bool) -> None:
-    check(rule_for(Identifier.EMAIL, country="NL", strip_plus_tag=strip_plus_tag), values)
+    check(get_rule(Identifier.EMAIL, country="NL", strip_plus_tag=strip_plus_tag), values)
 
 
 def test_long_emails_equal_the_reference() -> None:
@@ -144,7 +144,7 @@ def test_long_emails_equal_the_reference() -> None:
         f"x@{'y' * 50}.{'y' * 50}.{'y' * 50}.{'y' * 50}.{'y' * (size - 214)}.example"
         for size in range(245, 260)
     ]
-    rule = rule_for(Identifier.EMAIL, country="NL", strip_plus_tag=False)
+    rule = get_rule(Identifier.EMAIL, country="NL", strip_plus_tag=False)
     check(rule, values)
     assert accepted(rule, values)
 
@@ -156,7 +156,7 @@ def test_long_texts_equal_the_reference(identifier: Identifier) -> None:
         for char in ("a", "x", "\u00e9")
         for size in [*range(60, 70), *range(98, 104), *range(250, 260)]
     ]
-    rule = rule_for(identifier, country="NL", strip_plus_tag=False)
+    rule = get_rule(identifier, country="NL", strip_plus_tag=False)
     check(rule, values)
     assert accepted(rule, values)
 
@@ -164,14 +164,14 @@ def test_long_texts_equal_the_reference(identifier: Identifier) -> None:
 @pytest.mark.parametrize("country", [*COUNTRIES_SERVED, "FR", "IT", "DK", "GG", "MX", "XX"])
 @given(values=st.lists(PHONES, min_size=1, max_size=100))
 def test_phones_equal_the_reference(country: str, values: list[str]) -> None:
-    check(rule_for(Identifier.PHONE, country=country, strip_plus_tag=False), values)
+    check(get_rule(Identifier.PHONE, country=country, strip_plus_tag=False), values)
 
 
 @pytest.mark.parametrize("identifier", list(Identifier))
 @pytest.mark.parametrize("hashed", [False, True])
 @given(data=st.data())
 def test_all_others_equal_the_reference(identifier: Identifier, hashed: bool, data: st.DataObject) -> None:
-    rule = rule_for(identifier, country="SE", strip_plus_tag=False, hashed=hashed)
+    rule = get_rule(identifier, country="SE", strip_plus_tag=False, hashed=hashed)
     if rule.fast is not None:
         strategy = st.one_of(HASHES, TEXTS) if hashed else STRATEGIES.get(identifier, TEXTS)
         check(rule, data.draw(st.lists(strategy, min_size=1, max_size=60)))
@@ -179,7 +179,7 @@ def test_all_others_equal_the_reference(identifier: Identifier, hashed: bool, da
 
 def test_nothing_is_never_accepted() -> None:
     for identifier, hashed in product(Identifier, [False, True]):
-        rule = rule_for(identifier, country="NL", strip_plus_tag=False, hashed=hashed)
+        rule = get_rule(identifier, country="NL", strip_plus_tag=False, hashed=hashed)
         if rule.fast is not None:
             assert accepted(rule, [None, *BLANKS]) == {}
             if hashed or identifier in STRATEGIES:
@@ -187,7 +187,7 @@ def test_nothing_is_never_accepted() -> None:
 
 
 def test_characters_that_are_removed_from_phones_do_not_matter_to_the_reference() -> None:
-    rule = rule_for(Identifier.PHONE, country="NL", strip_plus_tag=False)
+    rule = get_rule(Identifier.PHONE, country="NL", strip_plus_tag=False)
     values = [
         value
         for char in vectorized._REMOVED_FROM_PHONES
@@ -214,7 +214,7 @@ USUAL = {
 @pytest.mark.parametrize("number", USUAL)
 def test_usual_spellings_are_fast(number: str) -> None:
     country, digits = number.split()
-    rule = rule_for(Identifier.PHONE, country=country, strip_plus_tag=False)
+    rule = get_rule(Identifier.PHONE, country=country, strip_plus_tag=False)
     plain = words(USUAL[number])
     spaced = [f"\u202a{value.replace('(', ' (').replace(')', ') ')}\u00a0" for value in plain]
     assert accepted(rule, [*plain, *spaced]) == dict.fromkeys([*plain, *spaced], digits)
@@ -230,14 +230,14 @@ def test_the_own_numbers_of_a_tidy_list_need_no_tidying() -> None:
 
 
 def test_brackets_of_the_list_are_not_marks_of_the_fast_path() -> None:
-    rule = rule_for(Identifier.PHONE, country="NL", strip_plus_tag=False)
+    rule = get_rule(Identifier.PHONE, country="NL", strip_plus_tag=False)
     marks, numbers = words("[ ( ) +( 0[ 00 +"), words("612345678 31612345678 31(0)612345678")
     check(rule, [mark + number for mark in marks for number in numbers])
 
 
 @pytest.mark.parametrize("country", [*COUNTRIES_SERVED, "FR", "GG", "XX"])
 def test_numbers_of_the_countries_served_are_fast_everywhere(country: str) -> None:
-    rule = rule_for(Identifier.PHONE, country=country, strip_plus_tag=False)
+    rule = get_rule(Identifier.PHONE, country=country, strip_plus_tag=False)
     numbers = words("31612345678 46701234567 358401234567 491701234567 32470123456 442079460018 12015550123")
     spellings = {f"+{number}": number for number in numbers}
     spellings |= {
@@ -248,12 +248,12 @@ def test_numbers_of_the_countries_served_are_fast_everywhere(country: str) -> No
 
 def test_a_metadata_surprise_leaves_numbers_to_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
     def surprise(code: int) -> None:
-        raise vectorized.phone_grammar.NotUnderstoodError
+        raise vectorized.phone_grammar.UnsupportedMetadataError
 
-    monkeypatch.setattr(vectorized.phone_grammar, "foreign_spellings", surprise)
+    monkeypatch.setattr(vectorized.phone_grammar, "international_patterns", surprise)
     vectorized._phones.cache_clear()
     try:
-        rule = rule_for(Identifier.PHONE, country="NL", strip_plus_tag=False)
+        rule = get_rule(Identifier.PHONE, country="NL", strip_plus_tag=False)
         assert accepted(rule, ["+31612345678", "0612345678", "+", ""]) == {}
         assert rule.reference("0612345678") == "31612345678"
     finally:
@@ -274,5 +274,5 @@ def test_usual_values_are_fast() -> None:
         Identifier.AAID: ["38400000-8cf0-11bd-b23e-10b96e40000d"],
         Identifier.IDFA: ["38400000-8CF0-11BD-B23E-10B96E40000D", " 38400000-8cf0-11bd-b23e-10b96e40000d"],
     }.items():
-        rule = rule_for(identifier, country="NL", strip_plus_tag=False)
+        rule = get_rule(identifier, country="NL", strip_plus_tag=False)
         assert accepted(rule, values) == {value: rule.reference(value) for value in values}

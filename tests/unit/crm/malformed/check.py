@@ -22,7 +22,7 @@ from tests.unit.crm.malformed.case import CANARY, CANARY_DIGITS, Case, Fails, Gi
 
 HEADER = re.compile(rb"(email_sha256|phone_sha256|email_sha256,phone_sha256)\r\n")
 LINE = re.compile(rb"(?:[0-9a-f]{64})?(?:,(?:[0-9a-f]{64})?)?")
-HASH_OF_NOTHING = b"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+EMPTY_HASH = b"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 LONGEST_MESSAGE = 8_000
 
 
@@ -40,7 +40,7 @@ def observe(source: Source, case: Case, spill: Path, **settings: Any) -> tuple[G
             spill_dir=spill,
             **{"memory_limit_mib": 256, "threads": 1, **case.settings, **settings},
         ) as load:
-            outcome, texts = _looked_at(load)
+            outcome, texts = _normalize_block(load)
     except AudienceOnboardingError as error:
         failure = error
     if failure is not None:
@@ -52,7 +52,7 @@ def observe(source: Source, case: Case, spill: Path, **settings: Any) -> tuple[G
     return outcome, texts
 
 
-def _looked_at(load: PreparedLoad) -> tuple[Gives, str]:
+def _normalize_block(load: PreparedLoad) -> tuple[Gives, str]:
     report = load.report
     assert report.rows_read == report.rows_sent + report.duplicates + report.rejected
     assert report.rejected == sum(report.rejected_by_reason.values())
@@ -66,7 +66,7 @@ def _looked_at(load: PreparedLoad) -> tuple[Gives, str]:
     assert lines.pop() == b"", "the last line has no end"
     assert len(lines) == report.rows_sent == load.rows == len(set(lines))
     assert all(LINE.fullmatch(line) and line.strip(b",") for line in lines)
-    assert HASH_OF_NOTHING not in sent
+    assert EMPTY_HASH not in sent
     assert sum(report.values_sent.values()) == sum(len(line.replace(b",", b"")) // 64 for line in lines)
     assert sum(part.rows for part in load.parts(max_rows=7, max_bytes=1000)) == report.rows_sent
 

@@ -13,7 +13,7 @@ import polars as pl
 from audience_onboarding.crm.sources.base import Source
 from audience_onboarding.crm.sources.csv_file import CsvSource
 from audience_onboarding.crm.sources.excel_file import XlsxSource
-from audience_onboarding.crm.sources.multi_file import ManySources
+from audience_onboarding.crm.sources.multi_file import MultiFileSource
 from audience_onboarding.crm.sources.parquet_file import ParquetSource
 from tests.unit.crm.malformed.case import (
     GOOD,
@@ -298,7 +298,7 @@ def several(name: str, outcome: Fails | Gives, *contents: bytes) -> TableCase:
         parts = [path.with_name(f"part-{number}.csv") for number in range(len(contents))]
         for part, content in zip(parts, contents, strict=True):
             part.write_bytes(content)
-        return ManySources([CsvSource(part) for part in parts], str(path))
+        return MultiFileSource([CsvSource(part) for part in parts], str(path))
 
     return TableCase(Case(f"several files: {name}", b"", outcome), opened)
 

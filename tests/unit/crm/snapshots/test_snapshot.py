@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audience_onboarding.crm.output.crm_file import CrmFile
-from audience_onboarding.crm.output.encoder import Layout
+from audience_onboarding.crm.output.encoder import CsvEncoder
 from audience_onboarding.crm.output.profiles import (
     COMMBOX_AUDIENCE,
     DIGITAL_AUDIENCE_S3,
@@ -30,9 +30,9 @@ from audience_onboarding.crm.output.profiles import (
 )
 from audience_onboarding.crm.prepare import CsvSource, prepare
 from audience_onboarding.crm.runtime.frame_store import FrameStore
-from audience_onboarding.crm.runtime.thread_pool import Workers
+from audience_onboarding.crm.runtime.thread_pool import OrderedThreadPool
 from audience_onboarding.crm.snapshots import snapshot as snapshot_module
-from audience_onboarding.crm.snapshots.diff import Difference, difference, merged, removed
+from audience_onboarding.crm.snapshots.diff import Difference, compare_lists, merge_lists, subtract_list
 from audience_onboarding.crm.snapshots.snapshot import read_info, write_snapshot
 from audience_onboarding.exceptions import (
     AccountingError,
@@ -53,14 +53,16 @@ ANNA, BOB, CARL = "anna@example.com", "bob@example.com", "carl@example.com"
 ONE, TWO, THREE = "31611111111", "31622222222", "31633333333"
 
 
-def layout_of(profile: FileProfile, *identifiers: Identifier) -> Layout:
-    return Layout(profile, tuple(column for column in profile.columns if column.identifier in identifiers))
+def get_encoder(profile: FileProfile, *identifiers: Identifier) -> CsvEncoder:
+    return CsvEncoder(
+        profile, tuple(column for column in profile.columns if column.identifier in identifiers)
+    )
 
 
-HASHED = layout_of(DIGITAL_AUDIENCE_S3, *CONTACT)
-RAW = layout_of(FANFARE_IMPORT, *CONTACT)
-MIXED = layout_of(DIGITAL_AUDIENCE_S3, Identifier.EMAIL, *ADDRESS)
-PHONES = layout_of(COMMBOX_AUDIENCE, Identifier.PHONE)
+HASHED = get_encoder(DIGITAL_AUDIENCE_S3, *CONTACT)
+RAW = get_encoder(FANFARE_IMPORT, *CONTACT)
+MIXED = get_encoder(DIGITAL_AUDIENCE_S3, Identifier.EMAIL, *ADDRESS)
+PHONES = get_encoder(COMMBOX_AUDIENCE, Identifier.PHONE)
 
 
 class Lab:
@@ -68,31 +70,31 @@ class Lab:
 
     def __init__(self, directory: Path, *, threads: int = 1, budget: int = PLENTY, block: int = 3) -> None:
         self.directory = directory
-        self.workers = Workers(threads)
+        self.pool = OrderedThreadPool(threads)
         self.budget = budget
         self.block = block
         self._made = 0
 
     @property
     def means(self) -> dict[str, Any]:
-        return {"workdir": self.directory, "workers": self.workers, "budget": self.budget}
+        return {"workdir": self.directory, "pool": self.pool, "budget": self.budget}
 
-    def file(self, layout: Layout, rows: Sequence[Row]) -> CrmFile:
+    def file(self, encoder: CsvEncoder, rows: Sequence[Row]) -> CrmFile:
         self._made += 1
         store = FrameStore(self.directory, f"made-{self._made}", budget=self.budget)
         for start in range(0, len(rows), self.block):
             some = rows[start : start + self.block]
-            store.add(pl.DataFrame(some, schema=dict.fromkeys(layout.names, pl.String), orient="row"))
-        return file_of(layout, store, self.workers)
+            store.add(pl.DataFrame(some, schema=dict.fromkeys(encoder.names, pl.String), orient="row"))
+        return file_of(encoder, store, self.pool)
 
-    def snapshot(self, layout: Layout, rows: Sequence[Row]) -> Path:
+    def snapshot(self, encoder: CsvEncoder, rows: Sequence[Row]) -> Path:
         self._made += 1
         path = self.directory / f"{self._made}.parquet"
-        write_snapshot(self.file(layout, rows), path)
+        write_snapshot(self.file(encoder, rows), path)
         return path
 
-    def difference(self, layout: Layout, old: Sequence[Row], new: Sequence[Row]) -> Difference:
-        return difference(self.file(layout, new), self.snapshot(layout, old), **self.means)
+    def compare_lists(self, encoder: CsvEncoder, old: Sequence[Row], new: Sequence[Row]) -> Difference:
+        return compare_lists(self.file(encoder, new), self.snapshot(encoder, old), **self.means)
 
 
 @contextmanager
@@ -102,7 +104,7 @@ def lab(**settings: int) -> Iterator[Lab]:
         try:
             yield made
         finally:
-            made.workers.close()
+            made.pool.close()
 
 
 @pytest.fixture
@@ -116,7 +118,7 @@ def sent(file: CrmFile | None) -> list[Row]:
     if file is None:
         return []
     header, *lines = b"".join(file.chunks(1000)).decode().removesuffix("\r\n").split("\r\n")
-    assert header == file.layout.header().decode().removesuffix("\r\n")
+    assert header == file.encoder.header().decode().removesuffix("\r\n")
     assert len(lines) == file.rows
     assert file.size == sum(map(len, file.chunks(1000)))
     return [tuple(field or None for field in line.split(",")) for line in lines]
@@ -127,10 +129,10 @@ def ids_of(found: Difference) -> list[str | None]:
     return [file and file.content_id for file in (found.opt_in, found.opt_out)]
 
 
-def finished(layout: Layout, row: Row) -> Row:
+def finished(encoder: CsvEncoder, row: Row) -> Row:
     """A row as the vendor gets it, one value at a time."""
     done: list[str | None] = []
-    for column, value in zip(layout.columns, row, strict=True):
+    for column, value in zip(encoder.columns, row, strict=True):
         if value is None:
             done.append(None)
         elif column.transform == "sha256":
@@ -143,10 +145,10 @@ def finished(layout: Layout, row: Row) -> Row:
 Value: TypeAlias = tuple[int, Row]
 
 
-def values_of(layout: Layout, row: Row) -> set[Value]:
+def values_of(encoder: CsvEncoder, row: Row) -> set[Value]:
     """What identifies somebody in a row: each column, but an address as a whole, and only one with a house number."""
     found: set[Value] = set()
-    places = [number for number, column in enumerate(layout.columns) if column.identifier in ADDRESS]
+    places = [number for number, column in enumerate(encoder.columns) if column.identifier in ADDRESS]
     for number, value in enumerate(row):
         if number not in places and value is not None:
             found.add((number, (value,)))
@@ -156,16 +158,16 @@ def values_of(layout: Layout, row: Row) -> set[Value]:
     return found
 
 
-def values_of_all(layout: Layout, rows: Iterable[Row]) -> set[Value]:
-    return set().union(*(values_of(layout, row) for row in rows))
+def values_of_all(encoder: CsvEncoder, rows: Iterable[Row]) -> set[Value]:
+    return set().union(*(values_of(encoder, row) for row in rows))
 
 
-def expected_opt_out(layout: Layout, old: Sequence[Row], new: Sequence[Row]) -> list[Row]:
-    held = values_of_all(layout, new)
-    places = [number for number, column in enumerate(layout.columns) if column.identifier in ADDRESS]
+def expected_opt_out(encoder: CsvEncoder, old: Sequence[Row], new: Sequence[Row]) -> list[Row]:
+    held = values_of_all(encoder, new)
+    places = [number for number, column in enumerate(encoder.columns) if column.identifier in ADDRESS]
     rows: list[Row] = []
     for row in old:
-        gone = values_of(layout, row) - held
+        gone = values_of(encoder, row) - held
         left: list[str | None] = [None] * len(row)
         for number, parts in gone:
             for place in places if number in places else [number]:
@@ -176,7 +178,7 @@ def expected_opt_out(layout: Layout, old: Sequence[Row], new: Sequence[Row]) -> 
     return rows
 
 
-def rows_strategy(layout: Layout) -> st.SearchStrategy[list[Row]]:
+def rows_strategy(encoder: CsvEncoder) -> st.SearchStrategy[list[Row]]:
     """Lists in which values come again, in the same rows and in others; no row twice."""
     few = {
         Identifier.EMAIL: [ANNA, BOB, CARL, "dora@example.com"],
@@ -185,12 +187,12 @@ def rows_strategy(layout: Layout) -> st.SearchStrategy[list[Row]]:
         Identifier.HOUSE_NUMBER: ["1", "11"],
         Identifier.EXTENSION: ["1", "A"],
     }
-    row = st.tuples(*(st.none() | st.sampled_from(few[column.identifier]) for column in layout.columns))
+    row = st.tuples(*(st.none() | st.sampled_from(few[column.identifier]) for column in encoder.columns))
     return st.lists(row.filter(any), unique=True, max_size=14)
 
 
-LAYOUTS = pytest.mark.parametrize(
-    "layout", [HASHED, RAW, MIXED, PHONES], ids=["hashed", "raw", "mixed", "phones"]
+ENCODERS = pytest.mark.parametrize(
+    "encoder", [HASHED, RAW, MIXED, PHONES], ids=["hashed", "raw", "mixed", "phones"]
 )
 # The other tests have one bucket.
 BUDGETS = pytest.mark.parametrize("budget", [400, PLENTY] if THOROUGH else [400])
@@ -200,70 +202,72 @@ BUDGETS = pytest.mark.parametrize("budget", [400, PLENTY] if THOROUGH else [400]
 
 
 @BUDGETS
-@LAYOUTS
+@ENCODERS
 @given(data=st.data())
-def test_a_difference_is_that_of_sets(layout: Layout, budget: int, data: st.DataObject) -> None:
-    old, new = data.draw(rows_strategy(layout)), data.draw(rows_strategy(layout))
+def test_a_difference_is_that_of_sets(encoder: CsvEncoder, budget: int, data: st.DataObject) -> None:
+    old, new = data.draw(rows_strategy(encoder)), data.draw(rows_strategy(encoder))
     new = list(dict.fromkeys([*new, *old[: data.draw(st.integers(0, 14))]]))
     with lab(budget=budget) as made:
-        found = made.difference(layout, old, new)
+        found = made.compare_lists(encoder, old, new)
 
-        assert sent(found.opt_in) == [finished(layout, row) for row in new if row not in old]
-        assert sent(found.opt_out) == [finished(layout, row) for row in expected_opt_out(layout, old, new)]
+        assert sent(found.opt_in) == [finished(encoder, row) for row in new if row not in old]
+        assert sent(found.opt_out) == [finished(encoder, row) for row in expected_opt_out(encoder, old, new)]
         assert found.unchanged == len(set(old) & set(new))
         assert (found.opt_in is None) == (set(new) <= set(old))
 
 
 @BUDGETS
-@LAYOUTS
+@ENCODERS
 @given(data=st.data())
-def test_merged_and_removed_are_those_of_sets(layout: Layout, budget: int, data: st.DataObject) -> None:
-    old, new = data.draw(rows_strategy(layout)), data.draw(rows_strategy(layout))
+def test_merged_and_removed_are_those_of_sets(encoder: CsvEncoder, budget: int, data: st.DataObject) -> None:
+    old, new = data.draw(rows_strategy(encoder)), data.draw(rows_strategy(encoder))
     with lab(budget=budget) as made:
-        file, previous = made.file(layout, new), made.snapshot(layout, old)
+        file, previous = made.file(encoder, new), made.snapshot(encoder, old)
 
-        both = merged(file, previous, **made.means)
-        left = removed(file, previous, **made.means)
+        both = merge_lists(file, previous, **made.means)
+        left = subtract_list(file, previous, **made.means)
 
         assert sent(both if both.rows else None) == [
-            finished(layout, row) for row in dict.fromkeys([*old, *new])
+            finished(encoder, row) for row in dict.fromkeys([*old, *new])
         ]
-        held = values_of_all(layout, new)
-        assert sent(left) == [finished(layout, row) for row in old if not values_of(layout, row) & held]
+        held = values_of_all(encoder, new)
+        assert sent(left) == [finished(encoder, row) for row in old if not values_of(encoder, row) & held]
         assert (left is None) == (not sent(left))
 
 
 class Vendor:
     """Drops each record that holds a value of an opt-out, and adds the rows of an opt-in."""
 
-    def __init__(self, layout: Layout) -> None:
-        self.layout = layout
+    def __init__(self, encoder: CsvEncoder) -> None:
+        self.encoder = encoder
         self.records: set[Row] = set()
 
     def opt_out(self, rows: Sequence[Row]) -> None:
-        gone = values_of_all(self.layout, rows)
-        self.records = {record for record in self.records if not values_of(self.layout, record) & gone}
+        gone = values_of_all(self.encoder, rows)
+        self.records = {record for record in self.records if not values_of(self.encoder, record) & gone}
 
     def opt_in(self, rows: Sequence[Row]) -> None:
         self.records |= set(rows)
 
     def check_list(self, rows: Sequence[Row]) -> None:
         """Check that the records are the list; other records may only repeat values of it, which harms nobody."""
-        wanted = {finished(self.layout, row) for row in rows}
+        wanted = {finished(self.encoder, row) for row in rows}
         assert wanted <= self.records
-        values = values_of_all(self.layout, wanted)
-        assert all(values_of(self.layout, record) <= values for record in self.records)
+        values = values_of_all(self.encoder, wanted)
+        assert all(values_of(self.encoder, record) <= values for record in self.records)
 
 
-@LAYOUTS
+@ENCODERS
 @given(data=st.data())
-def test_the_vendor_has_the_new_list_after_opt_out_and_opt_in(layout: Layout, data: st.DataObject) -> None:
-    vendor = Vendor(layout)
+def test_the_vendor_has_the_new_list_after_opt_out_and_opt_in(
+    encoder: CsvEncoder, data: st.DataObject
+) -> None:
+    vendor = Vendor(encoder)
     previous: Path | None = None
     with lab() as made:
-        for rows in data.draw(st.lists(rows_strategy(layout), min_size=1, max_size=4)):
-            file = made.file(layout, rows)
-            found = difference(file, previous, **made.means)
+        for rows in data.draw(st.lists(rows_strategy(encoder), min_size=1, max_size=4)):
+            file = made.file(encoder, rows)
+            found = compare_lists(file, previous, **made.means)
             vendor.opt_out(sent(found.opt_out))
             vendor.opt_in(sent(found.opt_in))
             previous = made.directory / "confirmed.parquet"
@@ -272,28 +276,28 @@ def test_the_vendor_has_the_new_list_after_opt_out_and_opt_in(layout: Layout, da
             vendor.check_list(rows)
 
 
-@LAYOUTS
+@ENCODERS
 @given(data=st.data())
-def test_attempts_may_have_been_processed_or_not(layout: Layout, data: st.DataObject) -> None:
+def test_attempts_may_have_been_processed_or_not(encoder: CsvEncoder, data: st.DataObject) -> None:
     """The vendor may have processed the opt-out of an attempt, its opt-in, both or neither."""
-    rows = rows_strategy(layout)
+    rows = rows_strategy(encoder)
     confirmed = data.draw(st.none() | rows)
     attempts = data.draw(st.lists(st.tuples(rows, st.booleans(), st.booleans()), max_size=3))
     final = data.draw(rows)
-    vendor = Vendor(layout)
+    vendor = Vendor(encoder)
     with lab() as made:
         previous: Path | None = None
         begun: list[Path] = []
         if confirmed is not None:
-            previous = made.snapshot(layout, confirmed)
-            vendor.opt_in([finished(layout, row) for row in confirmed])
+            previous = made.snapshot(encoder, confirmed)
+            vendor.opt_in([finished(encoder, row) for row in confirmed])
         for attempt, is_out, is_in in [*attempts, (final, True, True)]:
-            found = difference(made.file(layout, attempt), previous, attempts=begun, **made.means)
+            found = compare_lists(made.file(encoder, attempt), previous, attempts=begun, **made.means)
             if is_out:
                 vendor.opt_out(sent(found.opt_out))
             if is_in:
                 vendor.opt_in(sent(found.opt_in))
-            begun.append(made.snapshot(layout, attempt))
+            begun.append(made.snapshot(encoder, attempt))
 
     vendor.check_list(final)
 
@@ -304,8 +308,8 @@ def test_an_attempt_of_the_same_list_changes_nothing(here: Lab) -> None:
     new: list[Row] = [(BOB, TWO), (CARL, THREE)]
     file, previous = here.file(HASHED, new), here.snapshot(HASHED, old)
 
-    first = difference(file, previous, **here.means)
-    again = difference(file, previous, attempts=[here.snapshot(HASHED, new)], **here.means)
+    first = compare_lists(file, previous, **here.means)
+    again = compare_lists(file, previous, attempts=[here.snapshot(HASHED, new)], **here.means)
 
     assert None not in ids_of(first)
     assert ids_of(again) == ids_of(first)
@@ -316,11 +320,11 @@ def test_an_attempt_of_the_same_list_changes_nothing(here: Lab) -> None:
 
 
 HERE = ("1012AB", "1", "A")
-EMAIL_AND_ID = layout_of(FANFARE_IMPORT, Identifier.EMAIL, Identifier.CUSTOM)
+EMAIL_AND_ID = get_encoder(FANFARE_IMPORT, Identifier.EMAIL, Identifier.CUSTOM)
 
 
 class Change(NamedTuple):
-    layout: Layout
+    encoder: CsvEncoder
     old: list[Row]
     new: list[Row]
     opt_out: list[Row]
@@ -363,20 +367,20 @@ OPT_OUTS = {
 
 @pytest.mark.parametrize("name", OPT_OUTS)
 def test_the_opt_out_holds_values_that_are_gone(here: Lab, name: str) -> None:
-    layout, old, new, opt_out = OPT_OUTS[name]
+    encoder, old, new, opt_out = OPT_OUTS[name]
 
-    found = here.difference(layout, old, new)
+    found = here.compare_lists(encoder, old, new)
 
-    assert sent(found.opt_out) == [finished(layout, row) for row in opt_out]
+    assert sent(found.opt_out) == [finished(encoder, row) for row in opt_out]
     assert (found.opt_out is None) == (not opt_out)
-    assert sent(found.opt_in) == [finished(layout, row) for row in new if row not in old]
+    assert sent(found.opt_in) == [finished(encoder, row) for row in new if row not in old]
     assert found.unchanged == len(set(old) & set(new))
 
 
 def test_a_postal_code_alone_removes_no_neighbours(here: Lab) -> None:
     previous = here.snapshot(MIXED, [(BOB, "1012AB", None, None), (ANNA, "1012AB", None, None)])
 
-    left = removed(here.file(MIXED, [(ANNA, "1012AB", None, None)]), previous, **here.means)
+    left = subtract_list(here.file(MIXED, [(ANNA, "1012AB", None, None)]), previous, **here.means)
 
     assert sent(left) == [finished(MIXED, (BOB, "1012AB", None, None))]
 
@@ -384,7 +388,7 @@ def test_a_postal_code_alone_removes_no_neighbours(here: Lab) -> None:
 def test_the_first_load_is_all_opt_in(here: Lab) -> None:
     file = here.file(HASHED, [(ANNA, ONE), (BOB, None)])
 
-    found = difference(file, None, **here.means)
+    found = compare_lists(file, None, **here.means)
 
     assert found.opt_in is not None
     assert found.opt_in.content_id == file.content_id
@@ -393,13 +397,13 @@ def test_the_first_load_is_all_opt_in(here: Lab) -> None:
 
 
 def test_upper_case_hashes_are_not_hashed_again(here: Lab) -> None:
-    layout = replace(HASHED, profile=replace(DIGITAL_AUDIENCE_S3, hash_case="upper"))
+    encoder = replace(HASHED, profile=replace(DIGITAL_AUDIENCE_S3, hash_case="upper"))
     anna = hashlib.sha256(ANNA.encode()).hexdigest().upper()
     bob = hashlib.sha256(BOB.encode()).hexdigest().upper()
-    file, previous = here.file(layout, [(BOB, None)]), here.snapshot(layout, [(ANNA, None)])
+    file, previous = here.file(encoder, [(BOB, None)]), here.snapshot(encoder, [(ANNA, None)])
 
-    found = difference(file, previous, **here.means)
-    both = merged(file, previous, **here.means)
+    found = compare_lists(file, previous, **here.means)
+    both = merge_lists(file, previous, **here.means)
 
     assert sent(found.opt_out) == [(anna, None)]
     assert sent(found.opt_in) == [(bob, None)]
@@ -420,7 +424,7 @@ def test_whether_the_source_was_hashed_does_not_matter(here: Lab, tmp_path: Path
         prepare(CsvSource(tmp_path / "raw.csv"), columns=BOTH, **settings) as after,
     ):
         write_snapshot(before, tmp_path / "before.parquet")
-        found = difference(after, tmp_path / "before.parquet", **here.means)
+        found = compare_lists(after, tmp_path / "before.parquet", **here.means)
 
         assert sent(found.opt_in) == [finished(HASHED, (BOB, None))]
         assert (found.opt_out, found.unchanged) == (None, 1)
@@ -440,9 +444,9 @@ def test_several_results_of_one_load_do_not_get_in_each_others_way(here: Lab) ->
     here.budget = 400  # everything goes to files
     file, previous = here.file(PHONES, [(ONE,), (TWO,)]), here.snapshot(PHONES, [(TWO,), (THREE,)])
 
-    both = merged(file, previous, **here.means)
-    again = merged(here.file(PHONES, [(ONE,)]), previous, **here.means)
-    found = difference(file, previous, **here.means)
+    both = merge_lists(file, previous, **here.means)
+    again = merge_lists(here.file(PHONES, [(ONE,)]), previous, **here.means)
+    found = compare_lists(file, previous, **here.means)
 
     assert sent(both) == [(TWO,), (THREE,), (ONE,)]
     assert sent(again) == [(TWO,), (THREE,), (ONE,)]
@@ -461,32 +465,32 @@ def many(start: int, end: int) -> list[Row]:
     ]
 
 
-def outcome(layout: Layout, **settings: int) -> list[object]:
+def outcome(encoder: CsvEncoder, **settings: int) -> list[object]:
     with lab(**settings) as made:
-        file, previous = made.file(layout, many(50, 200)), made.snapshot(layout, many(0, 150))
-        found = difference(file, previous, **made.means)
+        file, previous = made.file(encoder, many(50, 200)), made.snapshot(encoder, many(0, 150))
+        found = compare_lists(file, previous, **made.means)
         files = [
             found.opt_in,
             found.opt_out,
-            merged(file, previous, **made.means),
-            removed(file, previous, **made.means),
+            merge_lists(file, previous, **made.means),
+            subtract_list(file, previous, **made.means),
         ]
         assert not [path for path in made.directory.iterdir() if path.name.startswith("comparing-")]
         return [found.unchanged, *((made and made.content_id, sent(made)) for made in files)]
 
 
-@pytest.mark.parametrize("layout", [HASHED, RAW], ids=["hashed", "raw"])
-def test_threads_memory_and_blocks_change_nothing(layout: Layout) -> None:
-    reference = outcome(layout, threads=1, block=5000)
+@pytest.mark.parametrize("encoder", [HASHED, RAW], ids=["hashed", "raw"])
+def test_threads_memory_and_blocks_change_nothing(encoder: CsvEncoder) -> None:
+    reference = outcome(encoder, threads=1, block=5000)
 
-    assert reference == outcome(layout, threads=4, block=7)
-    assert reference == outcome(layout, threads=2, block=30, budget=8_000)
-    assert reference == outcome(layout, threads=1, block=70, budget=30_000)
+    assert reference == outcome(encoder, threads=4, block=7)
+    assert reference == outcome(encoder, threads=2, block=30, budget=8_000)
+    assert reference == outcome(encoder, threads=1, block=70, budget=30_000)
 
 
 def test_ids_are_the_same_in_every_process() -> None:
     with lab() as made:
-        found = made.difference(HASHED, [(ANNA, ONE), (BOB, TWO)], [(BOB, TWO), (CARL, ONE)])
+        found = made.compare_lists(HASHED, [(ANNA, ONE), (BOB, TWO)], [(BOB, TWO), (CARL, ONE)])
 
     assert [str(content_id)[:16] for content_id in ids_of(found)] == ["4ab73c3528b3bf45", "5fa822c6f5393d66"]
 
@@ -501,7 +505,7 @@ def test_little_memory_means_many_buckets(here: Lab, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(pl.Expr, "is_in", counted)
     here.budget, here.block = 8_000, 40
-    here.difference(HASHED, many(0, 400), many(0, 400))
+    here.compare_lists(HASHED, many(0, 400), many(0, 400))
 
     assert len(sizes) > 10
     assert max(sizes) < 80
@@ -558,11 +562,11 @@ def test_nobody_else_may_read_a_snapshot(here: Lab, tmp_path: Path) -> None:
 
 def test_a_snapshot_of_a_snapshot_is_the_same(here: Lab, tmp_path: Path) -> None:
     previous = here.snapshot(HASHED, [(ANNA, ONE), (BOB, None)])
-    both = merged(here.file(HASHED, [(CARL, None)]), previous, **here.means)
+    both = merge_lists(here.file(HASHED, [(CARL, None)]), previous, **here.means)
 
     write_snapshot(both, tmp_path / "kept.parquet")
 
-    again = difference(
+    again = compare_lists(
         here.file(HASHED, [(ANNA, ONE), (BOB, None), (CARL, None)]),
         tmp_path / "kept.parquet",
         **here.means,
@@ -574,7 +578,7 @@ def test_more_rows_than_are_read_at_once(here: Lab, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(snapshot_module, "_ROWS_AT_ONCE", 4)
     rows: list[Row] = [(f"316{number:08}",) for number in range(10)]
 
-    found = here.difference(PHONES, rows, rows[5:])
+    found = here.compare_lists(PHONES, rows, rows[5:])
 
     assert sent(found.opt_out) == rows[:5]
     assert found.unchanged == 5
@@ -586,20 +590,20 @@ def test_more_rows_than_are_read_at_once(here: Lab, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     ("before", "after", "named"),
     [
-        (layout_of(FANFARE_IMPORT, Identifier.EMAIL), RAW, ["email (as it is)", "phone (as it is)"]),
-        (RAW, layout_of(FANFARE_IMPORT, Identifier.EMAIL), ["email (as it is)", "phone (as it is)"]),
+        (get_encoder(FANFARE_IMPORT, Identifier.EMAIL), RAW, ["email (as it is)", "phone (as it is)"]),
+        (RAW, get_encoder(FANFARE_IMPORT, Identifier.EMAIL), ["email (as it is)", "phone (as it is)"]),
         (RAW, HASHED, ["email (as it is)", "email (hashed)"]),
     ],
     ids=["column more", "column less", "other transform"],
 )
 def test_a_snapshot_that_does_not_fit_is_refused(
-    here: Lab, before: Layout, after: Layout, named: list[str]
+    here: Lab, before: CsvEncoder, after: CsvEncoder, named: list[str]
 ) -> None:
     row: Row = (ANNA, ONE)
     previous = here.snapshot(before, [row[: len(before.columns)]])
     file = here.file(after, [row[: len(after.columns)]])
 
-    for work in (difference, merged, removed):
+    for work in (compare_lists, merge_lists, subtract_list):
         with pytest.raises(ConfigurationError, match="mode replace") as caught:
             work(file, previous, **here.means)
         assert all(name in caught.value.why for name in named)
@@ -609,7 +613,7 @@ def test_another_order_of_columns_does_fit(here: Lab) -> None:
     swapped = replace(RAW, columns=RAW.columns[::-1])
     previous = here.snapshot(swapped, [(ONE, ANNA)])
 
-    found = difference(here.file(RAW, [(ANNA, ONE)]), previous, **here.means)
+    found = compare_lists(here.file(RAW, [(ANNA, ONE)]), previous, **here.means)
 
     assert found == Difference(None, None, 1)
 
@@ -653,12 +657,12 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 def test_the_error_about_a_broken_snapshot_quotes_no_data(
     here: Lab, damage: Callable[[Path], object], caplog: pytest.LogCaptureFixture
 ) -> None:
-    layout = layout_of(DIGITAL_AUDIENCE_S3, Identifier.EMAIL, Identifier.CUSTOM)
-    previous = here.snapshot(layout, [(ANNA, "customer 1"), (BOB, "customer 2")])
+    encoder = get_encoder(DIGITAL_AUDIENCE_S3, Identifier.EMAIL, Identifier.CUSTOM)
+    previous = here.snapshot(encoder, [(ANNA, "customer 1"), (BOB, "customer 2")])
     damage(previous)
 
     with pytest.raises(SourceFormatError, match="snapshot of the last load") as caught:
-        difference(here.file(layout, [(CARL, "customer 3")]), previous, **here.means)
+        compare_lists(here.file(encoder, [(CARL, "customer 3")]), previous, **here.means)
 
     assert_private(caught.value)
     assert "mode replace" in caught.value.next_step
@@ -739,6 +743,6 @@ def test_what_polars_says_while_comparing_is_withheld(here: Lab, monkeypatch: py
 
     monkeypatch.setattr(file, "frames", breaking(pl.exceptions.ComputeError(f"cannot read {BOB}")))
     with pytest.raises(TerminalError, match="ComputeError") as caught:
-        difference(file, previous, **here.means)
+        compare_lists(file, previous, **here.means)
 
     assert_private(caught.value)

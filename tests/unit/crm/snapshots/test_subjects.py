@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from audience_onboarding.crm.output.encoder import Layout
+from audience_onboarding.crm.output.encoder import CsvEncoder
 from audience_onboarding.crm.output.profiles import (
     COMMBOX_AUDIENCE,
     DIGITAL_AUDIENCE_S3,
@@ -21,8 +21,13 @@ from audience_onboarding.crm.output.profiles import (
     Identifier,
 )
 from audience_onboarding.crm.snapshots import snapshot as snapshot_module
-from audience_onboarding.crm.snapshots.snapshot import count_people, read_info, rows_without, write_without
-from audience_onboarding.crm.snapshots.subjects import People, opt_out_file
+from audience_onboarding.crm.snapshots.snapshot import (
+    count_matching_rows,
+    csv_without_subjects,
+    read_info,
+    write_without_subjects,
+)
+from audience_onboarding.crm.snapshots.subjects import SubjectHashes, build_opt_out_file
 from audience_onboarding.exceptions import ConfigurationError, SourceFormatError, SourceNotFoundError
 from tests.unit.crm.snapshots.test_snapshot import (
     ANNA,
@@ -46,14 +51,14 @@ def sha(value: str) -> str:
     return hashlib.sha256(value.encode()).hexdigest()
 
 
-def people(emails: Sequence[str] = (), phones: Sequence[str] = ()) -> People:
-    return People.read(
+def people(emails: Sequence[str] = (), phones: Sequence[str] = ()) -> SubjectHashes:
+    return SubjectHashes.read(
         {Identifier.EMAIL: [sha(item) for item in emails], Identifier.PHONE: [sha(item) for item in phones]}
     )
 
 
 def test_hashes_of_either_case_are_taken_and_never_shown() -> None:
-    found = People.read({Identifier.EMAIL: [sha(ANNA).upper(), sha(ANNA)], Identifier.PHONE: []})
+    found = SubjectHashes.read({Identifier.EMAIL: [sha(ANNA).upper(), sha(ANNA)], Identifier.PHONE: []})
 
     assert found.of("email") == {sha(ANNA)}
     assert found.of("phone") == found.of("custom") == frozenset()
@@ -65,7 +70,7 @@ def test_hashes_of_either_case_are_taken_and_never_shown() -> None:
 @pytest.mark.parametrize("value", [ANNA, "", sha(ANNA)[1:], sha(ANNA) + "0", "g" * 64, sha("")])
 def test_what_is_no_hash_of_somebody_is_refused_and_not_repeated(value: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
-        People.read({Identifier.EMAIL: [sha(BOB), value]})
+        SubjectHashes.read({Identifier.EMAIL: [sha(BOB), value]})
 
     assert not value or value not in str(caught.value)
     assert sha(BOB) not in str(caught.value)
@@ -76,7 +81,7 @@ def test_only_the_identifiers_of_an_audience_are_left() -> None:
 
 
 def test_each_hash_is_in_a_row_of_its_own() -> None:
-    content = opt_out_file(people([BOB, ANNA], [ONE]), DIGITAL_AUDIENCE_S3)
+    content = build_opt_out_file(people([BOB, ANNA], [ONE]), DIGITAL_AUDIENCE_S3)
 
     emails = sorted([sha(ANNA), sha(BOB)])
     assert content.decode().split("\r\n") == [
@@ -86,13 +91,13 @@ def test_each_hash_is_in_a_row_of_its_own() -> None:
         f",{sha(ONE)}",
         "",
     ]
-    assert content == opt_out_file(people([ANNA, BOB], [ONE]), DIGITAL_AUDIENCE_S3)
+    assert content == build_opt_out_file(people([ANNA, BOB], [ONE]), DIGITAL_AUDIENCE_S3)
 
 
 def test_the_file_is_as_the_profile_says() -> None:
     profile = replace(DIGITAL_AUDIENCE_S3, hash_case="upper", compression="gzip", line_ending="\n")
 
-    content = gzip.decompress(opt_out_file(people(phones=[ONE]), profile))
+    content = gzip.decompress(build_opt_out_file(people(phones=[ONE]), profile))
 
     assert content.decode() == f"phone_sha256\n{sha(ONE).upper()}\n"
 
@@ -100,25 +105,27 @@ def test_the_file_is_as_the_profile_says() -> None:
 def test_the_sandbox_of_the_vendor_takes_the_file() -> None:
     from sandbox.digital_audience.files import check_file
 
-    checked = check_file(iter([opt_out_file(people([ANNA], [ONE]), DIGITAL_AUDIENCE_S3)]), quoting="rfc4180")
+    checked = check_file(
+        iter([build_opt_out_file(people([ANNA], [ONE]), DIGITAL_AUDIENCE_S3)]), quoting="rfc4180"
+    )
 
     assert checked.rows == 2
 
 
-@pytest.mark.parametrize("layout", [HASHED, RAW], ids=["hashed", "raw"])
+@pytest.mark.parametrize("encoder", [HASHED, RAW], ids=["hashed", "raw"])
 def test_any_identifier_is_enough_to_be_found_and_taken_out(
-    here: Lab, tmp_path: Path, layout: Layout
+    here: Lab, tmp_path: Path, encoder: CsvEncoder
 ) -> None:
     to = tmp_path / "b.parquet"
-    path = here.snapshot(layout, [(ANNA, ONE), (BOB, None), (None, THREE), (CARL, TWO)])
+    path = here.snapshot(encoder, [(ANNA, ONE), (BOB, None), (None, THREE), (CARL, TWO)])
 
-    assert count_people(path, people([ANNA, BOB], [ONE, THREE])) == 3
-    assert count_people(path, people()) == 0
-    assert write_without(path, people([BOB], [ONE]), to) == (4, 2)
+    assert count_matching_rows(path, people([ANNA, BOB], [ONE, THREE])) == 3
+    assert count_matching_rows(path, people()) == 0
+    assert write_without_subjects(path, people([BOB], [ONE]), to) == (4, 2)
     assert read_info(to).rows == pl.read_parquet(to).height == 2
     assert read_info(to).content_id == ""
-    assert count_people(to, people([BOB], [ONE])) == 0
-    assert count_people(to, people([CARL], [THREE])) == 2
+    assert count_matching_rows(to, people([BOB], [ONE])) == 0
+    assert count_matching_rows(to, people([CARL], [THREE])) == 2
     # The snapshot itself stays.
     assert read_info(path).rows == 4
 
@@ -127,7 +134,7 @@ def test_nothing_is_written_where_nobody_is_in_it(here: Lab, tmp_path: Path) -> 
     to = tmp_path / "b.parquet"
     path = here.snapshot(PHONES, [(ONE,), (TWO,)])
 
-    assert write_without(path, people([ANNA], [THREE]), to) == (2, 2)
+    assert write_without_subjects(path, people([ANNA], [THREE]), to) == (2, 2)
     assert not to.exists()
 
 
@@ -135,7 +142,7 @@ def test_everybody_can_be_taken_out(here: Lab, tmp_path: Path) -> None:
     to = tmp_path / "b.parquet"
     path = here.snapshot(PHONES, [(ONE,), (TWO,)])
 
-    assert write_without(path, people(phones=[ONE, TWO]), to) == (2, 0)
+    assert write_without_subjects(path, people(phones=[ONE, TWO]), to) == (2, 0)
     assert read_info(to).rows == 0
 
 
@@ -145,7 +152,7 @@ def test_large_snapshots_go_in_blocks(here: Lab, tmp_path: Path, monkeypatch: py
     numbers = [f"316{number:08}" for number in range(10)]
     path = here.snapshot(PHONES, [(number,) for number in numbers])
 
-    assert write_without(path, people(phones=[numbers[0], numbers[5], numbers[9]]), to) == (10, 7)
+    assert write_without_subjects(path, people(phones=[numbers[0], numbers[5], numbers[9]]), to) == (10, 7)
     assert pl.read_parquet(to)["phone"].to_list() == [*numbers[1:5], *numbers[6:9]]
 
 
@@ -165,25 +172,25 @@ def test_large_snapshots_go_in_blocks(here: Lab, tmp_path: Path, monkeypatch: py
 def test_the_lines_without_a_person_are_those_of_the_vendors_file(
     here: Lab, profile: Any, rows: list[Any], left: str
 ) -> None:
-    layout = {COMMBOX_AUDIENCE.name: PHONES, FANFARE_IMPORT.name: RAW}.get(profile.name, HASHED)
-    path = here.snapshot(layout, rows)
+    encoder = {COMMBOX_AUDIENCE.name: PHONES, FANFARE_IMPORT.name: RAW}.get(profile.name, HASHED)
+    path = here.snapshot(encoder, rows)
 
-    assert b"".join(rows_without(path, people(phones=[ONE]), layout)).decode() == left
+    assert b"".join(csv_without_subjects(path, people(phones=[ONE]), encoder)).decode() == left
 
 
 def test_a_snapshot_that_does_not_fit_gives_no_list(here: Lab) -> None:
     path = here.snapshot(RAW, [(ANNA, ONE)])
 
     with pytest.raises(ConfigurationError):
-        list(rows_without(path, people(phones=[ONE]), PHONES))
+        list(csv_without_subjects(path, people(phones=[ONE]), PHONES))
 
 
 def test_a_snapshot_that_is_missing_or_damaged_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SourceNotFoundError):
-        count_people(tmp_path / "none.parquet", people([ANNA]))
+        count_matching_rows(tmp_path / "none.parquet", people([ANNA]))
     (tmp_path / "torn.parquet").write_bytes(b"PAR1 torn")
     with pytest.raises(SourceFormatError):
-        write_without(tmp_path / "torn.parquet", people([ANNA]), tmp_path / "b.parquet")
+        write_without_subjects(tmp_path / "torn.parquet", people([ANNA]), tmp_path / "b.parquet")
 
 
 def test_other_columns_are_kept_as_they_are(here: Lab, tmp_path: Path) -> None:
@@ -192,5 +199,5 @@ def test_other_columns_are_kept_as_they_are(here: Lab, tmp_path: Path) -> None:
     path = here.snapshot(MIXED, rows)
 
     # The address is no identifier that is erased by.
-    assert write_without(path, people([ANNA]), to) == (2, 1)
+    assert write_without_subjects(path, people([ANNA]), to) == (2, 1)
     assert pl.read_parquet(to).row(0)[1:] == ("1234AB", "1", None)

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from audience_onboarding.crm.sources.coercion import InexactError, value_text
+from audience_onboarding.crm.sources.coercion import InexactError, format_value
 
 
 @pytest.mark.parametrize(
@@ -47,22 +47,22 @@ from audience_onboarding.crm.sources.coercion import InexactError, value_text
     ],
 )
 def test_values_become_what_somebody_would_have_typed(value: object, text: str | None) -> None:
-    assert value_text(value) == text
+    assert format_value(value) == text
 
 
 def test_floats_that_have_lost_digits() -> None:
-    assert value_text(2.0**53 - 1) == "9007199254740991"
+    assert format_value(2.0**53 - 1) == "9007199254740991"
     for value in (2.0**53, -(2.0**53), 1e300):
         with pytest.raises(InexactError):
-            value_text(value)
+            format_value(value)
 
 
 def test_values_of_many_parts() -> None:
     for value in ([1], (1,), {"a": 1}, {1}):
         with pytest.raises(TypeError):
-            value_text(value)
+            format_value(value)
 
 
 def test_bytes_that_are_no_text() -> None:
     with pytest.raises(UnicodeDecodeError):
-        value_text(b"\xff")
+        format_value(b"\xff")

@@ -10,9 +10,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from audience_onboarding.crm.sources.base import Reading
+from audience_onboarding.crm.sources.base import OpenSource
 from audience_onboarding.crm.sources.csv_file import CsvSource
-from audience_onboarding.crm.sources.multi_file import ManySources, file_names
+from audience_onboarding.crm.sources.multi_file import MultiFileSource, file_names
 from audience_onboarding.crm.sources.parquet_file import ParquetSource
 from audience_onboarding.exceptions import EmptySourceError, MissingColumnError, SourceFormatError
 from tests.unit.crm.reading import read
@@ -32,7 +32,7 @@ def test_each_file_finds_its_columns_and_counts_its_rows(tmp_path: Path) -> None
     ]
     pl.DataFrame({"phone": [612345678], "email": ["e"]}).write_parquet(tmp_path / "5.parquet")
     result = read(
-        ManySources([*sources, ParquetSource(tmp_path / "5.parquet")], "folder/"),
+        MultiFileSource([*sources, ParquetSource(tmp_path / "5.parquet")], "folder/"),
         ["email", "phone"],
         tmp_path,
     )
@@ -46,9 +46,9 @@ def test_a_missing_column_names_the_file(tmp_path: Path) -> None:
     good, bad = csv(tmp_path / "1.csv", "email\na\n"), csv(tmp_path / "2.csv", "mail\nb\n")
     for sources in ([good, bad], [bad, good]):
         with pytest.raises(MissingColumnError, match=r"2\.csv"):
-            read(ManySources(sources, "folder/"), ["email"], tmp_path)
+            read(MultiFileSource(sources, "folder/"), ["email"], tmp_path)
     # What is wrong with the first is known before anything is read.
-    with pytest.raises(MissingColumnError), ManySources([bad, good], "folder/").open(["email"], tmp_path):
+    with pytest.raises(MissingColumnError), MultiFileSource([bad, good], "folder/").open(["email"], tmp_path):
         pass
 
 
@@ -57,16 +57,16 @@ def test_files_without_a_header(tmp_path: Path) -> None:
     # One that broke off is not to pass for a load without rows, which may be skipped.
     for sources in ([empty, full], [full, empty], [empty, empty, full]):
         with pytest.raises(SourceFormatError, match=r"one of several CRM files is empty.*1\.csv") as caught:
-            read(ManySources(sources, "folder/"), ["email"], tmp_path)
+            read(MultiFileSource(sources, "folder/"), ["email"], tmp_path)
         assert caught.value.__context__ is None
     with pytest.raises(EmptySourceError, match=r"folder/.*none of the 2 files"):
-        read(ManySources([empty, empty], "folder/"), ["email"], tmp_path)
+        read(MultiFileSource([empty, empty], "folder/"), ["email"], tmp_path)
 
 
 def test_files_that_may_be_empty_are_left_out(tmp_path: Path) -> None:
-    def many(*texts: str, may_be_empty: set[int]) -> ManySources:
+    def many(*texts: str, may_be_empty: set[int]) -> MultiFileSource:
         sources = [csv(tmp_path / f"{number}.csv", text) for number, text in enumerate(texts)]
-        return ManySources(sources, "days", frozenset(may_be_empty))
+        return MultiFileSource(sources, "days", frozenset(may_be_empty))
 
     full = "email\na\n"
     result = read(many("", full, "", full, may_be_empty={0, 2, 3}), ["email"], tmp_path)
@@ -89,7 +89,7 @@ class Counted:
         return self.inner.name
 
     @contextmanager
-    def open(self, wanted: Sequence[str], workdir: Path) -> Iterator[Reading]:
+    def open(self, wanted: Sequence[str], workdir: Path) -> Iterator[OpenSource]:
         with self.inner.open(wanted, workdir) as reading:
             self.is_open.add(self.name)
             try:
@@ -106,7 +106,7 @@ def counted(tmp_path: Path, number: int) -> tuple[list[Counted], set[str]]:
 def test_a_file_is_open_until_its_last_block_has_been_read(tmp_path: Path) -> None:
     sources, is_open = counted(tmp_path, 4)
     most = 0
-    with ManySources(sources, "folder/").open(["email"], tmp_path) as reading:
+    with MultiFileSource(sources, "folder/").open(["email"], tmp_path) as reading:
         waiting = []
         for block in reading.blocks:
             # As the engine does, which reads a block while it takes the next ones.
@@ -124,7 +124,7 @@ def test_all_files_are_closed_after_an_error_or_an_early_end(tmp_path: Path) -> 
     sources, is_open = counted(tmp_path, 3)
 
     def stop_in_the_second() -> None:
-        with ManySources(sources, "folder/").open(["email"], tmp_path) as reading:
+        with MultiFileSource(sources, "folder/").open(["email"], tmp_path) as reading:
             assert next(reading.blocks)
             assert next(reading.blocks)
             assert len(is_open) == 2
