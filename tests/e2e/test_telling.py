@@ -122,7 +122,7 @@ def test_a_guard_is_told_as_a_guard_and_not_as_a_failure_too(stack: Stack) -> No
 
     (told,) = wait_for(lambda: alerts(stack, "guarded_list"), "The alert", timeout=300)
     assert (told["kind"], told["load_date"]) == ("guard", "2026-11-20")
-    assert "30 rows to send, at least 1,000 have to be" in told["text"]
+    assert "30 rows to send, minimum 1,000" in told["text"]
     found = {row["run_id"]: row for row in rows(stack, dag_id)}
     assert (found[run_id]["outcome"], found[run_id]["error"]) == ("failed", "GuardError")
     assert "1,000" in found[run_id]["error_message"]

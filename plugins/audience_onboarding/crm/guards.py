@@ -1,8 +1,8 @@
-"""Guards: what has to hold of a load before anything of it is sent.
+"""Guards: limits that a load must keep before anything of it is sent.
 
-A source that is there and can be read may still be the wrong one: half an export, a column that somebody renamed,
-hashes where addresses should be. Such a load would be "successful" and match nobody, or empty an audience. A guard is
-a limit to one of the counts of a load; the ones that a load breaks are told all at once, with the numbers.
+A readable source may still be the wrong one: half an export, a renamed column, hashes in place of addresses. Such a
+load would match no one, or empty an audience. Each guard limits one count of the load. The error lists all failed
+guards with their numbers.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
     from audience_onboarding.crm.report import LoadReport
 
 FULL_LIST_MODES = frozenset({"replace", "mirror"})
-"""Modes in which a list says who is in the audience, so that whoever is missing from it is taken out."""
+"""Modes in which the list is the audience, so that people missing from it are removed."""
 
 DEFAULT_MAX_ROW_DROP = 0.5
-"""Limit of the row drop in these modes, unless ``max_row_drop`` is given."""
+"""``max_row_drop`` of these modes, unless it is set."""
 
 SPARSE_IDENTIFIERS = frozenset({Identifier.EXTENSION.value, Identifier.APARTMENT.value})
-"""Columns that are empty for most people, and rightly so."""
+"""Columns that are empty for most people."""
 
-_REASONS_TOLD = 3
+_SHOWN_REASONS = 3
 
 
 @dataclass(frozen=True)
 class GuardFailure:
-    """A guard that a load breaks.
+    """A failed guard.
 
     :param setting: its name.
-    :param numbers: what was found, and what may be. Counts only, never data.
+    :param numbers: the count and its limit. No data.
     """
 
     setting: str
@@ -93,32 +93,27 @@ class Guards(BaseModel):
             return self.max_row_drop
         return DEFAULT_MAX_ROW_DROP if mode in FULL_LIST_MODES else None
 
-    def check(self, report: LoadReport, *, mode: str, last_rows: int | None) -> None:
-        """Let a load pass, or not.
-
-        :param report: its counts.
-        :param mode: what it does to the audience.
-        :param last_rows: rows of the last confirmed load that it can be compared with, ``None`` if there is none.
-        :raises GuardError: names all guards that it breaks, with the numbers.
-        """
-        failures = self.failures(report, mode=mode, last_rows=last_rows)
-        if failures:
-            raise build_guard_error(failures)
-
     def failures(self, report: LoadReport, *, mode: str, last_rows: int | None) -> list[GuardFailure]:
-        """The guards that a load breaks, none if it may pass. Arguments as for :meth:`check`."""
-        found = [*self._rows(report), *self._shrink(report, mode, last_rows)]
+        """Return the failed guards.
+
+        :param report: counts of the load.
+        :param mode: of the load.
+        :param last_rows: rows of the last confirmed load that is comparable; ``None`` without one.
+        """
+        failures = [*self._check_rows(report), *self._check_row_drop(report, mode, last_rows)]
         if report.rows_read >= self.min_rows_for_ratios:
-            found += [*self._rejected(report), *self._invalid(report), *self._filled(report)]
-        return [*found, *self._hashes(report)]
+            failures += [
+                *self._check_rejected(report),
+                *self._check_invalid(report),
+                *self._check_filled(report),
+            ]
+        return [*failures, *self._check_hashes(report)]
 
-    def _rows(self, report: LoadReport) -> Iterator[GuardFailure]:
+    def _check_rows(self, report: LoadReport) -> Iterator[GuardFailure]:
         if self.min_rows is not None and report.rows_sent < self.min_rows:
-            yield GuardFailure(
-                "min_rows", f"{report.rows_sent:,} rows to send, at least {self.min_rows:,} have to be"
-            )
+            yield GuardFailure("min_rows", f"{report.rows_sent:,} rows to send, minimum {self.min_rows:,}")
 
-    def _shrink(self, report: LoadReport, mode: str, last_rows: int | None) -> Iterator[GuardFailure]:
+    def _check_row_drop(self, report: LoadReport, mode: str, last_rows: int | None) -> Iterator[GuardFailure]:
         limit = self.row_drop_limit(mode)
         if limit is None or last_rows is None or last_rows < self.min_rows_for_ratios:
             return
@@ -127,19 +122,19 @@ class Guards(BaseModel):
             yield GuardFailure(
                 "max_row_drop",
                 f"{report.rows_sent:,} rows to send, the last confirmed load had {last_rows:,}: "
-                f"{_percent(fewer / last_rows)} fewer, at most {_percent(limit)} fewer may be",
+                f"{_percent(fewer / last_rows)} fewer, maximum {_percent(limit)}",
             )
 
-    def _rejected(self, report: LoadReport) -> Iterator[GuardFailure]:
+    def _check_rejected(self, report: LoadReport) -> Iterator[GuardFailure]:
         limit, rows = self.max_rejected_ratio, report.rows_read
         if limit is not None and report.rejected > limit * rows:
             yield GuardFailure(
                 "max_rejected_ratio",
-                f"{report.rejected:,} of {rows:,} rows rejected ({_percent(report.rejected / rows)}), at most "
-                f"{_percent(limit)} may be; {_reasons(report.rejected_by_reason)}",
+                f"{report.rejected:,} of {rows:,} rows rejected ({_percent(report.rejected / rows)}), maximum "
+                f"{_percent(limit)}; {_format_reasons(report.rejected_by_reason)}",
             )
 
-    def _invalid(self, report: LoadReport) -> Iterator[GuardFailure]:
+    def _check_invalid(self, report: LoadReport) -> Iterator[GuardFailure]:
         limit = self.max_invalid_ratio
         if limit is None:
             return
@@ -149,11 +144,11 @@ class Guards(BaseModel):
             if invalid > limit * filled:
                 yield GuardFailure(
                     "max_invalid_ratio",
-                    f"{invalid:,} of {filled:,} values of {identifier} are invalid ({_percent(invalid / filled)}), at "
-                    f"most {_percent(limit)} may be; {_reasons(reasons)}",
+                    f"{invalid:,} of {filled:,} values of {identifier} are invalid ({_percent(invalid / filled)}), "
+                    f"maximum {_percent(limit)}; {_format_reasons(reasons)}",
                 )
 
-    def _filled(self, report: LoadReport) -> Iterator[GuardFailure]:
+    def _check_filled(self, report: LoadReport) -> Iterator[GuardFailure]:
         rows = report.rows_read - report.rejected_by_reason.get(RejectReason.MALFORMED_ROW.value, 0)
         limit = self.min_filled_ratio
         if limit is None or rows == 0:
@@ -163,37 +158,37 @@ class Guards(BaseModel):
                 yield GuardFailure(
                     "min_filled_ratio",
                     f"the column of {identifier} is filled in {filled:,} of {rows:,} rows ({_percent(filled / rows)}), "
-                    f"at least {_percent(limit)} have to be",
+                    f"minimum {_percent(limit)}",
                 )
 
-    def _hashes(self, report: LoadReport) -> Iterator[GuardFailure]:
+    def _check_hashes(self, report: LoadReport) -> Iterator[GuardFailure]:
         limit, filled = self.max_hash_mismatch_ratio, sum(report.values_read.values())
         if limit is not None and report.hash_mismatches > limit * filled:
             yield GuardFailure(
                 "max_hash_mismatch_ratio",
                 f"{report.hash_mismatches:,} of {filled:,} values ({_percent(report.hash_mismatches / filled)}) are "
-                "hashes in a column of plain values, or plain values in a column of hashes, at most "
-                f"{_percent(limit)} may be; 'hashed: true' says which columns hold hashes",
+                "hashes in an unhashed column, or unhashed in a column of hashes, maximum "
+                f"{_percent(limit)}; 'hashed: true' declares a column of hashes",
             )
 
 
 def build_guard_error(failures: list[GuardFailure]) -> GuardError:
-    """The error of a load that breaks these guards."""
+    """Return the error for failed guards."""
     return GuardError(
         what=f"{len(failures)} of the guards stop this load, nothing is sent"
         if len(failures) > 1
         else "A guard stops this load, nothing is sent",
         why="; ".join(map(str, failures)),
-        next_step="Look into the source. If it is right as it is, change the setting in the definition, or "
+        next_step="Check the source. If it is correct, change the setting in the definition, or "
         "trigger this load again with 'Ignore guards', which is under 'Exceptions' in its form",
     )
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.3g}%"
+def _percent(ratio: float) -> str:
+    return f"{100 * ratio:.3g}%"
 
 
-def _reasons(counts: Mapping[str, int]) -> str:
-    most = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:_REASONS_TOLD]
+def _format_reasons(counts: Mapping[str, int]) -> str:
+    most = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:_SHOWN_REASONS]
     more = len(counts) - len(most)
     return ", ".join(f"{reason} {count:,}" for reason, count in most) + (f" and {more} more" if more else "")

@@ -87,7 +87,7 @@ class SqlSource:
         return self.label
 
     @contextmanager
-    def open(self, wanted: Sequence[str], workdir: Path) -> Iterator[OpenSource]:
+    def open(self, columns: Sequence[str], workdir: Path) -> Iterator[OpenSource]:
         """Run the query, see :class:`~audience_onboarding.crm.sources.base.Source`.
 
         :raises ConfigurationError: the database rejects the query, or it is not a SELECT.
@@ -111,7 +111,7 @@ class SqlSource:
                     next_step="Write a SELECT",
                 )
             header = [str(column[0]) for column in cursor.description]
-            positions = resolve_columns(header, wanted, self.label)
+            positions = resolve_columns(header, columns, self.label)
             yield OpenSource(
                 unmapped_columns(header, positions), self._blocks(cursor, rows, header, positions)
             )

@@ -236,7 +236,7 @@ ROW = f"{SECRET},1001\n"
             {"2026-11-18.csv": ROW + ROW},
             None,
             False,
-            "found, but the CRM file has no column 'E-mail'; the first line looks like data, not like column names; "
+            "found, but the CRM file has no column 'E-mail'; the first line seems to be data, not column names; "
             "does the export write a header row?",
         ),
         (
@@ -245,12 +245,12 @@ ROW = f"{SECRET},1001\n"
             False,
             "found, but the CRM file has no column 'E-mail' (a.csv, the first of several); it has 1 column(s): 'Mail'",
         ),
-        ({"2026-11-18.csv": ""}, None, None, "found, but the CRM file holds nothing to send; it has no line"),
+        ({"2026-11-18.csv": ""}, None, None, "found, but the CRM file has no row to send; it has no line"),
         (
             {"2026-11-18.parquet": "PAR1"},
             "crm/{load_date}.parquet",
             None,
-            "found, but the CRM file cannot be read as Parquet; it is damaged, cut off, encrypted, or no Parquet file",
+            "found, but the CRM file cannot be read as Parquet; it is damaged, cut off, encrypted, or not a Parquet file",
         ),
     ],
     ids=["fits", "another name", "no header", "first of several", "empty", "damaged"],

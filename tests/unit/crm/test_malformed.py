@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import polars as pl
 import pytest
 
-from audience_onboarding.crm.sources import csv_file
+from audience_onboarding.crm.sources import csv_file, csv_structure
 from audience_onboarding.crm.sources.base import Source
 from audience_onboarding.crm.sources.csv_file import CsvSource
 from audience_onboarding.exceptions import AudienceOnboardingError
@@ -136,7 +136,7 @@ def test_corpus(number: int, tmp_path: Path, nothing_leaks: Check, monkeypatch: 
     """Each case has its outcome, however the file is read, and by either of the two readers."""
     reading, exact = READINGS[number]
     if exact:
-        monkeypatch.setattr(csv_file._Structure, "plain", lambda structure, text: None)
+        monkeypatch.setattr(csv_structure.CsvStructure, "check", lambda structure, text: None)
     path = tmp_path / "crm.csv"
 
     def check(case: Case) -> None:
@@ -187,7 +187,7 @@ def test_usual_files_are_read_without_the_exact_reader(
     def refuse(*arguments: object) -> None:
         raise AssertionError("the exact reader was used")
 
-    monkeypatch.setattr(csv_file._Reader, "_exact", refuse)
+    monkeypatch.setattr(csv_file._Reader, "_read_exact", refuse)
     monkeypatch.setattr(csv_file._Reader, "exact_rows", refuse)
     names = {"one row", "byte order mark", "byte order mark and quotes", "blank lines", "blank lines, crlf",
              "all in quotes", "all in quotes, crlf", "quoted delimiters", "quoted line feeds", "quoted line ends, crlf",

@@ -129,12 +129,12 @@ def ours(numbers: list[Number]) -> tuple[dict[Number, str | None], set[Number]]:
     answers: dict[Number, str | None] = {}
     for country in COUNTRIES:
         rule = get_rule(Identifier.PHONE, country=country, strip_plus_tag=False)
-        assert rule.fast is not None
-        fast = rule.fast(pl.col("raw"))
+        assert rule.fast_path is not None
+        fast = rule.fast_path(pl.col("raw"))
         frame = (
             pl.DataFrame({"raw": [number.text for number in numbers if number.country == country]})
-            .with_columns(tidied=fast.tidied)
-            .with_columns(accept=fast.accept(pl.col("tidied")), value=fast.value(pl.col("tidied")))
+            .with_columns(cleaned=fast.cleaned)
+            .with_columns(accept=fast.accept(pl.col("cleaned")), value=fast.value(pl.col("cleaned")))
         )
         for text, value in frame.filter("accept").select("raw", "value").iter_rows():
             answers[Number(text, country)] = value

@@ -20,6 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from audience_onboarding.crm import blocks
 from audience_onboarding.crm import prepare as engine
 from audience_onboarding.crm.identifiers.normalize import sha256_hex
 from audience_onboarding.crm.output.profiles import (
@@ -45,6 +46,8 @@ from tests.unit.crm.malformed.check import leaks, told
 
 CANARY_EMAIL = "canary.jan.de.vries@secret.example"
 CANARY_PHONE = "0687654321"
+
+STEPS = [(engine._LoadRun, "_dedupe"), (engine._LoadRun, "_compute_content_id")]
 
 
 def as_csv(rows: list[tuple[str, str]], **style: Any) -> bytes:
@@ -277,7 +280,7 @@ def test_duplicates_are_found_in_buckets(path: Path, monkeypatch: pytest.MonkeyP
 
 def test_rows_that_only_look_alike_are_no_duplicates(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     alike = (pl.col("email").is_null().cast(pl.UInt64) * 0 + 7).alias("fingerprint")
-    monkeypatch.setattr(engine, "fingerprint", lambda names: alike)
+    monkeypatch.setattr(blocks, "fingerprint", lambda names: alike)
     monkeypatch.setattr(engine, "ContentId", lambda encoder: mock_identity())
     report, _ = load(path, content("a@x.example,", "b@x.example,", "a@x.example,"))
     assert (report.rows_sent, report.duplicates) == (2, 1)
@@ -463,7 +466,7 @@ def test_an_address_takes_a_postal_code_and_a_house_number(path: Path) -> None:
 
 
 def test_columns_that_identify_nobody_are_refused(path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="identify nobody"):
+    with pytest.raises(ConfigurationError, match="No mapped column is an identifier"):
         load(path, content("a,b"), columns={Identifier.POSTAL_CODE: "email"})
 
 
@@ -517,11 +520,11 @@ def test_nothing_to_send_says_why(path: Path) -> None:
 
 
 def test_lost_rows_are_noticed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    keep = engine._LoadRun._store
+    store = engine._LoadRun._store
 
-    def lose_one(load: engine._LoadRun, taken: Any, totals: Any) -> None:
-        taken.values = taken.values.head(1)
-        keep(load, taken, totals)
+    def lose_one(load: engine._LoadRun, result: blocks.BlockResult) -> None:
+        result.values = result.values.head(1)
+        store(load, result)
 
     monkeypatch.setattr(engine._LoadRun, "_store", lose_one)
     with pytest.raises(AccountingError, match="1 of 2"):
@@ -532,7 +535,7 @@ def test_lost_bytes_are_noticed(path: Path) -> None:
     path.write_bytes(content("a@x.example,", "b@x.example,"))
     with prepare(CsvSource(path), columns=BOTH, profile=DIGITAL_AUDIENCE_S3) as prepared:
         prepared._dropped[0] = pl.Series([0], dtype=pl.UInt32)
-        with pytest.raises(AccountingError, match="other bytes"):
+        with pytest.raises(AccountingError, match="Encoded bytes differ"):
             list(prepared.chunks(100))
 
 
@@ -540,14 +543,14 @@ def test_lost_bytes_are_noticed(path: Path) -> None:
 
 
 @pytest.mark.parametrize("raised", [pl.exceptions.ComputeError, pl.exceptions.PanicException])
-@pytest.mark.parametrize("step", ["_process_block", "_dedupe", "_compute_content_id"])
+@pytest.mark.parametrize(("owner", "step"), [(blocks.BlockProcessor, "process"), *STEPS])
 def test_texts_of_polars_are_not_passed_on(
-    path: Path, raised: type[BaseException], step: str, monkeypatch: pytest.MonkeyPatch
+    path: Path, raised: type[BaseException], owner: type, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
         raise raised(f"could not read {CANARY_EMAIL}")
 
-    monkeypatch.setattr(engine._LoadRun, step, fail)
+    monkeypatch.setattr(owner, step, fail)
     # The traceback has the source line of the call.
     data = content(f"{CANARY_EMAIL},{CANARY_PHONE}")
     with pytest.raises(TerminalError) as caught:
@@ -561,7 +564,7 @@ def test_a_full_disk_is_named(path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(engine, "FrameStore", lambda *arguments, budget: FrameStore(*arguments, budget=0))
     monkeypatch.setattr(pl.DataFrame, "write_ipc", full)
-    with pytest.raises(ConfigurationError, match="room to spill") as caught:
+    with pytest.raises(ConfigurationError, match="No space left for the spill files") as caught:
         load(path, content("a@x.example,"))
     assert caught.value.__context__ is None
 
@@ -574,7 +577,7 @@ def test_a_full_disk_is_named_for_the_rejects_too(path: Path, monkeypatch: pytes
 
     opened = Path.open
     monkeypatch.setattr(Path, "open", full)
-    with pytest.raises(ConfigurationError, match="room to spill"):
+    with pytest.raises(ConfigurationError, match="No space left for the spill files"):
         load(path, content("a@x.example,", "bad,"))
 
 
@@ -620,18 +623,18 @@ def sigterm_raises() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("sigterm_raises")
-@pytest.mark.parametrize("step", ["_reference_result", "_dedupe", "_compute_content_id"])
+@pytest.mark.parametrize(("owner", "step"), [(blocks.BlockProcessor, "_reference_result"), *STEPS])
 def test_private_directory_goes_on_sigterm(
-    path: Path, spill: Path, step: str, monkeypatch: pytest.MonkeyPatch
+    path: Path, spill: Path, owner: type, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the handler raises is what comes out, whichever thread is at work."""
-    original = getattr(engine._LoadRun, step)
+    original = getattr(owner, step)
 
     def interrupted(*arguments: Any) -> Any:
         os.kill(os.getpid(), signal.SIGTERM)
         return original(*arguments)
 
-    monkeypatch.setattr(engine._LoadRun, step, interrupted)
+    monkeypatch.setattr(owner, step, interrupted)
     with pytest.raises(Terminated):
         load(path, content("odd é@x.example,"), spill_dir=spill)
     assert not list(spill.iterdir())

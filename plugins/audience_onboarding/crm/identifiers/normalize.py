@@ -1,9 +1,8 @@
-"""The rules for each identifier, written to be read: the reference that the columnar engine must equal.
+"""Reference rules of the identifiers, one value at a time. The fast path (:mod:`.vectorized`) must equal them.
 
-The engine answers plain values by itself and hands every other one to these functions, so they decide every
-odd case. Each asks in this order: is there anything, is it hashed already, what is its normal form, is that valid?
-None raises, whatever the text; results never carry the value that was refused. What each accepts and sends, with
-examples: ``docs/reference/identifiers.md``.
+The fast path answers common values; all others come here. Each function checks in this order: empty, already hashed,
+normal form, valid. None raises, for any text, and no result holds a rejected value. Accepted forms with examples:
+``docs/reference/identifiers.md``.
 
 Sources: https://doc.digitalaudience.io/product-docs/documentation/crm-onboarding/2.-format-your-data and
 https://doc.digitalaudience.io/product-docs/documentation/publisher-onboarding/onboarding-setup
@@ -23,7 +22,7 @@ from audience_onboarding.crm.identifiers.reject_reasons import RejectReason
 
 @dataclass(frozen=True)
 class Rejected:
-    """A value that is not used, and why."""
+    """A value that is not used, with the reason."""
 
     reason: RejectReason
 
@@ -31,8 +30,8 @@ class Rejected:
 _HASHED = re.compile(r"[0-9A-Fa-f]{64}")
 _PLUS_TAG = re.compile(r"\+[^@]+")
 
-# Default-ignorable code points that are not of category Cf: joiners, fillers and variation selectors, which
-# come in by copy and paste and cannot be seen.
+# Default-ignorable code points outside category Cf: invisible joiners, fillers and variation selectors from copied
+# text.
 _INVISIBLE = frozenset(
     [
         *(0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x180B, 0x180C, 0x180D, 0x180F, 0x3164, 0xFFA0),
@@ -41,8 +40,7 @@ _INVISIBLE = frozenset(
     ]
 )
 
-# Nothing that is valid in the end is longer than this before it is composed (NFC), which takes quadratic time on
-# long runs of combining marks.
+# Upper bound for any valid value before composition (NFC), which takes quadratic time on long runs of combining marks.
 _MAX_COMPOSED = 1024
 
 _LOCAL_PUNCTUATION = frozenset("!#$%&'*+-/=?^_`{|}~")
@@ -53,12 +51,12 @@ _MIN_TLD_LENGTH = 2
 
 _PHONE_SEPARATORS = frozenset("-./\\()[]\u2212\uff08\uff09\uff0e\uff0f\uff3b\uff3c\uff3d")
 MAX_PHONE_DIGITS = 20
-"""A leading plus included."""
+"""With a leading plus."""
 OWN_CODE_DIGITS = 12
-"""From this length on, digits that begin with the own country code are read as written with it."""
+"""Minimum length of digits that begin with the own country code to be read as written with it."""
 DUTCH_COUNTRY_CODE = 31
 DUTCH_DIGITS = 11
-"""Those of a Dutch number with its country code."""
+"""Length of a Dutch number with its country code."""
 
 _PERSONAL_ID = re.compile(r"(18|19|20)?([0-9]{2})([0-9]{2})([0-9]{2})([-+]?)([0-9]{3})([0-9])")
 _COORDINATION_DAYS = 60
@@ -67,13 +65,12 @@ _LAST_WITH_PLUS = 1940
 
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 ZERO_DEVICE_ID = "00000000-0000-0000-0000-000000000000"
-"""What devices give when tracking is off."""
+"""The id of a device with tracking turned off."""
 
 MAX_POSTAL_LENGTH = 100
 MAX_CUSTOM_LENGTH = 255
 NULL_TOKENS = frozenset(["null", "(null)", "nan", "none", "undefined", "n/a", "#n/a", "\\n"])
-"""What exports write for an empty field, in lower case."""
-
+"""Texts of exports for an empty field, in lower case."""
 
 EMPTY_HASH = hashlib.sha256(b"").hexdigest()
 """The SHA-256 of the empty string."""
@@ -85,11 +82,10 @@ def sha256_hex(value: str) -> str:
 
 
 def remove_blanks(value: str) -> str:
-    """Remove white space and invisible characters, at the ends and inside.
+    """Remove white space (``str.isspace``) and invisible characters, at the ends and inside.
 
-    White space is what ``str.isspace`` says (no-break space included). Invisible characters are the Unicode
-    category Cf (zero-width space, byte order mark, direction marks, soft hyphen) and the other
-    default-ignorable code points.
+    Invisible are the Unicode category Cf (zero-width space, byte order mark, direction marks, soft hyphen) and the
+    other default-ignorable code points.
     """
     if value.isascii() and value.isprintable():
         return value.replace(" ", "")
@@ -104,33 +100,30 @@ def _is_invisible(char: str) -> bool:
     return unicodedata.category(char) == "Cf" or ord(char) in _INVISIBLE
 
 
-def _nothing_or_hash(text: str) -> Rejected | None:
-    """What each rule asks first: is there anything, is it hashed already?"""
+def _reject_empty_or_hash(text: str) -> Rejected | None:
     if not text:
         return Rejected(RejectReason.EMPTY)
     return Rejected(RejectReason.ALREADY_HASHED) if _HASHED.fullmatch(text) else None
 
 
 def normalize_email(value: str, *, strip_plus_tag: bool = False) -> str | Rejected:
-    """Normalise an e-mail address: no white space, lower case.
+    """Normalize an e-mail address: no white space, lower case.
 
-    The shape is RFC 5321's dot-atom form: one ``@``, a local part of at most 64 octets without leading,
-    trailing or double dots, a domain of at least two labels whose last one is not a number, 254 octets in
-    all. Quoted local parts and address literals are refused: real ones are rarer than typing errors of that
-    shape.
+    The form is the dot-atom of RFC 5321: one ``@``, a local part of at most 64 octets without leading, trailing or
+    double dots, a domain of at least two labels of which the last is not a number, at most 254 octets. Quoted local
+    parts and address literals are rejected: real ones are rarer than typing errors.
 
-    Internationalised addresses (RFC 6531) are accepted: letters, digits and marks of any script, lower-cased
-    by Unicode's rules and composed (NFC). Nothing is transliterated and domains are not turned into Punycode.
-    Characters that Unicode calls compatibility variants (full-width letters, ligatures) are refused, because
-    no mail system uses them and folding them would be a guess.
+    Internationalized addresses (RFC 6531) are accepted: letters, digits and marks of any script, in Unicode's lower
+    case and composed (NFC), without transliteration or Punycode. Compatibility variants of Unicode (full-width letters,
+    ligatures) are rejected: mail systems do not use them, and folding them would be a guess.
 
-    :param value: the raw field.
+    :param value: the field.
     :param strip_plus_tag: remove the first ``+tag`` of the local part, as the vendor's mobile SDKs do.
-    :return: the normalised address, or the reason why there is none.
+    :return: the normalized address, or the rejection.
     """
     address = remove_blanks(value)
-    if refused := _nothing_or_hash(address):
-        return refused
+    if rejected := _reject_empty_or_hash(address):
+        return rejected
     if len(address) > _MAX_COMPOSED:
         return Rejected(RejectReason.INVALID_EMAIL)
     address = unicodedata.normalize("NFC", address.lower())
@@ -145,7 +138,7 @@ def _is_email(address: str) -> bool:
         return False
     try:
         octets = len(address.encode("utf-8"))
-    except UnicodeEncodeError:  # lone surrogates: cannot be hashed as UTF-8 either
+    except UnicodeEncodeError:  # a lone surrogate has no UTF-8 to hash
         return False
     return octets <= _MAX_ADDRESS_OCTETS and _is_local(local) and _is_domain(domain)
 
@@ -180,31 +173,30 @@ def _is_word(char: str) -> bool:
 
 
 def normalize_phone(value: str, *, country: str = "NL") -> str | Rejected:
-    """Normalise a phone number to its international digits without the plus, such as ``31612345678``.
+    """Normalize a phone number to its international digits without the plus, such as ``31612345678``.
 
-    White space, invisible characters, plus, dashes of all kinds, dots, slashes, backslashes and brackets are
-    taken out; digits of any script count. What remains must be digits with at most one plus in front. A
-    number without ``+`` or what one dials to get abroad (``00``, from the US ``011``) is one of ``country``; a
-    leading zero that a spreadsheet ate is put back, as is a plus before the own country code. A ``(0)`` after the
-    country code is dropped where the country does not dial it. The number must be valid by the numbering plan
-    (``phonenumbers.is_valid_number``), and a Dutch one must have the vendor's 11 digits: short service numbers and
-    machine SIMs (097) identify nobody.
+    White space, invisible characters, plus, dashes of all kinds, dots, slashes, backslashes and brackets are removed;
+    digits of any script count. The rest must be digits with at most one leading plus. A number without ``+`` or the
+    international prefix (``00``, ``011`` in the US) is one of ``country``; a leading zero or a plus that a spreadsheet
+    removed is restored. A ``(0)`` after the country code is removed if the country does not dial it. The number must be
+    valid (``phonenumbers.is_valid_number``), and a Dutch one must have the vendor's 11 digits: short service numbers
+    and machine SIMs (097) identify no one.
 
-    Twelve or more digits that begin with the own country code are read as written with it, if that makes a valid
-    number. Spreadsheets turn ``+4917012345678`` into ``4917012345678``, which ``phonenumbers`` alone takes for a
-    number of the German town with area code 0491. No German number with an area code is that long without the
-    country code; in the other countries served, the rule changes nothing.
+    Twelve or more digits that begin with the own country code are read as written with it, if the number is valid.
+    Spreadsheets change ``+4917012345678`` to ``4917012345678``, which ``phonenumbers`` alone reads as a number with
+    area code 0491. No German number with an area code is that long without the country code; in the other countries
+    served, the rule changes no number.
 
-    A field with letters (an extension, a name, two numbers with a word between them) is refused, and so is one that a
-    program has made a floating-point number of (``1711234567.0``): with its zero, it could be somebody else's.
+    A field with letters (an extension, a name, two numbers) is rejected, and so is a floating-point number
+    (``1711234567.0``): with a leading zero, it may be the number of another person.
 
-    :param value: the raw field.
+    :param value: the field.
     :param country: ISO 3166-1 alpha-2 code of numbers without country code.
-    :return: the digits, or the reason why there are none.
+    :return: the digits, or the rejection.
     """
     text = remove_blanks(value)
-    if refused := _nothing_or_hash(text):
-        return refused
+    if rejected := _reject_empty_or_hash(text):
+        return rejected
     number = _digits(text)
     if number is None or (text.endswith((".0", ".00")) and text.count(".") == 1):
         return Rejected(RejectReason.INVALID_PHONE)
@@ -212,9 +204,9 @@ def normalize_phone(value: str, *, country: str = "NL") -> str | Rejected:
     if len(number) >= OWN_CODE_DIGITS and number.startswith(_country_code(country)):
         candidates.insert(0, f"+{number}")
     if "(0)" in text and number.startswith(("+", "00")):
-        # Italy dials that zero, Denmark has none: try as written first, then without.
-        without = _digits(text.replace("(0)", "", 1))
-        candidates += [without] if without else []
+        # Italy dials that zero, Denmark has none: try with it first.
+        shorter = _digits(text.replace("(0)", "", 1))
+        candidates += [shorter] if shorter else []
     for candidate in candidates:
         digits = _valid_international(candidate, country)
         if digits is not None:
@@ -223,7 +215,7 @@ def normalize_phone(value: str, *, country: str = "NL") -> str | Rejected:
 
 
 def _digits(text: str) -> str | None:
-    """Digits with an optional leading plus, ``None`` where anything else is left."""
+    """Return the digits with an optional leading plus; ``None`` for any other text."""
     out: list[str] = []
     for char in text:
         if char.isdecimal():
@@ -238,7 +230,7 @@ def _digits(text: str) -> str | None:
 def _country_code(country: str) -> str:
     import phonenumbers  # its metadata is heavy
 
-    return str(phonenumbers.country_code_for_region(country))  # 0 if there is no such country
+    return str(phonenumbers.country_code_for_region(country))  # 0 for an unknown country
 
 
 def _valid_international(number: str, country: str) -> str | None:
@@ -257,28 +249,28 @@ def _valid_international(number: str, country: str) -> str | None:
 
 
 def normalize_personal_id(value: str) -> str | Rejected:
-    """Normalise a Swedish personal identity number (personnummer, samordningsnummer) to ``YYYYMMDDNNNN``.
+    """Normalize a Swedish personal identity number (personnummer, samordningsnummer) to ``YYYYMMDDNNNN``.
 
-    The vendor's own rule is not public. Twelve digits are inferred: it is how the Swedish Tax Agency stores the
-    number, so that people born a century apart do not share one.
+    The vendor does not publish its rule. Twelve digits are inferred: the Swedish Tax Agency stores the number so, and
+    people born a century apart do not share one.
 
-    Ten or twelve digits, with or without ``-`` or ``+`` before the last four; white space, invisible characters and
-    the kind of dash do not matter. The date must exist, coordination numbers (samordningsnummer) add 60 to its day,
-    the birth number is 001 to 999, and the last digit is the checksum (Luhn, over ten digits).
+    Input is ten or twelve digits, with or without ``-`` or ``+`` before the last four. The kind of dash does not
+    matter. The date must exist, coordination numbers (samordningsnummer) add 60 to the day, the birth number is 001 to
+    999, and the last digit is the checksum (Luhn, over ten digits).
 
-    The century of ten digits does not depend on today, so that a file means the same whenever it is read. With ``-``
-    or nothing it is the last year until 2025 with these digits: by law the sign becomes ``+`` in the year of the
-    hundredth birthday, and who was born after 2025 is no customer for years to come. With ``+`` it is 19yy, and
-    refused from 1941 on: whoever that was, born in 18yy, is not alive.
+    The century of ten digits does not depend on the current date, so a file never changes its meaning. With ``-`` or no
+    sign it is the last year until 2025 with these digits: by law the sign changes to ``+`` in the year of the hundredth
+    birthday, and people born after 2025 are no customers yet. With ``+`` it is 19yy, rejected from 1941 on: a person
+    born in 18yy is not alive.
 
     https://www4.skatteverket.se/rattsligvagledning/edition/2020.9/330245.html
 
-    :param value: the raw field.
-    :return: the twelve digits, or the reason why there are none.
+    :param value: the field.
+    :return: the twelve digits, or the rejection.
     """
     text = remove_blanks(value)
-    if refused := _nothing_or_hash(text):
-        return refused
+    if rejected := _reject_empty_or_hash(text):
+        return rejected
     match = _PERSONAL_ID.fullmatch("".join(map(_plain_sign, text)))
     if match is None:
         return Rejected(RejectReason.INVALID_PERSONAL_ID)
@@ -296,7 +288,7 @@ def normalize_personal_id(value: str) -> str | Rejected:
 
 
 def _plain_sign(char: str) -> str:
-    """The ASCII digit, minus or plus that a character stands for."""
+    """Return the ASCII digit, minus or plus for a character."""
     if char.isdecimal():
         return str(unicodedata.decimal(char))
     if char == "\u2212" or unicodedata.category(char) == "Pd":
@@ -327,39 +319,37 @@ def _is_luhn(digits: str) -> bool:
 
 
 def normalize_device_id(value: str, *, platform: Literal["android", "apple"]) -> str | Rejected:
-    """Normalise an advertising id: a UUID in five groups, in lower case for Android and in upper case for Apple.
+    """Normalize an advertising id: a UUID in five groups, in lower case for Android and in upper case for Apple.
 
-    The vendor says only that ids are sent raw. The case is inferred: it is what the systems print, and so what the
-    vendor's SDKs have collected. Ids without hyphens are refused, as 32 hexadecimal digits are just as well an MD5.
+    The vendor states only that ids are sent unhashed. The case is inferred: the vendor's SDKs collect the ids of the
+    operating systems. Ids without hyphens are rejected: 32 hexadecimal digits may be an MD5.
 
-    All zeros are what a device gives whose user does not want to be tracked
-    (https://developer.apple.com/documentation/adsupport/asidentifiermanager/advertisingidentifier); they would match
-    everybody.
+    A device with tracking turned off has the id of all zeros
+    (https://developer.apple.com/documentation/adsupport/asidentifiermanager/advertisingidentifier), which would match
+    all of them.
 
-    :param value: the raw field.
-    :param platform: whose id it is.
-    :return: the id, or the reason why there is none.
+    :param value: the field.
+    :return: the id, or the rejection.
     """
     text = remove_blanks(value)
-    if refused := _nothing_or_hash(text):
-        return refused
+    if rejected := _reject_empty_or_hash(text):
+        return rejected
     if not _UUID.fullmatch(text) or text == ZERO_DEVICE_ID:
         return Rejected(RejectReason.INVALID_DEVICE_ID)
     return text.upper() if platform == "apple" else text.lower()
 
 
 def normalize_postal_part(value: str) -> str | Rejected:
-    """Normalise a postal code, a house number, its extension, an apartment or a street.
+    """Normalize a postal code, a house number, its extension, an apartment or a street.
 
-    The vendor takes these raw and does not say how it compares them, so the text stays what it is: neither case nor
-    spaces inside change. Only what cannot be seen does: white space at the ends goes, runs of it become one space,
-    invisible characters go, and characters are composed (NFC).
+    The vendor gets these unhashed and does not document its comparison, so the visible text does not change: white
+    space is trimmed and collapsed, invisible characters are removed, and characters are composed (NFC).
 
-    Refused are more than 100 characters, control characters, the replacement character (U+FFFD: somebody has decoded
-    the text wrongly), hashes, and the words that exports write for an empty field, such as ``NULL``.
+    The rule rejects more than 100 characters, control characters, the replacement character (U+FFFD, from a wrong
+    encoding), hashes, and :data:`NULL_TOKENS`.
 
-    :param value: the raw field.
-    :return: the text, or the reason why there is none.
+    :param value: the field.
+    :return: the text, or the rejection.
     """
     text = " ".join(_remove_invisible(value).split())
     if _HASHED.fullmatch(text.replace(" ", "")):
@@ -370,16 +360,15 @@ def normalize_postal_part(value: str) -> str | Rejected:
 
 
 def normalize_custom(value: str) -> str | Rejected:
-    """Normalise an id of the advertiser's own: white space at the ends and invisible characters go, nothing else.
+    """Normalize an id of the advertiser: trim white space and remove invisible characters only.
 
-    It must equal, to the letter, what the vendor got from the advertiser's site or app. 64 hexadecimal digits are as
-    good an id as any.
+    It must equal the id that the vendor got from the advertiser's site or app. 64 hexadecimal digits are a valid id.
 
-    Refused are more than 255 characters, control characters, the replacement character (U+FFFD), and the words that
-    exports write for an empty field: an id that thousands of people share identifies none of them.
+    The rule rejects more than 255 characters, control characters, the replacement character (U+FFFD), and
+    :data:`NULL_TOKENS`: an id that many people share identifies none of them.
 
-    :param value: the raw field.
-    :return: the id, or the reason why there is none.
+    :param value: the field.
+    :return: the id, or the rejection.
     """
     return _valid_text(_remove_invisible(value).strip(), MAX_CUSTOM_LENGTH)
 
@@ -397,10 +386,10 @@ def _valid_text(text: str, max_length: int) -> str | Rejected:
 
 
 def normalize_hash(value: str) -> str | Rejected:
-    """Take a SHA-256 that was computed elsewhere: 64 hexadecimal digits of either case, given in lower case.
+    """Normalize a SHA-256 that was computed elsewhere: 64 hexadecimal digits of either case, returned in lower case.
 
-    :param value: the raw field.
-    :return: the hash, or the reason why there is none.
+    :param value: the field.
+    :return: the hash, or the rejection.
     """
     text = remove_blanks(value)
     if not text:

@@ -1,10 +1,10 @@
-"""Which spellings of a phone number the reference accepts, worked out from the metadata of ``phonenumbers``.
+"""Patterns of valid phone numbers, computed from the metadata of ``phonenumbers``.
 
-The fast path must not differ from ``phonenumbers``, in whatever release of it is installed. So its patterns are not
-written down: they are computed here from the same metadata, as sets of digit strings. Such sets can be united,
-intersected and subtracted exactly, which patterns cannot, and so each step of ``phonenumbers.parse`` and
-``is_valid_number`` has its counterpart here. Where a step would need more than sets, its spellings are left out, and
-the reference decides on them.
+The fast path must equal ``phonenumbers`` in any installed release, so no pattern is written down: this module computes
+them from the same metadata, as sets of digit strings. Unlike patterns, such sets have exact union, intersection and
+difference, so each step of ``phonenumbers.parse`` and ``is_valid_number`` has a counterpart here. Spellings that need
+more than sets are left out; the reference decides on them. It takes about 0.12 s once per process; the preload does it
+before the fork.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, reduce
-from operator import or_
+from operator import and_, gt, or_
 
 from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, PhoneMetadata
 from phonenumbers.phonemetadata import PhoneNumberDesc
@@ -27,23 +27,22 @@ from audience_onboarding.crm.identifiers.normalize import (
 )
 
 COUNTRIES_SERVED = ("NL", "SE", "FI", "DE", "BE", "GB", "US")
-"""Their numbers are known wherever they were written. Those of another country are known only in that country."""
+"""The fast path accepts their numbers in every country, and numbers of another country only in that country."""
 
 _MAX_NATIONAL_DIGITS = 17  # of phonenumbers
 
 
 class UnsupportedMetadataError(Exception):
-    """The metadata hold nothing about a country, or something that they did not hold so far."""
+    """The metadata lack a country, or use a feature that this module does not support."""
 
 
 class DigitStringSet:
-    """A finite set of digit strings.
+    """A finite set of digit strings, made by :func:`matching` and :func:`of_length`.
 
-    It is a trie in which equal branches are one object, so that equal sets are one object as well, and work on them
-    is remembered. Made by :func:`matching` and :func:`of_length`.
+    It is a trie in which equal branches are one object. So equal sets are one object, and operations can be cached.
 
     :ivar whole: whether the empty string is in the set.
-    :ivar after: for each first digit, what may follow it.
+    :ivar after: for each first digit, the rest of the strings.
     """
 
     __slots__ = ("after", "whole")
@@ -58,69 +57,57 @@ class DigitStringSet:
         return strings.whole
 
     def __or__(self, other: DigitStringSet) -> DigitStringSet:
-        return _combined(self, other, _either)
+        return _combine(self, other, or_)
 
     def __and__(self, other: DigitStringSet) -> DigitStringSet:
-        return _combined(self, other, _both)
+        return _combine(self, other, and_)
 
     def __sub__(self, other: DigitStringSet) -> DigitStringSet:
-        return _combined(self, other, _only_first)
+        return _combine(self, other, gt)  # True > False
 
 
 NOTHING = DigitStringSet()
-"""The set of no strings at all."""
+"""The empty set."""
 NOTHING.whole, NOTHING.after = False, (NOTHING,) * 10
 
-_known: dict[tuple[bool, tuple[DigitStringSet, ...]], DigitStringSet] = {
+_interned: dict[tuple[bool, tuple[DigitStringSet, ...]], DigitStringSet] = {
     (NOTHING.whole, NOTHING.after): NOTHING
 }
 
 
 def _strings(whole: bool, after: Iterable[DigitStringSet]) -> DigitStringSet:
     key = (whole, tuple(after))
-    strings = _known.get(key)
+    strings = _interned.get(key)
     if strings is None:
         strings = DigitStringSet()
         strings.whole, strings.after = key
-        strings = _known.setdefault(key, strings)  # another thread may have been faster
+        strings = _interned.setdefault(key, strings)  # another thread may have added it
     return strings
 
 
-def _either(first: bool, second: bool) -> bool:
-    return first or second
-
-
-def _both(first: bool, second: bool) -> bool:
-    return first and second
-
-
-def _only_first(first: bool, second: bool) -> bool:
-    return first and not second
-
-
 @cache
-def _combined(
+def _combine(
     first: DigitStringSet, second: DigitStringSet, keep: Callable[[bool, bool], bool]
 ) -> DigitStringSet:
     if first is second is NOTHING:
         return NOTHING
     return _strings(
         keep(first.whole, second.whole),
-        (_combined(one, other, keep) for one, other in zip(first.after, second.after, strict=True)),
+        (_combine(one, other, keep) for one, other in zip(first.after, second.after, strict=True)),
     )
 
 
 _NO_DIGITS = _strings(True, NOTHING.after)
 
-# Puts a part of a pattern before what the rest of the pattern matches.
+# Prepends a part of a pattern to the strings of the rest.
 _Before = Callable[[DigitStringSet], DigitStringSet]
 
 _PIECE = re.compile(r"\\d|\[[\d-]+\]|\d|\(\?:|[|)?]|\{\d+(?:,\d+)?\}")
 
 
 @cache
-def _fitting(piece: str) -> tuple[bool, ...]:
-    """Which of the ten digits a digit or a class of them stands for. The same few are asked for again and again."""
+def _matched_digits(piece: str) -> tuple[bool, ...]:
+    """Return which of the ten digits a digit or a class matches."""
     return tuple(re.fullmatch(piece, digit) is not None for digit in "0123456789")
 
 
@@ -130,10 +117,10 @@ class _Pattern:
     def __init__(self, pattern: str) -> None:
         self._pieces = _PIECE.findall(pattern)[::-1]
         if "".join(reversed(self._pieces)) != pattern:
-            raise UnsupportedMetadataError("a pattern holds something new")
+            raise UnsupportedMetadataError("unsupported element in a pattern")
         self.parsed = self._alternatives()
         if self._pieces:
-            raise UnsupportedMetadataError("a pattern closes a group that it has not opened")
+            raise UnsupportedMetadataError("unbalanced group in a pattern")
 
     def _alternatives(self) -> _Before:
         alternatives = [self._sequence()]
@@ -153,13 +140,13 @@ class _Pattern:
         if piece == "(?:":
             group = self._alternatives()
             if not self._pieces:
-                raise UnsupportedMetadataError("a pattern leaves a group open")
+                raise UnsupportedMetadataError("unbalanced group in a pattern")
             self._pieces.pop()
             return group
         if piece == "?" or piece.startswith("{"):
-            raise UnsupportedMetadataError("a pattern counts nothing")
-        fitting = _fitting(piece)
-        return lambda rest: _strings(False, (rest if fits else NOTHING for fits in fitting))
+            raise UnsupportedMetadataError("repetition of nothing in a pattern")
+        matched = _matched_digits(piece)
+        return lambda rest: _strings(False, (rest if fits else NOTHING for fits in matched))
 
     def _counted(self, part: _Before) -> _Before:
         piece = self._pieces[-1] if self._pieces else ""
@@ -181,19 +168,19 @@ class _Pattern:
 
 
 def matching(pattern: str, then: DigitStringSet = _NO_DIGITS) -> DigitStringSet:
-    """The strings that a pattern of the metadata matches, followed by those of ``then``.
+    """Return the strings that a pattern of the metadata matches, followed by those of ``then``.
 
-    :raises NotUnderstoodError: the pattern uses more of the language than metadata did so far.
+    :raises UnsupportedMetadataError: the pattern uses an unsupported element.
     """
     return _Pattern(pattern).parsed(then)
 
 
 def of_length(lengths: Iterable[int]) -> DigitStringSet:
-    """All strings of these lengths."""
-    wanted = set(lengths)
+    """Return all strings of these lengths."""
+    selected = set(lengths)
     strings = NOTHING
-    for length in range(max(wanted, default=0), -1, -1):
-        strings = _strings(length in wanted, (strings,) * 10)
+    for length in range(max(selected, default=0), -1, -1):
+        strings = _strings(length in selected, (strings,) * 10)
     return strings
 
 
@@ -201,19 +188,19 @@ _ANYTHING = of_length(range(MAX_PHONE_DIGITS + 1))
 
 
 def as_pattern(strings: DigitStringSet) -> str:
-    """A regular expression for a set, without anchors. It uses nothing that some engine does not have."""
-    written: dict[DigitStringSet, str] = {}
+    """Return a regular expression for a set, without anchors, in syntax that all engines support."""
+    patterns: dict[DigitStringSet, str] = {}
 
     def write(node: DigitStringSet) -> str:
-        if node not in written:
-            written[node] = _tail(node) or _branches(node, write)
-        return written[node]
+        if node not in patterns:
+            patterns[node] = _tail(node) or _branches(node, write)
+        return patterns[node]
 
     return write(strings)
 
 
 def _tail(node: DigitStringSet) -> str:
-    """``[0-9]{least,most}`` if the set is no more than that."""
+    """Return ``[0-9]{least,most}`` if that is the whole set, else nothing."""
     depth, lengths = 0, []
     while node is not NOTHING:
         if node.whole:
@@ -243,10 +230,10 @@ def _branches(node: DigitStringSet, write: Callable[[DigitStringSet], str]) -> s
 
 @dataclass(frozen=True)
 class TrunkPrefix:
-    """How one dials a number within a country.
+    """National prefix, dialled before a number within its country.
 
-    :param prefixed: strings from which ``phonenumbers`` may take off a prefix.
-    :param zero: whether that prefix is, where it begins with a zero, that zero.
+    :param prefixed: strings from which ``phonenumbers`` may remove a prefix.
+    :param zero: whether the only prefix with a leading zero is ``0``.
     """
 
     prefixed: DigitStringSet
@@ -255,15 +242,13 @@ class TrunkPrefix:
 
 @dataclass(frozen=True)
 class PhonePatterns:
-    """What the reference accepts as spellings of national numbers, by what comes before the number.
-
-    The numbers themselves never begin with a zero, nor does a country code.
+    """National numbers that the reference accepts, by their prefix. No number or country code begins with a zero.
 
     :param code: the country code.
-    :param after_code: after ``+`` and the code; after what one dials to get abroad, and the code.
+    :param after_code: after ``+`` or the international prefix, and the code.
     :param after_code_zero: after these and a zero that is not dialled from abroad.
     :param after_zero: after a zero, in the own country.
-    :param bare: after nothing, in the own country; they do not begin with the code.
+    :param bare: without prefix, in the own country; they do not begin with the code.
     :param after_bare_code: after the code alone, in the own country.
     :param after_bare_code_zero: after the code and a zero, in the own country.
     """
@@ -278,7 +263,7 @@ class PhonePatterns:
 
 
 def prepare() -> None:
-    """Work out in advance what lists of phone numbers have in common: the numbers of the countries served."""
+    """Compute the patterns that all loads use: those of the countries served."""
     for country in COUNTRIES_SERVED:
         with suppress(UnsupportedMetadataError):
             international_patterns(calling_code(country))
@@ -286,10 +271,10 @@ def prepare() -> None:
 
 @cache
 def international_patterns(code: int) -> PhonePatterns:
-    """Spellings of a country's numbers that mean the same wherever they are written.
+    """Return the patterns of a country that are valid in every country.
 
     :param code: country calling code.
-    :raises NotUnderstoodError: the metadata hold something new.
+    :raises UnsupportedMetadataError: the metadata use an unsupported feature.
     """
     plan = _plan(COUNTRY_CODE_TO_REGION_CODE[code][0])
     trunk = _trunk(plan)
@@ -302,20 +287,20 @@ def international_patterns(code: int) -> PhonePatterns:
 
 
 def national_patterns(country: str) -> PhonePatterns:
-    """All spellings of a country's own numbers.
+    """Return all patterns of a country, including those that are valid only there.
 
     :param country: ISO 3166-1 alpha-2 code.
-    :raises NotUnderstoodError: the metadata hold something new, or nothing about this country.
+    :raises UnsupportedMetadataError: the metadata lack the country, or use an unsupported feature.
     """
     plan = _plan(country)
     code = str(calling_code(country))
     foreign = international_patterns(int(code))
     trunk = _trunk(plan)
     reachable = _reachable(_valid_numbers(int(code)), plan)
-    # What begins as if one dialled abroad, and what phonenumbers takes for a number without code if it may.
+    # Strings with the international prefix, and those that phonenumbers may read as numbers without a country code.
     abroad = matching(plan.international_prefix, _ANYTHING) if plan.international_prefix else NOTHING
     national = _matching(plan.general_desc, any_length=True)
-    # If it begins with the own code, phonenumbers takes the first for a code and a number, the reference the second.
+    # Strings that begin with the own code are read with it: the first set by phonenumbers, the second by the reference.
     with_code = (_ANYTHING - national - abroad) | of_length(range(OWN_CODE_DIGITS, MAX_PHONE_DIGITS))
     own = reachable & foreign.after_code
     return PhonePatterns(
@@ -332,18 +317,18 @@ def national_patterns(country: str) -> PhonePatterns:
 
 
 def calling_code(country: str) -> int:
-    """The country calling code.
+    """Return the country calling code.
 
-    :raises NotUnderstoodError: there is no such country.
+    :raises UnsupportedMetadataError: unknown country.
     """
     code = _plan(country).country_code
     if code is None:
-        raise UnsupportedMetadataError("there is no country calling code")
+        raise UnsupportedMetadataError("no country calling code")
     return code
 
 
 def dials_00(country: str) -> bool:
-    """Whether one dials ``00`` there to get abroad, and ``phonenumbers`` takes every leading ``00`` for that."""
+    """Return whether ``phonenumbers`` reads every leading ``00`` in this country as the international prefix."""
     plan = PhoneMetadata.metadata_for_region(country)
     prefix = (plan.international_prefix if plan else None) or ""
     return prefix == "00" or prefix.startswith("00|")
@@ -352,7 +337,7 @@ def dials_00(country: str) -> bool:
 def _plan(country: str) -> PhoneMetadata:
     plan = PhoneMetadata.metadata_for_region(country)
     if plan is None:
-        raise UnsupportedMetadataError("there is no such country")
+        raise UnsupportedMetadataError("unknown country")
     return plan
 
 
@@ -361,20 +346,20 @@ def _after(strings: DigitStringSet, start: str) -> DigitStringSet:
 
 
 def _valid_numbers(code: int) -> DigitStringSet:
-    """The national numbers for which ``is_valid_number`` is true, and the reference agrees.
+    """Return the national numbers that ``is_valid_number`` and the reference accept.
 
-    Without those that begin with a zero, and those so long that a spelling would be longer than the reference takes.
+    Numbers with a leading zero are left out, and those of which a spelling exceeds the reference's length limit.
     """
     regions = COUNTRY_CODE_TO_REGION_CODE[code]
-    valid = taken = NOTHING
+    valid = assigned = NOTHING
     for region in regions:
         plan = _plan(region)
         numbers = _matching(plan.general_desc) & reduce(or_, map(_matching, _kinds(plan)))
-        # A number belongs to the first region whose leading digits it has or, if there are none, where it is valid.
+        # A number belongs to the first region with its leading digits or, without any, in which it is valid.
         leading = plan.leading_digits if len(regions) > 1 else None
-        belonging = (matching(leading, _ANYTHING) if leading else numbers) - taken
+        belonging = (matching(leading, _ANYTHING) if leading else numbers) - assigned
         valid |= numbers & belonging
-        taken |= belonging
+        assigned |= belonging
     longest = min(_MAX_NATIONAL_DIGITS, MAX_PHONE_DIGITS - len(f"00{code}0"))
     lengths = [DUTCH_DIGITS - len(str(code))] if code == DUTCH_COUNTRY_CODE else range(2, longest + 1)
     return (valid & of_length(lengths)) - matching("0", _ANYTHING)
@@ -399,7 +384,7 @@ def _trunk(plan: PhoneMetadata) -> TrunkPrefix:
         return TrunkPrefix(NOTHING, zero=False)
     prefixes = re.findall(r"\d+", pattern)
     if plan.national_prefix_transform_rule or "|".join(prefixes) != pattern:
-        raise UnsupportedMetadataError("a prefix is more than digits")
+        raise UnsupportedMetadataError("unsupported national prefix")
     return TrunkPrefix(
         prefixed=matching(pattern, _ANYTHING),
         zero=[prefix for prefix in prefixes if prefix.startswith("0")] == ["0"],
@@ -407,7 +392,7 @@ def _trunk(plan: PhoneMetadata) -> TrunkPrefix:
 
 
 def _reachable(numbers: DigitStringSet, plan: PhoneMetadata) -> DigitStringSet:
-    """Those that ``phonenumbers`` gets to by taking off a prefix: what remains must be a possible number there."""
+    """Return the numbers that ``phonenumbers`` finds after removing a prefix: the rest must be a possible number."""
     general = plan.general_desc
     local = of_length(general.possible_length_local_only if general else ())
     return numbers & (_matching(general) - local)

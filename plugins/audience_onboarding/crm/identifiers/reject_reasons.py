@@ -1,4 +1,4 @@
-"""Why a value was not used, or a row not sent: the codes of every report."""
+"""Reasons why a value is not used or a row is not sent, as in all reports, and their codes in columns."""
 
 from __future__ import annotations
 
@@ -6,41 +6,47 @@ from enum import Enum
 
 
 class RejectReason(str, Enum):
-    """Reason codes. They are part of reports that people keep, so a code never changes its meaning."""
+    """Reasons in reports. Reports are kept, so a value never changes its meaning."""
 
     EMPTY = "empty"
-    """The field holds nothing but white space and invisible characters. Never counted as invalid."""
+    """Only white space and invisible characters. Never counted as invalid."""
 
     ALREADY_HASHED = "already_hashed"
-    """The field should be raw but holds 64 hexadecimal digits. Hashing it again would match nobody."""
+    """64 hexadecimal digits in an unhashed column. Hashed twice, they would match no one."""
 
     INVALID_EMAIL = "invalid_email"
-    """Not the shape of an e-mail address, see :func:`audience_onboarding.crm.identifiers.normalize.normalize_email`."""
+    """Not an e-mail address, see :func:`.normalize_email`."""
 
     INVALID_PHONE = "invalid_phone"
-    """Not a phone number that exists, see :func:`audience_onboarding.crm.identifiers.normalize.normalize_phone`."""
+    """Not a phone number that exists, see :func:`.normalize_phone`."""
 
     NOT_HASHED = "not_hashed"
-    """The column is declared to hold hashes, but the field is no SHA-256 in hexadecimal digits."""
+    """Not a SHA-256 in hexadecimal digits, in a column declared as hashed."""
 
     EMPTY_HASH = "hash_of_nothing"
-    """The SHA-256 of the empty string: somebody has hashed an empty field."""
+    """The SHA-256 of the empty string: an export has hashed an empty field."""
 
     INVALID_PERSONAL_ID = "invalid_personal_id"
     """Not a Swedish personal identity number, see :func:`.normalize_personal_id`."""
 
     INVALID_DEVICE_ID = "invalid_device_id"
-    """Not an advertising id, or the one of all zeros that devices give when tracking is off."""
+    """Not an advertising id, or the all-zero id of a device with tracking turned off."""
 
     INVALID_TEXT = "invalid_text"
-    """A postal part or an id of the advertiser's own that cannot be one: too long, with control characters, or a word
-    for nothing such as ``NULL``."""
+    """An invalid address part or custom id: too long, with control characters, or a null token such as ``NULL``."""
 
     NO_POSTAL_CODE = "no_postal_code"
     """Part of an address without a valid postal code, which has no meaning to the vendor."""
 
     NO_IDENTIFIER = "no_identifier"
-    """Rows only: the fields that are not empty identify nobody."""
+    """Rows only: the filled fields identify no one."""
 
     MALFORMED_ROW = "malformed_row"
     """Rows only: another number of fields than the header, or broken quoting."""
+
+
+VALID = 0
+"""Code of a value that is used."""
+CODES = {reason: code for code, reason in enumerate(RejectReason, start=1)}
+REASON_NAMES = {code: reason.value for reason, code in CODES.items()}
+EMPTY = CODES[RejectReason.EMPTY]

@@ -1,6 +1,6 @@
-"""The rule of each identifier: its reference in plain Python, and the columnar fast path that spares most calls of it.
+"""The rule of each identifier: its reference in plain Python, and the fast path that replaces most calls of it.
 
-Importing this module brings in Polars and ``phonenumbers``; no DAG file does.
+Importing this module imports Polars and ``phonenumbers``; no DAG file does.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 import polars as pl
 
@@ -16,56 +17,51 @@ from audience_onboarding.crm.identifiers.normalize import Rejected
 from audience_onboarding.crm.identifiers.vectorized import VectorRule
 from audience_onboarding.crm.output.profiles import Identifier
 
-__all__ = ["Rule", "VectorRule", "get_rule"]
+_DEVICE_IDS: dict[Identifier, Literal["android", "apple"]] = {
+    Identifier.AAID: "android",
+    Identifier.IDFA: "apple",
+}
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What is done to the values of one column.
+    """Normalization and validation of one column.
 
-    :param reference: decides every value; never raises.
-    :param fast: answers the common values of a whole column, and never otherwise than the reference. Takes the raw
-        String column. ``None``: there is no fast path.
-    :param late: a short cut to the reference's answer for one raw value that the fast path has left over; ``None``
-        where it knows none.
+    :param reference: decides on every value; never raises.
+    :param fast_path: answers common values of a String column, exactly as the reference does; ``None``: no fast path.
+    :param shortcut: returns the reference's answer for a value that the fast path left over; ``None`` if unknown.
     """
 
     reference: Callable[[str], str | Rejected]
-    fast: Callable[[pl.Expr], VectorRule] | None
-    late: Callable[[str], str | None] | None = None
+    fast_path: Callable[[pl.Expr], VectorRule] | None
+    shortcut: Callable[[str], str | None] | None = None
 
 
 def get_rule(identifier: Identifier, *, country: str, strip_plus_tag: bool, hashed: bool = False) -> Rule:
-    """The rule of a column.
+    """Return the rule of a column.
 
-    :param identifier: what the column holds.
     :param country: ISO 3166-1 alpha-2 code of phone numbers without country code.
     :param strip_plus_tag: drop the ``+tag`` of e-mail addresses.
-    :param hashed: the column holds SHA-256 hashes of normalised values already.
+    :param hashed: the column holds SHA-256 hashes of normalized values.
     """
     if hashed:
         return Rule(normalize.normalize_hash, vectorized.hashed)
-    reference: Callable[[str], str | Rejected]
-    fast: Callable[[pl.Expr], VectorRule] | None
-    late: Callable[[str], str | None] | None = None
-    match identifier:
-        case Identifier.EMAIL:
-            reference = partial(normalize.normalize_email, strip_plus_tag=strip_plus_tag)
-            fast = partial(vectorized.email, strip_plus_tag=strip_plus_tag)
-        case Identifier.PHONE:
-            reference = partial(normalize.normalize_phone, country=country)
-            fast = partial(vectorized.phone, country=country)
-            late = vectorized.phone_of_any_country
-        case Identifier.PERSONAL_ID:
-            reference, fast = normalize.normalize_personal_id, None
-        case Identifier.AAID:
-            reference = partial(normalize.normalize_device_id, platform="android")
-            fast = partial(vectorized.device_id, platform="android")
-        case Identifier.IDFA:
-            reference = partial(normalize.normalize_device_id, platform="apple")
-            fast = partial(vectorized.device_id, platform="apple")
-        case Identifier.CUSTOM:
-            reference, fast = normalize.normalize_custom, vectorized.custom
-        case _:
-            reference, fast = normalize.normalize_postal_part, vectorized.postal_part
-    return Rule(reference, fast, late)
+    rules = {
+        Identifier.EMAIL: Rule(
+            partial(normalize.normalize_email, strip_plus_tag=strip_plus_tag),
+            partial(vectorized.email, strip_plus_tag=strip_plus_tag),
+        ),
+        Identifier.PHONE: Rule(
+            partial(normalize.normalize_phone, country=country),
+            partial(vectorized.phone, country=country),
+            vectorized.phone_of_any_country,
+        ),
+        Identifier.PERSONAL_ID: Rule(normalize.normalize_personal_id, None),
+        Identifier.CUSTOM: Rule(normalize.normalize_custom, vectorized.custom),
+    }
+    for device, platform in _DEVICE_IDS.items():
+        rules[device] = Rule(
+            partial(normalize.normalize_device_id, platform=platform),
+            partial(vectorized.device_id, platform=platform),
+        )
+    return rules.get(identifier, Rule(normalize.normalize_postal_part, vectorized.postal_part))

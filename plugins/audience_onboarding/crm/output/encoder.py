@@ -1,4 +1,4 @@
-"""From normalised values to the bytes of a vendor's file."""
+"""Encode normalized values as the bytes of a vendor's file."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 
 HEX_DIGITS = 64
 
-_LAYOUT_VERSION = 1
-"""Part of every ``content_id``. Raise it when the same normalised values come to give other bytes."""
+_ENCODING_VERSION = 1
+"""Part of each ``content_id``. Raise it when the same normalized values get other bytes."""
 
 
 @dataclass(frozen=True)
 class CsvEncoder:
-    """The columns of one file, and what is still to be done to their values.
+    """Encoder of the rows of one file.
 
-    Frames have a String column per identifier, under its name, with null where nothing is sent.
+    Frames have a String column per identifier, under its name; null is a value that is not sent.
 
     :param profile: the vendor's file.
-    :param columns: those of its columns that are in the file.
-    :param hashed_already: identifiers whose values are hashes as they are.
+    :param columns: the columns in the file.
+    :param hashed_already: identifiers whose values are hashes already.
     """
 
     profile: FileProfile
@@ -39,18 +39,18 @@ class CsvEncoder:
 
     @property
     def names(self) -> list[str]:
-        """Names of a frame's columns."""
+        """Names of the columns of a frame."""
         return [column.identifier.value for column in self.columns]
 
     def header(self) -> bytes:
-        """The header line."""
+        """Return the header line."""
         names = pl.DataFrame({str(number): [column.header] for number, column in enumerate(self.columns)})
-        return b"".join(self._written(names, quote=True))
+        return b"".join(self._to_csv(names, quote=True))
 
     def description(self) -> bytes:
-        """All that decides, beside the values, which bytes come out."""
+        """Return the settings on which the bytes depend, besides the values."""
         parts = [
-            str(_LAYOUT_VERSION),
+            str(_ENCODING_VERSION),
             *(repr(getattr(self.profile, name)) for name in ("delimiter", "line_ending", "encoding")),
             *(repr(getattr(self.profile, name)) for name in ("hash_case", "compression")),
             *(f"{column.header!r} {column.transform} {column.prefix!r}" for column in self.columns),
@@ -58,12 +58,12 @@ class CsvEncoder:
         return "\n".join(parts).encode()
 
     def hashed(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """The frame with hashes, 64 lower-case hexadecimal digits, in the place of what is sent hashed."""
-        todo = [column.identifier.value for column in self.columns if self._is_to_hash(column)]
-        return frame.with_columns(plh.col(name).chash.sha2_256() for name in todo) if todo else frame
+        """Replace values that are sent hashed by their hashes, 64 lower-case hexadecimal digits."""
+        unhashed = [column.identifier.value for column in self.columns if self._is_to_hash(column)]
+        return frame.with_columns(plh.col(name).chash.sha2_256() for name in unhashed) if unhashed else frame
 
     def lines(self, frame: pl.DataFrame) -> list[bytes]:
-        """The rows of a frame as lines of the file, in pieces that may end anywhere."""
+        """Return the rows as lines of the file, in pieces that may end anywhere."""
         expressions = []
         for column in self.columns:
             name = column.identifier.value
@@ -73,23 +73,20 @@ class CsvEncoder:
             if column.prefix:
                 value = pl.lit(column.prefix) + value
             expressions.append(value.alias(name))
-        # Hashes need no quotes, and not to look for the need is faster.
-        return self._written(
+        # Hashes never need quotes, and "never" is faster.
+        return self._to_csv(
             frame.select(expressions), quote=any(column.transform == "raw" for column in self.columns)
         )
 
     def size(self, frame: pl.DataFrame) -> int:
-        """Number of bytes that :meth:`lines` gives, without hashing anything."""
-        around = len(self.profile.line_ending) + len(self.profile.delimiter) * (len(self.columns) - 1)
-        size = around * frame.height
-        raw: list[ProfileColumn] = []
+        """Return the number of bytes of :meth:`lines`, without hashing."""
+        separators = len(self.profile.line_ending) + len(self.profile.delimiter) * (len(self.columns) - 1)
+        size = separators * frame.height
         for column in self.columns:
-            if column.transform == "sha256":
-                size += HEX_DIGITS * (frame.height - frame[column.identifier.value].null_count())
-            else:
-                raw.append(column)
-        for column in raw:
             name = column.identifier.value
+            if column.transform == "sha256":
+                size += HEX_DIGITS * (frame.height - frame[name].null_count())
+                continue
             text = pl.col(name)
             quotes = text.str.count_matches('"', literal=True)
             special = text.str.contains(f'[{self.profile.delimiter}"\r\n]')
@@ -102,7 +99,7 @@ class CsvEncoder:
     def _is_to_hash(self, column: ProfileColumn) -> bool:
         return column.transform == "sha256" and column.identifier not in self.hashed_already
 
-    def _written(self, frame: pl.DataFrame, *, quote: bool) -> list[bytes]:
+    def _to_csv(self, frame: pl.DataFrame, *, quote: bool) -> list[bytes]:
         out = _Pieces()
         frame.write_csv(
             cast("IO[bytes]", out),
@@ -115,8 +112,7 @@ class CsvEncoder:
 
 
 class _Pieces(io.RawIOBase):
-    """Keeps what is written as it comes: to put it together in a ``BytesIO`` and take it out takes longer than
-    writing it."""
+    """Keeps the pieces that are written. Joining them in a ``BytesIO`` would take longer than writing them."""
 
     def __init__(self) -> None:
         self.pieces: list[bytes] = []
@@ -130,12 +126,12 @@ class _Pieces(io.RawIOBase):
 
 
 def fingerprint(columns: Sequence[str]) -> pl.Expr:
-    """A number per row that is the same for the same values: XXH64 of each, with a seed for its place."""
+    """Return a number per row, equal for equal values: XXH64 of each value, with its position as the seed."""
     numbers = [
         plh.col(name).nchash.xxhash64(seed=seed).fill_null(pl.lit(0, dtype=pl.UInt64))
         for seed, name in enumerate(columns, start=1)
     ]
-    # Seeds differ, so that two values that swap places do not cancel out.
+    # Seeds differ, so that two values that swap places give another number.
     combined = numbers[0]
     for number in numbers[1:]:
         combined = combined.xor(number)
@@ -143,19 +139,19 @@ def fingerprint(columns: Sequence[str]) -> pl.Expr:
 
 
 class ContentId:
-    """What identifies the content of a file before its bytes are made.
+    """Identifier of the content of a file, known before its bytes are made.
 
-    The hexadecimal SHA-256 over the layout and, row by row, the fingerprint of the normalised values. Files with the
-    same id have the same bytes; other bytes have, but for one chance in 2**64 a row, another id.
+    It is the hexadecimal SHA-256 of the encoder's description and the fingerprint of each row. Files with equal ids
+    have equal bytes; the chance that a changed row keeps the id is 1 in 2**64.
     """
 
     def __init__(self, encoder: CsvEncoder) -> None:
         self._digest = hashlib.sha256(encoder.description())
 
     def add(self, fingerprints: pl.Series) -> None:
-        """Take in some rows, by their fingerprints."""
+        """Add rows, by their fingerprints."""
         self._digest.update(fingerprints.to_numpy().astype("<u8", copy=False).tobytes())
 
     def hexdigest(self) -> str:
-        """The id of what was taken in."""
+        """Return the id of the rows added so far."""
         return self._digest.hexdigest()

@@ -1,4 +1,4 @@
-"""What a vendor's file looks like: columns, headers, what is done to a value, and the bytes around it."""
+"""Profiles of the vendors' files: columns, headers, transformations and CSV format."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Literal, TypeAlias
 
 
 class Identifier(str, Enum):
-    """What identifies a person. A definition maps each to the source column that holds it."""
+    """Identifiers of a person. A definition maps each to a source column."""
 
     EMAIL = "email"
     PHONE = "phone"
     POSTAL_CODE = "postal_code"
     HOUSE_NUMBER = "house_number"
     EXTENSION = "extension"
-    """What follows a house number."""
+    """Suffix of a house number."""
     APARTMENT = "apartment"
     STREET = "street"
     PERSONAL_ID = "personal_id"
@@ -25,15 +25,22 @@ class Identifier(str, Enum):
     IDFA = "idfa"
     """Apple advertising id."""
     CUSTOM = "custom"
-    """The advertiser's own id of a person: of its CRM, its customer data platform, its user accounts."""
+    """The advertiser's own id of a person: from its CRM, customer data platform or user accounts."""
+
+
+_ALONE = (
+    *(Identifier.EMAIL, Identifier.PHONE, Identifier.PERSONAL_ID),
+    *(Identifier.AAID, Identifier.IDFA, Identifier.CUSTOM),
+)
+"""Identifiers of which one is enough."""
 
 
 @dataclass(frozen=True)
 class SourceColumn:
     """A column of the source.
 
-    :param name: as in the header; case and white space do not matter, unless two columns differ by nothing else.
-    :param hashed: it holds SHA-256 hashes of normalised values already.
+    :param name: as in the header; case and white space are ignored unless columns differ only in them.
+    :param hashed: it holds SHA-256 hashes of normalized values.
     """
 
     name: str
@@ -41,17 +48,17 @@ class SourceColumn:
 
 
 Transform: TypeAlias = Literal["sha256", "raw"]
-"""``sha256``: hexadecimal SHA-256 of the normalised value. ``raw``: the normalised value itself."""
+"""``sha256``: hexadecimal SHA-256 of the normalized value. ``raw``: the normalized value itself."""
 
 
 @dataclass(frozen=True)
 class ProfileColumn:
     """One column of the file.
 
-    :param identifier: what the column holds.
+    :param identifier: its values.
     :param header: literal header in the file.
     :param transform: ``sha256`` or ``raw``.
-    :param prefix: put before a raw value.
+    :param prefix: of each value; only with ``raw``.
     """
 
     identifier: Identifier
@@ -61,27 +68,25 @@ class ProfileColumn:
 
     def __post_init__(self) -> None:
         if self.prefix and self.transform != "raw":
-            raise ValueError("a prefix would be put before a hash")
+            raise ValueError("a column of hashes has no prefix")
 
 
 @dataclass(frozen=True)
 class FileProfile:
     """One vendor's file.
 
-    The order of ``columns`` is the order in the file. It also decides which field names the reason of a
-    rejected row.
+    The order of ``columns`` is the order in the file. A rejected row has the reason of its first filled field.
 
-    :param name: name of the profile in reports and messages.
-    :param columns: columns that the vendor knows. Those that a definition does not map are left out of the
-        file.
+    :param name: for reports and messages.
+    :param columns: columns that the vendor accepts; the file has those that the definition maps.
     :param delimiter: one character between fields.
-    :param line_ending: what ends each line, the last one included.
-    :param encoding: encoding of the file; only ``utf-8`` now.
+    :param line_ending: at the end of each line, the last one included.
+    :param encoding: only ``utf-8`` now.
     :param hash_case: ``lower`` or ``upper`` case of hexadecimal hashes.
     :param strip_plus_tag: drop ``+tag`` from the local part of e-mail addresses before hashing.
     :param compression: ``none`` or ``gzip``.
-    :param identified_by: what identifies a person: sets of identifiers, of one of which all have to be there.
-    :param required_by: identifiers that have no meaning without another one, and that other one.
+    :param identified_by: sets of identifiers; a row needs all of one set.
+    :param required_by: pairs: an identifier, and the one without which it has no meaning.
     """
 
     name: str
@@ -93,12 +98,7 @@ class FileProfile:
     strip_plus_tag: bool = False
     compression: Literal["none", "gzip"] = "none"
     identified_by: tuple[frozenset[Identifier], ...] = (
-        frozenset([Identifier.EMAIL]),
-        frozenset([Identifier.PHONE]),
-        frozenset([Identifier.PERSONAL_ID]),
-        frozenset([Identifier.AAID]),
-        frozenset([Identifier.IDFA]),
-        frozenset([Identifier.CUSTOM]),
+        *(frozenset([identifier]) for identifier in _ALONE),
         frozenset([Identifier.POSTAL_CODE, Identifier.HOUSE_NUMBER]),
         frozenset([Identifier.POSTAL_CODE, Identifier.STREET]),
     )
@@ -129,13 +129,13 @@ DIGITAL_AUDIENCE_S3 = FileProfile(
 Headers and format:
 https://doc.digitalaudience.io/product-docs/documentation/updating-audiences/prepare-your-csv-file-for-data-updates
 
-The vendor's pages disagree on hash case (CSV pages print upper case, its mobile SDKs lower case; no page
-requires one) and on the ``+tag`` (the SDKs drop it, the CSV pages do not mention it). Lower case is what
-every peer sends, and tags stay, as the CSV pages say; both are settings of the profile.
+The vendor's pages disagree on hash case (CSV pages print upper case, its mobile SDKs lower case; no page requires
+one) and on the ``+tag`` (the SDKs drop it, the CSV pages do not mention it). The profile sends lower case, as all
+peers do, and keeps tags, as on the CSV pages; a definition can change both.
 
-A hashed address (``address_sha256``) is not offered: one page accepts it, another says not to hash addresses, and
-none gives the rule. A postal code counts as identifying only together with a house number or a street, since one
-alone is a neighbourhood, although the page calls the house number optional.
+A hashed address (``address_sha256``) is not supported: one page accepts it, another forbids it, and none gives the
+rule. A postal code identifies only with a house number or a street, as it alone is a neighbourhood, although the page
+calls the house number optional.
 """
 
 FANFARE_IMPORT = FileProfile(
@@ -146,12 +146,11 @@ FANFARE_IMPORT = FileProfile(
         ProfileColumn(Identifier.CUSTOM, "externalId", "raw"),
     ),
 )
-"""Fanfare, import of consumers: **contact data as it is, not hashed**; UTF-8, comma, header row, phone in E.164 with
-plus.
+"""Fanfare, import of consumers: **unhashed contact data**; UTF-8, comma, header row, phone in E.164 with plus.
 
 https://docs.fanfare.io/dashboard/audiences/import-consumers
 
-Line endings are not stated; CRLF is what RFC 4180 says. E-mail addresses go out in lower case and without spaces, so
+The page states no line ending; CRLF is that of RFC 4180. E-mail addresses are sent in lower case without spaces, so
 that one person is one consumer.
 """
 
@@ -159,10 +158,10 @@ COMMBOX_AUDIENCE = FileProfile(
     name="commbox_audience",
     columns=(ProfileColumn(Identifier.PHONE, "phone1", "raw"),),
 )
-"""CommBox, file of an audience: **phone numbers as they are, not hashed**, in a column ``phone1``: full country code,
-digits only, as in the example ``442079832100``.
+"""CommBox, file of an audience: **unhashed phone numbers** in a column ``phone1``: full country code, digits only, as
+in the example ``442079832100``.
 
 https://help.commbox.io/apidocs/create-new-audiences
 
-The page states neither encoding nor line endings nor other columns: UTF-8 and CRLF (RFC 4180) are taken.
+The page states no encoding, line ending or other columns; the file is UTF-8 with CRLF (RFC 4180).
 """

@@ -1,15 +1,38 @@
-"""Frames in a row: in memory as long as they fit, in files of a private directory beyond."""
+"""Frames in memory up to a limit, and beyond it in files of a private directory."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import polars as pl
 
-from audience_onboarding.exceptions import ConfigurationError
+from audience_onboarding.exceptions import ConfigurationError, TerminalError
 
 MIB = 1024 * 1024
+POLARS_ERRORS = (pl.exceptions.PolarsError, pl.exceptions.PanicException)
+
+Result = TypeVar("Result")
+
+
+def run_polars(work: Callable[[], Result], what: str, where: str = "") -> Result:
+    """Run work of Polars without passing on or chaining its messages, which may quote rows.
+
+    :param what: the failure, for the message.
+    :raises TerminalError: Polars failed.
+    """
+    try:
+        return work()
+    except POLARS_ERRORS as error:
+        name = type(error).__name__
+    # Outside the handler: otherwise the error of Polars would be its context.
+    raise TerminalError(
+        what=what,
+        where=where,
+        why=f"Polars raised {name}; its text is withheld because it may quote rows",
+        next_step="Check the free space of the spill directory; if that is fine, please report it",
+    )
 
 
 def spill(write: Callable[[], object], directory: Path) -> None:
@@ -20,22 +43,23 @@ def spill(write: Callable[[], object], directory: Path) -> None:
     try:
         write()
     except OSError:
-        pass  # told below, so that it is not even the context of ours
+        pass  # raised below, so that it is not even the context of the new error
     else:
         return
     raise ConfigurationError(
-        what="the CRM engine ran out of room to spill",
+        what="No space left for the spill files of the CRM engine",
         where=str(directory.parent),
-        next_step="Raise the memory limit, or give the spill directory more room",
+        next_step="Raise the memory limit, or use a spill directory with more free space",
     )
 
 
 class FrameStore:
-    """Frames that were put in, in that order. Files are never larger than what was put in at once.
+    """A list of frames. A file is never larger than the frame that was added.
 
     :param directory: a private one.
-    :param name: begins the files' names.
+    :param name: prefix of the files' names.
     :param budget: bytes that may stay in memory.
+    :ivar heights: number of rows of each frame.
     """
 
     def __init__(self, directory: Path, name: str, *, budget: int) -> None:
@@ -50,7 +74,7 @@ class FrameStore:
         return len(self._frames)
 
     def add(self, frame: pl.DataFrame) -> None:
-        """Put a frame in."""
+        """Append a frame."""
         self.heights.append(frame.height)
         size = int(frame.estimated_size())
         if self._in_memory + size <= self._budget:
@@ -58,23 +82,19 @@ class FrameStore:
             self._frames.append(frame)
             return
         path = self._directory / f"{self._name}-{len(self._frames)}.arrow"
-        # Rechunked by being written: a view of a few rows would else drag its whole block along.
         spill(lambda: frame.write_ipc(path, compression="uncompressed"), self._directory)
         self._frames.append(path)
 
-    def get(self, index: int, columns: Sequence[str] | None = None) -> pl.DataFrame:
-        """One of the frames, or some of its columns."""
+    def get(self, index: int) -> pl.DataFrame:
+        """Return one frame."""
         frame = self._frames[index]
-        if isinstance(frame, pl.DataFrame):
-            return frame if columns is None else frame.select(columns)
-        return pl.read_ipc(frame, columns=None if columns is None else list(columns))
+        return frame if isinstance(frame, pl.DataFrame) else pl.read_ipc(frame)
 
-    def all(self, columns: Sequence[str] | None = None) -> Iterator[pl.DataFrame]:
-        """All of them."""
-        for index in range(len(self._frames)):
-            yield self.get(index, columns)
+    def all(self) -> Iterator[pl.DataFrame]:
+        """Return all frames."""
+        return map(self.get, range(len(self._frames)))
 
     def clear(self) -> None:
-        """Let go of everything; the files go with their directory."""
+        """Drop all frames; the files are removed with their directory."""
         self._frames.clear()
         self.heights.clear()

@@ -1,4 +1,4 @@
-"""A directory for raw data that nobody else can read and that does not outlive its process."""
+"""Private directory for unhashed data, which does not outlive its process."""
 
 from __future__ import annotations
 
@@ -12,44 +12,43 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _PREFIX = "audience-onboarding-"
-_UNBORN = ".audience-onboarding-new-"
+_NEW_PREFIX = ".audience-onboarding-new-"
 _LOCK = ".lock"
 _GRACE_SECONDS = 60
 
 
 @contextmanager
 def private_directory(parent: Path | str | None = None) -> Iterator[Path]:
-    """A new directory of mode 0700, removed on success, on error and when interrupted by an exception.
+    """Create a directory of mode 0700, and remove it on success, on error and on an interrupt.
 
-    A process that is killed outright (SIGKILL, out of memory) cannot clean up. Each directory therefore holds
-    a file that its process keeps locked; whoever comes next in the same parent removes those whose lock is
-    free.
+    A killed process (SIGKILL, out of memory) cannot clean up. So each directory has a file that its process keeps
+    locked, and the next process with the same parent removes the directories without a lock.
 
-    :param parent: where to make it; the system's temporary directory where ``None``.
+    :param parent: default: the system's temporary directory.
     """
     root = Path(parent) if parent is not None else Path(tempfile.gettempdir())
-    # It gets its name when it is locked already (a lock stays with the open file): nobody ever sees one that is
-    # about to be locked, and has to wait whether it will be.
-    unborn = Path(tempfile.mkdtemp(prefix=_UNBORN, dir=root))  # mkdtemp makes it 0700
-    directory = root / f"{_PREFIX}{unborn.name.removeprefix(_UNBORN)}"
+    # Renamed to its final name once it is locked, as the lock stays with the open file: no other process ever finds a
+    # final name without a lock.
+    new = Path(tempfile.mkdtemp(prefix=_NEW_PREFIX, dir=root))  # mode 0700
+    directory = root / f"{_PREFIX}{new.name.removeprefix(_NEW_PREFIX)}"
     lock: int | None = None
     try:
-        # The file system's own time: it may differ from this machine's.
-        _remove_orphans(root, now=unborn.stat().st_mtime)
-        lock = os.open(unborn / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
+        # The time of the file system, which may differ from that of this machine.
+        _remove_orphans(root, now=new.stat().st_mtime)
+        lock = os.open(new / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX)
-        unborn.rename(directory)
+        new.rename(directory)
         yield directory
     finally:
         try:
-            _remove(directory if directory.exists() else unborn)
+            _remove(directory if directory.exists() else new)
         finally:
             if lock is not None:
                 os.close(lock)
 
 
 def _remove(directory: Path) -> None:
-    """Remove a directory, the lock last: killed half-way, what is left can still be told from one in use."""
+    """Remove a directory, the lock last: if the process is killed half-way, the rest is still an orphan."""
     with suppress(OSError):
         for entry in directory.iterdir():
             if entry.name == _LOCK:
@@ -63,9 +62,8 @@ def _remove(directory: Path) -> None:
 
 def _remove_orphans(root: Path, *, now: float) -> None:
     for directory in root.glob(f"{_PREFIX}*"):
-        with suppress(OSError):  # somebody else's, or gone meanwhile: not ours to clean
-            found = directory.lstat()
-            if found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode):
+        with suppress(OSError):  # not ours, or removed by another process
+            if not _is_ours(directory.lstat()):
                 continue
             lock = os.open(directory / _LOCK, os.O_RDWR | os.O_NOFOLLOW)
             try:
@@ -73,9 +71,12 @@ def _remove_orphans(root: Path, *, now: float) -> None:
                 _remove(directory)
             finally:
                 os.close(lock)
-    for directory in root.glob(f"{_UNBORN}*"):  # these are empty, but for the lock
+    for directory in root.glob(f"{_NEW_PREFIX}*"):  # empty except for the lock
         with suppress(OSError):
-            found = directory.lstat()
-            is_ours = found.st_uid == os.getuid() and stat.S_ISDIR(found.st_mode)
-            if is_ours and now - found.st_mtime >= _GRACE_SECONDS:
+            status = directory.lstat()
+            if _is_ours(status) and now - status.st_mtime >= _GRACE_SECONDS:
                 _remove(directory)
+
+
+def _is_ours(status: os.stat_result) -> bool:
+    return status.st_uid == os.getuid() and stat.S_ISDIR(status.st_mode)

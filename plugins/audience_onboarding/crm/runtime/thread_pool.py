@@ -1,4 +1,4 @@
-"""Threads that work ahead, a little, while their results are taken in order."""
+"""Threads that work a little ahead, and return their results in order."""
 
 from __future__ import annotations
 
@@ -13,40 +13,40 @@ Result = TypeVar("Result")
 
 
 class OrderedThreadPool:
-    """A few threads. Polars and the hashing in them run outside Python's lock, so that they do share the cores.
+    """Threads with ordered results. Polars and its hashing release Python's lock, so the threads share the cores.
 
-    :param threads: how many; by default one per core that this process may use.
+    :param threads: their number; default: one per core that this process may use.
     """
 
     def __init__(self, threads: int | None = None) -> None:
-        self.threads = threads or _cores()
+        self.threads = threads or _count_cores()
         self._closed = False
         self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="crm-engine")
 
     def map(self, work: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
-        """Results in the order of the tasks. At most one more than there are threads is under way or waiting.
+        """Return results in the order of the tasks. At most one task more than threads is running or waiting.
 
-        Where the caller stops before the end, what has not begun is called off and what has is waited for.
+        If the caller stops early, tasks that have not started are cancelled.
         """
         if self._closed:
             raise RuntimeError("the load is closed: use it inside the with block of prepare()")
-        under_way: deque[Future[Result]] = deque()
+        pending: deque[Future[Result]] = deque()
         try:
             for task in tasks:
-                under_way.append(self._pool.submit(work, task))
-                if len(under_way) > self.threads:
-                    yield under_way.popleft().result()
-            while under_way:
-                yield under_way.popleft().result()
+                pending.append(self._pool.submit(work, task))
+                if len(pending) > self.threads:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
         finally:
-            for future in under_way:
+            for future in pending:
                 future.cancel()
 
     def close(self) -> None:
-        """End the threads, when they are through with what they have begun."""
+        """Wait for running tasks and end the threads."""
         self._closed = True
         self._pool.shutdown(cancel_futures=True)
 
 
-def _cores() -> int:
+def _count_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

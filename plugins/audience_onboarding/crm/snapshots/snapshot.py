@@ -1,9 +1,9 @@
-"""A list as it was sent, kept to compare the next one with.
+"""Snapshot of a sent list, with which the next list is compared.
 
-A snapshot is a Parquet file: a column per identifier, under its name, in the order of the vendor's file. Where the
-vendor gets hashes the column holds their 32 bytes, and no raw value is in the snapshot; where it gets values as they
-are the column holds those as text, so such a snapshot is as much personal data as the list. Null is what was not sent.
-Rows are in the order in which they were sent.
+A snapshot is a Parquet file with a column per identifier, under its name, in the order of the vendor's file. Columns
+that are sent hashed hold the 32 bytes of the hash, and no unhashed value. Columns that are sent unhashed hold the text:
+such a snapshot is as much personal data as the list. Null is a value that was not sent. Rows are in the order of the
+file.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,6 +23,7 @@ from polars.io.plugins import register_io_source
 
 from audience_onboarding.crm.output.crm_file import CrmFile
 from audience_onboarding.crm.output.encoder import CsvEncoder
+from audience_onboarding.crm.runtime.frame_store import POLARS_ERRORS
 from audience_onboarding.crm.runtime.thread_pool import OrderedThreadPool
 from audience_onboarding.crm.snapshots.subjects import SubjectHashes
 from audience_onboarding.exceptions import (
@@ -36,15 +36,15 @@ from audience_onboarding.exceptions import (
 )
 
 VERSION = 1
-"""Of what a snapshot looks like. Raise it when older ones cannot be compared with any more."""
+"""Version of the format. Raise it when older snapshots can no longer be compared."""
 
 DIGEST_BYTES = 32
 
 _METADATA = "audience_onboarding.snapshot"
-_ROWS_AT_ONCE = 100_000
+_ROWS_PER_BLOCK = 100_000
 _TYPES: Mapping[str, pl.DataType] = {"sha256": pl.Binary(), "raw": pl.String()}
-_START_ANEW = (
-    "Load the list once with mode replace: it needs no snapshot, and leaves one that fits the definition"
+_RECREATE_HINT = (
+    "Load the list once with mode replace: it needs no snapshot, and writes one that fits the definition"
 )
 
 Result = TypeVar("Result")
@@ -52,12 +52,12 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class SnapshotInfo:
-    """What a snapshot says of itself.
+    """Metadata of a snapshot.
 
-    :param version: of the form, :data:`VERSION` when it was written.
+    :param version: of the format, :data:`VERSION` when it was written.
     :param transforms: by the name of each identifier, in the order of the columns, ``sha256`` or ``raw``.
     :param rows: number of rows.
-    :param content_id: of the file whose rows these are; empty where people were taken out since.
+    :param content_id: of the file with these rows; empty if people were erased since.
     """
 
     version: int
@@ -68,11 +68,11 @@ class SnapshotInfo:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A snapshot that was looked at, and fits.
+    """A snapshot that fits a list.
 
     :param path: the file.
-    :param layout: of its rows: values are final, so nothing is hashed again.
-    :param info: what it says of itself.
+    :param encoder: of its rows: hashed values are not hashed again.
+    :param info: its metadata.
     """
 
     path: Path
@@ -85,299 +85,281 @@ class Snapshot:
         return self.info.rows
 
     def frames(self, pool: OrderedThreadPool) -> Iterator[pl.DataFrame]:
-        """The rows as text, hashes in lower case.
+        """Return the rows as text, hashes in lower case.
 
         :raises SourceFormatError: it is damaged.
         """
-        yield from pool.map(self._frame, range(0, self.rows, _ROWS_AT_ONCE))
+        return pool.map(self._frame, range(0, self.rows, _ROWS_PER_BLOCK))
 
     def _frame(self, start: int) -> pl.DataFrame:
-        frame = _reading(
-            self.path,
-            lambda: _scan(self.path).select(self.encoder.names).slice(start, _ROWS_AT_ONCE).collect(),
-        )
-        if frame.height != min(_ROWS_AT_ONCE, self.rows - start):
-            raise _broken(self.path, "it has other rows than it had before")
+        frame = _read_block(self.path, self.encoder.names, start)
+        if frame.height != min(_ROWS_PER_BLOCK, self.rows - start):
+            raise _broken(self.path, "its number of rows has changed")
         hashed = [name for name, dtype in frame.schema.items() if dtype == pl.Binary]
         for name in hashed:
             if not frame.select((pl.col(name).bin.size() == DIGEST_BYTES).all()).item():
-                raise _broken(self.path, f"column {name} holds what is no hash")
+                raise _broken(self.path, f"column {name} has a value that is not a hash")
         return frame.with_columns(pl.col(name).bin.encode("hex") for name in hashed)
 
 
-def final_encoder(encoder: CsvEncoder) -> CsvEncoder:
-    """The layout of values that are as they are sent: hashes where hashes are sent."""
-    return replace(
-        encoder,
-        hashed_already=frozenset(
-            column.identifier for column in encoder.columns if column.transform == "sha256"
-        ),
-    )
-
-
 def write_snapshot(file: CrmFile, path: Path) -> None:
-    """Keep the rows of a file, in a Parquet file of mode 0600.
+    """Write the rows of a file, a few blocks at a time, to a Parquet file of mode 0600.
 
-    Rows pass through, a few blocks at a time. The file appears under its name when it is complete; its directory
-    should be a private one, as what a process that is killed leaves there is half a snapshot.
+    The file gets its name when it is complete. Its directory should be private, because a killed process leaves an
+    incomplete snapshot there.
 
-    :param file: what is sent.
+    :param file: the file that is sent.
     :param path: is overwritten.
     :raises TerminalError: it cannot be written.
     """
-    hashed = [name for name, transform in _transforms(file.encoder).items() if transform == "sha256"]
+    transforms = _get_transforms(file.encoder)
+    hashed = _hashed_names(transforms)
 
     def frames() -> Iterator[pl.DataFrame]:
         for frame in file.frames():
             yield file.encoder.hashed(frame).with_columns(pl.col(name).str.decode("hex") for name in hashed)
 
-    info = SnapshotInfo(VERSION, _transforms(file.encoder), file.rows, file.content_id)
-    _write(frames, info, path)
+    _write(frames, SnapshotInfo(VERSION, transforms, file.rows, file.content_id), path)
 
 
 def _write(rows: Callable[[], Iterator[pl.DataFrame]], info: SnapshotInfo, path: Path) -> None:
-    failed: list[AudienceOnboardingError] = []
+    errors: list[AudienceOnboardingError] = []
 
     def frames(
         columns: list[str] | None, predicate: pl.Expr | None, count: int | None, size: int | None
     ) -> Iterator[pl.DataFrame]:
-        del predicate, count, size  # nothing is filtered below
+        del predicate, count, size  # the sink filters nothing
         try:
-            for made in rows():
-                yield made if columns is None else made.select(columns)
+            for frame in rows():
+                yield frame if columns is None else frame.select(columns)
         except AudienceOnboardingError as error:
-            failed.append(error)
+            errors.append(error)
             raise
 
     schema = {name: _TYPES[transform] for name, transform in info.transforms.items()}
     problem = ""
     try:
         with _new_file(path) as unfinished:
-            # Opened here: where the rows fail at once, Polars' own threads were seen to open the name later, when the
-            # file was removed already.
+            # Opened here: if the rows fail at once, threads of Polars may open the name after the file was removed.
             with unfinished.open("wb") as opened:
                 register_io_source(frames, schema=schema).sink_parquet(
                     opened,
                     compression="zstd",
-                    row_group_size=_ROWS_AT_ONCE,
+                    row_group_size=_ROWS_PER_BLOCK,
                     statistics=False,
-                    metadata={_METADATA: _description(info)},
+                    metadata={_METADATA: json.dumps(asdict(info))},
                 )
-            height = _height(unfinished)
+            height = _count_rows(unfinished)
             if height != info.rows:
                 raise AccountingError(
-                    what="the snapshot has other rows than the file",
+                    what="The snapshot has another number of rows than the file",
                     where=str(path),
                     why=f"{height} of {info.rows}",
-                    next_step="It was not kept. This is a bug of the CRM engine: please report it",
+                    next_step="The snapshot was removed. This is a bug of the CRM engine: please report it",
                 )
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+    except (*POLARS_ERRORS, OSError) as error:
         problem = type(error).__name__
-    if failed:
-        raise failed[0]
+    if errors:
+        raise errors[0]
     if problem:
         raise TerminalError(
-            what="the snapshot cannot be written",
+            what="The snapshot cannot be written",
             where=str(path),
-            why=f"it raised {problem}; the text is withheld because it may quote rows",
-            next_step="Check that there is room for it, and that it may be written there",
+            why=f"{problem}; the text is withheld because it may quote rows",
+            next_step="Check the free space and the permissions of its directory",
         )
 
 
-def count_matching_rows(path: Path, people: SubjectHashes) -> int:
-    """How many rows of a snapshot hold one of the hashes of ``people``.
+def count_matching_rows(path: Path, subjects: SubjectHashes) -> int:
+    """Return how many rows of a snapshot have one of the hashes. Unhashed values are hashed for this, in memory.
 
-    What a snapshot holds as it is, is hashed for this, in memory.
-
-    :raises SourceNotFoundError: it is not there.
+    :raises SourceNotFoundError: it does not exist.
     :raises SourceFormatError: it is damaged.
-    :raises ConfigurationError: it is of another version.
+    :raises ConfigurationError: it has another version.
     """
     info = read_info(path)
-    return sum(int(is_one.sum()) for _, is_one in _judged(path, info, people))
+    return sum(int(matches.sum()) for _, matches in _match_subjects(path, info, subjects))
 
 
-def write_without_subjects(path: Path, people: SubjectHashes, to: Path) -> tuple[int, int]:
-    """Write a snapshot anew, without the rows that hold one of the hashes of ``people``.
+def write_without_subjects(path: Path, subjects: SubjectHashes, to: Path) -> tuple[int, int]:
+    """Write a copy of a snapshot without the rows that have one of the hashes.
 
-    :param path: the snapshot, which stays as it is.
-    :param to: is overwritten; nothing is written where nobody is to be taken out.
+    :param path: the snapshot, which does not change.
+    :param to: is overwritten; not written if no row matches.
     :return: number of rows before and after. Errors: see :func:`count_matching_rows` and :func:`write_snapshot`.
     """
     info = read_info(path)
-    left = info.rows - count_matching_rows(path, people)
-    if left == info.rows:
-        return left, left
+    left = info.rows - count_matching_rows(path, subjects)
+    if left != info.rows:
 
-    def frames() -> Iterator[pl.DataFrame]:
-        for frame, is_one in _judged(path, info, people):
-            yield frame.filter(~is_one)
+        def frames() -> Iterator[pl.DataFrame]:
+            for frame, matches in _match_subjects(path, info, subjects):
+                yield frame.filter(~matches)
 
-    # It is not the content of any file that was sent.
-    _write(frames, replace(info, rows=left, content_id=""), to)
+        # No content id: no file with these rows was sent.
+        _write(frames, replace(info, rows=left, content_id=""), to)
     return info.rows, left
 
 
-def csv_without_subjects(path: Path, people: SubjectHashes, encoder: CsvEncoder) -> Iterator[bytes]:
-    """The lines of the vendor's file that a snapshot would make without ``people``, header first, in pieces.
+def csv_without_subjects(path: Path, subjects: SubjectHashes, encoder: CsvEncoder) -> Iterator[bytes]:
+    """Return the vendor's file for a snapshot without some people, header first, in pieces.
 
-    :param layout: of the file; the snapshot has to fit it.
+    :param encoder: of the file; the snapshot must fit it.
     """
     snapshot = open_snapshot(path, encoder)
     yield snapshot.encoder.header()
-    hashed = [column.identifier.value for column in encoder.columns if column.transform == "sha256"]
-    for frame, is_one in _judged(path, snapshot.info, people):
-        left = frame.filter(~is_one).with_columns(pl.col(name).bin.encode("hex") for name in hashed)
+    hashed = _hashed_names(snapshot.info.transforms)
+    for frame, matches in _match_subjects(path, snapshot.info, subjects):
+        left = frame.filter(~matches).with_columns(pl.col(name).bin.encode("hex") for name in hashed)
         yield from snapshot.encoder.lines(left)
 
 
-def _judged(
-    path: Path, info: SnapshotInfo, people: SubjectHashes
+def _match_subjects(
+    path: Path, info: SnapshotInfo, subjects: SubjectHashes
 ) -> Iterator[tuple[pl.DataFrame, pl.Series]]:
-    """Blocks of rows as they are stored, and which of them hold one of the hashes."""
-    tests = []
+    """Return blocks of stored rows, and which of them have one of the hashes."""
+    tests: list[pl.Expr] = []
     for name, transform in info.transforms.items():
-        wanted = sorted(people.of(name))
-        if not wanted:
-            continue
-        if transform == "sha256":
-            stored = pl.Series([bytes.fromhex(value) for value in wanted], dtype=pl.Binary)
+        hashes = sorted(subjects.of(name))
+        if hashes and transform == "sha256":
+            stored = pl.Series([bytes.fromhex(value) for value in hashes], dtype=pl.Binary)
             tests.append(pl.col(name).is_in(stored.implode()))
-        else:
-            tests.append(plh.col(name).chash.sha2_256().is_in(wanted))
-    for start in range(0, info.rows, _ROWS_AT_ONCE):
-        frame = _reading(path, partial(_block, path, list(info.transforms), start))
+        elif hashes:
+            tests.append(plh.col(name).chash.sha2_256().is_in(hashes))
+    for start in range(0, info.rows, _ROWS_PER_BLOCK):
+        frame = _read_block(path, list(info.transforms), start)
         if tests:
-            is_one = frame.select(pl.any_horizontal(each.fill_null(value=False) for each in tests))
-            yield frame, is_one.to_series()
+            matches = frame.select(
+                pl.any_horizontal(test.fill_null(value=False) for test in tests)
+            ).to_series()
         else:
-            yield frame, pl.repeat(value=False, n=frame.height, eager=True)
-
-
-def _block(path: Path, names: list[str], start: int) -> pl.DataFrame:
-    return _scan(path).select(names).slice(start, _ROWS_AT_ONCE).collect()
+            matches = pl.repeat(value=False, n=frame.height, eager=True)
+        yield frame, matches
 
 
 def read_info(path: Path) -> SnapshotInfo:
-    """What a snapshot says of itself.
+    """Return the metadata of a snapshot.
 
-    :raises SourceNotFoundError: it is not there.
-    :raises SourceFormatError: it is no snapshot, or a damaged one.
-    :raises ConfigurationError: it is of another version.
+    :raises SourceNotFoundError: it does not exist.
+    :raises SourceFormatError: it is not a snapshot, or damaged.
+    :raises ConfigurationError: it has another version.
     """
     if not path.is_file():
         raise SourceNotFoundError(
-            what="the snapshot of the last load is not there",
+            what="The snapshot of the last load does not exist",
             where=str(path),
-            next_step=f"Bring it back from a backup. {_START_ANEW}",
+            next_step=f"Restore it from a backup. {_RECREATE_HINT}",
         )
-    info = _info(path)
+    info = _parse_metadata(path)
     if info is None:
-        raise _broken(path, "it lacks the description that a snapshot has")
+        raise _broken(path, "it has no metadata of a snapshot")
     if info.version != VERSION:
         raise ConfigurationError(
-            what="the snapshot is of another version",
+            what="The snapshot has another version",
             where=str(path),
             why=f"it is of version {info.version}, this is version {VERSION}",
-            next_step=_START_ANEW,
+            next_step=_RECREATE_HINT,
         )
-    schema = _reading(path, lambda: _scan(path).collect_schema())
+    schema = _read(path, lambda: _scan(path).collect_schema())
     if dict(schema) != {name: _TYPES.get(transform) for name, transform in info.transforms.items()}:
-        raise _broken(path, "its columns are not those that it describes")
-    if _height(path) != info.rows:
-        raise _broken(path, "it has not as many rows as it says")
+        raise _broken(path, "its columns differ from its metadata")
+    if _count_rows(path) != info.rows:
+        raise _broken(path, "its number of rows differs from its metadata")
     return info
 
 
 def open_snapshot(path: Path, encoder: CsvEncoder) -> Snapshot:
-    """A snapshot to compare a list with.
+    """Open a snapshot to compare a list with it.
 
-    :param layout: of that list.
-    :raises SourceNotFoundError: it is not there.
-    :raises SourceFormatError: it is no snapshot, or a damaged one.
-    :raises ConfigurationError: it has other identifiers, or has them hashed where they are sent as they are.
+    :param encoder: of that list.
+    :raises SourceNotFoundError: it does not exist.
+    :raises SourceFormatError: it is not a snapshot, or damaged.
+    :raises ConfigurationError: it has other identifiers, or hashes one that the list sends unhashed.
     """
     info = read_info(path)
-    now = _transforms(encoder)
-    if dict(info.transforms) != now:
-        # Comparing what both have would be wrong: a row has changed when it has got a phone number.
+    current = _get_transforms(encoder)
+    if dict(info.transforms) != current:
+        # Comparing the common columns would be wrong: a row changes when it gets a phone number.
         raise ConfigurationError(
-            what="the snapshot of the last load does not fit the definition",
+            what="The snapshot of the last load does not fit the definition",
             where=str(path),
-            why=f"it holds {_listed(info.transforms)}; the definition now sends {_listed(now)}",
-            next_step=_START_ANEW,
+            why=f"it holds {_format_transforms(info.transforms)}; "
+            f"the definition now sends {_format_transforms(current)}",
+            next_step=_RECREATE_HINT,
         )
     return Snapshot(path, final_encoder(encoder), info)
 
 
-def _transforms(encoder: CsvEncoder) -> dict[str, str]:
+def final_encoder(encoder: CsvEncoder) -> CsvEncoder:
+    """Return the encoder of rows in which values that are sent hashed are hashes already."""
+    hashed = (column.identifier for column in encoder.columns if column.transform == "sha256")
+    return replace(encoder, hashed_already=frozenset(hashed))
+
+
+def _get_transforms(encoder: CsvEncoder) -> dict[str, str]:
     return {column.identifier.value: column.transform for column in encoder.columns}
 
 
-def _listed(transforms: Mapping[str, str]) -> str:
-    kinds = {"sha256": "hashed", "raw": "as it is"}
-    return ", ".join(f"{name} ({kinds.get(kind, 'in another way')})" for name, kind in transforms.items())
+def _hashed_names(transforms: Mapping[str, str]) -> list[str]:
+    return [name for name, transform in transforms.items() if transform == "sha256"]
 
 
-def _description(info: SnapshotInfo) -> str:
-    return json.dumps(
-        {
-            "version": info.version,
-            "transforms": dict(info.transforms),
-            "rows": info.rows,
-            "content_id": info.content_id,
-        }
-    )
+def _format_transforms(transforms: Mapping[str, str]) -> str:
+    kinds = {"sha256": "hashed", "raw": "unhashed"}
+    return ", ".join(f"{name} ({kinds.get(kind, 'unknown')})" for name, kind in transforms.items())
 
 
-def _info(path: Path) -> SnapshotInfo | None:
-    """What a Parquet file says of itself as a snapshot; ``None`` where it is no snapshot."""
+def _parse_metadata(path: Path) -> SnapshotInfo | None:
+    """Return the metadata; ``None`` for a Parquet file that is not a snapshot."""
     with suppress(KeyError, TypeError, ValueError, AttributeError):
-        told = json.loads(_reading(path, lambda: _metadata(path))[_METADATA])
+        stored = json.loads(_read(path, lambda: _read_metadata(path))[_METADATA])
         return SnapshotInfo(
-            int(told["version"]),
-            {str(name): str(transform) for name, transform in told["transforms"].items()},
-            int(told["rows"]),
-            str(told["content_id"]),
+            int(stored["version"]),
+            {str(name): str(transform) for name, transform in stored["transforms"].items()},
+            int(stored["rows"]),
+            str(stored["content_id"]),
         )
     return None
 
 
-def _metadata(path: Path) -> dict[str, str]:
+def _read_metadata(path: Path) -> dict[str, str]:
     with path.open("rb") as stream:
         return pl.read_parquet_metadata(stream)
 
 
 def _scan(path: Path) -> pl.LazyFrame:
-    # A path is a path here, whatever characters are in it.
-    return pl.scan_parquet(path, glob=False, hive_partitioning=False)
+    return pl.scan_parquet(path, glob=False, hive_partitioning=False)  # no pattern in any path
 
 
-def _height(path: Path) -> int:
-    return _reading(path, lambda: int(_scan(path).select(pl.len()).collect().item()))
+def _read_block(path: Path, names: list[str], start: int) -> pl.DataFrame:
+    return _read(path, lambda: _scan(path).select(names).slice(start, _ROWS_PER_BLOCK).collect())
 
 
-def _reading(path: Path, read: Callable[[], Result]) -> Result:
+def _count_rows(path: Path) -> int:
+    return _read(path, lambda: int(_scan(path).select(pl.len()).collect().item()))
+
+
+def _read(path: Path, read: Callable[[], Result]) -> Result:
     try:
         return read()
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError):
+    except (*POLARS_ERRORS, OSError):
         pass
-    # Out here, as Polars may quote values.
-    raise _broken(path, "it is damaged, cut off, or no Parquet file")
+    # Outside the handler: Polars may quote values.
+    raise _broken(path, "it is damaged, cut off, or not a Parquet file")
 
 
 def _broken(path: Path, why: str) -> SourceFormatError:
     return SourceFormatError(
-        what="the snapshot of the last load cannot be used",
+        what="The snapshot of the last load cannot be used",
         where=str(path),
         why=why,
-        next_step=f"Bring it back from a backup. {_START_ANEW}",
+        next_step=f"Restore it from a backup. {_RECREATE_HINT}",
     )
 
 
 @contextmanager
 def _new_file(path: Path) -> Iterator[Path]:
-    """An empty file of mode 0600, that takes its name when all went well and is removed otherwise."""
+    """Create an empty file of mode 0600, rename it to its name on success, and remove it otherwise."""
     handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     os.close(handle)
     unfinished = Path(name)

@@ -1,4 +1,4 @@
-"""People who are to be erased, known by the hashes of their identifiers only."""
+"""Hashes of identifiers of the people to be erased."""
 
 from __future__ import annotations
 
@@ -7,19 +7,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from audience_onboarding.crm.identifiers.normalize import EMPTY_HASH
-from audience_onboarding.crm.output.encoder import CsvEncoder
 from audience_onboarding.crm.output.profiles import FileProfile, Identifier
 from audience_onboarding.exceptions import ConfigurationError
 
 IDENTIFIERS = (Identifier.EMAIL, Identifier.PHONE, Identifier.PERSONAL_ID)
-"""What people are known by; each platform takes some of them."""
+"""Identifiers for erasure; each platform uses some of them."""
 
 _HASH = re.compile(r"[0-9a-fA-F]{64}")
 
 
 @dataclass(frozen=True)
 class SubjectHashes:
-    """Hashes of identifiers, in lower case. Its text shows none of them.
+    """Hashes of identifiers in lower case. Its repr shows none of them.
 
     :param hashes: by the name of the identifier.
     """
@@ -28,36 +27,35 @@ class SubjectHashes:
 
     @classmethod
     def read(cls, values: Mapping[Identifier, Iterable[str]]) -> SubjectHashes:
-        """Take hashes of either case.
+        """Parse hashes of either case.
 
-        :raises ConfigurationError: one is no SHA-256, or that of nothing, which would be anybody's. The message does
-            not repeat it.
+        :raises ConfigurationError: one is not a SHA-256, or that of the empty string, which matches anyone. The
+            message does not repeat it.
         """
-        found: dict[str, frozenset[str]] = {}
-        for identifier, given in values.items():
-            hashes = [str(value).strip() for value in given]
-            if not all(_HASH.fullmatch(value) for value in hashes):
+        parsed: dict[str, frozenset[str]] = {}
+        for identifier, texts in values.items():
+            hashes = [str(text).strip() for text in texts]
+            if not all(_HASH.fullmatch(text) for text in hashes):
                 raise ConfigurationError(
-                    what=f"What is given as {identifier.value} is not all SHA-256 in hexadecimal digits",
+                    what=f"Invalid hash in {identifier.value}: not a SHA-256 in hexadecimal digits",
                     next_step="Give 64 hexadecimal digits each; 'python -m audience_onboarding hash' makes them",
                 )
-            lowered = frozenset(value.lower() for value in hashes)
-            if EMPTY_HASH in lowered:
+            parsed[identifier.value] = frozenset(text.lower() for text in hashes)
+            if EMPTY_HASH in parsed[identifier.value]:
                 raise ConfigurationError(
-                    what=f"One of the hashes given as {identifier.value} is that of an empty text",
-                    next_step="Leave it out: it is nobody's",
+                    what=f"Invalid hash in {identifier.value}: it is that of the empty string",
+                    next_step="Remove it: it identifies no one",
                 )
-            found[identifier.value] = lowered
-        return cls(found)
+        return cls(parsed)
 
     def of(self, identifier: str) -> frozenset[str]:
-        """The hashes of one identifier."""
+        """Return the hashes of one identifier."""
         return self.hashes.get(identifier, frozenset())
 
     def only(self, identifiers: Iterable[str]) -> SubjectHashes:
-        """Those hashes that are of some identifiers."""
-        wanted = set(identifiers)
-        return SubjectHashes({name: values for name, values in self.hashes.items() if name in wanted})
+        """Return the hashes of some identifiers."""
+        selected = set(identifiers)
+        return SubjectHashes({name: values for name, values in self.hashes.items() if name in selected})
 
     @property
     def count(self) -> int:
@@ -65,35 +63,32 @@ class SubjectHashes:
         return sum(map(len, self.hashes.values()))
 
     def counts(self) -> dict[str, int]:
-        """Number of hashes by identifier, without those of which there are none."""
+        """Return the number of hashes by identifier, without zeros."""
         return {name: len(values) for name, values in self.hashes.items() if values}
 
 
-def build_opt_out_file(people: SubjectHashes, profile: FileProfile) -> bytes:
-    """The file that takes people out: a row for each hash, as a record that matches any of them has to go.
+def build_opt_out_file(subjects: SubjectHashes, profile: FileProfile) -> bytes:
+    """Build the file that removes people: a row per hash, as each record that matches any of them must be removed.
 
-    :param people: at least one, of identifiers that the profile sends hashed.
-    :param profile: what the vendor's file looks like. Columns that nothing is sent in are left out.
-    :return: the same bytes for the same people.
+    :param subjects: at least one hash, of identifiers that the profile sends hashed.
+    :param profile: the vendor's file. Columns without a value are left out.
+    :return: the same bytes for the same hashes.
     """
-    import zlib
-
     import polars as pl
+
+    from audience_onboarding.crm.output.crm_file import compress
+    from audience_onboarding.crm.output.encoder import CsvEncoder
 
     columns = tuple(
         column
         for column in profile.columns
-        if column.transform == "sha256" and people.of(column.identifier.value)
+        if column.transform == "sha256" and subjects.of(column.identifier.value)
     )
     encoder = CsvEncoder(profile, columns, frozenset(column.identifier for column in columns))
     rows = [
         {name: value if name == own else None for name in encoder.names}
         for own in encoder.names
-        for value in sorted(people.of(own))
+        for value in sorted(subjects.of(own))
     ]
     frame = pl.DataFrame(rows, schema=dict.fromkeys(encoder.names, pl.String))
-    content = encoder.header() + b"".join(encoder.lines(frame))
-    if profile.compression == "none":
-        return content
-    packer = zlib.compressobj(wbits=31)  # gzip, with no time in its header
-    return packer.compress(content) + packer.flush()
+    return b"".join(compress([encoder.header(), *encoder.lines(frame)], profile.compression))

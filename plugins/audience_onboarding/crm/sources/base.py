@@ -1,6 +1,6 @@
-"""What every kind of source gives the engine: rows of text, in blocks, each row with its number.
+"""Interface of a source: rows of text, in blocks, each row with its number.
 
-Importing this module brings in Polars; no DAG file does.
+Importing this module imports Polars; no DAG file does.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ _DATA_DIGITS = 6
 
 @dataclass(frozen=True)
 class RowBatch:
-    """Some rows of a source, as text: a phone number or a postal code is never a number.
+    """Rows of a source. All values are text, phone numbers and postal codes included.
 
-    :param frame: String columns ``"0"``, ``"1"``, ... in the order in which they were wanted; null is an empty field.
+    :param frame: String columns ``"0"``, ``"1"``, ... in the order of the requested columns; null is an empty field.
     :param first: number of the first row. 1 is the first row after the header; malformed rows count, blank lines do
         not.
-    :param numbers: UInt64, the number of each row of ``frame`` where these are not ``first``, ``first + 1``, ...
-    :param malformed: numbers of the rows that have another number of fields than the header, or broken quoting. They
-        are not in ``frame``.
-    :param file: which file of several, for the list of rejects; empty where there is one only.
-    :param size: bytes of text that they took, where that is known.
+    :param numbers: UInt64, the number of each row of ``frame``; ``None``: they are consecutive.
+    :param malformed: numbers of the rows with another number of fields than the header, or broken quoting. They are not
+        in ``frame``.
+    :param file: name of the file, for the list of rejects; empty for a single file.
+    :param size: bytes of text; 0 if unknown.
     """
 
     frame: pl.DataFrame
@@ -42,27 +42,38 @@ class RowBatch:
     size: int = 0
 
     def row_numbers(self) -> pl.Series:
-        """The number of each row of ``frame``."""
+        """Return the number of each row of ``frame``."""
         if self.numbers is not None:
             return self.numbers
         return pl.int_range(self.first, self.first + self.frame.height, dtype=pl.UInt64, eager=True)
 
 
 class BlockReader(Protocol):
-    """A stretch of a source that is yet to be parsed."""
+    """A block of a source that is not parsed yet."""
 
     def read(self) -> RowBatch:
-        """Parse it. Called once, and maybe in another thread.
+        """Parse it. Called once, from any thread.
 
         :raises SourceFormatError: it cannot be read.
         """
+
+
+@dataclass(frozen=True)
+class ParsedBatch:
+    """A block that is parsed already."""
+
+    rows: RowBatch
+
+    def read(self) -> RowBatch:
+        """Return the rows."""
+        return self.rows
 
 
 @dataclass
 class OpenSource:
     """A source that is being read.
 
-    :param ignored: names of its columns that nobody wanted.
+    :param ignored: names of the columns that are not requested.
     :param blocks: in the order of the source.
     """
 
@@ -71,33 +82,33 @@ class OpenSource:
 
 
 class Source(Protocol):
-    """Where the rows of a load come from."""
+    """Origin of the rows of a load."""
 
     @property
     def name(self) -> str:
-        """What messages call it: a path, a URL, never data."""
+        """Name for messages: a path or URL, never data."""
 
-    def open(self, wanted: Sequence[str], workdir: Path) -> AbstractContextManager[OpenSource]:
-        """Begin to read it.
+    def open(self, columns: Sequence[str], workdir: Path) -> AbstractContextManager[OpenSource]:
+        """Open it.
 
-        :param wanted: names of columns.
-        :param workdir: a private directory that is gone after the load.
-        :raises SourceNotFoundError: it is not there.
+        :param columns: names of the requested columns.
+        :param workdir: a private directory that is removed after the load.
+        :raises SourceNotFoundError: it does not exist.
         :raises SourceFormatError: it cannot be read.
-        :raises MissingColumnError: a name fits no column, or more than one.
-        :raises EmptySourceError: it holds no header.
+        :raises MissingColumnError: a name matches no column, or more than one.
+        :raises EmptySourceError: it has no header.
         """
 
 
 class NamedSource:
-    """What messages call a source that is a file: its label, such as its S3 URL; the path where that is empty."""
+    """A source that is a file, named by its label, such as an S3 URL, or else its path."""
 
     path: Path | None
     label: str
 
     @property
     def name(self) -> str:
-        """What messages call the source."""
+        """Name for messages."""
         return self.label or str(self.path)
 
 
@@ -108,77 +119,73 @@ def empty_source_error(
     next_step: str = "Check the export of this date; nothing was sent",
     rows_read: int = 0,
 ) -> EmptySourceError:
-    """The error for a source of which no row can be sent.
+    """Return the error for a source without a row that can be sent.
 
     :param where: name of the source.
     """
     return EmptySourceError(
         rows_read=rows_read,
-        what="the CRM file holds nothing to send",
+        what="The CRM file has no row to send",
         where=where,
         why=why,
         next_step=next_step,
     )
 
 
-@dataclass(frozen=True)
-class ParsedBatch:
-    """A block that needed no parsing."""
-
-    rows: RowBatch
-
-    def read(self) -> RowBatch:
-        """The rows."""
-        return self.rows
+def build_frame(columns: Sequence[Sequence[str | None]]) -> pl.DataFrame:
+    """Return the frame of a :class:`RowBatch` from lists of values."""
+    return pl.DataFrame(
+        [pl.Series(str(index), column, dtype=pl.String) for index, column in enumerate(columns)]
+    )
 
 
-def resolve_columns(header: Sequence[str], wanted: Sequence[str], where: str) -> list[int]:
-    """Positions of the wanted columns: by exact name, else by name without regard to case and white space.
+def resolve_columns(header: Sequence[str], columns: Sequence[str], where: str) -> list[int]:
+    """Return the positions of columns: by exact name, else by name without regard to case and white space.
 
     :param where: name of the source, for messages.
-    :raises MissingColumnError: a name fits no column, or more than one.
+    :raises MissingColumnError: a name matches no column, or more than one.
     """
-    return [_find_column(header, name, where) for name in wanted]
+    return [_resolve_column(header, name, where) for name in columns]
 
 
 def unmapped_columns(header: Sequence[str], positions: Sequence[int]) -> tuple[str, ...]:
-    """Names of the other columns; none of them if the header looks like data."""
-    if _looks_like_data(header):
+    """Return the names of the other columns; no name if the header seems to be data."""
+    if _is_data(header):
         return ()
     return tuple(_printable(name) for index, name in enumerate(header) if index not in positions)
 
 
-def _find_column(header: Sequence[str], wanted: str, where: str) -> int:
+def _resolve_column(header: Sequence[str], column: str, where: str) -> int:
     def loose(name: str) -> str:
         return "".join(name.split()).casefold()
 
-    for same in (lambda name: name == wanted, lambda name: loose(name) == loose(wanted)):
-        found = [index for index, name in enumerate(header) if same(name)]
-        if len(found) == 1:
-            return found[0]
-        if found:
+    for same in (lambda name: name == column, lambda name: loose(name) == loose(column)):
+        positions = [index for index, name in enumerate(header) if same(name)]
+        if len(positions) == 1:
+            return positions[0]
+        if positions:
             raise MissingColumnError(
-                what=f"{len(found)} columns of the CRM file fit {wanted!r}",
+                what=f"{len(positions)} columns of the CRM file match {column!r}",
                 where=where,
                 why=_describe(header),
                 next_step="Rename one of them in the export",
             )
     raise MissingColumnError(
-        what=f"the CRM file has no column {wanted!r}",
+        what=f"The CRM file has no column {column!r}",
         where=where,
         why=_describe(header),
         next_step="Correct the column name or the delimiter in the definition, or the export",
     )
 
 
-def _looks_like_data(header: Sequence[str]) -> bool:
+def _is_data(header: Sequence[str]) -> bool:
     return any("@" in name or sum(map(str.isdigit, name)) >= _DATA_DIGITS for name in header)
 
 
 def _describe(header: Sequence[str]) -> str:
-    # A file without a header has a person in its first line, which must not be printed.
-    if _looks_like_data(header):
-        return "the first line looks like data, not like column names; does the export write a header row?"
+    # The first line of a file without a header is a person, which must not be printed.
+    if _is_data(header):
+        return "the first line seems to be data, not column names; does the export write a header row?"
     names = [_printable(name) for name in header[:_MAX_PRINTED_NAMES]]
     more = f" and {len(header) - len(names)} more" if len(header) > len(names) else ""
     return f"it has {len(header)} column(s): {', '.join(map(repr, names))}{more}"

@@ -1,7 +1,7 @@
-"""Values that are no text, as the text that somebody would have typed.
+"""Format typed values of databases and workbooks as text.
 
-Warehouses and workbooks keep phone numbers and ids as numbers: as whole ones, as decimals with two noughts, or, once
-one of them is missing, as floating point. What comes out here are their digits.
+Both store phone numbers and ids as numbers: integers, decimals with two zeros, or, in a column with missing values,
+floating point. Their text is the digits.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ import math
 from decimal import Decimal
 
 EXACT_FLOAT = 2.0**53
-"""From here on floating point no longer tells a whole number from its neighbours."""
+"""Limit from which floating point does not distinguish neighbouring integers."""
 
 
 class InexactError(Exception):
-    """A whole number that floating point may have changed. It carries no data."""
+    """An integer that floating point may have changed. It carries no data."""
 
 
 def format_float(value: float, limit: float = EXACT_FLOAT) -> str | None:
-    """Digits of a whole number, without an exponent; any other number as Python writes it. "Not a number" is nothing.
+    """Return the digits of an integer without an exponent, another number as Python writes it, ``None`` for NaN.
 
-    :param limit: from which on a whole number cannot be trusted.
-    :raises InexactError: it is a whole number beyond that.
+    :param limit: from which an integer may be wrong.
+    :raises InexactError: it is an integer beyond the limit.
     """
     if math.isnan(value):
         return None
@@ -34,7 +34,7 @@ def format_float(value: float, limit: float = EXACT_FLOAT) -> str | None:
 
 
 def format_decimal(value: Decimal) -> str | None:
-    """Digits without an exponent and without noughts at the end of the fraction. "Not a number" is nothing."""
+    """Return the digits without an exponent and without trailing zeros of the fraction; ``None`` for NaN."""
     if not value.is_finite():
         return None if value.is_nan() else str(value)
     text = format(value, "f")
@@ -42,16 +42,16 @@ def format_decimal(value: Decimal) -> str | None:
 
 
 def format_value(value: object) -> str | None:
-    """Any value that a database gives, as text; ``None`` stays nothing.
+    """Format a value of a database; ``None`` stays ``None``.
 
-    :raises InexactError: a whole number in floating point that may have been another one.
-    :raises UnicodeDecodeError: bytes that are no UTF-8.
-    :raises TypeError: a value of many parts, such as a list.
+    :raises InexactError: an integer in floating point that may be wrong.
+    :raises UnicodeDecodeError: bytes that are not UTF-8.
+    :raises TypeError: a compound value, such as a list.
     """
     text: str | None
     if value is None or isinstance(value, str):
         text = value
-    elif isinstance(value, bool):  # before int, which it is too
+    elif isinstance(value, bool):  # before int: a bool is one
         text = "true" if value else "false"
     elif isinstance(value, int):
         text = str(value)

@@ -1,7 +1,7 @@
-"""What a delimited text file is written with, where the definition leaves that to us.
+"""Detect the delimiter, encoding and quote character of a delimited text file.
 
-A guess that is right nearly always is wrong on some night. So this looks for what only one answer explains, and where
-two explain the file equally well it stops and asks to declare it.
+A guess that is nearly always right fails one night. So detection accepts only a unique answer; if two fit equally well,
+it fails and asks for a declaration.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from dataclasses import dataclass, replace
 from audience_onboarding.exceptions import SourceFormatError
 
 AUTO = "auto"
-"""A delimiter, an encoding or a quote character that is to be found out."""
+"""A delimiter, encoding or quote character to detect."""
 
 DELIMITERS = (",", ";", "\t", "|")
-"""The delimiters that are looked for."""
+"""Delimiters that are detected."""
 
 SAMPLE_SIZE = 256 * 1024
-"""Bytes at the beginning of a file that are enough to look at."""
+"""Bytes at the beginning of a file for detection."""
 
 _MAX_RECORDS = 1000
 _NAMES = {
@@ -39,11 +39,11 @@ _FEW_NULS = 0.05
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a file is written.
+    """Format of a file.
 
     :param delimiter: between fields.
     :param encoding: Python's name.
-    :param quote: around fields that hold delimiters.
+    :param quote: around fields with delimiters.
     """
 
     delimiter: str
@@ -54,30 +54,31 @@ class Dialect:
 def sniff(
     sample: bytes, *, delimiter: str, encoding: str, quote: str, where: str, complete: bool = False
 ) -> Dialect:
-    """Find out what is :data:`AUTO`; leave the rest as it is.
+    """Detect the values that are :data:`AUTO`.
 
-    * The encoding: what a byte order mark says; else UTF-16 where every other byte is NUL; else UTF-8 if the sample
-      is; else ``cp1252``, which is all that can be said of a file of one byte a character.
-    * The delimiter: the one of comma, semicolon, tab and vertical bar that is in the header and gives most records as
-      many fields as the header. A comma where the header has none of them: a file of one column.
-    * The quote: a double quote, unless only single quotes make sense of the records, or are around all names.
+    * The encoding: that of a byte order mark; else UTF-16 if every other byte is NUL; else UTF-8 if it decodes the
+      sample; else ``cp1252``, the usual one of one byte per character.
+    * The delimiter: of comma, semicolon, tab and vertical bar the one that is in the header and gives most records as
+      many fields as the header. A comma if the header has none of them: a file of one column.
+    * The quote: a double quote, unless only single quotes explain the records, or enclose all names.
 
-    :param sample: the beginning of the file, unpacked. It may end anywhere.
+    :param sample: the beginning of the decompressed file. It may end anywhere.
     :param where: name of the source, for messages.
     :param complete: the sample is the whole file.
-    :raises SourceFormatError: two answers are equally good, or none is.
+    :raises SourceFormatError: no answer, or two that fit equally well.
     """
     if AUTO not in (delimiter, encoding, quote):
         return Dialect(delimiter, encoding, quote)
-    found_encoding = _encoding(sample, where, complete) if encoding == AUTO else encoding
+    if encoding == AUTO:
+        encoding = _detect_encoding(sample, where, complete)
     if AUTO not in (delimiter, quote):
-        return Dialect(delimiter, found_encoding, quote)
-    text = _text(sample, found_encoding, complete)
+        return Dialect(delimiter, encoding, quote)
+    text = _decode(sample, encoding, complete)
     delimiters = DELIMITERS if delimiter == AUTO else (delimiter,)
-    # A delimiter cannot be the quote, whichever of the two was declared.
+    # A delimiter cannot be the quote, too.
     quotes = [mark for mark in ('"', "'") if mark != delimiter] if quote == AUTO else [quote]
     best = [
-        _best(text, [mark for mark in delimiters if mark != quotation], quotation, complete)
+        _detect_delimiter(text, [mark for mark in delimiters if mark != quotation], quotation, complete)
         for quotation in quotes
     ]
     answer = best[0]
@@ -86,20 +87,20 @@ def sniff(
     if len(answer.delimiters) > 1:
         names = " and ".join(f"{mark!r} ({_NAMES[mark]})" for mark in answer.delimiters)
         raise SourceFormatError(
-            what="the delimiter of the CRM file cannot be told",
+            what="The delimiter of the CRM file is ambiguous",
             where=where,
             why=f"{names} fit equally well",
             next_step="Set the delimiter of the source in the definition",
         )
-    return Dialect(answer.delimiters[0], found_encoding, answer.quote)
+    return Dialect(answer.delimiters[0], encoding, answer.quote)
 
 
 # --- encoding ------------------------------------------------------------------------------------------------
 
 
-def _encoding(sample: bytes, where: str, complete: bool) -> str:
+def _detect_encoding(sample: bytes, where: str, complete: bool) -> str:
     if sample.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
-        raise _unknown_encoding(where, "it begins with the byte order mark of UTF-32", "Export it as UTF-8")
+        raise _unknown_encoding(where, "it has a byte order mark of UTF-32", "Export it as UTF-8")
     for mark, name in _UTF16_MARKS.items():
         if sample.startswith(mark):
             return name
@@ -109,7 +110,7 @@ def _encoding(sample: bytes, where: str, complete: bool) -> str:
         return utf16
     if _decodes(sample, "utf-8", complete):
         return "utf-8"
-    # Two files that somebody put together: neither encoding is right for all of it.
+    # Concatenated files: no encoding is right for all of it.
     text = sample.decode("utf-8", "replace")
     wrong = text.count("\ufffd")
     if sum(not character.isascii() for character in text) - wrong > wrong:
@@ -118,19 +119,19 @@ def _encoding(sample: bytes, where: str, complete: bool) -> str:
         return "cp1252"
     raise _unknown_encoding(
         where,
-        "it is none of UTF-8, UTF-16 and Windows-1252",
+        "it is neither UTF-8 nor UTF-16 nor Windows-1252",
         "Set the encoding of the source in the definition",
     )
 
 
 def _unknown_encoding(where: str, why: str, next_step: str) -> SourceFormatError:
     return SourceFormatError(
-        what="the encoding of the CRM file cannot be told", where=where, why=why, next_step=next_step
+        what="The encoding of the CRM file is unknown", where=where, why=why, next_step=next_step
     )
 
 
 def _utf16_by_nuls(sample: bytes) -> str:
-    """Without a byte order mark: of Latin letters, digits and delimiters every other byte is NUL."""
+    """Return UTF-16 without a byte order mark: every other byte of Latin text is NUL."""
     pairs = len(sample) // 2
     first, second = sample[0::2].count(0), sample[1::2].count(0)
     if second > _MANY_NULS * pairs and first <= _FEW_NULS * pairs:
@@ -142,14 +143,14 @@ def _utf16_by_nuls(sample: bytes) -> str:
 
 def _decodes(sample: bytes, encoding: str, complete: bool) -> bool:
     try:
-        # A character that the end of the sample cuts is none that is wrong.
+        # The end of the sample may cut a character.
         codecs.getincrementaldecoder(encoding)().decode(sample, final=complete)
     except UnicodeDecodeError:
         return False
     return True
 
 
-def _text(sample: bytes, encoding: str, complete: bool) -> str:
+def _decode(sample: bytes, encoding: str, complete: bool) -> str:
     decoder = codecs.getincrementaldecoder(encoding)("replace")
     # Python 3.10's csv refuses NUL.
     return decoder.decode(sample, final=complete).lstrip("\ufeff").replace("\0", "\ufffd")
@@ -160,14 +161,14 @@ def _text(sample: bytes, encoding: str, complete: bool) -> str:
 
 @dataclass(frozen=True)
 class _Answer:
-    """What one quote character makes of the sample.
+    """Records of the sample with one quote character.
 
-    :param delimiters: those that fit best; more than one if they fit equally well.
+    :param delimiters: the best ones; more than one if they fit equally well.
     :param fitting: records after the header with as many fields as the header.
     :param records: all records after the header.
     :param header: its fields.
-    :param stray: records with a quote character within a field. It may belong there, or the delimiter is wrong.
-    :param used: some field is quoted, and has to be.
+    :param stray: records with a quote character inside a field: part of the text, or a wrong delimiter.
+    :param used: a field needs its quotes.
     """
 
     quote: str
@@ -179,9 +180,9 @@ class _Answer:
     used: bool
 
 
-def _best(text: str, delimiters: list[str], quote: str, complete: bool) -> _Answer:
-    answers = [_reference_result(text, delimiter, quote, complete) for delimiter in delimiters]
-    # A delimiter that the header does not hold is none, whatever the rows hold.
+def _detect_delimiter(text: str, delimiters: list[str], quote: str, complete: bool) -> _Answer:
+    answers = [_parse_sample(text, delimiter, quote, complete) for delimiter in delimiters]
+    # A delimiter must be in the header.
     split = [answer for answer in answers if len(answer.header) > 1]
     if not split:
         return answers[0]
@@ -190,7 +191,7 @@ def _best(text: str, delimiters: list[str], quote: str, complete: bool) -> _Answ
     return replace(best[0], delimiters=tuple(answer.delimiters[0] for answer in best))
 
 
-def _reference_result(text: str, delimiter: str, quote: str, complete: bool) -> _Answer:
+def _parse_sample(text: str, delimiter: str, quote: str, complete: bool) -> _Answer:
     records = list(_records(text, delimiter, quote, complete))
     header = (records[0] if records else None) or []
     good = [record for record in records if record is not None]
@@ -206,13 +207,13 @@ def _reference_result(text: str, delimiter: str, quote: str, complete: bool) -> 
 
 
 def _records(text: str, delimiter: str, quote: str, complete: bool) -> Iterator[list[str] | None]:
-    """Fields of the first records, ``None`` for broken quoting; no blank lines, and nothing that is cut off."""
+    """Return the fields of the first complete records, without blank lines; ``None`` for broken quoting."""
     lines = io.StringIO(text, newline="")
     reader = csv.reader(lines, delimiter=delimiter, quotechar=quote, strict=True)
-    held: list[str] | None = None
-    holds = False
-    given = 0
-    while given < _MAX_RECORDS:
+    last: list[str] | None = None
+    pending = False
+    count = 0
+    while count < _MAX_RECORDS:
         row: list[str] | None = None
         try:
             row = next(reader)
@@ -222,13 +223,13 @@ def _records(text: str, delimiter: str, quote: str, complete: bool) -> Iterator[
             pass
         if row == []:
             continue
-        if holds:
-            yield held
-            given += 1
-        held, holds = row, True
-    # The last one may be cut off, if it is not the only one.
-    if holds and (complete or not given or (held is not None and text.endswith(("\n", "\r")))):
-        yield held
+        if pending:
+            yield last
+            count += 1
+        last, pending = row, True
+    # The last one may be cut off, unless it is the only one.
+    if pending and (complete or not count or (last is not None and text.endswith(("\n", "\r")))):
+        yield last
 
 
 def _single_quotes_win(double: _Answer, single: _Answer) -> bool:
@@ -237,5 +238,5 @@ def _single_quotes_win(double: _Answer, single: _Answer) -> bool:
     wrapped = all(len(name) > 1 and name[0] == name[-1] == "'" for name in double.header)
     if double.header and wrapped:
         return True
-    # Names such as 's-Gravenhage begin with one: a double quote has the first word.
+    # Names such as 's-Gravenhage begin with one, so a double quote has precedence.
     return single.used and double.fitting < double.records and single.fitting == single.records

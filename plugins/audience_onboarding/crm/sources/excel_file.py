@@ -1,10 +1,9 @@
 """Excel workbooks: XLSX and XLSM, and the older XLS.
 
-A workbook is no format for exports, but people do export them. Its cells are typed: a phone number that somebody typed
-is a number, without its leading zero. What comes out here are the digits that are there.
+Cells are typed: a typed phone number is a number, without its leading zero. Its text is the stored digits.
 
-A sheet is held in memory, up to 100 bytes a cell while it is opened, so it may not span more than
-:data:`MAX_CELLS`. CSV and Parquet know no such limit.
+A sheet is in memory, up to 100 bytes per cell while it is opened, so :data:`MAX_CELLS` limits it. CSV and Parquet have
+no such limit.
 """
 
 from __future__ import annotations
@@ -21,7 +20,6 @@ from html import unescape
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
-import polars as pl
 import python_calamine as calamine
 
 from audience_onboarding.crm.sources.base import (
@@ -29,6 +27,7 @@ from audience_onboarding.crm.sources.base import (
     OpenSource,
     ParsedBatch,
     RowBatch,
+    build_frame,
     empty_source_error,
     resolve_columns,
     unmapped_columns,
@@ -38,20 +37,20 @@ from audience_onboarding.crm.sources.text_stream import open_file
 from audience_onboarding.exceptions import SourceFormatError
 
 MAX_CELLS = 10 * 1024 * 1024
-"""Cells from A1 to the last one that is filled: ten columns down to the last row that Excel has."""
+"""Cells from A1 to the last filled one: ten columns of the maximum height of a sheet."""
 
 _MAX_SHARED_TEXT = 256 * 1024 * 1024
 _EXCEL_DIGITS = 1e15
-"""Excel keeps 15 digits of a number and writes noughts for the others."""
+"""Excel stores 15 digits of a number, and zeros for the others."""
 
 _ZIP = b"PK\x03\x04"
 _XLS = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _PROTECTED = "EncryptedPackage".encode("utf-16-le")
-"""What a protected XLSX is inside an OLE file, which is what an XLS is too."""
+"""Stream of a protected XLSX in an OLE file. An XLS is an OLE file, too."""
 
 _SCAN_BLOCK = 1024 * 1024
 _LONGEST_TAG = 4096
-# A cell that is not empty: "<c .../>" has a style only.
+# A filled cell: "<c .../>" has a style only.
 _FILLED_CELL = re.compile(rb"<(?:\w+:)?c\s(?:[^>]*?\s)?r=[\"']([A-Z]{1,3})(\d{1,7})[\"'][^>]*(?<!/)>")
 _SHEET = re.compile(r"<(?:\w+:)?sheet\s[^>]*?\w+:id=[\"']([^\"']+)[\"']")
 _RELATION = re.compile(r"<(?:\w+:)?Relationship\s[^>]*>")
@@ -62,15 +61,15 @@ Cell = int | float | str | bool | datetime.time | datetime.date | datetime.datet
 
 @dataclass(frozen=True)
 class XlsxSource(NamedSource):
-    """One sheet of a workbook. The header is its first row that is not blank; blank rows are none.
+    """One sheet of a workbook. The header is its first row that is not blank; blank rows do not count.
 
-    A whole number becomes its digits, a date ISO 8601, a truth value ``TRUE`` or ``FALSE``. A cell that shows an error
-    such as ``#N/A`` is empty. Of merged cells the first one has the value, the others are empty.
+    The text of an integer is its digits, of a date ISO 8601, of a boolean ``TRUE`` or ``FALSE``. A cell with an error
+    such as ``#N/A`` is empty. Of merged cells, the first one has the value.
 
     :param path: the local file.
-    :param label: what messages call it, such as its S3 URL; the path where empty.
-    :param sheet: its name, or its place (from 1); the first one that is not hidden where ``None``.
-    :param block_rows: rows that are given at once.
+    :param label: name for messages, such as its S3 URL; default: the path.
+    :param sheet: its name, or its position from 1; default: the first one that is not hidden.
+    :param block_rows: rows per block.
     """
 
     path: Path
@@ -79,12 +78,12 @@ class XlsxSource(NamedSource):
     block_rows: int = 50_000
 
     @contextmanager
-    def open(self, wanted: Sequence[str], workdir: Path) -> Iterator[OpenSource]:
-        """Begin to read it, see :class:`~audience_onboarding.crm.sources.base.Source`."""
+    def open(self, columns: Sequence[str], workdir: Path) -> Iterator[OpenSource]:
+        """Open it, see :class:`.Source`."""
         del workdir
         with open_file(self.path, self.name) as stream:
             rows = self._rows(stream)
-        numbered = ((number, row) for number, row in enumerate(self._filled(rows)))
+        numbered = enumerate(_filled_rows(rows))
         _, header = next(numbered, (0, None))
         if header is None:
             raise empty_source_error(
@@ -96,7 +95,7 @@ class XlsxSource(NamedSource):
         # A sheet is as wide as its widest row.
         while not names[-1].strip():
             names.pop()
-        positions = resolve_columns(names, wanted, self.name)
+        positions = resolve_columns(names, columns, self.name)
         yield OpenSource(
             tuple(name for name in unmapped_columns(names, positions) if name),
             self._blocks(numbered, names, positions),
@@ -105,30 +104,30 @@ class XlsxSource(NamedSource):
     # --- the file ---
 
     def _rows(self, stream: BinaryIO) -> Iterator[list[Cell]]:
-        """All rows of the sheet, from A1."""
+        """Return all rows of the sheet, from A1."""
         start = stream.read(len(_XLS))
         stream.seek(0)
         if start.startswith(_ZIP):
             self._check_parts(stream)
         elif start != _XLS:
-            self._refuse("it is no Excel workbook, or a damaged one")
+            self._refuse("it is not an Excel workbook, or damaged")
         elif _PROTECTED in stream.read():
             self._refuse("it is protected by a password")
         stream.seek(0)
         problem = ""
         try:
             book = calamine.CalamineWorkbook.from_filelike(stream)
-            place = self._place(book)
+            index = self._find_sheet(book)
             if start.startswith(_ZIP):
                 stream.seek(0)
-                self._check_size(stream, place)
-            return book.get_sheet_by_index(place).iter_rows()
+                self._check_size(stream, index)
+            return book.get_sheet_by_index(index).iter_rows()
         except calamine.PasswordError:
             problem = "it is protected by a password"
         except (calamine.CalamineError, OSError, ValueError, OverflowError):
             problem = "it is damaged or cut off"
         except BaseException as error:
-            # The library's own way to say that it did not expect this.
+            # Raised by the library for an unexpected file.
             if type(error).__name__ != "PanicException":
                 raise
             problem = "it is damaged"
@@ -136,80 +135,73 @@ class XlsxSource(NamedSource):
 
     def _refuse(self, why: str) -> NoReturn:
         raise SourceFormatError(
-            what="the CRM file cannot be read as an Excel workbook",
+            what="The CRM file cannot be read as an Excel workbook",
             where=self.name,
             why=why,
             next_step="Save it as XLSX without a password, or export it as CSV and set the format of the source",
         )
 
-    def _place(self, book: calamine.CalamineWorkbook) -> int:
-        """Place of the wanted sheet in the workbook, from 0."""
+    def _find_sheet(self, book: calamine.CalamineWorkbook) -> int:
+        """Return the index of the sheet in the workbook, from 0."""
         sheets = [
-            (place, sheet)
-            for place, sheet in enumerate(book.sheets_metadata)
+            (index, sheet)
+            for index, sheet in enumerate(book.sheets_metadata)
             if sheet.typ == calamine.SheetTypeEnum.WorkSheet
         ]
         if self.sheet is None:
-            visible = [place for place, sheet in sheets if sheet.visible == calamine.SheetVisibleEnum.Visible]
-            found = [*visible, *(place for place, _ in sheets)][:1]
+            visible = [index for index, sheet in sheets if sheet.visible == calamine.SheetVisibleEnum.Visible]
+            indexes = [*visible, *(index for index, _ in sheets)][:1]
         elif isinstance(self.sheet, int):
-            found = [place for place, _ in sheets][self.sheet - 1 : self.sheet] if self.sheet > 0 else []
+            indexes = [index for index, _ in sheets][self.sheet - 1 : self.sheet] if self.sheet > 0 else []
         else:
-            # Excel has no two sheets whose names differ in case only.
-            wanted = self.sheet.strip().casefold()
-            found = [place for place, sheet in sheets if sheet.name.strip().casefold() == wanted][:1]
-        if found:
-            return found[0]
+            # In Excel, names of sheets differ in more than case.
+            name = self.sheet.strip().casefold()
+            indexes = [index for index, sheet in sheets if sheet.name.strip().casefold() == name][:1]
+        if indexes:
+            return indexes[0]
         raise SourceFormatError(
-            what="the CRM file has no sheet"
-            if self.sheet is None
-            else f"the CRM file has no sheet {self.sheet!r}",
+            what="The CRM file has no sheet" + ("" if self.sheet is None else f" {self.sheet!r}"),
             where=self.name,
             why=f"its sheets are {', '.join(repr(sheet.name) for _, sheet in sheets)}" if sheets else "",
             next_step="Correct the name of the sheet in the definition",
         )
 
-    # --- what would be too large ---
+    # --- limits ---
 
     def _check_parts(self, stream: BinaryIO) -> None:
-        """Refuse what calamine would read as well, but without our knowing how large it is."""
+        """Refuse archives that calamine would read, too, but of which the size is unknown."""
         sizes: dict[str, int] = {}
         with suppress(zipfile.BadZipFile, OSError, ValueError), zipfile.ZipFile(stream) as archive:
             sizes = {part.filename: part.file_size for part in archive.infolist()}
         if not sizes:
             self._refuse("it is damaged or cut off")
         if "xl/workbook.xml" not in sizes:
-            self._refuse("it is another kind of archive")
+            self._refuse("it is an archive of another kind")
         text = sizes.get("xl/sharedStrings.xml", 0)
         if text > _MAX_SHARED_TEXT:
-            self._refuse_size(f"it holds {text // 1024**2} MiB of text")
+            self._refuse_size(f"it has {text // 1024**2} MiB of text")
 
-    def _check_size(self, stream: BinaryIO, place: int) -> None:
-        """Refuse a sheet beyond :data:`MAX_CELLS`: a single far-away cell makes calamine take all memory there is."""
+    def _check_size(self, stream: BinaryIO, index: int) -> None:
+        """Refuse a sheet beyond :data:`MAX_CELLS`: with one distant cell, calamine allocates all memory."""
         cells: int | None = None
         broken = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
         with suppress(*broken), zipfile.ZipFile(stream) as archive:
-            cells = _span(archive, _sheet_part(archive, place))
+            cells = _span(archive, _sheet_part(archive, index))
         if cells is None:
             self._refuse("it is damaged or cut off")
         if cells > MAX_CELLS:
-            self._refuse_size(f"its sheet spans {cells:,} cells, {MAX_CELLS:,} are allowed")
+            self._refuse_size(f"its sheet spans {cells:,} cells, maximum {MAX_CELLS:,}")
 
     def _refuse_size(self, why: str) -> NoReturn:
         raise SourceFormatError(
-            what="the CRM file is too large for an Excel workbook",
+            what="The CRM file is too large for an Excel workbook",
             where=self.name,
             why=why,
-            next_step="Export it as CSV or Parquet. If there are fewer rows and columns than that, something is in a"
-            " cell far away from them: delete the rows and columns around it",
+            next_step="Export it as CSV or Parquet. If the table is smaller, delete the rows and columns around a"
+            " distant filled cell",
         )
 
-    # --- its rows ---
-
-    def _filled(self, rows: Iterable[list[Cell]]) -> Iterator[list[Cell]]:
-        for row in rows:
-            if any(cell != "" and not (isinstance(cell, str) and cell.isspace()) for cell in row):
-                yield row
+    # --- rows ---
 
     def _header_text(self, cell: Cell) -> str:
         try:
@@ -227,11 +219,11 @@ class XlsxSource(NamedSource):
             for column, position in zip(columns, positions, strict=True):
                 column.append(self._text(row[position], number, names[position]))
             if number - first + 1 == self.block_rows:
-                yield _block(columns, first)
+                yield ParsedBatch(RowBatch(build_frame(columns), first))
                 columns = [[] for _ in positions]
                 first = number + 1
         if number >= first:
-            yield _block(columns, first)
+            yield ParsedBatch(RowBatch(build_frame(columns), first))
 
     def _text(self, cell: Cell, number: int, column: str) -> str | None:
         try:
@@ -239,28 +231,27 @@ class XlsxSource(NamedSource):
         except InexactError:
             pass
         raise SourceFormatError(
-            what=f"row {number} of the CRM file has a number of more than 15 digits in column {column!r}",
+            what=f"Row {number} of the CRM file has a number of more than 15 digits in column {column!r}",
             where=self.name,
-            why="Excel keeps 15 digits of a number, so the last ones are wrong",
-            next_step="Format the column as text before the values go in, or export the list as CSV",
+            why="Excel stores 15 digits of a number, so the last ones are wrong",
+            next_step="Format the column as text before entering values, or export the list as CSV",
         )
 
 
-def _block(columns: Sequence[list[str | None]], first: int) -> ParsedBatch:
-    frame = pl.DataFrame(
-        [pl.Series(str(index), column, dtype=pl.String) for index, column in enumerate(columns)]
-    )
-    return ParsedBatch(RowBatch(frame, first=first))
+def _filled_rows(rows: Iterable[list[Cell]]) -> Iterator[list[Cell]]:
+    for row in rows:
+        if any(cell != "" and not (isinstance(cell, str) and cell.isspace()) for cell in row):
+            yield row
 
 
 def _text(cell: Cell) -> str | None:
-    """The value of a cell as text.
+    """Return the text of a cell.
 
-    :raises InexactError: more digits than Excel keeps.
+    :raises InexactError: more digits than Excel stores.
     """
     if isinstance(cell, str):
         return cell or None
-    if isinstance(cell, bool):  # before int, which it is too
+    if isinstance(cell, bool):  # before int: a bool is one
         return "TRUE" if cell else "FALSE"
     if isinstance(cell, (int, float)):
         return format_float(float(cell), _EXCEL_DIGITS)
@@ -269,19 +260,19 @@ def _text(cell: Cell) -> str | None:
     return cell.isoformat()
 
 
-def _sheet_part(archive: zipfile.ZipFile, place: int) -> str:
-    """Name of the part that holds a sheet; empty where the workbook does not tell."""
+def _sheet_part(archive: zipfile.ZipFile, index: int) -> str:
+    """Return the name of the part with a sheet; empty if the workbook lacks it."""
     try:
         sheets = _SHEET.findall(archive.read("xl/workbook.xml").decode("utf-8", "replace"))
         relations = archive.read("xl/_rels/workbook.xml.rels").decode("utf-8", "replace")
     except KeyError:
         return ""
-    if place >= len(sheets):
+    if index >= len(sheets):
         return ""
     for relation in _RELATION.findall(relations):
         attributes = dict(_ATTRIBUTE.findall(relation))
-        if attributes.get("Id") == sheets[place]:
-            # Relative to the workbook, or to the whole archive.
+        if attributes.get("Id") == sheets[index]:
+            # Relative to the workbook, or to the archive.
             return posixpath.normpath(posixpath.join("/xl", unescape(attributes.get("Target", "")))).lstrip(
                 "/"
             )
@@ -289,7 +280,7 @@ def _sheet_part(archive: zipfile.ZipFile, place: int) -> str:
 
 
 def _span(archive: zipfile.ZipFile, part: str) -> int:
-    """Cells of a sheet from A1 to the last row and column that hold something; 0 if it is not there."""
+    """Return the number of cells from A1 to the last filled row and column; 0 for a missing part."""
     if part not in archive.namelist():
         return 0
     columns: set[bytes] = set()

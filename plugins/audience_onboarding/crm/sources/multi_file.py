@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from audience_onboarding.crm.sources.base import BlockReader, OpenSource, RowBatch, Source
+from audience_onboarding.crm.sources.base import BlockReader, OpenSource, RowBatch, Source, empty_source_error
 from audience_onboarding.exceptions import EmptySourceError, SourceFormatError
 
 
@@ -16,16 +16,16 @@ from audience_onboarding.exceptions import EmptySourceError, SourceFormatError
 class MultiFileSource:
     """Files that are read one after the other.
 
-    Each has a header of its own and finds its columns by name, so their order may differ. Rows count from 1 in each
-    file, and say which file they are from.
+    Each has its own header, so the order of columns may differ. Row numbers start at 1 in each file, and rows have the
+    name of their file.
 
-    A file is opened when its turn comes and closed when its last block has been read: however many there are, a few
-    are open at once. So the names of ignored columns are complete when the last block has been taken, and an error in
-    the last file comes late; the engine sends nothing before.
+    Each file is opened before its first block and closed after its last one, so only a few are open at once. So
+    ``ignored`` is complete only after the last block, and an error in the last file comes late; the engine sends
+    nothing before.
 
-    :param sources: in the order in which they are read; at least one.
-    :param label: what messages call them together, such as the pattern or folder.
-    :param may_be_empty: places in ``sources``, from 0, of those that may have no header: they are left out.
+    :param sources: in the order of reading; at least one.
+    :param label: name for messages, such as the pattern or folder.
+    :param may_be_empty: indexes in ``sources`` of files that may have no header; they are skipped.
     """
 
     sources: Sequence[Source]
@@ -34,48 +34,43 @@ class MultiFileSource:
 
     @property
     def name(self) -> str:
-        """What messages call the source."""
+        """Name for messages."""
         return self.label
 
     @contextmanager
-    def open(self, wanted: Sequence[str], workdir: Path) -> Iterator[OpenSource]:
-        """Begin to read the first file, see :class:`~audience_onboarding.crm.sources.base.Source`.
+    def open(self, columns: Sequence[str], workdir: Path) -> Iterator[OpenSource]:
+        """Open the first file, see :class:`.Source`.
 
-        :raises SourceFormatError: a file has no header, but another one has: an export that broke off looks like that,
-            and is not to pass for an empty one.
+        :raises SourceFormatError: a file has no header but another one has. An interrupted export has this form, and
+            must not count as an empty one.
         """
-        with ExitStack() as at_the_end:
-            files = [_File(source.open(wanted, workdir), source.name) for source in self.sources]
+        with ExitStack() as stack:
+            files = [_File(source.open(columns, workdir), source.name) for source in self.sources]
             for file in files:
-                at_the_end.callback(file.close)
-            # Now, so that what is wrong with the columns is known before anything is read.
+                stack.callback(file.close)
+            # Now, so that an error in the columns comes before any row is read.
             if not any(file.has_header for file in files):
-                raise EmptySourceError(
-                    what="the CRM files hold nothing to send",
-                    where=self.label,
-                    why=f"none of the {len(files)} files has a header",
-                    next_step="Check the export of this date; nothing was sent",
-                )
-            reading = OpenSource((), iter(()))
-            reading.blocks = self._blocks(files, reading)
-            yield reading
+                raise empty_source_error(self.label, f"none of the {len(files)} files has a header")
+            opened = OpenSource((), iter(()))
+            opened.blocks = self._blocks(files, opened)
+            yield opened
 
-    def _blocks(self, files: Sequence[_File], reading: OpenSource) -> Iterator[BlockReader]:
+    def _blocks(self, files: Sequence[_File], opened: OpenSource) -> Iterator[BlockReader]:
         names = file_names([source.name for source in self.sources])
         for number, (file, name) in enumerate(zip(files, names, strict=True)):
             if number in self.may_be_empty and not file.has_header:
-                file.give_back()
+                file.release()
                 continue
-            of_file = file.reading
-            reading.ignored = tuple(dict.fromkeys((*reading.ignored, *of_file.ignored)))
-            for block in of_file.blocks:
-                file.take()
+            source = file.opened
+            opened.ignored = tuple(dict.fromkeys((*opened.ignored, *source.ignored)))
+            for block in source.blocks:
+                file.acquire()
                 yield _Block(block, file, name)
-            file.give_back()
+            file.release()
 
 
 def file_names(names: Sequence[str]) -> list[str]:
-    """Short names that tell files apart: without the folders, or without those that all have in common.
+    """Return short, distinct names of files: without folders, or without the folders that all have in common.
 
     :param names: paths or URLs.
     """
@@ -89,43 +84,43 @@ def file_names(names: Sequence[str]) -> list[str]:
 
 
 class _File:
-    """A file that is open until its last block has been read, which may be in another thread."""
+    """A file that is open until its last block has been read, in any thread."""
 
     def __init__(self, context: AbstractContextManager[OpenSource], name: str) -> None:
         self.name = name
         self._stack = ExitStack()
         self._context = context
-        self._reading: OpenSource | None = None
+        self._opened: OpenSource | None = None
         self._is_empty = False
         self._lock = threading.Lock()
-        self._in_use = 1  # whoever takes blocks from it
+        self._in_use = 1  # by the iterator over its blocks
 
     @property
     def has_header(self) -> bool:
-        """Open it, unless it is."""
-        if self._reading is None and not self._is_empty:
+        """Whether it has a header. Opens it, unless it is open."""
+        if self._opened is None and not self._is_empty:
             try:
-                self._reading = self._stack.enter_context(self._context)
+                self._opened = self._stack.enter_context(self._context)
             except EmptySourceError:
                 self._is_empty = True
-        return self._reading is not None
+        return self._opened is not None
 
     @property
-    def reading(self) -> OpenSource:
-        if not self.has_header or self._reading is None:
+    def opened(self) -> OpenSource:
+        if not self.has_header or self._opened is None:
             raise SourceFormatError(
-                what="one of several CRM files is empty",
+                what="One of several CRM files is empty",
                 where=self.name,
-                why="it has no header, which the others have",
-                next_step="Check that the export has finished writing; remove the file if it is none of the export's",
+                why="it has no header, but others have",
+                next_step="Check that the export has finished writing; remove the file if it is not part of it",
             )
-        return self._reading
+        return self._opened
 
-    def take(self) -> None:
+    def acquire(self) -> None:
         with self._lock:
             self._in_use += 1
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         with self._lock:
             self._in_use -= 1
             is_done = self._in_use == 0
@@ -147,4 +142,4 @@ class _Block:
         try:
             return replace(self.block.read(), file=self.name)
         finally:
-            self.file.give_back()
+            self.file.release()

@@ -1,7 +1,7 @@
-"""Parquet files, read in stretches of rows.
+"""Parquet files, read in blocks of rows.
 
-Each stretch is decoded on its own, so that memory stays the same however large the file and its row groups are, and
-several can be decoded at once. (Polars' own batches hold a whole row group, which may be the whole file.)
+Each block is decoded on its own: memory does not depend on the size of the file and its row groups, and several blocks
+are decoded at once. (A batch of Polars holds a whole row group, which may be the whole file.)
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TypeVar
 
 import polars as pl
 
+from audience_onboarding.crm.runtime.frame_store import POLARS_ERRORS
 from audience_onboarding.crm.sources.base import (
     NamedSource,
     OpenSource,
@@ -28,7 +29,7 @@ from audience_onboarding.exceptions import SourceFormatError
 
 Result = TypeVar("Result")
 
-# A float holds this many binary digits exactly.
+# Limits from which an integer in floating point may be wrong.
 _EXACT = {pl.Float16: 2.0**11, pl.Float32: 2.0**24, pl.Float64: 2.0**53}
 
 
@@ -36,12 +37,12 @@ _EXACT = {pl.Float16: 2.0**11, pl.Float32: 2.0**24, pl.Float64: 2.0**53}
 class ParquetSource(NamedSource):
     """A Parquet file.
 
-    Whatever the type of a column, its values become text: whole numbers their digits (also where the column is of
-    floating point or decimal), dates and times ISO 8601, bytes UTF-8.
+    Values of all types become text: integers, also in floating-point and decimal columns, their digits; dates and times
+    ISO 8601; bytes UTF-8.
 
     :param path: the local file.
-    :param label: what messages call it, such as its S3 URL; the path where empty.
-    :param block_rows: rows that are decoded at once.
+    :param label: name for messages, such as its S3 URL; default: the path.
+    :param block_rows: rows per block.
     """
 
     path: Path
@@ -49,46 +50,46 @@ class ParquetSource(NamedSource):
     block_rows: int = 100_000
 
     @contextmanager
-    def open(self, wanted: Sequence[str], workdir: Path) -> Iterator[OpenSource]:
-        """Begin to read it, see :class:`~audience_onboarding.crm.sources.base.Source`."""
+    def open(self, columns: Sequence[str], workdir: Path) -> Iterator[OpenSource]:
+        """Open it, see :class:`.Source`."""
         del workdir
         version = self._version()
         schema = self._try(lambda: self._scan().collect_schema())
         header = schema.names()
         if not header:
             raise empty_source_error(self.name, "it has no column", next_step="Check the export")
-        columns = [header[position] for position in resolve_columns(header, wanted, self.name)]
-        for column in columns:
+        positions = resolve_columns(header, columns, self.name)
+        names = [header[position] for position in positions]
+        for column in names:
             if schema[column].is_nested() or schema[column].is_object():
                 raise SourceFormatError(
-                    what=f"column {column!r} of the CRM file holds more than one value a row",
+                    what=f"Column {column!r} of the CRM file has more than one value per row",
                     where=self.name,
                     why=f"it is a {schema[column].base_type()}",
-                    next_step="Export one value a row and column",
+                    next_step="Export one value per row and column",
                 )
         height = self._try(lambda: int(self._scan().select(pl.len()).collect().item()))
-        ignored = unmapped_columns(header, [header.index(column) for column in columns])
         yield OpenSource(
-            ignored,
+            unmapped_columns(header, positions),
             (
-                _Block(self, tuple(columns), start, min(self.block_rows, height - start), version)
+                _Block(self, tuple(names), start, min(self.block_rows, height - start), version)
                 for start in range(0, height, self.block_rows)
             ),
         )
 
     def read(self, columns: Sequence[str], start: int, height: int, version: tuple[int, ...]) -> RowBatch:
-        """Some rows.
+        """Return some rows.
 
-        :param start: number of the first, from 0.
-        :param version: of the file, as it was when it was opened.
-        :raises SourceFormatError: it cannot be read, or is another file by now.
+        :param start: index of the first row, from 0.
+        :param version: of the file when it was opened.
+        :raises SourceFormatError: it cannot be read, or has changed.
         """
         distinct = list(dict.fromkeys(columns))
         frame = self._try(lambda: self._scan().select(distinct).slice(start, height).collect())
-        # Stretches of two files would make rows disappear, or come twice.
+        # Blocks of two versions would lose or duplicate rows.
         if frame.height != height or self._version() != version:
             raise SourceFormatError(
-                what="the CRM file changed while it was read",
+                what="The CRM file changed while it was read",
                 where=self.name,
                 next_step="Let the export write under another name, and rename the file when it is complete",
             )
@@ -99,8 +100,7 @@ class ParquetSource(NamedSource):
         )
 
     def _scan(self) -> pl.LazyFrame:
-        # A path is a path here, whatever characters are in it.
-        return pl.scan_parquet(self.path, glob=False, hive_partitioning=False)
+        return pl.scan_parquet(self.path, glob=False, hive_partitioning=False)  # no pattern in any path
 
     def _version(self) -> tuple[int, ...]:
         with open_file(self.path, self.name) as stream:
@@ -110,19 +110,17 @@ class ParquetSource(NamedSource):
     def _try(self, read: Callable[[], Result]) -> Result:
         try:
             return read()
-        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError):
+        except (*POLARS_ERRORS, OSError):
             pass
-        # Out here, as Polars may quote values.
+        # Outside the handler: Polars may quote values.
         raise SourceFormatError(
-            what="the CRM file cannot be read as Parquet",
+            what="The CRM file cannot be read as Parquet",
             where=self.name,
-            why="it is damaged, cut off, encrypted, or no Parquet file",
-            next_step="Check that the export has finished writing; set the format of the source in the definition"
-            " if it is another one",
+            why="it is damaged, cut off, encrypted, or not a Parquet file",
+            next_step="Check that the export has finished writing, and the format of the source in the definition",
         )
 
     def _text(self, values: pl.Series) -> pl.Series:
-        """A column as text."""
         dtype = values.dtype
         value = pl.col("value")
         text = value.cast(pl.String)
@@ -141,16 +139,16 @@ class ParquetSource(NamedSource):
         whole = values.is_finite() & (values == values.floor())
         if (whole & (values.abs() >= _EXACT[values.dtype.base_type()])).any():
             raise SourceFormatError(
-                what=f"column {values.name!r} of the CRM file holds whole numbers that are not exact",
+                what=f"Column {values.name!r} of the CRM file has integers that are not exact",
                 where=self.name,
-                why=f"they are {values.dtype}, which has no room for so many digits",
-                next_step="Export the column as text; a missing value makes pandas turn whole numbers into floats",
+                why=f"{values.dtype} does not store so many digits",
+                next_step="Export the column as text; pandas converts integers to floats if a value is missing",
             )
         value = pl.col("value")
         return (
             pl.when(whole)
             .then(value.cast(pl.Int64, strict=False).cast(pl.String))
-            # What is missing, where a library has no other way to say so.
+            # NaN is a missing value in some libraries.
             .when(value.is_not_nan())
             .then(value.cast(pl.String))
         )
@@ -162,7 +160,7 @@ class ParquetSource(NamedSource):
         except pl.exceptions.PolarsError:
             pass
         raise SourceFormatError(
-            what=f"column {values.name!r} of the CRM file holds bytes that are no UTF-8 text",
+            what=f"Column {values.name!r} of the CRM file has bytes that are not UTF-8",
             where=self.name,
             next_step="Export the column as text; hashes as 64 hexadecimal digits",
         )
@@ -177,5 +175,5 @@ class _Block:
     version: tuple[int, ...]
 
     def read(self) -> RowBatch:
-        """Decode it."""
+        """Decode the rows."""
         return self.source.read(self.columns, self.start, self.height, self.version)

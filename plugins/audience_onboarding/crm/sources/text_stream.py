@@ -1,9 +1,7 @@
-"""Bytes of a text source: unpacked and brought to UTF-8 while they are read, never whole.
+"""Decompress a text source and convert it to UTF-8, some MiB at a time.
 
-Three things may hide in a file that somebody calls CSV: compression, another encoding, and something that is no text
-at all. The first two are undone here, some MiB at a time; the third is named, with what to do about it.
-
-None of the streams closes the one below it: whoever opened that one closes it.
+A file of another kind is an error that names the kind and the fix. No stream closes the stream below it: its opener
+does.
 """
 
 from __future__ import annotations
@@ -34,7 +32,7 @@ _UNPACKED_BLOCK = _MIB
 _BUFFER = _MIB
 _ASCII_BLOCK = 64 * 1024
 _START = 256
-"""Bytes at the beginning that tell what a file is."""
+"""Bytes at the beginning that identify the kind of a file."""
 
 _UTF8 = ("utf-8", "utf-8-sig")
 _UTF16 = {"utf-16-le": codecs.BOM_UTF16_LE, "utf-16-be": codecs.BOM_UTF16_BE}
@@ -46,7 +44,7 @@ _OTHER_KINDS = (
     (rb"PK\x03\x04.{26}(\[Content_Types\]\.xml|_rels/|docProps/|xl/)", "an Excel workbook", _WORKBOOK_NEXT),
     (rb"PK(\x03\x04|\x05\x06|\x07\x08)", "a zip archive or an Excel workbook", _ZIP_NEXT),
     (rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old or a protected Excel workbook", _WORKBOOK_NEXT),
-    # What follows the four letters is the first field of a Thrift structure; a column may be called PAR1.
+    # After the four letters, the first field of a Thrift structure: a column may have the name PAR1.
     (rb"PAR[1E]\x15", "a Parquet file", "Set the format of the source to parquet in the definition"),
     (rb"BZh[1-9](1AY&SY|\x17rE8P\x90)", "compressed with bzip2", _TEXT_NEXT),
     (rb"\xfd7zXZ\x00", "compressed with xz", _TEXT_NEXT),
@@ -65,10 +63,10 @@ _ZSTD = b"\x28\xb5\x2f\xfd"
 
 
 def open_file(path: Path, where: str) -> BinaryIO:
-    """A local file.
+    """Open a local file.
 
     :param where: name of the source, for messages.
-    :raises SourceNotFoundError: it is not there, or may not be read.
+    :raises SourceNotFoundError: it does not exist, or cannot be read.
     """
     try:
         return path.open("rb")
@@ -77,7 +75,7 @@ def open_file(path: Path, where: str) -> BinaryIO:
     except OSError as error:
         problem = os.strerror(error.errno) if error.errno else "it cannot be opened"
     raise SourceNotFoundError(
-        what="the CRM file cannot be opened",
+        what="The CRM file cannot be opened",
         where=where,
         why=problem,
         next_step="Check the path in the definition and that the export has run",
@@ -85,14 +83,14 @@ def open_file(path: Path, where: str) -> BinaryIO:
 
 
 def decompressed(stream: BinaryIO, where: str) -> BinaryIO:
-    """The stream, unpacked where it is gzip (also several members) or zstd (also several frames).
+    """Return the stream, decompressed if it is gzip or zstd, also with several members or frames.
 
-    What it is, its first bytes tell, not its name. However well it is packed, no more than some MiB of it are
-    held, besides the window that zstd needs to look back (2 MiB by default, 128 MiB at most).
+    The first bytes decide, not the name. At any compression ratio, memory is some MiB plus the window of zstd (2 MiB by
+    default, 128 MiB at most).
 
     :param stream: at its beginning.
     :param where: name of the source, for messages.
-    :raises SourceFormatError: it is another kind of file. Also while it is read: the archive is broken or cut off.
+    :raises SourceFormatError: it is a file of another kind; while reading: the archive is broken or cut off.
     """
     start, stream = _peek(stream)
     pieces: Iterator[bytes] | None = None
@@ -111,15 +109,15 @@ def decompressed(stream: BinaryIO, where: str) -> BinaryIO:
 
 
 def as_utf8(stream: BinaryIO, encoding: str, where: str) -> BinaryIO:
-    """The text of the stream in UTF-8, without a byte order mark.
+    """Return the text of the stream in UTF-8, without a byte order mark.
 
-    UTF-8 goes through unchecked. UTF-16 without a byte order mark is read as little endian, as Windows writes it.
+    UTF-8 is not validated here. UTF-16 without a byte order mark is little endian, as on Windows.
 
-    :param stream: at its beginning, not compressed.
+    :param stream: at its beginning, decompressed.
     :param encoding: one of :data:`ENCODINGS` or an alias.
     :param where: name of the source, for messages.
-    :raises SourceFormatError: a byte order mark says that it is another encoding. Also while it is read: bytes that
-        are none of this encoding, with the number of their line.
+    :raises SourceFormatError: it has the byte order mark of another encoding; while reading: invalid bytes, with their
+        line number.
     """
     name = codecs.lookup(encoding).name
     start, stream = _peek(stream)
@@ -128,9 +126,9 @@ def as_utf8(stream: BinaryIO, encoding: str, where: str) -> BinaryIO:
         name = marked if marked in _UTF16 else "utf-16-le"
     if marked and marked != name and not (marked in _UTF8 and name in _UTF8):
         raise SourceFormatError(
-            what=f"the CRM file is not {encoding} text",
+            what=f"The CRM file is not {encoding} text",
             where=where,
-            why=f"it begins with the byte order mark of {marked}",
+            why=f"it has the byte order mark of {marked}",
             next_step="Export it as UTF-8"
             if marked == "utf-32"
             else f"Set the encoding of the source to {marked} in the definition",
@@ -142,25 +140,25 @@ def as_utf8(stream: BinaryIO, encoding: str, where: str) -> BinaryIO:
 
 
 def encoding_error(encoding: str, line: int, where: str) -> SourceFormatError:
-    """The error for text that is not what the definition says.
+    """Return the error for text that is not in the declared encoding.
 
     :param line: number of the line, from 1.
     """
     return SourceFormatError(
-        what=f"line {line} of the CRM file is not {encoding} text",
+        what=f"Invalid {encoding} text in line {line} of the CRM file",
         where=where,
-        next_step=f"Set the encoding of the source in the definition; known are {', '.join(ENCODINGS)}",
+        next_step=f"Set the encoding of the source in the definition to one of {', '.join(ENCODINGS)}",
     )
 
 
 def _no_text(where: str, kind: str, next_step: str) -> SourceFormatError:
     return SourceFormatError(
-        what="the CRM file is not a text file", where=where, why=f"it is {kind}", next_step=next_step
+        what="The CRM file is not a text file", where=where, why=f"it is {kind}", next_step=next_step
     )
 
 
 def _marked_encoding(start: bytes) -> str:
-    """The encoding that a byte order mark tells; empty without one."""
+    """Return the encoding of a byte order mark; empty without one."""
     # UTF-32's little-endian mark begins with UTF-16's.
     if start.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
         return "utf-32"
@@ -177,7 +175,7 @@ def _mark(encoding: str) -> bytes:
 
 
 class _Pieces(io.RawIOBase):
-    """Pieces of bytes as a stream. What went wrong once, goes wrong again: never a quiet end after an error."""
+    """Pieces of bytes as a stream. After an error, each read raises it again instead of signalling the end."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces = pieces
@@ -207,7 +205,7 @@ class _Pieces(io.RawIOBase):
 
 
 class PrefixedStream(io.RawIOBase):
-    """Bytes that were taken from a stream already, then the stream."""
+    """A stream after bytes that were read from it already."""
 
     def __init__(self, start: bytes, stream: BinaryIO) -> None:
         self._start = start
@@ -232,12 +230,15 @@ class PrefixedStream(io.RawIOBase):
 
 
 def buffered(pieces: Iterator[bytes], size: int = _BUFFER) -> BinaryIO:
-    """Pieces of bytes as a file that can be read once, in blocks of so many bytes."""
+    """Return pieces of bytes as a file that can be read once.
+
+    :param size: of the buffer, in bytes.
+    """
     return io.BufferedReader(_Pieces(pieces), size)
 
 
 def _peek(stream: BinaryIO) -> tuple[bytes, BinaryIO]:
-    """The first bytes, and the stream with them again."""
+    """Return the first bytes, and the stream from its beginning."""
     if isinstance(stream, io.BufferedReader) and len(start := stream.peek(_START)) >= _START:
         return start[:_START], stream
     start = b""
@@ -246,7 +247,7 @@ def _peek(stream: BinaryIO) -> tuple[bytes, BinaryIO]:
         if not block:
             break
         start += block
-    seekable = getattr(stream, "seekable", None)  # some streams can be read, and nothing else
+    seekable = getattr(stream, "seekable", None)  # some streams have read() only
     if seekable is not None and seekable():
         stream.seek(-len(start), io.SEEK_CUR)
         return start, stream
@@ -258,7 +259,7 @@ def _peek(stream: BinaryIO) -> tuple[bytes, BinaryIO]:
 
 def _cut_off(where: str, kind: str) -> SourceFormatError:
     return SourceFormatError(
-        what="the CRM file is cut off",
+        what="The CRM file is cut off",
         where=where,
         why=f"the {kind} archive ends too early",
         next_step="Check that the export has finished writing, and export it again",
@@ -267,7 +268,7 @@ def _cut_off(where: str, kind: str) -> SourceFormatError:
 
 def _broken(where: str, kind: str, why: str = "") -> SourceFormatError:
     return SourceFormatError(
-        what=f"the CRM file is a broken {kind} archive",
+        what=f"The CRM file is a broken {kind} archive",
         where=where,
         why=why,
         next_step="Export it again; a transfer in text mode may have changed its bytes",
@@ -276,15 +277,15 @@ def _broken(where: str, kind: str, why: str = "") -> SourceFormatError:
 
 def _gunzip(stream: BinaryIO, where: str) -> Iterator[bytes]:
     packed = b""
-    while True:  # one member a turn
-        # gzip pads with NUL bytes what goes to a tape or a block device.
+    while True:  # one member per iteration
+        # gzip pads files on tapes and block devices with NUL bytes.
         packed = packed.lstrip(b"\0") or _next_non_nul(stream)
         if not packed:
             return
-        member = zlib.decompressobj(wbits=31)  # with gzip's header and check sum
+        member = zlib.decompressobj(wbits=31)  # with header and checksum of gzip
         while not member.eof:
             packed = packed or stream.read(_PACKED_BLOCK)
-            # Output that the last call had no room for comes out without new input as well.
+            # The rest of the last output comes without new input, too.
             ended = not packed
             failed = False
             piece = b""
@@ -313,7 +314,7 @@ _ZSTD_MAX_BLOCK = 128 * 1024
 _ZSTD_SKIPPABLE = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18")
 _ZSTD_MAGIC_SIZE = 4
 _ZSTD_BLOCK_HEADER = 3
-_ZSTD_CHECK_SUM = 4
+_ZSTD_CHECKSUM = 4
 _ZSTD_RLE = 1
 _ZSTD_RESERVED = 3
 
@@ -323,47 +324,46 @@ def _is_skippable(magic: bytes) -> bool:
 
 
 def _unzstd(stream: BinaryIO, where: str) -> Iterator[bytes]:
-    """Unpack block by block (RFC 8878), which none of the library's own readers does.
+    """Decompress block by block (RFC 8878); a block has at most 128 KiB.
 
-    These take a cut-off file for a complete one, or unpack all of the input that they are given at once, which may
-    be thousands of times as much. A block unpacks to 128 KiB at most.
+    The readers of the library accept a cut-off file as complete, or decompress their whole input at once, which may
+    be thousands of times as large.
     """
     import zstandard
 
-    # Small reads are cheap from a buffer.
     packed = io.BufferedReader(PrefixedStream(b"", stream), _PACKED_BLOCK)
 
-    def take(size: int) -> bytes:
-        taken = packed.read(size)
-        if len(taken) < size:
+    def read(size: int) -> bytes:
+        data = packed.read(size)
+        if len(data) < size:
             raise _cut_off(where, "zstd")
-        return taken
+        return data
 
     while magic := packed.read(_ZSTD_MAGIC_SIZE):
         if _is_skippable(magic):
-            left = int.from_bytes(take(4), "little")
+            left = int.from_bytes(read(4), "little")
             while left:
-                left -= len(take(min(left, _PACKED_BLOCK)))
+                left -= len(read(min(left, _PACKED_BLOCK)))
             continue
         if magic != _ZSTD:
             if _ZSTD.startswith(magic):
                 raise _cut_off(where, "zstd")
-            raise _broken(where, "zstd", "something else follows the packed data")
-        header = magic + take(1)
-        header += take(_rest_of_frame_header(header[-1]))
-        check_sum = _ZSTD_CHECK_SUM if header[4] & 0x04 else 0
+            raise _broken(where, "zstd", "the compressed data is followed by other data")
+        header = magic + read(1)
+        header += read(_rest_of_frame_header(header[-1]))
+        checksum = _ZSTD_CHECKSUM if header[4] & 0x04 else 0
         frame = _zstd_frame(header, where)
         last = False
         while not last:
-            block = take(_ZSTD_BLOCK_HEADER)
+            block = read(_ZSTD_BLOCK_HEADER)
             bits = int.from_bytes(block, "little")
             last = bool(bits & 1)
             kind, size = bits >> 1 & 3, bits >> 3
             if kind == _ZSTD_RESERVED or size > _ZSTD_MAX_BLOCK:
                 raise _broken(where, "zstd")
-            block += take(1 if kind == _ZSTD_RLE else size)
+            block += read(1 if kind == _ZSTD_RLE else size)
             if last:
-                block += take(check_sum)
+                block += read(checksum)
             piece: bytes | None = None
             with suppress(zstandard.ZstdError):
                 piece = frame.decompress(header + block)
@@ -375,7 +375,7 @@ def _unzstd(stream: BinaryIO, where: str) -> Iterator[bytes]:
 
 
 def _rest_of_frame_header(descriptor: int) -> int:
-    """Bytes of a frame's header after its descriptor: window, dictionary and size of the content."""
+    """Return the number of bytes of a frame header after its descriptor: window, dictionary, content size."""
     single_segment = descriptor >> 5 & 1
     content_size = (single_segment, 2, 4, 8)[descriptor >> 6]
     return (1 - single_segment) + (0, 1, 2, 4)[descriptor & 3] + content_size
@@ -391,17 +391,16 @@ def _zstd_frame(header: bytes, where: str) -> ZstdDecompressionObj:
         raise _broken(where, "zstd")
     if parameters.dict_id:
         raise SourceFormatError(
-            what="the CRM file cannot be unpacked",
+            what="The CRM file cannot be decompressed",
             where=where,
             why="it is compressed with a zstd dictionary",
             next_step="Compress it without a dictionary",
         )
     if parameters.window_size > _ZSTD_MAX_WINDOW:
         raise SourceFormatError(
-            what="the CRM file cannot be unpacked",
+            what="The CRM file cannot be decompressed",
             where=where,
-            why=f"zstd needs {parameters.window_size // _MIB} MiB of memory for it, {_ZSTD_MAX_WINDOW // _MIB} are"
-            " allowed",
+            why=f"zstd needs {parameters.window_size // _MIB} MiB of memory, maximum {_ZSTD_MAX_WINDOW // _MIB} MiB",
             next_step="Compress it without --ultra and with --long=27 at most",
         )
     return zstandard.ZstdDecompressor(max_window_size=_ZSTD_MAX_WINDOW).decompressobj()
@@ -411,15 +410,15 @@ def _zstd_frame(header: bytes, where: str) -> ZstdDecompressionObj:
 
 
 def _transcoded(stream: BinaryIO, name: str, encoding: str, where: str) -> Iterator[bytes]:
-    """UTF-8 of what is left of the stream.
+    """Return the rest of the stream in UTF-8.
 
     :param name: Python's name of the encoding.
-    :param encoding: what the definition calls it, for messages.
+    :param encoding: its name in the definition, for messages.
     """
     decoder = codecs.getincrementaldecoder(name)()
-    # In the others, ASCII is what it is in UTF-8; most of a CRM file is, and looking is ten times as fast.
+    # In the other encodings, ASCII bytes are UTF-8 already, and checking a block for it is ten times as fast.
     ascii_is_ascii = name not in _UTF16
-    # So a file of small pieces, of which most are ASCII, is better than a few that each hold one "é".
+    # Small blocks, because one "é" makes a block slow.
     size = _ASCII_BLOCK if ascii_is_ascii else _BLOCK
     feeds = returns = 0
     ended = False
@@ -438,7 +437,7 @@ def _transcoded(stream: BinaryIO, name: str, encoding: str, where: str) -> Itera
                 except UnicodeDecodeError as error:
                     bad = bytes(error.object[: error.start])
                 if bad is not None:
-                    # Out here, because the exception above holds data.
+                    # Outside the handler: its exception holds data.
                     before = bad.decode(name, "ignore")
                     feeds += before.count("\n")
                     returns += before.count("\r")

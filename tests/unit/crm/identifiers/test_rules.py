@@ -1,4 +1,4 @@
-"""The rule of each identifier. The rules themselves: test_normalize.py; fast paths against them: test_fast_path.py."""
+"""The rule of each identifier. The rules themselves: test_normalize.py; fast paths against them: test_vectorized.py."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_no_hash_is_hashed_again(identifier: Identifier) -> None:
 @pytest.mark.parametrize("identifier", list(Identifier))
 def test_columns_of_hashes(identifier: Identifier) -> None:
     rule = get_rule(identifier, country="NL", strip_plus_tag=False, hashed=True)
-    assert rule.fast is not None
+    assert rule.fast_path is not None
     assert rule.reference(HASH.upper()) == HASH
     assert rule.reference("john@mail.example") == Rejected(RejectReason.NOT_HASHED)
     assert rule.reference(EMPTY_HASH) == Rejected(RejectReason.EMPTY_HASH)

@@ -113,17 +113,17 @@ STRATEGIES = {
 
 def accepted(rule: Rule, values: Sequence[str | None]) -> dict[str, str]:
     """Values that the fast path answers, with its answers."""
-    assert rule.fast is not None
-    fast = rule.fast(pl.col("raw"))
+    assert rule.fast_path is not None
+    fast = rule.fast_path(pl.col("raw"))
     frame = (
         pl.DataFrame({"raw": pl.Series(values, dtype=pl.String)})
-        .with_columns(tidied=fast.tidied)
-        .with_columns(accept=fast.accept(pl.col("tidied")), value=fast.value(pl.col("tidied")))
+        .with_columns(cleaned=fast.cleaned)
+        .with_columns(accept=fast.accept(pl.col("cleaned")), value=fast.value(pl.col("cleaned")))
     )
-    if fast.plain is not None:
-        plain = frame.filter(fast.plain(pl.col("raw")))
+    if fast.is_clean is not None:
+        plain = frame.filter(fast.is_clean(pl.col("raw")))
         assert plain["accept"].all()
-        assert plain["tidied"].to_list() == plain["raw"].to_list()
+        assert plain["cleaned"].to_list() == plain["raw"].to_list()
     return dict(frame.filter("accept").select("raw", "value").iter_rows())
 
 
@@ -172,7 +172,7 @@ def test_phones_equal_the_reference(country: str, values: list[str]) -> None:
 @given(data=st.data())
 def test_all_others_equal_the_reference(identifier: Identifier, hashed: bool, data: st.DataObject) -> None:
     rule = get_rule(identifier, country="SE", strip_plus_tag=False, hashed=hashed)
-    if rule.fast is not None:
+    if rule.fast_path is not None:
         strategy = st.one_of(HASHES, TEXTS) if hashed else STRATEGIES.get(identifier, TEXTS)
         check(rule, data.draw(st.lists(strategy, min_size=1, max_size=60)))
 
@@ -180,7 +180,7 @@ def test_all_others_equal_the_reference(identifier: Identifier, hashed: bool, da
 def test_nothing_is_never_accepted() -> None:
     for identifier, hashed in product(Identifier, [False, True]):
         rule = get_rule(identifier, country="NL", strip_plus_tag=False, hashed=hashed)
-        if rule.fast is not None:
+        if rule.fast_path is not None:
             assert accepted(rule, [None, *BLANKS]) == {}
             if hashed or identifier in STRATEGIES:
                 assert accepted(rule, words("( (0) + () - @ 00 31")) == {}
@@ -221,7 +221,7 @@ def test_usual_spellings_are_fast(number: str) -> None:
 
 
 def test_the_own_numbers_of_a_tidy_list_need_no_tidying() -> None:
-    plain = vectorized.phone(pl.col("raw"), country="NL").plain
+    plain = vectorized.phone(pl.col("raw"), country="NL").is_clean
     assert plain is not None
     values = words("0612345678 +31612345678 0031612345678 612345678 31612345678")
     others = words("06-12345678 [612345678 (31612345678 )31612345678 +310612345678 0600000000")
@@ -251,13 +251,13 @@ def test_a_metadata_surprise_leaves_numbers_to_the_reference(monkeypatch: pytest
         raise vectorized.phone_grammar.UnsupportedMetadataError
 
     monkeypatch.setattr(vectorized.phone_grammar, "international_patterns", surprise)
-    vectorized._phones.cache_clear()
+    vectorized._build_phone_rule.cache_clear()
     try:
         rule = get_rule(Identifier.PHONE, country="NL", strip_plus_tag=False)
         assert accepted(rule, ["+31612345678", "0612345678", "+", ""]) == {}
         assert rule.reference("0612345678") == "31612345678"
     finally:
-        vectorized._phones.cache_clear()
+        vectorized._build_phone_rule.cache_clear()
 
 
 def test_usual_values_are_fast() -> None:

@@ -20,7 +20,7 @@ from tests.unit.crm.malformed.case import (
 
 BOM = codecs.BOM_UTF8
 NO_EMAIL = no_column("no column 'email'")
-DATA = no_column("looks like data")
+DATA = no_column("seems to be data")
 ALL = Gives(3, 3)
 NO_LINE, ONLY_HEADER = nothing("no line"), nothing("header row only")
 
@@ -113,7 +113,7 @@ HEADERS = [
         BOM + table(GOOD[0]) + BOM + table(GOOD[0], GOOD[1]),
         Gives(4, 2, duplicates=1, rejected={"invalid_email": 1}),
     ),
-    Case("a quote left open in the header", renamed('email,"phone'), unreadable("never closed")),
+    Case("a quote left open in the header", renamed('email,"phone'), unreadable("Unclosed quote")),
     Case("text after a quote in the header", renamed('email,"pho"ne'), unreadable("header row")),
     Case("a quote within a name", renamed('email,pho"ne'), no_column("no column 'phone'")),
     Case("another delimiter than declared", csv_bytes("email;phone", f"{mail(1)};{phone(1)}"), no_column()),

@@ -146,7 +146,7 @@ PARQUET = [
     Case(
         "parquet: bytes that are no text",
         parquet({"email": [b"canary\xff", b"", None], "phone": PHONES}),
-        unreadable("no UTF-8"),
+        unreadable("not UTF-8"),
     ),
     Case(
         "parquet: nothing but nulls",
@@ -229,9 +229,9 @@ XLSX = [
     *(
         Case(f"xlsx: {name}", content, unreadable(says))
         for says, contents in (
-            ("no Excel workbook", NO_WORKBOOK),
+            ("not an Excel workbook", NO_WORKBOOK),
             ("damaged", DAMAGED),
-            ("another kind of archive", OTHER_ARCHIVES),
+            ("an archive of another kind", OTHER_ARCHIVES),
         )
         for name, content in contents.items()
     ),
@@ -239,7 +239,7 @@ XLSX = [
     Case("xlsx", PLAIN, Gives(3, 3)),
     Case("xlsx: nothing in the sheet", xlsx([]), nothing("sheet is empty")),
     Case("xlsx: only a header", xlsx([HEAD]), nothing("header row only")),
-    Case("xlsx: no header", xlsx(PEOPLE[1:]), no_column("looks like data")),
+    Case("xlsx: no header", xlsx(PEOPLE[1:]), no_column("seems to be data")),
     Case("xlsx: a title above the header", xlsx([["Export"], [], *PEOPLE]), no_column("'Export'")),
     Case("xlsx: blank rows", xlsx([[], *PEOPLE[:2], [], [" ", None], *PEOPLE[2:], []]), Gives(3, 3)),
     Case(

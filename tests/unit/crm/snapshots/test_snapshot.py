@@ -575,7 +575,7 @@ def test_a_snapshot_of_a_snapshot_is_the_same(here: Lab, tmp_path: Path) -> None
 
 
 def test_more_rows_than_are_read_at_once(here: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snapshot_module, "_ROWS_AT_ONCE", 4)
+    monkeypatch.setattr(snapshot_module, "_ROWS_PER_BLOCK", 4)
     rows: list[Row] = [(f"316{number:08}",) for number in range(10)]
 
     found = here.compare_lists(PHONES, rows, rows[5:])
@@ -590,9 +590,9 @@ def test_more_rows_than_are_read_at_once(here: Lab, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     ("before", "after", "named"),
     [
-        (get_encoder(FANFARE_IMPORT, Identifier.EMAIL), RAW, ["email (as it is)", "phone (as it is)"]),
-        (RAW, get_encoder(FANFARE_IMPORT, Identifier.EMAIL), ["email (as it is)", "phone (as it is)"]),
-        (RAW, HASHED, ["email (as it is)", "email (hashed)"]),
+        (get_encoder(FANFARE_IMPORT, Identifier.EMAIL), RAW, ["email (unhashed)", "phone (unhashed)"]),
+        (RAW, get_encoder(FANFARE_IMPORT, Identifier.EMAIL), ["email (unhashed)", "phone (unhashed)"]),
+        (RAW, HASHED, ["email (unhashed)", "email (hashed)"]),
     ],
     ids=["column more", "column less", "other transform"],
 )
@@ -683,7 +683,7 @@ def test_another_version_is_refused(here: Lab) -> None:
 
 
 def test_a_missing_snapshot_is_an_error(here: Lab) -> None:
-    with pytest.raises(SourceNotFoundError, match="snapshot of the last load is not there"):
+    with pytest.raises(SourceNotFoundError, match="snapshot of the last load does not exist"):
         read_info(here.directory / "none.parquet")
 
 

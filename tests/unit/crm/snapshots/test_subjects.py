@@ -147,7 +147,7 @@ def test_everybody_can_be_taken_out(here: Lab, tmp_path: Path) -> None:
 
 
 def test_large_snapshots_go_in_blocks(here: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snapshot_module, "_ROWS_AT_ONCE", 3)
+    monkeypatch.setattr(snapshot_module, "_ROWS_PER_BLOCK", 3)
     to = tmp_path / "b.parquet"
     numbers = [f"316{number:08}" for number in range(10)]
     path = here.snapshot(PHONES, [(number,) for number in numbers])

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audience_onboarding.crm.sources import csv_file
+from audience_onboarding.crm.sources import csv_buffer, csv_file, csv_structure
 from audience_onboarding.exceptions import (
     AudienceOnboardingError,
     ConfigurationError,
@@ -45,7 +45,7 @@ def test_both_readers_agree_on_garbage(
     content = f"email,phone\n{text}".encode()
     fast = outcome(path, content, threads=threads)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(csv_file._Structure, "plain", lambda structure, text: None)
+        patch.setattr(csv_structure.CsvStructure, "check", lambda structure, text: None)
         assert outcome(path, content, threads=threads) == fast
 
 
@@ -57,31 +57,11 @@ def test_impossible_settings(tmp_path: Path) -> None:
             csv_file.CsvSource(tmp_path / "x.csv", **{name: value})  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("fields", [1, 2, 3])
-@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
-@pytest.mark.parametrize("stretch", [1, 3, 1000])
-def test_structure_is_seen_over_the_edges_of_stretches(
-    fields: int, line_end: str, stretch: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(csv_file, "_STRETCH", stretch)
-    structure = csv_file._Structure(csv_file.Dialect(",", "utf-8", '"'), fields)
-
-    def rows(*records: str) -> tuple[int, int] | None:
-        plain = structure.plain("".join(record + line_end for record in records).encode())
-        return None if plain is None else (plain.rows, plain.lines)
-
-    more = ",x" * (fields - 1)
-    assert rows(f"a{more}", f"b{more}") == (2, 2)
-    assert rows(f'"a,b"{more}', f'""{more}', f'"c""d"{more}', f"e{more}") == (4, 4)
-    assert rows(f'"a{line_end}{line_end}b"{more}', f"c{more}") == (2, 4)
-    for broken in (f"a{more},x", f'"a"b{more}', f' "a"{more}', f'"a{more}', f"a\rb{more}"):
-        assert rows(f"a{more}", broken, f"b{more}") is None, broken
-
-
 def test_memory_stays_bounded_without_the_limit_of_csv(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(csv_file, "MAX_RECORD", 10_000)
+    for module in (csv_buffer, csv_file):
+        monkeypatch.setattr(module, "MAX_RECORD", 10_000)
     before = csv.field_size_limit(2**31 - 1)
     try:
         with pytest.raises(SourceFormatError, match="record at line 2"):

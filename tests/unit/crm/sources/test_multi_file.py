@@ -56,7 +56,7 @@ def test_files_without_a_header(tmp_path: Path) -> None:
     empty, full = csv(tmp_path / "1.csv", ""), csv(tmp_path / "2.csv", "email\na\n")
     # One that broke off is not to pass for a load without rows, which may be skipped.
     for sources in ([empty, full], [full, empty], [empty, empty, full]):
-        with pytest.raises(SourceFormatError, match=r"one of several CRM files is empty.*1\.csv") as caught:
+        with pytest.raises(SourceFormatError, match=r"One of several CRM files is empty.*1\.csv") as caught:
             read(MultiFileSource(sources, "folder/"), ["email"], tmp_path)
         assert caught.value.__context__ is None
     with pytest.raises(EmptySourceError, match=r"folder/.*none of the 2 files"):
@@ -71,7 +71,7 @@ def test_files_that_may_be_empty_are_left_out(tmp_path: Path) -> None:
     full = "email\na\n"
     result = read(many("", full, "", full, may_be_empty={0, 2, 3}), ["email"], tmp_path)
     assert (result.rows, result.files) == ([("a",), ("a",)], ["1.csv", "3.csv"])
-    with pytest.raises(SourceFormatError, match=r"one of several CRM files is empty.*2\.csv"):
+    with pytest.raises(SourceFormatError, match=r"One of several CRM files is empty.*2\.csv"):
         read(many("", full, "", may_be_empty={0}), ["email"], tmp_path)
     with pytest.raises(EmptySourceError, match="none of the 2 files"):
         read(many("", "", may_be_empty={0, 1}), ["email"], tmp_path)
