@@ -130,7 +130,7 @@ class BlockProcessor:
     def _apply_reference(
         self, index: int, answered: pl.Series, text: pl.Series, value: pl.Series
     ) -> tuple[pl.Series, pl.Series, int]:
-        """Normalize by the reference what the vector rule has not answered; return codes, values, filled fields."""
+        """Normalize the values without an answer by the reference; return codes, values, filled fields."""
         code = pl.select(
             pl.when(answered).then(pl.lit(VALID, dtype=pl.UInt8)).otherwise(pl.lit(EMPTY, dtype=pl.UInt8))
         ).to_series()

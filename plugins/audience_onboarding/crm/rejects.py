@@ -112,7 +112,8 @@ class RejectLines:
     def text(self) -> str:
         """Return the lines in the order of the source."""
         out = io.StringIO()
-        csv.writer(out, lineterminator="\n").writerows(sorted(self._lines, key=lambda line: line[1]))
+        self._lines.sort(key=lambda line: line[1])
+        csv.writer(out, lineterminator="\n").writerows(self._lines)
         return out.getvalue()
 
 

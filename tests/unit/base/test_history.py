@@ -257,7 +257,7 @@ def test_a_folder_in_place_of_a_file_is_not_a_missing_source(bench: Bench) -> No
 def test_an_empty_file_fails_the_range_unless_the_definition_skips_it(bench: Bench) -> None:
     bench.write("2026-11-18.csv", "")
 
-    bench.fails(r"one of several CRM files is empty.*2026-11-18\.csv")
+    bench.fails(r"One of several CRM files is empty.*2026-11-18\.csv")
 
     bench.run(guards=Guards(on_empty="skip"))
     bench.sent(csv_of(*"abcd"))
@@ -268,7 +268,7 @@ def test_no_file_of_a_day_may_be_empty(bench: Bench) -> None:
     bench.write(f"{LAST}/b.csv", "")
 
     bench.fails(
-        "one of several CRM files is empty",
+        "One of several CRM files is empty",
         source=f"{bench.folder}/{{load_date}}/",
         range_start=LAST,
         guards=Guards(on_empty="skip", max_row_drop=None),
@@ -278,7 +278,7 @@ def test_no_file_of_a_day_may_be_empty(bench: Bench) -> None:
 def test_days_that_are_all_empty_are_an_empty_source(bench: Bench) -> None:
     write(bench, _16="", _17="", _18="", _19="", _20="")
 
-    bench.fails("nothing to", guards=Guards(on_empty="fail"))
+    bench.fails("no row to send", guards=Guards(on_empty="fail"))
     bench.skips("nothing to", guards=Guards(on_empty="skip"))
 
 

@@ -235,7 +235,7 @@ def test_a_missing_source_fails_or_is_skipped_as_declared(bench: Bench) -> None:
 def test_an_empty_source_fails_or_is_skipped_as_declared(bench: Bench) -> None:
     bench.write(f"{DAY}.csv", "E-mail\n")
 
-    bench.fails("nothing to", guards=Guards(on_empty="fail"))
+    bench.fails("no row to send", guards=Guards(on_empty="fail"))
     bench.skips("nothing to", guards=Guards(on_empty="skip"))
     # A source with rows that are all rejected is not empty.
     bench.write(f"{DAY}.csv", "E-mail\nno address\n")

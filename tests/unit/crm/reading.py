@@ -12,7 +12,7 @@ from audience_onboarding.crm.sources.base import Source
 
 @dataclass
 class Read:
-    """What a source gave."""
+    """Content of a source."""
 
     rows: list[tuple[str | None, ...]]
     numbers: list[int]

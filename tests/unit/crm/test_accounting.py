@@ -79,12 +79,12 @@ NUMBERS = [
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
 
 NUL_WRITTEN_AS = "\ud800"
-"""Python 3.10's csv.writer refuses NUL, so it is put in afterwards. A surrogate is nothing that a cell has."""
+"""Python 3.10's csv.writer refuses NUL, so it is inserted afterwards. No cell has a surrogate."""
 
 
 @st.composite
 def spoiled(draw: st.DrawFn, values: Sequence[str]) -> str:
-    """A value with something hostile put into it."""
+    """A value with a hostile part."""
     value = draw(st.sampled_from(values))
     place = draw(st.integers(0, len(value)))
     return value[:place] + draw(st.sampled_from(HOSTILE)) + value[place:]
@@ -172,7 +172,9 @@ def tables(draw: st.DrawFn) -> Table:
 
 @pytest.mark.parametrize("is_dripping", [False, True])
 @given(table=tables())
-def test_equals_the_model(tmp_path_factory: pytest.TempPathFactory, is_dripping: bool, table: Table) -> None:
+def test_engine_random_table_equals_the_model(
+    tmp_path_factory: pytest.TempPathFactory, is_dripping: bool, table: Table
+) -> None:
     folder = tmp_path_factory.mktemp("table")
     spill = folder / "spill"
     spill.mkdir()
@@ -205,7 +207,7 @@ PIECES = [
 
 
 def outcome(content: bytes, path: Path, **source: Any) -> object:
-    """All that can be told of a load."""
+    """All observable results of a load."""
     path.write_bytes(content)
     threads = source.pop("threads", 1)
     try:
@@ -225,7 +227,7 @@ def outcome(content: bytes, path: Path, **source: Any) -> object:
 )
 @example(text='jan@x.example,"\n', block_size=11)
 @example(text='"a"x,\njan@x.example,\n', block_size=1)
-def test_blocks_do_not_matter(
+def test_engine_block_size_does_not_matter(
     tmp_path_factory: pytest.TempPathFactory, threads: int, text: str, block_size: int
 ) -> None:
     """The size of blocks, and the reader that reads a block, change nothing."""
@@ -239,7 +241,7 @@ def test_blocks_do_not_matter(
     rows=st.lists(st.tuples(st.sampled_from(ADDRESSES), st.sampled_from(NUMBERS)), min_size=1, max_size=12),
     other=st.data(),
 )
-def test_the_content_id_tells_the_bytes(
+def test_content_id_equal_exactly_for_equal_bytes(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]], other: st.DataObject
 ) -> None:
     """Of two lists, it is the same exactly where the bytes are."""
@@ -276,7 +278,9 @@ def written(rows: int) -> Iterator[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("spilled", [False, True])
-def test_many_rows(tmp_path: Path, spilled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_engine_many_rows_equals_the_model(
+    tmp_path: Path, spilled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Over many blocks, in memory and on the disk, the bytes are the model's."""
     out = io.StringIO()
     writer = csv.writer(out)

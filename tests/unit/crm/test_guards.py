@@ -62,11 +62,11 @@ def only(**limits: Any) -> Guards:
     return Guards(**{**vars(OFF), **limits})
 
 
-def test_a_load_as_it_should_be_passes() -> None:
+def test_failures_valid_load_are_none() -> None:
     assert Guards().failures(report(), mode="replace", last_rows=1000) == []
 
 
-def test_the_error_names_all_failed_guards_with_their_numbers_and_settings() -> None:
+def test_guard_error_lists_all_failures_with_numbers_and_settings() -> None:
     load = report(
         rows_read=1000,
         rows_sent=400,
@@ -96,12 +96,12 @@ def test_the_error_names_all_failed_guards_with_their_numbers_and_settings() -> 
         assert part in text
 
 
-def test_the_error_about_one_guard() -> None:
+def test_guard_error_single_failure_has_own_text() -> None:
     error = build_guard_error(only(min_rows=1000).failures(report(), mode="opt-in", last_rows=None))
     assert str(error).startswith("A guard stops this load")
 
 
-def test_the_error_is_terminal_and_can_be_pickled() -> None:
+def test_guard_error_is_terminal_and_can_be_pickled() -> None:
     error = build_guard_error(only(min_rows=1000).failures(report(), mode="opt-in", last_rows=None))
 
     assert isinstance(error, TerminalError)
@@ -135,7 +135,7 @@ EDGES: dict[str, tuple[Callable[[int], LoadReport], dict[float | None, tuple[lis
 
 
 @pytest.mark.parametrize("setting", EDGES)
-def test_a_limit_of_a_share_holds_at_its_edge(setting: str) -> None:
+def test_failures_ratio_at_the_limit_passes(setting: str) -> None:
     load_of, limits = EDGES[setting]
     for limit, (passing, stopping) in limits.items():
         for count in passing:
@@ -144,11 +144,11 @@ def test_a_limit_of_a_share_holds_at_its_edge(setting: str) -> None:
             assert stopped_by(only(**{setting: limit}), load_of(count)) == [setting], (limit, count)
 
 
-def test_too_few_rows() -> None:
+def test_failures_too_few_rows_fail_min_rows() -> None:
     assert [stopped_by(only(min_rows=rows), report()) for rows in (989, 990, 991)] == [[], [], ["min_rows"]]
 
 
-def test_a_list_that_has_shrunk() -> None:
+def test_failures_shorter_list_fails_max_row_drop() -> None:
     for limit, last_rows, stops in (
         (0.5, 1980, False), (0.5, 1981, True), (0.0, 990, False), (0.0, 991, True), (0.1, 1100, False),
         (0.1, 1101, True), (0.5, 100, False), (0.5, None, False), (1.0, 1_000_000, False), (None, 1_000_000, False),
@@ -157,13 +157,13 @@ def test_a_list_that_has_shrunk() -> None:
         assert found == (["max_row_drop"] if stops else []), (limit, last_rows)
 
 
-def test_a_short_list_is_an_alarm_by_default_only_in_modes_that_remove_people() -> None:
+def test_failures_row_drop_default_applies_to_full_list_modes() -> None:
     modes = ("replace", "mirror", "opt-in", "opt-out")
     found = [stopped_by(Guards(), report(), mode=mode, last_rows=10_000) for mode in modes]
     assert found == [["max_row_drop"], ["max_row_drop"], [], []]
 
 
-def test_most_people_have_no_apartment() -> None:
+def test_failures_sparse_identifiers_are_ignored() -> None:
     load = report(values_read={"email": 990, "apartment": 0, "extension": 1, "street": 0})
 
     (failure,) = Guards().failures(load, mode="opt-in", last_rows=None)
@@ -171,7 +171,7 @@ def test_most_people_have_no_apartment() -> None:
     assert "column of street" in str(failure)
 
 
-def test_rows_that_could_not_be_read_do_not_count_as_unfilled() -> None:
+def test_failures_malformed_rows_are_not_unfilled() -> None:
     load = rejected(999, reason="malformed_row")
     load = report(**{**vars(load), "values_read": {"email": 1}})
 
@@ -181,24 +181,24 @@ def test_rows_that_could_not_be_read_do_not_count_as_unfilled() -> None:
 # --- small lists ----------------------------------------------------------------------------------------------
 
 
-def test_shares_of_a_short_list_say_nothing() -> None:
+def test_failures_short_list_skips_ratios() -> None:
     for of, stops in ((99, False), (100, True)):
         assert bool(stopped_by(Guards(), rejected(of // 2, of=of))) is stops
         assert stopped_by(Guards(min_rows_for_ratios=1), rejected(of // 2, of=of)) == ["max_rejected_ratio"]
 
 
-def test_the_length_of_the_last_load_counts_for_shrinking() -> None:
+def test_failures_row_drop_uses_rows_of_last_load() -> None:
     for last_rows, stops in ((99, False), (100, True)):
         assert bool(stopped_by(Guards(), rejected(0, of=3), mode="replace", last_rows=last_rows)) is stops
 
 
-def test_a_hash_in_the_wrong_column_is_a_mistake_in_a_list_of_any_length() -> None:
+def test_failures_hash_mismatch_applies_to_any_length() -> None:
     load = report(**{**vars(rejected(1, of=3, reason="already_hashed")), "hash_mismatches": 1})
 
     assert stopped_by(Guards(), load) == ["max_hash_mismatch_ratio"]
 
 
-def test_an_empty_report_divides_by_nothing() -> None:
+def test_failures_empty_report_never_divides_by_zero() -> None:
     load = report(rows_read=0, rows_sent=0, duplicates=0, values_sent={}, values_read={"email": 0})
 
     assert stopped_by(Guards(min_rows_for_ratios=1), load, mode="replace", last_rows=0) == ["min_rows"]
@@ -207,13 +207,13 @@ def test_an_empty_report_divides_by_nothing() -> None:
 # --- settings -------------------------------------------------------------------------------------------------
 
 
-def test_everything_can_be_turned_off() -> None:
+def test_failures_all_guards_off_are_none() -> None:
     load = report(**{**vars(rejected(999)), "hash_mismatches": 999})
 
     assert stopped_by(OFF, load, mode="replace", last_rows=1_000_000) == []
 
 
-def test_impossible_limits_are_refused() -> None:
+def test_guards_invalid_limits_raise() -> None:
     for name, limit in (
         *(("min_rows", 0), ("max_row_drop", 1.1), ("max_rejected_ratio", -0.1), ("max_invalid_ratio", 50)),
         *(("min_filled_ratio", float("nan")), ("max_hash_mismatch_ratio", 2)),
@@ -224,7 +224,7 @@ def test_impossible_limits_are_refused() -> None:
             Guards(**limits)
 
 
-def test_the_numbers_quote_no_data() -> None:
+def test_failures_numbers_quote_no_data() -> None:
     (failure,) = only(max_rejected_ratio=0.0).failures(rejected(1), mode="opt-in", last_rows=None)
 
     assert re.fullmatch(r"[\w .,:;()%]+", str(failure))

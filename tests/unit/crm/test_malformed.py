@@ -42,7 +42,7 @@ Check = Callable[..., None]
 
 @pytest.fixture
 def nothing_leaks(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Check:
-    """Check that neither texts, nor logs, nor what Rust prints when it panics hold personal data."""
+    """Check that texts, logs and the output of Rust panics hold no personal data."""
     caplog.set_level("DEBUG")
 
     def check(texts: str, secrets: Sequence[str] = ()) -> None:
@@ -89,7 +89,7 @@ def test_corpus_is_large_and_names_are_unique() -> None:
     assert len(names) == len(set(names))
 
 
-def test_leaks_are_found() -> None:
+def test_leaks_planted_values_are_found() -> None:
     """Otherwise the corpus would prove nothing."""
     try:
         raise ValueError("Canary.1@leak.example")
@@ -132,7 +132,9 @@ READINGS = [(reading, exact) for exact in (False, True) for reading in (at_once,
     range(len(READINGS)),
     ids=[f"{reading.__name__}-{'exact' if exact else 'any'} reader" for reading, exact in READINGS],
 )
-def test_corpus(number: int, tmp_path: Path, nothing_leaks: Check, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_corpus_each_reader_has_the_expected_outcome(
+    number: int, tmp_path: Path, nothing_leaks: Check, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each case has its outcome, however the file is read, and by either of the two readers."""
     reading, exact = READINGS[number]
     if exact:
@@ -148,7 +150,7 @@ def test_corpus(number: int, tmp_path: Path, nothing_leaks: Check, monkeypatch: 
     check_all(CORPUS if THOROUGH or not number else CORPUS[number - 1 :: len(READINGS) - 1], check)
 
 
-def test_borders_of_blocks(tmp_path: Path, nothing_leaks: Check) -> None:
+def test_corpus_borders_of_blocks_do_not_matter(tmp_path: Path, nothing_leaks: Check) -> None:
     path = tmp_path / "crm.csv"
 
     def check(case: Case) -> None:
@@ -158,7 +160,7 @@ def test_borders_of_blocks(tmp_path: Path, nothing_leaks: Check) -> None:
     check_all(BORDERS if THOROUGH else BORDERS[::2], check)
 
 
-def test_tables(tmp_path: Path, nothing_leaks: Check) -> None:
+def test_corpus_tables_have_the_expected_outcome(tmp_path: Path, nothing_leaks: Check) -> None:
     folder = tmp_path / "exports"
     folder.mkdir()
 
@@ -171,7 +173,7 @@ def test_tables(tmp_path: Path, nothing_leaks: Check) -> None:
     check_all(TABLES, check)
 
 
-def test_places(tmp_path: Path, nothing_leaks: Check) -> None:
+def test_corpus_paths_have_the_expected_outcome(tmp_path: Path, nothing_leaks: Check) -> None:
     def check(place: TreeCase) -> None:
         folder = tmp_path / str(PLACES.index(place))
         folder.mkdir()
@@ -181,7 +183,7 @@ def test_places(tmp_path: Path, nothing_leaks: Check) -> None:
     check_all(PLACES, check)
 
 
-def test_usual_files_are_read_without_the_exact_reader(
+def test_csv_source_usual_files_skip_the_exact_reader(
     tmp_path: Path, nothing_leaks: Check, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*arguments: object) -> None:

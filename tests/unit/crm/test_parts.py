@@ -64,9 +64,7 @@ def whole(prepared: PreparedLoad) -> bytes:
         (5, [5] * 5),
     ],
 )
-def test_a_part_holds_no_more_rows_than_it_may(
-    prepared: PreparedLoad, max_rows: int, rows: list[int]
-) -> None:
+def test_parts_max_rows_limits_rows(prepared: PreparedLoad, max_rows: int, rows: list[int]) -> None:
     parts = parts_of(prepared, max_rows=max_rows)
 
     assert [part.rows for part in parts] == rows
@@ -76,7 +74,7 @@ def test_a_part_holds_no_more_rows_than_it_may(
 
 @pytest.mark.parametrize("rows_that_fit", [1, 2, 7, 25])
 @pytest.mark.parametrize("more", [-1, 0, 1])
-def test_a_part_is_no_longer_than_it_may_be_and_no_shorter_than_it_must(
+def test_parts_max_bytes_are_as_long_as_possible(
     prepared: PreparedLoad, rows_that_fit: int, more: int
 ) -> None:
     limit = len(HEADER) + rows_that_fit * len(LINE) + more
@@ -89,21 +87,21 @@ def test_a_part_is_no_longer_than_it_may_be_and_no_shorter_than_it_must(
     assert sum(part.rows for part in parts) == COUNT
 
 
-def test_the_first_limit_that_is_reached_counts(prepared: PreparedLoad) -> None:
+def test_parts_two_limits_apply_the_first_reached(prepared: PreparedLoad) -> None:
     for_three = len(HEADER) + 3 * len(LINE)
 
     assert [part.rows for part in parts_of(prepared, max_rows=2, max_bytes=for_three)] == [*[2] * 12, 1]
     assert [part.rows for part in parts_of(prepared, max_rows=4, max_bytes=for_three)] == [*[3] * 8, 1]
 
 
-def test_a_row_that_is_too_long_is_a_part_of_its_own(prepared: PreparedLoad) -> None:
+def test_parts_row_above_limit_is_a_part(prepared: PreparedLoad) -> None:
     parts = parts_of(prepared, max_bytes=1)
 
     assert [part.rows for part in parts] == [1] * COUNT
 
 
 @given(max_rows=st.integers(1, 30), max_bytes=st.integers(1, len(HEADER) + 30 * len(LINE)))
-def test_all_parts_together_are_the_file(prepared: PreparedLoad, max_rows: int, max_bytes: int) -> None:
+def test_parts_joined_equal_the_file(prepared: PreparedLoad, max_rows: int, max_bytes: int) -> None:
     parts = parts_of(prepared, max_rows=max_rows, max_bytes=max_bytes)
 
     # The retry of a task divides the load as the first try did.
@@ -113,7 +111,7 @@ def test_all_parts_together_are_the_file(prepared: PreparedLoad, max_rows: int, 
     assert all(part.rows >= 1 for part in parts)
 
 
-def test_parts_are_made_one_by_one(prepared: PreparedLoad, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parts_iterated_are_encoded_lazily(prepared: PreparedLoad, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[int] = []
     lines = type(prepared.encoder).lines
 
@@ -129,19 +127,19 @@ def test_parts_are_made_one_by_one(prepared: PreparedLoad, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("limits", [{"max_rows": 0}, {"max_rows": -1}, {"max_bytes": 0}])
-def test_a_part_needs_room_for_a_row(prepared: PreparedLoad, limits: dict[str, int]) -> None:
+def test_parts_limit_below_one_raises(prepared: PreparedLoad, limits: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="at least one row"):
         parts_of(prepared, **limits)
 
 
-def test_a_part_shows_nothing_of_anybody(prepared: PreparedLoad) -> None:
+def test_parts_repr_has_no_personal_data(prepared: PreparedLoad) -> None:
     part = parts_of(prepared)[0]
 
     assert repr(part) == f"FilePart(number=1, rows={COUNT})"
     assert "anna" not in repr([part])
 
 
-def test_a_load_that_is_closed_has_no_parts(tmp_path: Path) -> None:
+def test_parts_after_close_raises(tmp_path: Path) -> None:
     path = tmp_path / "source.csv"
     path.write_text("email,phone\nanna@example.com,\n")
     with prepare(CsvSource(path), columns=BOTH, profile=FANFARE_IMPORT, memory_limit_mib=128) as made:
@@ -172,10 +170,10 @@ def report_and_file(
     return load(tmp_path / "source.csv", rows.encode(), columns=columns, profile=profile)
 
 
-def test_what_fanfare_gets(tmp_path: Path) -> None:
+def test_fanfare_file_all_columns_has_unhashed_values(tmp_path: Path) -> None:
     report, content = report_and_file(tmp_path, FANFARE_IMPORT, BOTH)
 
-    # Addresses in lower case and without spaces, numbers in E.164 with the plus; what is not there stays empty.
+    # Addresses in lower case and without spaces, numbers in E.164 with the plus; missing values stay empty.
     assert content.decode().split("\r\n") == [
         "email,phone",
         "anna@example.com,+31612345678",
@@ -191,7 +189,7 @@ def test_what_fanfare_gets(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("identifier", "header"), [(Identifier.EMAIL, b"email"), (Identifier.PHONE, b"phone")]
 )
-def test_fanfare_gets_only_the_columns_that_there_are(
+def test_fanfare_file_mapped_columns_only_are_sent(
     tmp_path: Path, identifier: Identifier, header: bytes
 ) -> None:
     _, content = report_and_file(tmp_path, FANFARE_IMPORT, {identifier: identifier.value})
@@ -200,7 +198,7 @@ def test_fanfare_gets_only_the_columns_that_there_are(
     assert b"," not in content
 
 
-def test_what_commbox_gets(tmp_path: Path) -> None:
+def test_commbox_file_phones_has_one_column(tmp_path: Path) -> None:
     report, content = report_and_file(tmp_path, COMMBOX_AUDIENCE, PHONE)
 
     # Full country code, digits only, no plus: as in the example of the vendor's page.
@@ -208,18 +206,18 @@ def test_what_commbox_gets(tmp_path: Path) -> None:
     assert (report.rows_read, report.rows_sent, report.duplicates) == (7, 3, 1)
 
 
-def test_commbox_has_no_place_for_an_address(tmp_path: Path) -> None:
+def test_commbox_file_email_mapped_raises(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="The file commbox_audience has no column for email"):
         report_and_file(tmp_path, COMMBOX_AUDIENCE, BOTH)
 
 
 @pytest.mark.parametrize("profile", [FANFARE_IMPORT, COMMBOX_AUDIENCE])
-def test_these_files_hold_values_as_they_are(profile: FileProfile) -> None:
+def test_profiles_of_unhashed_files_transform_no_value(profile: FileProfile) -> None:
     assert {column.transform for column in profile.columns} == {"raw"}
     assert (profile.delimiter, profile.line_ending, profile.encoding) == (",", "\r\n", "utf-8")
 
 
-def test_the_file_of_digital_audience_never_does_so_with_what_reaches_a_person() -> None:
+def test_profile_of_digital_audience_hashes_contact_data() -> None:
     hashed = {column.identifier for column in DIGITAL_AUDIENCE_S3.columns if column.transform == "sha256"}
     assert hashed == {Identifier.EMAIL, Identifier.PHONE, Identifier.PERSONAL_ID}
 
@@ -232,7 +230,7 @@ def with_prefix(prefix: str, identifier: Identifier = Identifier.PHONE, **more: 
 
 
 @pytest.mark.parametrize("prefix", ["", "+", "00", "tel:", "'; DROP TABLE sent; --"])
-def test_a_prefix_comes_before_each_value_and_is_no_part_of_it(tmp_path: Path, prefix: str) -> None:
+def test_prefix_set_precedes_values_and_not_keys(tmp_path: Path, prefix: str) -> None:
     report, content = report_and_file(tmp_path, with_prefix(prefix), PHONE)
 
     assert content.decode().split("\r\n") == [
@@ -242,11 +240,11 @@ def test_a_prefix_comes_before_each_value_and_is_no_part_of_it(tmp_path: Path, p
         f"{prefix}31201234567",
         "",
     ]
-    # Duplicates are told by the value.
+    # Duplicates are found by the value.
     assert report.duplicates == 1
 
 
-def test_a_prefix_is_inside_the_quotes(tmp_path: Path) -> None:
+def test_prefix_quoted_value_is_inside_quotes(tmp_path: Path) -> None:
     profile = with_prefix("x:", Identifier.EMAIL, delimiter="@")
 
     _, content = report_and_file(tmp_path, profile, {Identifier.EMAIL: "email"}, "email\nbo@example.com\n")
@@ -254,6 +252,6 @@ def test_a_prefix_is_inside_the_quotes(tmp_path: Path) -> None:
     assert content == b'h\r\n"x:bo@example.com"\r\n'
 
 
-def test_nothing_comes_before_a_hash() -> None:
+def test_prefix_on_hash_column_raises() -> None:
     with pytest.raises(ValueError, match="has no prefix"):
         ProfileColumn(Identifier.PHONE, "h", "sha256", prefix="+")

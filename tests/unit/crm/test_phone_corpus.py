@@ -1,8 +1,8 @@
 """Phone numbers in every spelling, against ``phonenumbers`` alone.
 
-What the engine makes of a number (fast path, else reference) must be what ``phonenumbers`` makes of the raw text:
-``parse``, ``is_valid_number``, E.164 without the plus. Where it is not, the difference must be one of
-:data:`DIFFERENCES`, which are all meant. ``docs/reference/identifiers.md`` lists them for readers.
+The result of the engine (fast path, else reference) must equal that of ``phonenumbers``: ``parse``,
+``is_valid_number``, E.164 without the plus. Any other result must be one of :data:`DIFFERENCES`, which are all
+intended. ``docs/reference/identifiers.md`` lists them for readers.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def independent(text: str, country: str) -> str | None:
 
 
 def ours(numbers: list[Number]) -> tuple[dict[Number, str | None], set[Number]]:
-    """What the engine makes of them, and which of them the fast path answered."""
+    """Return the engine's answers, and the numbers that the fast path answered."""
     answers: dict[Number, str | None] = {}
     for country in COUNTRIES:
         rule = get_rule(Identifier.PHONE, country=country, strip_plus_tag=False)
@@ -153,7 +153,7 @@ def ours(numbers: list[Number]) -> tuple[dict[Number, str | None], set[Number]]:
 class Difference:
     why: str
     explains: Callable[[Number, str | None, str | None], bool]
-    """Whether it explains what we say (second) where ``phonenumbers`` says otherwise (third)."""
+    """Whether it explains the engine's answer (second) and the other one of ``phonenumbers`` (third)."""
 
 
 def without(number: Number, *texts: str, by: str = "") -> str | None:
@@ -180,7 +180,7 @@ DIFFERENCES = {
         lambda number, our, their: our is None and number.text.count("+") > 1,
     ),
     "other characters": Difference(
-        "phonenumbers cuts off what comes before and after a number. Two numbers, or half of one, look like that too.",
+        "phonenumbers drops text before and after a number. Two numbers, or half of one, have the same form.",
         lambda number, our, their: our is None and re.search(r"[;,'*_]", number.text) is not None,
     ),
     "own code": Difference(
@@ -193,15 +193,15 @@ DIFFERENCES = {
         ),
     ),
     "zero in brackets": Difference(
-        "(0) says of itself that it is not dialled from abroad; phonenumbers dials it where the country has no zero.",
+        "(0) is not dialled from abroad; phonenumbers dials it if the country has no zero.",
         lambda number, our, their: "(0)" in number.text and our is not None and our == without(number, "(0)"),
     ),
     "point zero": Difference(
-        "A program has made a floating-point number of it: with its zero, it could be somebody else's.",
+        "A program has converted it to floating point: with its zero, it may be the number of another person.",
         lambda number, our, their: our is None and re.search(r"^[^.]*\.00?\W*$", number.text) is not None,
     ),
     "backslash": Difference(
-        "The vendor's page names it among what to take out.",
+        "The vendor's page lists it among the characters to remove.",
         lambda number, our, their: "\\" in number.text and our is not None and our == without(number, "\\"),
     ),
     "blanks": Difference(
@@ -223,7 +223,7 @@ def answers(numbers: list[Number]) -> tuple[dict[Number, str | None], set[Number
     return ours(numbers)
 
 
-def test_all_differences_from_phonenumbers_are_listed(
+def test_engine_differences_from_phonenumbers_are_listed(
     numbers: list[Number], answers: tuple[dict[Number, str | None], set[Number]]
 ) -> None:
     assert len(set(numbers)) >= 0.9 * PER_COUNTRY * len(COUNTRIES)
@@ -246,7 +246,7 @@ def test_all_differences_from_phonenumbers_are_listed(
     assert found["equal"] > 0.96 * len(numbers)
 
 
-def test_the_fast_path_answers_nearly_all_valid_numbers(
+def test_fast_path_valid_numbers_are_nearly_all_answered(
     answers: tuple[dict[Number, str | None], set[Number]],
 ) -> None:
     for country in COUNTRIES:

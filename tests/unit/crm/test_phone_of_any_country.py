@@ -14,7 +14,7 @@ from tests.profiles import THOROUGH
 
 
 def numbers() -> Iterator[str]:
-    """Numbers of every country and kind in several spellings, and what becomes of them by a wrong digit."""
+    """Numbers of every country and kind in several spellings, also with a wrong digit."""
     rng = random.Random(5)
     for region in sorted(phonenumbers.SUPPORTED_REGIONS):
         for kind in range(11):
@@ -42,13 +42,13 @@ SOME = ALL if THOROUGH else random.Random(1).sample(ALL, len(ALL) // 10)
 
 
 @pytest.mark.parametrize("country", ["NL", "US", "IT"])
-def test_it_never_answers_otherwise_than_the_reference(country: str) -> None:
+def test_phone_of_any_country_answer_equals_reference(country: str) -> None:
     answers = {text: found for text in SOME if (found := phone_of_any_country(text)) is not None}
     assert len(answers) > len(SOME) / 4
     assert {text: normalize_phone(text, country=country) for text in answers} == answers
 
 
-def test_texts_that_are_left_to_the_reference() -> None:
+def test_phone_of_any_country_uncertain_text_returns_none() -> None:
     texts = ["", "+", "0612345678", "+0", "+31", "+999123", "+31 6 1234567x", "+" + "3" * 400]
     for text in [*texts, "\uff0b31612345678", "+\u0663\u0661612345678"]:
         assert phone_of_any_country(text) is None, text

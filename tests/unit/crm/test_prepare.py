@@ -70,7 +70,7 @@ def path(tmp_path: Path) -> Path:
 # --- values, rows, counts
 
 
-def test_file_of_the_vendors_format(path: Path) -> None:
+def test_prepare_file_has_the_vendors_format(path: Path) -> None:
     report, output = load(path, content("John.Sam@MAIL.COM,06-14123456", "b@x.example,", ",+31 20 1234567"))
     assert output.decode() == (
         "email_sha256,phone_sha256\r\n"
@@ -84,7 +84,7 @@ def test_file_of_the_vendors_format(path: Path) -> None:
     json.dumps(report.to_dict())
 
 
-def test_duplicates_first_row_stays(path: Path) -> None:
+def test_prepare_duplicates_keep_the_first_row(path: Path) -> None:
     report, output = load(
         path,
         content(
@@ -104,7 +104,7 @@ def test_duplicates_first_row_stays(path: Path) -> None:
     ]
 
 
-def test_each_rejected_row_has_one_reason(path: Path) -> None:
+def test_prepare_rejected_rows_have_one_reason_each(path: Path) -> None:
     hashed = "a" * 64
     report, output = load(
         path,
@@ -132,7 +132,7 @@ def test_each_rejected_row_has_one_reason(path: Path) -> None:
     assert hashed.encode() not in output.lower()
 
 
-def test_bad_fields_of_sent_rows_are_left_empty_and_counted(path: Path) -> None:
+def test_prepare_invalid_fields_of_sent_rows_are_empty_and_counted(path: Path) -> None:
     report, output = load(
         path,
         content("a@x.example,bad", "b@x.example," + "0" * 64, "bad,0612345678", f"{'f' * 64},0612345679"),
@@ -152,7 +152,7 @@ def test_bad_fields_of_sent_rows_are_left_empty_and_counted(path: Path) -> None:
     line_ending=st.sampled_from(["\n", "\r\n"]),
     threads=st.sampled_from([1, 2]),
 )
-def test_engine_equals_the_reference_row_by_row(
+def test_prepare_rows_equal_the_reference(
     tmp_path_factory: pytest.TempPathFactory,
     rows: list[tuple[str, str]],
     quoting: int,
@@ -173,7 +173,7 @@ def test_engine_equals_the_reference_row_by_row(
     assert (report.to_dict(), output) == expected(rows)[:2]
 
 
-def test_hash_case_and_plus_tag_are_the_profiles(path: Path) -> None:
+def test_prepare_hash_case_and_plus_tag_follow_the_profile(path: Path) -> None:
     profile = replace(DIGITAL_AUDIENCE_S3, hash_case="upper", strip_plus_tag=True)
     columns = {Identifier.EMAIL: "email"}
     _, output = load(
@@ -185,7 +185,7 @@ def test_hash_case_and_plus_tag_are_the_profiles(path: Path) -> None:
     assert output == b"email_sha256\r\n343E00121B70BC1A6EA179468F63BEED780A92122402478037B9366A677AB24A\r\n"
 
 
-def test_other_columns_delimiters_and_raw_values(path: Path) -> None:
+def test_prepare_other_profile_changes_columns_and_delimiter(path: Path) -> None:
     profile = FileProfile(
         name="other",
         columns=(
@@ -201,7 +201,7 @@ def test_other_columns_delimiters_and_raw_values(path: Path) -> None:
     assert output == b'phone;"e;mail"\n31612345678;o\'b@x.example\n;a@x.example\n'
 
 
-def test_only_mapped_columns_are_in_the_file(path: Path) -> None:
+def test_prepare_unmapped_columns_are_left_out(path: Path) -> None:
     report, output = load(
         path, content("a@x.example,0612345678", ",0612345678"), columns={Identifier.PHONE: "phone"}
     )
@@ -209,13 +209,13 @@ def test_only_mapped_columns_are_in_the_file(path: Path) -> None:
     assert report.values_sent == {"phone": 1}
 
 
-def test_two_identifiers_in_one_column(path: Path) -> None:
+def test_prepare_two_identifiers_in_one_column_are_read(path: Path) -> None:
     columns = {Identifier.EMAIL: "contact", Identifier.PHONE: "Contact"}
     report, _ = load(path, b"contact,x\na@x.example,\n0612345678,\n", columns=columns)
     assert report.values_sent == {"email": 1, "phone": 1}
 
 
-def test_country_of_national_numbers(path: Path) -> None:
+def test_prepare_country_applies_to_national_numbers(path: Path) -> None:
     data = content(",0470123456", ",+31612345678")
     report, output = load(path, data, country="BE")
     assert report.values_sent["phone"] == 2
@@ -226,7 +226,7 @@ def test_country_of_national_numbers(path: Path) -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 2, 4])
-def test_order_of_the_file_whatever_the_threads(path: Path, threads: int) -> None:
+def test_prepare_any_number_of_threads_keeps_order(path: Path, threads: int) -> None:
     """Over several blocks, which threads finish in any order."""
     rows = [f"Person.{number % 19_000}@Example.com,{'x' * 30}" for number in range(20_000)]
     lines = ["email_sha256", *(sha256_hex(f"person.{number}@example.com") for number in range(19_000))]
@@ -245,7 +245,7 @@ def test_order_of_the_file_whatever_the_threads(path: Path, threads: int) -> Non
 
 
 @pytest.mark.parametrize("size", [1, 7, 64, 1000, 10**6])
-def test_chunks(path: Path, size: int) -> None:
+def test_chunks_any_size_join_to_the_file(path: Path, size: int) -> None:
     path.write_bytes(content(*(f"a{number}@x.example," for number in range(50))))
     with prepare(CsvSource(path), columns=BOTH, profile=DIGITAL_AUDIENCE_S3) as prepared:
         chunks = list(prepared.chunks(size))
@@ -270,7 +270,7 @@ ODD = content(
 )
 
 
-def test_duplicates_are_found_in_buckets(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_prepare_duplicates_in_buckets_are_found(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = load(path, ODD)
     monkeypatch.setattr(dedupe, "MIB", 1)
     find = dedupe.find_duplicates
@@ -278,7 +278,9 @@ def test_duplicates_are_found_in_buckets(path: Path, monkeypatch: pytest.MonkeyP
     assert load(path, source={"block_size": 300}) == whole
 
 
-def test_rows_that_only_look_alike_are_no_duplicates(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_prepare_equal_fingerprints_of_other_rows_are_no_duplicates(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     alike = (pl.col("email").is_null().cast(pl.UInt64) * 0 + 7).alias("fingerprint")
     monkeypatch.setattr(blocks, "fingerprint", lambda names: alike)
     monkeypatch.setattr(engine, "ContentId", lambda encoder: mock_identity())
@@ -300,7 +302,7 @@ def identity(path: Path, data: bytes, **settings: Any) -> tuple[str, bytes]:
 TWO = content("a@x.example,0612345678", "b@x.example,")
 
 
-def test_the_same_bytes_have_the_same_id(path: Path) -> None:
+def test_content_id_same_bytes_is_equal(path: Path) -> None:
     # Other spellings, and a duplicate and a reject more.
     other = content("A@x.example ,+31 6 12345678", "bad,", "b@x.example,", "a@x.example,0612345678")
     assert identity(path, TWO) == identity(path, other)
@@ -318,18 +320,18 @@ def test_the_same_bytes_have_the_same_id(path: Path) -> None:
         (TWO, {"profile": FANFARE_IMPORT}),
     ],
 )
-def test_other_bytes_have_another_id(path: Path, data: bytes, settings: dict[str, Any]) -> None:
+def test_content_id_other_bytes_differs(path: Path, data: bytes, settings: dict[str, Any]) -> None:
     (id_one, bytes_one), (id_other, bytes_other) = identity(path, TWO), identity(path, data, **settings)
     assert bytes_one != bytes_other
     assert id_one != id_other
 
 
-def test_the_id_stays_the_same_from_release_to_release(path: Path) -> None:
+def test_content_id_other_release_is_equal(path: Path) -> None:
     """If it changes, a day that was sent before is a conflict after an update: raise the layout's version."""
     assert identity(path, TWO)[0] == "460245df1b1e8c904d49b458431e989f9bc023cf09cca91a0b796631c4d8820a"
 
 
-def test_values_that_change_places_are_another_content(path: Path) -> None:
+def test_content_id_swapped_values_differs(path: Path) -> None:
     profile = replace(DIGITAL_AUDIENCE_S3, identified_by=(frozenset([Identifier.CUSTOM]),))
     columns = {Identifier.CUSTOM: "email", Identifier.STREET: "phone", Identifier.POSTAL_CODE: "zip"}
     one = identity(path, b"email,phone,zip\nx,y,z\n", profile=profile, columns=columns)
@@ -337,7 +339,7 @@ def test_values_that_change_places_are_another_content(path: Path) -> None:
     assert one[0] != other[0]
 
 
-def test_a_compressed_file_is_the_same_file(path: Path) -> None:
+def test_prepare_compressed_file_has_the_same_content(path: Path) -> None:
     packed = replace(DIGITAL_AUDIENCE_S3, compression="gzip")
     one, two = identity(path, TWO, profile=packed), identity(path, TWO, profile=packed)
     assert gzip.decompress(one[1]) == identity(path, TWO)[1]
@@ -357,7 +359,7 @@ def rejects(path: Path, data: bytes, **settings: Any) -> list[dict[str, str]]:
         return lines
 
 
-def test_rejects_say_where_what_and_why_but_not_whose(path: Path) -> None:
+def test_rejects_lines_have_position_reason_and_masked_sample(path: Path) -> None:
     found = rejects(
         path,
         content(
@@ -383,7 +385,7 @@ def test_rejects_say_where_what_and_why_but_not_whose(path: Path) -> None:
     ]
 
 
-def test_rejects_are_told_also_where_nothing_is_left_to_send(path: Path) -> None:
+def test_rejects_of_all_rows_are_passed_to_callback(path: Path) -> None:
     told: list[tuple[int, bytes]] = []
 
     def tell(found: engine.RejectsList) -> None:
@@ -396,13 +398,13 @@ def test_rejects_are_told_also_where_nothing_is_left_to_send(path: Path) -> None
     assert count == text.count(b"\n") - 1 == 2
 
 
-def test_values_that_cannot_be_used_are_counted_in_all_rows(path: Path) -> None:
+def test_report_unusable_values_count_all_rows(path: Path) -> None:
     report, _ = load(path, content("bad,0612345678", "bad,", "a@x.example,bad"))
     assert report.invalid_values == {"email": {"invalid_email": 1}, "phone": {"invalid_phone": 1}}
     assert report.unusable_values == {"email": {"invalid_email": 2}, "phone": {"invalid_phone": 1}}
 
 
-def test_progress_is_told_while_reading(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_is_reported_while_reading(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "PROGRESS_SECONDS", 0.0)
     told: list[Progress] = []
     load(path, ODD, source={"block_size": 300}, progress=told.append)
@@ -414,7 +416,7 @@ def test_progress_is_told_while_reading(path: Path, monkeypatch: pytest.MonkeyPa
 # --- hashes -------------------------------------------------------------------------------------------------
 
 
-def test_a_column_of_hashes_is_passed_on(path: Path) -> None:
+def test_prepare_hashed_column_is_passed_on(path: Path) -> None:
     known = sha256_hex("a@x.example")
     columns = {Identifier.EMAIL: SourceColumn("email", hashed=True), Identifier.PHONE: "phone"}
     report, output = load(
@@ -428,7 +430,7 @@ def test_a_column_of_hashes_is_passed_on(path: Path) -> None:
     assert output.split(b"\r\n")[1] == known.encode() + b","
 
 
-def test_a_hash_has_no_place_where_values_are_sent_as_they_are(path: Path) -> None:
+def test_prepare_hashed_column_for_unhashed_file_raises(path: Path) -> None:
     with pytest.raises(ConfigurationError, match="cannot hold hashes"):
         load(
             path,
@@ -448,7 +450,7 @@ ADDRESS = {
 }
 
 
-def test_an_address_takes_a_postal_code_and_a_house_number(path: Path) -> None:
+def test_prepare_address_needs_postal_code_and_house_number(path: Path) -> None:
     report, output = load(
         path,
         b"email,zip,nr,ext\n"
@@ -465,27 +467,27 @@ def test_an_address_takes_a_postal_code_and_a_house_number(path: Path) -> None:
     assert output.split(b"\r\n")[2] == sha256_hex("a@x.example").encode() + b",,,"
 
 
-def test_columns_that_identify_nobody_are_refused(path: Path) -> None:
+def test_prepare_columns_without_identifier_raise(path: Path) -> None:
     with pytest.raises(ConfigurationError, match="No mapped column is an identifier"):
         load(path, content("a,b"), columns={Identifier.POSTAL_CODE: "email"})
 
 
 @pytest.mark.parametrize("value", ["a,b", 'a"b', "a;b", " a", "plain", "é"])
-def test_the_size_is_known_before_the_bytes_are(path: Path, value: str) -> None:
+def test_size_is_known_before_encoding(path: Path, value: str) -> None:
     quoted = value.replace('"', '""')
     path.write_text(f'email,zip,nr,ext\n,1234 AB,5,"{quoted}"\na@x.example,,,\n', encoding="utf-8")
     with prepare(CsvSource(path), columns=ADDRESS, profile=DIGITAL_AUDIENCE_S3) as prepared:
         assert prepared.size == len(b"".join(prepared.chunks(10)))
 
 
-def test_iterations_may_overlap(path: Path) -> None:
+def test_chunks_overlapping_iterations_are_equal(path: Path) -> None:
     path.write_bytes(content("a@x.example,", "b@x.example,"))
     with prepare(CsvSource(path), columns=BOTH, profile=DIGITAL_AUDIENCE_S3) as prepared:
         pairs = list(zip(prepared.chunks(10), prepared.chunks(10), strict=True))
         assert all(one == other for one, other in pairs)
 
 
-def test_a_load_ends_with_its_context(path: Path) -> None:
+def test_chunks_after_context_raises(path: Path) -> None:
     path.write_bytes(content("a@x.example,"))
     with prepare(CsvSource(path), columns=BOTH, profile=DIGITAL_AUDIENCE_S3) as prepared:
         pass
@@ -507,19 +509,19 @@ def test_a_load_ends_with_its_context(path: Path) -> None:
         ({"profile": replace(DIGITAL_AUDIENCE_S3, columns=DIGITAL_AUDIENCE_S3.columns[:1])}, "phone"),
     ],
 )
-def test_impossible_settings(path: Path, settings: dict[str, Any], message: str) -> None:
+def test_prepare_invalid_settings_raise(path: Path, settings: dict[str, Any], message: str) -> None:
     path.write_bytes(content("a@x.example,"))
     arguments = {"columns": BOTH, "profile": DIGITAL_AUDIENCE_S3, **settings}
     with pytest.raises(ConfigurationError, match=message), prepare(CsvSource(path), **arguments):
         pass
 
 
-def test_nothing_to_send_says_why(path: Path) -> None:
+def test_prepare_all_rejected_error_lists_reasons(path: Path) -> None:
     with pytest.raises(EmptySourceError, match="all 3 rows were rejected: invalid_email 2, no_identifier 1"):
         load(path, content("x,", "y,", ","))
 
 
-def test_lost_rows_are_noticed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_prepare_missing_rows_raise(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = engine._LoadRun._store
 
     def lose_one(load: engine._LoadRun, result: blocks.BlockResult) -> None:
@@ -531,7 +533,7 @@ def test_lost_rows_are_noticed(path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         load(path, content("a@x.example,", "b@x.example,"))
 
 
-def test_lost_bytes_are_noticed(path: Path) -> None:
+def test_chunks_missing_bytes_raise(path: Path) -> None:
     path.write_bytes(content("a@x.example,", "b@x.example,"))
     with prepare(CsvSource(path), columns=BOTH, profile=DIGITAL_AUDIENCE_S3) as prepared:
         prepared._dropped[0] = pl.Series([0], dtype=pl.UInt32)
@@ -544,7 +546,7 @@ def test_lost_bytes_are_noticed(path: Path) -> None:
 
 @pytest.mark.parametrize("raised", [pl.exceptions.ComputeError, pl.exceptions.PanicException])
 @pytest.mark.parametrize(("owner", "step"), [(blocks.BlockProcessor, "process"), *STEPS])
-def test_texts_of_polars_are_not_passed_on(
+def test_prepare_polars_error_is_withheld(
     path: Path, raised: type[BaseException], owner: type, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
@@ -558,7 +560,7 @@ def test_texts_of_polars_are_not_passed_on(
     assert leaks(told(caught.value), [CANARY_PHONE]) == []
 
 
-def test_a_full_disk_is_named(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_prepare_full_disk_raises(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -569,7 +571,7 @@ def test_a_full_disk_is_named(path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert caught.value.__context__ is None
 
 
-def test_a_full_disk_is_named_for_the_rejects_too(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rejects_full_disk_raises(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(file: Path, *mode: str, **more: Any) -> Any:
         if file.name == "rejects.csv":
             raise OSError(errno.ENOSPC, "No space left on device")
@@ -581,7 +583,7 @@ def test_a_full_disk_is_named_for_the_rejects_too(path: Path, monkeypatch: pytes
         load(path, content("a@x.example,", "bad,"))
 
 
-def test_reprs_hold_no_personal_data(path: Path) -> None:
+def test_prepared_load_repr_has_no_personal_data(path: Path) -> None:
     path.write_bytes(content(f"{CANARY_EMAIL},{CANARY_PHONE}"))
     with prepare(CsvSource(path), columns=BOTH, profile=DIGITAL_AUDIENCE_S3) as prepared:
         assert "canary" not in repr(prepared) + repr(prepared.report) + repr(vars(prepared))
@@ -598,7 +600,7 @@ def spill(tmp_path: Path) -> Path:
     return directory
 
 
-def test_private_directory_goes_on_an_error_of_the_caller(path: Path, spill: Path) -> None:
+def test_private_directory_error_of_caller_is_removed(path: Path, spill: Path) -> None:
     path.write_bytes(content("a@x.example,"))
     with (
         pytest.raises(ZeroDivisionError),
@@ -609,7 +611,7 @@ def test_private_directory_goes_on_an_error_of_the_caller(path: Path, spill: Pat
 
 
 class Terminated(BaseException):
-    """What the handler of SIGTERM raises."""
+    """Raised by the handler of SIGTERM."""
 
 
 @pytest.fixture
@@ -624,10 +626,10 @@ def sigterm_raises() -> Iterator[None]:
 
 @pytest.mark.usefixtures("sigterm_raises")
 @pytest.mark.parametrize(("owner", "step"), [(blocks.BlockProcessor, "_reference_result"), *STEPS])
-def test_private_directory_goes_on_sigterm(
+def test_private_directory_sigterm_is_removed(
     path: Path, spill: Path, owner: type, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the handler raises is what comes out, whichever thread is at work."""
+    """The caller gets the exception of the handler, in any thread."""
     original = getattr(owner, step)
 
     def interrupted(*arguments: Any) -> Any:

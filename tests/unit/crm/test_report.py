@@ -20,7 +20,7 @@ REPORT = LoadReport(
 )
 
 
-def test_json_and_pickle() -> None:
+def test_report_is_json_and_pickle_serializable() -> None:
     made = REPORT.to_dict()
     assert LoadReport(**json.loads(json.dumps(made))).to_dict() == made
     assert pickle.loads(pickle.dumps(REPORT)) == REPORT
@@ -38,6 +38,6 @@ def test_json_and_pickle() -> None:
         {"values_sent": {"email": 7}},
     ],
 )
-def test_counts_must_add_up(changes: dict[str, object]) -> None:
+def test_report_contradicting_counts_raise(changes: dict[str, object]) -> None:
     with pytest.raises(AccountingError):
         replace(REPORT, **changes)  # type: ignore[arg-type]

@@ -24,14 +24,14 @@ PATTERNS = words(r"1 \d [2-46] 1|23 (?:1|23)4? 1\d{2} 1\d{0,2} (?:1(?:2|3[4-6])|
 
 
 @pytest.mark.parametrize("pattern", [*PATTERNS, ""])
-def test_sets_hold_the_texts_that_patterns_match(pattern: str) -> None:
+def test_matching_set_equals_pattern(pattern: str) -> None:
     strings = matching(pattern)
     expected = {text for text in SHORT if re.fullmatch(pattern, text)}
     assert {text for text in SHORT if text in strings} == expected
     assert {text for text in SHORT if re.fullmatch(as_pattern(strings), text)} == expected
 
 
-def test_new_things_in_patterns_are_noticed() -> None:
+def test_matching_unsupported_pattern_raises() -> None:
     understood = []
     for pattern in words(r"(?=1)2 (1) 1+ 1* [^1] 1{2,} ^1 1$ (?:1 1) \D ? (?:1|2 a 1}"):
         with suppress(UnsupportedMetadataError):
@@ -39,7 +39,7 @@ def test_new_things_in_patterns_are_noticed() -> None:
     assert understood == []
 
 
-def test_equal_sets_are_one() -> None:
+def test_digit_string_sets_equal_are_one_object() -> None:
     assert matching(r"1[23]|1[45]") is matching("1[2-5]")
     assert (matching("12") & matching("13")) is NOTHING
     assert (matching("1[2-5]") - matching("13|7")) is matching("1[245]")
@@ -49,7 +49,7 @@ def test_equal_sets_are_one() -> None:
 
 
 @pytest.mark.parametrize("country", [*phone_grammar.COUNTRIES_SERVED, "FR", "PL", "AT", "IT"])
-def test_valid_numbers_are_those_of_phonenumbers(country: str) -> None:
+def test_international_patterns_equal_phonenumbers(country: str) -> None:
     code = phone_grammar.calling_code(country)
     known = phone_grammar.international_patterns(code).after_code
     plan = phonenumbers.PhoneMetadata.metadata_for_region(country)
@@ -74,7 +74,7 @@ def test_valid_numbers_are_those_of_phonenumbers(country: str) -> None:
     assert valid > 100
 
 
-def test_countries_that_are_not_understood() -> None:
+def test_national_patterns_unsupported_country_raises() -> None:
     for country in ("XX", "AR"):
         with pytest.raises(UnsupportedMetadataError):
             phone_grammar.national_patterns(country)

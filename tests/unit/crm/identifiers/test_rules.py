@@ -18,7 +18,7 @@ PAGE = Path(__file__).parents[4] / "docs" / "reference" / "identifiers.md"
 
 
 def documented() -> Iterator[tuple[str, str, str, str]]:
-    """The examples of the page: identifier or "hashed", country, what is in the source, what is sent."""
+    """The examples of the page: identifier or "hashed", country, value of the source, value sent."""
     names: list[str] = []
     for line in PAGE.read_text(encoding="utf-8").splitlines():
         if line.startswith("## "):
@@ -32,12 +32,12 @@ def documented() -> Iterator[tuple[str, str, str, str]]:
                 yield name, row[1] or "NL", row[2], row[3]
 
 
-def test_the_page_has_examples_of_all_identifiers() -> None:
+def test_docs_page_has_examples_of_all_identifiers() -> None:
     assert {name for name, *_ in documented()} == {identifier.value for identifier in Identifier} | {"hashed"}
 
 
-def test_the_examples_of_the_page_are_right() -> None:
-    """They tell the rules of the identifiers apart; the parts of an address share one."""
+def test_docs_page_examples_are_correct() -> None:
+    """They distinguish the rules of the identifiers; the parts of an address share one."""
     wrong = []
     for name, country, value, sent in documented():
         identifier = Identifier.EMAIL if name == "hashed" else Identifier(name)
@@ -49,7 +49,7 @@ def test_the_examples_of_the_page_are_right() -> None:
 
 
 @pytest.mark.parametrize("identifier", list(Identifier))
-def test_no_hash_is_hashed_again(identifier: Identifier) -> None:
+def test_rule_hash_in_unhashed_column_is_rejected(identifier: Identifier) -> None:
     answer = get_rule(identifier, country="NL", strip_plus_tag=False).reference(HASH.upper())
     # An advertiser may well have made its own ids by hashing something.
     assert answer == (
@@ -58,7 +58,7 @@ def test_no_hash_is_hashed_again(identifier: Identifier) -> None:
 
 
 @pytest.mark.parametrize("identifier", list(Identifier))
-def test_columns_of_hashes(identifier: Identifier) -> None:
+def test_rule_hashed_column_accepts_hashes_only(identifier: Identifier) -> None:
     rule = get_rule(identifier, country="NL", strip_plus_tag=False, hashed=True)
     assert rule.fast_path is not None
     assert rule.reference(HASH.upper()) == HASH
@@ -66,7 +66,7 @@ def test_columns_of_hashes(identifier: Identifier) -> None:
     assert rule.reference(EMPTY_HASH) == Rejected(RejectReason.EMPTY_HASH)
 
 
-def test_settings_reach_the_rules() -> None:
+def test_get_rule_settings_are_applied() -> None:
     assert (
         get_rule(Identifier.PHONE, country="BE", strip_plus_tag=False).reference("0470123456")
         == "32470123456"

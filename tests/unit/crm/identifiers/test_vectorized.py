@@ -133,11 +133,11 @@ def check(rule: Rule, values: Sequence[str]) -> None:
 
 
 @given(values=st.lists(EMAILS, min_size=1, max_size=60), strip_plus_tag=st.booleans())
-def test_emails_equal_the_reference(values: list[str], strip_plus_tag: bool) -> None:
+def test_email_fast_path_equals_reference(values: list[str], strip_plus_tag: bool) -> None:
     check(get_rule(Identifier.EMAIL, country="NL", strip_plus_tag=strip_plus_tag), values)
 
 
-def test_long_emails_equal_the_reference() -> None:
+def test_email_long_fast_path_equals_reference() -> None:
     values = [f"{'x' * (size - 13)}@mail.example" for size in range(60, 80)]  # 64 octets before the @ at most
     values += [f"x@{'y' * (size - 10)}.example" for size in range(60, 80)]  # 63 octets a label
     values += [
@@ -150,7 +150,7 @@ def test_long_emails_equal_the_reference() -> None:
 
 
 @pytest.mark.parametrize("identifier", [Identifier.STREET, Identifier.CUSTOM])
-def test_long_texts_equal_the_reference(identifier: Identifier) -> None:
+def test_texts_long_fast_path_equals_reference(identifier: Identifier) -> None:
     values = [
         char * size
         for char in ("a", "x", "\u00e9")
@@ -163,21 +163,21 @@ def test_long_texts_equal_the_reference(identifier: Identifier) -> None:
 
 @pytest.mark.parametrize("country", [*COUNTRIES_SERVED, "FR", "IT", "DK", "GG", "MX", "XX"])
 @given(values=st.lists(PHONES, min_size=1, max_size=100))
-def test_phones_equal_the_reference(country: str, values: list[str]) -> None:
+def test_phone_fast_path_equals_reference(country: str, values: list[str]) -> None:
     check(get_rule(Identifier.PHONE, country=country, strip_plus_tag=False), values)
 
 
 @pytest.mark.parametrize("identifier", list(Identifier))
 @pytest.mark.parametrize("hashed", [False, True])
 @given(data=st.data())
-def test_all_others_equal_the_reference(identifier: Identifier, hashed: bool, data: st.DataObject) -> None:
+def test_other_fast_paths_equal_reference(identifier: Identifier, hashed: bool, data: st.DataObject) -> None:
     rule = get_rule(identifier, country="SE", strip_plus_tag=False, hashed=hashed)
     if rule.fast_path is not None:
         strategy = st.one_of(HASHES, TEXTS) if hashed else STRATEGIES.get(identifier, TEXTS)
         check(rule, data.draw(st.lists(strategy, min_size=1, max_size=60)))
 
 
-def test_nothing_is_never_accepted() -> None:
+def test_fast_paths_blank_is_never_accepted() -> None:
     for identifier, hashed in product(Identifier, [False, True]):
         rule = get_rule(identifier, country="NL", strip_plus_tag=False, hashed=hashed)
         if rule.fast_path is not None:
@@ -186,7 +186,7 @@ def test_nothing_is_never_accepted() -> None:
                 assert accepted(rule, words("( (0) + () - @ 00 31")) == {}
 
 
-def test_characters_that_are_removed_from_phones_do_not_matter_to_the_reference() -> None:
+def test_phone_removed_characters_are_removed_by_reference() -> None:
     rule = get_rule(Identifier.PHONE, country="NL", strip_plus_tag=False)
     values = [
         value
@@ -212,7 +212,7 @@ USUAL = {
 
 
 @pytest.mark.parametrize("number", USUAL)
-def test_usual_spellings_are_fast(number: str) -> None:
+def test_phone_usual_spellings_are_answered(number: str) -> None:
     country, digits = number.split()
     rule = get_rule(Identifier.PHONE, country=country, strip_plus_tag=False)
     plain = words(USUAL[number])
@@ -220,7 +220,7 @@ def test_usual_spellings_are_fast(number: str) -> None:
     assert accepted(rule, [*plain, *spaced]) == dict.fromkeys([*plain, *spaced], digits)
 
 
-def test_the_own_numbers_of_a_tidy_list_need_no_tidying() -> None:
+def test_phone_clean_numbers_need_no_cleaning() -> None:
     plain = vectorized.phone(pl.col("raw"), country="NL").is_clean
     assert plain is not None
     values = words("0612345678 +31612345678 0031612345678 612345678 31612345678")
@@ -229,14 +229,14 @@ def test_the_own_numbers_of_a_tidy_list_need_no_tidying() -> None:
     assert frame["raw"].to_list() == values
 
 
-def test_brackets_of_the_list_are_not_marks_of_the_fast_path() -> None:
+def test_phone_brackets_of_source_are_no_placeholders() -> None:
     rule = get_rule(Identifier.PHONE, country="NL", strip_plus_tag=False)
     marks, numbers = words("[ ( ) +( 0[ 00 +"), words("612345678 31612345678 31(0)612345678")
     check(rule, [mark + number for mark in marks for number in numbers])
 
 
 @pytest.mark.parametrize("country", [*COUNTRIES_SERVED, "FR", "GG", "XX"])
-def test_numbers_of_the_countries_served_are_fast_everywhere(country: str) -> None:
+def test_phone_numbers_of_countries_served_are_answered_everywhere(country: str) -> None:
     rule = get_rule(Identifier.PHONE, country=country, strip_plus_tag=False)
     numbers = words("31612345678 46701234567 358401234567 491701234567 32470123456 442079460018 12015550123")
     spellings = {f"+{number}": number for number in numbers}
@@ -246,7 +246,7 @@ def test_numbers_of_the_countries_served_are_fast_everywhere(country: str) -> No
     assert accepted(rule, list(spellings)) == spellings
 
 
-def test_a_metadata_surprise_leaves_numbers_to_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_phone_unsupported_metadata_leaves_values_to_reference(monkeypatch: pytest.MonkeyPatch) -> None:
     def surprise(code: int) -> None:
         raise vectorized.phone_grammar.UnsupportedMetadataError
 
@@ -260,7 +260,7 @@ def test_a_metadata_surprise_leaves_numbers_to_the_reference(monkeypatch: pytest
         vectorized._build_phone_rule.cache_clear()
 
 
-def test_usual_values_are_fast() -> None:
+def test_usual_values_are_answered() -> None:
     for identifier, values in {
         Identifier.EMAIL: [
             "John.Sam@MAIL.COM",

@@ -87,7 +87,7 @@ def nothing(says: str) -> Fails:
 
 @dataclass(frozen=True)
 class Gives:
-    """The load goes through, with exactly these counts.
+    """The load succeeds with exactly these counts.
 
     :param rejected: rows by reason.
     :param invalid: by identifier and reason: fields that are left empty.
@@ -109,7 +109,7 @@ class Gives:
 
 
 def malformed(read: int, sent: int, *rows: int, duplicates: int = 0) -> Gives:
-    """An outcome where nothing is wrong but some malformed rows."""
+    """An outcome with only some malformed rows."""
     return Gives(
         read,
         sent,

@@ -1,4 +1,4 @@
-"""Bytes that are not the text that they are said to be."""
+"""Bytes in another encoding than the declared one."""
 
 from __future__ import annotations
 
@@ -43,17 +43,17 @@ NOT_UTF_8_IN_LINE_3 = {
     "utf-8 beyond Unicode": b"canary\xf4\x90\x80\x80,\n",
 }
 NOTE_NOT_UTF_8_IN_LINE_2 = {
-    "cp1252, said to be utf-8": as_("cp1252"),
-    "latin-1, said to be utf-8": as_("latin-1", ACCENTED),
-    "Cyrillic in cp1251, said to be utf-8": noted("\u0438\u043c\u044f", "cp1251"),
-    "Japanese in Shift JIS, said to be utf-8": noted("\u540d\u524d", "shift_jis"),
+    "cp1252, declared as utf-8": as_("cp1252"),
+    "latin-1, declared as utf-8": as_("latin-1", ACCENTED),
+    "Cyrillic in cp1251, declared as utf-8": noted("\u0438\u043c\u044f", "cp1251"),
+    "Japanese in Shift JIS, declared as utf-8": noted("\u540d\u524d", "shift_jis"),
 }
 
 ENCODINGS = [
     *(Case(name, table(GOOD[0]) + line, LINE_3) for name, line in NOT_UTF_8_IN_LINE_3.items()),
     *(Case(name, content, LINE_2) for name, content in NOTE_NOT_UTF_8_IN_LINE_2.items()),
     Case(
-        "invalid utf-8 in a column that nobody wants",
+        "invalid utf-8 in a column that is not mapped",
         csv_bytes("email,note,phone", f"{mail(1)},x,", f"{mail(2)},\xff,", encoding="latin-1"),
         LINE_3,
     ),
@@ -77,15 +77,15 @@ ENCODINGS = [
     Case(
         "replacement characters", table(f"zo\ufffd.{mail(1)},{phone(1)}", f"zo?.{mail(2)},"), ONE_ADDRESS_BAD
     ),
-    Case("utf-16 with byte order mark, said to be utf-8", as_("utf-16"), unreadable("utf-16")),
+    Case("utf-16 with byte order mark, declared as utf-8", as_("utf-16"), unreadable("utf-16")),
     Case(
-        "utf-16 big endian with byte order mark, said to be utf-8",
+        "utf-16 big endian with byte order mark, declared as utf-8",
         codecs.BOM_UTF16_BE + as_("utf-16-be"),
         unreadable("utf-16-be"),
     ),
-    Case("utf-16 without byte order mark, said to be utf-8", as_("utf-16-le", table(*GOOD)), no_column()),
-    Case("utf-16 without byte order mark and with accents, said to be utf-8", as_("utf-16-le"), no_column()),
-    Case("utf-32, said to be utf-8", as_("utf-32"), unreadable("utf-32")),
+    Case("utf-16 without byte order mark, declared as utf-8", as_("utf-16-le", table(*GOOD)), no_column()),
+    Case("utf-16 without byte order mark and with accents, declared as utf-8", as_("utf-16-le"), no_column()),
+    Case("utf-32, declared as utf-8", as_("utf-32"), unreadable("utf-32")),
     Case("utf-16, found out", as_("utf-16"), Gives(2, 2), AUTO),
     Case("utf-16 without byte order mark, found out", as_("utf-16-le"), Gives(2, 2), AUTO),
     Case("utf-16, rightly declared", as_("utf-16"), Gives(2, 2), UTF16),
@@ -104,17 +104,17 @@ ENCODINGS = [
         UTF16_LE,
     ),
     Case("utf-16 of the other byte order", as_("utf-16-be", table(*GOOD)), no_column(), UTF16_LE),
-    Case("utf-8 of even length, said to be utf-16", table(f"{mail(10)},"), no_column(), UTF16),
-    Case("utf-8 of odd length, said to be utf-16", table(f"{mail(1)},"), unreadable(), UTF16),
+    Case("utf-8 of even length, declared as utf-16", table(f"{mail(10)},"), no_column(), UTF16),
+    Case("utf-8 of odd length, declared as utf-16", table(f"{mail(1)},"), unreadable(), UTF16),
     Case(
-        "utf-8 with byte order mark, said to be utf-16",
+        "utf-8 with byte order mark, declared as utf-16",
         codecs.BOM_UTF8 + table(*GOOD),
         unreadable("utf-8"),
         UTF16,
     ),
     Case("cp1252, rightly declared", as_("cp1252"), Gives(2, 2), CP1252),
     Case("cp1252, found out", as_("cp1252"), Gives(2, 2), AUTO),
-    Case("latin-1, said to be cp1252", as_("latin-1", ACCENTED), Gives(2, 2), CP1252),
+    Case("latin-1, declared as cp1252", as_("latin-1", ACCENTED), Gives(2, 2), CP1252),
     Case(
         "cp1252 with a byte that means nothing",
         as_("cp1252", table(GOOD[0])) + b"canary\x81,\n",
@@ -122,13 +122,13 @@ ENCODINGS = [
         CP1252,
     ),
     Case(
-        "utf-8, said to be cp1252",
+        "utf-8, declared as cp1252",
         ACCENTED,
         Gives(2, 1, rejected={"invalid_email": 1}, invalid={"email": {"invalid_email": 1}}),
         CP1252,
     ),
     Case(
-        "utf-8 with byte order mark, said to be cp1252",
+        "utf-8 with byte order mark, declared as cp1252",
         codecs.BOM_UTF8 + table(*GOOD),
         unreadable("utf-8"),
         CP1252,

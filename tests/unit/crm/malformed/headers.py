@@ -67,7 +67,7 @@ HEADERS = [
     ),
     Case("a wanted name twice", csv_bytes("email,phone,email", f"{GOOD[0]},x"), no_column("2 columns")),
     Case(
-        "a wanted name twice but for case and space",
+        "a mapped name twice, in other case and spacing",
         csv_bytes("EMail,phone,e  mail", f"{GOOD[0]},x"),
         no_column("2 columns"),
     ),
@@ -82,7 +82,7 @@ HEADERS = [
     Case("byte order mark and quotes", BOM + renamed('"email","phone"'), ALL),
     Case("byte order mark within the quotes", renamed('"\ufeffemail","phone"'), ALL),
     Case("a zero-width space in a name", renamed("e\u200bmail,phone"), NO_EMAIL),
-    Case("letters that look alike in a name", renamed("em\u0430il,phone"), NO_EMAIL),
+    Case("similar letters in a name", renamed("em\u0430il,phone"), NO_EMAIL),
     Case("a column is missing", csv_bytes("email", mail(1)), no_column("no column 'phone'")),
     Case("a column has another name", renamed("mail,phone"), no_column("'mail', 'phone'")),
     Case("names in quotes with line ends", renamed('"e\nmail",phone'), ALL),

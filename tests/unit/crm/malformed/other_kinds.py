@@ -1,6 +1,6 @@
 """Files that are no delimited text at all, and archives that are broken."""
 
-# ruff: noqa: S608 (what looks like SQL is in a file that should be CSV)
+# ruff: noqa: S608 (SQL in a file that should be CSV)
 
 from __future__ import annotations
 

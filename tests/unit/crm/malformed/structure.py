@@ -145,7 +145,7 @@ QUOTES = [
     Case("an open quote in the last field", table(GOOD[0]) + f'{mail(2)},"'.encode(), unreadable("line 3 ")),
     Case("an open quote after a quoted line end", noted('"a\nb"', '"c'), unreadable("line 4 ")),
     Case("a stray quote that a later one closes", noted('"x', "y", 'z"z'), malformed(3, 2, 1)),
-    # Two people are one row here, and nobody can tell: that is a proper record.
+    # Two people are one row here, undetectably: it is a proper record.
     Case("a stray quote that a later one closes properly", noted('"x', 'y"', "z"), BOTH),
     Case(
         "a stray quote that a later one closes properly, in the last field",

@@ -88,11 +88,11 @@ BROKEN_PARQUET = {
     "cut off by one byte": MANY[:-1],
     "cut off in the middle": MANY[: len(MANY) // 2],
     "cut at the start": MANY[200:],
-    # Changed bytes that still unpack cannot be seen: check sums are optional in Parquet, and Polars looks at none.
+    # Changed bytes that still decompress are undetectable: checksums are optional in Parquet, and Polars ignores them.
     "a page that does not unpack": flipped(MANY, MANY.index(ZSTD)),
     "a page that is overwritten": MANY[:100] + b"\xff" * 1000 + MANY[1100:],
     "a footer with changed bytes": flipped(MANY, *range(len(MANY) - 120, len(MANY) - 40)),
-    "a footer that says it is 2 GB long": MANY[:-8] + b"\xff\xff\xff\x7fPAR1",
+    "a footer with a length of 2 GB": MANY[:-8] + b"\xff\xff\xff\x7fPAR1",
     "a footer of length 0": MANY[:-8] + b"\0\0\0\0PAR1",
     "encrypted": MANY[:-4] + b"PARE",
     "after a transfer in text mode": MANY.replace(b"\n", b"\r\n"),
@@ -265,7 +265,7 @@ XLSX = [
         ),
         Gives(3, 2, rejected={"no_identifier": 1}),
     ),
-    # The library gives nothing for an error, so a row of errors only looks blank.
+    # The library returns no value for an error, so a row of errors only is blank.
     Case(
         "xlsx: a row of errors only",
         xlsx([*PEOPLE, [Raw("#NAME?", "e"), Raw("#VALUE!", "e")]]),

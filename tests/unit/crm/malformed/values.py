@@ -133,7 +133,7 @@ EMAILS = [
             " canary(at)leak.example"
         ),
     ),
-    bad_emails("other characters that look like @", "canary\uff20leak.example", "canary\ufe6bleak.example"),
+    bad_emails("other characters similar to @", "canary\uff20leak.example", "canary\ufe6bleak.example"),
     bad_emails(
         "letters of full width",
         *("\uff43anary@leak.example", "canary@leak\uff0eexample", "\ufb01.canary@leak.example"),
@@ -220,7 +220,7 @@ HASHES = [
         columns=HASHED,
     ),
     bad_hashes(
-        "raw values in a column that should be hashed",
+        "unhashed values in a column that should be hashed",
         "not_hashed",
         2,
         *(f"{sha256(A)},{PHONE}", f"{B},{phone(2)}", f"N/A,{phone(3)}"),
@@ -262,7 +262,7 @@ WHOLE = [
     Case("all empty", table(*[","] * 60), nothing("no_identifier 60")),
     same("rows that differ in case and space only", f"{A.upper()},{PHONE}", f" {A.title()} ,06 {PHONE[2:]}"),
     Case(
-        "rows that differ in columns that nobody wants",
+        "rows that differ in columns that are not mapped",
         csv_bytes("id,email,phone", *(f"{number},{GOOD[0]}" for number in range(5))),
         Gives(5, 1, duplicates=4),
     ),

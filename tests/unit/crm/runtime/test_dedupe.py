@@ -20,7 +20,7 @@ def resident() -> int:
     return int(found[1]) * 1024 if found else 0
 
 
-def test_a_few_duplicates_do_not_keep_all_rows_in_memory(tmp_path: Path) -> None:
+def test_find_duplicates_few_of_many_rows_releases_frames(tmp_path: Path) -> None:
     """Each frame has one row that the first frame has, too. The peak of memory of long lists hangs on this."""
     values = FrameStore(tmp_path, "values", budget=0)
     prints = FrameStore(tmp_path, "prints", budget=0)

@@ -17,20 +17,20 @@ def age(directory: Path) -> None:
     os.utime(directory, (0, 0))
 
 
-def test_mode_and_removal(tmp_path: Path) -> None:
+def test_private_directory_used_has_mode_0700_and_is_removed(tmp_path: Path) -> None:
     with private_directory(tmp_path) as directory:
         assert stat.S_IMODE(directory.stat().st_mode) == 0o700
         (directory / "raw").write_text("x")
     assert not list(tmp_path.iterdir())
 
 
-def test_removal_on_interruption(tmp_path: Path) -> None:
+def test_private_directory_interrupted_is_removed(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt), private_directory(tmp_path):
         raise KeyboardInterrupt
     assert not list(tmp_path.iterdir())
 
 
-def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path: Path) -> None:
+def test_private_directory_of_killed_process_is_removed_by_next(tmp_path: Path) -> None:
     code = (
         "import os, signal, sys\n"
         "from audience_onboarding.crm.runtime.spill_dir import private_directory\n"
@@ -49,14 +49,14 @@ def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path: Path) -> No
         assert [*tmp_path.iterdir()] == [directory]
 
 
-def test_directories_in_use_stay(tmp_path: Path) -> None:
+def test_private_directory_in_use_stays(tmp_path: Path) -> None:
     with private_directory(tmp_path) as one:
         age(one)
         with private_directory(tmp_path):
             assert one.exists()
 
 
-def test_other_directories_stay(tmp_path: Path) -> None:
+def test_private_directory_other_directories_stay(tmp_path: Path) -> None:
     others = [
         tmp_path / "other",
         tmp_path / "audience-onboarding-without-lock",
@@ -76,7 +76,7 @@ def test_other_directories_stay(tmp_path: Path) -> None:
     assert all(other.exists() for other in (*others, outside))
 
 
-def test_what_a_process_left_that_was_killed_while_it_made_one(tmp_path: Path) -> None:
+def test_private_directory_killed_while_created_is_removed_later(tmp_path: Path) -> None:
     young, old = tmp_path / ".audience-onboarding-new-a", tmp_path / ".audience-onboarding-new-b"
     for unborn in (young, old):
         unborn.mkdir()
@@ -87,10 +87,10 @@ def test_what_a_process_left_that_was_killed_while_it_made_one(tmp_path: Path) -
         assert not old.exists()
 
 
-def test_rows_never_lie_in_a_directory_without_its_lock(
+def test_private_directory_final_name_is_always_locked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Killed while it removes the directory, a process leaves one that the next can tell for an orphan."""
+    """Killed while it removes the directory, a process leaves a directory that the next one recognizes as an orphan."""
     with (  # noqa: PT012
         pytest.raises(OSError, match="killed"),
         monkeypatch.context() as patch,

@@ -1,4 +1,4 @@
-"""Snapshots of what was sent, and what a new list changes, held to plain sets."""
+"""Snapshots of sent lists, and the changes of a new list, compared with plain sets."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ Value: TypeAlias = tuple[int, Row]
 
 
 def values_of(encoder: CsvEncoder, row: Row) -> set[Value]:
-    """What identifies somebody in a row: each column, but an address as a whole, and only one with a house number."""
+    """Identifiers of a row: each column, except that an address with a number is one."""
     found: set[Value] = set()
     places = [number for number, column in enumerate(encoder.columns) if column.identifier in ADDRESS]
     for number, value in enumerate(row):
@@ -204,7 +204,7 @@ BUDGETS = pytest.mark.parametrize("budget", [400, PLENTY] if THOROUGH else [400]
 @BUDGETS
 @ENCODERS
 @given(data=st.data())
-def test_a_difference_is_that_of_sets(encoder: CsvEncoder, budget: int, data: st.DataObject) -> None:
+def test_compare_lists_equals_set_model(encoder: CsvEncoder, budget: int, data: st.DataObject) -> None:
     old, new = data.draw(rows_strategy(encoder)), data.draw(rows_strategy(encoder))
     new = list(dict.fromkeys([*new, *old[: data.draw(st.integers(0, 14))]]))
     with lab(budget=budget) as made:
@@ -219,7 +219,7 @@ def test_a_difference_is_that_of_sets(encoder: CsvEncoder, budget: int, data: st
 @BUDGETS
 @ENCODERS
 @given(data=st.data())
-def test_merged_and_removed_are_those_of_sets(encoder: CsvEncoder, budget: int, data: st.DataObject) -> None:
+def test_merge_and_subtract_equal_set_model(encoder: CsvEncoder, budget: int, data: st.DataObject) -> None:
     old, new = data.draw(rows_strategy(encoder)), data.draw(rows_strategy(encoder))
     with lab(budget=budget) as made:
         file, previous = made.file(encoder, new), made.snapshot(encoder, old)
@@ -250,7 +250,7 @@ class Vendor:
         self.records |= set(rows)
 
     def check_list(self, rows: Sequence[Row]) -> None:
-        """Check that the records are the list; other records may only repeat values of it, which harms nobody."""
+        """Check that the records are the list; other records may only repeat values of it, which is harmless."""
         wanted = {finished(self.encoder, row) for row in rows}
         assert wanted <= self.records
         values = values_of_all(self.encoder, wanted)
@@ -259,9 +259,7 @@ class Vendor:
 
 @ENCODERS
 @given(data=st.data())
-def test_the_vendor_has_the_new_list_after_opt_out_and_opt_in(
-    encoder: CsvEncoder, data: st.DataObject
-) -> None:
+def test_difference_sent_makes_vendor_equal_new_list(encoder: CsvEncoder, data: st.DataObject) -> None:
     vendor = Vendor(encoder)
     previous: Path | None = None
     with lab() as made:
@@ -278,7 +276,9 @@ def test_the_vendor_has_the_new_list_after_opt_out_and_opt_in(
 
 @ENCODERS
 @given(data=st.data())
-def test_attempts_may_have_been_processed_or_not(encoder: CsvEncoder, data: st.DataObject) -> None:
+def test_compare_lists_unconfirmed_attempts_cover_each_outcome(
+    encoder: CsvEncoder, data: st.DataObject
+) -> None:
     """The vendor may have processed the opt-out of an attempt, its opt-in, both or neither."""
     rows = rows_strategy(encoder)
     confirmed = data.draw(st.none() | rows)
@@ -302,7 +302,7 @@ def test_attempts_may_have_been_processed_or_not(encoder: CsvEncoder, data: st.D
     vendor.check_list(final)
 
 
-def test_an_attempt_of_the_same_list_changes_nothing(here: Lab) -> None:
+def test_compare_lists_attempt_of_same_list_changes_nothing(here: Lab) -> None:
     """So that a retry sends the same two files."""
     old: list[Row] = [(ANNA, ONE), (BOB, TWO)]
     new: list[Row] = [(BOB, TWO), (CARL, THREE)]
@@ -316,7 +316,7 @@ def test_an_attempt_of_the_same_list_changes_nothing(here: Lab) -> None:
     assert again.unchanged == 1
 
 
-# --- what matters, one by one -------------------------------------------------------------------------------
+# --- single properties ---------------------------------------------------------------------------------------
 
 
 HERE = ("1012AB", "1", "A")
@@ -366,7 +366,7 @@ OPT_OUTS = {
 
 
 @pytest.mark.parametrize("name", OPT_OUTS)
-def test_the_opt_out_holds_values_that_are_gone(here: Lab, name: str) -> None:
+def test_opt_out_removed_values_are_listed(here: Lab, name: str) -> None:
     encoder, old, new, opt_out = OPT_OUTS[name]
 
     found = here.compare_lists(encoder, old, new)
@@ -377,7 +377,7 @@ def test_the_opt_out_holds_values_that_are_gone(here: Lab, name: str) -> None:
     assert found.unchanged == len(set(old) & set(new))
 
 
-def test_a_postal_code_alone_removes_no_neighbours(here: Lab) -> None:
+def test_opt_out_postal_code_alone_is_left_out(here: Lab) -> None:
     previous = here.snapshot(MIXED, [(BOB, "1012AB", None, None), (ANNA, "1012AB", None, None)])
 
     left = subtract_list(here.file(MIXED, [(ANNA, "1012AB", None, None)]), previous, **here.means)
@@ -385,7 +385,7 @@ def test_a_postal_code_alone_removes_no_neighbours(here: Lab) -> None:
     assert sent(left) == [finished(MIXED, (BOB, "1012AB", None, None))]
 
 
-def test_the_first_load_is_all_opt_in(here: Lab) -> None:
+def test_compare_lists_first_load_is_all_opt_in(here: Lab) -> None:
     file = here.file(HASHED, [(ANNA, ONE), (BOB, None)])
 
     found = compare_lists(file, None, **here.means)
@@ -396,7 +396,7 @@ def test_the_first_load_is_all_opt_in(here: Lab) -> None:
     assert (found.opt_out, found.unchanged) == (None, 0)
 
 
-def test_upper_case_hashes_are_not_hashed_again(here: Lab) -> None:
+def test_snapshot_upper_case_hashes_are_hashed_once(here: Lab) -> None:
     encoder = replace(HASHED, profile=replace(DIGITAL_AUDIENCE_S3, hash_case="upper"))
     anna = hashlib.sha256(ANNA.encode()).hexdigest().upper()
     bob = hashlib.sha256(BOB.encode()).hexdigest().upper()
@@ -410,7 +410,7 @@ def test_upper_case_hashes_are_not_hashed_again(here: Lab) -> None:
     assert sent(both) == [(anna, None), (bob, None)]
 
 
-def test_whether_the_source_was_hashed_does_not_matter(here: Lab, tmp_path: Path) -> None:
+def test_snapshot_hashed_source_equals_unhashed_source(here: Lab, tmp_path: Path) -> None:
     digest = hashlib.sha256(ANNA.encode()).hexdigest().upper()
     (tmp_path / "hashed.csv").write_text(f"email,phone\n{digest},0611111111\n")
     (tmp_path / "raw.csv").write_text(f"email,phone\nAnna@Example.com,06 1111 1111\n{BOB},\n")
@@ -430,7 +430,7 @@ def test_whether_the_source_was_hashed_does_not_matter(here: Lab, tmp_path: Path
         assert (found.opt_out, found.unchanged) == (None, 1)
 
 
-def test_duplicates_of_the_source_are_not_in_a_snapshot(here: Lab, tmp_path: Path) -> None:
+def test_snapshot_duplicates_of_source_are_left_out(here: Lab, tmp_path: Path) -> None:
     (tmp_path / "source.csv").write_text(f"email,phone\n{ANNA},\n{BOB},\nnobody,\n{ANNA},\n")
     with prepare(
         CsvSource(tmp_path / "source.csv", block_size=1), columns=BOTH, profile=FANFARE_IMPORT, threads=1
@@ -440,7 +440,7 @@ def test_duplicates_of_the_source_are_not_in_a_snapshot(here: Lab, tmp_path: Pat
     assert pl.read_parquet(tmp_path / "kept.parquet").rows() == [(ANNA, None), (BOB, None)]
 
 
-def test_several_results_of_one_load_do_not_get_in_each_others_way(here: Lab) -> None:
+def test_compare_lists_several_results_are_independent(here: Lab) -> None:
     here.budget = 400  # everything goes to files
     file, previous = here.file(PHONES, [(ONE,), (TWO,)]), here.snapshot(PHONES, [(TWO,), (THREE,)])
 
@@ -453,7 +453,7 @@ def test_several_results_of_one_load_do_not_get_in_each_others_way(here: Lab) ->
     assert (sent(found.opt_in), sent(found.opt_out)) == ([(ONE,)], [(THREE,)])
 
 
-# --- the same whatever the machine --------------------------------------------------------------------------
+# --- independence of the machine ----------------------------------------------------------------------------
 
 
 def many(start: int, end: int) -> list[Row]:
@@ -480,7 +480,7 @@ def outcome(encoder: CsvEncoder, **settings: int) -> list[object]:
 
 
 @pytest.mark.parametrize("encoder", [HASHED, RAW], ids=["hashed", "raw"])
-def test_threads_memory_and_blocks_change_nothing(encoder: CsvEncoder) -> None:
+def test_compare_lists_threads_memory_and_blocks_change_nothing(encoder: CsvEncoder) -> None:
     reference = outcome(encoder, threads=1, block=5000)
 
     assert reference == outcome(encoder, threads=4, block=7)
@@ -488,14 +488,14 @@ def test_threads_memory_and_blocks_change_nothing(encoder: CsvEncoder) -> None:
     assert reference == outcome(encoder, threads=1, block=70, budget=30_000)
 
 
-def test_ids_are_the_same_in_every_process() -> None:
+def test_content_id_other_process_is_equal() -> None:
     with lab() as made:
         found = made.compare_lists(HASHED, [(ANNA, ONE), (BOB, TWO)], [(BOB, TWO), (CARL, ONE)])
 
     assert [str(content_id)[:16] for content_id in ids_of(found)] == ["4ab73c3528b3bf45", "5fa822c6f5393d66"]
 
 
-def test_little_memory_means_many_buckets(here: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compare_lists_small_budget_uses_many_buckets(here: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
     is_in = pl.Expr.is_in
 
@@ -514,7 +514,7 @@ def test_little_memory_means_many_buckets(here: Lab, monkeypatch: pytest.MonkeyP
 # --- the file -----------------------------------------------------------------------------------------------
 
 
-def test_a_snapshot_holds_the_bytes_of_hashes_and_raw_values_as_text(here: Lab) -> None:
+def test_snapshot_hashed_and_unhashed_columns_have_own_types(here: Lab) -> None:
     path = here.snapshot(MIXED, [(ANNA, "1012AB", "1", None), (None, "3511CD", "2", "A")])
 
     frame = pl.read_parquet(path)
@@ -532,7 +532,7 @@ def test_a_snapshot_holds_the_bytes_of_hashes_and_raw_values_as_text(here: Lab) 
     assert ANNA.encode() not in path.read_bytes()
 
 
-def test_a_snapshot_says_what_it_is(here: Lab, tmp_path: Path) -> None:
+def test_read_info_snapshot_returns_metadata(here: Lab, tmp_path: Path) -> None:
     file = here.file(MIXED, [(ANNA, "1012AB", "1", None)])
     write_snapshot(file, tmp_path / "kept.parquet")
 
@@ -547,7 +547,7 @@ def test_a_snapshot_says_what_it_is(here: Lab, tmp_path: Path) -> None:
     ]
 
 
-def test_nobody_else_may_read_a_snapshot(here: Lab, tmp_path: Path) -> None:
+def test_write_snapshot_mode_is_0600(here: Lab, tmp_path: Path) -> None:
     path = tmp_path / "kept.parquet"
     path.touch(mode=0o644)
     before = os.umask(0)
@@ -560,7 +560,7 @@ def test_nobody_else_may_read_a_snapshot(here: Lab, tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["kept.parquet"]
 
 
-def test_a_snapshot_of_a_snapshot_is_the_same(here: Lab, tmp_path: Path) -> None:
+def test_write_snapshot_of_a_snapshot_is_equal(here: Lab, tmp_path: Path) -> None:
     previous = here.snapshot(HASHED, [(ANNA, ONE), (BOB, None)])
     both = merge_lists(here.file(HASHED, [(CARL, None)]), previous, **here.means)
 
@@ -574,7 +574,7 @@ def test_a_snapshot_of_a_snapshot_is_the_same(here: Lab, tmp_path: Path) -> None
     assert again == Difference(None, None, 3)
 
 
-def test_more_rows_than_are_read_at_once(here: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_snapshot_more_rows_than_a_block_are_read(here: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(snapshot_module, "_ROWS_PER_BLOCK", 4)
     rows: list[Row] = [(f"316{number:08}",) for number in range(10)]
 
@@ -584,7 +584,7 @@ def test_more_rows_than_are_read_at_once(here: Lab, monkeypatch: pytest.MonkeyPa
     assert found.unchanged == 5
 
 
-# --- what goes wrong ----------------------------------------------------------------------------------------
+# --- errors -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -596,7 +596,7 @@ def test_more_rows_than_are_read_at_once(here: Lab, monkeypatch: pytest.MonkeyPa
     ],
     ids=["column more", "column less", "other transform"],
 )
-def test_a_snapshot_that_does_not_fit_is_refused(
+def test_open_snapshot_other_columns_raises(
     here: Lab, before: CsvEncoder, after: CsvEncoder, named: list[str]
 ) -> None:
     row: Row = (ANNA, ONE)
@@ -609,7 +609,7 @@ def test_a_snapshot_that_does_not_fit_is_refused(
         assert all(name in caught.value.why for name in named)
 
 
-def test_another_order_of_columns_does_fit(here: Lab) -> None:
+def test_open_snapshot_other_order_of_columns_fits(here: Lab) -> None:
     swapped = replace(RAW, columns=RAW.columns[::-1])
     previous = here.snapshot(swapped, [(ONE, ANNA)])
 
@@ -654,7 +654,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
-def test_the_error_about_a_broken_snapshot_quotes_no_data(
+def test_open_snapshot_damaged_error_quotes_no_data(
     here: Lab, damage: Callable[[Path], object], caplog: pytest.LogCaptureFixture
 ) -> None:
     encoder = get_encoder(DIGITAL_AUDIENCE_S3, Identifier.EMAIL, Identifier.CUSTOM)
@@ -674,7 +674,7 @@ def assert_private(error: BaseException) -> None:
     assert not any(value in repr(vars(error)) for value in (ANNA, BOB, CARL, ONE, "customer"))
 
 
-def test_another_version_is_refused(here: Lab) -> None:
+def test_open_snapshot_other_version_raises(here: Lab) -> None:
     previous = here.snapshot(RAW, [(ANNA, ONE)])
     described(previous, version=2)
 
@@ -682,7 +682,7 @@ def test_another_version_is_refused(here: Lab) -> None:
         read_info(previous)
 
 
-def test_a_missing_snapshot_is_an_error(here: Lab) -> None:
+def test_open_snapshot_missing_raises(here: Lab) -> None:
     with pytest.raises(SourceNotFoundError, match="snapshot of the last load does not exist"):
         read_info(here.directory / "none.parquet")
 
@@ -697,9 +697,7 @@ def breaking(error: Exception, *frames: pl.DataFrame) -> Callable[[], Iterator[p
     return read
 
 
-def test_a_snapshot_that_cannot_be_written_leaves_the_old_one(
-    here: Lab, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_write_snapshot_failed_keeps_the_old_one(here: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     previous = here.snapshot(RAW, [(ANNA, ONE)])
     before = previous.read_bytes()
     file = here.file(RAW, [(BOB, TWO)])
@@ -715,15 +713,15 @@ def test_a_snapshot_that_cannot_be_written_leaves_the_old_one(
     assert [path.name for path in here.directory.iterdir()] == [previous.name]
 
 
-def test_what_stops_the_rows_stops_the_snapshot(here: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_write_snapshot_error_of_rows_is_raised(here: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     file = here.file(RAW, [(BOB, TWO)])
 
-    monkeypatch.setattr(file, "frames", breaking(ConfigurationError(what="no room to spill")))
-    with pytest.raises(ConfigurationError, match="no room to spill"):
+    monkeypatch.setattr(file, "frames", breaking(ConfigurationError(what="no space to spill")))
+    with pytest.raises(ConfigurationError, match="no space to spill"):
         write_snapshot(file, here.directory / "kept.parquet")
 
 
-def test_a_snapshot_with_rows_too_few_is_not_kept(here: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_write_snapshot_missing_rows_removes_file(here: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     file = here.file(RAW, [(ANNA, ONE), (BOB, TWO)])
     monkeypatch.setattr(file, "frames", lambda: iter([pl.DataFrame({"email": [ANNA], "phone": [ONE]})]))
 
@@ -733,12 +731,12 @@ def test_a_snapshot_with_rows_too_few_is_not_kept(here: Lab, monkeypatch: pytest
     assert not list(here.directory.iterdir())
 
 
-def test_where_there_is_no_directory(here: Lab) -> None:
+def test_write_snapshot_missing_directory_raises(here: Lab) -> None:
     with pytest.raises(TerminalError, match="cannot be written"):
         write_snapshot(here.file(RAW, [(ANNA, ONE)]), here.directory / "none" / "kept.parquet")
 
 
-def test_what_polars_says_while_comparing_is_withheld(here: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compare_lists_polars_error_is_withheld(here: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     file, previous = here.file(RAW, [(BOB, TWO)]), here.snapshot(RAW, [(ANNA, ONE)])
 
     monkeypatch.setattr(file, "frames", breaking(pl.exceptions.ComputeError(f"cannot read {BOB}")))

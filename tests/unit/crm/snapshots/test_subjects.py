@@ -1,4 +1,4 @@
-"""People known by hashes: what is read, the file that takes them out, and the snapshots without them."""
+"""Hashes of people: parsing, the file that removes them, and the snapshots without them."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def people(emails: Sequence[str] = (), phones: Sequence[str] = ()) -> SubjectHas
     )
 
 
-def test_hashes_of_either_case_are_taken_and_never_shown() -> None:
+def test_subject_hashes_either_case_are_parsed_and_hidden() -> None:
     found = SubjectHashes.read({Identifier.EMAIL: [sha(ANNA).upper(), sha(ANNA)], Identifier.PHONE: []})
 
     assert found.of("email") == {sha(ANNA)}
@@ -68,7 +68,7 @@ def test_hashes_of_either_case_are_taken_and_never_shown() -> None:
 
 
 @pytest.mark.parametrize("value", [ANNA, "", sha(ANNA)[1:], sha(ANNA) + "0", "g" * 64, sha("")])
-def test_what_is_no_hash_of_somebody_is_refused_and_not_repeated(value: str) -> None:
+def test_subject_hashes_invalid_are_refused_and_not_repeated(value: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         SubjectHashes.read({Identifier.EMAIL: [sha(BOB), value]})
 
@@ -76,11 +76,11 @@ def test_what_is_no_hash_of_somebody_is_refused_and_not_repeated(value: str) -> 
     assert sha(BOB) not in str(caught.value)
 
 
-def test_only_the_identifiers_of_an_audience_are_left() -> None:
+def test_subject_hashes_only_keeps_selected_identifiers() -> None:
     assert people([ANNA], [ONE]).only(["phone", "custom"]).counts() == {"phone": 1}
 
 
-def test_each_hash_is_in_a_row_of_its_own() -> None:
+def test_opt_out_file_hashes_get_a_row_each() -> None:
     content = build_opt_out_file(people([BOB, ANNA], [ONE]), DIGITAL_AUDIENCE_S3)
 
     emails = sorted([sha(ANNA), sha(BOB)])
@@ -94,7 +94,7 @@ def test_each_hash_is_in_a_row_of_its_own() -> None:
     assert content == build_opt_out_file(people([ANNA, BOB], [ONE]), DIGITAL_AUDIENCE_S3)
 
 
-def test_the_file_is_as_the_profile_says() -> None:
+def test_opt_out_file_profile_settings_are_applied() -> None:
     profile = replace(DIGITAL_AUDIENCE_S3, hash_case="upper", compression="gzip", line_ending="\n")
 
     content = gzip.decompress(build_opt_out_file(people(phones=[ONE]), profile))
@@ -102,7 +102,7 @@ def test_the_file_is_as_the_profile_says() -> None:
     assert content.decode() == f"phone_sha256\n{sha(ONE).upper()}\n"
 
 
-def test_the_sandbox_of_the_vendor_takes_the_file() -> None:
+def test_opt_out_file_sandbox_accepts_it() -> None:
     from sandbox.digital_audience.files import check_file
 
     checked = check_file(
@@ -113,7 +113,7 @@ def test_the_sandbox_of_the_vendor_takes_the_file() -> None:
 
 
 @pytest.mark.parametrize("encoder", [HASHED, RAW], ids=["hashed", "raw"])
-def test_any_identifier_is_enough_to_be_found_and_taken_out(
+def test_subjects_any_identifier_matches_and_removes_row(
     here: Lab, tmp_path: Path, encoder: CsvEncoder
 ) -> None:
     to = tmp_path / "b.parquet"
@@ -130,7 +130,7 @@ def test_any_identifier_is_enough_to_be_found_and_taken_out(
     assert read_info(path).rows == 4
 
 
-def test_nothing_is_written_where_nobody_is_in_it(here: Lab, tmp_path: Path) -> None:
+def test_write_without_subjects_no_match_writes_nothing(here: Lab, tmp_path: Path) -> None:
     to = tmp_path / "b.parquet"
     path = here.snapshot(PHONES, [(ONE,), (TWO,)])
 
@@ -138,7 +138,7 @@ def test_nothing_is_written_where_nobody_is_in_it(here: Lab, tmp_path: Path) -> 
     assert not to.exists()
 
 
-def test_everybody_can_be_taken_out(here: Lab, tmp_path: Path) -> None:
+def test_write_without_subjects_all_match_writes_empty_snapshot(here: Lab, tmp_path: Path) -> None:
     to = tmp_path / "b.parquet"
     path = here.snapshot(PHONES, [(ONE,), (TWO,)])
 
@@ -146,7 +146,9 @@ def test_everybody_can_be_taken_out(here: Lab, tmp_path: Path) -> None:
     assert read_info(to).rows == 0
 
 
-def test_large_snapshots_go_in_blocks(here: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_write_without_subjects_large_snapshot_reads_blocks(
+    here: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(snapshot_module, "_ROWS_PER_BLOCK", 3)
     to = tmp_path / "b.parquet"
     numbers = [f"316{number:08}" for number in range(10)]
@@ -169,7 +171,7 @@ def test_large_snapshots_go_in_blocks(here: Lab, tmp_path: Path, monkeypatch: py
     ],
     ids=["commbox", "fanfare", "digital_audience"],
 )
-def test_the_lines_without_a_person_are_those_of_the_vendors_file(
+def test_csv_without_subjects_equals_vendors_file(
     here: Lab, profile: Any, rows: list[Any], left: str
 ) -> None:
     encoder = {COMMBOX_AUDIENCE.name: PHONES, FANFARE_IMPORT.name: RAW}.get(profile.name, HASHED)
@@ -178,14 +180,14 @@ def test_the_lines_without_a_person_are_those_of_the_vendors_file(
     assert b"".join(csv_without_subjects(path, people(phones=[ONE]), encoder)).decode() == left
 
 
-def test_a_snapshot_that_does_not_fit_gives_no_list(here: Lab) -> None:
+def test_csv_without_subjects_other_profile_raises(here: Lab) -> None:
     path = here.snapshot(RAW, [(ANNA, ONE)])
 
     with pytest.raises(ConfigurationError):
         list(csv_without_subjects(path, people(phones=[ONE]), PHONES))
 
 
-def test_a_snapshot_that_is_missing_or_damaged_is_an_error(tmp_path: Path) -> None:
+def test_count_matching_rows_missing_or_damaged_snapshot_raises(tmp_path: Path) -> None:
     with pytest.raises(SourceNotFoundError):
         count_matching_rows(tmp_path / "none.parquet", people([ANNA]))
     (tmp_path / "torn.parquet").write_bytes(b"PAR1 torn")
@@ -193,7 +195,7 @@ def test_a_snapshot_that_is_missing_or_damaged_is_an_error(tmp_path: Path) -> No
         write_without_subjects(tmp_path / "torn.parquet", people([ANNA]), tmp_path / "b.parquet")
 
 
-def test_other_columns_are_kept_as_they_are(here: Lab, tmp_path: Path) -> None:
+def test_write_without_subjects_other_columns_are_unchanged(here: Lab, tmp_path: Path) -> None:
     to = tmp_path / "b.parquet"
     rows: list[Any] = [(ANNA, "1234AB", "1", None), (BOB, "1234AB", "1", None)]
     path = here.snapshot(MIXED, rows)

@@ -46,23 +46,23 @@ from audience_onboarding.crm.sources.coercion import InexactError, format_value
         (uuid.UUID(int=1), "00000000-0000-0000-0000-000000000001"),
     ],
 )
-def test_values_become_what_somebody_would_have_typed(value: object, text: str | None) -> None:
+def test_format_value_each_type_returns_text(value: object, text: str | None) -> None:
     assert format_value(value) == text
 
 
-def test_floats_that_have_lost_digits() -> None:
+def test_format_value_inexact_float_raises() -> None:
     assert format_value(2.0**53 - 1) == "9007199254740991"
     for value in (2.0**53, -(2.0**53), 1e300):
         with pytest.raises(InexactError):
             format_value(value)
 
 
-def test_values_of_many_parts() -> None:
+def test_format_value_compound_raises() -> None:
     for value in ([1], (1,), {"a": 1}, {1}):
         with pytest.raises(TypeError):
             format_value(value)
 
 
-def test_bytes_that_are_no_text() -> None:
+def test_format_value_invalid_utf8_raises() -> None:
     with pytest.raises(UnicodeDecodeError):
         format_value(b"\xff")

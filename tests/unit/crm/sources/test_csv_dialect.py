@@ -17,14 +17,14 @@ def find(sample: str | bytes, **settings: Any) -> Dialect:
     return sniff(content, where="s3://b/crm.csv", **{**unknown, **settings})
 
 
-def test_what_is_declared_is_not_looked_at() -> None:
+def test_sniff_declared_values_are_kept() -> None:
     declared = Dialect("^", "latin-1", "~")
     assert find(b"\x81;\xff\n", delimiter="^", encoding="latin-1", quote="~") == declared
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-def test_the_delimiter(delimiter: str, end: str) -> None:
+def test_sniff_delimiter_is_detected(delimiter: str, end: str) -> None:
     lines = ["email", "phone", "city"], ["a@x.example", "0612345678", "Delft"], ["", "", ""]
     text = end.join(delimiter.join(line) for line in lines)
     for sample in (text, text + end, end + text + end + end):
@@ -49,7 +49,7 @@ def test_the_delimiter(delimiter: str, end: str) -> None:
         ('email;"name, first";x\na;"b, c";d\n', ";"),
         ('email;note\na@x.example;"x;y;z"\n', ";"),
         ('email;note\na@x.example;"x\ny,z"\nb;c\n', ";"),
-        # In the header as well, but the rows tell.
+        # In the header as well, but the rows decide.
         ("email;name, first;x\na@x.example;b;c\nd;e;f\n", ";"),
         ("email;a|b\nc;d\n", ";"),
         # Some malformed rows change nothing.
@@ -57,7 +57,7 @@ def test_the_delimiter(delimiter: str, end: str) -> None:
         ("email;phone\na@x.example\nb@x.example\n", ";"),
     ],
 )
-def test_the_delimiter_in_odd_files(text: str, delimiter: str) -> None:
+def test_sniff_delimiter_in_unusual_files_is_detected(text: str, delimiter: str) -> None:
     assert find(text).delimiter == delimiter
 
 
@@ -70,7 +70,7 @@ def test_the_delimiter_in_odd_files(text: str, delimiter: str) -> None:
         ("a,b;c\nd\n", ["comma", "semicolon"]),
     ],
 )
-def test_two_delimiters_that_fit_equally_well(text: str, names: list[str]) -> None:
+def test_sniff_two_fitting_delimiters_raises(text: str, names: list[str]) -> None:
     with pytest.raises(SourceFormatError, match="delimiter of the CRM file is ambiguous") as caught:
         find(text)
     assert all(name in caught.value.why for name in names)
@@ -80,7 +80,7 @@ def test_two_delimiters_that_fit_equally_well(text: str, names: list[str]) -> No
     assert find(text, delimiter=";").delimiter == ";"
 
 
-def test_what_the_sample_cuts_off_does_not_count() -> None:
+def test_sniff_cut_off_record_is_ignored() -> None:
     # By the last line alone, a comma would fit.
     assert find("email;a,b;c\n1;2;3\nx,y", complete=False).delimiter == ";"
     with pytest.raises(SourceFormatError):
@@ -104,16 +104,16 @@ def test_what_the_sample_cuts_off_does_not_count() -> None:
         ('email;note\na;"b\n', '"'),
     ],
 )
-def test_the_quote(text: str, quote: str) -> None:
+def test_sniff_quote_is_detected(text: str, quote: str) -> None:
     assert find(text) == Dialect(";", "utf-8", quote)
 
 
-def test_the_quote_is_never_the_delimiter() -> None:
+def test_sniff_quote_differs_from_delimiter() -> None:
     assert find("a'b\nc'd\n", delimiter="'") == Dialect("'", "utf-8", '"')
     assert find("'a;b';c\n", quote="'") == Dialect(";", "utf-8", "'")
 
 
-def test_one_quoted_column() -> None:
+def test_sniff_one_quoted_column_is_detected() -> None:
     assert find("'email'\n'a@x.example'\n") == Dialect(",", "utf-8", "'")
 
 
@@ -137,14 +137,14 @@ TEXT = "naam;plaats\nJosé;Zürich\nAnne;Köln\n"
         (codecs.BOM_UTF16_LE + "氏名;市\n山田;京都\n".encode("utf-16-le"), "utf-16-le"),
     ],
 )
-def test_the_encoding(content: bytes, encoding: str) -> None:
+def test_sniff_encoding_is_detected(content: bytes, encoding: str) -> None:
     assert find(content).encoding == encoding
     if b";" in content:
         assert find(content).delimiter == ";"
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "cp1252"])
-def test_a_character_that_the_sample_cuts(encoding: str) -> None:
+def test_sniff_cut_character_is_ignored(encoding: str) -> None:
     content = ("naam;plaats\n" + "é;ü\n" * 20).encode(encoding)
     for size in range(30, len(content)):
         assert find(content[:size], complete=False) == Dialect(";", encoding, '"')
@@ -160,21 +160,21 @@ def test_a_character_that_the_sample_cuts(encoding: str) -> None:
         (TEXT.encode() + "José\n".encode("cp1252"), "not all"),
     ],
 )
-def test_an_encoding_that_cannot_be_told(content: bytes, why: str) -> None:
+def test_sniff_unknown_encoding_raises(content: bytes, why: str) -> None:
     with pytest.raises(SourceFormatError, match="encoding of the CRM file is unknown") as caught:
         find(content)
     assert why in caught.value.why
 
 
-def test_a_declared_encoding_that_is_wrong_is_left_to_the_reader() -> None:
+def test_sniff_wrong_declared_encoding_is_left_to_the_reader() -> None:
     assert find(TEXT.encode("cp1252"), encoding="utf-8") == Dialect(";", "utf-8", '"')
 
 
-def test_a_long_sample() -> None:
+def test_sniff_long_sample_is_fast() -> None:
     line = b'"a@x.example";"x,y";0612345678\n'
     sample = (b"email;note;phone\n" + line * SAMPLE_SIZE)[:SAMPLE_SIZE]
     assert find(sample, complete=False) == Dialect(";", "utf-8", '"')
 
 
-def test_a_quote_that_is_never_closed_does_no_harm() -> None:
+def test_sniff_unclosed_quote_is_tolerated() -> None:
     assert find("email;note\n" + 'a;"b\n' + "c;d\n" * 50_000, complete=False) == Dialect(";", "utf-8", '"')

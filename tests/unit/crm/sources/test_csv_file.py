@@ -38,7 +38,7 @@ def outcome(path: Path, content: bytes, **settings: Any) -> object:
         max_size=30,
     ).map("".join),
 )
-def test_both_readers_agree_on_garbage(
+def test_csv_source_random_text_both_readers_agree(
     tmp_path_factory: pytest.TempPathFactory, threads: int, text: str
 ) -> None:
     path = tmp_path_factory.mktemp("garbage") / "x.csv"
@@ -49,7 +49,7 @@ def test_both_readers_agree_on_garbage(
         assert outcome(path, content, threads=threads) == fast
 
 
-def test_impossible_settings(tmp_path: Path) -> None:
+def test_csv_source_invalid_settings_raise(tmp_path: Path) -> None:
     settings = [("delimiter", value) for value in ("", ";;", "\n", "é", '"')]
     settings += [("quote", ","), ("encoding", "rot13"), ("encoding", "klingon")]
     for name, value in settings:
@@ -57,7 +57,7 @@ def test_impossible_settings(tmp_path: Path) -> None:
             csv_file.CsvSource(tmp_path / "x.csv", **{name: value})  # type: ignore[arg-type]
 
 
-def test_memory_stays_bounded_without_the_limit_of_csv(
+def test_csv_source_raised_limit_of_csv_bounds_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in (csv_buffer, csv_file):

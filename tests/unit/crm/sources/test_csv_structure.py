@@ -1,4 +1,4 @@
-"""Structure of CSV text, whatever the chunks in which NumPy checks it."""
+"""Structure of CSV text, with chunks of any size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Workbooks: typed cells as the text that was meant, and nothing beyond what memory holds."""
+"""Workbooks: text of typed cells, and bounded memory."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def write(path: Path, content: bytes, **options: Any) -> XlsxSource:
     return XlsxSource(path, **options)
 
 
-def test_rows_with_their_numbers(tmp_path: Path) -> None:
+def test_xlsx_source_rows_have_numbers(tmp_path: Path) -> None:
     rows = [["E-mail", "x", "phone"], *([f"u{n}@x.example", n, "06"] for n in range(10))]
     source = write(tmp_path / "crm.xlsx", xlsx(rows), block_rows=4)
     result = read(source, ["phone", "e-mail"], tmp_path)
@@ -54,13 +54,13 @@ def test_rows_with_their_numbers(tmp_path: Path) -> None:
         ("", None),
     ],
 )
-def test_every_kind_of_cell_becomes_text(tmp_path: Path, value: Any, text: str | None) -> None:
+def test_xlsx_source_each_cell_type_becomes_text(tmp_path: Path, value: Any, text: str | None) -> None:
     source = write(tmp_path / "x.xlsx", xlsx([["v", "w"], [value, "x"]]))
     assert column(source, "v", tmp_path) == [text]
 
 
 @pytest.mark.parametrize("value", [1234567890123456, Raw("8.9310400001234E15"), Raw("1E300"), -1e15])
-def test_numbers_of_which_excel_has_lost_digits(tmp_path: Path, value: Any) -> None:
+def test_xlsx_source_inexact_numbers_raise(tmp_path: Path, value: Any) -> None:
     source = write(tmp_path / "x.xlsx", xlsx([["id", "email"], [1, "a"], [value, "b"]]))
     with pytest.raises(SourceFormatError, match=r"Row 2 .*more than 15 digits in column 'id'") as caught:
         read(source, ["id"], tmp_path)
@@ -68,7 +68,7 @@ def test_numbers_of_which_excel_has_lost_digits(tmp_path: Path, value: Any) -> N
     assert column(source, "email", tmp_path) == ["a", "b"]
 
 
-def test_blank_rows_and_a_table_that_begins_elsewhere(tmp_path: Path) -> None:
+def test_xlsx_source_blank_rows_and_offset_table_are_skipped(tmp_path: Path) -> None:
     rows = [
         [],
         ["  ", None],
@@ -84,7 +84,7 @@ def test_blank_rows_and_a_table_that_begins_elsewhere(tmp_path: Path) -> None:
     assert result.ignored == ()
 
 
-def test_merged_cells_have_one_value(tmp_path: Path) -> None:
+def test_xlsx_source_merged_cells_have_one_value(tmp_path: Path) -> None:
     content = xlsx(
         [["email", "city"], ["a", "Delft"], ["b"]], more='<mergeCells><mergeCell ref="B2:B3"/></mergeCells>'
     )
@@ -94,7 +94,7 @@ def test_merged_cells_have_one_value(tmp_path: Path) -> None:
     ]
 
 
-def test_which_sheet(tmp_path: Path) -> None:
+def test_xlsx_source_sheet_option_selects_sheet(tmp_path: Path) -> None:
     path = tmp_path / "x.xlsx"
     path.write_bytes(
         xlsx(
@@ -116,30 +116,30 @@ def test_which_sheet(tmp_path: Path) -> None:
             read(XlsxSource(path, sheet=sheet), ["a"], tmp_path)
 
 
-def test_only_hidden_sheets(tmp_path: Path) -> None:
+def test_xlsx_source_hidden_sheets_only_reads_the_first(tmp_path: Path) -> None:
     assert column(write(tmp_path / "x.xlsx", xlsx([["a"], ["b"]], hidden=[0])), "a", tmp_path) == ["b"]
 
 
-def test_numbers_as_names_of_columns(tmp_path: Path) -> None:
+def test_xlsx_source_numeric_column_names_are_found(tmp_path: Path) -> None:
     source = write(tmp_path / "x.xlsx", xlsx([[2026, "email", 1e300], ["x", "a", "y"]]))
     assert read(source, ["2026"], tmp_path).rows == [("x",)]
 
 
-def test_what_is_not_there(tmp_path: Path) -> None:
+def test_xlsx_source_missing_file_sheet_or_column_raises(tmp_path: Path) -> None:
     for path, why in ((tmp_path / "none.xlsx", "no such file"), (tmp_path, "directory")):
         with pytest.raises(SourceNotFoundError, match=why):
             read(XlsxSource(path), ["a"], tmp_path)
 
 
-def test_the_old_format(tmp_path: Path) -> None:
+def test_xlsx_source_xls_is_read(tmp_path: Path) -> None:
     content = xls([["email", "phone"], ["é@x.example", 612345678.0], ["b", "06"]])
     source = write(tmp_path / "crm.xls", content)
     assert read(source, ["phone", "email"], tmp_path).rows == [("612345678", "é@x.example"), ("06", "b")]
-    # Whatever the file is called.
+    # With any file name.
     assert column(write(tmp_path / "crm.xlsx", content), "email", tmp_path) == ["é@x.example", "b"]
 
 
-def test_a_file_that_cannot_be_read_names_its_source(tmp_path: Path) -> None:
+def test_xlsx_source_unreadable_file_error_names_source(tmp_path: Path) -> None:
     """Every kind of damage: ``DAMAGED`` of the corpus."""
     source = write(tmp_path / "x.xlsx", xlsx([["email"], ["secret"]])[:-1], label="s3://b/x.xlsx")
     with pytest.raises(SourceFormatError, match="cannot be read as an Excel workbook") as caught:
@@ -163,12 +163,12 @@ STRAY = '<row r="1"><c r="A1"><v>1</v></c></row><row r="1048576"><c r="XFD104857
         "<x:row r='9'><x:c r='ZZZ900000'><x:v>1</x:v></x:c></x:row>",
     ],
 )
-def test_a_stray_cell_far_away_is_refused_before_it_takes_all_memory(tmp_path: Path, rows: str) -> None:
+def test_xlsx_source_distant_cell_raises_before_allocating(tmp_path: Path, rows: str) -> None:
     with pytest.raises(SourceFormatError, match=f"too large.*{MAX_CELLS:,}.*distant"):
         read(write(tmp_path / "x.xlsx", xlsx(rows)), ["a"], tmp_path)
 
 
-def test_far_away_cells_without_a_value_do_no_harm(tmp_path: Path) -> None:
+def test_xlsx_source_distant_empty_cell_is_ignored(tmp_path: Path) -> None:
     rows = (
         '<row r="1"><c r="A1" t="str"><v>a</v></c><c r="XFD1" s="1"/></row>'
         '<row r="2"><c r="A2"><v>5</v></c></row>'
@@ -177,7 +177,7 @@ def test_far_away_cells_without_a_value_do_no_harm(tmp_path: Path) -> None:
     assert column(write(tmp_path / "x.xlsx", xlsx(rows)), "a", tmp_path) == ["5"]
 
 
-def test_only_the_sheet_that_is_read_counts(tmp_path: Path) -> None:
+def test_xlsx_source_limit_applies_to_selected_sheet_only(tmp_path: Path) -> None:
     stray = '<row r="1048576"><c r="XFD1048576"><v>1</v></c></row>'
     path = tmp_path / "x.xlsx"
     path.write_bytes(xlsx([["a"], ["b"]], stray))
@@ -186,7 +186,7 @@ def test_only_the_sheet_that_is_read_counts(tmp_path: Path) -> None:
         read(XlsxSource(path, sheet=2), ["a"], tmp_path)
 
 
-def test_the_stray_cell_is_found_wherever_the_blocks_of_the_file_end(
+def test_xlsx_source_distant_cell_at_any_block_border_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = write(tmp_path / "x.xlsx", xlsx(STRAY))
@@ -196,7 +196,7 @@ def test_the_stray_cell_is_found_wherever_the_blocks_of_the_file_end(
             read(source, ["a"], tmp_path)
 
 
-def test_too_much_shared_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_xlsx_source_too_much_shared_text_raises(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("audience_onboarding.crm.sources.excel_file._MAX_SHARED_TEXT", 10)
     content = xlsx([["a"]], parts={"xl/sharedStrings.xml": "<sst></sst>"})
     with pytest.raises(SourceFormatError, match="too large"):

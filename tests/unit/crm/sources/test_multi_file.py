@@ -23,7 +23,7 @@ def csv(path: Path, text: str) -> CsvSource:
     return CsvSource(path=path)
 
 
-def test_each_file_finds_its_columns_and_counts_its_rows(tmp_path: Path) -> None:
+def test_multi_file_source_files_have_own_columns_and_row_numbers(tmp_path: Path) -> None:
     sources = [
         csv(tmp_path / "1.csv", "email,x,phone\na,1,06\nb,2,07\n"),
         csv(tmp_path / "2.csv", "Phone,email,y\n08,c,3\n"),
@@ -42,17 +42,17 @@ def test_each_file_finds_its_columns_and_counts_its_rows(tmp_path: Path) -> None
     assert result.ignored == ("x", "y")
 
 
-def test_a_missing_column_names_the_file(tmp_path: Path) -> None:
+def test_multi_file_source_missing_column_names_file(tmp_path: Path) -> None:
     good, bad = csv(tmp_path / "1.csv", "email\na\n"), csv(tmp_path / "2.csv", "mail\nb\n")
     for sources in ([good, bad], [bad, good]):
         with pytest.raises(MissingColumnError, match=r"2\.csv"):
             read(MultiFileSource(sources, "folder/"), ["email"], tmp_path)
-    # What is wrong with the first is known before anything is read.
+    # An error in the first file comes before any row is read.
     with pytest.raises(MissingColumnError), MultiFileSource([bad, good], "folder/").open(["email"], tmp_path):
         pass
 
 
-def test_files_without_a_header(tmp_path: Path) -> None:
+def test_multi_file_source_file_without_header_raises(tmp_path: Path) -> None:
     empty, full = csv(tmp_path / "1.csv", ""), csv(tmp_path / "2.csv", "email\na\n")
     # One that broke off is not to pass for a load without rows, which may be skipped.
     for sources in ([empty, full], [full, empty], [empty, empty, full]):
@@ -63,7 +63,7 @@ def test_files_without_a_header(tmp_path: Path) -> None:
         read(MultiFileSource([empty, empty], "folder/"), ["email"], tmp_path)
 
 
-def test_files_that_may_be_empty_are_left_out(tmp_path: Path) -> None:
+def test_multi_file_source_may_be_empty_skips_file(tmp_path: Path) -> None:
     def many(*texts: str, may_be_empty: set[int]) -> MultiFileSource:
         sources = [csv(tmp_path / f"{number}.csv", text) for number, text in enumerate(texts)]
         return MultiFileSource(sources, "days", frozenset(may_be_empty))
@@ -79,7 +79,7 @@ def test_files_that_may_be_empty_are_left_out(tmp_path: Path) -> None:
 
 @dataclass
 class Counted:
-    """A source that tells when it is open."""
+    """A source that records whether it is open."""
 
     inner: CsvSource
     is_open: set[str] = field(default_factory=set)
@@ -103,7 +103,7 @@ def counted(tmp_path: Path, number: int) -> tuple[list[Counted], set[str]]:
     return [Counted(csv(tmp_path / f"{at}.csv", "email\na\n"), is_open) for at in range(number)], is_open
 
 
-def test_a_file_is_open_until_its_last_block_has_been_read(tmp_path: Path) -> None:
+def test_multi_file_source_file_closes_after_its_last_block(tmp_path: Path) -> None:
     sources, is_open = counted(tmp_path, 4)
     most = 0
     with MultiFileSource(sources, "folder/").open(["email"], tmp_path) as reading:
@@ -120,7 +120,7 @@ def test_a_file_is_open_until_its_last_block_has_been_read(tmp_path: Path) -> No
     assert most == 2
 
 
-def test_all_files_are_closed_after_an_error_or_an_early_end(tmp_path: Path) -> None:
+def test_multi_file_source_error_or_early_end_closes_all(tmp_path: Path) -> None:
     sources, is_open = counted(tmp_path, 3)
 
     def stop_in_the_second() -> None:
@@ -144,5 +144,5 @@ def test_all_files_are_closed_after_an_error_or_an_early_end(tmp_path: Path) -> 
         (["/in/a/1.csv", "/in/b/2.csv"], ["1.csv", "2.csv"]),
     ],
 )
-def test_short_names_tell_files_apart(names: list[str], short: list[str]) -> None:
+def test_file_names_are_short_and_distinct(names: list[str], short: list[str]) -> None:
     assert file_names(names) == short

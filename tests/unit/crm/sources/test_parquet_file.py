@@ -1,4 +1,4 @@
-"""Parquet: whatever the types, the digits that were exported."""
+"""Parquet: the exported digits for all types."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def write(path: Path, frame: pl.DataFrame, **options: Any) -> ParquetSource:
     return ParquetSource(path)
 
 
-def test_rows_in_order_with_their_numbers(tmp_path: Path) -> None:
+def test_parquet_source_rows_have_numbers_in_order(tmp_path: Path) -> None:
     frame = pl.DataFrame(
         {"x": range(10), "E-mail": [f"u{n}@x.example" for n in range(10)], "phone": ["06"] * 10}
     )
@@ -44,7 +44,7 @@ def test_rows_in_order_with_their_numbers(tmp_path: Path) -> None:
     assert set(result.files) == {""}
 
 
-def test_blocks_may_be_read_in_any_order(tmp_path: Path) -> None:
+def test_parquet_source_blocks_in_any_order_are_equal(tmp_path: Path) -> None:
     write(tmp_path / "x.parquet", pl.DataFrame({"a": [str(n) for n in range(10)]}))
     with ParquetSource(tmp_path / "x.parquet", block_rows=4).open(["a"], tmp_path) as reading:
         blocks = list(reading.blocks)
@@ -59,7 +59,7 @@ def test_blocks_may_be_read_in_any_order(tmp_path: Path) -> None:
         ([612345678, None], pl.Int64, ["612345678", None]),
         ([2**63], pl.UInt64, ["9223372036854775808"]),
         ([1], pl.Int8, ["1"]),
-        # What pandas makes of whole numbers when one is missing.
+        # pandas stores integers so if one is missing.
         ([31612345678.0, None, float("nan"), 0.5, -0.0], pl.Float64, ["31612345678", None, None, "0.5", "0"]),
         ([float("inf")], pl.Float64, ["inf"]),
         ([12.0, 0.5], pl.Float32, ["12", "0.5"]),
@@ -75,12 +75,14 @@ def test_blocks_may_be_read_in_any_order(tmp_path: Path) -> None:
         ([None, None], pl.Null, [None, None]),
     ],
 )  # fmt: skip
-def test_every_type_becomes_text(tmp_path: Path, values: list[Any], dtype: Any, texts: list[Any]) -> None:
+def test_parquet_source_each_type_becomes_text(
+    tmp_path: Path, values: list[Any], dtype: Any, texts: list[Any]
+) -> None:
     source = write(tmp_path / "x.parquet", pl.DataFrame({"v": pl.Series(values, dtype=dtype)}))
     assert column(source, "v", tmp_path) == texts
 
 
-def test_one_column_for_two_identifiers(tmp_path: Path) -> None:
+def test_parquet_source_one_column_for_two_identifiers_is_read(tmp_path: Path) -> None:
     source = write(tmp_path / "x.parquet", pl.DataFrame({"a": ["1"], "b": ["2"]}))
     assert read(source, ["a", "b", "a"], tmp_path).rows == [("1", "2", "1")]
 
@@ -88,7 +90,7 @@ def test_one_column_for_two_identifiers(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "dtype"), [([2.0**53], pl.Float64), ([2.0**24, 1.0], pl.Float32), ([None, -1e300], pl.Float64)]
 )
-def test_floats_that_have_lost_digits(tmp_path: Path, values: list[Any], dtype: Any) -> None:
+def test_parquet_source_inexact_floats_raise(tmp_path: Path, values: list[Any], dtype: Any) -> None:
     source = write(tmp_path / "x.parquet", pl.DataFrame({"id": pl.Series(values, dtype=dtype)}))
     with pytest.raises(SourceFormatError, match=r"'id'.*not exact") as caught:
         read(source, ["id"], tmp_path)
@@ -96,20 +98,20 @@ def test_floats_that_have_lost_digits(tmp_path: Path, values: list[Any], dtype: 
 
 
 @pytest.mark.parametrize(("values", "kind"), [([["a"]], "List"), ([{"a": "b"}], "Struct")])
-def test_nested_columns(tmp_path: Path, values: list[Any], kind: str) -> None:
+def test_parquet_source_nested_column_raises(tmp_path: Path, values: list[Any], kind: str) -> None:
     source = write(tmp_path / "x.parquet", pl.DataFrame({"n": values, "a": ["x"]}))
     with pytest.raises(SourceFormatError, match=f"'n'.*more than one value.*{kind}"):
         read(source, ["n"], tmp_path)
     assert column(source, "a", tmp_path) == ["x"]
 
 
-def test_what_is_not_there(tmp_path: Path) -> None:
+def test_parquet_source_missing_file_or_column_raises(tmp_path: Path) -> None:
     for path, why in ((tmp_path / "none.parquet", "no such file"), (tmp_path, "directory")):
         with pytest.raises(SourceNotFoundError, match=why):
             read(ParquetSource(path), ["a"], tmp_path)
 
 
-def test_a_path_is_no_pattern(tmp_path: Path) -> None:
+def test_parquet_source_pattern_in_path_is_literal(tmp_path: Path) -> None:
     folder = tmp_path / "load_date=2026-11-16"
     folder.mkdir()
     source = write(folder / "crm[1]*?.parquet", pl.DataFrame({"a": ["x"]}))
@@ -118,7 +120,7 @@ def test_a_path_is_no_pattern(tmp_path: Path) -> None:
         read(source, ["load_date"], tmp_path)
 
 
-def test_a_file_that_cannot_be_read_names_its_source(tmp_path: Path) -> None:
+def test_parquet_source_unreadable_file_error_names_source(tmp_path: Path) -> None:
     """Every kind of damage: ``BROKEN_PARQUET`` of the corpus."""
     path = tmp_path / "x.parquet"
     path.write_bytes(b"email\nsecret@x.example\n")
@@ -129,7 +131,7 @@ def test_a_file_that_cannot_be_read_names_its_source(tmp_path: Path) -> None:
     assert caught.value.__context__ is None
 
 
-def test_a_file_that_is_replaced_meanwhile(tmp_path: Path) -> None:
+def test_parquet_source_replaced_while_reading_raises(tmp_path: Path) -> None:
     path = tmp_path / "x.parquet"
     write(path, pl.DataFrame({"a": ["x"] * 10}))
     with ParquetSource(path, block_rows=5).open(["a"], tmp_path) as reading:
@@ -162,7 +164,7 @@ print(rows, peak() - before)
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux")
-def test_memory_stays_the_same_for_a_row_group_of_any_size(tmp_path: Path) -> None:
+def test_parquet_source_large_row_group_bounds_memory(tmp_path: Path) -> None:
     path = tmp_path / "big.parquet"
     rows, limit = (2_000_000, 130) if THOROUGH else (1_000_000, 85)
     number = pl.int_range(rows)

@@ -62,7 +62,7 @@ def zstd(content: bytes, **options: object) -> bytes:
 
 
 def zstd_streamed(content: bytes) -> bytes:
-    """As the command line tool writes it: the frame does not tell how long its content is."""
+    """As the command line tool writes it: the frame has no content size."""
     out = io.BytesIO()
     with zstandard.ZstdCompressor(write_checksum=True).stream_writer(out, closefd=False) as packer:
         for at in range(0, len(content), 100_000):
@@ -94,7 +94,7 @@ PACKED = {
 
 
 @pytest.mark.parametrize("name", PACKED)
-def test_any_way_of_reading(name: str) -> None:
+def test_text_stream_read_in_any_sizes_is_equal(name: str) -> None:
     for source in (from_memory, from_network):
         assert decompressed(source(PACKED[name]), "x").read() == TEXT
     stream = decompressed(from_network(PACKED[name]), "x")
@@ -110,14 +110,14 @@ def test_any_way_of_reading(name: str) -> None:
     assert stream.read(10) == b""
 
 
-def test_short_and_odd_texts_go_through() -> None:
+def test_text_stream_short_and_unusual_texts_are_unchanged() -> None:
     for content in (b"", b"a", b"\x1f", b"PK", b"PAR1", b"BZh", b"email\n", b"PAR1,PAR2\n", b"BZh9,x\n"):
         for source in (from_memory, from_network):
             for packed in (content, gzip.compress(content), zstd(content)):
                 assert decompressed(source(packed), "x").read() == content, packed
 
 
-def test_a_plain_local_file_is_not_wrapped(tmp_path: Path) -> None:
+def test_text_stream_plain_local_file_is_not_wrapped(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_bytes(TEXT)
     with path.open("rb") as stream:
@@ -125,7 +125,7 @@ def test_a_plain_local_file_is_not_wrapped(tmp_path: Path) -> None:
         assert stream.tell() == 0
 
 
-def test_a_stream_that_can_be_read_and_nothing_else() -> None:
+def test_text_stream_with_read_only_works() -> None:
     class Reads:
         def __init__(self, content: bytes) -> None:
             self.read = io.BytesIO(content).read
@@ -134,7 +134,7 @@ def test_a_stream_that_can_be_read_and_nothing_else() -> None:
         assert decompressed(Reads(content), "x").read() == TEXT  # type: ignore[arg-type]
 
 
-def test_the_stream_below_stays_open() -> None:
+def test_text_stream_closed_keeps_stream_below_open() -> None:
     below = io.BytesIO(gzip.compress(TEXT))
     decompressed(below, "x").close()
     assert not below.closed
@@ -142,14 +142,16 @@ def test_the_stream_below_stays_open() -> None:
 
 @pytest.mark.parametrize("pack", [gzip.compress, zstd, zstd_streamed])
 @pytest.mark.parametrize("source", [from_memory, from_network])
-def test_cut_off_at_any_place(pack: Callable[[bytes], bytes], source: Callable[[bytes], BinaryIO]) -> None:
+def test_decompressed_cut_off_anywhere_raises(
+    pack: Callable[[bytes], bytes], source: Callable[[bytes], BinaryIO]
+) -> None:
     whole = pack(TEXT[:3000])
     for size in range(5, len(whole)):
         with pytest.raises(SourceFormatError, match=r"cut off.*my\.csv.*ends too early"):
             decompressed(source(whole[:size]), "my.csv").read()
 
 
-def test_a_second_member_that_is_cut_off() -> None:
+def test_decompressed_second_member_cut_off_raises() -> None:
     for pack in (gzip.compress, zstd):
         once = pack(TEXT[:100])
         for size in range(len(once) + 1, 2 * len(once)):
@@ -157,7 +159,7 @@ def test_a_second_member_that_is_cut_off() -> None:
                 decompressed(io.BytesIO((once + once)[:size]), "x").read()
 
 
-def test_what_comes_before_the_break_can_be_read_and_the_error_stays() -> None:
+def test_decompressed_error_comes_after_valid_data_and_repeats() -> None:
     for pack in (gzip.compress, zstd):
         stream = decompressed(io.BytesIO(pack(TEXT)[:-1]), "x")
         assert stream.read(100_000) == TEXT[:100_000]
@@ -180,13 +182,13 @@ def test_what_comes_before_the_break_can_be_read_and_the_error_stays() -> None:
         zstd(TEXT, write_checksum=False)[:9] + b"\x07\x00\x00" + bytes(100),
     ],
 )
-def test_broken_archives(content: bytes) -> None:
+def test_decompressed_broken_archive_raises(content: bytes) -> None:
     with pytest.raises(SourceFormatError, match=r"broken (gzip|zstd) archive") as caught:
         decompressed(io.BytesIO(content), "my.csv.gz").read()
     assert caught.value.__context__ is None
 
 
-def test_damage_anywhere_is_an_error_or_harmless() -> None:
+def test_decompressed_damage_anywhere_is_an_error_or_harmless() -> None:
     for pack in (gzip.compress, lambda content: zstd(content, write_checksum=True)):
         whole = pack(TEXT[:2000])
         for at in range(4, len(whole)):
@@ -226,7 +228,7 @@ def parquet() -> bytes:
     # Not by the content, which holds the time at which it was packed: each process would name the test otherwise.
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_other_kinds_are_named(content: bytes, kind: str, advice: str) -> None:
+def test_decompressed_other_kind_is_named(content: bytes, kind: str, advice: str) -> None:
     for source in (from_memory, from_network):
         with pytest.raises(SourceFormatError, match="not a text file") as caught:
             decompressed(source(content), "s3://bucket/my.csv")
@@ -235,7 +237,7 @@ def test_other_kinds_are_named(content: bytes, kind: str, advice: str) -> None:
         assert caught.value.where == "s3://bucket/my.csv"
 
 
-def test_zstd_that_needs_too_much() -> None:
+def test_decompressed_zstd_large_window_raises() -> None:
     dictionary = zstandard.train_dictionary(1000, [TEXT[at : at + 200] for at in range(0, 100_000, 200)])
     with pytest.raises(SourceFormatError, match="dictionary"):
         decompressed(io.BytesIO(zstd(TEXT, dict_data=dictionary)), "x").read()
@@ -248,7 +250,7 @@ def test_zstd_that_needs_too_much() -> None:
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, zstd])
-def test_a_bomb_is_unpacked_piece_by_piece(pack: Callable[[bytes], bytes]) -> None:
+def test_decompressed_bomb_bounds_memory(pack: Callable[[bytes], bytes]) -> None:
     packed = pack(bytes(64 * MIB))
     stream = decompressed(io.BytesIO(packed), "x")
     tracemalloc.start()
@@ -261,7 +263,7 @@ def test_a_bomb_is_unpacked_piece_by_piece(pack: Callable[[bytes], bytes]) -> No
     assert peak < 8 * MIB
 
 
-def test_an_error_of_the_storage_is_passed_on() -> None:
+def test_decompressed_storage_error_is_passed_on() -> None:
     class Breaks(Unseekable):
         def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
             if size := super().readinto(buffer):
@@ -275,7 +277,7 @@ def test_an_error_of_the_storage_is_passed_on() -> None:
 
 
 @pytest.mark.parametrize("name", ["none.csv", "crm\0.csv", "."])
-def test_a_file_that_cannot_be_opened(tmp_path: Path, name: str) -> None:
+def test_open_file_unreadable_raises(tmp_path: Path, name: str) -> None:
     with pytest.raises(SourceNotFoundError, match=r"cannot be opened.*s3://b/crm\.csv"):
         open_file(tmp_path / name, "s3://b/crm.csv")
 
@@ -295,7 +297,7 @@ RIGHTLY_DECLARED = words(
 
 
 @pytest.mark.parametrize("source", [from_memory, from_network])
-def test_any_encoding_becomes_utf8(source: Callable[[bytes], BinaryIO]) -> None:
+def test_as_utf8_any_encoding_becomes_utf8(source: Callable[[bytes], BinaryIO]) -> None:
     cases = [(each.split("=")[0], EURO, EURO.encode(each.split("=")[1])) for each in RIGHTLY_DECLARED]
     cases += [
         ("latin-1", LATIN, LATIN.encode("latin-1")),
@@ -310,7 +312,7 @@ def test_any_encoding_becomes_utf8(source: Callable[[bytes], BinaryIO]) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "utf-16", "utf-16-be"])
-def test_long_texts_in_portions_of_any_size(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_as_utf8_long_text_in_any_sizes_is_equal(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text_stream, "_BLOCK", 400_000)
     text = "".join(f"user{n}@x.example;{'é' * (n % 3)}€\r\n" for n in range(40_000))
     content = text.encode(encoding)
@@ -338,7 +340,7 @@ def test_long_texts_in_portions_of_any_size(encoding: str, monkeypatch: pytest.M
         ("utf-16", "ab\n".encode("utf-16") + "ab\n".encode("utf-16-le") * 100_000 + b"\x00\xdc", 100_002),
     ],
 )
-def test_undecodable_bytes_are_an_error_with_their_line(
+def test_as_utf8_invalid_bytes_error_has_line(
     encoding: str, content: bytes, line: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(text_stream, "_BLOCK", 400_000)
@@ -365,6 +367,6 @@ def test_undecodable_bytes_are_an_error_with_their_line(
         ("utf-8", EURO.encode("utf-32"), "utf-32"),
     ],
 )
-def test_a_byte_order_mark_that_says_otherwise(declared: str, content: bytes, marked: str) -> None:
+def test_as_utf8_other_byte_order_mark_raises(declared: str, content: bytes, marked: str) -> None:
     with pytest.raises(SourceFormatError, match=f"not {declared} text.*byte order mark of {marked}"):
         as_utf8(io.BytesIO(content), declared, "x")
