@@ -5,9 +5,9 @@ Importing this module imports Polars; no DAG file does.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -67,6 +67,17 @@ class ParsedBatch:
     def read(self) -> RowBatch:
         """Return the rows."""
         return self.rows
+
+
+@dataclass(frozen=True)
+class LazyBatch:
+    """A block that a function parses. Its repr holds no data."""
+
+    parse: Callable[[], RowBatch] = field(repr=False)
+
+    def read(self) -> RowBatch:
+        """Return the rows."""
+        return self.parse()
 
 
 @dataclass

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
-from typing import Protocol
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 import numpy as np
 
 from audience_onboarding.crm.sources.csv_structure import count_byte
 
+if TYPE_CHECKING:
+    import io
+
 MAX_RECORD = 1024 * 1024
 """Maximum length of a record in bytes. A file with a longer one is not a CRM export."""
 
 
-class Readable(Protocol):
-    """A stream of bytes."""
-
-    def read(self, size: int, /) -> bytes: ...
-
-
-def read_up_to(stream: Readable, size: int) -> bytes:
+def read_up_to(stream: BinaryIO, size: int) -> bytes:
     """Read that many bytes, or fewer at the end of the stream."""
     pieces: list[bytes] = []
     while size > 0 and (piece := stream.read(size)):
@@ -29,31 +26,16 @@ def read_up_to(stream: Readable, size: int) -> bytes:
     return b"".join(pieces)
 
 
-def _read_into(stream: Readable, space: memoryview) -> int:
-    """Fill the space, or less at the end of the stream; return the number of bytes."""
-    read_into: Callable[[memoryview], int | None] | None = getattr(stream, "readinto", None)
-    done = 0
-    while done < len(space):
-        if read_into is not None:
-            size = read_into(space[done:]) or 0
-        else:
-            piece = stream.read(len(space) - done)
-            size = len(piece)
-            space[done : done + size] = piece
-        if not size:
-            break
-        done += size
-    return done
-
-
 class Buffer:
     """Bytes of a stream that are not consumed yet. Positions count from the next byte.
 
     All reads go into the same memory: fresh memory costs more than reading into it.
+
+    :param stream: with ``readinto()``.
     """
 
-    def __init__(self, stream: Readable) -> None:
-        self._stream = stream
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = cast("io.BufferedIOBase", stream)
         self._space = bytearray()
         self._start = self._end = 0
         self.ended = False
@@ -68,10 +50,11 @@ class Buffer:
                     self._space = bytearray(size)
                 self._space[: len(rest)] = rest
                 self._start, self._end = 0, len(rest)
+            target = self._end + missing
             with memoryview(self._space) as space:
-                more = _read_into(self._stream, space[self._end : self._end + missing])
-            self.ended = more < missing
-            self._end += more
+                while self._end < target and (more := self._stream.readinto(space[self._end : target])):
+                    self._end += more
+            self.ended = self._end < target
         return min(size, self._end - self._start)
 
     def peek(self, size: int) -> bytes:

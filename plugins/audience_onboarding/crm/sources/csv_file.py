@@ -25,6 +25,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -32,6 +33,7 @@ import polars as pl
 
 from audience_onboarding.crm.sources.base import (
     BlockReader,
+    LazyBatch,
     NamedSource,
     OpenSource,
     ParsedBatch,
@@ -46,11 +48,11 @@ from audience_onboarding.crm.sources.csv_dialect import AUTO, SAMPLE_SIZE, Diale
 from audience_onboarding.crm.sources.csv_structure import MAX_FIELD, CsvStructure
 from audience_onboarding.crm.sources.text_stream import (
     ENCODINGS,
-    PrefixedStream,
     as_utf8,
     decompressed,
     encoding_error,
     open_file,
+    prefixed,
 )
 from audience_onboarding.exceptions import ConfigurationError, SourceFormatError
 
@@ -125,7 +127,7 @@ class CsvSource(NamedSource):
                     complete=len(sample) < SAMPLE_SIZE,
                 )
                 log.info("%s: read as %s", self.name, dialect)
-                plain = io.BufferedReader(PrefixedStream(sample, plain))
+                plain = prefixed(sample, plain)
             text = as_utf8(plain, dialect.encoding, self.name)
             reader = _Reader(Buffer(text), dialect, self.name, self.block_size)
             header = reader.read_header()
@@ -173,12 +175,12 @@ class _Reader:
             cut = self._find_records_end(size)
             regular = self._structure.check(self._buffer.peek(cut)) if cut else None
             if regular is not None:
-                block = _CsvBlock(regular.text, self._next_row, regular.rows, positions, self)
+                parse = partial(self._parse, regular.text, self._next_row, regular.rows, positions)
                 self._next_row += regular.rows
                 self._lines_before += regular.lines
                 self._buffer.skip(cut)
                 consumed += cut
-                yield block
+                yield LazyBatch(parse)
             elif size > self._small:
                 small_until = consumed + (cut or size)
             else:
@@ -202,7 +204,7 @@ class _Reader:
             end = before
         return end
 
-    def parse(self, text: bytes, first: int, rows: int, positions: Sequence[int]) -> RowBatch:
+    def _parse(self, text: bytes, first: int, rows: int, positions: Sequence[int]) -> RowBatch:
         """Parse a regular block with Polars."""
         frame: pl.DataFrame | None = None
         # The error may quote data; the exact reader finds the reason. OSError: Polars reads text that begins with "x"
@@ -326,18 +328,3 @@ class _RowCollector:
     def rows(self) -> RowBatch:
         numbers = pl.Series(self._numbers, dtype=pl.UInt64)
         return RowBatch(build_frame(self._columns), self._first, numbers, tuple(self._malformed))
-
-
-@dataclass(frozen=True)
-class _CsvBlock:
-    text: bytes
-    first: int
-    count: int
-    positions: Sequence[int]
-    reader: _Reader
-
-    def __repr__(self) -> str:
-        return f"_CsvBlock(first={self.first}, count={self.count})"
-
-    def read(self) -> RowBatch:
-        return self.reader.parse(self.text, self.first, self.count, self.positions)

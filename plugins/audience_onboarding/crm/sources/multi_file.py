@@ -6,9 +6,17 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
-from audience_onboarding.crm.sources.base import BlockReader, OpenSource, RowBatch, Source, empty_source_error
+from audience_onboarding.crm.sources.base import (
+    BlockReader,
+    LazyBatch,
+    OpenSource,
+    RowBatch,
+    Source,
+    empty_source_error,
+)
 from audience_onboarding.exceptions import EmptySourceError, SourceFormatError
 
 
@@ -65,7 +73,7 @@ class MultiFileSource:
             opened.ignored = tuple(dict.fromkeys((*opened.ignored, *source.ignored)))
             for block in source.blocks:
                 file.acquire()
-                yield _Block(block, file, name)
+                yield LazyBatch(partial(_read_block, block, file, name))
             file.release()
 
 
@@ -131,15 +139,8 @@ class _File:
         self._stack.close()
 
 
-@dataclass(frozen=True)
-class _Block:
-    block: BlockReader
-    file: _File
-    name: str
-
-    def read(self) -> RowBatch:
-        """Parse it."""
-        try:
-            return replace(self.block.read(), file=self.name)
-        finally:
-            self.file.release()
+def _read_block(block: BlockReader, file: _File, name: str) -> RowBatch:
+    try:
+        return replace(block.read(), file=name)
+    finally:
+        file.release()

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,6 +18,7 @@ import polars as pl
 
 from audience_onboarding.crm.runtime.frame_store import POLARS_ERRORS
 from audience_onboarding.crm.sources.base import (
+    LazyBatch,
     NamedSource,
     OpenSource,
     RowBatch,
@@ -72,12 +74,12 @@ class ParquetSource(NamedSource):
         yield OpenSource(
             unmapped_columns(header, positions),
             (
-                _Block(self, tuple(names), start, min(self.block_rows, height - start), version)
+                LazyBatch(partial(self._read, names, start, min(self.block_rows, height - start), version))
                 for start in range(0, height, self.block_rows)
             ),
         )
 
-    def read(self, columns: Sequence[str], start: int, height: int, version: tuple[int, ...]) -> RowBatch:
+    def _read(self, columns: Sequence[str], start: int, height: int, version: tuple[int, ...]) -> RowBatch:
         """Return some rows.
 
         :param start: index of the first row, from 0.
@@ -164,16 +166,3 @@ class ParquetSource(NamedSource):
             where=self.name,
             next_step="Export the column as text; hashes as 64 hexadecimal digits",
         )
-
-
-@dataclass(frozen=True)
-class _Block:
-    source: ParquetSource
-    columns: tuple[str, ...]
-    start: int
-    height: int
-    version: tuple[int, ...]
-
-    def read(self) -> RowBatch:
-        """Decode the rows."""
-        return self.source.read(self.columns, self.start, self.height, self.version)

@@ -13,6 +13,8 @@ import re
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -204,37 +206,17 @@ class _Pieces(io.RawIOBase):
         return size
 
 
-class PrefixedStream(io.RawIOBase):
-    """A stream after bytes that were read from it already."""
-
-    def __init__(self, start: bytes, stream: BinaryIO) -> None:
-        self._start = start
-        self._stream = stream
-        self._readinto = getattr(stream, "readinto", None)
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: WriteableBuffer) -> int:
-        target = memoryview(buffer).cast("B")
-        if self._start:
-            size = min(len(target), len(self._start))
-            target[:size] = self._start[:size]
-            self._start = self._start[size:]
-            return size
-        if self._readinto is not None:
-            return int(self._readinto(target) or 0)
-        block = self._stream.read(len(target))
-        target[: len(block)] = block
-        return len(block)
-
-
 def buffered(pieces: Iterator[bytes], size: int = _BUFFER) -> BinaryIO:
     """Return pieces of bytes as a file that can be read once.
 
     :param size: of the buffer, in bytes.
     """
     return io.BufferedReader(_Pieces(pieces), size)
+
+
+def prefixed(start: bytes, stream: BinaryIO) -> BinaryIO:
+    """Return a stream after bytes that were read from it already."""
+    return buffered(chain([start], iter(partial(stream.read, _BUFFER), b"")))
 
 
 def _peek(stream: BinaryIO) -> tuple[bytes, BinaryIO]:
@@ -247,11 +229,10 @@ def _peek(stream: BinaryIO) -> tuple[bytes, BinaryIO]:
         if not block:
             break
         start += block
-    seekable = getattr(stream, "seekable", None)  # some streams have read() only
-    if seekable is not None and seekable():
+    if isinstance(stream, io.IOBase) and stream.seekable():  # some streams have read() only
         stream.seek(-len(start), io.SEEK_CUR)
         return start, stream
-    return start, io.BufferedReader(PrefixedStream(start, stream), _BUFFER)
+    return start, prefixed(start, stream)
 
 
 # --- compression ---------------------------------------------------------------------------------------------
@@ -331,7 +312,7 @@ def _unzstd(stream: BinaryIO, where: str) -> Iterator[bytes]:
     """
     import zstandard
 
-    packed = io.BufferedReader(PrefixedStream(b"", stream), _PACKED_BLOCK)
+    packed = buffered(iter(partial(stream.read, _PACKED_BLOCK), b""))
 
     def read(size: int) -> bytes:
         data = packed.read(size)
