@@ -138,20 +138,20 @@ class BlockProcessor:
         pending = (~answered & text.is_not_null()).arg_true()
         if len(pending):
             cache, decide = self._cache[index], self._reference_result
-            results = [cache.get(raw) or decide(index, raw) for raw in text.gather(pending).to_list()]
+            results = [cache.get(each) or decide(index, each) for each in text.gather(pending).to_list()]
             reasons = [result[0] for result in results]
             code = code.scatter(pending, pl.Series(reasons, dtype=pl.UInt8))
             value = value.scatter(pending, pl.Series([result[1] for result in results], dtype=pl.String))
             blank += reasons.count(EMPTY)
         return code, value, len(text) - blank
 
-    def _reference_result(self, index: int, raw: str) -> tuple[int, str | None]:
+    def _reference_result(self, index: int, value: str) -> tuple[int, str | None]:
         rule = self._fields[index].rule
-        outcome = (rule.shortcut(raw) if rule.shortcut is not None else None) or rule.reference(raw)
+        outcome = (rule.shortcut(value) if rule.shortcut is not None else None) or rule.reference(value)
         result = (CODES[outcome.reason], None) if isinstance(outcome, Rejected) else (VALID, outcome)
         cache = self._cache[index]
-        if len(cache) < _CACHED_VALUES and len(raw) <= _MAX_CACHED_LENGTH:
-            cache[raw] = result
+        if len(cache) < _CACHED_VALUES and len(value) <= _MAX_CACHED_LENGTH:
+            cache[value] = result
         return result
 
     def _drop_dependents(self, values: pl.DataFrame, codes: list[pl.Series | None]) -> pl.DataFrame:

@@ -85,20 +85,20 @@ _HASH_LENGTH = 64
 _VISIBLE = "[!-~\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u017f]"
 
 
-def email(raw: pl.Expr, *, strip_plus_tag: bool) -> VectorRule:
+def email(column: pl.Expr, *, strip_plus_tag: bool) -> VectorRule:
     """Answer ASCII addresses of the common form, with or without white space around them.
 
     The Kelvin sign, the only other character with a lower case in ASCII, is a ``k`` for the reference, too.
     """
     pattern = _EMAIL.format(plus="" if strip_plus_tag else "+")
     return VectorRule(
-        cleaned=raw.str.strip_chars().str.to_lowercase(),
+        cleaned=column.str.strip_chars().str.to_lowercase(),
         accept=lambda cleaned: cleaned.str.contains(pattern) & (cleaned.str.len_bytes() <= _MAX_FAST_EMAIL),
         value=lambda cleaned: cleaned,
     )
 
 
-def phone(raw: pl.Expr, *, country: str) -> VectorRule:
+def phone(column: pl.Expr, *, country: str) -> VectorRule:
     """Answer numbers of the countries served, and of ``country``, in the usual spellings.
 
     :param country: ISO 3166-1 alpha-2 code of numbers without country code.
@@ -115,23 +115,23 @@ def phone(raw: pl.Expr, *, country: str) -> VectorRule:
 
     return VectorRule(
         # Of several that match, the first in the list applies.
-        cleaned=raw.str.replace_many(
+        cleaned=column.str.replace_many(
             list(rule.replacements), list(rule.replacements.values()), leftmost=True
         ),
         accept=lambda cleaned: cleaned.str.contains(rule.pattern),
         value=value,
-        is_clean=lambda raw: raw.str.contains(rule.clean_pattern),
+        is_clean=lambda column: column.str.contains(rule.clean_pattern),
     )
 
 
-def phone_of_any_country(raw: str) -> str | None:
+def phone_of_any_country(value: str) -> str | None:
     """Return the digits of a valid number of any country with ``+`` and its code; ``None``: the reference decides.
 
     It takes a hundredth of the time of ``phonenumbers``, as it only walks the sets of :mod:`.phone_grammar`.
     """
-    if ".0" in raw:
+    if ".0" in value:
         return None  # maybe a floating-point number
-    text = raw.translate(_NO_SEPARATORS)
+    text = value.translate(_NO_SEPARATORS)
     digits = text[1:]
     if not text.startswith("+") or not digits.isascii() or not digits.isdigit():
         return None
@@ -240,19 +240,19 @@ def _any_of(patterns: list[str]) -> str:
     return rf"\A(?:{'|'.join(patterns)})\z" if patterns else _NEVER
 
 
-def hashed(raw: pl.Expr) -> VectorRule:
+def hashed(column: pl.Expr) -> VectorRule:
     """Answer SHA-256 in hexadecimal digits."""
     return VectorRule(
-        cleaned=raw.str.strip_chars().str.to_lowercase(),
+        cleaned=column.str.strip_chars().str.to_lowercase(),
         accept=lambda cleaned: cleaned.str.contains(_HASH) & (cleaned != EMPTY_HASH),
         value=lambda cleaned: cleaned,
     )
 
 
-def device_id(raw: pl.Expr, *, platform: Literal["android", "apple"]) -> VectorRule:
+def device_id(column: pl.Expr, *, platform: Literal["android", "apple"]) -> VectorRule:
     """Answer UUIDs with hyphens. The case changes last: the upper case of a ligature is two hexadecimal digits."""
     return VectorRule(
-        cleaned=raw.str.strip_chars(),
+        cleaned=column.str.strip_chars(),
         accept=lambda cleaned: cleaned.str.contains(_UUID) & (cleaned != ZERO_DEVICE_ID),
         value=lambda cleaned: (
             cleaned.str.to_uppercase() if platform == "apple" else cleaned.str.to_lowercase()
@@ -260,20 +260,20 @@ def device_id(raw: pl.Expr, *, platform: Literal["android", "apple"]) -> VectorR
     )
 
 
-def postal_part(raw: pl.Expr) -> VectorRule:
+def postal_part(column: pl.Expr) -> VectorRule:
     """Answer words with single spaces between them, shorter than a hash."""
-    return _text(raw, rf"\A{_VISIBLE}+(?: {_VISIBLE}+)*\z", min(MAX_POSTAL_LENGTH, _HASH_LENGTH - 1))
+    return _text(column, rf"\A{_VISIBLE}+(?: {_VISIBLE}+)*\z", min(MAX_POSTAL_LENGTH, _HASH_LENGTH - 1))
 
 
-def custom(raw: pl.Expr) -> VectorRule:
+def custom(column: pl.Expr) -> VectorRule:
     """Answer ids of the same characters, with any spaces between them."""
-    return _text(raw, rf"\A{_VISIBLE}+(?: +{_VISIBLE}+)*\z", MAX_CUSTOM_LENGTH)
+    return _text(column, rf"\A{_VISIBLE}+(?: +{_VISIBLE}+)*\z", MAX_CUSTOM_LENGTH)
 
 
-def _text(raw: pl.Expr, pattern: str, max_length: int) -> VectorRule:
+def _text(column: pl.Expr, pattern: str, max_length: int) -> VectorRule:
     null_token = rf"(?i)\A(?:{'|'.join(map(re.escape, sorted(NULL_TOKENS)))})\z"
     return VectorRule(
-        cleaned=raw.str.strip_chars(),
+        cleaned=column.str.strip_chars(),
         accept=lambda cleaned: (
             cleaned.str.contains(pattern)
             & (cleaned.str.len_bytes() <= max_length)

@@ -131,29 +131,29 @@ def _group_columns(encoder: CsvEncoder) -> list[list[str]]:
 
 def concat_small(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
     """Return the same rows in fewer frames if the frames are short."""
-    held: list[pl.DataFrame] = []
+    pending: list[pl.DataFrame] = []
     rows = 0
     for frame in frames:
-        held.append(frame)
+        pending.append(frame)
         rows += frame.height
         if rows >= _ROWS_PER_FRAME:
-            yield pl.concat(held, rechunk=True)
-            held, rows = [], 0
+            yield pl.concat(pending, rechunk=True)
+            pending, rows = [], 0
     if rows:
-        yield pl.concat(held, rechunk=True)
+        yield pl.concat(pending, rechunk=True)
 
 
 class _KeyColumn:
     """One key of the rows of a list, with row numbers, in buckets.
 
     :param buckets: their number.
-    :param held: bytes to hold until they are divided, which limits the number of files.
+    :param limit: bytes to hold until they are divided, which limits the number of files.
     """
 
-    def __init__(self, store: FrameStore, buckets: int, held: int) -> None:
+    def __init__(self, store: FrameStore, buckets: int, limit: int) -> None:
         self._store = store
         self._frames: list[list[int]] = [[] for _ in range(buckets)]
-        self._limit = held
+        self._limit = limit
         self._pending: list[pl.DataFrame] = []
         self._size = 0
 
