@@ -161,8 +161,8 @@ def _removed_values(
     store = work.store(f"changed-{number}")
     rows = _store_rows(store, _select_rows(snapshot.frames(work.pool), changed))
     keys = work.keys(f"changed-{number}", values, rows, identifying_only=True)
-    # Values that do not identify have no key: they are neither contained nor removed.
-    removed = {key: ~work.contains(keys, new, key) & work.present(keys, key) for key in values.names}
+    # Values that do not identify have no key: no list contains them, and they are not removed.
+    removed = {key: work.contains(keys, keys, key) & ~work.contains(keys, new, key) for key in values.names}
     start = 0
     for frame in store.all():
         part = slice(start, start + frame.height)

@@ -260,14 +260,6 @@ class Workspace:
                 mask[both["number"].to_numpy()] = True
         return mask
 
-    def present(self, keys: KeySet, key: str) -> Mask:
-        """Return which rows have a value."""
-        mask = np.zeros(keys.rows, dtype=np.bool_)
-        if keys.rows:
-            for bucket in range(self.buckets):
-                mask[keys.columns[key].bucket(bucket)["number"].to_numpy()] = True
-        return mask
-
     def file(
         self, name: str, encoder: CsvEncoder, frames: Iterable[pl.DataFrame], *, distinct: bool = False
     ) -> CrmFile | None:

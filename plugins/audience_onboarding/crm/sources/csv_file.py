@@ -22,7 +22,7 @@ import codecs
 import csv
 import io
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -235,22 +235,35 @@ class _Reader:
     def _read_exact(self, positions: Sequence[int], *, at_least: int) -> tuple[int, RowBatch]:
         """Read the records that start within that many bytes; return their bytes and rows."""
         lines = Lines(self._buffer)
-        collector = _RowCollector(positions, self._fields, self._next_row)
-        for row in self._records(lines):
-            collector.add(row)
-            if lines.bytes_read >= at_least and not lines.holds_any:
-                break
-        self._next_row = collector.next_row
-        return lines.bytes_read, collector.rows()
+
+        def records() -> Iterator[list[str] | None]:
+            for row in self._records(lines):
+                yield row
+                if lines.bytes_read >= at_least and not lines.holds_any:
+                    return
+
+        rows = self._collect(records(), positions, self._next_row)
+        self._next_row += rows.frame.height + len(rows.malformed)
+        return lines.bytes_read, rows
 
     def exact_rows(self, text: bytes, first: int, positions: Sequence[int]) -> RowBatch:
         """Parse a block with the exact reader."""
         buffer = Buffer(io.BytesIO(text))
         reader = _Reader(buffer, self._dialect, self._name, self._block_size)
-        collector = _RowCollector(positions, self._fields, first)
-        for row in reader._records(Lines(buffer)):
-            collector.add(row)
-        return collector.rows()
+        return self._collect(reader._records(Lines(buffer)), positions, first)
+
+    def _collect(self, records: Iterable[list[str] | None], positions: Sequence[int], first: int) -> RowBatch:
+        columns: list[list[str]] = [[] for _ in positions]
+        numbers: list[int] = []
+        malformed: list[int] = []
+        for number, row in enumerate((row for row in records if row != []), first):  # without blank lines
+            if row is None or len(row) != self._fields:
+                malformed.append(number)
+                continue
+            for column, position in zip(columns, positions, strict=True):
+                column.append(row[position])
+            numbers.append(number)
+        return RowBatch(build_frame(columns), first, pl.Series(numbers, dtype=pl.UInt64), tuple(malformed))
 
     def _records(self, lines: Lines) -> Iterator[list[str] | None]:
         """Return the fields of each record, ``None`` for broken quoting, an empty list for a blank line."""
@@ -300,31 +313,3 @@ class _Reader:
             where=self._name,
             next_step="Correct the export's quoting, or the quote character in the definition",
         )
-
-
-class _RowCollector:
-    """Collects the records of the exact reader."""
-
-    def __init__(self, positions: Sequence[int], fields: int, first: int) -> None:
-        self._positions = positions
-        self._fields = fields
-        self._first = first
-        self.next_row = first
-        self._columns: list[list[str]] = [[] for _ in positions]
-        self._numbers: list[int] = []
-        self._malformed: list[int] = []
-
-    def add(self, row: list[str] | None) -> None:
-        if row is not None and not row:
-            return  # a blank line
-        if row is not None and len(row) == self._fields:
-            for column, position in zip(self._columns, self._positions, strict=True):
-                column.append(row[position])
-            self._numbers.append(self.next_row)
-        else:
-            self._malformed.append(self.next_row)
-        self.next_row += 1
-
-    def rows(self) -> RowBatch:
-        numbers = pl.Series(self._numbers, dtype=pl.UInt64)
-        return RowBatch(build_frame(self._columns), self._first, numbers, tuple(self._malformed))
