@@ -20,6 +20,11 @@ from audience_onboarding.crm.runtime.thread_pool import OrderedThreadPool
 BOTH = {Identifier.EMAIL: "email", Identifier.PHONE: "phone"}
 
 
+def content(*rows: str) -> bytes:
+    """Return a CSV file with columns ``email`` and ``phone``."""
+    return "".join(f"{row}\n" for row in ("email,phone", *rows)).encode()
+
+
 def load(
     path: Path,
     content: bytes | None = None,

@@ -41,7 +41,7 @@ from audience_onboarding.exceptions import (
     TerminalError,
 )
 from tests.unit.crm.identifiers.test_vectorized import EMAILS, PHONES
-from tests.unit.crm.loads import BOTH, expected, load
+from tests.unit.crm.loads import BOTH, content, expected, load
 from tests.unit.crm.malformed.check import leaks, told
 
 CANARY_EMAIL = "canary.jan.de.vries@secret.example"
@@ -56,10 +56,6 @@ def as_csv(rows: list[tuple[str, str]], **style: Any) -> bytes:
     writer.writerow(["email", "phone"])
     writer.writerows(rows)
     return text.getvalue().encode()
-
-
-def content(*rows: str) -> bytes:
-    return "".join(f"{row}\n" for row in ("email,phone", *rows)).encode()
 
 
 @pytest.fixture
@@ -346,58 +342,6 @@ def test_prepare_compressed_file_has_the_same_content(path: Path) -> None:
     assert one == two
 
 
-# --- rejects ------------------------------------------------------------------------------------------------
-
-
-def rejects(path: Path, data: bytes, **settings: Any) -> list[dict[str, str]]:
-    path.write_bytes(data)
-    arguments = {"columns": BOTH, "profile": DIGITAL_AUDIENCE_S3, **settings}
-    with prepare(CsvSource(path), **arguments) as prepared:
-        text = b"".join(prepared.rejects()).decode()
-        lines = list(csv.DictReader(io.StringIO(text)))
-        assert prepared.rejects_count == len(lines)
-        return lines
-
-
-def test_rejects_lines_have_position_reason_and_masked_sample(path: Path) -> None:
-    found = rejects(
-        path,
-        content(
-            "a@x.example,06-bad",
-            "jan.de.vries@x,+31 6 1234567890123",
-            ",",
-            "one field",
-            f"{'a' * 64},",
-            "b@x.example,0612345678",
-        ),
-    )
-    keys = ("row", "field", "outcome", "reason", "sample")
-    assert [
-        tuple(line[key] for key in keys)
-        for line in sorted(found, key=lambda line: (line["row"], line["field"]))
-    ] == [
-        ("1", "phone", "field", "invalid_phone", "06****"),
-        ("2", "email", "row", "invalid_email", "j***@***"),
-        ("2", "phone", "row", "invalid_phone", "+3" + "*" * 16 + "*"),
-        ("3", "", "row", "no_identifier", ""),
-        ("4", "", "row", "malformed_row", ""),
-        ("5", "email", "row", "already_hashed", "a***"),
-    ]
-
-
-def test_rejects_of_all_rows_are_passed_to_callback(path: Path) -> None:
-    told: list[tuple[int, bytes]] = []
-
-    def tell(found: engine.RejectsList) -> None:
-        told.append((found.count, b"".join(found.read())))
-
-    with pytest.raises(EmptySourceError) as caught:
-        load(path, content("bad,", "worse,"), when_all_rejected=tell)
-    assert caught.value.rows_read == 2
-    ((count, text),) = told
-    assert count == text.count(b"\n") - 1 == 2
-
-
 def test_report_unusable_values_count_all_rows(path: Path) -> None:
     report, _ = load(path, content("bad,0612345678", "bad,", "a@x.example,bad"))
     assert report.invalid_values == {"email": {"invalid_email": 1}, "phone": {"invalid_phone": 1}}
@@ -569,18 +513,6 @@ def test_prepare_full_disk_raises(path: Path, monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(ConfigurationError, match="No space left for the spill files") as caught:
         load(path, content("a@x.example,"))
     assert caught.value.__context__ is None
-
-
-def test_rejects_full_disk_raises(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(file: Path, *mode: str, **more: Any) -> Any:
-        if file.name == "rejects.csv":
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return opened(file, *mode, **more)
-
-    opened = Path.open
-    monkeypatch.setattr(Path, "open", full)
-    with pytest.raises(ConfigurationError, match="No space left for the spill files"):
-        load(path, content("a@x.example,", "bad,"))
 
 
 def test_prepared_load_repr_has_no_personal_data(path: Path) -> None:
