@@ -21,7 +21,7 @@ from audience_onboarding.crm.sources.csv_file import CsvSource
 from audience_onboarding.exceptions import AudienceOnboardingError
 from tests.profiles import THOROUGH
 from tests.unit.crm.malformed.case import Case, Fails
-from tests.unit.crm.malformed.check import in_drops, leaks, observe, told
+from tests.unit.crm.malformed.check import error_texts, in_drops, leaks, observe
 from tests.unit.crm.malformed.encodings import ENCODINGS
 from tests.unit.crm.malformed.headers import EMPTY, HEADERS
 from tests.unit.crm.malformed.other_kinds import ARCHIVES, KINDS
@@ -97,7 +97,7 @@ def test_leaks_planted_values_are_found() -> None:
         failure = AudienceOnboardingError(what="no")
         failure.__context__ = error
     with pytest.raises(AssertionError, match="chained"):
-        told(failure)
+        error_texts(failure)
     assert leaks("\n Canary.1@leak.example", ()) == ["canary"]
     assert leaks("0687654301", ()) == ["6876543"]
     assert leaks("x", ("x", "y")) == ["x"]

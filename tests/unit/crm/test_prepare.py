@@ -42,7 +42,7 @@ from audience_onboarding.exceptions import (
 )
 from tests.unit.crm.identifiers.test_vectorized import EMAILS, PHONES
 from tests.unit.crm.loads import BOTH, content, expected, load
-from tests.unit.crm.malformed.check import leaks, told
+from tests.unit.crm.malformed.check import error_texts, leaks
 
 CANARY_EMAIL = "canary.jan.de.vries@secret.example"
 CANARY_PHONE = "0687654321"
@@ -350,11 +350,11 @@ def test_report_unusable_values_count_all_rows(path: Path) -> None:
 
 def test_progress_is_reported_while_reading(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "PROGRESS_SECONDS", 0.0)
-    told: list[Progress] = []
-    load(path, ODD, source={"block_size": 300}, progress=told.append)
-    assert told[-1].rows == 123
-    assert [each.rows for each in told] == sorted(each.rows for each in told)
-    assert len(told) > 3
+    reports: list[Progress] = []
+    load(path, ODD, source={"block_size": 300}, progress=reports.append)
+    assert reports[-1].rows == 123
+    assert [each.rows for each in reports] == sorted(each.rows for each in reports)
+    assert len(reports) > 3
 
 
 # --- hashes -------------------------------------------------------------------------------------------------
@@ -501,7 +501,7 @@ def test_prepare_polars_error_is_withheld(
     data = content(f"{CANARY_EMAIL},{CANARY_PHONE}")
     with pytest.raises(TerminalError) as caught:
         load(path, data)
-    assert leaks(told(caught.value), [CANARY_PHONE]) == []
+    assert leaks(error_texts(caught.value), [CANARY_PHONE]) == []
 
 
 def test_prepare_full_disk_raises(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,7 +44,7 @@ def observe(source: Source, case: Case, spill: Path, **settings: Any) -> tuple[G
     except AudienceOnboardingError as error:
         failure = error
     if failure is not None:
-        outcome, texts = Fails(type(failure), str(failure)), told(failure)
+        outcome, texts = Fails(type(failure), str(failure)), error_texts(failure)
         again = pickle.loads(pickle.dumps(failure))
         assert (type(again), str(again)) == (type(failure), str(failure))
         assert len(str(failure)) < LONGEST_MESSAGE, "a message is something that people read"
@@ -101,19 +101,21 @@ def _check_rejects(rejects: str, load: PreparedLoad) -> tuple[int, ...]:
     return tuple(sorted(int(line["row"]) for line in found if line["reason"] == "malformed_row"))
 
 
-def told(error: BaseException) -> str:
+def error_texts(error: BaseException) -> str:
     """Return all texts of an error that may reach a log, a pickle or a debugger, with those of its chain."""
     texts = ["".join(traceback.format_exception(error)), repr(error)]
-    seen: list[BaseException] = []
-    todo: list[BaseException | None] = [error]
-    while todo:
-        each = todo.pop()
-        if each is None or each in seen:
+    visited: list[BaseException] = []
+    pending: list[BaseException | None] = [error]
+    while pending:
+        each = pending.pop()
+        if each is None or each in visited:
             continue
-        seen.append(each)
+        visited.append(each)
         texts += [str(each), repr(each.args), repr(vars(each)), repr(getattr(each, "object", None))]
-        todo += [each.__cause__, each.__context__]
-    assert all(isinstance(each, AudienceOnboardingError) for each in seen), "chained to an error of a library"
+        pending += [each.__cause__, each.__context__]
+    assert all(isinstance(each, AudienceOnboardingError) for each in visited), (
+        "chained to an error of a library"
+    )
     return "\n".join(texts)
 
 
