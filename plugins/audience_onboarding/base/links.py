@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class ShownLink(BaseOperatorLink):
+class StoredLink(BaseOperatorLink):
     """A link that the task shows while it runs; Airflow asks for it when the task's process ends, and keeps it."""
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:  # noqa: ARG002
@@ -30,10 +30,10 @@ class ShownLink(BaseOperatorLink):
         return f"_{cls.__name__}"
 
     @classmethod
-    def _show(cls, operator: Any, link: str) -> None:
+    def _persist(cls, operator: Any, link: str) -> None:
         setattr(operator, cls._attribute(), link)
 
-    def take_over(self, operator: Any, ti: Any, *, task_id: str) -> None:
+    def copy_from(self, operator: Any, ti: Any, *, task_id: str) -> None:
         """Show what an earlier task of the run has shown.
 
         :param operator: that shows it now; ``None``: a function that is called by itself.
@@ -49,22 +49,22 @@ class ShownLink(BaseOperatorLink):
             log.warning("The link %r of %s is not known: %s", self.name, task_id, error)
             return
         if isinstance(shown, str) and shown:
-            self._show(operator, shown)
+            self._persist(operator, shown)
 
 
-class PortalLink(ShownLink):
+class PortalLink(StoredLink):
     """The object in the vendor's portal; needs ``portal_url`` in the connection."""
 
     @classmethod
-    def show(cls, operator: Any, settings: ClientSettings, **ids: int | str | None) -> None:
+    def persist(cls, operator: Any, settings: ClientSettings, **ids: int | str | None) -> None:
         """Show the link, where the connection has a template for it.
 
         :param ids: values of the template's placeholders.
         """
-        cls._show(operator, settings.portal_link(**ids) or "")
+        cls._persist(operator, settings.portal_link(**ids) or "")
 
 
-class AudiencePageLink(ShownLink):
+class AudiencePageLink(StoredLink):
     """The audience on the page of the package, in Airflow. A task that works for one audience shows it by itself."""
 
     name = "Audience"
@@ -78,17 +78,17 @@ class AudiencePageLink(ShownLink):
         return audience_page(key, base_url=base_url()) if key else ""
 
     @classmethod
-    def show(cls, operator: Any, key: str) -> None:
+    def persist(cls, operator: Any, key: str) -> None:
         """Show the page of an audience that only the run tells.
 
         :param operator: the task; ``None``: a function that is called by itself.
         :param key: of its definition.
         """
         if operator is not None:
-            cls._show(operator, audience_page(key, base_url=base_url()))
+            cls._persist(operator, audience_page(key, base_url=base_url()))
 
 
-class AudiencesPageLink(ShownLink):
+class AudiencesPageLink(StoredLink):
     """All audiences on the page of the package, for tasks that work for all of them."""
 
     name = "Audiences"
@@ -98,13 +98,13 @@ class AudiencesPageLink(ShownLink):
         return audiences_page(base_url=base_url())
 
 
-class RejectsLink(ShownLink):
+class RejectsLink(StoredLink):
     """The list of rejected rows, where it lies in S3. One in a folder of the workers has no address."""
 
     name = "Rejects"
 
     @classmethod
-    def show(cls, operator: Any, url: str, client: Any) -> None:
+    def persist(cls, operator: Any, url: str, client: Any) -> None:
         """Show the link.
 
         :param url: of the list.
@@ -113,7 +113,7 @@ class RejectsLink(ShownLink):
         if url.startswith("s3://"):
             bucket, _, key = url.removeprefix("s3://").partition("/")
             meta = client().meta
-            cls._show(
+            cls._persist(
                 operator,
                 s3_object_url(bucket=bucket, key=key, region=meta.region_name, endpoint=meta.endpoint_url),
             )
@@ -124,7 +124,7 @@ def base_url() -> str:
     return conf.get("api", "base_url", fallback="") or ""
 
 
-def with_links(output: Any, *links: ShownLink, audience_key: str | None = None) -> Any:
+def with_links(output: Any, *links: StoredLink, audience_key: str | None = None) -> Any:
     """Give links to the task of a function.
 
     :param output: what calling the function in a DAG has given.

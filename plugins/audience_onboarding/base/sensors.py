@@ -121,7 +121,7 @@ class PlatformSensor(BaseSensorOperator, Generic[Hook]):
     def trigger(self, *, deadline: float) -> PollingTrigger[Any]:
         """The wait itself; the poke mode uses its single look."""
 
-    def show_links(self) -> None:
+    def persist_links(self) -> None:
         """Show the portal's link of what is waited for."""
 
     def early_result(self) -> dict[str, Any] | None:
@@ -131,7 +131,7 @@ class PlatformSensor(BaseSensorOperator, Generic[Hook]):
     @fail_on_terminal_error
     def execute(self, context: Context) -> Any:
         """Look, then wait in the triggerer; or poke, if not ``deferrable``."""
-        self.show_links()
+        self.persist_links()
         known = self.early_result()
         if known is not None:
             self.log.info("%s: there is nothing to wait for", self.target_label)
@@ -171,7 +171,7 @@ class PlatformSensor(BaseSensorOperator, Generic[Hook]):
         """
         # This is another process than the one that has deferred. What was waited for matters more than a link to it.
         with suppress(AirflowException, AudienceOnboardingError):
-            self.show_links()
+            self.persist_links()
         if event["status"] == "success":
             result: dict[str, Any] = event["result"]
             self.log.info("%s is done: %s", self.target_label, result)

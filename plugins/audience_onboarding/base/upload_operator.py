@@ -424,7 +424,7 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
             return None
         client = cache(partial(s3_client, self.rejects.aws_conn_id))
         write_rejects(url, lines, s3_client=client)
-        RejectsLink.show(self, url, client)
+        RejectsLink.persist(self, url, client)
         self.log.info("%s rejected rows and fields are listed in %s", f"{count:,}", url)
         return url
 

@@ -19,7 +19,7 @@ from audience_onboarding.pipelines.common import (
 from audience_onboarding.pipelines.dag_docs import links_of
 from audience_onboarding.pipelines.task_docs import ACTIVATION as ACTIVATION_NOTES
 from audience_onboarding.pipelines.task_docs import set_task_docs
-from audience_onboarding.platforms.digital_audience.activation_targets import naming_of
+from audience_onboarding.platforms.digital_audience.activation_targets import get_segment_naming
 from audience_onboarding.platforms.digital_audience.definition import (
     ActivationTarget,
     DigitalAudienceDefinition,
@@ -97,7 +97,7 @@ def _wanted(definition: DigitalAudienceDefinition, target: ActivationTarget, ass
     until = target.end_of_last_day(definition.timezone)
     return {
         "segment_name": target.segment_name,
-        "naming": naming_of(definition, target),
+        "naming": get_segment_naming(definition, target),
         "description": target.description,
         "audience_id": definition.id,
         "account_id": target.account.id,

@@ -101,7 +101,7 @@ def choices_schema(keys: Iterable[str]) -> dict[str, Any]:
 
 def persist_page_link(context: Any, key: str) -> None:
     """Let the task of a function link to the page of the audience that its run is about."""
-    AudiencePageLink.show(context.get("task"), key)
+    AudiencePageLink.persist(context.get("task"), key)
 
 
 def format_table(rows: Sequence[Mapping[str, Any]], *, none: str) -> str:

@@ -15,7 +15,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from audience_onboarding.base import load_events as events
 from audience_onboarding.base.failure_xcom import push_failure
-from audience_onboarding.base.links import AudiencePageLink, ShownLink, with_links
+from audience_onboarding.base.links import AudiencePageLink, StoredLink, with_links
 from audience_onboarding.base.load import RejectsLocation
 from audience_onboarding.base.pools import connection_pool
 from audience_onboarding.base.prerequisites import LoadPrerequisitesSensor
@@ -141,7 +141,7 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
         upload_links = [
             link
             for link in upload.operator_extra_links
-            if isinstance(link, ShownLink) and not isinstance(link, AudiencePageLink)
+            if isinstance(link, StoredLink) and not isinstance(link, AudiencePageLink)
         ]
         ready = platform.tasks.wait_for_confirmation(
             definition,
@@ -157,7 +157,7 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
             """Remember the confirmed load, and show what came of it."""
             context = get_current_context()
             for link in upload_links:
-                link.take_over(context.get("task"), context["ti"], task_id=UPLOAD_TASK)
+                link.copy_from(context.get("task"), context["ti"], task_id=UPLOAD_TASK)
             store = get_state_store(context, asset)
             before = store.get(load_key(record_period(load), load["mode"]))
             record = build_load_record(

@@ -137,9 +137,9 @@ class PlainSensor(PlatformSensor[PlainHook]):
         """What the test says."""
         return self.known
 
-    def show_links(self) -> None:
+    def persist_links(self) -> None:
         """The thing in the portal."""
-        PlainPortalLink.show(self, self.hook.client.settings, audience_id=parse_str_id(self.thing_id))
+        PlainPortalLink.persist(self, self.hook.client.settings, audience_id=parse_str_id(self.thing_id))
 
 
 class PlainOperator(PlatformOperator[PlainHook, str]):

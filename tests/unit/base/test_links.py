@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from audience_onboarding.base.links import PortalLink, ShownLink
+from audience_onboarding.base.links import PortalLink, StoredLink
 from tests.unit.base.plain import HOST, KEY, PlainPortalLink, PlainSettings
 
 
-class OtherLink(ShownLink):
+class OtherLink(StoredLink):
     """A link of another kind."""
 
     name = "Other"
@@ -21,7 +21,7 @@ def settings(portal_url: str) -> PlainSettings:
     return PlainSettings(base_url=HOST, key=KEY, portal_url=portal_url)
 
 
-def shown(link: ShownLink, operator: Any) -> str:
+def shown(link: StoredLink, operator: Any) -> str:
     """What Airflow gets, at the end of the task's process."""
     return link.get_link(operator, ti_key=None)
 
@@ -41,8 +41,8 @@ def test_a_link_needs_a_template_and_an_id(template: str, ids: dict[str, Any], u
     assert shown(PlainPortalLink(), operator) == ""
 
     # A link of an earlier call is removed.
-    PlainPortalLink.show(operator, settings("https://portal/{audience_id}"), audience_id=1)
-    PlainPortalLink.show(operator, settings(template), **ids)
+    PlainPortalLink.persist(operator, settings("https://portal/{audience_id}"), audience_id=1)
+    PlainPortalLink.persist(operator, settings(template), **ids)
 
     assert shown(PlainPortalLink(), operator) == url
 

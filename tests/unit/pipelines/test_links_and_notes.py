@@ -15,7 +15,7 @@ from audience_onboarding.base.links import (
     AudiencePageLink,
     AudiencesPageLink,
     RejectsLink,
-    ShownLink,
+    StoredLink,
     with_links,
 )
 from audience_onboarding.base.retry_policy import OnboardingRetryPolicy
@@ -187,7 +187,7 @@ class Task:
         self.__dict__.update(attributes)
 
 
-def shown(link: ShownLink, task: Any) -> str:
+def shown(link: StoredLink, task: Any) -> str:
     return link.get_link(task, ti_key=None)
 
 
@@ -204,7 +204,7 @@ def test_a_task_for_one_audience_shows_its_page_by_itself(monkeypatch: pytest.Mo
     assert shown(AudiencePageLink(), Task(inlets=[people, others])) == ""
     assert shown(AudiencePageLink(), Task()) == ""
     task = Task(inlets=[people, others])
-    AudiencePageLink.show(task, "others")
+    AudiencePageLink.persist(task, "others")
     assert shown(AudiencePageLink(), task).endswith("/others")
     assert shown(AudiencesPageLink(), task) == f"{BASE}/audience-onboarding/"
 
@@ -225,7 +225,7 @@ class Ti:
 def test_a_link_of_an_earlier_task_is_taken_over_if_there_is_one() -> None:
     def taken_over(value: Any) -> str:
         task = Task()
-        RejectsLink().take_over(task, Ti(value), task_id="upload")
+        RejectsLink().copy_from(task, Ti(value), task_id="upload")
         return shown(RejectsLink(), task)
 
     nothing: list[Any] = ["", None, 7, RuntimeError("no server")]
@@ -234,11 +234,11 @@ def test_a_link_of_an_earlier_task_is_taken_over_if_there_is_one() -> None:
 
 def test_without_a_task_or_an_address_there_is_no_link() -> None:
     task = Task()
-    AudiencePageLink.show(None, "people")
-    RejectsLink().take_over(None, None, task_id="upload")
+    AudiencePageLink.persist(None, "people")
+    RejectsLink().copy_from(None, None, task_id="upload")
 
     # The disk of a worker has no address.
-    RejectsLink.show(task, "/data/rejects/x.csv", lambda: pytest.fail("no S3 is asked"))
+    RejectsLink.persist(task, "/data/rejects/x.csv", lambda: pytest.fail("no S3 is asked"))
 
     assert shown(RejectsLink(), task) == ""
 

@@ -111,7 +111,7 @@ class CommBoxFindAudienceOperator(CommBoxOperator):
             self.log.info("Audience %r does not exist yet: its first list creates it", self.audience_name)
             return None
         self.log.info("Audience %r exists with id %s", audience.name, audience.id)
-        CommBoxPortalLink.show(self, self.hook.client.settings, audience_id=audience.id)
+        CommBoxPortalLink.persist(self, self.hook.client.settings, audience_id=audience.id)
         return audience.id
 
 
@@ -200,7 +200,7 @@ class CommBoxOnboardCrmOperator(OnboardCrmOperator[CommBoxHook, str]):
                 sent={"name": self.audience_name, "rows": content.rows},
             )
             audience_id = parse_str_id(self._ensure(load.context, AUDIENCE_KEY, creation))
-        CommBoxPortalLink.show(self, client.settings, audience_id=audience_id)
+        CommBoxPortalLink.persist(self, client.settings, audience_id=audience_id)
         if not created:
             confirmed = self._find_result(audience_id, before, load, last_sent)
             if confirmed is not None:

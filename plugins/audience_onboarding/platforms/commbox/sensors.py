@@ -81,6 +81,6 @@ class CommBoxUserCountSensor(PlatformSensor[CommBoxHook]):
             deadline=deadline,
         )
 
-    def show_links(self) -> None:
+    def persist_links(self) -> None:
         """Show the link to the audience in the console."""
-        CommBoxPortalLink.show(self, self.hook.client.settings, audience_id=self._waited_for)
+        CommBoxPortalLink.persist(self, self.hook.client.settings, audience_id=self._waited_for)

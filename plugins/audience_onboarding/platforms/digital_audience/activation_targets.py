@@ -47,7 +47,7 @@ class ResolvedTarget:
         return sorted(ours, key=lambda segment: segment.segment_id, reverse=True)
 
 
-def naming_of(definition: DigitalAudienceDefinition, target: ActivationTarget) -> SegmentName:
+def get_segment_naming(definition: DigitalAudienceDefinition, target: ActivationTarget) -> SegmentName:
     """How the segments of a target are called."""
     return SegmentName(target.segment_name, definition.name, definition.key, target.key)
 
@@ -63,4 +63,4 @@ def resolve_target(
     wanted = target.account
     account = choose_account(accounts, platform=wanted.platform, name=wanted.name, account_id=wanted.id)
     until = target.end_of_last_day(definition.timezone)
-    return ResolvedTarget(target, account, naming_of(definition, target), until)
+    return ResolvedTarget(target, account, get_segment_naming(definition, target), until)

@@ -54,7 +54,7 @@ class DigitalAudienceApproveActivationOperator(_SegmentOperator, ApprovalOperato
     def execute(self, context: Context) -> Any:
         """Ask, if there is something to ask."""
         plan = self._plan(context)
-        DigitalAudiencePortalLink.show(self, self.hook.client.settings, audience_id=plan.audience_id)
+        DigitalAudiencePortalLink.persist(self, self.hook.client.settings, audience_id=plan.audience_id)
         segment_id = self.stored_id(context, plan.key) or self._existing(plan)
         if segment_id is not None:
             self.log.info("Segment %s is there already: nobody has to approve of it", segment_id)

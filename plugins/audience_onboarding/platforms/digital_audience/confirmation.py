@@ -83,7 +83,7 @@ class Verdict(str, Enum):
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Evaluation:
     """A verdict with its reason, and our upload in the vendor's history where it is listed."""
 
     verdict: Verdict
@@ -92,24 +92,24 @@ class Judgement:
     known_state: bool = True
 
 
-def judge(audience: Audience, expectation: Expectation) -> Judgement:
+def evaluate(audience: Audience, expectation: Expectation) -> Evaluation:
     """Judge one observation of an audience."""
     state = audience.audience_state or ""
     baseline, rules = expectation.baseline, expectation.rules
     if is_one_of(state, rules.failure_states):
         if state == baseline.state and not _is_newer(audience.updated, baseline.updated):
-            return Judgement(Verdict.WAITING, f"{state} is left over from before the upload")
-        return Judgement(Verdict.FAILED, f"the audience is in state {state}")
+            return Evaluation(Verdict.WAITING, f"{state} is left over from before the upload")
+        return Evaluation(Verdict.FAILED, f"the audience is in state {state}")
     if not is_one_of(state, rules.success_states):
         known = is_one_of(state, rules.pending_states)
-        return Judgement(Verdict.WAITING, f"the audience is in state {state or 'unknown'}", known_state=known)
+        return Evaluation(Verdict.WAITING, f"the audience is in state {state or 'unknown'}", known_state=known)
     newer = [entry for entry in audience.uploads() if _is_newer(entry.created, baseline.last_upload)]
     ours = next((entry for entry in reversed(newer) if _is_ours(entry, expectation)), None)
     if not _is_newer(audience.data_updated, baseline.data_updated) and rules.confirm_by != "history":
-        return Judgement(Verdict.WAITING, f"{state}, but with no data newer than before the upload")
+        return Evaluation(Verdict.WAITING, f"{state}, but with no data newer than before the upload")
     if ours is None and (rules.confirm_by == "history" or (newer and rules.confirm_by == "auto")):
-        return Judgement(Verdict.WAITING, f"{state}, but our upload is not in the vendor's history yet")
-    return Judgement(Verdict.READY, f"the audience is in state {state} with our upload", upload=ours)
+        return Evaluation(Verdict.WAITING, f"{state}, but our upload is not in the vendor's history yet")
+    return Evaluation(Verdict.READY, f"the audience is in state {state} with our upload", upload=ours)
 
 
 def summary(audience: Audience, upload: HistoryEntry | None) -> dict[str, Any]:

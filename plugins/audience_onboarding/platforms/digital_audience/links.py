@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from audience_onboarding.base.links import PortalLink, ShownLink
+from audience_onboarding.base.links import PortalLink, StoredLink
 from audience_onboarding.urls import s3_object_url
 
 
@@ -25,12 +25,12 @@ def storage_of(endpoint: str | None, region: str | None) -> dict[str, str]:
     return {"s3_region": region} if region else {}
 
 
-class S3ObjectLink(ShownLink):
+class S3ObjectLink(StoredLink):
     """The uploaded object in the AWS console, or at the endpoint of another S3 storage."""
 
     name = "S3 object"
 
     @classmethod
-    def show(cls, operator: Any, *, bucket: str, key: str, region: str | None, endpoint: str | None) -> None:
+    def persist(cls, operator: Any, *, bucket: str, key: str, region: str | None, endpoint: str | None) -> None:
         """Show the link."""
-        cls._show(operator, s3_object_url(bucket=bucket, key=key, region=region, endpoint=endpoint))
+        cls._persist(operator, s3_object_url(bucket=bucket, key=key, region=region, endpoint=endpoint))

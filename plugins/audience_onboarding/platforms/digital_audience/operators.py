@@ -140,7 +140,7 @@ class DigitalAudienceCreateCrmAudienceOperator(DigitalAudienceOperator):
             sent={"name": self.audience_name, "campaignId": campaign_id or 0},
         )
         audience_id = self._ensure(context, AUDIENCE_KEY, creation, is_dry_run=self.is_dry_run)
-        DigitalAudiencePortalLink.show(self, self.hook.client.settings, audience_id=audience_id)
+        DigitalAudiencePortalLink.persist(self, self.hook.client.settings, audience_id=audience_id)
         return audience_id
 
 
@@ -174,7 +174,7 @@ class DigitalAudienceUpdateAudienceOperator(DigitalAudienceOperator):
     def execute(self, context: Context) -> None:
         """Update it; doing so twice is harmless."""
         audience_id = self._audience_id(context, self.audience_id)
-        DigitalAudiencePortalLink.show(self, self.hook.client.settings, audience_id=audience_id)
+        DigitalAudiencePortalLink.persist(self, self.hook.client.settings, audience_id=audience_id)
         self.hook.client.update_audience(audience_id, name=self.audience_name, description=self.description)
 
 
@@ -339,7 +339,7 @@ class DigitalAudienceActivateAudienceOperator(_SegmentOperator):
         segment_id = self._ensure(context, plan.key, creation)
         if segment_id is None:
             return None
-        DigitalAudiencePortalLink.show(
+        DigitalAudiencePortalLink.persist(
             self, client.settings, audience_id=plan.audience_id, segment_id=segment_id
         )
         if not created:
@@ -455,7 +455,7 @@ class DigitalAudienceExtendSegmentEndDateOperator(DigitalAudienceOperator):
     @fail_on_terminal_error
     def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002
         """Read the end date, and move it if it is not there yet."""
-        DigitalAudiencePortalLink.show(
+        DigitalAudiencePortalLink.persist(
             self,
             self.hook.client.settings,
             audience_id=None if is_missing(self.audience_id) else parse_int_id(self.audience_id),

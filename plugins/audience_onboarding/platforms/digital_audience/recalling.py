@@ -67,7 +67,7 @@ class DigitalAudienceLookupAudienceOperator(DigitalAudienceOperator, SkipMixin):
         audience_id = self.stored_id(context, AUDIENCE_KEY)
         if audience_id is not None:
             self.log.info("The audience is there with id %s", audience_id)
-            DigitalAudiencePortalLink.show(self, self.hook.client.settings, audience_id=audience_id)
+            DigitalAudiencePortalLink.persist(self, self.hook.client.settings, audience_id=audience_id)
             # Not by returning it: skipping ends the task.
             ti.xcom_push(key="return_value", value=audience_id)
             self._skip(context, self.campaign_task_id, self.audience_task_id)

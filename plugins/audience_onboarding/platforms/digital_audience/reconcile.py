@@ -10,7 +10,7 @@ from airflow.sdk import Asset
 from audience_onboarding.exceptions import ConfigurationError, NotFoundError, NothingToResolveError
 from audience_onboarding.platforms.digital_audience.activation_targets import (
     ResolvedTarget,
-    naming_of,
+    get_segment_naming,
     resolve_target,
 )
 from audience_onboarding.platforms.digital_audience.client import DigitalAudienceClient
@@ -58,7 +58,7 @@ def pending_creates(definition: DigitalAudienceDefinition, asset: Asset) -> list
     if definition.id is None:
         found.append(PendingCreate("audience", asset, parse_int_id, account, inspect=audience))
     for target in definition.activation.targets if definition.activation else ():
-        if naming_of(definition, target).is_dated:
+        if get_segment_naming(definition, target).is_dated:
             # One for each load date; an unclear one is found by its name, and needs nobody to settle it.
             continue
         segments = _Segments(definition, target)

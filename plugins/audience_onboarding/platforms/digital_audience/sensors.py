@@ -123,9 +123,9 @@ class DigitalAudienceAudienceStateSensor(_DigitalAudienceSensor):
             deadline=deadline,
         )
 
-    def show_links(self) -> None:
+    def persist_links(self) -> None:
         """Show the link to the audience in the portal."""
-        DigitalAudiencePortalLink.show(self, self.hook.client.settings, audience_id=self._waited_for)
+        DigitalAudiencePortalLink.persist(self, self.hook.client.settings, audience_id=self._waited_for)
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:  # noqa: ARG002
         """Where OpenLineage's provider is installed: the objects in S3 have become the audience."""
@@ -199,9 +199,9 @@ class DigitalAudienceSegmentStatusSensor(_DigitalAudienceSensor):
         """What is waited for."""
         return f"Segment {self.segment_id}"
 
-    def show_links(self) -> None:
+    def persist_links(self) -> None:
         """Show the link to the segment in the portal."""
-        DigitalAudiencePortalLink.show(
+        DigitalAudiencePortalLink.persist(
             self,
             self.hook.client.settings,
             audience_id=(self.details or {}).get("audience_id"),

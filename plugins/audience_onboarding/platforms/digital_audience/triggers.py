@@ -12,7 +12,7 @@ from audience_onboarding.platforms.digital_audience.confirmation import (
     Baseline,
     Expectation,
     Verdict,
-    judge,
+    evaluate,
     summary,
 )
 from audience_onboarding.platforms.digital_audience.definition import ConfirmationRules
@@ -22,13 +22,13 @@ from audience_onboarding.platforms.digital_audience.models import Audience
 
 def evaluate_audience(audience: Audience, expectation: Expectation) -> PollResult:
     """Judge an audience as just loaded."""
-    judgement = judge(audience, expectation)
+    evaluation = evaluate(audience, expectation)
     state = audience.audience_state or "unknown"
-    if judgement.verdict is Verdict.READY:
-        return PollResult.success(state, summary(audience, judgement.upload))
-    if judgement.verdict is Verdict.FAILED:
-        return PollResult.failure(state, judgement.reason)
-    return PollResult(state, judgement.reason, known=judgement.known_state)
+    if evaluation.verdict is Verdict.READY:
+        return PollResult.success(state, summary(audience, evaluation.upload))
+    if evaluation.verdict is Verdict.FAILED:
+        return PollResult.failure(state, evaluation.reason)
+    return PollResult(state, evaluation.reason, known=evaluation.known_state)
 
 
 def poll_segment(
@@ -102,7 +102,7 @@ class DigitalAudienceAudienceStateTrigger(_DigitalAudienceTrigger):
         self._seen = PollResult("unknown", "nothing was seen yet")
 
     def poll(self, client: DigitalAudienceClient) -> PollResult:
-        """Load the audience and judge it. The same answer as last time means the same: the judgement knows no clock."""
+        """Load the audience and judge it. The same answer as last time means the same: the evaluation knows no clock."""
         changed = client.load_changed_audience(self.audience_id, known=self._fingerprint)
         if changed is not None:
             self._fingerprint, audience = changed

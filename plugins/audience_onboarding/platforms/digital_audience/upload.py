@@ -126,7 +126,7 @@ class DigitalAudienceOnboardCrmToS3Operator(OnboardCrmOperator[DigitalAudienceHo
         """Load the audience; its state before the upload is the sensor's baseline."""
         client = self.hook.client
         audience = client.load_audience(self._audience_id(load.context, self.audience_id))
-        DigitalAudiencePortalLink.show(self, client.settings, audience_id=audience.id)
+        DigitalAudiencePortalLink.persist(self, client.settings, audience_id=audience.id)
         return audience
 
     def upload(self, load: LoadContext, audience: Any) -> dict[str, Any]:
@@ -151,7 +151,7 @@ class DigitalAudienceOnboardCrmToS3Operator(OnboardCrmOperator[DigitalAudienceHo
 
     def _result(self, files: LoadFiles, published: PublishResult, *, uploaded: bool) -> dict[str, Any]:
         meta = files.client.meta
-        S3ObjectLink.show(
+        S3ObjectLink.persist(
             self,
             bucket=published.bucket,
             key=published.key,

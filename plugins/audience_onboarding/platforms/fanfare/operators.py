@@ -40,8 +40,8 @@ class FanfareOperator(PlatformOperator[FanfareHook, str]):
         super().__init__(**kwargs)
         self.fanfare_conn_id = fanfare_conn_id
 
-    def _show(self, audience_id: str) -> str:
-        FanfarePortalLink.show(self, self.hook.client.settings, audience_id=audience_id)
+    def _persist_link(self, audience_id: str) -> str:
+        FanfarePortalLink.persist(self, self.hook.client.settings, audience_id=audience_id)
         return audience_id
 
 
@@ -105,7 +105,7 @@ class FanfareCreateAudienceOperator(FanfareOperator):
             sent={"name": self.audience_name, "type": self.audience_type},
         )
         audience_id = self._ensure(context, AUDIENCE_KEY, creation, is_dry_run=self.is_dry_run)
-        return None if audience_id is None else self._show(audience_id)
+        return None if audience_id is None else self._persist_link(audience_id)
 
     def _draft(self) -> AudienceDraft:
         given: dict[str, Any] = {
@@ -143,7 +143,7 @@ class _FanfareAudienceOperator(FanfareOperator):
         self.audience_id = audience_id
 
     def _audience(self, context: Context) -> str:
-        return self._show(self._audience_id(context, self.audience_id))
+        return self._persist_link(self._audience_id(context, self.audience_id))
 
 
 class FanfareUpdateAudienceOperator(_FanfareAudienceOperator):

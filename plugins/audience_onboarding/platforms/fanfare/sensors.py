@@ -39,9 +39,9 @@ class _FanfareSensor(PlatformSensor[FanfareHook]):
         self.fanfare_conn_id = fanfare_conn_id
         self.audience_id: Any = audience_id
 
-    def show_links(self) -> None:
+    def persist_links(self) -> None:
         """Show the link to the audience in the dashboard."""
-        FanfarePortalLink.show(self, self.hook.client.settings, audience_id=self._audience())
+        FanfarePortalLink.persist(self, self.hook.client.settings, audience_id=self._audience())
 
     def _audience(self) -> str:
         return parse_str_id(self.audience_id)

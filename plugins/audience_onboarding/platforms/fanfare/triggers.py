@@ -18,7 +18,7 @@ from audience_onboarding.platforms.fanfare.models import AudienceStatus, Import,
 from audience_onboarding.timestamps import parse_iso_datetime
 
 
-def look_at_import(client: FanfareClient, audience_id: str, import_id: str) -> PollResult:
+def poll_import(client: FanfareClient, audience_id: str, import_id: str) -> PollResult:
     """Ask for an import and judge it by its status."""
     found = client.find_import(audience_id, import_id)
     if found is None:
@@ -68,7 +68,7 @@ class FanfareImportTrigger(_FanfareTrigger):
 
     def poll(self, client: FanfareClient) -> PollResult:
         """Ask for the import and judge it."""
-        return look_at_import(client, self.audience_id, self.import_id)
+        return poll_import(client, self.audience_id, self.import_id)
 
     def trigger_kwargs(self) -> dict[str, Any]:
         """The arguments beside those of every wait."""
@@ -90,7 +90,7 @@ class FanfareAudienceStatusTrigger(_FanfareTrigger):
 
     def poll(self, client: FanfareClient) -> PollResult:
         """Ask for the status and judge it."""
-        return judge_status(client.status(self.audience_id), self.baseline)
+        return evaluate_status(client.status(self.audience_id), self.baseline)
 
     def trigger_kwargs(self) -> dict[str, Any]:
         """The arguments beside those of every wait."""
@@ -102,7 +102,7 @@ def baseline_of(status: AudienceStatus) -> dict[str, Any]:
     return status.model_dump(mode="json", include={"version", "last_synced_at", "last_refreshed_at"})
 
 
-def judge_status(status: AudienceStatus, baseline: dict[str, Any] | None) -> PollResult:
+def evaluate_status(status: AudienceStatus, baseline: dict[str, Any] | None) -> PollResult:
     """Judge one look at an audience's status."""
     state = vendor_value(status.sync_status) if status.sync_status else ("stale" if status.stale else "fresh")
     if status.in_progress or status.sync_status is SyncStatus.PENDING:

@@ -120,7 +120,7 @@ class FanfareOnboardCrmOperator(OnboardCrmOperator[FanfareHook, str]):
             if isinstance(record, dict) and record.get("id") == audience_id:
                 error.add_next_step(f"If it is gone on purpose, {self.recreate_hint()}")
             raise
-        FanfarePortalLink.show(self, client.settings, audience_id=audience_id)
+        FanfarePortalLink.persist(self, client.settings, audience_id=audience_id)
         return audience_id
 
     def upload(self, load: LoadContext, audience: Any) -> dict[str, Any]:

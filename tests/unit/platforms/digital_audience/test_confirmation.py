@@ -108,7 +108,7 @@ def test_what_an_observation_means() -> None:
         for confirm_by, rows in table.items():
             for name, seen, verdict in rows:
                 with case(f"{confirm_by}: {name}"):
-                    assert judge(seen, ours(confirm_by=confirm_by)).verdict is verdict
+                    assert evaluate(seen, ours(confirm_by=confirm_by)).verdict is verdict
 
 
 def test_a_failure_left_over_from_before_is_not_ours() -> None:
@@ -124,32 +124,32 @@ def test_a_failure_left_over_from_before_is_not_ours() -> None:
             (Baseline(), audience("FAILED"), FAILED),
         ):
             with case((before, seen)):
-                assert judge(seen, ours(baseline=before)).verdict is verdict
+                assert evaluate(seen, ours(baseline=before)).verdict is verdict
 
 
 def test_without_a_baseline_any_data_counts() -> None:
     first = Expectation(mode="opt-in", rows=100)
 
-    assert judge(audience(), first).verdict is READY
-    assert judge(audience(data_updated=None), first).verdict is WAITING
+    assert evaluate(audience(), first).verdict is READY
+    assert evaluate(audience(data_updated=None), first).verdict is WAITING
 
 
 def test_of_two_uploads_on_a_day_the_earlier_is_not_taken_for_the_later() -> None:
     first = entry(BEFORE)
     after_the_first = ours(baseline=baseline(history=[first]), confirm_by="history")
 
-    assert judge(audience(history=[first]), after_the_first).verdict is WAITING
-    second = judge(audience(history=[first, entry(LATER)]), after_the_first)
+    assert evaluate(audience(history=[first]), after_the_first).verdict is WAITING
+    second = evaluate(audience(history=[first, entry(LATER)]), after_the_first)
     assert second.verdict is READY
     assert second.upload is not None
     assert second.upload.created == datetime(2026, 11, 20, 5, tzinfo=timezone.utc)
 
 
 def test_the_newest_fitting_upload_is_reported() -> None:
-    judgement = judge(audience(history=[entry(LATER, rows=1), entry(AFTER), entry(LATER)]), ours())
+    evaluation = evaluate(audience(history=[entry(LATER, rows=1), entry(AFTER), entry(LATER)]), ours())
 
-    assert judgement.upload is not None
-    assert (judgement.upload.created, judgement.upload.total_rows) == (
+    assert evaluation.upload is not None
+    assert (evaluation.upload.created, evaluation.upload.total_rows) == (
         datetime(2026, 11, 20, 5, tzinfo=timezone.utc),
         100,
     )
@@ -160,16 +160,16 @@ def test_modes_and_states_fit_in_any_case_and_missing_expectations_fit_all() -> 
         for listed in ("OPT-IN", "Opt-In", "opt-in"):
             with case(listed):
                 seen = audience("Ready", history=[entry(mode=listed)])
-                assert judge(seen, ours(confirm_by="history")).verdict is READY
+                assert evaluate(seen, ours(confirm_by="history")).verdict is READY
         for mode, rows in ((None, None), (None, 100), ("opt-in", None)):
             with case((mode, rows)):
                 expectation = ours(mode=mode, rows=rows, confirm_by="history")
-                assert judge(audience(history=[entry()]), expectation).verdict is READY
-    assert judge(audience("failed"), ours()).verdict is FAILED
+                assert evaluate(audience(history=[entry()]), expectation).verdict is READY
+    assert evaluate(audience("failed"), ours()).verdict is FAILED
 
 
 def test_a_state_that_the_settings_do_not_name_is_unknown() -> None:
-    known = {name: judge(audience(name), ours()).known_state for name in (*STATES, "RECOUNTING", None)}
+    known = {name: evaluate(audience(name), ours()).known_state for name in (*STATES, "RECOUNTING", None)}
 
     assert known == {**dict.fromkeys(STATES, True), "RECOUNTING": False, None: False}
 
@@ -177,10 +177,10 @@ def test_a_state_that_the_settings_do_not_name_is_unknown() -> None:
 def test_states_are_settings() -> None:
     expectation = ours(success_states=("DONE",), failure_states=("BAD",), pending_states=("READY",))
 
-    assert judge(audience("DONE"), expectation).verdict is READY
-    assert judge(audience("BAD"), expectation).verdict is FAILED
-    assert judge(audience("READY"), expectation).verdict is WAITING
-    assert judge(audience("FAILED"), expectation).verdict is WAITING
+    assert evaluate(audience("DONE"), expectation).verdict is READY
+    assert evaluate(audience("BAD"), expectation).verdict is FAILED
+    assert evaluate(audience("READY"), expectation).verdict is WAITING
+    assert evaluate(audience("FAILED"), expectation).verdict is WAITING
 
 
 moments = st.none() | st.datetimes(timezones=st.just(timezone.utc)).map(datetime.isoformat)
@@ -224,7 +224,7 @@ def test_a_summary_is_json_with_the_upload_in_the_vendors_words() -> None:
         ]
     )
 
-    assert summary(seen, judge(seen, ours()).upload) == {
+    assert summary(seen, evaluate(seen, ours()).upload) == {
         "audience_id": 7,
         "audience_state": "READY",
         "data_updated": "2026-11-20T04:00:00+00:00",

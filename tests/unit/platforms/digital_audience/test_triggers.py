@@ -44,7 +44,7 @@ def test_an_answer_that_is_the_same_as_before_is_judged_once(
 
     def noted(seen: Audience, expectation: Expectation) -> PollResult:
         judged.append(seen.audience_state)
-        return judge(seen, expectation)
+        return evaluate(seen, expectation)
 
     monkeypatch.setattr(triggers, "evaluate_audience", noted)
     processing = audience("PROCESSING")

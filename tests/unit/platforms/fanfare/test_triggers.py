@@ -13,7 +13,7 @@ from audience_onboarding.platforms.fanfare.triggers import (
     FanfareAudienceStatusTrigger,
     FanfareImportTrigger,
     baseline_of,
-    judge_status,
+    evaluate_status,
 )
 from tests.unit.platforms.cases import every_case
 from tests.unit.platforms.fanfare.conftest import import_json
@@ -149,7 +149,7 @@ def test_how_a_status_is_judged() -> None:
     with every_case() as case:
         for changes, baseline, judged in JUDGED:
             with case((changes, baseline)):
-                look = judge_status(status(**changes), baseline)
+                look = evaluate_status(status(**changes), baseline)
                 assert (look.event["status"] if look.event else "waiting") == judged
                 assert look.reason
                 assert look.known
@@ -160,7 +160,7 @@ def test_a_status_is_not_newer_than_its_own_baseline() -> None:
         for changes in ({}, {"version": None, "lastSyncedAt": "2026-11-20T03:00:00.1Z"}, {"version": "x"}):
             with case(changes):
                 found = status(**changes)
-                assert judge_status(found, json.loads(json.dumps(baseline_of(found)))).event is None
+                assert evaluate_status(found, json.loads(json.dumps(baseline_of(found)))).event is None
 
 
 def test_a_time_out_says_why_the_audience_is_not_up_to_date(vendor: Scripted) -> None:

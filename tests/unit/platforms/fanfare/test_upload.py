@@ -26,7 +26,7 @@ from audience_onboarding.platforms.fanfare.definition import MAX_BYTES, MAX_ROWS
 from audience_onboarding.platforms.fanfare.hooks import FanfareHook
 from audience_onboarding.platforms.fanfare.models import Audience, Import, ImportStarted
 from audience_onboarding.platforms.fanfare.sensors import FanfareImportSensor
-from audience_onboarding.platforms.fanfare.triggers import FanfareImportTrigger, look_at_import
+from audience_onboarding.platforms.fanfare.triggers import FanfareImportTrigger, poll_import
 from audience_onboarding.platforms.fanfare.upload import CONFIRMED, FanfareOnboardCrmOperator
 from tests.fakes import task_context
 from tests.unit.effects import Effects, JsonStores, points
@@ -184,7 +184,7 @@ class World:
         return found
 
     def look(self, audience_id: str, import_id: str) -> dict[str, Any]:
-        event = look_at_import(self.vendor, audience_id, import_id).event  # type: ignore[arg-type]
+        event = poll_import(self.vendor, audience_id, import_id).event  # type: ignore[arg-type]
         assert event is not None
         return event
 
