@@ -130,7 +130,7 @@ def _end_date_from_the_clock() -> Iterator[None]:
 @contextmanager
 def _segments_not_looked_up() -> Iterator[None]:
     """Whether a segment is there already is asked, and the answer passed over."""
-    real = digital_audience_operators.DigitalAudienceActivateAudienceOperator._creation
+    real = segment_operators.DigitalAudienceActivateAudienceOperator._creation
 
     def creation(self: Any, *arguments: Any, find: Callable[[], Any], **more: Any) -> Any:
         return real(self, *arguments, find=lambda: find() and None, **more)

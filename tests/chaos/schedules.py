@@ -365,5 +365,5 @@ def _is_explained(failure: Failure) -> bool:
     if failure.kind == _FAIL:
         return _told(failure) in _ERRORS
     if failure.kind == "AirflowSensorTimeout":
-        return "was not done within" in failure.message
+        return "timed out after" in failure.message
     return failure.kind in _ERRORS and bool(failure.next_step)

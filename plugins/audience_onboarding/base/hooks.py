@@ -1,4 +1,4 @@
-"""The base of a platform's hook: a connection, and the one client of this process for it."""
+"""Base of the platforms' hooks: a connection, and the client that the process shares for it."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ Client = TypeVar("Client", bound=ApiClient[Any])
 
 
 class PlatformHook(BaseHook, Generic[Client]):
-    """Talk to a platform with the account of a connection.
+    """Hook for a platform account.
 
-    ``client`` has one typed method per operation of the vendor's API, and is shared by all hooks of a process for
-    the same account.
+    ``client`` has one typed method per operation of the vendor's API. All hooks of a process for the same account
+    share it.
     """
 
     conn_type: ClassVar[str]
-    """The connection's type, which is the platform's name in metrics, too."""
+    """The connection's type, also the platform's name in metrics."""
     client_type: ClassVar[type[ApiClient[Any]]]
     conn_name_attr: ClassVar[str]
     """Name of the argument of operators and sensors that takes the connection id."""
@@ -50,21 +50,21 @@ class PlatformHook(BaseHook, Generic[Client]):
     @classmethod
     @abstractmethod
     def settings_of(cls, connection: Connection, *, host: str) -> ClientSettings:
-        """The account that a connection describes.
+        """Return the client settings of a connection.
 
-        :param host: the connection's address, with scheme and port wherever they were given.
-        :raises ConfigurationError: the connection lacks something or holds something that cannot be.
+        :param host: the connection's address, with scheme and port if the connection has them.
+        :raises ConfigurationError: a field of the connection is missing or invalid.
         """
 
     @abstractmethod
     def connection_summary(self) -> str:
-        """Ask the vendor for something that changes nothing, and say in a sentence what came of it."""
+        """Send read-only requests to the vendor and return a sentence about the account."""
 
     @classmethod
     def client_of(cls, connection: Connection) -> Client:
-        """The client of this process for a connection. Secrets that it meets are masked in the logs.
+        """Return the process's client for a connection. Its secrets are masked in the logs.
 
-        :raises ConfigurationError: the connection lacks something or holds something that cannot be.
+        :raises ConfigurationError: a field of the connection is missing or invalid.
         """
         settings = cls.settings_of(connection, host=_address(connection))
         client: Client = shared_client(  # type: ignore[assignment]
@@ -74,21 +74,21 @@ class PlatformHook(BaseHook, Generic[Client]):
 
     @cached_property
     def client(self) -> Client:
-        """The API, one typed method per operation."""
+        """API client, one typed method per operation."""
         return self.client_of(self.get_connection(self.conn_id))
 
     def get_conn(self) -> Client:
-        """Airflow's name for :attr:`client`."""
+        """Return :attr:`client`; the name is Airflow's."""
         return self.client
 
     def test_connection(self) -> tuple[bool, str]:
-        """Whether the vendor takes the connection; changes nothing there.
+        """Check whether the vendor accepts the connection; changes nothing there.
 
-        :return: and in words, what was seen or what has failed: name and address of the host, TLS, credentials,
-            permission, path, answer, rate limit, or a field of the form. No secret is in them.
+        :return: the result, and a message about the account or about the failed part: host, TLS, credentials,
+            permission, path, response, rate limit, or a field of the form. It holds no secret.
         """
         try:
-            # A client of its own: nothing is repeated, as somebody waits for the answer.
+            # A separate client without retries: a user waits for the result.
             connection = self.get_connection(self.conn_id)
             settings = self.settings_of(connection, host=_address(connection))
             client: Client = self.client_type(  # type: ignore[assignment]
@@ -99,23 +99,23 @@ class PlatformHook(BaseHook, Generic[Client]):
             return True, f"{self.connection_summary()} [{settings.base_url}]"
         except AudienceOnboardingError as error:
             if isinstance(error, NotFoundError):
-                # Nothing is asked for by its id here: what is not known is the path.
+                # No request of the test holds an id, so the path is wrong.
                 error.prefix_subject("", next_step=self.client_type.hint)
             elif isinstance(error, VendorUnavailableError):
-                # Nobody tries this again by himself.
+                # The default next step promises a retry, which the test does not have.
                 error.next_step = _TO_DO.get(error_subject(error), "")
                 error.prefix_subject("")
             return False, f"{error_subject(error)}: {error}"
 
 
 class BearerHook(PlatformHook[Client]):
-    """The base of a hook whose connection holds a key as its Password."""
+    """Base of a hook whose connection holds an API key in the Password."""
 
     settings_type: ClassVar[type[BearerSettings]]
 
     @classmethod
     def settings_of(cls, connection: Connection, *, host: str) -> ClientSettings:
-        """The account that a connection describes."""
+        """Return the client settings of a connection."""
         settings: ClientSettings = cls.settings_type.from_options(
             host=host, key=connection.password or "", options=connection.extra_dejson
         )
@@ -123,12 +123,12 @@ class BearerHook(PlatformHook[Client]):
 
 
 def pluralize(number: int, thing: str) -> str:
-    """``1 audience``, ``2 audiences``."""
+    """Format a count: ``1 audience``, ``2 audiences``."""
     return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
 
 
 def error_subject(error: AudienceOnboardingError) -> str:
-    """What has failed, in a word or two, for the first words of a message."""
+    """Return the part of the connection test that failed, as the first words of its message."""
     if isinstance(error, ConfigurationError):
         return "TLS" if error.what == UNTRUSTED else "Settings"
     if isinstance(error, VendorUnavailableError) and error.status is None:
@@ -137,9 +137,9 @@ def error_subject(error: AudienceOnboardingError) -> str:
 
 
 _TO_DO = {
-    "Host": "Check host and port of the connection, and whether a proxy or firewall is in between",
-    "Vendor": "The connection may be right: try again later",
-    "Rate limit": "The connection may be right: try again in a minute",
+    "Host": "Check host and port of the connection, and whether a proxy or firewall blocks the request",
+    "Vendor": "The connection may be correct: try again later",
+    "Rate limit": "The connection may be correct: try again in a minute",
 }
 
 _SUBJECTS: tuple[tuple[type[AudienceOnboardingError], str], ...] = (
@@ -153,7 +153,7 @@ _SUBJECTS: tuple[tuple[type[AudienceOnboardingError], str], ...] = (
 
 
 def _address(connection: Connection) -> str:
-    """The address of a connection, which may give scheme and port in fields of their own."""
+    """Return the address of a connection, which may have scheme and port in separate fields."""
     host = (connection.host or "").strip()
     if host and "://" not in host:
         host = f"{connection.schema or 'https'}://{host}"
@@ -162,6 +162,6 @@ def _address(connection: Connection) -> str:
         if connection.port and parts.hostname and parts.port is None:
             host = urlunsplit(parts._replace(netloc=f"{parts.netloc}:{connection.port}"))
     except ValueError:
-        # Not an address at all, which the settings say in one message.
+        # Not a URL: the settings report it in one message.
         return host
     return host

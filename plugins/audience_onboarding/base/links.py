@@ -1,4 +1,4 @@
-"""Links from a task to what it is about."""
+"""Links from a task to its audience, its portal page and its files."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ log = logging.getLogger(__name__)
 
 
 class StoredLink(BaseOperatorLink):
-    """A link that the task shows while it runs; Airflow asks for it when the task's process ends, and keeps it."""
+    """Link that the task sets while it runs; Airflow stores it when the task's process ends."""
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:  # noqa: ARG002
-        """The link, empty where there is none."""
+        """Return the link, empty if the task set none."""
         return str(getattr(operator, self._attribute(), ""))
 
     @classmethod
@@ -34,22 +34,22 @@ class StoredLink(BaseOperatorLink):
         setattr(operator, cls._attribute(), link)
 
     def copy_from(self, operator: Any, ti: Any, *, task_id: str) -> None:
-        """Show what an earlier task of the run has shown.
+        """Set the link of an earlier task of the run.
 
-        :param operator: that shows it now; ``None``: a function that is called by itself.
+        :param operator: the current task; ``None`` if a function is called outside of a task.
         :param ti: its task instance.
         :param task_id: of the earlier task.
         """
         if operator is None:
             return
         try:
-            shown = ti.xcom_pull(task_ids=task_id, key=self.xcom_key)
+            url = ti.xcom_pull(task_ids=task_id, key=self.xcom_key)
         except Exception as error:
-            # Anything: a load is recorded with or without a link.
-            log.warning("The link %r of %s is not known: %s", self.name, task_id, error)
+            # Any error: a load is recorded with or without a link.
+            log.warning("Cannot read the link %r of task %s: %s", self.name, task_id, error)
             return
-        if isinstance(shown, str) and shown:
-            self._persist(operator, shown)
+        if isinstance(url, str) and url:
+            self._persist(operator, url)
 
 
 class PortalLink(StoredLink):
@@ -57,7 +57,7 @@ class PortalLink(StoredLink):
 
     @classmethod
     def persist(cls, operator: Any, settings: ClientSettings, **ids: int | str | None) -> None:
-        """Show the link, where the connection has a template for it.
+        """Set the link, if the connection has a template for it.
 
         :param ids: values of the template's placeholders.
         """
@@ -65,50 +65,50 @@ class PortalLink(StoredLink):
 
 
 class AudiencePageLink(StoredLink):
-    """The audience on the page of the package, in Airflow. A task that works for one audience shows it by itself."""
+    """Link to the audience on the Audiences page. A task for one audience has it without further code."""
 
     name = "Audience"
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
-        """The link, empty where no audience is known."""
-        shown = super().get_link(operator, ti_key=ti_key)
-        if shown:
-            return shown
+        """Return the link, empty if no audience is known."""
+        url = super().get_link(operator, ti_key=ti_key)
+        if url:
+            return url
         key = _audience_key(operator)
         return audience_page(key, base_url=base_url()) if key else ""
 
     @classmethod
     def persist(cls, operator: Any, key: str) -> None:
-        """Show the page of an audience that only the run tells.
+        """Set the link of an audience that is known only at run time.
 
-        :param operator: the task; ``None``: a function that is called by itself.
-        :param key: of its definition.
+        :param operator: the task; ``None`` if a function is called outside of a task.
+        :param key: of the audience's definition.
         """
         if operator is not None:
             cls._persist(operator, audience_page(key, base_url=base_url()))
 
 
 class AudiencesPageLink(StoredLink):
-    """All audiences on the page of the package, for tasks that work for all of them."""
+    """Link to the Audiences page, for tasks that work for all audiences."""
 
     name = "Audiences"
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:  # noqa: ARG002
-        """The link."""
+        """Return the link."""
         return audiences_page(base_url=base_url())
 
 
 class RejectsLink(StoredLink):
-    """The list of rejected rows, where it lies in S3. One in a folder of the workers has no address."""
+    """Link to the list of rejected rows in S3. A list in a local folder has no URL."""
 
     name = "Rejects"
 
     @classmethod
     def persist(cls, operator: Any, url: str, client: Any) -> None:
-        """Show the link.
+        """Set the link.
 
         :param url: of the list.
-        :param client: boto3's, called for ``s3://`` only.
+        :param client: returns a boto3 client; called for ``s3://`` only.
         """
         if url.startswith("s3://"):
             bucket, _, key = url.removeprefix("s3://").partition("/")
@@ -120,15 +120,15 @@ class RejectsLink(StoredLink):
 
 
 def base_url() -> str:
-    """Return Airflow's address (``[api] base_url``), empty if it is not configured."""
+    """Return Airflow's ``[api] base_url``, empty if not configured."""
     return conf.get("api", "base_url", fallback="") or ""
 
 
 def with_links(output: Any, *links: StoredLink, audience_key: str | None = None) -> Any:
-    """Give links to the task of a function.
+    """Add links to a TaskFlow task.
 
-    :param output: what calling the function in a DAG has given.
-    :param audience_key: of the audience that the task works for, where it is always the same.
+    :param output: return value of the task function's call in the DAG.
+    :param audience_key: of the task's audience, if it is always the same.
     :return: ``output``.
     """
     output.operator.operator_extra_links = links
@@ -137,7 +137,7 @@ def with_links(output: Any, *links: StoredLink, audience_key: str | None = None)
 
 
 def _audience_key(operator: Any) -> str | None:
-    """The audience that a task works for, ``None`` where that are several or none."""
+    """Return the key of the task's audience, ``None`` if it has none or several."""
     key = getattr(operator, "audience_key", None)
     if key:
         return str(key)

@@ -1,4 +1,4 @@
-"""How often to look at something that is waited for."""
+"""Poll intervals, and polls that concurrent triggers share."""
 
 from __future__ import annotations
 
@@ -13,78 +13,78 @@ Snapshot = TypeVar("Snapshot")
 Answer = TypeVar("Answer")
 
 FIRST_INTERVAL = 5.0
-"""Also before the first look: a trigger that fires in the moment in which its task has deferred lets Airflow (3.3.2)
-take the end of that task's process for the end of the resumed task, and fail it."""
+"""Seconds before the first poll. If a trigger fires while its task is still deferring, Airflow (3.3.2) mistakes the end
+of that task's process for the end of the resumed task, and fails it."""
 
 
 def backoff_intervals(longest: float) -> Iterator[float]:
-    """Pauses in seconds: short at first, doubling up to ``longest``, which then stays.
+    """Yield intervals in seconds: short at first, doubling up to ``longest``.
 
-    What is quick is seen soon, and what takes a day costs half a dozen looks more than a fixed interval would.
+    Short waits end early; a wait of a day needs about six polls more than with a fixed interval.
     """
-    pause = min(FIRST_INTERVAL, longest)
+    interval = min(FIRST_INTERVAL, longest)
     while True:
-        yield pause
-        pause = min(pause * 2, longest)
+        yield interval
+        interval = min(interval * 2, longest)
 
 
 STEPS = 60
-"""How many moments a pause has in which the waits of a process wake up."""
+"""Grid points per interval at which the triggers of a process wake up."""
 
 
-def align_to_grid(pause: float) -> float:
-    """A pause, up to a 60th shorter, that ends when those of other waits end.
+def align_to_grid(interval: float) -> float:
+    """Return the interval, up to 1/60 shorter, so that it ends together with those of other triggers.
 
-    To wake a process up for one look takes it longer than the look: 2,000 waits that look once a minute, each in a
-    moment of its own, would do so 33 times a second.
+    Waking the process costs more than a poll. Without a grid, 2,000 triggers that poll once a minute would wake it
+    33 times a second.
     """
-    step = pause / STEPS
+    step = interval / STEPS
     if not step:
-        return pause
+        return interval
     now = asyncio.get_running_loop().time()
-    # Downwards: what the last look took is no longer than a step, mostly, and is made up for.
-    return math.floor((now + pause) / step) * step - now
+    # Rounded down: the last poll usually took less than a step, which this compensates.
+    return math.floor((now + interval) / step) * step - now
 
 
 class SharedPoller(Generic[Snapshot]):
-    """One look per interval for all who wait for the same, however many they are.
+    """One poll per interval, shared by all callers of an event loop.
 
-    Each snapshot that somebody gets was taken after they asked for it. All who ask belong to one event loop.
+    Each poll starts after the calls of :meth:`next` that get its snapshot.
 
-    :param look: takes a snapshot.
-    :param interval: seconds between the starts of two looks at least.
+    :param poll: returns a snapshot.
+    :param interval: minimum seconds between the starts of two polls.
     """
 
-    def __init__(self, look: Callable[[], Awaitable[Snapshot]], *, interval: float) -> None:
-        self._look = look
+    def __init__(self, poll: Callable[[], Awaitable[Snapshot]], *, interval: float) -> None:
+        self._poll = poll
         self._interval = interval
         self._last = float("-inf")
         self._next: asyncio.Task[Snapshot] | None = None
         self._under_way: set[asyncio.Task[Snapshot]] = set()
 
     async def next(self) -> Snapshot:
-        """The next snapshot; an error of the look is everybody's."""
+        """Return the next snapshot, or raise the error of its poll, to every caller."""
         if self._next is None or self._next.done():
-            self._next = asyncio.create_task(self._take())
-            # The loop itself keeps no task from being collected.
+            self._next = asyncio.create_task(self._run_poll())
+            # The event loop keeps no strong reference to a task.
             self._under_way.add(self._next)
             self._next.add_done_callback(self._done)
-        # Shielded: who is cancelled leaves the look to the others.
+        # Shielded: a cancelled caller does not cancel the poll of the others.
         return await asyncio.shield(self._next)
 
-    def _done(self, taken: asyncio.Task[Snapshot]) -> None:
-        self._under_way.discard(taken)
-        if not taken.cancelled():
-            # Looked at here: where all who asked are gone by now, the loop would log it as an error of ours.
-            taken.exception()
+    def _done(self, task: asyncio.Task[Snapshot]) -> None:
+        self._under_way.discard(task)
+        if not task.cancelled():
+            # Retrieved here: if all callers were cancelled, the event loop would log the error.
+            task.exception()
 
-    async def _take(self) -> Snapshot:
-        first_pause = min(FIRST_INTERVAL, self._interval)
-        await asyncio.sleep(max(first_pause, self._last + self._interval - time.monotonic()))
+    async def _run_poll(self) -> Snapshot:
+        first_delay = min(FIRST_INTERVAL, self._interval)
+        await asyncio.sleep(max(first_delay, self._last + self._interval - time.monotonic()))
         self._last = time.monotonic()
-        # From here on, who asks wants a look that has not begun yet.
+        # Later callers get the next poll: this one starts now.
         self._next = None
-        return await self._look()
+        return await self._poll()
 
 
 _shared: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, SharedPoller[Any]]] = (
@@ -93,48 +93,47 @@ _shared: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, Sha
 
 
 def get_shared_poller(
-    key: Hashable, look: Callable[[], Awaitable[Snapshot]], *, interval: float
+    key: Hashable, poll: Callable[[], Awaitable[Snapshot]], *, interval: float
 ) -> SharedPoller[Snapshot]:
-    """The one :class:`SharedPoller` of the running event loop for ``key`` and ``interval``.
+    """Return the running event loop's :class:`SharedPoller` for ``key`` and ``interval``.
 
-    :param look: used where there is none yet.
+    :param poll: used if there is none yet.
     """
     of_loop = _shared.setdefault(asyncio.get_running_loop(), {})
-    return of_loop.setdefault((key, interval), SharedPoller(look, interval=interval))
+    return of_loop.setdefault((key, interval), SharedPoller(poll, interval=interval))
 
 
-_asking: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, asyncio.Future[Any]]] = (
+_pending: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, asyncio.Future[Any]]] = (
     weakref.WeakKeyDictionary()
 )
 
 
-async def single_flight(key: Hashable, ask: Callable[[], Awaitable[Answer]]) -> Answer:
-    """The answer to a question which others of this event loop may be asking just now: one asks for all.
+async def single_flight(key: Hashable, call: Callable[[], Awaitable[Answer]]) -> Answer:
+    """Return the result of ``call``; concurrent callers of this event loop with the same key share one call.
 
-    Nothing is kept: who asks after the answer has come asks anew.
+    Results are not cached: a caller that comes after the result starts another call.
 
-    :param ask: gives an answer that is not ``None``; an error is everybody's.
+    :param call: returns a value other than ``None``; all callers get its error.
     """
     loop = asyncio.get_running_loop()
-    asking = _asking.setdefault(loop, {})
-    while key in asking:
-        # Shielded: who is cancelled leaves the answer to the others. There is none where that was the one who asked.
-        found: Answer | None = await asyncio.shield(asking[key])
-        if found is not None:
-            return found
-    # Asked right here and not in a task of its own, to which Airflow (3.3.2) would not let a question through that is
-    # not asynchronous.
-    answer = asking[key] = loop.create_future()
-    found = None
+    pending = _pending.setdefault(loop, {})
+    while key in pending:
+        # Shielded: a cancelled caller does not cancel the others. The value is None if the first caller was cancelled.
+        answer: Answer | None = await asyncio.shield(pending[key])
+        if answer is not None:
+            return answer
+    # Called here and not in a task of its own: Airflow (3.3.2) rejects synchronous requests from such a task.
+    future = pending[key] = loop.create_future()
+    answer = None
     try:
-        found = await ask()
-        return found
+        answer = await call()
+        return answer
     except Exception as error:
-        answer.set_exception(error)
-        # Looked at here: where nobody else has asked, the loop would log it as an error of ours.
-        answer.exception()
+        future.set_exception(error)
+        # Retrieved here: without other callers, the event loop would log the error.
+        future.exception()
         raise
     finally:
-        del asking[key]
-        if not answer.done():
-            answer.set_result(found)
+        del pending[key]
+        if not future.done():
+            future.set_result(answer)

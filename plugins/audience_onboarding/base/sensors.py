@@ -1,4 +1,4 @@
-"""The base of a platform's sensors: deferred by default, so that waiting holds no worker slot."""
+"""Base of the platforms' sensors: deferrable by default, so that waiting uses no worker slot."""
 
 from __future__ import annotations
 
@@ -46,46 +46,45 @@ from audience_onboarding.state.remote_ids import Id, is_missing
 Hook = TypeVar("Hook", bound=PlatformHook[Any])
 
 DEFERRAL_GRACE = timedelta(minutes=2)
-"""The trigger ends by itself at the time-out, with the last state seen. Airflow's own time-out of a deferral, which
-knows no state, comes this much later, for the case that the triggerer is gone."""
+"""The trigger ends at the timeout and reports the last state. Airflow's own timeout of the deferral, which has no
+state, is this much later. It applies only if the triggerer has failed."""
 
 
 def resolve_audience_id(
-    result: Mapping[str, Any] | None, given: Any, *, read: Callable[[Any], Id], wanted: str
+    result: Mapping[str, Any] | None, audience_id: Any, *, read: Callable[[Any], Id], arguments: str
 ) -> Id:
-    """The audience that a sensor waits for: that of an earlier task's result, or the one that is given.
+    """Return the id of the audience to wait for: from an earlier task's result, else ``audience_id``.
 
-    :param result: what the task has returned, if it is there.
-    :param read: reads an id as the platform spells them.
-    :param wanted: the arguments of which the sensor needs one, for the message.
-    :raises ConfigurationError: there is neither.
+    :param result: return value of the earlier task, if any.
+    :param read: parses an id of the platform.
+    :param arguments: the arguments of which the sensor needs one, for the message.
+    :raises ConfigurationError: neither holds an id.
     """
-    audience_id = result["audience_id"] if result else given
+    audience_id = result["audience_id"] if result else audience_id
     if is_missing(audience_id):
         raise ConfigurationError(
-            what=f"The sensor needs {wanted}",
-            next_step="Give one of them, or look why the task before gave none",
+            what=f"Missing argument of the sensor: {arguments}",
+            next_step="Set one of them, or check why the previous task returned no id",
         )
     return read(audience_id)
 
 
 class PlatformSensor(BaseSensorOperator, Generic[Hook]):
-    """What all sensors share.
+    """Base of all sensors.
 
     :param deferrable: wait in the triggerer (default), or in a worker slot.
-    :param poke_interval: seconds between two looks at most; a deferred wait looks more often at first.
+    :param poke_interval: maximum seconds between two polls; a deferred wait polls more often at first.
     :param timeout: seconds until it fails.
-    :param audience_key: of the definition that the task works for, by which metrics tell the audience; without one,
-        they take the vendor's id of it.
+    :param audience_key: key of the task's definition, the audience tag of metrics; default the vendor's id.
     """
 
     hook_class: type[Hook]
     poke_before_defer: ClassVar[bool] = False
-    """Whether a deferrable sensor looks once from the worker. Only where a look takes no login, which each worker would
-    need for itself, and where so early a look cannot take what was there before for what was sent."""
+    """Whether a deferrable sensor polls once in the worker. Only for vendors without a login, which each worker would
+    repeat, and whose early answer cannot confuse older data with the upload."""
 
     upload: Any = None
-    """What the sending task has returned, for sensors that wait for a load."""
+    """Return value of the upload task, for sensors that wait for a load."""
 
     def __init__(
         self,
@@ -109,39 +108,39 @@ class PlatformSensor(BaseSensorOperator, Generic[Hook]):
     @property
     @abstractmethod
     def target_label(self) -> str:
-        """What is waited for, for messages."""
+        """Name of the awaited object, for messages."""
 
     def vendor_error(self, message: str) -> TerminalError:
-        """The error of a failure that the vendor reports."""
+        """Return the error for a failure that the vendor reports."""
         return AudienceFailedError(
-            what=f"{self.target_label} has failed", why=message, next_step="Look at it in the vendor's portal"
+            what=f"{self.target_label} failed", why=message, next_step="Check it in the vendor's portal"
         )
 
     @abstractmethod
     def trigger(self, *, deadline: float) -> PollingTrigger[Any]:
-        """The wait itself; the poke mode uses its single look."""
+        """Return the trigger; poke mode uses only its ``poll``."""
 
     def persist_links(self) -> None:
-        """Show the portal's link of what is waited for."""
+        """Persist the portal link of the awaited object."""
 
     def early_result(self) -> dict[str, Any] | None:
-        """The result, where there is nothing to wait for."""
+        """Return the result if there is nothing to wait for, else ``None``."""
         return None
 
     @fail_on_terminal_error
     def execute(self, context: Context) -> Any:
-        """Look, then wait in the triggerer; or poke, if not ``deferrable``."""
+        """Defer to the trigger; poke if not ``deferrable``."""
         self.persist_links()
-        known = self.early_result()
-        if known is not None:
+        result = self.early_result()
+        if result is not None:
             self.log.info("%s: there is nothing to wait for", self.target_label)
-            return known
+            return result
         if not self.deferrable:
             return super().execute(context)
-        # A vendor that is done by now saves the way to the triggerer and a second start of this task.
-        found = self.poke(context) if self.poke_before_defer else False
-        if isinstance(found, PokeReturnValue):
-            return found.xcom_value
+        # If the vendor is already done, this saves the deferral and a second start of the task.
+        poked = self.poke(context) if self.poke_before_defer else False
+        if isinstance(poked, PokeReturnValue):
+            return poked.xcom_value
         seconds = self._seconds()
         self.log.info("Waiting for %s in the triggerer", self.target_label)
         self.defer(
@@ -152,24 +151,24 @@ class PlatformSensor(BaseSensorOperator, Generic[Hook]):
 
     @fail_on_terminal_error
     def poke(self, context: Context) -> PokeReturnValue | bool:
-        """One look, in poke and reschedule mode."""
+        """Poll once, for poke and reschedule mode."""
         try:
-            seen = self.trigger(deadline=float("inf")).poll(self.hook.client)
+            poll = self.trigger(deadline=float("inf")).poll(self.hook.client)
         except TransientError as error:
-            self.log.warning("Looking again: %s", error)
+            self.log.warning("Poll failed; polling again: %s", error)
             return False
-        if seen.event is None:
-            self.log.info("Waiting for %s: %s", self.target_label, seen.reason)
+        if poll.event is None:
+            self.log.info("Waiting for %s: %s", self.target_label, poll.reason)
             return False
-        return PokeReturnValue(is_done=True, xcom_value=self.execute_complete(context, seen.event))
+        return PokeReturnValue(is_done=True, xcom_value=self.execute_complete(context, poll.event))
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
-        """Take up the trigger's event.
+        """Return the result of the trigger's event.
 
-        :raises AirflowFailException: the vendor reports a failure, or refuses to be asked.
-        :raises AirflowSensorTimeout: the time-out has passed (``AirflowSkipException`` with ``soft_fail``).
+        :raises AirflowFailException: the vendor reports a failure, or rejects the request.
+        :raises AirflowSensorTimeout: the timeout has passed (``AirflowSkipException`` with ``soft_fail``).
         """
-        # This is another process than the one that has deferred. What was waited for matters more than a link to it.
+        # Airflow resumes the task in another process, without the links. An error here must not hide the event.
         with suppress(AirflowException, AudienceOnboardingError):
             self.persist_links()
         if event["status"] == "success":
@@ -184,10 +183,10 @@ class PlatformSensor(BaseSensorOperator, Generic[Hook]):
         raise fail_from_event(event)
 
     def _record_metrics(self, result: Mapping[str, Any]) -> None:
-        """Of a load that is confirmed."""
+        """Emit the metrics of a confirmed load."""
         if not self.upload:
             return
-        whose = {
+        tags = {
             "platform": self.hook.conn_type,
             "audience": self.audience_key or str(self.upload["audience_id"]),
         }
@@ -200,9 +199,9 @@ class PlatformSensor(BaseSensorOperator, Generic[Hook]):
 
     def _timed_out(self, event: dict[str, Any]) -> NoReturn:
         message = (
-            f"{self.target_label} was not done within {timedelta(seconds=self._seconds())}. The last state seen is "
-            f"{event['state']}: {event['message']}. Look at it in the vendor's portal, then clear this task to "
-            "wait on; nothing is sent again"
+            f"{self.target_label} timed out after {timedelta(seconds=self._seconds())}. The last state is "
+            f"{event['state']}: {event['message']}. Check it in the vendor's portal, then clear this task to "
+            "resume waiting; nothing is sent again"
         )
         raise AirflowSkipException(message) if self.soft_fail else AirflowSensorTimeout(message)
 

@@ -1,4 +1,4 @@
-"""Waiting for a platform in the triggerer. Triggers only log in and GET; they change nothing."""
+"""Base of the triggers that poll a platform. Triggers only log in and send GET requests."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ Client = TypeVar("Client", bound=ApiClient[Any])
 
 
 async def get_connection_async(conn_id: str) -> Connection:
-    """A connection, from Airflow.
+    """Return a connection from Airflow; concurrent requests for the same id share one call.
 
-    Its triggerer (3.3.2) answers one such question after another, and goes to the database about all of its triggers in
-    between: 2,000 waits that each ask for themselves wait minutes for their first look after a restart.
+    The triggerer (Airflow 3.3.2) answers such requests one by one, with database work for all triggers in between.
+    With one request per trigger, 2,000 triggers would wait minutes for their first poll after a restart.
     """
     return await single_flight(("connection", conn_id), lambda: BaseHook.aget_connection(conn_id))
 
 
 @dataclass(frozen=True)
 class PollResult:
-    """One look at the vendor.
+    """Result of one poll.
 
-    :param state: as the vendor spells it.
-    :param reason: why there is nothing to report yet.
-    :param known: whether the settings know the state.
-    :param event: what to report, ``None`` while there is nothing.
+    :param state: the vendor's state, as the vendor spells it.
+    :param reason: why the wait goes on, or why it failed.
+    :param known: whether the settings name the state.
+    :param event: payload of the trigger event, ``None`` while the wait goes on.
     """
 
     state: str
@@ -49,21 +49,21 @@ class PollResult:
 
     @classmethod
     def success(cls, state: str, result: dict[str, Any]) -> PollResult:
-        """What was waited for is there."""
+        """Return the result that ends the wait with success."""
         return cls(state, "done", event={"status": "success", "result": result})
 
     @classmethod
     def failure(cls, state: str, reason: str) -> PollResult:
-        """The vendor reports a failure."""
+        """Return the result that ends the wait with the vendor's failure."""
         return cls(state, reason, event={"status": "failed", "state": state, "message": reason})
 
 
 class PollingTrigger(BaseTrigger, Generic[Client]):
-    """Looks again and again until there is something to report or the deadline has passed.
+    """Trigger that polls until it has an event or the deadline has passed.
 
     :param conn_id: a connection of the platform's type.
-    :param poll_interval: seconds between two looks at most; the first ones come quicker.
-    :param deadline: Unix time at which it gives up.
+    :param poll_interval: maximum seconds between two polls; the first intervals are shorter.
+    :param deadline: Unix time at which the wait times out.
     """
 
     hook_class: ClassVar[type[PlatformHook[Any]]]
@@ -76,14 +76,14 @@ class PollingTrigger(BaseTrigger, Generic[Client]):
 
     @abstractmethod
     def poll(self, client: Client) -> PollResult:
-        """Look once; blocks."""
+        """Poll once; blocks."""
 
     @abstractmethod
     def trigger_kwargs(self) -> dict[str, Any]:
-        """The arguments of the subclass, as JSON values."""
+        """Return the arguments of the subclass as JSON values."""
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """As Airflow stores it, in plain JSON: a connection id, remote ids and state names, never a secret."""
+        """Return class path and arguments in plain JSON: connection id, remote ids, state names, never a secret."""
         return (
             f"{type(self).__module__}.{type(self).__qualname__}",
             {
@@ -95,7 +95,7 @@ class PollingTrigger(BaseTrigger, Generic[Client]):
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look until there is an event. Errors that may go away are lived through, others are reported."""
+        """Poll until there is an event. Transient errors are logged; terminal errors become the event."""
         try:
             async for event in self._events():
                 yield TriggerEvent(event)
@@ -103,54 +103,51 @@ class PollingTrigger(BaseTrigger, Generic[Client]):
         except TerminalError as error:
             yield TriggerEvent({"status": "error", "error": type(error).__name__, "message": str(error)})
 
-    async def poll_after(self, client: Client, *, pause: float) -> PollResult:
-        """The look after this one.
-
-        :param pause: seconds to wait before it.
-        """
-        await asyncio.sleep(pause)
+    async def poll_after(self, client: Client, *, delay: float) -> PollResult:
+        """Poll after ``delay`` seconds."""
+        await asyncio.sleep(delay)
         return await asyncio.to_thread(self.poll, client)
 
-    def align_interval(self, pause: float) -> float:
-        """The pause before a look, so that waits of a process look together."""
-        return align_to_grid(pause)
+    def align_interval(self, interval: float) -> float:
+        """Return the interval, shortened so that the triggers of a process poll together."""
+        return align_to_grid(interval)
 
     def _count(self, result: str) -> None:
         incr(POLLS, platform=self.hook_class.conn_type, result=result)
 
     async def _events(self) -> AsyncIterator[dict[str, Any]]:
         client: Client = self.hook_class.client_of(await get_connection_async(self.conn_id))
-        last_state, last_reason, seen_unknown = "unknown", "no look succeeded", set[str]()
-        wanted_pause = 0.0
-        for pause in backoff_intervals(self.poll_interval):
+        last_state, last_reason, unknown_states = "unknown", "no poll succeeded", set[str]()
+        retry_after = 0.0
+        for interval in backoff_intervals(self.poll_interval):
             left = max(0.0, self.deadline - time.time())
             try:
-                # What the vendor asks for is kept to the full.
-                paused = min(max(self.align_interval(pause), wanted_pause), left)
-                seen = await self.poll_after(client, pause=paused)
+                # The vendor's Retry-After is never shortened, except by the deadline.
+                delay = min(max(self.align_interval(interval), retry_after), left)
+                result = await self.poll_after(client, delay=delay)
             except TransientError as error:
                 self._count("error")
-                self.log.warning("Looking again: %s", error)
+                self.log.warning("Poll failed; polling again: %s", error)
                 last_reason = str(error)
                 # No jitter here: all waits of a process share one ceiling of requests anyway.
                 wanted_pause = min(error.retry_after or 0.0, MAX_RETRY_DELAY.total_seconds())
             else:
-                wanted_pause = 0.0
-                if seen.event is not None:
-                    self._count("done" if seen.event["status"] == "success" else "failed")
-                    yield seen.event
+                retry_after = 0.0
+                if result.event is not None:
+                    self._count("done" if result.event["status"] == "success" else "failed")
+                    yield result.event
                     return
                 self._count("pending")
-                if seen.reason != last_reason:
-                    self.log.info("Waiting: %s", seen.reason)
-                if not seen.known and seen.state not in seen_unknown:
-                    seen_unknown.add(seen.state)
+                if result.reason != last_reason:
+                    self.log.info("Waiting: %s", result.reason)
+                if not result.known and result.state not in unknown_states:
+                    unknown_states.add(result.state)
                     self.log.warning(
-                        "State %s is none that is known; waiting on. If it means the end, name it among the success or "
-                        "failure states of the definition, where the platform has them",
-                        seen.state,
+                        "Unknown state %s; still waiting. If it is final, add it to the success or failure states of "
+                        "the definition, if the platform has these fields",
+                        result.state,
                     )
-                last_state, last_reason = seen.state, seen.reason
+                last_state, last_reason = result.state, result.reason
             if time.time() >= self.deadline:
                 yield {"status": "timeout", "state": last_state, "message": last_reason}
                 return

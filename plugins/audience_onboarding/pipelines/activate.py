@@ -24,7 +24,7 @@ from audience_onboarding.platforms.digital_audience.definition import (
     ActivationTarget,
     DigitalAudienceDefinition,
 )
-from audience_onboarding.platforms.digital_audience.operators import (
+from audience_onboarding.platforms.digital_audience.segment_operators import (
     ACTIVATION,
     DigitalAudienceActivateAudienceOperator,
 )

@@ -36,7 +36,7 @@ from audience_onboarding.platforms.digital_audience.definition import (
 )
 from audience_onboarding.platforms.digital_audience.hooks import DigitalAudienceHook
 from audience_onboarding.platforms.digital_audience.models import Segment
-from audience_onboarding.platforms.digital_audience.operators import (
+from audience_onboarding.platforms.digital_audience.segment_operators import (
     DigitalAudienceExtendSegmentEndDateOperator,
     move_end_date,
 )

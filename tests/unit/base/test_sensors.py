@@ -143,13 +143,13 @@ def test_an_unusable_connection_fails_a_start_but_not_a_finished_wait(
 @pytest.mark.parametrize(
     ("event", "error", "message"),
     [
-        (FAILED, AirflowFailException, r"AudienceFailedError: Thing t-7 has failed: the thing is"),
+        (FAILED, AirflowFailException, r"AudienceFailedError: Thing t-7 failed: the thing is"),
         (
             {"status": "error", "error": "NotFoundError", "message": "Thing 7 is gone"},
             AirflowFailException,
             "NotFoundError: Thing 7 is gone",
         ),
-        (TIMEOUT, AirflowSensorTimeout, r"Thing t-7 was not done within 1:00:00.*busy"),
+        (TIMEOUT, AirflowSensorTimeout, r"Thing t-7 timed out after 1:00:00.*busy"),
     ],
 )
 def test_an_event_may_end_the_task(event: dict[str, Any], error: type[Exception], message: str) -> None:

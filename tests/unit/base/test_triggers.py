@@ -282,7 +282,9 @@ def warnings_of(waiting: Any) -> list[str]:
 
 def test_unknown_states_and_transient_errors_are_warned_of_once(vendor: Scripted) -> None:
     vendor.shows = ["new", *["recounting"] * 3, "busy", "recounting", "merging", "ready"]
-    assert [text.split()[1] for text in warnings_of(trigger())] == ["recounting", "merging"]
+    assert [text.split()[2].rstrip(";") for text in warnings_of(trigger())] == ["recounting", "merging"]
 
     vendor.shows = [unavailable(), "ready"]
-    assert warnings_of(trigger()) == ["Looking again: No answer in time. Airflow retries automatically."]
+    assert warnings_of(trigger()) == [
+        "Poll failed; polling again: No answer in time. Airflow retries automatically."
+    ]

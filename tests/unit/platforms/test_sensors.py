@@ -111,7 +111,7 @@ CASES = [
         failed=(b"2", audience("FAILED")),
         done=(b"3", audience("READY")),
         part={"audience_state": "READY"},
-        failure="AudienceFailedError: Audience 7 has failed.*in state FAILED",
+        failure="AudienceFailedError: Audience 7 failed.*in state FAILED",
         subject="Audience 7",
         template_fields={"upload", "audience_id", "digital_audience_conn_id"},
         portal="https://portal/7",
@@ -158,7 +158,7 @@ CASES = [
         failed=an_import("FAILED"),
         done=an_import("COMPLETED"),
         part={"audience_id": "aud_1", "imports": 1, "members": 7},
-        failure="ImportFailedError: The import into audience aud_1 has failed.*in state FAILED.*clear the upload task",
+        failure="ImportFailedError: The import into audience aud_1 failed.*in state FAILED.*clear the upload task",
         subject="The import into audience aud_1",
         template_fields={"upload", "audience_id", "import_id", "fanfare_conn_id"},
         confirmable=IMPORT_UPLOAD,
@@ -197,7 +197,7 @@ CASES = [
         failed=None,
         done=counted(100),
         part={"audience_id": "1", "audience_name": "Alerts", "user_count": 100},
-        failure="AudienceFailedError: Audience 1 has failed",
+        failure="AudienceFailedError: Audience 1 failed",
         subject="Audience 1",
         template_fields={"upload", "audience_id", "commbox_conn_id"},
         portal="https://portal/1",
@@ -310,7 +310,7 @@ def test_the_link_to_the_portal_is_there_while_it_waits(case: Case, client: Any)
 
 
 def test_events_that_are_no_success_become_errors(case: Case, client: Any) -> None:
-    timed_out = f"{case.subject} was not done within 1:00:00.*PROCESSING.*nothing is sent again"
+    timed_out = f"{case.subject} timed out after 1:00:00.*PROCESSING.*nothing is sent again"
     errors: list[tuple[dict[str, Any], type[Exception], str]] = [
         (FAILED, AirflowFailException, case.failure),
         (ERROR, AirflowFailException, "AuthenticationError: The key is old"),

@@ -157,7 +157,7 @@ WAITS = [
         unknown=({"syncStatus": "QUEUED"}, {"syncStatus": "MERGING"}),
         done={"syncStatus": "SUCCESS", "version": 4},
         result={"version": 4, "sync_status": "SUCCESS"},
-        failed=({"syncStatus": "FAILED"}, "FAILED", "the last sync has failed"),
+        failed=({"syncStatus": "FAILED"}, "FAILED", "the last sync failed"),
     ),
     Wait(
         COMMBOX,
@@ -168,7 +168,7 @@ WAITS = [
         pending=[None, 0, 90],
         last=(
             "90 customers",
-            "user_count is 90, 100 were sent; if CommBox leaves some out for good, lower 'minimum_ratio'",
+            "user_count is 90, 100 were sent; if CommBox omits some permanently, lower 'minimum_ratio'",
         ),
         done=100,
         result={"audience_id": "1", "audience_name": "Alerts", "user_count": 100},
@@ -283,7 +283,7 @@ def test_unknown_states_are_logged_once_and_known_ones_never(wait: Wait, vendor:
     warnings = vendor.warnings_of(wait.make())
 
     names = [str(state["syncStatus"] if isinstance(state, dict) else state) for state in wait.unknown]
-    assert [text.split()[1] for text in warnings] == names
+    assert [text.split()[2].rstrip(";") for text in warnings] == names
 
 
 def test_one_look_serves_the_poke_mode(vendor: Scripted, wait: Wait) -> None:

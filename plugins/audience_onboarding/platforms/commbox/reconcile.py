@@ -20,7 +20,7 @@ from audience_onboarding.state.store import StateStore
 def pending_creates(definition: CommBoxDefinition, asset: Asset) -> list[PendingCreate]:
     """The audience, unless the definition gives its id.
 
-    :param asset: the audience's.
+    :param asset: of the audience.
     """
 
     def client() -> CommBoxClient:
@@ -47,7 +47,7 @@ def differences(
     store: StateStore,
     now: datetime,  # noqa: ARG001
 ) -> list[Difference]:
-    """Compare the name; reads only. An audience without an id yet differs in nothing."""
+    """Compare the name; read-only. Return no difference while the audience has no id."""
     client = CommBoxHook(definition.conn_id).client
     audience_id = get_audience_id(
         definition.id, store, account=lambda: client.settings.account, read=parse_str_id
@@ -62,5 +62,5 @@ def differences(
         at_vendor=(audience.name, None),
         in_definition=(definition.name, None),
         update=None,
-        note="The API cannot rename it; do so in CommBox's console, or change the definition",
+        note="The API cannot rename it; rename it in CommBox's console, or change the definition",
     )

@@ -24,7 +24,7 @@ def state_keys(definition: CommBoxDefinition, store: StateStore) -> list[str]:  
 def inspect(definition: CommBoxDefinition, store: StateStore) -> AudienceInventory:
     """Return the audience as it is at the vendor.
 
-    :raises NotFoundError: the vendor does not know the id that the definition gives.
+    :raises NotFoundError: the vendor does not know the definition's id.
     """
     return inspect_audience(
         find_audience_id(definition, store),

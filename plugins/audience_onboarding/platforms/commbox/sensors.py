@@ -1,4 +1,4 @@
-"""Sensors for CommBox: deferred by default, so that waiting holds no worker slot."""
+"""Sensor for CommBox: deferrable by default, so that waiting uses no worker slot."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from audience_onboarding.state.remote_ids import parse_str_id
 class CommBoxUserCountSensor(PlatformSensor[CommBoxHook]):
     """Wait until the list of audiences counts the customers that were sent.
 
-    The vendor's pages name no state and no job: ``user_count`` is all that they show of a list. It cannot tell our
-    list from an older one of the same length; the pages do not say that the upload is asynchronous at all.
+    The vendor's pages document no state and no job, only ``user_count``. An older list of the same length cannot be
+    distinguished from the upload. The pages do not document whether the upload is asynchronous.
 
-    :param upload: what the onboarding operator has returned (templated): gives audience and count.
-    :param audience_id: which audience, where there is no ``upload`` (templated); then any count will do.
-    :param minimum_ratio: which part of the customers sent has to be counted, above 0 and up to 1. Whether the vendor
-        leaves out numbers is not stated.
+    :param upload: return value of the upload operator (templated): audience and count.
+    :param audience_id: the audience if there is no ``upload`` (templated); then any count is success.
+    :param minimum_ratio: minimum share of the uploaded customers that must be counted, above 0 and up to 1. The pages
+        do not document whether the vendor omits numbers.
     :param commbox_conn_id: a connection of type ``commbox`` (templated).
-    :param deferrable: wait in the triggerer (default), or in a worker slot. Deferred, all waits of a triggerer for one
-        account and interval share one call.
-    :param poke_interval: seconds between two looks, 60 by default.
+    :param deferrable: wait in the triggerer (default), or in a worker slot. Deferred waits of a triggerer for one
+        account and interval share one request.
+    :param poke_interval: seconds between two polls, 60 by default.
     :param timeout: seconds until it fails, two days by default.
     :return: audience and ``user_count``.
 
@@ -57,7 +57,7 @@ class CommBoxUserCountSensor(PlatformSensor[CommBoxHook]):
 
     @property
     def target_label(self) -> str:
-        """What is waited for."""
+        """Name of the awaited audience, for messages."""
         return f"Audience {self._waited_for}"
 
     @property
@@ -67,11 +67,11 @@ class CommBoxUserCountSensor(PlatformSensor[CommBoxHook]):
         )
 
     def early_result(self) -> dict[str, Any] | None:
-        """A load that is confirmed already was not sent again."""
+        """Return the stored result of a load that is already confirmed."""
         return self.upload.get("confirmed") if self.upload else None
 
     def trigger(self, *, deadline: float) -> CommBoxUserCountTrigger:
-        """The wait itself."""
+        """Return the trigger."""
         return CommBoxUserCountTrigger(
             conn_id=self.commbox_conn_id,
             audience_id=self._waited_for,
@@ -82,5 +82,5 @@ class CommBoxUserCountSensor(PlatformSensor[CommBoxHook]):
         )
 
     def persist_links(self) -> None:
-        """Show the link to the audience in the console."""
+        """Persist the link to the audience in the console."""
         CommBoxPortalLink.persist(self, self.hook.client.settings, audience_id=self._waited_for)

@@ -1,4 +1,4 @@
-"""The tasks of an onboarding DAG that are CommBox's own."""
+"""CommBox's tasks of an onboarding DAG."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def ensure_audience(definition: CommBoxDefinition, asset: Asset) -> EnsuredAudie
 
 
 def upload(definition: CommBoxDefinition, **common: Any) -> CommBoxOnboardCrmOperator:
-    """The task that prepares and uploads.
+    """Create the task that prepares and uploads the list.
 
-    :param common: the arguments that all platforms share.
+    :param common: arguments that all platforms share.
     """
     return CommBoxOnboardCrmOperator(
         audience_name=definition.name, commbox_conn_id=definition.conn_id, **common
@@ -41,9 +41,9 @@ def upload(definition: CommBoxDefinition, **common: Any) -> CommBoxOnboardCrmOpe
 
 
 def wait_for_confirmation(definition: CommBoxDefinition, **common: Any) -> CommBoxUserCountSensor:
-    """The task that waits until the vendor counts what was sent.
+    """Create the task that waits until the vendor counts the uploaded customers.
 
-    :param common: the arguments that all platforms share, among them the output of the sending task.
+    :param common: arguments that all platforms share, among them the output of the upload task.
     """
     return CommBoxUserCountSensor(
         task_id="wait_for_confirmation",

@@ -1,4 +1,4 @@
-"""Waiting for CommBox in the triggerer. Triggers only GET; they change nothing."""
+"""Trigger that polls CommBox. It only sends GET requests."""
 
 from __future__ import annotations
 
@@ -16,24 +16,23 @@ from audience_onboarding.platforms.commbox.hooks import CommBoxHook
 from audience_onboarding.platforms.commbox.models import Audience
 
 LAST_POLL_TIMEOUT = 90.0
-"""Seconds that the last look at the list may take to come; less than Airflow's own time-out leaves."""
+"""Maximum seconds of the last poll; less than the grace period before Airflow's own timeout."""
 
 
 def audiences_by_id(client: CommBoxClient) -> dict[str, Audience]:
-    """One look at all audiences."""
+    """List all audiences, by id."""
     return {audience.id: audience for audience in client.list_audiences()}
 
 
 class CommBoxUserCountTrigger(PollingTrigger[CommBoxClient]):
-    """Fires when the list of audiences shows that an audience has the customers of our list.
+    """Trigger that fires when ``user_count`` of an audience includes the uploaded customers.
 
-    All waits of a triggerer for one account share one look at the list per interval.
+    All triggers of a triggerer for one account share one request per interval. Arguments in addition to those of
+    :class:`..base.triggers.PollingTrigger`:
 
-    Arguments beside those of :class:`..base.triggers.PollingTrigger`:
-
-    :param audience_id: which audience.
-    :param rows: how many customers were sent; ``None``: any count will do.
-    :param minimum_ratio: which part of them has to be counted, above 0 and up to 1.
+    :param audience_id: the audience.
+    :param rows: number of uploaded customers; ``None`` accepts any count.
+    :param minimum_ratio: minimum share of them that must be counted, above 0 and up to 1.
     """
 
     hook_class = CommBoxHook
@@ -48,34 +47,32 @@ class CommBoxUserCountTrigger(PollingTrigger[CommBoxClient]):
         self._last: PollResult | TransientError | None = None
 
     def poll(self, client: CommBoxClient) -> PollResult:
-        """Ask for the list, for this wait alone."""
+        """List the audiences for this trigger alone."""
         return self.evaluate(audiences_by_id(client))
 
-    def align_interval(self, pause: float) -> float:
-        """As it is: the look is everybody's, and comes in its own time."""
-        return pause
+    def align_interval(self, interval: float) -> float:
+        """Return the interval unchanged: the shared poller has its own schedule."""
+        return interval
 
-    async def poll_after(self, client: CommBoxClient, *, pause: float) -> PollResult:
-        """The shared look at the list; ``pause`` counts where the vendor asked for more than the interval.
+    async def poll_after(self, client: CommBoxClient, *, delay: float) -> PollResult:
+        """Wait for the shared poll; first for ``delay`` if the vendor asked for more than the interval.
 
-        It comes on top then: the looks of the others know nothing of it.
+        That delay is added to the shared poller's interval, as other triggers poll without it.
         """
-        looks = get_shared_poller(
+        poller = get_shared_poller(
             client.settings, lambda: asyncio.to_thread(audiences_by_id, client), interval=self.poll_interval
         )
-        if pause > self.poll_interval:
-            await asyncio.sleep(pause)
+        if delay > self.poll_interval:
+            await asyncio.sleep(delay)
         try:
-            # Also after the deadline, which a triggerer that was gone may have missed, there is a last look.
+            # One last poll even after the deadline, which may have passed while the triggerer was down.
             left = max(LAST_POLL_TIMEOUT, self.deadline - time.time())
-            audiences = await asyncio.wait_for(looks.next(), timeout=left)
+            audiences = await asyncio.wait_for(poller.next(), timeout=left)
         except asyncio.TimeoutError:
-            # What came of the last look says more than that there was no time for another one.
+            # The previous result is more useful than this timeout.
             if isinstance(self._last, PollResult):
                 return self._last
-            raise self._last or TransientError(
-                what="The time is over before the first look at the list"
-            ) from None
+            raise self._last or TransientError(what="Timed out before the first list of audiences") from None
         except TransientError as error:
             self._last = error
             raise
@@ -83,7 +80,7 @@ class CommBoxUserCountTrigger(PollingTrigger[CommBoxClient]):
         return self._last
 
     def evaluate(self, audiences: Mapping[str, Audience]) -> PollResult:
-        """Judge one look at the list."""
+        """Evaluate one list of audiences."""
         audience = audiences.get(self.audience_id)
         if audience is None:
             return PollResult("not listed", f"audience {self.audience_id} is not in the list")
@@ -97,13 +94,13 @@ class CommBoxUserCountTrigger(PollingTrigger[CommBoxClient]):
             return PollResult.success(f"{count} customers", result)
         reason = f"user_count is {count:,}, {self.rows:,} were sent"
         if count < self.rows:
-            reason += "; if CommBox leaves some out for good, lower 'minimum_ratio'"
+            reason += "; if CommBox omits some permanently, lower 'minimum_ratio'"
         return PollResult(f"{count} customers", reason)
 
     def _is_share(self, count: int, rows: int) -> bool:
-        # Divided, not multiplied: 0.55 of 100 is 55.00000000000001 to a computer.
+        # Divided, not multiplied: 0.55 * 100 is 55.00000000000001 as a float.
         return count < rows and count / rows >= self.minimum_ratio
 
     def trigger_kwargs(self) -> dict[str, Any]:
-        """The arguments beside those of every wait."""
+        """Return the arguments in addition to those of the base class."""
         return {"audience_id": self.audience_id, "rows": self.rows, "minimum_ratio": self.minimum_ratio}

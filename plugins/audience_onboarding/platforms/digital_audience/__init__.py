@@ -1,4 +1,4 @@
-"""Digital Audience: client, hook, operators, sensors. What is listed here is the public part."""
+"""Digital Audience: the public client, hook, operators and sensors."""
 
 from __future__ import annotations
 
@@ -20,17 +20,19 @@ if TYPE_CHECKING:
     )
     from audience_onboarding.platforms.digital_audience.hooks import DigitalAudienceHook
     from audience_onboarding.platforms.digital_audience.operators import (
-        DigitalAudienceActivateAudienceOperator,
         DigitalAudienceCreateCampaignOperator,
         DigitalAudienceCreateCrmAudienceOperator,
         DigitalAudienceDeleteAudienceOperator,
-        DigitalAudienceDeleteSegmentOperator,
-        DigitalAudienceExtendSegmentEndDateOperator,
         DigitalAudienceListPlatformAccountsOperator,
-        DigitalAudienceListSegmentsOperator,
+        DigitalAudienceLookupAudienceOperator,
         DigitalAudienceUpdateAudienceOperator,
     )
-    from audience_onboarding.platforms.digital_audience.recalling import DigitalAudienceLookupAudienceOperator
+    from audience_onboarding.platforms.digital_audience.segment_operators import (
+        DigitalAudienceActivateAudienceOperator,
+        DigitalAudienceDeleteSegmentOperator,
+        DigitalAudienceExtendSegmentEndDateOperator,
+        DigitalAudienceListSegmentsOperator,
+    )
     from audience_onboarding.platforms.digital_audience.sensors import (
         DigitalAudienceAudienceStateSensor,
         DigitalAudienceSegmentStatusSensor,
@@ -42,17 +44,17 @@ _MODULES = {
     "DigitalAudienceClient": "client",
     "DigitalAudienceHook": "hooks",
     "DigitalAudienceSettings": "connection",
-    "DigitalAudienceActivateAudienceOperator": "operators",
+    "DigitalAudienceActivateAudienceOperator": "segment_operators",
     "DigitalAudienceApproveActivationOperator": "approval",
     "DigitalAudienceCreateCampaignOperator": "operators",
     "DigitalAudienceCreateCrmAudienceOperator": "operators",
     "DigitalAudienceDeleteAudienceOperator": "operators",
-    "DigitalAudienceDeleteSegmentOperator": "operators",
-    "DigitalAudienceExtendSegmentEndDateOperator": "operators",
+    "DigitalAudienceDeleteSegmentOperator": "segment_operators",
+    "DigitalAudienceExtendSegmentEndDateOperator": "segment_operators",
     "DigitalAudienceListPlatformAccountsOperator": "operators",
-    "DigitalAudienceListSegmentsOperator": "operators",
+    "DigitalAudienceListSegmentsOperator": "segment_operators",
     "DigitalAudienceOnboardCrmToS3Operator": "upload",
-    "DigitalAudienceLookupAudienceOperator": "recalling",
+    "DigitalAudienceLookupAudienceOperator": "operators",
     "DigitalAudienceUpdateAudienceOperator": "operators",
     "DigitalAudienceAudienceStateSensor": "sensors",
     "DigitalAudienceSegmentStatusSensor": "sensors",

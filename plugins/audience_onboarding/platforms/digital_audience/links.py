@@ -31,6 +31,8 @@ class S3ObjectLink(StoredLink):
     name = "S3 object"
 
     @classmethod
-    def persist(cls, operator: Any, *, bucket: str, key: str, region: str | None, endpoint: str | None) -> None:
+    def persist(
+        cls, operator: Any, *, bucket: str, key: str, region: str | None, endpoint: str | None
+    ) -> None:
         """Show the link."""
         cls._persist(operator, s3_object_url(bucket=bucket, key=key, region=region, endpoint=endpoint))

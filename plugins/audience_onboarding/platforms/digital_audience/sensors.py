@@ -30,16 +30,16 @@ from audience_onboarding.state.remote_ids import parse_int_id
 
 
 def audience_failed(subject: str, message: str) -> AudienceFailedError:
-    """The error of a file that the vendor could not take in.
+    """Return the error for a file that the vendor failed to process.
 
-    :param subject: whose file.
-    :param message: what the vendor shows.
+    :param subject: of the message.
+    :param message: the vendor's reason.
     """
     return AudienceFailedError(
-        what=f"{subject} has failed",
+        what=f"{subject} failed",
         where="Digital Audience",
         why=message,
-        next_step="The vendor's portal shows the reason in the audience's log; mend the file, then trigger "
+        next_step="The vendor's portal shows the reason in the audience's log; fix the file, then trigger "
         f"the load again {OVERWRITE_HINT}",
     )
 
@@ -211,7 +211,7 @@ class DigitalAudienceSegmentStatusSensor(_DigitalAudienceSensor):
     def vendor_error(self, message: str) -> TerminalError:
         """The platform did not take the segment."""
         return SegmentFailedError(
-            what=f"{self.target_label} has failed",
+            what=f"{self.target_label} failed",
             where="Digital Audience",
             why=message,
             next_step="Look at the segment in the vendor's portal",

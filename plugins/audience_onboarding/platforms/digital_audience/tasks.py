@@ -13,11 +13,9 @@ from audience_onboarding.base.pools import CREATE_POOL, connection_pool
 from audience_onboarding.base.templating import RemoteId
 from audience_onboarding.platforms.digital_audience.definition import DigitalAudienceDefinition
 from audience_onboarding.platforms.digital_audience.operators import (
+    CAMPAIGN_ID,
     DigitalAudienceCreateCampaignOperator,
     DigitalAudienceCreateCrmAudienceOperator,
-)
-from audience_onboarding.platforms.digital_audience.recalling import (
-    CAMPAIGN_ID,
     DigitalAudienceLookupAudienceOperator,
 )
 from audience_onboarding.platforms.digital_audience.sensors import DigitalAudienceAudienceStateSensor

@@ -24,16 +24,16 @@ def _client(definition: FanfareDefinition) -> FanfareClient:
 def find_audience_id(definition: FanfareDefinition, store: StateStore) -> str | None:
     """Return the audience's id, ``None`` if there is none yet.
 
-    :raises AudienceRetiredError: it was retired.
+    :raises AudienceRetiredError: the audience was retired.
     """
     check_not_retired(store)
     known = get_audience_id(
         definition.id, store, account=lambda: _client(definition).settings.account, read=parse_str_id
     )
-    if known is not None:
-        return known
-    found = _client(definition).find_audience(definition.name, AudienceType.STATIC_LIST)
-    return None if found is None else found.id
+    if audience_id is not None:
+        return audience_id
+    audience = _client(definition).find_audience(definition.name, AudienceType.STATIC_LIST)
+    return None if audience is None else audience.id
 
 
 def start(job: ErasureJob) -> ErasureResult:

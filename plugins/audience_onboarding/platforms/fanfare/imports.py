@@ -1,4 +1,4 @@
-"""The imports of one load: which parts are through, kept over retries, clears and runs. Pure: no I/O, no Airflow."""
+"""Progress of a load's imports, stored across retries, clears and runs. Pure: no I/O, no Airflow."""
 
 from __future__ import annotations
 
@@ -9,25 +9,24 @@ from typing import Any
 from audience_onboarding.platforms.fanfare.models import Import
 
 SUCCESS_STATUSES = ("COMPLETED", "SUCCESS")
-"""The API description says COMPLETED, the hand-written pages SUCCESS."""
+"""COMPLETED is from the API description, SUCCESS from the hand-written pages."""
 FAILURE_STATUSES = ("FAILED",)
 UNDER_WAY_STATUSES = ("PROCESSING",)
-"""The vendor has the file for sure."""
+"""Statuses that prove that the vendor has the file."""
 PENDING_STATUSES = ("PENDING", *UNDER_WAY_STATUSES)
 
 MAX_SHOWN_ROWS = 20
-"""Rows with an error that are kept of one import."""
+"""Maximum row errors that are stored of one import."""
 
 
-def outcome(found: Import) -> dict[str, Any]:
-    """What is kept of an import; no personal data."""
+def outcome(job: Import) -> dict[str, Any]:
+    """Return the stored fields of an import, without personal data."""
     return {
-        "import_status": found.status,
-        "processed_consumers": found.processed_consumers,
-        "error_count": found.error_count or 0,
+        "import_status": job.status,
+        "processed_consumers": job.processed_consumers,
+        "error_count": job.error_count or 0,
         "row_errors": [
-            {"row": error.row, "issues": list(error.issues)}
-            for error in (found.errors or ())[:MAX_SHOWN_ROWS]
+            {"row": error.row, "issues": list(error.issues)} for error in (job.errors or ())[:MAX_SHOWN_ROWS]
         ],
     }
 
@@ -36,10 +35,10 @@ def outcome(found: Import) -> dict[str, Any]:
 class Part:
     """One import of a load.
 
-    :param import_id: the vendor's.
-    :param rows: that it holds.
+    :param import_id: the vendor's id.
+    :param rows: number of rows.
     :param sent: whether its file is known to have been sent.
-    :param outcome: what came of it; ``None`` while it is not through.
+    :param outcome: see :func:`outcome`; ``None`` until it has finished.
     """
 
     import_id: str
@@ -50,11 +49,11 @@ class Part:
 
 @dataclass
 class Imports:
-    """The parts of one load that were begun, by number from 1.
+    """Started parts of one load, by number from 1.
 
-    :param audience_id: where they go.
-    :param content_id: of the whole load; other content makes other parts.
-    :param rows_per_import: how the load is divided.
+    :param audience_id: of the load.
+    :param content_id: of the whole load; the parts depend on it.
+    :param rows_per_import: maximum rows of a part.
     """
 
     audience_id: str
@@ -63,7 +62,7 @@ class Imports:
     parts: dict[int, Part] = field(default_factory=dict)
 
     def is_about_same_as(self, other: Imports) -> bool:
-        """Whether the parts of ``other`` are parts of this load."""
+        """Return whether the parts of ``other`` are parts of this load."""
         return (self.audience_id, self.content_id, self.rows_per_import) == (
             other.audience_id,
             other.content_id,
@@ -71,9 +70,9 @@ class Imports:
         )
 
     def done(self, *, before: int) -> list[dict[str, Any]]:
-        """The parts that are through, in order.
+        """List the finished parts, in order.
 
-        :param before: only those of a smaller number.
+        :param before: only parts with a smaller number.
         """
         return [
             {"import_id": part.import_id, "rows": part.rows, **part.outcome}
@@ -82,7 +81,7 @@ class Imports:
         ]
 
     def to_dict(self) -> dict[str, Any]:
-        """As the state store keeps it."""
+        """Return the value for the state store."""
         return {
             "audience_id": self.audience_id,
             "content_id": self.content_id,
@@ -92,7 +91,7 @@ class Imports:
 
     @classmethod
     def from_dict(cls, value: Any) -> Imports | None:
-        """Read what :meth:`to_dict` wrote, ``None`` if it is something else."""
+        """Parse a value of :meth:`to_dict`; return ``None`` for any other value."""
         try:
             parts = {int(number): Part(**part) for number, part in value["parts"].items()}
             return cls(value["audience_id"], value["content_id"], value["rows_per_import"], parts)
@@ -101,7 +100,7 @@ class Imports:
 
 
 def total(parts: list[Mapping[str, Any]]) -> dict[str, Any]:
-    """What the imports of one load come to together."""
+    """Return the totals of a load's imports."""
     processed = [part["processed_consumers"] for part in parts]
     errors = [
         {"import": number, **error}

@@ -1,4 +1,4 @@
-"""Operators for Fanfare's Admin API. What creates something creates it once, see :mod:`..orchestration.ensure`."""
+"""Operators for Fanfare's Admin API. Each create runs once, see :mod:`audience_onboarding.state.create_once`."""
 
 from __future__ import annotations
 
@@ -46,19 +46,19 @@ class FanfareOperator(PlatformOperator[FanfareHook, str]):
 
 
 class FanfareCreateAudienceOperator(FanfareOperator):
-    """Create an audience, unless there is one of its name.
+    """Create an audience, unless one of its name exists.
 
-    The list of audiences is looked at first, and settles whether a request that ended unclear has created one.
+    The operator lists the audiences first, which also resolves an earlier ambiguous create.
 
     :param audience_name: sent as ``name`` (templated).
-    :param audience_type: ``STATIC_LIST`` (default), ``DYNAMIC`` or ``SYNCED_LIST``; one of the name but of another
-        type is a ``ConfigurationError``.
+    :param audience_type: ``STATIC_LIST`` (default), ``DYNAMIC`` or ``SYNCED_LIST``; an audience of the same name and
+        another type raises ``ConfigurationError``.
     :param description: optional (templated).
     :param rules: of a dynamic audience, each with ``field``, ``operator`` and ``values``.
     :param sync_source: of a synced list, with ``sync_source`` (for example ``klaviyo:list``) and ``sync_source_id``.
     :param options: further fields of the vendor's page, in its spelling: ``groupId``, ``groupName``, ``groupType``,
         ``iconName``, ``metadata``, ``refreshIntervalSeconds``.
-    :param is_dry_run: only say what would be done (templated).
+    :param is_dry_run: only log the create (templated).
     :return: the audience's id, ``None`` in a dry run that would create it.
 
     Source: the vendor's page "Create audience", POST /audiences.
@@ -89,13 +89,13 @@ class FanfareCreateAudienceOperator(FanfareOperator):
 
     @fail_on_terminal_error
     def execute(self, context: Context) -> str | None:
-        """Return the audience's id, creating it where needed."""
+        """Return the audience's id; create the audience if it does not exist."""
         client = self.hook.client
         draft = self._draft()
 
         def find() -> str | None:
-            found = client.find_audience(self.audience_name, AudienceType(self.audience_type))
-            return found.id if found else None
+            audience = client.find_audience(self.audience_name, AudienceType(self.audience_type))
+            return audience.id if audience else None
 
         creation = self._creation(
             "audience",
@@ -108,7 +108,7 @@ class FanfareCreateAudienceOperator(FanfareOperator):
         return None if audience_id is None else self._persist_link(audience_id)
 
     def _draft(self) -> AudienceDraft:
-        given: dict[str, Any] = {
+        fields: dict[str, Any] = {
             **(self.options or {}),
             "name": self.audience_name,
             "type": self.audience_type,
@@ -116,24 +116,24 @@ class FanfareCreateAudienceOperator(FanfareOperator):
             "rules": self.rules,
             "primarySyncSource": self.sync_source,
         }
-        draft = checked(AudienceDraft, {name: value for name, value in given.items() if value is not None})
+        draft = checked(AudienceDraft, {name: value for name, value in fields.items() if value is not None})
         if bool(self.sync_source) != (draft.type == AudienceType.SYNCED_LIST.value):
             raise ConfigurationError(
-                what="A synced list, and only that, has a sync_source",
-                next_step="Give 'sync_source' with the audience_type SYNCED_LIST, or neither",
+                what="Invalid audience: only a synced list has a 'sync_source', and it needs one",
+                next_step="Set 'sync_source' and the audience_type SYNCED_LIST, or neither",
             )
         if self.rules and draft.type != AudienceType.DYNAMIC.value:
             raise ConfigurationError(
-                what="Only a dynamic audience has rules",
-                next_step="Leave 'rules' out, or give the audience_type DYNAMIC",
+                what="Invalid audience: only a dynamic audience has 'rules'",
+                next_step="Remove 'rules', or set the audience_type DYNAMIC",
             )
         return draft
 
 
 class _FanfareAudienceOperator(FanfareOperator):
-    """For an audience that is there.
+    """Base of the operators for an existing audience.
 
-    :param audience_id: which audience (templated); without one, the one that ``asset`` remembers.
+    :param audience_id: the audience (templated); default the id stored with ``asset``.
     """
 
     template_fields: Sequence[str] = ("audience_id", "fanfare_conn_id")
@@ -147,9 +147,9 @@ class _FanfareAudienceOperator(FanfareOperator):
 
 
 class FanfareUpdateAudienceOperator(_FanfareAudienceOperator):
-    """Change fields of an audience; those that are not given stay as they are. Doing so twice is harmless.
+    """Change fields of an audience; other fields are unchanged. Idempotent.
 
-    :param audience_id: which audience (templated); without one, the one that ``asset`` remembers.
+    :param audience_id: the audience (templated); default the id stored with ``asset``.
     :param changes: fields in the vendor's spelling (templated): ``name``, ``description``, ``groupId``, ``groupName``,
         ``groupType``, ``iconName``, ``metadata``, ``refreshIntervalSeconds``, ``type``.
 
@@ -164,14 +164,14 @@ class FanfareUpdateAudienceOperator(_FanfareAudienceOperator):
 
     @fail_on_terminal_error
     def execute(self, context: Context) -> None:
-        """Change it."""
+        """Change the fields."""
         self.hook.client.update_audience(self._audience(context), checked(AudienceChanges, self.changes))
 
 
 class FanfareReplaceRulesOperator(_FanfareAudienceOperator):
-    """Replace all rules of a dynamic audience. Doing so twice is harmless.
+    """Replace all rules of a dynamic audience. Idempotent.
 
-    :param audience_id: which audience (templated); without one, the one that ``asset`` remembers.
+    :param audience_id: the audience (templated); default the id stored with ``asset``.
     :param rules: each with ``field``, ``operator`` and ``values`` (templated).
 
     Source: the vendor's API description, PUT /audiences/{audienceId}/rules.
@@ -185,35 +185,35 @@ class FanfareReplaceRulesOperator(_FanfareAudienceOperator):
 
     @fail_on_terminal_error
     def execute(self, context: Context) -> None:
-        """Replace them."""
+        """Replace the rules."""
         rules = [checked(RuleDraft, rule) for rule in self.rules]
         self.hook.client.replace_rules(self._audience(context), rules)
 
 
 class FanfareSyncAudienceOperator(_FanfareAudienceOperator):
-    """Start the sync of a synced list; one that is under way already will do.
+    """Start the sync of a synced list, unless one is running.
 
-    :param audience_id: which audience (templated); without one, the one that ``asset`` remembers.
-    :return: the audience, and the baseline that :class:`.sensors.FanfareAudienceStatusSensor` wants.
+    :param audience_id: the audience (templated); default the id stored with ``asset``.
+    :return: the audience, and the baseline for :class:`.sensors.FanfareAudienceStatusSensor`.
 
     Source: https://docs.fanfare.io/api/admin-api/audiences, POST /audiences/{audienceId}/sync.
     """
 
     @fail_on_terminal_error
     def execute(self, context: Context) -> dict[str, Any]:
-        """Start it."""
+        """Start the sync."""
         client = self.hook.client
         audience_id = self._audience(context)
         baseline = baseline_of(client.status(audience_id))
         if client.sync(audience_id) is None:
-            self.log.info("A sync of audience %s is under way already", audience_id)
+            self.log.info("A sync of audience %s is already running", audience_id)
         return {"audience_id": audience_id, "baseline": baseline}
 
 
 class FanfareArchiveAudienceOperator(_FanfareAudienceOperator):
     """Archive an audience; the vendor calls it "Delete (archive)".
 
-    :param audience_id: which audience (templated); it must be given, a remembered one is not archived.
+    :param audience_id: the audience (templated); required, as a stored id is never archived.
 
     Source: the vendor's API description, DELETE /audiences/{audienceId}.
     """
@@ -231,7 +231,7 @@ class FanfareArchiveAudienceOperator(_FanfareAudienceOperator):
 class FanfareListAudiencesOperator(FanfareOperator):
     """List the audiences of the organization.
 
-    :param with_archived: archived ones, too.
+    :param with_archived: include archived audiences.
     :return: the audiences as JSON objects, without rules and imports, names in Python's spelling.
 
     Source: the vendor's API description, GET /audiences.
@@ -243,7 +243,7 @@ class FanfareListAudiencesOperator(FanfareOperator):
 
     @fail_on_terminal_error
     def execute(self, context: Context) -> list[dict[str, Any]]:  # noqa: ARG002
-        """List them."""
+        """List the audiences."""
         return [
             audience.model_dump(mode="json", exclude={"rules", "imports"})
             for audience in self.hook.client.list_audiences()
@@ -252,19 +252,19 @@ class FanfareListAudiencesOperator(FanfareOperator):
 
 
 def checked(model: type[Model], value: Any) -> Model:
-    """``value`` as what the vendor takes.
+    """Return ``value`` as a model of the vendor's fields.
 
-    :raises ConfigurationError: it is something else; names the fields.
+    :raises ConfigurationError: the value is invalid; the message names the fields.
     """
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        problems = "; ".join(
+        reasons = "; ".join(
             f"{'.'.join(str(part) for part in item['loc']) or 'the whole'}: {item['msg']}"
             for item in error.errors()
         )
         raise ConfigurationError(
-            what="Fanfare does not take these fields",
-            why=problems,
+            what="Invalid fields for Fanfare",
+            why=reasons,
             next_step="See the vendor's page about audiences",
         ) from None

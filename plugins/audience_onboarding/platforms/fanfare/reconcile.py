@@ -21,7 +21,7 @@ from audience_onboarding.state.store import StateStore
 def pending_creates(definition: FanfareDefinition, asset: Asset) -> list[PendingCreate]:
     """The audience, unless the definition gives its id.
 
-    :param asset: the audience's.
+    :param asset: of the audience.
     """
 
     def client() -> FanfareClient:
@@ -49,7 +49,7 @@ def differences(
     store: StateStore,
     now: datetime,  # noqa: ARG001
 ) -> list[Difference]:
-    """Compare name and description; reads only. An audience without an id yet differs in nothing."""
+    """Compare name and description; read-only. Return no difference while the audience has no id."""
     client = FanfareHook(definition.conn_id).client
     audience_id = get_audience_id(
         definition.id, store, account=lambda: client.settings.account, read=parse_str_id
@@ -60,18 +60,15 @@ def differences(
         audience = client.get_audience(audience_id)
     except NotFoundError:
         return [Difference("audience", "presence", None, audience_id, GONE)]
-    found = []
+    archived = []
     if audience.archived:
-        found.append(
-            Difference(
-                "audience", "archived", "yes", "no", "It takes no list any more; the API cannot undo it"
-            )
-        )
-    # What is given as None would be taken away.
+        note = "It accepts no list anymore; the API cannot restore it"
+        archived.append(Difference("audience", "archived", "yes", "no", note))
+    # The vendor clears a field that is sent as None.
     changes = AudienceChanges(name=definition.name)
     if definition.description is not None:
         changes = AudienceChanges(name=definition.name, description=definition.description)
-    return found + of_audience(
+    return archived + of_audience(
         at_vendor=(audience.name, audience.description),
         in_definition=(definition.name, definition.description),
         update=None if audience.archived else lambda: client.update_audience(audience_id, changes),

@@ -1,4 +1,4 @@
-"""Sensors for Fanfare: deferred by default, so that waiting holds no worker slot."""
+"""Sensors for Fanfare: deferrable by default, so that waiting uses no worker slot."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class _FanfareSensor(PlatformSensor[FanfareHook]):
         self.audience_id: Any = audience_id
 
     def persist_links(self) -> None:
-        """Show the link to the audience in the dashboard."""
+        """Persist the link to the audience in the dashboard."""
         FanfarePortalLink.persist(self, self.hook.client.settings, audience_id=self._audience())
 
     def _audience(self) -> str:
@@ -48,16 +48,16 @@ class _FanfareSensor(PlatformSensor[FanfareHook]):
 
 
 class FanfareImportSensor(_FanfareSensor):
-    """Wait until the import of a list is through.
+    """Wait until the import of a list has finished.
 
-    Rows that Fanfare did not take are counted, and the first ones shown by number and reason, without what they hold.
+    Rows that Fanfare rejected are counted. The first of them are logged by number and reason, without their values.
 
-    :param upload: what the onboarding operator has returned (templated).
-    :param audience_id: which audience, where there is no ``upload`` (templated).
-    :param import_id: which import, where there is no ``upload`` (templated).
+    :param upload: return value of the upload operator (templated).
+    :param audience_id: the audience if there is no ``upload`` (templated).
+    :param import_id: the import if there is no ``upload`` (templated).
     :param fanfare_conn_id: a connection of type ``fanfare`` (templated).
     :param deferrable: wait in the triggerer (default), or in a worker slot.
-    :param poke_interval: seconds between two looks at most, 60 by default; a deferred wait looks more often at first.
+    :param poke_interval: maximum seconds between two polls, 60 by default; a deferred wait polls more often at first.
     :param timeout: seconds until it fails, two days by default.
     :return: status and counts of all imports of the load, and the members of the audience.
 
@@ -79,19 +79,19 @@ class FanfareImportSensor(_FanfareSensor):
 
     @property
     def target_label(self) -> str:
-        """What is waited for."""
+        """Name of the awaited import, for messages."""
         return f"The import into audience {self._audience()}"
 
     def early_result(self) -> dict[str, Any] | None:
-        """A load that is confirmed already was not sent again."""
+        """Return the stored result of a load that is already confirmed."""
         return self.upload.get("confirmed") if self.upload else None
 
     def vendor_error(self, message: str) -> TerminalError:
-        """Fanfare could not take in the file."""
+        """Return the error for a failed import."""
         return import_failed(self.target_label, message)
 
     def trigger(self, *, deadline: float) -> FanfareImportTrigger:
-        """The wait itself."""
+        """Return the trigger."""
         return FanfareImportTrigger(
             conn_id=self.fanfare_conn_id,
             audience_id=self._audience(),
@@ -101,7 +101,7 @@ class FanfareImportSensor(_FanfareSensor):
         )
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
-        """Take up the trigger's event, and add up the imports of the load."""
+        """Return the totals of the load's imports, the last one from the trigger's event."""
         last = super().execute_complete(context, event)
         result = {
             "audience_id": self._audience(),
@@ -109,7 +109,7 @@ class FanfareImportSensor(_FanfareSensor):
             **total([*(self.upload or {}).get("imports_before", []), last]),
         }
         if result["error_count"]:
-            self.log.warning("Fanfare did not take %s rows: %s", result["error_count"], result["row_errors"])
+            self.log.warning("Fanfare rejected %s rows: %s", result["error_count"], result["row_errors"])
         return result
 
     def _audience(self) -> str:
@@ -124,12 +124,12 @@ class FanfareImportSensor(_FanfareSensor):
 class FanfareAudienceStatusSensor(_FanfareSensor):
     """Wait until a dynamic or synced audience is up to date: not stale, not in progress, last sync not failed.
 
-    :param sync: what :class:`.operators.FanfareSyncAudienceOperator` has returned (templated): success then needs
-        something newer than before.
-    :param audience_id: which audience, where there is no ``sync`` (templated).
+    :param sync: return value of :class:`.operators.FanfareSyncAudienceOperator` (templated): success then requires
+        data newer than its baseline.
+    :param audience_id: the audience if there is no ``sync`` (templated).
     :param fanfare_conn_id: a connection of type ``fanfare`` (templated).
     :param deferrable: wait in the triggerer (default), or in a worker slot.
-    :param poke_interval: seconds between two looks at most, 60 by default; a deferred wait looks more often at first.
+    :param poke_interval: maximum seconds between two polls, 60 by default; a deferred wait polls more often at first.
     :param timeout: seconds until it fails, two days by default.
     :return: the status.
 
@@ -144,20 +144,20 @@ class FanfareAudienceStatusSensor(_FanfareSensor):
 
     @property
     def target_label(self) -> str:
-        """What is waited for."""
+        """Name of the awaited audience, for messages."""
         return f"Audience {self._audience()}"
 
     def vendor_error(self, message: str) -> TerminalError:
-        """The sync has failed."""
+        """Return the error for a failed sync."""
         return AudienceFailedError(
             what=f"{self.target_label} is not up to date",
             where="Fanfare",
             why=message,
-            next_step="Look at its source in Fanfare's dashboard, then start the sync again",
+            next_step="Check its source in Fanfare's dashboard, then start the sync again",
         )
 
     def trigger(self, *, deadline: float) -> FanfareAudienceStatusTrigger:
-        """The wait itself."""
+        """Return the trigger."""
         return FanfareAudienceStatusTrigger(
             conn_id=self.fanfare_conn_id,
             audience_id=self._audience(),
@@ -173,11 +173,11 @@ class FanfareAudienceStatusSensor(_FanfareSensor):
 
 
 def import_failed(subject: str, message: str) -> ImportFailedError:
-    """The error of an import that has failed."""
+    """Return the error for a failed import."""
     return ImportFailedError(
-        what=f"{subject} has failed",
+        what=f"{subject} failed",
         where="Fanfare",
         why=message,
-        next_step="Mend the extract if the rows are to blame, then clear the upload task: imports of this load that "
-        "are through are not sent again",
+        next_step="Fix the extract if its rows caused the failure, then clear the upload task; finished imports of "
+        "this load are not sent again",
     )

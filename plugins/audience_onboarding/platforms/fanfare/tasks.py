@@ -1,4 +1,4 @@
-"""The tasks of an onboarding DAG that are Fanfare's own."""
+"""Fanfare's tasks of an onboarding DAG."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def ensure_audience(definition: FanfareDefinition, asset: Asset) -> EnsuredAudie
 
 
 def upload(definition: FanfareDefinition, **common: Any) -> FanfareOnboardCrmOperator:
-    """The task that prepares and imports.
+    """Create the task that prepares and imports the list.
 
-    :param common: the arguments that all platforms share.
+    :param common: arguments that all platforms share.
     """
     return FanfareOnboardCrmOperator(
         rows_per_import=definition.upload.rows_per_import,
@@ -47,9 +47,9 @@ def upload(definition: FanfareDefinition, **common: Any) -> FanfareOnboardCrmOpe
 
 
 def wait_for_confirmation(definition: FanfareDefinition, **common: Any) -> FanfareImportSensor:
-    """The task that waits until the import is through.
+    """Create the task that waits until the import has finished.
 
-    :param common: the arguments that all platforms share, among them the output of the sending task.
+    :param common: arguments that all platforms share, among them the output of the upload task.
     """
     return FanfareImportSensor(
         task_id="wait_for_confirmation",

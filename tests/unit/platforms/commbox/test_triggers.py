@@ -101,7 +101,7 @@ def test_a_look_without_success_says_why() -> None:
             (
                 1_200,
                 "1200 customers",
-                "user_count is 1,200, 2,400 were sent; if CommBox leaves some out for good, lower 'minimum_ratio'",
+                "user_count is 1,200, 2,400 were sent; if CommBox omits some permanently, lower 'minimum_ratio'",
             ),
             (3_000, "3000 customers", "user_count is 3,000, 2,400 were sent"),
             (None, "no count", "the list shows no user_count for this Static audience"),
@@ -187,7 +187,7 @@ def test_a_look_that_hangs_is_given_up_some_time_after_the_deadline(
     event = vendor.event_of(trigger(deadline=START + 100.0))
 
     assert event["status"] == "timeout"
-    assert "The time is over before the first look" in event["message"]
+    assert "Timed out before the first list" in event["message"]
 
 
 # --- many waits ---------------------------------------------------------------------------------------------

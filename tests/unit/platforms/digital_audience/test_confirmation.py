@@ -13,7 +13,6 @@ from audience_onboarding.platforms.digital_audience.confirmation import (
     Baseline,
     Expectation,
     Verdict,
-    judge,
     rates_by_identifier,
     summary,
 )

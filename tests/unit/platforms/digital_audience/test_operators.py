@@ -194,7 +194,7 @@ def test_a_segment_never_ends_after_its_last_day(client: Any) -> None:
 def test_a_target_whose_last_day_is_over_is_skipped(client: Any) -> None:
     client.load_audience_segments.return_value = [segment(3)]
 
-    with pytest.raises(AirflowSkipException, match=r"until 2026-11-20T03:00:00.*it is let go"):
+    with pytest.raises(AirflowSkipException, match=r"ended on 2026-11-20T03:00:00.*skipping"):
         activate(until=RUN_AFTER.isoformat())
 
     assert client.activate_audience.call_count == 0
@@ -270,7 +270,7 @@ def test_an_approval_is_kept_with_the_segment_and_reported_by_later_runs(
 def test_nothing_is_created_that_was_not_approved(
     client: Any, stores: AssetStores, approval: dict[str, Any]
 ) -> None:
-    with pytest.raises(AirflowFailException, match="nobody has approved"):
+    with pytest.raises(AirflowFailException, match="creating it again is not approved"):
         activate(stores, approval=approval)
 
     assert client.activate_audience.call_count == 0

@@ -93,9 +93,12 @@ def test_what_the_vendor_would_not_take_is_refused_before_anything_is_asked(
     bad_rule = {"field": "a", "operator": "LIKE", "values": []}
     with every_case() as case:
         for changes, message in (
-            ({"rules": RULES}, "Only a dynamic audience has rules"),
-            ({"sync_source": {"syncSource": "a", "syncSourceId": "b"}}, "A synced list, and only that"),
-            ({"audience_type": "SYNCED_LIST"}, "A synced list, and only that"),
+            ({"rules": RULES}, "only a dynamic audience has .rules."),
+            (
+                {"sync_source": {"syncSource": "a", "syncSourceId": "b"}},
+                "only a synced list has a .sync_source.",
+            ),
+            ({"audience_type": "SYNCED_LIST"}, "only a synced list has a .sync_source."),
             ({"options": {"groupTyp": "RFM"}}, "groupTyp"),
             ({"options": {"groupType": "VIP"}}, "groupType"),
             ({"audience_type": "DYNAMIC", "rules": [bad_rule]}, r"rules\.0\.operator"),
@@ -150,7 +153,7 @@ def test_all_rules_are_replaced_at_once(client: Any, context: Any) -> None:
 def test_invalid_changes_and_rules_are_refused(client: Any, context: Any) -> None:
     with every_case() as case:
         for changes in ({"rules": RULES}, {"nmae": "x"}, {"name": ""}, {"groupType": "x"}):
-            expected = pytest.raises(AirflowFailException, match="Fanfare does not take these fields")
+            expected = pytest.raises(AirflowFailException, match="Invalid fields for Fanfare")
             with case(changes), expected:
                 FanfareUpdateAudienceOperator(task_id="t", audience_id="aud_1", changes=changes).execute(
                     context

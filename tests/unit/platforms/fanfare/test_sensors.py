@@ -54,7 +54,7 @@ def test_the_imports_of_a_load_are_added_up_and_refused_rows_are_logged(
         "error_count": 2,
         "row_errors": row_errors,
     }
-    assert f"[warning  ] Fanfare did not take 2 rows: {row_errors}" in capsys.readouterr().out
+    assert f"[warning  ] Fanfare rejected 2 rows: {row_errors}" in capsys.readouterr().out
 
 
 def test_one_import_without_errors_is_all_there_is(

@@ -166,8 +166,12 @@ def test_a_status_is_not_newer_than_its_own_baseline() -> None:
 def test_a_time_out_says_why_the_audience_is_not_up_to_date(vendor: Scripted) -> None:
     with every_case() as case:
         for changes, state, reason in (
-            ({"inProgress": True, "pendingShards": 2}, "fresh", "it is being worked on, 2 shards to go"),
-            ({"syncStatus": "SUCCESS"}, "SUCCESS", "it is up to date, but nothing is newer than before"),
+            (
+                {"inProgress": True, "pendingShards": 2},
+                "fresh",
+                "the update is in progress, 2 shards pending",
+            ),
+            ({"syncStatus": "SUCCESS"}, "SUCCESS", "it is up to date, but not newer than the baseline"),
         ):
             with case(state):
                 vendor.shows = [status(**changes)]

@@ -378,7 +378,7 @@ def test_an_import_that_does_not_succeed(world: World, vendor: Vendor) -> None:
         (
             {"status": "failed", "state": "FAILED", "message": "import imp_1 is FAILED"},
             AirflowFailException,
-            "ImportFailedError: An import of the load has failed",
+            "ImportFailedError: An import of the load failed",
         ),
         (
             {"status": "error", "error": "AuthenticationError", "message": "The key is old"},
@@ -715,6 +715,6 @@ def test_no_personal_data_and_no_address_stays_behind(
 
     everything = json.dumps([world.store, load, seen, first.trigger.serialize()]) + capsys.readouterr().out
     assert "Part 1: sent 2 rows as import imp_1" in everything
-    assert "Fanfare did not take 2 rows" in everything
+    assert "Fanfare rejected 2 rows" in everything
     for secret in ("anna", "3161234567", "example.com", "bucket.example", "0123456789abcdef", "sk_test"):
         assert secret not in everything
