@@ -1,4 +1,4 @@
-"""The activation targets of a definition as they are at the vendor: account, segments, last day. No Airflow in here."""
+"""Activation targets of a definition, resolved at the vendor: account, segments, last day. Without Airflow."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from audience_onboarding.platforms.digital_audience.segment_names import Segment
 
 @dataclass(frozen=True)
 class ResolvedTarget:
-    """One target with the account that it names.
+    """Activation target with its platform account.
 
     :param target: of the definition.
-    :param account: that fits it.
+    :param account: of the vendor that matches the target.
     :param naming: of its segments.
-    :param until: after which its segment is let go.
+    :param until: end of the target; later, its segments are not extended.
     """
 
     target: ActivationTarget
@@ -48,17 +48,17 @@ class ResolvedTarget:
 
 
 def get_segment_naming(definition: DigitalAudienceDefinition, target: ActivationTarget) -> SegmentName:
-    """How the segments of a target are called."""
+    """Return the naming of a target's segments."""
     return SegmentName(target.segment_name, definition.name, definition.key, target.key)
 
 
 def resolve_target(
     definition: DigitalAudienceDefinition, target: ActivationTarget, accounts: Sequence[PlatformAccount]
 ) -> ResolvedTarget:
-    """A target with the account that fits it.
+    """Return a target with the matching account.
 
     :param accounts: of the organisation.
-    :raises ConfigurationError: none or several fit; the message lists the choices.
+    :raises ConfigurationError: no account matches, or several do; the message lists the choices.
     """
     wanted = target.account
     account = choose_account(accounts, platform=wanted.platform, name=wanted.name, account_id=wanted.id)

@@ -1,4 +1,4 @@
-"""A person approves of a segment before it is created. Nobody is asked about a segment that is there already."""
+"""Approval of a segment by a user before the vendor creates it. An existing segment needs none."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _QUESTION = "question"
 
 
 class DigitalAudienceApproveActivationOperator(_SegmentOperator, ApprovalOperator):
-    """Ask a person whether a segment may be created, and wait for the answer without a worker slot.
+    """Ask a user whether a segment may be created, and wait for the answer without a worker slot.
 
-    Takes the arguments of :class:`.operators.DigitalAudienceActivateAudienceOperator`, which has to come next, and
-    works out the same segment. If that is there already, nobody is asked. What a person has refused is not asked again
-    by later runs, until the target changes, the form says ``ask_again``, or this task is cleared.
+    The arguments are those of the next task, :class:`.segment_operators.DigitalAudienceActivateAudienceOperator`. An
+    existing segment needs no approval. Later runs do not ask again about a rejected segment, until the target changes,
+    the form sets ``ask_again``, or this task is cleared.
 
-    :param audience_name: shown to the person.
-    :param rule: who may answer, and for how long.
-    :return: whether a person was ``asked``, whether the answer is ``approved``, ``by`` whom, and ``at`` what moment.
+    :param audience_name: shown to the user.
+    :param rule: users that may answer, and the timeout.
+    :return: ``asked``: whether a user was asked, ``approved``: the answer, ``by``: the user, ``at``: the datetime.
     """
 
     template_fields: Sequence[str] = (*_SegmentOperator.template_fields, "subject", "body")
@@ -52,7 +52,7 @@ class DigitalAudienceApproveActivationOperator(_SegmentOperator, ApprovalOperato
 
     @fail_on_terminal_error
     def execute(self, context: Context) -> Any:
-        """Ask, if there is something to ask."""
+        """Ask for approval, unless the segment exists."""
         plan = self._plan(context)
         DigitalAudiencePortalLink.persist(self, self.hook.client.settings, audience_id=plan.audience_id)
         segment_id = self.stored_id(context, plan.key) or self._existing(plan)
@@ -103,7 +103,7 @@ class DigitalAudienceApproveActivationOperator(_SegmentOperator, ApprovalOperato
         return answer
 
     def _question(self, plan: SegmentPlan) -> dict[str, Any]:
-        """What makes it the same question: not its dates, which each run has its own of."""
+        """Return the fields that identify a question: without the dates, which differ in each run."""
         return {
             "audience_id": plan.audience_id,
             "account_id": plan.account.id,

@@ -1,4 +1,4 @@
-"""When an audience has taken in *our* upload, judged from what the vendor shows. Pure: no I/O, no Airflow.
+"""Rules that confirm that the vendor has processed an upload. Pure: no I/O, no Airflow.
 
 The vendor's pages name neither the state of success nor one of failure, so all of them are settings. What they do
 state is ``dataUpdated`` ("last successful data upload or refresh") and the history of uploads with mode and rows.
@@ -20,7 +20,7 @@ from audience_onboarding.platforms.digital_audience.models import Audience, Hist
 
 @dataclass(frozen=True)
 class Baseline:
-    """What the vendor showed right before the upload.
+    """Vendor's values right before the upload.
 
     :param state: ``audienceState``.
     :param updated: time of the last change of the audience, ISO 8601.
@@ -75,7 +75,7 @@ class Expectation:
 
 
 class Verdict(str, Enum):
-    """What an observation means."""
+    """Meaning of an observation."""
 
     READY = "ready"
     FAILED = "failed"
@@ -93,7 +93,7 @@ class Evaluation:
 
 
 def evaluate(audience: Audience, expectation: Expectation) -> Evaluation:
-    """Judge one observation of an audience."""
+    """Evaluate one observation of an audience."""
     state = audience.audience_state or ""
     baseline, rules = expectation.baseline, expectation.rules
     if is_one_of(state, rules.failure_states):
@@ -115,7 +115,7 @@ def evaluate(audience: Audience, expectation: Expectation) -> Evaluation:
 
 
 def summary(audience: Audience, upload: HistoryEntry | None) -> dict[str, Any]:
-    """What is kept of a finished wait: state, sizes and match rates; JSON, no personal data."""
+    """Return the stored result of a wait: state, sizes and match rates; JSON, no personal data."""
     return {
         "audience_id": audience.id,
         "audience_state": audience.audience_state,

@@ -15,7 +15,7 @@ class DigitalAudiencePortalLink(PortalLink):
 
 
 def storage_of(endpoint: str | None, region: str | None) -> dict[str, str]:
-    """What the record of a load keeps of its storage, so that it can be linked to where the connection is not known.
+    """Return the storage fields of a load's record, for links that are built without the connection.
 
     :param endpoint: of the client; kept where it is not AWS's own, without a login that it may hold.
     """

@@ -38,7 +38,7 @@ from audience_onboarding.state.store import (
 def pending_creates(definition: DigitalAudienceDefinition, asset: Asset) -> list[PendingCreate]:
     """Campaign and audience, unless the definition gives their ids, and the segment of each target.
 
-    :param asset: the audience's.
+    :param asset: of the audience.
     """
 
     def client() -> DigitalAudienceClient:
@@ -52,14 +52,14 @@ def pending_creates(definition: DigitalAudienceDefinition, asset: Asset) -> list
 
     found = []
     if definition.id is None and definition.campaign and definition.campaign.name:
-        # The vendor's pages have no operation that shows a campaign, so there is no look.
+        # The vendor's pages document no operation that reads a campaign.
         shared = campaign_asset(definition.platform, definition.conn_id, definition.campaign.name)
         found.append(PendingCreate("campaign", shared, parse_int_id, account))
     if definition.id is None:
         found.append(PendingCreate("audience", asset, parse_int_id, account, inspect=audience))
     for target in definition.activation.targets if definition.activation else ():
         if get_segment_naming(definition, target).is_dated:
-            # One for each load date; an unclear one is found by its name, and needs nobody to settle it.
+            # One for each load date; an ambiguous create is resolved by the segment's name.
             continue
         segments = _Segments(definition, target)
         what = str(object_label(segment_key(target.key)))
@@ -70,7 +70,7 @@ def pending_creates(definition: DigitalAudienceDefinition, asset: Asset) -> list
 
 
 class _Segments:
-    """The segments of an audience, as one target of its definition means them."""
+    """Segments of an audience that belong to one target of its definition."""
 
     def __init__(self, definition: DigitalAudienceDefinition, target: ActivationTarget) -> None:
         self._definition = definition
@@ -113,7 +113,7 @@ def differences(
     store: StateStore,
     now: datetime,
 ) -> list[Difference]:
-    """Compare the audience and its segments; reads only. An audience without an id yet differs in nothing.
+    """Compare the audience and its segments; read-only. Return no difference while the audience has no id.
 
     :param asset: the audience's.
     :param store: of the audience.

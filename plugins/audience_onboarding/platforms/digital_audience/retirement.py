@@ -45,7 +45,7 @@ def state_keys(definition: DigitalAudienceDefinition, store: StateStore) -> list
 def inspect(definition: DigitalAudienceDefinition, store: StateStore) -> AudienceInventory:
     """Return the audience as it is at the vendor.
 
-    :raises NotFoundError: the vendor does not know the id that the definition gives.
+    :raises NotFoundError: the vendor does not know the definition's id.
     """
     return inspect_audience(
         find_audience_id(definition, store),

@@ -1,4 +1,4 @@
-"""The names of segments: a template in the definition, and which names at the vendor it stands for.
+"""Names of segments: a template in the definition, and the names at the vendor that match it.
 
 A segment is found by its name, so the name must be the same for a retry, a clear and the next load. A load date in it
 makes a new segment per load date, or per month with ``{load_date:%Y-%m}``; that date is the load's, never the clock's.
@@ -27,15 +27,15 @@ _PARTS = {
     "%G": r"\d{4}",
     "%V": r"\d{2}",
 }
-"""Parts of a date, and what they look like. No names of months or days: these depend on the worker's language."""
+"""Parts of a date, and their patterns. No names of months or days: these depend on the worker's locale."""
 
 _ISO = "%Y-%m-%d"
 
 
 def checked_template(template: str) -> str:
-    """The template, if it can be filled in.
+    """Return the template.
 
-    :raises ValueError: it holds something in braces that is not known.
+    :raises ValueError: it has an unknown placeholder or an invalid format.
     """
     try:
         fields = [(name, form, how) for _, name, form, how in Formatter().parse(template) if name is not None]
@@ -75,7 +75,7 @@ class SegmentName:
 
     @property
     def is_dated(self) -> bool:
-        """Whether each load date, or each month of them, has a segment of its own."""
+        """Whether each load date, or each month, has its own segment."""
         return any(name == LOAD_DATE for _, name, _, _ in Formatter().parse(self.template))
 
     def of(self, load_date: date | None, *, platform: str, account: str) -> str:
@@ -91,9 +91,9 @@ class SegmentName:
         return self.template.format(**values)
 
     def period(self, load_date: date | None) -> str:
-        """The part of the load date that the name holds: ``2026-11``; empty where it holds none.
+        """Return the part of the load date in the name: ``2026-11``; empty if the name has none.
 
-        :raises ConfigurationError: it holds one, and there is none.
+        :raises ConfigurationError: the name needs a load date, and there is none.
         """
         self._needs(load_date)
         parts = [
@@ -104,7 +104,7 @@ class SegmentName:
         return re.sub(r"[^0-9]+", "-", "-".join(parts)).strip("-")
 
     def fits(self, name: str | None, *, platform: str, account: str) -> bool:
-        """Whether a segment of this name is one of the target's, of whatever load date."""
+        """Return whether the name matches the template, for any load date."""
         return name is not None and re.fullmatch(self._pattern(platform, account), name) is not None
 
     def _pattern(self, platform: str, account: str) -> str:

@@ -1,4 +1,4 @@
-"""Sensors for Digital Audience: deferred by default, so that waiting holds no worker slot."""
+"""Sensors for Digital Audience: deferrable by default, so that waiting uses no worker slot."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class _DigitalAudienceSensor(PlatformSensor[DigitalAudienceHook]):
 
 
 class DigitalAudienceAudienceStateSensor(_DigitalAudienceSensor):
-    """Wait until an audience has taken in an upload.
+    """Wait until the vendor has processed an upload of an audience.
 
     Success needs more than a state, which may be left over from yesterday: data newer than ``baseline``, and where
     the vendor lists the upload, its mode and row count. Unknown states are waited on and logged once.
@@ -67,9 +67,9 @@ class DigitalAudienceAudienceStateSensor(_DigitalAudienceSensor):
     :param rules: state names and evidence; default: :class:`.definition.ConfirmationRules`.
     :param digital_audience_conn_id: a connection of type ``digital_audience`` (templated).
     :param deferrable: wait in the triggerer (default), or in a worker slot.
-    :param poke_interval: seconds between two looks at most, 60 by default; a deferred wait looks more often at first.
+    :param poke_interval: maximum seconds between two polls, 60 by default; a deferred wait polls more often at first.
     :param timeout: seconds until it fails. Default two days: the vendor speaks of the next day.
-    :return: state, sizes and match rates, see :func:`.readiness.summary`.
+    :return: state, sizes and match rates, see :func:`.confirmation.summary`.
 
     Source: the vendor's "Audience API" page, GET /audience/loadAudienceById.
     """
@@ -91,7 +91,7 @@ class DigitalAudienceAudienceStateSensor(_DigitalAudienceSensor):
 
     @property
     def target_label(self) -> str:
-        """What is waited for."""
+        """Name of the awaited object, for messages."""
         return f"Audience {self._waited_for}"
 
     @property
@@ -101,15 +101,15 @@ class DigitalAudienceAudienceStateSensor(_DigitalAudienceSensor):
         )
 
     def vendor_error(self, message: str) -> TerminalError:
-        """The vendor could not take in the file."""
+        """Return the error for a file that the vendor failed to process."""
         return audience_failed(self.target_label, message)
 
     def early_result(self) -> dict[str, Any] | None:
-        """A load that changes nothing was not sent."""
+        """Return the stored result of a load that was not sent because it changes nothing."""
         return self.upload.get("confirmed") if self.upload else None
 
     def trigger(self, *, deadline: float) -> DigitalAudienceAudienceStateTrigger:
-        """The wait itself."""
+        """Return the trigger."""
         upload = self.upload or {}
         awaited = upload.get("awaited") or {"mode": upload.get("mode"), "rows": upload.get("rows_sent")}
         return DigitalAudienceAudienceStateTrigger(
@@ -152,7 +152,7 @@ class DigitalAudienceSegmentStatusSensor(_DigitalAudienceSensor):
     :param details: what else the event says (templated): what the activation has pushed.
     :param digital_audience_conn_id: a connection of type ``digital_audience`` (templated).
     :param deferrable: wait in the triggerer (default), or in a worker slot.
-    :param poke_interval: seconds between two looks at most, 60 by default; a deferred wait looks more often at first.
+    :param poke_interval: maximum seconds between two polls, 60 by default; a deferred wait polls more often at first.
     :param timeout: seconds until it fails. Default four days: the vendor speaks of two days on average.
     :return: status, dates and counts of the segment.
 
@@ -196,7 +196,7 @@ class DigitalAudienceSegmentStatusSensor(_DigitalAudienceSensor):
 
     @property
     def target_label(self) -> str:
-        """What is waited for."""
+        """Name of the awaited object, for messages."""
         return f"Segment {self.segment_id}"
 
     def persist_links(self) -> None:
@@ -218,7 +218,7 @@ class DigitalAudienceSegmentStatusSensor(_DigitalAudienceSensor):
         )
 
     def trigger(self, *, deadline: float) -> DigitalAudienceSegmentStatusTrigger:
-        """The wait itself."""
+        """Return the trigger."""
         return DigitalAudienceSegmentStatusTrigger(
             conn_id=self.digital_audience_conn_id,
             segment_id=parse_int_id(self.segment_id),

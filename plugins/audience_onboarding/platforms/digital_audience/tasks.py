@@ -1,4 +1,4 @@
-"""The tasks of an onboarding DAG that are Digital Audience's own."""
+"""Digital Audience's tasks of an onboarding DAG."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ _RETURNED = "return_value"
 def ensure_audience(definition: DigitalAudienceDefinition, asset: Asset) -> EnsuredAudience:
     """The tasks that see to campaign and audience.
 
-    Only one task at a time, of all audiences, may create a campaign. So no load goes through there that need not: the
-    first task looks whether audience and campaign are known, and skips those that would create them.
+    Only one task at a time, of all audiences, may create a campaign. So the first task reads the stored ids and skips
+    the tasks that would create what exists.
     """
     if definition.id is not None:
         return EnsuredAudience(definition.id)
@@ -67,8 +67,7 @@ def ensure_audience(definition: DigitalAudienceDefinition, asset: Asset) -> Ensu
         _first_pushed((_LOOKUP, CAMPAIGN_ID), (_CAMPAIGN, _RETURNED)),
         trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS,
     )
-    # What comes next must be skipped where its turn is: it cannot pass over skipped tasks itself. The scheduler is
-    # through with this one at once, without a worker.
+    # Later tasks cannot ignore skipped upstream tasks themselves. The scheduler runs this one without a worker slot.
     there = EmptyOperator(task_id=_READY, trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
     chain(recall, create_campaign, create_audience, there)
     recall >> [create_audience, there]
@@ -105,9 +104,9 @@ def _first_pushed(*places: tuple[str, str]) -> str:
 
 
 def upload(definition: DigitalAudienceDefinition, **common: Any) -> DigitalAudienceOnboardCrmToS3Operator:
-    """The task that prepares and uploads.
+    """Create the task that prepares and uploads the list.
 
-    :param common: the arguments that all platforms share.
+    :param common: arguments that all platforms share.
     """
     return DigitalAudienceOnboardCrmToS3Operator(
         bucket=definition.upload.bucket,
@@ -124,9 +123,9 @@ def upload(definition: DigitalAudienceDefinition, **common: Any) -> DigitalAudie
 def wait_for_confirmation(
     definition: DigitalAudienceDefinition, **common: Any
 ) -> DigitalAudienceAudienceStateSensor:
-    """The task that waits until the vendor has taken in the upload.
+    """Create the task that waits until the vendor has processed the upload.
 
-    :param common: the arguments that all platforms share, among them the output of the sending task.
+    :param common: arguments that all platforms share, among them the output of the upload task.
     """
     return DigitalAudienceAudienceStateSensor(
         task_id="wait_for_confirmation",

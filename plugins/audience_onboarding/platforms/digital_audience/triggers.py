@@ -1,4 +1,4 @@
-"""Waiting for Digital Audience in the triggerer. Triggers only log in and GET; they change nothing."""
+"""Triggers that poll Digital Audience. They only log in and send GET requests."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from audience_onboarding.platforms.digital_audience.models import Audience
 
 
 def evaluate_audience(audience: Audience, expectation: Expectation) -> PollResult:
-    """Judge an audience as just loaded."""
+    """Evaluate a loaded audience."""
     evaluation = evaluate(audience, expectation)
     state = audience.audience_state or "unknown"
     if evaluation.verdict is Verdict.READY:
@@ -37,7 +37,7 @@ def poll_segment(
     success_statuses: tuple[str, ...],
     failure_statuses: tuple[str, ...],
 ) -> PollResult:
-    """Load a segment and judge it by its status."""
+    """Load a segment and evaluate its status."""
     segment = client.load_segment(segment_id)
     status = segment.status or "unknown"
     reason = f"the segment is in status {status}"
@@ -69,12 +69,12 @@ class _DigitalAudienceTrigger(PollingTrigger[DigitalAudienceClient]):
 
 
 class DigitalAudienceAudienceStateTrigger(_DigitalAudienceTrigger):
-    """Fires when an audience has taken in an upload, has failed, or the deadline has passed.
+    """Trigger that fires when the vendor has processed an upload, or failed to.
 
     Arguments beside those of :class:`..base.triggers.PollingTrigger`:
 
     :param audience_id: which audience.
-    :param baseline: what was there before the upload, see :class:`.readiness.Baseline`.
+    :param baseline: what was there before the upload, see :class:`.confirmation.Baseline`.
     :param mode: of the upload; ``None``: any.
     :param rows: of the upload; ``None``: any number.
     :param rules: state names and evidence; as JSON in the database.
@@ -110,7 +110,7 @@ class DigitalAudienceAudienceStateTrigger(_DigitalAudienceTrigger):
         return self._seen
 
     def trigger_kwargs(self) -> dict[str, Any]:
-        """The arguments beside those of every wait."""
+        """Return the arguments in addition to those of the base class."""
         expected = self.expectation
         return {
             "audience_id": self.audience_id,
@@ -122,7 +122,7 @@ class DigitalAudienceAudienceStateTrigger(_DigitalAudienceTrigger):
 
 
 class DigitalAudienceSegmentStatusTrigger(_DigitalAudienceTrigger):
-    """Fires when a segment has one of the given statuses, or the deadline has passed.
+    """Trigger that fires when a segment has one of the given statuses.
 
     Arguments beside those of :class:`..base.triggers.PollingTrigger`:
 
@@ -145,11 +145,11 @@ class DigitalAudienceSegmentStatusTrigger(_DigitalAudienceTrigger):
         self.failure_statuses = tuple(failure_statuses)
 
     def poll(self, client: DigitalAudienceClient) -> PollResult:
-        """Load the segment and judge it."""
+        """Load the segment and evaluate its status."""
         return poll_segment(client, self.segment_id, self.success_statuses, self.failure_statuses)
 
     def trigger_kwargs(self) -> dict[str, Any]:
-        """The arguments beside those of every wait."""
+        """Return the arguments in addition to those of the base class."""
         return {
             "segment_id": self.segment_id,
             "success_statuses": list(self.success_statuses),

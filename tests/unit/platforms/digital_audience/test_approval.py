@@ -145,7 +145,7 @@ def test_the_rule_says_who_may_answer_and_for_how_long(scene: Scene) -> None:
 
 
 def test_no_question_about_a_segment_that_is_there_or_a_target_that_is_over(scene: Scene) -> None:
-    with pytest.raises(AirflowSkipException, match="ended on .*; skipping"):
+    with pytest.raises(AirflowSkipException, match=r"ended on .*; skipping"):
         scene.run(until="2026-11-20T03:00:00+00:00")
     scene.client.load_audience_segments.return_value = [Segment(segment_id=5, name="Segment", account_id=8)]
     assert scene.run() == {"asked": False}
