@@ -163,7 +163,7 @@ NAMING = SegmentName("{audience} {platform} {load_date:%Y-%m}", "List", "list", 
 
 def test_arguments_that_cannot_be_meant_create_nothing(client: Any) -> None:
     tables: list[tuple[str, list[Any], str]] = [
-        ("days", [0, -1, "0", "soon", "", "2.5", None], "not a number of days"),
+        ("days", [0, -1, "0", "soon", "", "2.5", None], "Invalid number of days"),
         ("segment_start", ["2027-01-01", "2027-01-01T00:00:00", "soon"], "segment_start"),
         ("audience_id", ["seven"], "Invalid id"),
         ("account_id", ["eight"], "Invalid id"),

@@ -359,7 +359,7 @@ def test_a_part_that_fails_ends_the_task_and_a_clear_goes_on_with_it(world: Worl
     with pytest.raises(AirflowFailException, match=r"ImportFailedError.*import imp_2 is FAILED") as caught:
         world.resume_with(world.look(AUDIENCE, "imp_2"), rows_per_import=2)
 
-    assert "are through are not sent again" in str(caught.value)
+    assert "finished imports of this load are not sent again" in str(caught.value)
     assert "anna" not in str(caught.value)
     assert len(vendor.imports) == 2
 
