@@ -12,8 +12,7 @@ from typing import Any
 from unittest import mock
 
 from audience_onboarding.base import triggers
-from audience_onboarding.platforms.digital_audience import load_files
-from audience_onboarding.platforms.digital_audience import operators as digital_audience_operators
+from audience_onboarding.platforms.digital_audience import load_files, segment_operators
 from audience_onboarding.state import create_once
 from audience_onboarding.storage import s3_upload, s3_write
 from tests.chaos.judging import DOUBLED, DUPLICATE, HANG, LEAK, LOST, OPEN_UPLOAD
@@ -136,9 +135,7 @@ def _segments_not_looked_up() -> Iterator[None]:
         return real(self, *arguments, find=lambda: find() and None, **more)
 
     with (
-        mock.patch.object(
-            digital_audience_operators.DigitalAudienceActivateAudienceOperator, "_creation", creation
-        ),
+        mock.patch.object(segment_operators.DigitalAudienceActivateAudienceOperator, "_creation", creation),
         mock.patch.object(create_once, "VISIBILITY_TIMEOUT", timedelta(0)),
     ):
         yield

@@ -20,7 +20,7 @@ CLASSES = {
 
 WITHOUT_NEXT_STEP = {
     ("http/error_mapping.py", "error_for_status"): "the clients know the object, and add what to do about it",
-    ("state/remote_ids.py", "_no_id"): "its callers say it",
+    ("state/remote_ids.py", "_invalid_id"): "its callers say it",
     (
         "crm/sources/csv_file.py",
         "CsvSource.__post_init__",

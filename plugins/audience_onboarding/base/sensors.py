@@ -192,10 +192,10 @@ class PlatformSensor(BaseSensorOperator, Generic[Hook]):
         }
         seconds = seconds_since(self.upload.get("sent_at"))
         if seconds is not None:
-            timing(CONFIRMATION_TIME, seconds, **whose)
+            timing(CONFIRMATION_TIME, seconds, **tags)
         for identifier, rate in (result.get("match_rates") or {}).items():
             if rate is not None:
-                gauge(MATCH_RATE, rate, **whose, identifier=identifier)
+                gauge(MATCH_RATE, rate, **tags, identifier=identifier)
 
     def _timed_out(self, event: dict[str, Any]) -> NoReturn:
         message = (

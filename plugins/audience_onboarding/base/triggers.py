@@ -130,7 +130,7 @@ class PollingTrigger(BaseTrigger, Generic[Client]):
                 self.log.warning("Poll failed; polling again: %s", error)
                 last_reason = str(error)
                 # No jitter here: all waits of a process share one ceiling of requests anyway.
-                wanted_pause = min(error.retry_after or 0.0, MAX_RETRY_DELAY.total_seconds())
+                retry_after = min(error.retry_after or 0.0, MAX_RETRY_DELAY.total_seconds())
             else:
                 retry_after = 0.0
                 if result.event is not None:

@@ -51,7 +51,7 @@ def test_links_of_two_kinds_do_not_meet() -> None:
     operator = SimpleNamespace()
 
     assert shown(OtherLink(), operator) == ""
-    OtherLink._show(operator, "https://other")
+    OtherLink._persist(operator, "https://other")
 
     assert shown(OtherLink(), operator) == "https://other"
     assert shown(PlainPortalLink(), operator) == ""

@@ -63,7 +63,7 @@ class CommBoxUserCountSensor(PlatformSensor[CommBoxHook]):
     @property
     def _waited_for(self) -> str:
         return resolve_audience_id(
-            self.upload, self.audience_id, read=parse_str_id, wanted="'upload' or 'audience_id'"
+            self.upload, self.audience_id, read=parse_str_id, arguments="'upload' or 'audience_id'"
         )
 
     def early_result(self) -> dict[str, Any] | None:

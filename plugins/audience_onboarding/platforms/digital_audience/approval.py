@@ -15,7 +15,7 @@ from audience_onboarding.base.links import AudiencePageLink
 from audience_onboarding.base.retry_policy import fail_on_terminal_error
 from audience_onboarding.platforms.digital_audience.definition import Approval
 from audience_onboarding.platforms.digital_audience.links import DigitalAudiencePortalLink
-from audience_onboarding.platforms.digital_audience.operators import SegmentPlan, _SegmentOperator
+from audience_onboarding.platforms.digital_audience.segment_operators import SegmentPlan, _SegmentOperator
 from audience_onboarding.state.store import LAST_LOAD_KEY, rejection_key
 from audience_onboarding.timestamps import format_utc
 

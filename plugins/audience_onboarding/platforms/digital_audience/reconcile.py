@@ -21,7 +21,7 @@ from audience_onboarding.platforms.digital_audience.definition import (
 )
 from audience_onboarding.platforms.digital_audience.hooks import DigitalAudienceHook
 from audience_onboarding.platforms.digital_audience.models import Segment
-from audience_onboarding.platforms.digital_audience.operators import move_end_date
+from audience_onboarding.platforms.digital_audience.segment_operators import move_end_date
 from audience_onboarding.state.create_once import get_audience_id, stored_id
 from audience_onboarding.state.drift import GONE, Difference, of_audience
 from audience_onboarding.state.reconcile import RETRY_FORM_HINT, PendingCreate, RemoteObject, object_label

@@ -251,7 +251,7 @@ class DigitalAudienceActivateAudienceOperator(_SegmentOperator):
                 what=f"Segment {segment_id} is gone",
                 where=error.where,
                 why=error.why,
-                next_step=f"To create it again, delete the key {key!r} in {self.state_store_hint()}, then clear this task",
+                next_step=f"To create it again, delete the key {key!r} in {self.state_store_hint()}. Clear this task",
             ) from None
         if end is not None and end <= _run_datetime(context):
             raise AirflowSkipException(

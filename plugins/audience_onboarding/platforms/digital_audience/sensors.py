@@ -97,7 +97,7 @@ class DigitalAudienceAudienceStateSensor(_DigitalAudienceSensor):
     @property
     def _waited_for(self) -> int:
         return resolve_audience_id(
-            self.upload, self.audience_id, read=parse_int_id, wanted="'upload' or 'audience_id'"
+            self.upload, self.audience_id, read=parse_int_id, arguments="'upload' or 'audience_id'"
         )
 
     def vendor_error(self, message: str) -> TerminalError:

@@ -102,7 +102,7 @@ class DigitalAudienceAudienceStateTrigger(_DigitalAudienceTrigger):
         self._seen = PollResult("unknown", "nothing was seen yet")
 
     def poll(self, client: DigitalAudienceClient) -> PollResult:
-        """Load the audience and judge it. The same answer as last time means the same: the evaluation knows no clock."""
+        """Load the audience and evaluate it. An unchanged answer keeps its result: no clock is read."""
         changed = client.load_changed_audience(self.audience_id, known=self._fingerprint)
         if changed is not None:
             self._fingerprint, audience = changed

@@ -27,7 +27,7 @@ def find_audience_id(definition: FanfareDefinition, store: StateStore) -> str | 
     :raises AudienceRetiredError: the audience was retired.
     """
     check_not_retired(store)
-    known = get_audience_id(
+    audience_id = get_audience_id(
         definition.id, store, account=lambda: _client(definition).settings.account, read=parse_str_id
     )
     if audience_id is not None:

@@ -117,7 +117,7 @@ class FanfareImportSensor(_FanfareSensor):
             self.upload,
             self.audience_id,
             read=parse_str_id,
-            wanted="'upload', or 'audience_id' and 'import_id'",
+            arguments="'upload', or 'audience_id' and 'import_id'",
         )
 
 
@@ -168,7 +168,7 @@ class FanfareAudienceStatusSensor(_FanfareSensor):
 
     def _audience(self) -> str:
         return resolve_audience_id(
-            self.sync, self.audience_id, read=parse_str_id, wanted="'sync' or 'audience_id'"
+            self.sync, self.audience_id, read=parse_str_id, arguments="'sync' or 'audience_id'"
         )
 
 

@@ -13,6 +13,7 @@ from audience_onboarding.platforms.digital_audience.confirmation import (
     Baseline,
     Expectation,
     Verdict,
+    evaluate,
     rates_by_identifier,
     summary,
 )

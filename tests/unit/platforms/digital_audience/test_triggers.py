@@ -40,11 +40,11 @@ def test_an_answer_that_is_the_same_as_before_is_judged_once(
     vendor: Scripted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     judged = []
-    judge = triggers.evaluate_audience
+    real = triggers.evaluate_audience
 
     def noted(seen: Audience, expectation: Expectation) -> PollResult:
         judged.append(seen.audience_state)
-        return evaluate(seen, expectation)
+        return real(seen, expectation)
 
     monkeypatch.setattr(triggers, "evaluate_audience", noted)
     processing = audience("PROCESSING")
