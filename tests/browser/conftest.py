@@ -14,9 +14,9 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.browser.browsing import PATIENCE_MS, Camera, Pages, chromium_path, empty_folder
-from tests.browser.people import Site, running_site
+from tests.browser.users import Site, running_site
+from tests.e2e.failure_report import show
 from tests.e2e.shared import one_stack
-from tests.e2e.shown import show
 from tests.e2e.stack import Stack
 
 expect.set_options(timeout=PATIENCE_MS)
@@ -55,7 +55,7 @@ def page(pages: Pages, stack: Stack) -> Page:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """An Airflow with users that log in; its parts are in people.py."""
+    """An Airflow with users that log in; its parts are in users.py."""
     with running_site(tmp_path_factory.mktemp("site")) as running:
         yield running
 

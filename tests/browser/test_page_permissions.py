@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.browsing import Camera, Pages
-from tests.browser.people import SEEN, UNSEEN, Site
+from tests.browser.users import SEEN, UNSEEN, Site
 
 pytestmark = pytest.mark.browser
 

@@ -15,7 +15,7 @@ PAGE_DAYS = [date(2026, 11, day) for day in range(17, 21)]
 """The loads that the Audiences page shows."""
 HISTORY = [date(2026, 11, day) for day in range(10, 13)]
 
-SETTLE_CONNECTION, SETTLE_STORAGE = "digital_audience_settle", "settle_s3"
+RESOLVE_CONNECTION, RESOLVE_STORAGE = "digital_audience_resolve", "resolve_s3"
 
 
 def write(stack: Stack) -> None:
@@ -66,8 +66,8 @@ def _own_pages(stack: Stack) -> None:
         stack,
         "newsletter",
         "Newsletter readers",
-        conn_id=SETTLE_CONNECTION,
-        upload={"aws_conn_id": SETTLE_STORAGE},
+        conn_id=RESOLVE_CONNECTION,
+        upload={"aws_conn_id": RESOLVE_STORAGE},
     )
     _define(stack, "club_members", "Club members")
     _define(stack, "old_promotion", "Promotion of 2024")

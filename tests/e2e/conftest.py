@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from scripts.local_stack import wait_for
+from tests.e2e.failure_report import show
 from tests.e2e.shared import finished_in, finished_tests, one_stack, shared_folder
-from tests.e2e.shown import show
 from tests.e2e.stack import Stack
 
 

@@ -31,7 +31,7 @@ from scripts.local_stack import (
     wait_for,
 )
 from tests.children import child_env
-from tests.e2e import airflow_side
+from tests.e2e import airflow_plugins
 
 CANARY_ADDRESS = "Canary.Bird.7c1f@leak.example"
 CANARY_PHONE = "06 87 65 43 21"
@@ -288,21 +288,25 @@ def audit_file(folder: Path) -> Path:
 
 
 def _write_what_tells(stack: Stack) -> None:
-    """Audiences with alerts and an audit, see test_telling.py."""
+    """Audiences with alerts and an audit, see test_alerts.py."""
     alerts_file(stack, "").parent.mkdir()
 
     def define(
-        key: str, *, alert: dict[str, Any] | None = None, audit: str = airflow_side.CONNECTION, **changes: Any
+        key: str,
+        *,
+        alert: dict[str, Any] | None = None,
+        audit: str = airflow_plugins.CONNECTION,
+        **changes: Any,
     ) -> None:
         fields = {name: f"{{{{ audience_onboarding.{name} }}}}" for name in ("kind", "load_date", "link")}
         told = {
-            "notifier": "tests.e2e.airflow_side.FileNotifier",
+            "notifier": "tests.e2e.airflow_plugins.FileNotifier",
             "arguments": {"path": str(alerts_file(stack, key)), "fields": fields},
             **(alert or {}),
         }
         stack.define(
             key,
-            alerts=[{"notifier": "tests.e2e.airflow_side.BrokenNotifier"}, told],
+            alerts=[{"notifier": "tests.e2e.airflow_plugins.BrokenNotifier"}, told],
             audit={"conn_id": audit, "create": True},
             source={
                 "path": f"crm/{key}/{{load_date}}.csv",
@@ -445,7 +449,7 @@ def running_stack(
 
 
 def _settings(sandbox: Sandbox, quiet: Sandbox, folder: Path) -> dict[str, str]:
-    airflow_side.install_into(folder / "site")
+    airflow_plugins.install_into(folder / "site")
     connections = sandbox.connections()
     right = json.loads(connections["AIRFLOW_CONN_DIGITAL_AUDIENCE_DEFAULT"])
     right["extra"] = {"portal_url": "https://portal.example/audiences/{audience_id}"}
@@ -464,7 +468,7 @@ def _settings(sandbox: Sandbox, quiet: Sandbox, folder: Path) -> dict[str, str]:
         "PYTHONPATH": child_env(folder / "site", PROJECT)["PYTHONPATH"],
         # Of a server that crashes: what it was doing, in its log.
         "PYTHONFAULTHANDLER": "1",
-        f"AIRFLOW_CONN_{airflow_side.CONNECTION.upper()}": json.dumps(
+        f"AIRFLOW_CONN_{airflow_plugins.CONNECTION.upper()}": json.dumps(
             {"conn_type": "sqlite", "host": str(audit_file(folder))}
         ),
         "AIRFLOW_CONN_DIGITAL_AUDIENCE_WRONG": json.dumps(right | {"password": "wrong"}),

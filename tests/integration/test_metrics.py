@@ -12,8 +12,8 @@ from audience_onboarding.base.metrics import METRICS, PREFIX
 from audience_onboarding.pipelines import build_onboarding_dag
 from audience_onboarding.platform_registry import PLATFORMS
 from scripts.local_stack import Sandbox
+from tests.integration.erase_and_retire import defined
 from tests.integration.faults import exchanges, fault
-from tests.integration.taking_back import defined
 from tests.small_airflow import Run, World, no_earlier_runs
 from tests.statsd import Received, statsd
 

@@ -15,7 +15,9 @@ def test_portal_and_object_have_links_of_their_own() -> None:
 
     made = settings("vendor.example", portal_url="https://portal/{audience_id}?s={segment_id}")
     portal.persist(operator, made, audience_id=7, segment_id=5)
-    s3.persist(operator, bucket="b", key="onboard/x.csv", region="us-east-1", endpoint="http://127.0.0.1:9400/")
+    s3.persist(
+        operator, bucket="b", key="onboard/x.csv", region="us-east-1", endpoint="http://127.0.0.1:9400/"
+    )
 
     assert portal.get_link(operator, ti_key=None) == "https://portal/7?s=5"
     assert s3.get_link(operator, ti_key=None) == "http://127.0.0.1:9400/b/onboard/x.csv"

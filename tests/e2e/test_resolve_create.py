@@ -14,7 +14,7 @@ from tests.e2e.stack import Stack, own_vendor
 # Minutes, on a busy machine: each Airflow task takes seconds.
 pytestmark = [pytest.mark.e2e, pytest.mark.more, pytest.mark.timeout(600)]
 
-CONNECTION, STORAGE = "digital_audience_settle", "settle_s3"
+CONNECTION, STORAGE = "digital_audience_resolve", "resolve_s3"
 CONNECTIONS = {"DIGITAL_AUDIENCE_DEFAULT": CONNECTION, "AUDIENCE_S3": STORAGE}
 CREATE = "/campaign/createcampaign"
 DAG = "resolve_ambiguous_create"

@@ -36,8 +36,8 @@ from audience_onboarding.state.store import (
 )
 from scripts.local_stack import Sandbox
 from tests.fakes import DictStore
+from tests.integration.erase_and_retire import World, defined
 from tests.integration.faults import calls, fault
-from tests.integration.taking_back import World, defined
 
 pytestmark = pytest.mark.usefixtures("connections")
 

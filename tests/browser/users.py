@@ -134,7 +134,7 @@ def running_site(folder: Path, *, fill: Callable[[Site], None] | None = None) ->
     passwords = {name: secrets.token_urlsafe(12) for name in PEOPLE}
     people = {name: {**person, "password": passwords[name]} for name, person in PEOPLE.items()}
     site = Site(airflow.url, home, airflow.env, passwords)
-    _run([sys.executable, "-m", "tests.browser.seed_people", json.dumps(people)], site)
+    _run([sys.executable, "-m", "tests.browser.seed_users", json.dumps(people)], site)
     if fill is not None:
         fill(site)
     server = Process(

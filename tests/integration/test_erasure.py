@@ -20,8 +20,7 @@ from audience_onboarding.platforms.commbox.client import CommBoxClient
 from audience_onboarding.state.snapshot_ledger import DiffBase, SnapshotLedger, SnapshotRef
 from audience_onboarding.state.store import ERASURE_UPLOAD_LOG_KEY, PENDING_LOADS_KEY, SNAPSHOTS_KEY
 from scripts.local_stack import Sandbox
-from tests.integration.faults import fault
-from tests.integration.taking_back import (
+from tests.integration.erase_and_retire import (
     World,
     defined,
     email_hash,
@@ -30,6 +29,7 @@ from tests.integration.taking_back import (
     seen_by,
     values_of,
 )
+from tests.integration.faults import fault
 
 pytestmark = pytest.mark.usefixtures("connections")
 

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 from scripts.local_stack import Sandbox, wait_for
 from tests.browser.browsing import Camera
 from tests.browser.forms import choose, field, opened_form, send
-from tests.browser.world import SETTLE_CONNECTION, SETTLE_STORAGE
+from tests.browser.world import RESOLVE_CONNECTION, RESOLVE_STORAGE
 from tests.e2e.runs import LOAD_DATE
 from tests.e2e.stack import Stack, own_vendor
 
@@ -22,7 +22,7 @@ DAG, NAME, SETTLE = "onboard_newsletter", "Newsletter readers", "resolve_ambiguo
 @pytest.fixture(scope="module")
 def vendor(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """A vendor of its own, where one answer gets lost."""
-    connections = {"DIGITAL_AUDIENCE_DEFAULT": SETTLE_CONNECTION, "AUDIENCE_S3": SETTLE_STORAGE}
+    connections = {"DIGITAL_AUDIENCE_DEFAULT": RESOLVE_CONNECTION, "AUDIENCE_S3": RESOLVE_STORAGE}
     with own_vendor(stack, tmp_path_factory.mktemp("vendor"), connections, bucket="resolve") as sandbox:
         sandbox.admin(
             "faults",
@@ -50,7 +50,7 @@ def test_from_the_message_to_the_load_that_goes_on(
     # The message names the form, and what to choose there.
     page.goto(f"/dags/{DAG}/runs/{run_id}/tasks/ensure_campaign")
     expect(page.get_by_text(f"It is not clear whether campaign '{NAME}'").first).to_be_visible()
-    camera(page, "unclear-creation", in_docs=True)
+    camera(page, "ambiguous-create", in_docs=True)
     way = page.locator(f'a[href*="/dags/{SETTLE}"]').first.get_attribute("href")
     assert way == f"{stack.airflow.base_url}/dags/{SETTLE}"
     page.goto(way)
@@ -60,7 +60,7 @@ def test_from_the_message_to_the_load_that_goes_on(
     choose(form, "Object", "campaign")
     choose(form, "Resolution", "Found at the vendor, with the id below")
     field(form, "id").fill(str(campaign["id"]))
-    camera(form, "settle-form", in_docs=True)
+    camera(form, "resolve-form", in_docs=True)
     settled = send(form)
     assert stack.airflow.wait_for_run(SETTLE, settled) == "success"
     page.goto(f"/dags/{SETTLE}/runs/{settled}/tasks/resolve")
