@@ -116,10 +116,11 @@ compat: $(READY) ## every supported Python x oldest and newest dependencies (STR
 	@$(PY) scripts/compat.py $(if $(STRICT),--strict) $(ARGS)
 
 .PHONY: lint
-lint: $(READY) ## ruff (rules and format) and mypy
+lint: $(READY) ## ruff (rules and format), mypy, and the words that have a standard term
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
+	@$(PY) scripts/reject_words.py
 
 .PHONY: format
 format: $(READY) ## fix and format with ruff
