@@ -212,7 +212,7 @@ def kept(stack: Stack, vendor: Sandbox) -> int:
     audience_id, run_id = load(stack, KEPT)
     assert stack.airflow.wait_for_run(dag_id, run_id) == "success"
     assert stack.airflow.task_states(dag_id, run_id)["activate_past"] == "skipped"
-    assert "2026-01-01T23:59:59+00:00, which is over" in log_of(stack, dag_id, run_id, "activate_past")
+    assert "ended on 2026-01-01T23:59:59+00:00; skipping" in log_of(stack, dag_id, run_id, "activate_past")
     assert set(segments(vendor, audience_id)) == {SOON, LATER}
     return audience_id
 
