@@ -124,5 +124,7 @@ def test_what_cannot_be_is_said_before_anything_is_started(stack: Stack, first_r
     run_id, state = run(stack, **{"from": "2026-11-16"})
 
     assert state == "failed"
-    assert "The range start 2026-11-16 is after the last date" in stack.airflow.log(HISTORY, run_id, "validate_params")
+    assert "The range start 2026-11-16 is after the last date" in stack.airflow.log(
+        HISTORY, run_id, "validate_params"
+    )
     assert started(stack) == before

@@ -1,8 +1,7 @@
-"""DAG builders: one onboarding and one activation DAG per definition; upkeep, history, erasure and retirement over all
-of them.
+"""DAG builders: an onboarding and an activation DAG per definition, and the DAGs of all audiences.
 
-Each builder is imported when it is asked for: a file under ``dags/`` is parsed again and again, and loads only what its
-own DAGs are made of.
+Each builder is imported at first use: Airflow parses the files under ``dags/`` often, and each imports only the modules
+of its own DAGs.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ _BUILDERS = {
     "build_retire_dag": "retire",
     "build_resolve_create_dag": "resolve_create",
 }
-"""The module of each."""
+"""Module of each builder."""
 
 __all__ = [
     "audience_dags",

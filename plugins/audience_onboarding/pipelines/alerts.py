@@ -1,10 +1,9 @@
-"""Alerts: what is told to people when a load fails, is stopped, is late or matches too few, through any notifier.
+"""Alerts about failed, late and poorly matched loads, sent by any Airflow notifier.
 
-One message for a run and cause. That a run has failed is told by the DAG's callback, once, when all is through; what
-stopped it is read from what the failed tasks have noted, so that a guard or low match rates are told as such, and not a
-second time as a failure.
+A run sends one message per cause. The DAG's failure callback sends it after the run ends. It reads the failures that
+the tasks have stored in XCom, so a failed guard or a low match rate is one alert of its kind, not two.
 
-An alert is a dict here, as the one for lateness is stored by Airflow as JSON and called in a process of its own.
+An alert is a dict, as Airflow stores a deadline's callback as JSON and runs it in another process.
 """
 
 from __future__ import annotations
@@ -37,11 +36,11 @@ from audience_onboarding.state.load_date import BACKFILL
 log = logging.getLogger(__name__)
 
 VARIABLES = "audience_onboarding"
-"""What the message is called in the templates of a notifier's arguments."""
+"""Name of the message in the templates of a notifier's arguments."""
 
 AUDIT_TASK = "write_audit_row"
 
-FILLED_IN = {
+DEFAULT_ARGUMENTS = {
     "subject": "subject",
     "html_content": "html",
     "text": "text",
@@ -49,17 +48,17 @@ FILLED_IN = {
     "message_body": "text",
     "body": "text",
 }
-"""Arguments of notifiers that get a part of the message where the definition gives none."""
+"""Arguments of notifiers with a default: the part of the message. The definition may override it."""
 
 _KIND_OF = {GuardError.__name__: "guard", MatchRateError.__name__: "match_rate"}
 
-_RERUN = "When it is mended, clear the failed task, or run the load date again: nothing is sent twice"
+_RERUN = "Fix the cause, and clear the failed task or run the load date again: nothing is sent twice"
 
 
 def dag_arguments(definition: AudienceDefinition) -> dict[str, Any]:
-    """The arguments of an onboarding DAG that make it tell.
+    """Return the arguments of an onboarding DAG that send its alerts.
 
-    :raises DefinitionError: a notifier is not there.
+    :raises DefinitionError: a notifier does not exist.
     """
     alerts = alerts_of(definition)
     for alert in alerts:
@@ -74,7 +73,7 @@ def dag_arguments(definition: AudienceDefinition) -> dict[str, Any]:
             DeadlineAlert(
                 reference=DeadlineReference.DAGRUN_QUEUED_AT,
                 interval=timedelta(hours=after),
-                # On the executor: any notifier can be called there, in the triggerer only one that is asynchronous.
+                # On the executor, which supports every notifier; the triggerer supports asynchronous ones only.
                 callback=SyncCallback(
                     notify_late,
                     kwargs={
@@ -92,12 +91,12 @@ def dag_arguments(definition: AudienceDefinition) -> dict[str, Any]:
 
 
 def alerts_of(definition: AudienceDefinition) -> list[dict[str, Any]]:
-    """The alerts of a definition, as Airflow can store them."""
+    """Return the alerts of a definition as JSON, which Airflow can store."""
     return [alert.model_dump(mode="json") for alert in definition.alerts]
 
 
 def alert_context(definition: AudienceDefinition) -> dict[str, str]:
-    """What messages say of an audience."""
+    """Return the facts about an audience for the messages."""
     return {
         "audience": definition.key,
         "audience_name": definition.name,
@@ -106,120 +105,123 @@ def alert_context(definition: AudienceDefinition) -> dict[str, str]:
     }
 
 
-# --- when -----------------------------------------------------------------------------------------------------
+# --- events ---------------------------------------------------------------------------------------------------
 
 
 def notify_failure(context: Any, *, alerts: Sequence[Mapping[str, Any]], about: Mapping[str, str]) -> None:
-    """For ``on_failure_callback`` of a DAG: tell that a run has failed, and why. Never raises."""
+    """Send the alert about a failed run, as ``on_failure_callback`` of its DAG. Never raises."""
     try:
         ti = context.get("ti")
-        stops = pull_failures(ti) if ti is not None else {}
-        # It comes after all others, and tells of itself.
-        stops.pop(AUDIT_TASK, None)
-        kind, variables = _of_failure(stops, str(context.get("reason") or ""))
-        run = _run_of(context)
+        failures = pull_failures(ti) if ti is not None else {}
+        # The audit task has a callback of its own.
+        failures.pop(AUDIT_TASK, None)
+        kind, variables = _failure_variables(failures, str(context.get("reason") or ""))
+        run = _run_variables(context)
     except Exception:
-        log.exception("What has failed cannot be found out")
-        kind, variables, run = "failure", _failure_of_nothing(""), {"run_id": str(context.get("run_id", ""))}
-    _tell(alerts, kind, {**variables, **run}, about, context)
+        log.exception("Reading the failures of the run failed")
+        kind, variables, run = "failure", _unknown_failure(""), {"run_id": str(context.get("run_id", ""))}
+    _send(alerts, kind, {**variables, **run}, about, context)
 
 
 def notify_audit_failure(
     context: Any, *, alerts: Sequence[Mapping[str, Any]], about: Mapping[str, str]
 ) -> None:
-    """For ``on_failure_callback`` of the task that writes the audit, which the run is judged without. Never raises."""
+    """Send the alert about a failed audit task, as its ``on_failure_callback``. Never raises.
+
+    The failure of this task does not fail the run.
+    """
     error = context.get("exception")
-    stop = describe_failure(error) if isinstance(error, BaseException) else {"error": "", "message": ""}
+    failure = describe_failure(error) if isinstance(error, BaseException) else {"error": "", "message": ""}
     variables = {
-        "happened": "The audit row of a run could not be written; the load itself is not concerned",
-        "details": stop["message"] or stop["error"] or "the worker of the task was lost",
-        "error": stop["error"],
-        "next_step": f"Clear the task {AUDIT_TASK!r} when the database is there",
-        **_run_of(context),
+        "happened": "Writing the audit row of a run failed; the load is not affected",
+        "details": failure["message"] or failure["error"] or "the worker of the task was lost",
+        "error": failure["error"],
+        "next_step": f"Make the database available, and clear the task {AUDIT_TASK!r}",
+        **_run_variables(context),
     }
-    _tell(alerts, "failure", variables, about, context)
+    _send(alerts, "failure", variables, about, context)
 
 
 def notify_late(
     context: Mapping[str, Any], alerts: Sequence[Mapping[str, Any]], about: Mapping[str, str], hours: float
 ) -> None:
-    """For a deadline: tell that a run has not succeeded in time. Never raises.
+    """Send the alert about a late run, as the callback of a deadline. Never raises.
 
-    :param context: ``dag_run``, as the REST API shows it, and ``deadline``; Airflow gives no more.
+    :param context: ``dag_run``, as in the REST API, and ``deadline``; Airflow passes no more.
     :param hours: since the run was queued.
     """
     run = dict(context["dag_run"])
     state = str(run.get("state") or "unknown")
-    # The runs of a backfill are all queued at once and wait for each other; whoever has started it looks after them.
+    # Airflow queues all runs of a backfill at once; they wait for each other.
     if state == "success" or run.get("run_type") == BACKFILL:
         return
-    more = (
-        f"It has failed, and was not mended since. {_RERUN}"
+    next_step = (
+        _RERUN
         if state == "failed"
-        else "Look at the run: which of its tasks is under way, and what it waits for is at the end of that one's log"
+        else "Open the run: the log of its running task ends with the reason for the wait"
     )
     variables = {
-        "happened": f"The load has not succeeded within {hours:.3g} hours after its run was queued",
+        "happened": f"The load did not succeed within {hours:.3g} hours after its run was queued",
         "details": f"the run is {state}",
-        "next_step": more,
+        "next_step": next_step,
         "load_date": _load_date(
             (run.get("conf") or {}).get("load_date"), run.get("partition_key"), run.get("run_after"), about
         ),
         "run_id": str(run.get("dag_run_id") or ""),
         "run_type": str(run.get("run_type") or ""),
     }
-    _tell(alerts, "late", variables, about, context)
+    _send(alerts, "late", variables, about, context)
 
 
 def notify_match_rates(
     context: Any, watched: Mapping[str, Any], *, load_date: str, definition: AudienceDefinition
 ) -> None:
-    """Tell that a load is outside the limits of the match rates, but goes on. Never raises."""
+    """Send the alert about a load that violates match-rate limits but is published. Never raises."""
     variables = {
-        "happened": "The load is confirmed, but too few of its people match",
+        "happened": "The load is confirmed, but its match rates violate a limit",
         "details": "; ".join(watched["findings"]),
-        "next_step": "Look into the source. The load is published all the same; 'then: fail' would stop it here",
+        "next_step": "Check the source. The load is published; 'match_rates.on_violation: fail' would block it",
         "numbers": {"rates": watched["rates"], "means": watched["means"]},
-        **_run_of(context),
+        **_run_variables(context),
         "load_date": load_date,
     }
-    _tell(alerts_of(definition), "match_rate", variables, alert_context(definition), context)
+    _send(alerts_of(definition), "match_rate", variables, alert_context(definition), context)
 
 
-def _of_failure(stops: Mapping[str, Mapping[str, str]], reason: str) -> tuple[str, dict[str, Any]]:
-    if not stops:
-        return "failure", _failure_of_nothing(reason)
-    # One with a message of ours says more than one that was killed.
-    task_id, stop = max(stops.items(), key=lambda item: len(item[1]["message"]))
-    kind = _KIND_OF.get(stop["error"], "failure")
+def _failure_variables(failures: Mapping[str, Mapping[str, str]], reason: str) -> tuple[str, dict[str, Any]]:
+    if not failures:
+        return "failure", _unknown_failure(reason)
+    # The longest message is that of the cause; a killed task has none.
+    task_id, failure = max(failures.items(), key=lambda item: len(item[1]["message"]))
+    kind = _KIND_OF.get(failure["error"], "failure")
     happened = {
-        "guard": "A guard has stopped the load, nothing was sent",
-        "match_rate": "The load is confirmed, but too few of its people match, so it is not activated",
-        "failure": f"The load has failed in the task {task_id!r}",
+        "guard": "A guard failed; nothing was sent",
+        "match_rate": "The load is confirmed, but its match rates violate a limit; it is not activated",
+        "failure": f"The load failed in the task {task_id!r}",
     }[kind]
-    said = stop["message"] or (
-        f"{stop['error']}; the log of the task says more"
-        if stop["error"]
-        else "its worker was lost, or somebody has marked it; the log of the task may say more"
+    details = failure["message"] or (
+        f"{failure['error']}; see the log of the task"
+        if failure["error"]
+        else "its worker was lost, or a user marked it; see the log of the task"
     )
     return kind, {
         "happened": happened,
-        "details": said,
-        "error": stop["error"],
-        # Our own messages end with the next step.
-        "next_step": "" if stop["message"] else _RERUN,
+        "details": details,
+        "error": failure["error"],
+        # The messages of this package end with the next step.
+        "next_step": "" if failure["message"] else _RERUN,
     }
 
 
-def _failure_of_nothing(reason: str) -> dict[str, Any]:
+def _unknown_failure(reason: str) -> dict[str, Any]:
     return {
-        "happened": "The run has failed",
-        "details": f"no task says why ({reason})" if reason else "no task says why",
+        "happened": "The run failed",
+        "details": f"no task stored a reason ({reason})" if reason else "no task stored a reason",
         "next_step": _RERUN,
     }
 
 
-def _run_of(context: Any) -> dict[str, str]:
+def _run_variables(context: Any) -> dict[str, str]:
     dag_run = context.get("dag_run")
     if dag_run is None:
         return {"run_id": str(context.get("run_id", ""))}
@@ -234,31 +236,29 @@ def _run_of(context: Any) -> dict[str, str]:
 
 
 def _load_date(chosen: Any, partition_key: Any, run_after: Any, about: Mapping[str, str]) -> str:
-    """As :func:`..orchestration.load_date.resolve_load_date`, of texts; what is no date is no reason to fail here."""
+    """Return the load date as :func:`..state.load_date.resolve_load_date` does, from strings; empty if invalid."""
     if chosen or partition_key:
         return str(chosen or partition_key)
     try:
-        moment = datetime.fromisoformat(str(run_after).replace("Z", "+00:00"))
-        return pendulum.instance(moment).in_timezone(about["timezone"]).date().isoformat()
+        timestamp = datetime.fromisoformat(str(run_after).replace("Z", "+00:00"))
+        return pendulum.instance(timestamp).in_timezone(about["timezone"]).date().isoformat()
     except ValueError:
         return ""
 
 
-# --- what -----------------------------------------------------------------------------------------------------
+# --- message ---------------------------------------------------------------------------------------------------
 
 
 def message(kind: str, variables: Mapping[str, Any], about: Mapping[str, str]) -> dict[str, Any]:
-    """What the templates of a notifier's arguments can use. Counts, names and dates: nobody's data."""
+    """Return the values for the templates of a notifier's arguments: counts, names and dates, no personal data."""
     dag_id = onboarding_dag_id(about["audience"])
     load_date = variables.get("load_date") or _load_date(
         variables.get("chosen_date"), variables.get("partition_key"), variables.get("run_after"), about
     )
-    what = {"guard": "stopped by a guard", "late": "late", "match_rate": "low match rates"}.get(
-        kind, "failed"
-    )
-    known = {
+    label = {"guard": "failed guard", "late": "late", "match_rate": "low match rates"}.get(kind, "failed")
+    values = {
         "kind": kind,
-        "subject": f"{about['audience_name']}: {what}{f' ({load_date})' if load_date else ''}",
+        "subject": f"{about['audience_name']}: {label}{f' ({load_date})' if load_date else ''}",
         "audience": about["audience"],
         "audience_name": about["audience_name"],
         "platform": about["platform"],
@@ -274,16 +274,16 @@ def message(kind: str, variables: Mapping[str, Any], about: Mapping[str, str]) -
         "link": _link(dag_id, variables["run_id"]),
     }
     lines = [
-        f"{known['happened']}.",
-        f"Audience: {known['audience_name']} ({known['audience']} on {known['platform']})",
+        f"{values['happened']}.",
+        f"Audience: {values['audience_name']} ({values['audience']} on {values['platform']})",
         f"Load date: {load_date or 'unknown'}",
-        f"Run: {known['run_id']}",
-        f"Why: {known['details']}",
-        *([f"What to do: {known['next_step']}"] if known["next_step"] else []),
-        *([known["link"]] if known["link"] else []),
+        f"Run: {values['run_id']}",
+        f"Reason: {values['details']}",
+        *([f"Next step: {values['next_step']}"] if values["next_step"] else []),
+        *([values["link"]] if values["link"] else []),
     ]
     text = "\n".join(lines)
-    return {**known, "text": text, "html": f"<pre>{html.escape(text)}</pre>"}
+    return {**values, "text": text, "html": f"<pre>{html.escape(text)}</pre>"}
 
 
 def _link(dag_id: str, run_id: str) -> str:
@@ -291,10 +291,10 @@ def _link(dag_id: str, run_id: str) -> str:
     return f"{base.rstrip('/')}/dags/{quote(dag_id)}/runs/{quote(run_id)}" if base and run_id else ""
 
 
-# --- to whom --------------------------------------------------------------------------------------------------
+# --- sending ---------------------------------------------------------------------------------------------------
 
 
-def _tell(
+def _send(
     alerts: Sequence[Mapping[str, Any]],
     kind: str,
     variables: Mapping[str, Any],
@@ -304,48 +304,51 @@ def _tell(
     for alert in alerts:
         if kind not in alert["events"]:
             continue
-        # Whatever a notifier does, the run goes on, and so do the others.
+        # A failing notifier must not affect the run or the other alerts.
         try:
-            # A notifier writes into the context that it is given.
-            _notifier_of(alert)({**context, VARIABLES: message(kind, variables, about)})
+            # Pass a copy: a notifier writes into its context.
+            _build_notifier(alert)({**context, VARIABLES: message(kind, variables, about)})
         except Exception:
-            log.exception("The alert %r could not be sent by %s", kind, alert["notifier"])
+            log.exception("Sending the alert %r by %s failed", kind, alert["notifier"])
         else:
-            log.info("The alert %r was sent by %s", kind, alert["notifier"])
+            log.info("Sent the alert %r by %s", kind, alert["notifier"])
 
 
-def _notifier_of(alert: Mapping[str, Any]) -> Any:
+def _build_notifier(alert: Mapping[str, Any]) -> Any:
     module, _, name = alert["notifier"].rpartition(".")
     notifier = getattr(import_module(module), name)
-    known = inspect.signature(notifier).parameters
-    usual = {name: f"{{{{ {VARIABLES}.{part} }}}}" for name, part in FILLED_IN.items() if name in known}
-    return notifier(**{**usual, **alert["arguments"]})
+    parameters = inspect.signature(notifier).parameters
+    defaults = {
+        name: f"{{{{ {VARIABLES}.{part} }}}}"
+        for name, part in DEFAULT_ARGUMENTS.items()
+        if name in parameters
+    }
+    return notifier(**{**defaults, **alert["arguments"]})
 
 
 def check_notifier(path: str) -> None:
-    """Check that a notifier is there, without importing anything: DAG files are parsed often, and so is this.
+    """Check that a notifier exists, without importing it, as each parse of a DAG file calls this.
 
     :param path: dotted path of a class.
-    :raises DefinitionError: there is no such module, or it has no such name.
+    :raises DefinitionError: the module does not exist, or it has no such name.
     """
     module, _, name = path.rpartition(".")
     names = _names_in(module)
     if names is None:
         raise DefinitionError(
-            what=f"alerts.notifier: there is no module {module!r}",
-            next_step="Correct the dotted path, or install the provider that the notifier is from",
+            what=f"alerts.notifier: module {module!r} not found",
+            next_step="Correct the dotted path, or install the provider of the notifier",
         )
     if names and name not in names:
         raise DefinitionError(
-            what=f"alerts.notifier: the module {module!r} has no {name!r}",
+            what=f"alerts.notifier: module {module!r} has no {name!r}",
             next_step="Correct the dotted path",
         )
 
 
 @lru_cache(maxsize=128)
 def _names_in(module: str) -> frozenset[str] | None:
-    """The names that a module's source defines; none if it has no source that can be read, ``None`` if it is not
-    there."""
+    """Return the names that a module's source defines; empty without readable source, ``None`` without the module."""
     *packages, last = module.split(".")
     folders = [Path(entry or ".") for entry in sys.path]
     for package in packages:

@@ -1,4 +1,4 @@
-"""What the DAGs of the package have in common."""
+"""Shared parts of the DAG builders."""
 
 from __future__ import annotations
 
@@ -42,36 +42,32 @@ PACKAGE_TAG = "audience-onboarding"
 
 
 def get_asset(definition: AudienceDefinition) -> Any:
-    """The asset that stands for the audience of a definition."""
+    """Return the asset of the definition's audience."""
     return audience_asset(definition.platform, definition.key)
 
 
 def is_retired(definition: AudienceDefinition, context: Any) -> bool:
-    """Whether the audience was retired. Its definition may stay for a while, and that is no problem of whoever looks
-    after all of them."""
+    """Return whether the audience was retired; its definition may stay, and DAGs of all audiences skip it."""
     try:
         check_not_retired(get_state_store(context, get_asset(definition)))
     except AudienceRetiredError as error:
-        log.info("%s is left out: %s", definition.key, error.what)
+        log.info("Skipped %s: %s", definition.key, error.what)
         return True
     return False
 
 
 def select_pool(definitions: Iterable[AudienceDefinition]) -> str:
-    """The pool of a task that works for these definitions: Airflow's own where they have several connections, as a
-    task has one pool."""
+    """Return the pool of a task for these definitions: the default pool if they have several connections."""
     connections = {definition.conn_id for definition in definitions}
     return connection_pool(connections.pop()) if len(connections) == 1 else DEFAULT_POOL
 
 
 def finalize_dag(dag: DAG, fields: Mapping[str, Param]) -> DAG:
-    """A DAG of an audience, of which there may be thousands, when its tasks are there.
+    """Set the trigger form of a DAG after its tasks were added, and drop empty templated fields of its tasks.
 
-    Gives it its trigger form. Airflow copies what a DAG has as ``params`` into each task that is added, and validates
-    it with each several times when the DAG is parsed: with a form of nine fields that is most of the time which a DAG
-    file takes. Where it runs, a task has the DAG's all the same. The defaults are not validated here.
-
-    And lets no task render what is not there: each templated field costs something at each parsing and each run.
+    Both speed up parsing, as there may be thousands of such DAGs. Airflow copies ``params`` that a DAG has earlier into
+    each task and validates each copy several times, which is most of the parse time with nine fields. A running task
+    reads the DAG's form anyway. The defaults are not validated here.
     """
     dag.params.update(fields)
     for task in dag.tasks:
@@ -82,33 +78,32 @@ def finalize_dag(dag: DAG, fields: Mapping[str, Param]) -> DAG:
 
 
 def optional_audience_param(keys: Iterable[str]) -> Param:
-    """The field of a form for one of these audiences, or all of them."""
+    """Return the form field that selects one audience, or all."""
     return Param(
         None,
         type=["null", "string"],
         enum=[None, *keys],
         title="Audience",
-        description_md="Only this one. Empty: all.",
+        description_md="Only this audience. Empty: all.",
     )
 
 
 def choices_schema(keys: Iterable[str]) -> dict[str, Any]:
-    """The part of a form's field that lists what may be chosen."""
-    # JSON Schema has no list of choices without a choice.
-    found = sorted(keys)
-    return {"enum": found} if found else {"maxLength": 0}
+    """Return the part of a form field that lists its choices."""
+    # JSON Schema has no empty enum.
+    choices = sorted(keys)
+    return {"enum": choices} if choices else {"maxLength": 0}
 
 
 def persist_page_link(context: Any, key: str) -> None:
-    """Let the task of a function link to the page of the audience that its run is about."""
+    """Store the link from the running task to the page of its audience."""
     AudiencePageLink.persist(context.get("task"), key)
 
 
 def format_table(rows: Sequence[Mapping[str, Any]], *, none: str) -> str:
-    """Rows as text, for a log.
+    """Format rows with the same columns as text for a log.
 
-    :param rows: all with the same columns.
-    :param none: what to say where there are none.
+    :param none: the text without rows.
     """
     if not rows:
         return none
@@ -124,7 +119,7 @@ def format_table(rows: Sequence[Mapping[str, Any]], *, none: str) -> str:
 def default_args(
     *, owner: str, retries: int, retry_delay: timedelta = timedelta(minutes=1)
 ) -> dict[str, Any]:
-    """Arguments of every task: retries that only follow errors which may go away, further and further apart."""
+    """Return the arguments of every task: retries after transient errors only, with exponential backoff."""
     return {
         "owner": owner,
         "retries": retries,
@@ -136,9 +131,9 @@ def default_args(
 
 
 def snapshot_location(definition: AudienceDefinition, base: Path) -> SnapshotLocation | None:
-    """Where the snapshots of an audience lie, ``None`` where it has none.
+    """Return the location of an audience's snapshots, if it has any.
 
-    :param base: what a relative path counts from.
+    :param base: folder of relative paths.
     """
     if definition.snapshots is None:
         return None
@@ -149,5 +144,5 @@ def snapshot_location(definition: AudienceDefinition, base: Path) -> SnapshotLoc
 
 
 def dag_tags(definition: AudienceDefinition, *more: str) -> list[str]:
-    """The tags of a definition's DAGs."""
+    """Return the tags of a definition's DAGs."""
     return sorted({PACKAGE_TAG, definition.platform, *definition.tags, *more})

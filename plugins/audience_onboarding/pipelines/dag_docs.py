@@ -1,4 +1,4 @@
-"""What the page of an onboarding DAG says, written from the definition."""
+"""Documentation of an onboarding DAG, generated from its definition."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from audience_onboarding.urls import audience_page, audiences_page, dag_page
 
 
 def documentation(definition: AudienceDefinition) -> str:
-    """Markdown for ``doc_md``."""
+    """Return the Markdown for ``doc_md``."""
     schedule = definition.schedule
-    when = f"`{schedule.cron}` ({schedule.timezone})" if schedule else "by hand only"
+    when = f"`{schedule.cron}` ({schedule.timezone})" if schedule else "manual only"
     columns = ", ".join(
         f"{name} from *{column}*"
         if isinstance(column, str)
-        else f"{name} from *{column.name}* (hashed already)"
+        else f"{name} from *{column.name}* (already hashed)"
         for name, column in definition.source.columns.by_identifier().items()
     )
     if definition.allow_unhashed:
         treatment = (
-            "normalised and **sent unhashed** where this platform needs it, which `allow_unhashed` permits"
+            "normalized and **sent unhashed** if this platform requires it, which `allow_unhashed` permits"
         )
     else:
-        treatment = "normalised and hashed before anything leaves this machine"
+        treatment = "normalized and hashed before the worker sends them"
     rows = [
         ("platform", f"{definition.platform}, connection `{definition.conn_id}`"),
         ("source", f"`{definition.source.label}`"),
@@ -62,55 +62,48 @@ def documentation(definition: AudienceDefinition) -> str:
 
 Made from `include/audiences/{definition.key}.yaml`.
 
-* **Again**: a re-run of a day sends nothing if the extract is unchanged, and stops with `UploadConflictError` if it is
-  not, unless *Overwrite* is ticked (in the form, under *Exceptions*).
-* **By hand**: *Trigger* opens a form; *Load date* says which day's extract it is, *First day of a range* merges
-  several.
-* **Dry run**: does everything but create, send and write; the log of `upload` shows the counts and which guards would
-  stop it.
+* **Rerun**: a rerun of a date sends nothing if the extract is unchanged. If it differs, the run fails with
+  `UploadConflictError`, unless *Overwrite* is set (in the form, under *Exceptions*).
+* **Manual run**: *Trigger* opens a form. *Load date* is the date of the extract; *Range start* merges several dates.
+* **Dry run**: creates, sends and writes nothing; the log of `upload` shows the counts and the guards that would fail.
 * **Backfill**: *Trigger*, then *Backfill*, with a range of dates and an empty *Load date*; or
   `airflow backfill create --dag-id onboard_{definition.key} --from-date ... --to-date ...T23:59`. It activates nothing
-  unless *Activate after backfill* is ticked.
-* **Stopped by a guard** (`GuardError` in `upload`): nothing was sent. Look into the source; if it is right, trigger
-  the day with *Ignore guards*, under *Exceptions* in the form.
-{_if_stopped(definition)}* **Failed**: the message of the task says what to do; then clear it. Nothing is sent twice.
+  unless *Activate after backfill* is set.
+* **Failed guard** (`GuardError` in `upload`): nothing was sent. Check the source; if it is correct, trigger the date
+  with *Ignore guards*, under *Exceptions* in the form.
+{_match_rate_help(definition)}* **Failed task**: follow the message of the task, and clear it. Nothing is sent twice.
 """
 
 
 def links_of(definition: AudienceDefinition) -> Iterator[str]:
-    """Where a reader goes from a DAG of an audience, in Markdown."""
+    """Return the links from a DAG of an audience, in Markdown."""
     base = base_url()
     yield f"[The audience]({audience_page(definition.key, base_url=base)})"
-    dags = {"load it": onboarding_dag_id(definition.key)}
+    dags = {"load": onboarding_dag_id(definition.key)}
     if getattr(definition, "activation", None) is not None:
-        dags["activate it"] = activation_dag_id(definition.key)
+        dags["activate"] = activation_dag_id(definition.key)
         dags["extend segments"] = EXTENSION_DAG_ID
     dags |= {
-        "load a range of days": LOAD_RANGE_DAG_ID,
-        "settle what is unclear": RESOLVE_CREATE_DAG_ID,
-        "check for drift": DRIFT_DAG_ID,
+        "load a date range": LOAD_RANGE_DAG_ID,
+        "resolve an ambiguous create": RESOLVE_CREATE_DAG_ID,
+        "drift": DRIFT_DAG_ID,
         "erase a person": ERASE_DAG_ID,
-        "retire it": RETIRE_DAG_ID,
+        "retire": RETIRE_DAG_ID,
     }
     for label, dag_id in dags.items():
         yield f"[{label}]({dag_page(dag_id, base_url=base)})"
-    yield f"[the vendor's pages]({get_platform(definition.platform).docs_url})"
+    yield f"[vendor documentation]({get_platform(definition.platform).docs_url})"
 
 
 def all_audiences() -> str:
-    """The link from a DAG that works for all audiences, in Markdown."""
+    """Return the link from a DAG of all audiences, in Markdown."""
     return f"[All audiences]({audiences_page(base_url=base_url())})"
 
 
 def _guards(definition: AudienceDefinition) -> str:
-    given = definition.guards
-    limits = [
-        f"`{name}` {'off' if value is None else value}"
-        for name in type(given).model_fields
-        if name in given.model_fields_set
-        for value in (getattr(given, name),)
-    ]
-    return f"{', '.join(limits)}; the rest as by default" if limits else "as by default"
+    changed = definition.guards.model_dump(exclude_unset=True)
+    limits = [f"`{name}` {'off' if value is None else value}" for name, value in changed.items()]
+    return f"{', '.join(limits)}; defaults for the others" if limits else "defaults"
 
 
 def _match_rates(definition: AudienceDefinition) -> str:
@@ -130,8 +123,8 @@ def _match_rates(definition: AudienceDefinition) -> str:
             else []
         ),
     ]
-    does = "stops the activation" if watched.on_violation == "fail" else "is told"
-    return f"{'; '.join(limits) or 'no limit'}; a load outside {does}"
+    effect = "blocks the activation" if watched.on_violation == "fail" else "is reported"
+    return f"{'; '.join(limits) or 'no limit'}; a violation {effect}"
 
 
 def _alerts(definition: AudienceDefinition) -> Iterator[str]:
@@ -147,15 +140,15 @@ def _alerts(definition: AudienceDefinition) -> Iterator[str]:
 
 def _audit(definition: AudienceDefinition) -> str:
     if definition.audit is None:
-        return "the asset's events only"
-    return f"a row a run in `{definition.audit.table}`, connection `{definition.audit.conn_id}`"
+        return "asset events only"
+    return f"one row per run in `{definition.audit.table}`, connection `{definition.audit.conn_id}`"
 
 
-def _if_stopped(definition: AudienceDefinition) -> str:
+def _match_rate_help(definition: AudienceDefinition) -> str:
     watched = getattr(definition, "match_rates", None)
     if watched is None or watched.on_violation != "fail":
         return ""
     return """\
-* **Stopped by match rates** (`MatchRateError` in `publish_load`): the load is at the vendor, but not activated.
-  Check the source; if it is right, run the day again with *Ignore match rates*: nothing is sent twice.
+* **Low match rates** (`MatchRateError` in `publish_load`): the vendor has the load, but it is not activated. Check the
+  source; if it is correct, run the date again with *Ignore match rates*. Nothing is sent twice.
 """

@@ -1,7 +1,7 @@
-"""All DAGs of a folder of definitions: what the files under ``dags/`` call.
+"""DAGs of a folder of definitions; the files under ``dags/`` call these functions.
 
-Each function imports its own builders: what a retirement needs, such as Airflow's approvals, takes longer to load than
-all of an onboarding, and nobody else needs it.
+Each function imports its own builders: the imports of a retirement, such as Airflow's approvals, take longer than those
+of an onboarding.
 """
 
 from __future__ import annotations
@@ -27,20 +27,19 @@ log = logging.getLogger(__name__)
 
 
 def audience_dags(project: Path) -> dict[str, DAG]:
-    """The onboarding and activation DAGs of all definitions, by id.
+    """Return the onboarding and activation DAGs of all definitions, by id.
 
-    A task that runs parses its DAG file again, but needs only its own DAG: only those of its audience are built then.
+    A running task parses its DAG file again: then only the DAGs of its audience are built.
 
-    :param project: the folder that holds ``dags/`` and ``include/``.
+    :param project: the folder with ``dags/`` and ``include/``.
     """
     folder = definitions_folder(project)
-    wanted = get_parsing_context().dag_id
     dags = {}
-    for definition in _good(folder, only=_key_of(wanted)):
+    for definition in _valid_definitions(folder, only=_audience_key(get_parsing_context().dag_id)):
         try:
             dags.update(_dags_of(definition, folder))
         except Exception:
-            # Anything: one definition must never take the DAGs of the others with it.
+            # One definition must never break the DAGs of the others.
             log.exception("Skipping %s", definition.key)
     return dags
 
@@ -57,11 +56,11 @@ def _dags_of(definition: AudienceDefinition, folder: Path, *, auto_register: boo
 
 
 def maintenance_dags(project: Path) -> dict[str, DAG]:
-    """The DAGs that extend end dates, by schedule and by hand, and the one that looks for drift, by id."""
+    """Return the DAGs that extend end dates, scheduled and manual, and the drift DAG, by id."""
     from audience_onboarding.pipelines.drift import build_drift_dag
     from audience_onboarding.pipelines.extension import build_extension_dag, build_set_end_date_dag
 
-    definitions = _good(definitions_folder(project))
+    definitions = _valid_definitions(definitions_folder(project))
     with_segments = [item for item in definitions if isinstance(item, DigitalAudienceDefinition)]
     built = (
         build_extension_dag(with_segments),
@@ -72,33 +71,33 @@ def maintenance_dags(project: Path) -> dict[str, DAG]:
 
 
 def resolve_ambiguous_create_dag(project: Path) -> DAG:
-    """The DAG that settles unclear creations, of all definitions that are good."""
+    """Return the DAG that resolves ambiguous creates, of all valid definitions."""
     from audience_onboarding.pipelines.resolve_create import build_resolve_create_dag
 
-    return build_resolve_create_dag(_good(definitions_folder(project)))
+    return build_resolve_create_dag(_valid_definitions(definitions_folder(project)))
 
 
 def erase_dag(project: Path) -> DAG:
-    """The DAG that takes people out of all audiences."""
+    """Return the DAG that erases people from all audiences."""
     from audience_onboarding.pipelines.erase import build_erase_dag
 
     folder = definitions_folder(project)
-    return build_erase_dag(_good(folder), base=folder.parent)
+    return build_erase_dag(_valid_definitions(folder), base=folder.parent)
 
 
 def retire_dag(project: Path) -> DAG:
-    """The DAG that retires an audience."""
+    """Return the DAG that retires an audience."""
     from audience_onboarding.pipelines.retire import build_retire_dag
 
     folder = definitions_folder(project)
-    return build_retire_dag(_good(folder), base=folder.parent)
+    return build_retire_dag(_valid_definitions(folder), base=folder.parent)
 
 
 def load_date_range_dag(project: Path) -> DAG:
-    """The DAG that loads a range of days of any audience."""
+    """Return the DAG that loads a date range of an audience."""
     from audience_onboarding.pipelines.load_range import build_load_range_dag
 
-    return build_load_range_dag(_good(definitions_folder(project)))
+    return build_load_range_dag(_valid_definitions(definitions_folder(project)))
 
 
 def check_definitions(project: Path) -> None:
@@ -132,20 +131,20 @@ def check_definitions(project: Path) -> None:
         raise failure
 
 
-def _good(folder: Path, *, only: str | None = None) -> list[AudienceDefinition]:
-    good = []
-    # One alone is not compared with the others: a DAG that should not be there has no tasks that run.
+def _valid_definitions(folder: Path, *, only: str | None = None) -> list[AudienceDefinition]:
+    valid = []
+    # A single definition is not compared with the others: Airflow runs no task of a DAG that the full parse rejects.
     for item in read_definitions(folder, only=only):
         if not isinstance(item, InvalidDefinition):
-            good.append(item)
+            valid.append(item)
         elif item.diagnostics:
             # A definition without diagnostics is invalid because of the defaults, which are reported once.
             log.error("Skipping %s: %s", item.path.name, item.error)
-    return good
+    return valid
 
 
-def _key_of(dag_id: str | None) -> str | None:
-    """The key of the definition that a DAG is made from, ``None`` for all."""
+def _audience_key(dag_id: str | None) -> str | None:
+    """Return the key of the definition of a DAG, ``None`` for all."""
     if dag_id is None:
         return None
     for prefix in (onboarding_dag_id(""), activation_dag_id("")):

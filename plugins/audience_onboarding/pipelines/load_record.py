@@ -1,4 +1,4 @@
-"""The record of a confirmed load: what is remembered, published as an asset event, and shown in the log."""
+"""Record of a confirmed load: stored, published with the asset event, and logged."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from audience_onboarding.definitions import AudienceDefinition
-from audience_onboarding.state.audit import CONFIRMED, UNCHANGED, run_record
+from audience_onboarding.pipelines.audit import CONFIRMED, UNCHANGED, run_record
+from audience_onboarding.platform_registry import get_platform
 from audience_onboarding.state.store import LAST_SINGLE_DAY_LOAD, record_period
 
 OPTIONAL_FIELDS = (
@@ -26,31 +27,28 @@ OPTIONAL_FIELDS = (
     "s3_region",
     "same_day_files",
 )
-"""What the record of a load keeps as well; a task that ran before an update may not have said it."""
+"""Optional fields of the record; an upload before an update of the package may lack them."""
 
 
 def build_load_record(
     load: Mapping[str, Any],
-    seen: Mapping[str, Any],
+    confirmation: Mapping[str, Any],
     context: Any,
     *,
     definition: AudienceDefinition,
     before: Mapping[str, Any] | None,
-    more: tuple[str, ...],
 ) -> dict[str, Any]:
-    """The record of a confirmed load.
+    """Return the record of a confirmed load.
 
-    :param load: what the upload has returned.
-    :param seen: what the wait has returned.
-    :param definition: of the audience.
-    :param before: the record that is kept of this day and mode, if there is one.
-    :param more: what the platform keeps of the upload.
+    :param load: result of ``upload``.
+    :param confirmation: result of ``wait_for_confirmation``.
+    :param before: stored record of this date and mode, if any.
     """
-    kept = (
+    fields = (
         "audience_id",
         "load_date",
         "mode",
-        *more,
+        *get_platform(definition.platform).record_fields,
         "content_id",
         "rows_read",
         "rows_sent",
@@ -59,9 +57,9 @@ def build_load_record(
         "rejected_by_reason",
     )
     return {
-        **{name: load[name] for name in kept},
+        **{name: load[name] for name in fields},
         **{name: load[name] for name in OPTIONAL_FIELDS if load.get(name) is not None},
-        **seen,
+        **confirmation,
         "audience_key": definition.key,
         "platform": definition.platform,
         "connection": definition.conn_id,
@@ -71,7 +69,7 @@ def build_load_record(
 
 
 def _outcome(load: Mapping[str, Any], before: Mapping[str, Any], run_id: str) -> str:
-    """Whether the run has changed anything: a try may find the file of an earlier one, and the run has sent it."""
+    """Return whether the run changed the audience. A retry finds the upload of an earlier try of the same run."""
     if load.get("uploaded") is not False:
         return CONFIRMED
     if before.get("run_id") == run_id:
@@ -81,19 +79,19 @@ def _outcome(load: Mapping[str, Any], before: Mapping[str, Any], run_id: str) ->
 
 
 def merge_last_load(record: dict[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
-    """What is kept as the last load. A range of days says nothing about how long the list of a day should be, so what
-    the guards compare those with goes along with it."""
+    """Return the record to store as the last load.
+
+    A date range is no reference for the row count of one date, so it carries the last single-day load for the guards.
+    """
     if "range_start" not in record:
         return record
-    of_a_day: Mapping[str, Any] = (
-        before.get(LAST_SINGLE_DAY_LOAD) if before.get("range_start") else before
-    ) or {}
-    kept = {name: of_a_day[name] for name in ("load_date", "mode", "rows_sent") if name in of_a_day}
-    return {**record, LAST_SINGLE_DAY_LOAD: kept} if kept else record
+    single = (before.get(LAST_SINGLE_DAY_LOAD) if before.get("range_start") else before) or {}
+    reference = {name: single[name] for name in ("load_date", "mode", "rows_sent") if name in single}
+    return {**record, LAST_SINGLE_DAY_LOAD: reference} if reference else record
 
 
-def format_load_record(record: Mapping[str, Any], seen: Mapping[str, Any]) -> str:
-    """What the log says of a confirmed load."""
+def format_load_record(record: Mapping[str, Any], confirmation: Mapping[str, Any]) -> str:
+    """Format a confirmed load for the log."""
     lines = [
         f"Load {record_period(record)} ({record['mode']}) of audience {record['audience_id']} is confirmed",
         f"  rows read   {record['rows_read']:>10,}",
@@ -104,7 +102,7 @@ def format_load_record(record: Mapping[str, Any], seen: Mapping[str, Any]) -> st
         *([f"  days without a source {record['days_missing']:,}"] if record.get("days_missing") else []),
         *([f"  rejects are listed in {record['rejects_file']}"] if record.get("rejects_file") else []),
         *(f"  {name:<12}{count:>10,}" for name, count in record.get("changes", {}).items()),
-        *(f"  another file was put on the same day: {key}" for key in record.get("same_day_files", [])),
+        *(f"  another file was uploaded on the same day: {key}" for key in record.get("same_day_files", [])),
         *(f"  ignored: {failed}" for failed in record.get("guards", {}).get("failed", [])),
         *(
             f"  match rate {name}: {'unknown' if rate is None else f'{rate:.1%}'}"
@@ -112,7 +110,7 @@ def format_load_record(record: Mapping[str, Any], seen: Mapping[str, Any]) -> st
         ),
         *(
             f"  {name.replace('_', ' ')}: {value}"
-            for name, value in seen.items()
+            for name, value in confirmation.items()
             if name != "audience_id" and isinstance(value, (int, str))
         ),
     ]

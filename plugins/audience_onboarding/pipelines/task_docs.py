@@ -1,7 +1,4 @@
-"""What each task of the package's DAGs says of itself in Airflow.
-
-That is: what it does, what to do if it fails, and whether it may be cleared.
-"""
+"""Documentation of each task of the package's DAGs, shown by Airflow: summary, failure, clearing."""
 
 from __future__ import annotations
 
@@ -13,252 +10,247 @@ from airflow.sdk import DAG
 
 @dataclass(frozen=True)
 class TaskDoc:
-    """What a task says.
+    """Documentation of a task.
 
-    :param does: what it does.
-    :param if_failed: what a person does then.
-    :param cleared: whether it may be cleared, and what that does.
+    :param summary: effect of the task.
+    :param on_failure: action of the user after a failure.
+    :param on_clear: whether the task may be cleared, and the effect.
     """
 
-    does: str
-    if_failed: str
-    cleared: str
+    summary: str
+    on_failure: str
+    on_clear: str
 
     def markdown(self) -> str:
-        """For ``doc_md``."""
-        return f"{self.does}\n\n**If it fails:** {self.if_failed}\n\n**Clear it?** {self.cleared}\n"
+        """Return the text for ``doc_md``."""
+        return f"{self.summary}\n\n**If it fails:** {self.on_failure}\n\n**Clear it?** {self.on_clear}\n"
 
 
-def set_task_docs(dag: DAG, notes: Mapping[str, TaskDoc]) -> None:
-    """Let the tasks of a DAG say what they are for.
+def set_task_docs(dag: DAG, docs: Mapping[str, TaskDoc]) -> None:
+    """Set ``doc_md`` of the tasks of a DAG; a task without an entry keeps its own.
 
-    :param notes: by task id, or by its beginning with a ``*`` after it. A task that none is for keeps its own.
+    :param docs: by task id, or by the start of a task id followed by ``*``.
     """
     for task_id, task in dag.task_dict.items():
-        note = notes.get(task_id) or next(
-            (item for name, item in notes.items() if name.endswith("*") and task_id.startswith(name[:-1])),
+        doc = docs.get(task_id) or next(
+            (item for name, item in docs.items() if name.endswith("*") and task_id.startswith(name[:-1])),
             None,
         )
-        if note is None:
+        if doc is None:
             continue
         if hasattr(task, "partial_kwargs"):
-            # A mapped task takes it from here.
-            task.partial_kwargs["doc_md"] = note.markdown()
+            # A mapped task copies its attributes from here.
+            task.partial_kwargs["doc_md"] = doc.markdown()
         else:
-            task.doc_md = note.markdown()
+            task.doc_md = doc.markdown()
 
 
-_READ_THE_MESSAGE = "the last line of its log says what and where, and what to do next."
-_READ_THE_MESSAGE_FIRST = _READ_THE_MESSAGE[0].upper() + _READ_THE_MESSAGE[1:]
-"""The same, where a text begins with it."""
-_TRIED_AGAIN = "What may go away by itself is tried again first."
-_UNCLEAR = (
-    "`AmbiguousCreateError` means that nobody knows whether it was created: look in the vendor's portal, "
-    "then trigger `resolve_ambiguous_create` as the message says, and clear this task."
+_READ_THE_LOG = "The last line of its log names the failure, its place and the next step."
+_UNCHANGED = f"Nothing was changed. {_READ_THE_LOG}"
+_RETRIED = "Airflow retries transient errors first."
+_AMBIGUOUS = (
+    "`AmbiguousCreateError`: it is unknown whether the vendor created the object. Search for it in the vendor's "
+    "portal, trigger `resolve_ambiguous_create` as the message describes, and clear this task."
 )
-_WAIT = TaskDoc(
-    does="Waits, in the triggerer and without a worker, until the vendor has taken in what `upload` has "
-    "sent. What was there before is never taken for it.",
-    if_failed="A time-out says the last state seen: look at the audience in the vendor's portal (link "
-    "above). A failure that the vendor reports has its words in the log: mend the list, then trigger the "
-    "day with *Overwrite*, under *Exceptions* in the form.",
-    cleared="Yes, at any time: it waits on, and nothing is sent again.",
-)
-_ENSURE = TaskDoc(
-    does="Finds the audience at the vendor, or creates it: once, over all runs, retries and clears. Its id "
-    "is remembered with the audience's asset.",
-    if_failed=f"{_TRIED_AGAIN} {_UNCLEAR}",
-    cleared="Yes: what is there already is found, never created again.",
-)
+_READS_ONLY = "Yes. It only reads."
+_RESUMES = "Yes. It resumes waiting."
+_FINDS = "Yes. An existing object is found and never created again."
 
 ONBOARDING = {
     "lookup_audience": TaskDoc(
-        does="Looks whether the audience and its campaign are known, and skips the tasks that would create "
-        "what is known: of all loads but the first, this is all that is done. Asks nobody but Airflow.",
-        if_failed=f"Nothing was changed; {_READ_THE_MESSAGE}",
-        cleared="Yes: it only looks. Clear it with what comes after it.",
+        summary="Reads the stored ids of the audience and its campaign, and skips the tasks that would create them. "
+        "Only the first load creates them. Sends no request to the vendor.",
+        on_failure=_UNCHANGED,
+        on_clear="Yes. It only reads. Clear the tasks after it, too.",
     ),
     "audience_ready": TaskDoc(
-        does="Goes on once the audience is there, whoever has created it. Takes no worker.",
-        if_failed="It cannot fail by itself: look at the tasks before it.",
-        cleared="Yes: it does nothing.",
+        summary="Succeeds once the audience exists. Uses no worker.",
+        on_failure="It cannot fail by itself: check the tasks before it.",
+        on_clear="Yes. It does nothing.",
     ),
     "ensure_campaign": TaskDoc(
-        does="Finds the campaign that the audience belongs to, or creates it: once, also where several "
-        "audiences share it. So it does this for one audience at a time, and is skipped where audience or "
-        "campaign are known.",
-        if_failed=f"{_TRIED_AGAIN} {_UNCLEAR}",
-        cleared="Yes: what is there already is found, never created again.",
+        summary="Finds or creates the campaign of the audience, once, even if several audiences share it. Therefore "
+        "it runs for one audience at a time. Skipped if the id of the campaign or audience is stored.",
+        on_failure=f"{_RETRIED} {_AMBIGUOUS}",
+        on_clear=_FINDS,
     ),
-    "ensure_audience": _ENSURE,
+    "ensure_audience": TaskDoc(
+        summary="Finds or creates the audience at the vendor, once over all runs, retries and clears. Stores its id "
+        "with the audience's asset.",
+        on_failure=f"{_RETRIED} {_AMBIGUOUS}",
+        on_clear=_FINDS,
+    ),
     "find_audience": TaskDoc(
-        does="Looks whether the audience is there. This vendor creates one together with its first list, "
-        "which `upload` does.",
-        if_failed=f"Nothing was changed; {_READ_THE_MESSAGE}",
-        cleared="Yes: it only reads.",
+        summary="Finds the audience. This vendor creates an audience with its first list, in `upload`.",
+        on_failure=_UNCHANGED,
+        on_clear=_READS_ONLY,
     ),
     "wait_for_prerequisites": TaskDoc(
-        does="Waits, in the triggerer and without a worker, for the source where the definition says so, "
-        "and until no load of an earlier day is under way.",
-        if_failed="The source did not come in time, or an earlier load hangs: the log names it. Finish that "
-        "run, or mark it failed to let this one go ahead.",
-        cleared="Yes: it waits on.",
+        summary="Waits in the triggerer, without a worker, until the source exists (if the definition waits for it) "
+        "and the loads of earlier dates have finished.",
+        on_failure="Timed out waiting for the source or for an earlier load, which the log names. Let that run "
+        "finish, or mark it failed.",
+        on_clear=_RESUMES,
     ),
     "upload": TaskDoc(
-        does="Reads the list, normalises and hashes it as the platform wants it, checks the guards, and "
-        "sends it once. The log shows how many rows were read, sent, left out and why; *Rejects* lists them "
-        "where they are kept in S3.",
-        if_failed=f"{_READ_THE_MESSAGE_FIRST} `GuardError`: nothing was sent; if the list is right, trigger "
-        "the day with *Ignore guards*. `UploadConflictError`: this day was sent with other content; if the new "
-        "one is right, trigger it with *Overwrite*. Both are under *Exceptions* in the form.",
-        cleared="Yes: the same list is not sent twice. It is read anew.",
+        summary="Reads the list, normalizes and hashes it as the platform requires, checks the guards, and sends it "
+        "once. The log shows how many rows were read, sent and rejected, with reasons; *Rejects* lists the rejected "
+        "rows, if the definition stores them.",
+        on_failure=f"{_READ_THE_LOG} `GuardError`: nothing was sent; if the list is correct, trigger the date with "
+        "*Ignore guards*. `UploadConflictError`: this date was sent with other content; if the new content is "
+        "correct, trigger it with *Overwrite*. Both are under *Exceptions* in the form.",
+        on_clear="Yes. It reads the list again; an unchanged list is not sent twice.",
     ),
-    "wait_for_confirmation": _WAIT,
+    "wait_for_confirmation": TaskDoc(
+        summary="Waits in the triggerer, without a worker, until the vendor has processed this upload. Earlier "
+        "results of the vendor do not count.",
+        on_failure="Timed out: the message has the last state; check the audience in the vendor's portal (link "
+        "above). Failed at the vendor: the log has the vendor's message; fix the list, and trigger the date with "
+        "*Overwrite*, under *Exceptions* in the form.",
+        on_clear="Yes. It resumes waiting; nothing is sent again.",
+    ),
     "record_load": TaskDoc(
-        does="Remembers the confirmed load with the audience, and shows what came of it: counts, match "
-        "rates, where the rejects are.",
-        if_failed="The load is at the vendor, only its record is missing. Clear this task once the cause is "
-        "gone.",
-        cleared="Yes: it writes the same record again.",
+        summary="Stores the confirmed load with the audience, and logs its counts, match rates and the location of "
+        "the rejects.",
+        on_failure="The vendor has the load; only its record is missing. Fix the cause, and clear this task.",
+        on_clear="Yes. It writes the same record again.",
     ),
     "publish_load": TaskDoc(
-        does="Tells Airflow that the audience was loaded (an event of its asset), which starts the "
-        "activation. Skipped for loads of the past, unless the form says otherwise.",
-        if_failed="`MatchRateError`: the load is at the vendor, but not activated. Look into the source; if "
-        "it is right, run the day again with *Ignore match rates*.",
-        cleared="Yes, but each success is one more event, and so one more run of the activation; that finds "
-        "its segments and creates none again.",
+        summary="Emits the event of the audience's asset, which starts the activation. Skipped for historical loads, "
+        "unless the form has *Activate after backfill*.",
+        on_failure="`MatchRateError`: the vendor has the load, but it is not activated. Check the source; if it is "
+        "correct, run the date again with *Ignore match rates*.",
+        on_clear="Yes. Each success emits another event and starts another activation run, which finds its segments "
+        "and creates none again.",
     ),
     "write_audit_row": TaskDoc(
-        does="Writes one row about this run into the table that the definition names, however the run has "
-        "ended.",
-        if_failed="The load itself is not touched. Mend the connection or the table, then clear this task.",
-        cleared="Yes: a run has one row, which is written anew.",
+        summary="Writes one row about this run into the audit table of the definition, whether the run succeeded or "
+        "failed.",
+        on_failure="The load is not affected. Fix the connection or the table, and clear this task.",
+        on_clear="Yes. A run has one row, which is rewritten.",
     ),
 }
 
 ACTIVATION = {
     "approve_*": TaskDoc(
-        does="Asks a person whether the segment may be created (*Required actions*). Skipped where it is "
-        "there already.",
-        if_failed="Nobody has answered in time. Clear it to ask again.",
-        cleared="Yes: it asks again, also after a refusal.",
+        summary="Asks a user to approve the segment (*Required actions*). Skipped if the segment exists.",
+        on_failure="No user answered in time. Clear it to ask again.",
+        on_clear="Yes. It asks again, also after a rejection.",
     ),
     "activate_*": TaskDoc(
-        does="Finds the segment on the platform account, by name, or creates it. One that is over is left "
-        "alone.",
-        if_failed=f"{_TRIED_AGAIN} `ConfigurationError` lists the accounts there are. {_UNCLEAR}",
-        cleared="Yes: a segment that is there is found, never created again.",
+        summary="Finds the segment on the platform account by its name, or creates it. An ended target is skipped.",
+        on_failure=f"{_RETRIED} `ConfigurationError` lists the existing accounts. {_AMBIGUOUS}",
+        on_clear=_FINDS,
     ),
     "wait_until_active_*": TaskDoc(
-        does="Waits, in the triggerer and without a worker, until the segment is active on its platform.",
-        if_failed="Look at the segment in the vendor's portal (link above).",
-        cleared="Yes: it waits on.",
+        summary="Waits in the triggerer, without a worker, until the segment is active on its platform.",
+        on_failure="Check the segment in the vendor's portal (link above).",
+        on_clear=_RESUMES,
     ),
 }
 
 EXTENSION = {
     "find_segments": TaskDoc(
-        does="Looks at the segments of all audiences, and finds those that end soon.",
-        if_failed=f"Nothing was changed; {_READ_THE_MESSAGE}",
-        cleared="Yes: it only reads. The tasks after it are to be cleared with it.",
+        summary="Reads the segments of all audiences, and selects those that end soon.",
+        on_failure=_UNCHANGED,
+        on_clear="Yes. It only reads. Clear the tasks after it, too.",
     ),
     "extend": TaskDoc(
-        does="Moves the end date of one segment forward; never back.",
-        if_failed=f"The other segments are extended all the same. {_TRIED_AGAIN}",
-        cleared="Yes: an end date that is there already stays.",
+        summary="Moves the end date of one segment forward, never back.",
+        on_failure=f"The other segments are still extended. {_RETRIED}",
+        on_clear="Yes. An end date that is already set stays.",
     ),
     "report": TaskDoc(
-        does="Lists what became of each segment.",
-        if_failed="It fails where one of the others has: the message says which task to clear.",
-        cleared="Yes: it only reads.",
+        summary="Lists the result of each segment.",
+        on_failure="An extension has failed: the message names the task to clear.",
+        on_clear=_READS_ONLY,
     ),
 }
 
 EXTENSION_FORM = {
     "extend": TaskDoc(
-        does="Moves the end date of the segment that the form names.",
-        if_failed=f"Nothing was changed; {_READ_THE_MESSAGE}",
-        cleared="Yes: an end date that is there already stays.",
+        summary="Moves the end date of the segment in the form.",
+        on_failure=_UNCHANGED,
+        on_clear="Yes. An end date that is already set stays.",
     ),
 }
 
 DRIFT = {
     "detect_drift": TaskDoc(
-        does="Compares what is at the vendors with the definitions. Changes something only with *Apply*.",
-        if_failed=f"What could be compared was; {_READ_THE_MESSAGE} Also fails on differences, with *Fail "
+        summary="Compares the objects at the vendors with the definitions. Changes objects only with *Apply*.",
+        on_failure=f"All reachable audiences were compared. {_READ_THE_LOG} It also fails on differences, with *Fail "
         "on drift*.",
-        cleared="Yes: it compares again.",
+        on_clear="Yes. It compares again.",
     ),
 }
 
 RESOLVE_CREATE = {
     "resolve": TaskDoc(
-        does="Writes down what a person has found in the vendor's portal about a creation that ended "
-        "without an answer.",
-        if_failed=f"Nothing was changed; {_READ_THE_MESSAGE}",
-        cleared="Yes, but what is settled is not unclear any more, and it says so.",
+        summary="Stores the result of a create that ended without an answer, as a user found it in the vendor's "
+        "portal.",
+        on_failure=_UNCHANGED,
+        on_clear="Yes. A resolved create is no longer ambiguous, which it reports.",
     ),
 }
 
 LOAD_RANGE = {
     "validate_params": TaskDoc(
-        does="Checks what the form asks for, before anything runs.",
-        if_failed="The message says which field cannot be. Trigger the DAG again with another value.",
-        cleared="Yes: it changes nothing.",
+        summary="Validates the form before a run starts.",
+        on_failure="The message names the invalid field. Trigger the DAG again with another value.",
+        on_clear="Yes. It changes nothing.",
     ),
     "trigger_onboarding": TaskDoc(
-        does="Starts a run of the audience's own DAG and waits for its end, in the triggerer and without a "
-        "worker.",
-        if_failed="Follow the link *Triggered DAG*, clear what failed there, then clear this task.",
-        cleared="Yes: it waits for the same run, and starts no other.",
+        summary="Starts a run of the audience's onboarding DAG, and waits in the triggerer, without a worker, until "
+        "it ends.",
+        on_failure="Follow the link *Triggered DAG*, clear the failed task there, and clear this task.",
+        on_clear="Yes. It waits for the same run, and starts no other.",
     ),
 }
 
 ERASURE = {
     "select_audiences": TaskDoc(
-        does="Finds the audiences to look into. The hashes stay in the conf of the run.",
-        if_failed=f"Nothing was sent; {_READ_THE_MESSAGE}",
-        cleared="Yes: it only reads. Once a run has succeeded its hashes are gone, and a new run is needed.",
+        summary="Selects the audiences. The hashes stay in the conf of the run.",
+        on_failure=f"Nothing was sent. {_READ_THE_LOG}",
+        on_clear="Yes. It only reads. The hashes of a run are deleted after its success; a new run is needed then.",
     ),
     "erase": TaskDoc(
-        does="Takes the people out of one audience, as far as its platform allows, and waits until the "
-        "vendor has done it.",
-        if_failed=f"The other audiences are looked into all the same. {_TRIED_AGAIN}",
-        cleared="Yes: it goes on where it was, and takes nobody else out.",
+        summary="Removes the people from one audience, as far as its platform supports it, and waits until the "
+        "vendor has processed it.",
+        on_failure=f"The other audiences are still processed. {_RETRIED}",
+        on_clear="Yes. It continues from its last step, and removes no other person.",
     ),
     "report": TaskDoc(
-        does="Says what each audience has come to, and fails if one needs a person.",
-        if_failed="It names the audiences that need you, and what is to be done there by hand.",
-        cleared="Yes, after what it names is done.",
+        summary="Reports the result of each audience. Fails if an audience needs a manual action.",
+        on_failure="The message names the audiences and the manual action for each.",
+        on_clear="Yes, after the manual actions.",
     ),
 }
 
 RETIREMENT = {
     "inspect": TaskDoc(
-        does="Shows what would be deleted: audience, members, segments. Changes nothing.",
-        if_failed=_READ_THE_MESSAGE_FIRST,
-        cleared="Yes: it looks again, and what comes after it asks again.",
+        summary="Shows the objects to delete: audience, members, segments. Changes nothing.",
+        on_failure=_READ_THE_LOG,
+        on_clear="Yes. It reads again, and the next task asks again.",
     ),
     "approve": TaskDoc(
-        does="Asks a person whether what `inspect` has shown is to be deleted (*Required actions*).",
-        if_failed="Nobody has answered in time: nothing is deleted. Clear it to ask again.",
-        cleared="Yes: it asks again.",
+        summary="Asks a user to approve the deletion that `inspect` has shown (*Required actions*).",
+        on_failure="No user answered in time; nothing is deleted. Clear it to ask again.",
+        on_clear="Yes. It asks again.",
     ),
     "delete": TaskDoc(
-        does="Deletes exactly what was approved, segments first. There is no way back.",
-        if_failed="Something else is there than was approved, or the vendor refuses. Clear `inspect`, so that "
-        "a person approves of what is there now.",
-        cleared="Yes: what is gone already stays gone, and nothing beyond what was approved is deleted.",
+        summary="Deletes exactly the approved objects, segments first. It cannot be undone.",
+        on_failure="The objects differ from the approved ones, or the vendor refused. Clear `inspect`, so that a user "
+        "approves the current objects.",
+        on_clear="Yes. Deleted objects stay deleted; it deletes only approved objects.",
     ),
     "record_retirement": TaskDoc(
-        does="Writes down who has retired the audience and who has approved it, and forgets the rest.",
-        if_failed="The audience is deleted at the vendor, only the record is missing. Clear this task.",
-        cleared="Yes.",
+        summary="Stores who retired the audience and who approved it, and clears its other state.",
+        on_failure="The vendor has deleted the audience; only the record is missing. Clear this task.",
+        on_clear="Yes.",
     ),
     "reopen": TaskDoc(
-        does="Lets the next load begin anew with an audience that was retired.",
-        if_failed=f"Nothing was changed; {_READ_THE_MESSAGE}",
-        cleared="Yes.",
+        summary="Lets the next load create a retired audience again.",
+        on_failure=_UNCHANGED,
+        on_clear="Yes.",
     ),
 }

@@ -75,7 +75,7 @@ def test_a_load_passes_over_the_creation_of_known_objects_and_over_nothing_else(
 
     passing = {name for name, rule in rules.items() if rule == "none_failed_min_one_success"}
     assert passing == {"ensure_audience", "audience_ready"}
-    # A load whose turn is skipped is not sent.
+    # A skipped load is not sent.
     assert {rule for name, rule in rules.items() if name not in passing} == {"all_success"}
     assert (recall.campaign_task_id, recall.audience_task_id) == ("ensure_campaign", "ensure_audience")
     assert dag.get_task("audience_ready").inherits_from_empty_operator
@@ -476,7 +476,7 @@ def test_the_result_of_a_load_is_logged(context: dict[str, Any], caplog: pytest.
     for part in (
         "added               12",
         "removed              3",
-        "another file was put on the same day: onboard/another.csv",
+        "another file was uploaded on the same day: onboard/another.csv",
         *("1,000", "900", "60", "40", "email_invalid: 40", "EMAIL: 50.0%", "PHONE: unknown"),
         "rejects are listed in /rejects/newsletter/2026-11-20-scheduled__1.csv",
         "ignored: guards.max_rejected_ratio: 40 of 1,000 rows",
@@ -531,7 +531,7 @@ def test_the_dag_describes_itself() -> None:
     columns = {"phone": {"column": "Hash", "hashed": True}}
     hashed = onboarding(source={"query": "SELECT 1", "conn_id": "crm_db", "columns": columns}).doc_md or ""
 
-    assert "phone from *Hash* (hashed already)" in hashed
+    assert "phone from *Hash* (already hashed)" in hashed
     assert "query on connection crm_db" in hashed
     assert dag.dag_id == "onboard_newsletter"
     assert dag.tags == {"audience-onboarding", "crm", "nl", "digital_audience", "onboarding"}

@@ -1,4 +1,4 @@
-"""Match rates in the onboarding DAG: judged when a load is recorded, enforced where it is published."""
+"""Match rates in the onboarding DAG: judged when a load is recorded, enforced when it is published."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_stopped_load_is_recorded_and_not_published() -> None:
     found = runs.record(0.3)
 
     assert runs.store["last_load"] == found
-    # The DAG tells it, once the run has failed.
+    # The failure alert of the DAG reports it.
     assert Kept.told == []
     with pytest.raises(AirflowFailException, match=r"^MatchRateError: .*30% of email match"):
         run_task(runs.dag, "publish_load", runs.context, found)
@@ -149,16 +149,16 @@ def test_the_page_of_the_dag_explains_all_of_it() -> None:
         guards={"min_rows": 10, "max_row_drop": None},
     ).doc_md
     for part in (
-        "| guards | `min_rows` 10, `max_row_drop` off; the rest as by default |",
+        "| guards | `min_rows` 10, `max_row_drop` off; defaults for the others |",
         "| match rates | email at least 0.4; at most 0.2 below the mean of the last 7 loads; rows within 0.5 of it; "
-        "a load outside stops the activation |",
+        "a violation blocks the activation |",
         "| alerts | failure, guard, late (after 26 hours), match rate by `Kept` |",
-        "| audit | a row a run in `audience_onboarding_audit`, connection `dwh` |",
+        "| audit | one row per run in `audience_onboarding_audit`, connection `dwh` |",
         *("*Overwrite*", "**Dry run**", "**Backfill**", "*Ignore guards*", "*Ignore match rates*"),
         "--dag-id onboard_newsletter",
     ):
         assert part in (page or "")
     plain = onboarding().doc_md or ""
     assert "| match rates | recorded only |" in plain
-    assert "| guards | as by default |" in plain
+    assert "| guards | defaults |" in plain
     assert "Ignore match rates" not in plain

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from audience_onboarding import __version__
-from audience_onboarding.state.audit import MAX_RECORD, audit_row, outcome_of, run_record
+from audience_onboarding.pipelines.audit import MAX_RECORD, audit_row, run_record
 from audience_onboarding.storage.audit_table import COLUMNS
 from tests.fakes import task_context
 from tests.unit.state.helpers import check
@@ -34,8 +34,8 @@ RUN = run_of(start_date=STARTED, triggering_user_name="jo")
 
 
 def row_of(**changes: Any) -> dict[str, Any]:
-    given: dict[str, Any] = {"record": None, "load": None, "dry_run": None, "stops": {}, **changes}
-    return audit_row(RUN, ABOUT, **given)
+    arguments: dict[str, Any] = {"record": None, "load": None, "dry_run": None, "failures": {}, **changes}
+    return audit_row(RUN, ABOUT, **arguments)
 
 
 def test_the_record_of_a_run_has_its_user_and_its_times() -> None:
@@ -61,7 +61,10 @@ def test_the_outcome() -> None:
         ((RECORD, None, STOP), "failed"),
         ((None, None, STOP), "failed"),
     ]
-    check(lambda case: outcome_of(record=case[0], dry_run=case[1], stops=case[2]), cases)
+    check(
+        lambda case: row_of(record=case[0], dry_run=case[1], failures=case[2])["outcome"],
+        cases,
+    )
 
 
 def test_the_row_of_a_confirmed_load() -> None:
@@ -86,12 +89,12 @@ def test_the_row_of_a_confirmed_load() -> None:
 
 
 def test_every_row_has_every_column() -> None:
-    for changes in ({"record": RECORD}, {"stops": STOP}, {}, {"dry_run": {"mode": "opt-out"}}):
+    for changes in ({"record": RECORD}, {"failures": STOP}, {}, {"dry_run": {"mode": "opt-out"}}):
         assert set(row_of(**changes)) == set(COLUMNS)
 
 
 def test_a_run_that_was_stopped_early_has_the_day_that_it_was_asked_for() -> None:
-    row = row_of(stops=STOP)
+    row = row_of(failures=STOP)
 
     assert (row["load_date"], row["load_mode"], row["outcome"]) == ("2026-11-19", "opt-in", "failed")
     assert (row["error"], row["error_message"]) == ("GuardError", "A guard stops this load.")
@@ -99,7 +102,7 @@ def test_a_run_that_was_stopped_early_has_the_day_that_it_was_asked_for() -> Non
 
 
 def test_a_run_that_was_stopped_late_has_the_counts_of_its_file() -> None:
-    row = row_of(load={**RECORD, "range_start": "2026-11-01"}, stops=STOP)
+    row = row_of(load={**RECORD, "range_start": "2026-11-01"}, failures=STOP)
 
     assert (row["rows_sent"], row["range_start"], row["s3_key"]) == (8, "2026-11-01", "onboard/x.csv")
 
@@ -107,9 +110,9 @@ def test_a_run_that_was_stopped_late_has_the_counts_of_its_file() -> None:
 def test_the_row_has_the_failed_task_with_a_reason() -> None:
     killed = {"error": "", "message": ""}
 
-    assert row_of(stops={"ensure": killed, **STOP})["error"] == "GuardError"
-    assert row_of(stops={"ensure": killed})["error"] == "ensure failed"
-    assert row_of(stops={"ensure": killed})["error_message"] is None
+    assert row_of(failures={"ensure": killed, **STOP})["error"] == "GuardError"
+    assert row_of(failures={"ensure": killed})["error"] == "ensure failed"
+    assert row_of(failures={"ensure": killed})["error_message"] is None
 
 
 def test_a_record_that_is_too_long_for_a_column_is_left_out() -> None:
