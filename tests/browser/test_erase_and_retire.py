@@ -82,9 +82,7 @@ def test_an_address_instead_of_its_hash_is_refused_in_words(page: Page, stack: S
 def test_an_audience_is_retired_when_it_is_approved(page: Page, stack: Stack, camera: Camera) -> None:
     (audience_id,) = audiences(stack, OLD_NAME)
     form = trigger_form(page, RETIRE)
-    expect(
-        form.get_by_text("What would be deleted is shown, and asked about, before anything is.")
-    ).to_be_visible()
+    expect(form.get_by_text("The run shows the objects to delete.")).to_be_visible()
     choose(form, "Audience", f"{OLD_NAME} ({OLD}, digital_audience)")
     camera(form, "retire-form", in_docs=True)
     run_id = send(form)

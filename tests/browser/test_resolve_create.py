@@ -64,7 +64,7 @@ def test_from_the_message_to_the_load_that_goes_on(
     settled = send(form)
     assert stack.airflow.wait_for_run(SETTLE, settled) == "success"
     page.goto(f"/dags/{SETTLE}/runs/{settled}/tasks/resolve")
-    expect(page.get_by_text("Now clear the task that stopped").first).to_be_visible()
+    expect(page.get_by_text("Clear the failed task").first).to_be_visible()
     camera(page, "settled")
 
     page.goto(f"/dags/{DAG}/runs/{run_id}")

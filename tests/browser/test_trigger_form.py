@@ -27,9 +27,9 @@ def test_the_form_says_what_each_field_is_for(page: Page, camera: Camera) -> Non
     for title in ("Load date", "Range start", "Mode", "Source", "Dry run"):
         expect(label(section(form, "Run Parameters"), title)).to_be_visible()
     for told in (
-        "Which day's extract to load.",
+        "Date of the extract to load.",
         "merged in one load",
-        "Do everything but create, send and write",
+        "Create, send and write nothing.",
     ):
         expect(form.get_by_text(told)).to_be_visible()
     assert choices(form, "Mode") == [

@@ -302,4 +302,4 @@ def test_drift_is_reported_and_then_reconciled(stack: Stack, vendor: Sandbox, ke
 
     failing = stack.airflow.trigger(DRIFT, {"audience": KEPT, "fail_on_drift": True})
     assert stack.airflow.wait_for_run(DRIFT, failing) == "failed"
-    assert "1 differences are left" in log_of(stack, DRIFT, failing, "detect_drift")
+    assert "1 differences remain" in log_of(stack, DRIFT, failing, "detect_drift")

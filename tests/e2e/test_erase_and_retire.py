@@ -170,7 +170,7 @@ def test_a_person_is_erased_from_three_audiences_and_airflow_keeps_no_hash(
     assert stack.airflow.wait_for_run(ERASE, run_id) == "failed"
     (task,) = [item for item in stack.airflow.tasks(ERASE, run_id) if item["task_id"] == "select_audiences"]
     log = stack.airflow.log(ERASE, run_id, "select_audiences", try_number=task["try_number"])
-    assert "trigger a new run with the hashes" in log
+    assert "Trigger a new run with the hashes" in log
 
 
 # --- retirement -----------------------------------------------------------------------------------------------

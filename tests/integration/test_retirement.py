@@ -241,8 +241,8 @@ def test_an_audience_that_is_gone_and_not_by_us_is_an_error(loaded: World) -> No
 
     with pytest.raises(NotFoundError):
         run.delete()
-    # A new look says so, and only what is remembered is closed.
-    assert "does not know the audience" in Retirement(loaded, "kept").look()["text"]
+    # The next inspection reports it, and only the stored state is cleared.
+    assert "has deleted or archived the audience" in Retirement(loaded, "kept").look()["text"]
     run.look()
     assert run.delete() == "There was nothing to delete"
 
@@ -259,7 +259,7 @@ def test_when_there_is_nothing_to_look_at(loaded: World, tmp_path: Path) -> None
 
     loaded.by_key["new"] = defined("digital_audience", "new", tmp_path)
     run = Retirement(loaded, "new")
-    assert "no audience at the vendor yet" in run.look()["text"]
+    assert "The vendor has no audience yet" in run.look()["text"]
     assert run.delete() == "There was nothing to delete"
     assert run.close()["audience_id"] is None
 

@@ -1,4 +1,4 @@
-"""The activation DAG of an audience: for each target one segment, ensured and waited for."""
+"""Activation DAG of an audience: ensure one segment per target, and wait until it is active."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from audience_onboarding.pipelines.common import (
     dag_tags,
     default_args,
     finalize_dag,
+    flag_param,
     get_asset,
     onboarding_dag_id,
     select_pool,
 )
 from audience_onboarding.pipelines.dag_docs import links_of
-from audience_onboarding.pipelines.task_docs import ACTIVATION as ACTIVATION_NOTES
+from audience_onboarding.pipelines.task_docs import ACTIVATION as ACTIVATION_DOCS
 from audience_onboarding.pipelines.task_docs import set_task_docs
 from audience_onboarding.platforms.digital_audience.activation_targets import get_segment_naming
 from audience_onboarding.platforms.digital_audience.definition import (
@@ -33,10 +34,10 @@ from audience_onboarding.state.store import segment_asset
 
 
 def build_activation_dag(definition: DigitalAudienceDefinition, *, auto_register: bool = True) -> DAG:
-    """The DAG that activates one audience whenever a load of it is published, or by hand.
+    """Build the DAG that activates one audience after each published load, or manually.
 
     :param definition: an audience with ``activation``.
-    :param auto_register: whether Airflow takes the DAG for one of the file that is being parsed.
+    :param auto_register: whether Airflow registers the DAG for the file that it parses.
     """
     if definition.activation is None:
         raise ValueError(f"{definition.key} has no activation")
@@ -45,7 +46,7 @@ def build_activation_dag(definition: DigitalAudienceDefinition, *, auto_register
         dag_id=activation_dag_id(definition.key),
         auto_register=auto_register,
         dag_display_name=f"Activate: {definition.name}",
-        description=f"Put the audience {definition.name!r} on its platform accounts",
+        description=f"Activate the audience {definition.name!r} on its platform accounts",
         doc_md=_documentation(definition),
         tags=dag_tags(definition, "activation"),
         default_args=default_args(
@@ -57,10 +58,10 @@ def build_activation_dag(definition: DigitalAudienceDefinition, *, auto_register
         catchup=False,
     ) as dag:
         for target in definition.activation.targets:
-            wanted = _wanted(definition, target, asset)
+            arguments = _segment_arguments(definition, target, asset)
             approved: Any = None
             if target.approval_rule is not None:
-                # It loads what other DAGs have no use for.
+                # Imported here, as it loads modules that other DAGs do not need.
                 from audience_onboarding.platforms.digital_audience.approval import (
                     DigitalAudienceApproveActivationOperator,
                 )
@@ -69,14 +70,14 @@ def build_activation_dag(definition: DigitalAudienceDefinition, *, auto_register
                     task_id=f"approve_{target.key}",
                     audience_name=definition.name,
                     rule=target.approval_rule,
-                    **wanted,
+                    **arguments,
                 ).output
             segment = DigitalAudienceActivateAudienceOperator(
                 task_id=f"activate_{target.key}",
                 approval=approved,
-                # Two runs at once would both find no segment yet.
+                # Two concurrent runs would both find no segment.
                 max_active_tis_per_dag=1,
-                **wanted,
+                **arguments,
             )
             DigitalAudienceSegmentStatusSensor(
                 task_id=f"wait_until_active_{target.key}",
@@ -88,12 +89,14 @@ def build_activation_dag(definition: DigitalAudienceDefinition, *, auto_register
                 timeout=timedelta(hours=target.timeout_hours).total_seconds(),
                 digital_audience_conn_id=definition.conn_id,
             )
-        set_task_docs(dag, ACTIVATION_NOTES)
+        set_task_docs(dag, ACTIVATION_DOCS)
     return finalize_dag(dag, _form(definition))
 
 
-def _wanted(definition: DigitalAudienceDefinition, target: ActivationTarget, asset: Any) -> dict[str, Any]:
-    """The segment of a target, for the task that asks about it and the one that creates it."""
+def _segment_arguments(
+    definition: DigitalAudienceDefinition, target: ActivationTarget, asset: Any
+) -> dict[str, Any]:
+    """Return the segment of a target, as arguments of the tasks that approve and create it."""
     until = target.end_of_last_day(definition.timezone)
     return {
         "segment_name": target.segment_name,
@@ -105,7 +108,7 @@ def _wanted(definition: DigitalAudienceDefinition, target: ActivationTarget, ass
         "account_name": target.account.name,
         "days": f"{{{{ params.days or {target.duration_days} }}}}",
         "until": until.isoformat() if until else None,
-        # Of the load that has started the run; never of the clock.
+        # Of the load that triggered the run; never of the clock.
         "load_date": "{{ params.load_date or dag_run.partition_key or '' }}",
         "target": target.key,
         "digital_audience_conn_id": definition.conn_id,
@@ -122,25 +125,19 @@ def _form(definition: DigitalAudienceDefinition) -> dict[str, Param]:
             type=["null", "string"],
             format="date",
             title="Load date",
-            description_md="The day of the load, where a segment's name holds it. Empty: the partition key of the run.",
+            description_md="Date of the load, if part of a segment's name. Empty: the partition key of the run.",
         ),
         "days": Param(
             None,
             type=["null", "integer"],
             minimum=1,
             title="Days",
-            description_md="How long a segment that is created now runs. Empty: the definition's. A segment "
-            "that is there already is left as it is.",
+            description_md="Duration of a segment that this run creates. Empty: the definition's. Existing segments "
+            "are not changed.",
         ),
     }
     if any(target.approval_rule for target in targets):
-        form["ask_again"] = Param(
-            False,
-            type="boolean",
-            title="Ask again",
-            description_md="Ask for an approval that was refused before.",
-            section="Approval",
-        )
+        form["ask_again"] = flag_param("Ask again", "Ask again for a rejected approval.", section="Approval")
     return form
 
 
@@ -148,19 +145,19 @@ def _documentation(definition: DigitalAudienceDefinition) -> str:
     lines = [
         " · ".join(links_of(definition)),
         "",
-        f"Runs after each load that `{onboarding_dag_id(definition.key)}` publishes. A segment that is on the "
-        "audience already, by name and account, is never created again.",
+        f"Runs after each load that `{onboarding_dag_id(definition.key)}` publishes. A segment that exists, by name "
+        "and account, is never created again.",
         "",
         "| target | account | segment | days | until | approval |",
         "|---|---|---|---|---|---|",
     ]
     for target in definition.activation.targets if definition.activation else ():
         account = target.account
-        shown = account.id or " ".join(filter(None, (account.platform, account.name)))
+        label = account.id or " ".join(filter(None, (account.platform, account.name)))
         rule = target.approval_rule
-        asked = f"yes, within {rule.timeout_hours:g} hours" if rule else "no"
+        approval = f"yes, within {rule.timeout_hours:g} hours" if rule else "no"
         lines.append(
-            f"| {target.key} | {shown} | `{target.segment_name}` | {target.duration_days} | {target.until or ''} "
-            f"| {asked} |"
+            f"| {target.key} | {label} | `{target.segment_name}` | {target.duration_days} | {target.until or ''} "
+            f"| {approval} |"
         )
     return "\n".join(lines)

@@ -6,11 +6,11 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from airflow.sdk import DAG, Param
 
-from audience_onboarding.base.links import AudiencePageLink
+from audience_onboarding.base.links import AudiencePageLink, base_url
 from audience_onboarding.base.pools import DEFAULT_POOL, connection_pool
 from audience_onboarding.base.retry_policy import OnboardingRetryPolicy
 from audience_onboarding.base.snapshot_diff import SnapshotLocation
@@ -23,9 +23,10 @@ from audience_onboarding.dag_ids import (
     onboarding_dag_id,
 )
 from audience_onboarding.definitions import AudienceDefinition
-from audience_onboarding.exceptions import AudienceRetiredError
+from audience_onboarding.exceptions import AudienceRetiredError, ConfigurationError, TerminalError
 from audience_onboarding.state.create_once import check_not_retired
 from audience_onboarding.state.store import audience_asset, get_state_store
+from audience_onboarding.urls import audiences_page
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,8 @@ __all__ = [
 ]
 
 PACKAGE_TAG = "audience-onboarding"
+
+Definition = TypeVar("Definition", bound=AudienceDefinition)
 
 
 def get_asset(definition: AudienceDefinition) -> Any:
@@ -77,6 +80,52 @@ def finalize_dag(dag: DAG, fields: Mapping[str, Param]) -> DAG:
     return dag
 
 
+def shared_dag_arguments(documentation: str, *, tag: str) -> dict[str, Any]:
+    """Return the arguments of the DAGs that work for all audiences."""
+    return {
+        "doc_md": f"{documentation}\n[All audiences]({audiences_page(base_url=base_url())})\n",
+        "tags": [PACKAGE_TAG, tag],
+        "default_args": default_args(owner="audience-onboarding", retries=3),
+        "catchup": False,
+    }
+
+
+def find_definition(
+    by_key: Mapping[str, Definition],
+    key: str,
+    *,
+    dag_id: str,
+    error: type[TerminalError] = ConfigurationError,
+    next_step: str = "Nothing was changed. Fix the definition, and trigger the DAG again",
+) -> Definition:
+    """Return the definition of an audience that the form had.
+
+    :raises TerminalError: the definition was deleted or is invalid now; of the class ``error``.
+    """
+    if key in by_key:
+        return by_key[key]
+    raise error(
+        what=f"The definition of the audience {key!r} is missing or invalid",
+        where=dag_id,
+        next_step=next_step,
+    )
+
+
+def audience_param(definitions: Iterable[AudienceDefinition], description: str) -> Param:
+    """Return the required form field that selects one of these audiences."""
+    labels = {
+        item.key: f"{item.name} ({item.key}, {item.platform})"
+        for item in sorted(definitions, key=lambda item: item.key)
+    }
+    return Param(
+        type="string",
+        **choices_schema(labels),
+        values_display=labels,
+        title="Audience",
+        description_md=description,
+    )
+
+
 def optional_audience_param(keys: Iterable[str]) -> Param:
     """Return the form field that selects one audience, or all."""
     return Param(
@@ -86,6 +135,14 @@ def optional_audience_param(keys: Iterable[str]) -> Param:
         title="Audience",
         description_md="Only this audience. Empty: all.",
     )
+
+
+def flag_param(title: str, description: str, *, section: str | None = None) -> Param:
+    """Return a form field for yes or no; the default is no."""
+    schema: dict[str, Any] = {"title": title, "description_md": description}
+    if section is not None:
+        schema["section"] = section
+    return Param(False, type="boolean", **schema)
 
 
 def choices_schema(keys: Iterable[str]) -> dict[str, Any]:

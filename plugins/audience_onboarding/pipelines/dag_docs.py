@@ -15,7 +15,7 @@ from audience_onboarding.pipelines.common import (
     onboarding_dag_id,
 )
 from audience_onboarding.platform_registry import get_platform
-from audience_onboarding.urls import audience_page, audiences_page, dag_page
+from audience_onboarding.urls import audience_page, dag_page
 
 
 def documentation(definition: AudienceDefinition) -> str:
@@ -93,11 +93,6 @@ def links_of(definition: AudienceDefinition) -> Iterator[str]:
     for label, dag_id in dags.items():
         yield f"[{label}]({dag_page(dag_id, base_url=base)})"
     yield f"[vendor documentation]({get_platform(definition.platform).docs_url})"
-
-
-def all_audiences() -> str:
-    """Return the link from a DAG of all audiences, in Markdown."""
-    return f"[All audiences]({audiences_page(base_url=base_url())})"
 
 
 def _guards(definition: AudienceDefinition) -> str:

@@ -1,4 +1,4 @@
-"""The DAG that loads a range of days of any audience at once: it checks the form, and starts the audience's own DAG."""
+"""DAG that loads a date range of an audience at once: validate the form, and trigger the onboarding DAG."""
 
 from __future__ import annotations
 
@@ -22,40 +22,39 @@ from audience_onboarding.definitions import AudienceDefinition
 from audience_onboarding.exceptions import ConfigurationError
 from audience_onboarding.pipelines.common import (
     LOAD_RANGE_DAG_ID,
-    PACKAGE_TAG,
-    default_args,
+    audience_param,
+    flag_param,
     onboarding_dag_id,
     persist_page_link,
+    shared_dag_arguments,
 )
-from audience_onboarding.pipelines.dag_docs import all_audiences
 from audience_onboarding.pipelines.task_docs import LOAD_RANGE, set_task_docs
 from audience_onboarding.state.load_date import MAX_RANGE_DAYS, parse_load_date, range_dates
 
 log = logging.getLogger(__name__)
 
 MODES = ("opt-in", "opt-out")
-"""What a range of days can do to an audience, see :func:`..orchestration.history.range_dates`."""
+"""Modes of a date range, see :func:`..state.load_date.range_dates`."""
 
 FORWARDED_PARAMS = ("dry_run", "overwrite", "ignore_guards", "activate_on_backfill")
-"""Fields of the form that are those of the audience's own DAG."""
+"""Form fields that are passed to the onboarding DAG."""
 
 POLL_SECONDS = 15
-"""Between two looks at the run that was started."""
+"""Seconds between two polls of the triggered run."""
 
 SUCCESS = "success"
-ENDED = (SUCCESS, "failed")
-"""States in which a run has come to its end."""
+FINISHED_STATES = (SUCCESS, "failed")
 
 
 class TriggerRangeLoadOperator(TriggerDagRunOperator):
-    """Start a run of an audience's DAG, wait for its end in the triggerer, and fail if it has failed.
+    """Trigger a run of an onboarding DAG, wait for its end in the triggerer, and fail if it failed.
 
-    Airflow's own operator fails for good where the run is there already. A later try of this one, or a clear, waits for
-    the run that an earlier try has started. Its wait has no end of its own: those of the run that it waits for have.
+    Airflow's operator fails for good if the run exists. A retry or a cleared task of this operator waits for the run
+    that an earlier try has triggered. The wait has no timeout; the tasks of the triggered run have.
 
-    :param trigger_dag_id: which DAG (templated).
-    :param trigger_run_id: of the run, the same in each try (templated).
-    :param conf: of the run (templated).
+    :param trigger_dag_id: id of the DAG (templated).
+    :param trigger_run_id: id of the run, equal in each try (templated).
+    :param conf: conf of the run (templated).
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -64,34 +63,34 @@ class TriggerRangeLoadOperator(TriggerDagRunOperator):
         )
 
     def execute(self, context: Any) -> None:
-        """Start the run, or go on waiting for it.
+        """Trigger the run, or resume waiting for it.
 
-        :raises AirflowFailException: the DAG is paused, so that the run would never begin; or the run has failed.
+        :raises AirflowFailException: the DAG is paused, so that the run would never start; or the run failed.
         """
         dag_id, run_id = self.trigger_dag_id, str(self.trigger_run_id)
         if not RuntimeTaskInstance.get_dr_count(dag_id=dag_id, run_ids=[run_id]):
             if context["ti"].get_dag(dag_id).is_paused:
                 raise AirflowFailException(
-                    f"The DAG {dag_id} is paused, so that the load would never begin. Unpause it, and clear this task"
+                    f"The DAG {dag_id} is paused, so the load would never start. Unpause it, and clear this task"
                 )
             super().execute(context)
             return
-        self.log.info("The run %s of %s is there already, it is waited for", run_id, dag_id)
-        # XComs of earlier tries are gone.
+        self.log.info("Waiting for the existing run %s of %s", run_id, dag_id)
+        # Airflow deletes the XComs of earlier tries.
         context["ti"].xcom_push(
             key=TriggerDagRunLink().xcom_key, value=build_airflow_dagrun_url(dag_id=dag_id, run_id=run_id)
         )
         state = RuntimeTaskInstance.get_dagrun_state(dag_id=dag_id, run_id=run_id)
-        # A trigger that fires at once can be too quick for the scheduler of Airflow 3.3.
-        if state in ENDED:
-            self._judge(state)
+        # A trigger that fires immediately races with the scheduler of Airflow 3.3.
+        if state in FINISHED_STATES:
+            self._finish(state)
             return
         from airflow.providers.standard.triggers.external_task import DagStateTrigger
 
         self.defer(
             trigger=DagStateTrigger(
                 dag_id=dag_id,
-                states=[DagRunState(state) for state in ENDED],
+                states=[DagRunState(state) for state in FINISHED_STATES],
                 run_ids=[run_id],
                 poll_interval=POLL_SECONDS,
             ),
@@ -99,57 +98,54 @@ class TriggerRangeLoadOperator(TriggerDagRunOperator):
         )
 
     def execute_complete(self, context: Any, event: tuple[str, dict[str, Any]]) -> None:  # noqa: ARG002
-        """End as the run has ended.
+        """Succeed or fail like the run.
 
-        :raises AirflowFailException: it has failed.
+        :raises AirflowFailException: the run failed.
         """
-        self._judge(event[1].get(str(self.trigger_run_id)))
+        self._finish(event[1].get(str(self.trigger_run_id)))
 
-    def _judge(self, state: str | None) -> None:
-        """:param state: text, or an enumeration of texts; its ``str()`` would be another text."""
+    def _finish(self, state: str | None) -> None:
+        """:param state: string, or a string enumeration; do not format it with ``str()``."""
         url = build_airflow_dagrun_url(dag_id=self.trigger_dag_id, run_id=str(self.trigger_run_id))
         if state != SUCCESS:
             raise AirflowFailException(
-                f"The run {self.trigger_run_id} of {self.trigger_dag_id} has failed: {url}. Clear its failed task once "
-                "the cause is gone, then clear this one: it waits for the same run"
+                f"The run {self.trigger_run_id} of {self.trigger_dag_id} has failed: {url}. Fix the cause, and clear "
+                "its failed task; then clear this task, which waits for the same run"
             )
-        self.log.info("The run has ended well: %s", url)
+        self.log.info("The run succeeded: %s", url)
 
 
 def build_load_range_dag(definitions: Sequence[AudienceDefinition]) -> DAG:
-    """The DAG that loads a range of days of an audience, by hand.
+    """Build the DAG that loads a date range of an audience.
 
-    :param definitions: all definitions; those without a mode that a range has a meaning in are left out.
+    :param definitions: all definitions; those without a mode for ranges are skipped.
     """
     by_key = {item.key: item for item in definitions if any(mode in item.allowed_modes for mode in MODES)}
     with DAG(
         dag_id=LOAD_RANGE_DAG_ID,
         dag_display_name="Load a date range",
-        description="Load a range of days of an audience, merged in one load",
-        doc_md=f"{DOCUMENTATION}\n{all_audiences()}\n",
-        tags=[PACKAGE_TAG, "history"],
-        default_args=default_args(owner="audience-onboarding", retries=3),
+        description="Load a date range of an audience, merged in one load",
         schedule=None,
-        catchup=False,
         params=_form(by_key),
+        **shared_dag_arguments(DOCUMENTATION, tag="history"),
     ) as dag:
 
         @task(multiple_outputs=True)
         @fail_on_terminal_error
         def validate_params() -> dict[str, Any]:
-            """What to start: id of the run, and its conf. What cannot be is said here, before anything runs."""
+            """Return id and conf of the run to trigger, or fail if the form is invalid."""
             context: Any = get_current_context()
             persist_page_link(context, context["params"]["audience"])
-            found = plan_run(by_key, context["params"], run_id=context["run_id"])
+            run = plan_run(by_key, context["params"], run_id=context["run_id"])
             log.info(
-                "To start: run %s of %s", found["run_id"], onboarding_dag_id(context["params"]["audience"])
+                "Run to trigger: %s of %s", run["run_id"], onboarding_dag_id(context["params"]["audience"])
             )
-            return found
+            return run
 
         plan: Any = with_links(validate_params(), AudiencePageLink())
         TriggerRangeLoadOperator(
             task_id="trigger_onboarding",
-            # No output of a task: what starts which DAG is stored with this one, as text.
+            # No output of a task: Airflow stores the triggered DAG with this one, as text.
             trigger_dag_id=onboarding_dag_id("{{ params.audience }}"),
             trigger_run_id=plan["run_id"],
             conf=plan["conf"],
@@ -159,39 +155,38 @@ def build_load_range_dag(definitions: Sequence[AudienceDefinition]) -> DAG:
 
 
 def plan_run(by_key: dict[str, AudienceDefinition], params: Any, *, run_id: str) -> dict[str, Any]:
-    """What a filled-in form stands for.
+    """Return ``run_id`` and ``conf`` of the run to trigger.
 
-    :param by_key: the audiences that can be chosen.
+    :param by_key: the audiences of the form.
     :param params: the form.
-    :param run_id: of the run of this DAG: the run that it starts is named after it, so that a retry starts no other.
-    :return: ``run_id`` and ``conf`` of the run of the audience's DAG.
-    :raises ConfigurationError: the audience cannot be loaded so.
+    :param run_id: of this DAG's run. The id of the triggered run contains its hash, so that a retry triggers no other.
+    :raises ConfigurationError: the audience or the mode does not support a range.
     """
     definition, mode = by_key.get(params["audience"]), params["mode"]
     if definition is None:
         raise ConfigurationError(
-            what=f"There is no audience {params['audience']!r} that a range of days could be loaded into",
-            next_step=f"There are: {', '.join(sorted(by_key)) or 'none'}",
+            what=f"No audience {params['audience']!r} supports a date range",
+            next_step=f"Choose one of: {', '.join(sorted(by_key)) or 'none'}",
         )
     if mode not in definition.allowed_modes:
         allowed = [name for name in definition.allowed_modes if name not in FULL_LIST_MODES]
-        needs_state = mode in definition.modes and mode in definition.modes_with_snapshots
+        needs_snapshots = mode in definition.modes and mode in definition.modes_with_snapshots
         raise ConfigurationError(
             what=f"The definition of {definition.key!r} does not allow {mode!r}",
             where=definition.platform,
-            why="it needs 'snapshots', a folder for snapshots of what the audience holds"
-            if needs_state
+            why="it needs 'snapshots', a folder for snapshots of the members"
+            if needs_snapshots
             else definition.missing_modes_reason,
-            next_step=f"Allowed is {', '.join(allowed)}",
+            next_step=f"Choose one of: {', '.join(allowed)}",
         )
     first = parse_load_date(str(params["from"]), where="from")
     last = parse_load_date(str(params["to"]), where="to")
     source = definition.source
     options = source.options(source.path or "")
     check_days(options, range_dates(first, last, mode=mode))
-    own = hashlib.sha256(run_id.encode()).hexdigest()[:8]
+    suffix = hashlib.sha256(run_id.encode()).hexdigest()[:8]
     return {
-        "run_id": f"manual__history_{first}_{last}_{mode}_{own}",
+        "run_id": f"manual__history_{first}_{last}_{mode}_{suffix}",
         "conf": {
             "load_date": last.isoformat(),
             "range_start": first.isoformat(),
@@ -202,69 +197,50 @@ def plan_run(by_key: dict[str, AudienceDefinition], params: Any, *, run_id: str)
 
 
 def _form(by_key: dict[str, AudienceDefinition]) -> dict[str, Param]:
-    names = {key: f"{item.name} ({key})" for key, item in sorted(by_key.items())}
-    # No choice is no valid form; without any audience, the first task says so.
-    choice: dict[str, Any] = {"enum": list(names), "values_display": names} if names else {}
     return {
-        "audience": Param(
-            type="string",
-            title="Audience",
-            description_md="Those whose modes allow it: in *replace* and *mirror*, only the newest list counts.",
-            **choice,
+        "audience": audience_param(
+            by_key.values(),
+            "Audiences with *opt-in* or *opt-out*. With *replace* and *mirror*, only the newest list counts.",
         ),
         "from": Param(
             type="string",
             format="date",
             title="From",
-            description_md=f"The first day. At most {MAX_RANGE_DAYS:,} days are one load.",
+            description_md=f"First date. At most {MAX_RANGE_DAYS:,} days per load.",
         ),
-        "to": Param(type="string", format="date", title="To", description_md="The last day."),
+        "to": Param(type="string", format="date", title="To", description_md="Last date."),
         "mode": Param(
             MODES[0],
             type="string",
             enum=list(MODES),
-            values_display={"opt-in": "opt-in: add the people", "opt-out": "opt-out: take the people out"},
+            values_display={"opt-in": "opt-in: add the people", "opt-out": "opt-out: remove the people"},
             title="Mode",
-            description_md="What becomes of the people in the range.",
+            description_md="Effect on the people in the range.",
         ),
-        "dry_run": Param(
-            False,
-            type="boolean",
-            title="Dry run",
-            description_md="Do everything but create, send and write: the log of *upload* of the run that is started "
-            "shows the counts.",
+        "dry_run": flag_param(
+            "Dry run",
+            "Create, send and write nothing. The log of *upload* of the triggered run shows the counts.",
         ),
-        "overwrite": Param(
-            False,
-            type="boolean",
-            title="Overwrite",
-            description_md="Overwrite what was sent for this range and mode, if the content differs; without it, that "
-            "is an error.",
+        "overwrite": flag_param(
+            "Overwrite",
+            "Overwrite the upload of this range and mode if the content differs; without it, the task fails.",
             section="Exceptions",
         ),
-        "ignore_guards": Param(
-            False,
-            type="boolean",
-            title="Ignore guards",
-            description_md="Send although a guard says no: for somebody who has looked into the sources.",
-            section="Exceptions",
+        "ignore_guards": flag_param(
+            "Ignore guards", "Send although a guard fails. Check the sources first.", section="Exceptions"
         ),
-        "activate_on_backfill": Param(
-            False,
-            type="boolean",
-            title="Activate after backfill",
-            description_md="Let the load start the activation.",
-            section="Exceptions",
+        "activate_on_backfill": flag_param(
+            "Activate after backfill", "Let the load start the activation.", section="Exceptions"
         ),
     }
 
 
 DOCUMENTATION = """\
 ### Load a date range
-Loads all days from *From* to *To* into an audience, merged in one load: what is on several days is sent once. It starts
-a run of the audience's own DAG, which shows a link to it and does the work, and fails if that fails.
+Loads all dates from *From* to *To* into an audience, merged in one load: a person on several dates is sent once. It
+triggers a run of the audience's onboarding DAG, links to it, and fails if that run fails.
 
-Run again with the same range, it sends nothing if the sources are unchanged, and stops with `UploadConflictError` if
-they are not, unless *Overwrite* is ticked. It waits for no other load, and none waits for it. To send each day as a
-file of its own instead, in order, use a backfill of the audience's DAG.
+A rerun with the same range sends nothing if the sources are unchanged. If they differ, it fails with
+`UploadConflictError`, unless *Overwrite* is set. It waits for no other load, and no load waits for it. To send each
+date as a file of its own, in order, use a backfill of the onboarding DAG.
 """

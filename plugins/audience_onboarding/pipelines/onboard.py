@@ -30,6 +30,7 @@ from audience_onboarding.pipelines.common import (
     dag_tags,
     default_args,
     finalize_dag,
+    flag_param,
     get_asset,
     onboarding_dag_id,
     snapshot_location,
@@ -321,39 +322,32 @@ def _form(definition: AudienceDefinition) -> dict[str, Param]:
             description_md="Another file or *s3://* URL for this run, read with the definition's options. "
             "*{load_date}* is replaced by the load date. Empty: the definition's source.",
         ),
-        "dry_run": _flag(
+        "dry_run": flag_param(
             "Dry run",
             "Create, send and write nothing. The log of *upload* shows the counts and the guards that would fail.",
         ),
-        "ignore_guards": _flag(
+        "ignore_guards": flag_param(
             "Ignore guards",
             "Send although a guard fails. Check the source first. The record of the load lists the ignored guards.",
             section="Exceptions",
         ),
-        "overwrite": _flag(
+        "overwrite": flag_param(
             "Overwrite",
             "Overwrite the upload of this date and mode if the content differs; without it, the task fails. Also lets "
             "*replace* and *mirror* load an older date than the last confirmed one; without it, the load is skipped.",
             section="Exceptions",
         ),
-        "activate_on_backfill": _flag(
+        "activate_on_backfill": flag_param(
             "Activate after backfill",
             "In a backfill, or with a date range, let each load start the activation.",
             section="Exceptions",
         ),
     }
     if getattr(definition, "match_rates", None) is not None:
-        form["ignore_match_rates"] = _flag(
+        form["ignore_match_rates"] = flag_param(
             "Ignore match rates",
             "Publish the load although its match rates are outside the limits. Check the source first. The load counts "
             "for the mean of later loads.",
             section="Exceptions",
         )
     return form
-
-
-def _flag(title: str, description: str, *, section: str | None = None) -> Param:
-    schema: dict[str, Any] = {"title": title, "description_md": description}
-    if section is not None:
-        schema["section"] = section
-    return Param(False, type="boolean", **schema)

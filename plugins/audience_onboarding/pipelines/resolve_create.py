@@ -1,4 +1,4 @@
-"""The DAG with which a person settles an unclear creation, from the Airflow UI and in one action."""
+"""DAG with which a user resolves an ambiguous create, in one action."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from audience_onboarding.dag_ids import RESOLVE_CREATE_DAG_ID
 from audience_onboarding.definitions import AudienceDefinition
 from audience_onboarding.exceptions import NothingToResolveError
 from audience_onboarding.pipelines.common import (
-    PACKAGE_TAG,
-    choices_schema,
-    default_args,
+    audience_param,
+    find_definition,
+    flag_param,
     get_asset,
     persist_page_link,
+    shared_dag_arguments,
 )
-from audience_onboarding.pipelines.dag_docs import all_audiences
 from audience_onboarding.pipelines.task_docs import RESOLVE_CREATE, set_task_docs
 from audience_onboarding.platform_registry import get_platform
 from audience_onboarding.state.reconcile import OUTCOMES, PendingCreate, resolve_create
@@ -37,45 +37,46 @@ RESOLVE_TASK = "resolve"
 class _Audience:
     definition: AudienceDefinition
     asset: Any
-    things: dict[str, PendingCreate]
+    creates: dict[str, PendingCreate]
 
 
 def build_resolve_create_dag(definitions: Sequence[AudienceDefinition]) -> DAG:
-    """The DAG that settles an unclear creation of any audience, by hand only.
+    """Build the DAG that resolves an ambiguous create of an audience.
 
-    :param definitions: all that are good; one that cannot be built is left out, and the others stay.
+    :param definitions: all valid definitions; one that fails here is skipped.
     """
-    audiences = {item.key: found for item in definitions if (found := _audience(item)) is not None}
+    audiences = {item.key: entry for item in definitions if (entry := _audience(item)) is not None}
     assets = {
         asset.name: asset
         for audience in audiences.values()
-        for asset in (audience.asset, *(thing.asset for thing in audience.things.values()))
+        for asset in (audience.asset, *(create.asset for create in audience.creates.values()))
     }
     with DAG(
         dag_id=RESOLVE_CREATE_DAG_ID,
         dag_display_name="Resolve an ambiguous create",
-        description="Say what became of a creation at a vendor that ended without an answer",
-        doc_md=f"{_DOCUMENTATION}\n{all_audiences()}\n",
-        tags=[PACKAGE_TAG, "maintenance"],
-        default_args=default_args(owner="audience-onboarding", retries=3),
+        description="Record whether the vendor created an object after a request without an answer",
         schedule=None,
-        catchup=False,
         max_active_runs=1,
         params=_form(audiences),
+        **shared_dag_arguments(_DOCUMENTATION, tag="maintenance"),
     ) as dag:
-        # In the pool of those who create: one of them at a time, and this is one.
+        # In the pool of the creating tasks, of which one runs at a time.
         @task(task_id=RESOLVE_TASK, inlets=list(assets.values()), pool=CREATE_POOL, multiple_outputs=False)
         @fail_on_terminal_error
         def resolve() -> dict[str, Any]:
-            """Settle it, and return who has settled what and when, with what was there and what is now."""
+            """Resolve the create, and return the record: user, time, and the state before and after."""
             context: Any = get_current_context()
             params = context["params"]
-            audience = _known(audiences, params["audience"])
-            persist_page_link(context, audience.definition.key)
-            thing = _chosen(audience, params["what"])
-            settled = resolve_create(
-                thing,
-                store=get_state_store(context, thing.asset),
+            by_key = {key: audience.definition for key, audience in audiences.items()}
+            key = find_definition(
+                by_key, params["audience"], dag_id=RESOLVE_CREATE_DAG_ID, error=NothingToResolveError
+            ).key
+            persist_page_link(context, key)
+            audience = audiences[key]
+            create = _requested(audience, params["what"])
+            resolution = resolve_create(
+                create,
+                store=get_state_store(context, create.asset),
                 audience_store=get_state_store(context, audience.asset),
                 outcome=params["outcome"],
                 given_id=(params["id"] or "").strip() or None,
@@ -83,14 +84,14 @@ def build_resolve_create_dag(definitions: Sequence[AudienceDefinition]) -> DAG:
                 run_id=str(context["run_id"]),
                 by=getattr(context["dag_run"], "triggering_user_name", None) or "unknown",
             )
-            record = {"audience": audience.definition.key, **settled}
+            record = {"audience": key, **resolution}
             log.info(
-                "%s has settled the %s of %s.\n  It was: %s\n  It is:  %s\nNow clear the task that stopped",
+                "%s resolved the %s of %s.\n  Before: %s\n  After:  %s\nClear the failed task",
                 record["by"],
                 record["what"],
                 record["audience"],
                 record["before"],
-                record["after"] or "not created; the next try creates it",
+                record["after"] or "not created; the next run creates it",
             )
             return record
 
@@ -102,88 +103,67 @@ def build_resolve_create_dag(definitions: Sequence[AudienceDefinition]) -> DAG:
 def _audience(definition: AudienceDefinition) -> _Audience | None:
     try:
         asset = get_asset(definition)
-        things = get_platform(definition.platform).reconciliation.pending_creates(definition, asset)
+        creates = get_platform(definition.platform).reconciliation.pending_creates(definition, asset)
     except Exception:
-        # Anything: one definition must never keep a person from settling another.
-        log.exception("Leaving %s out", definition.key)
+        # One definition must never block the resolution for another.
+        log.exception("Skipped %s", definition.key)
         return None
-    return _Audience(definition, asset, {thing.what: thing for thing in things})
+    return _Audience(definition, asset, {create.what: create for create in creates})
 
 
-def _known(audiences: dict[str, _Audience], key: str) -> _Audience:
-    if key in audiences:
-        return audiences[key]
-    # The form knew it a moment ago.
+def _requested(audience: _Audience, what: str) -> PendingCreate:
+    if what in audience.creates:
+        return audience.creates[what]
+    objects = ", ".join(map(repr, audience.creates)) or "nothing: it contains all ids"
     raise NothingToResolveError(
-        what=f"The definition of the audience {key!r} is gone or broken",
+        what=f"The audience {audience.definition.key!r} has no {what!r} to resolve",
         where=RESOLVE_CREATE_DAG_ID,
-        next_step="Nothing was changed. Mend the definition, then trigger the DAG again",
-    )
-
-
-def _chosen(audience: _Audience, what: str) -> PendingCreate:
-    if what in audience.things:
-        return audience.things[what]
-    there = ", ".join(map(repr, audience.things)) or "nothing: its definition gives all ids"
-    raise NothingToResolveError(
-        what=f"The audience {audience.definition.key!r} has no {what!r} to settle",
-        where=RESOLVE_CREATE_DAG_ID,
-        why=f"what its definition creates is {there}",
-        next_step="Nothing was changed. Trigger the DAG again with the values of the message that you have",
+        why=f"its definition creates {objects}",
+        next_step="Nothing was changed. Trigger the DAG again with the values in the message of the failed task",
     )
 
 
 def _form(audiences: dict[str, _Audience]) -> dict[str, Param]:
     kinds = {"campaign", "audience"}
-    targets = sorted({what for audience in audiences.values() for what in audience.things} - kinds)
+    targets = sorted({what for audience in audiences.values() for what in audience.creates} - kinds)
     return {
-        "audience": Param(
-            type="string",
-            **choices_schema(audiences),
-            values_display={
-                key: f"{audience.definition.name} ({key}, {audience.definition.platform})"
-                for key, audience in sorted(audiences.items())
-            },
-            title="Audience",
-            description_md="Whose creation is unclear. A campaign that several audiences share is settled with any "
-            "of them.",
+        "audience": audience_param(
+            [audience.definition for audience in audiences.values()],
+            "Audience with the ambiguous create. For a campaign that several audiences share, choose any of them.",
         ),
         "what": Param(
             type="string",
             enum=["campaign", "audience", *targets],
             title="Object",
-            description_md="What was to be created, as the message of the stopped task says.",
+            description_md="Object in the message of the failed task.",
         ),
         "outcome": Param(
             type="string",
             enum=list(OUTCOMES),
             values_display=dict(OUTCOMES),
             title="Resolution",
-            description_md="What the vendor's portal shows. Look closely: what is declared not created although it "
-            "was, is there twice after the next try.",
+            description_md="Result of your check in the vendor's portal. Check carefully: if you declare *not created* "
+            "and the object exists, the next run creates a duplicate.",
         ),
         "id": Param(
             None,
             type=["null", "string"],
             pattern="^[ ]*[A-Za-z0-9_-]{0,200}[ ]*$",
             title="Vendor id",
-            description_md="The id that the portal shows, if it was found.",
+            description_md="Id of the object in the portal, if it exists.",
         ),
-        "accept_other_name": Param(
-            False,
-            type="boolean",
-            title="Accept different name",
-            description_md="Take the id although the vendor shows another name than the one that was sent: it was "
-            "renamed since.",
+        "accept_other_name": flag_param(
+            "Accept different name",
+            "Accept the id although the vendor shows another name than the one that was sent, because it was renamed.",
             section="Exceptions",
         ),
     }
 
 
 _DOCUMENTATION = """\
-A request that creates something ended without an answer, and its task stopped with `AmbiguousCreateError`. Look for it
-in the vendor's portal, say here what you found, then clear the task that stopped.
+A create request ended without an answer, and its task failed with `AmbiguousCreateError`. Search for the object in the
+vendor's portal, enter the result here, and clear the failed task.
 
-Only what is unclear is ever changed. Where the vendor can be asked, it is: the id has to be there, in the account of
-the connection, under the name that was sent.
+Only an ambiguous create is ever changed. If the vendor's API can read the object, the task checks the id: it must exist
+in the account of the connection, under the name that was sent.
 """

@@ -1,4 +1,4 @@
-"""The DAG that retires an audience: looks, asks a person, deletes what was shown, and closes what is remembered."""
+"""DAG that retires an audience: inspect, ask for approval, delete the approved objects, record the retirement."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from audience_onboarding.dag_ids import RESOLVE_CREATE_DAG_ID, RETIRE_DAG_ID
 from audience_onboarding.definitions import AudienceDefinition
 from audience_onboarding.exceptions import ConfigurationError
 from audience_onboarding.pipelines.common import (
-    PACKAGE_TAG,
-    choices_schema,
-    default_args,
+    audience_param,
+    find_definition,
+    flag_param,
     get_asset,
     persist_page_link,
     select_pool,
+    shared_dag_arguments,
     snapshot_location,
 )
-from audience_onboarding.pipelines.dag_docs import all_audiences
 from audience_onboarding.pipelines.task_docs import RETIREMENT, set_task_docs
 from audience_onboarding.platform_registry import get_platform
 from audience_onboarding.state.create_once import check_not_retired, pending_intent
@@ -45,228 +45,219 @@ from audience_onboarding.state.store import (
 
 log = logging.getLogger(__name__)
 
-INSPECT_TASK, APPROVE_TASK, DELETE_TASK, RECORD_RETIREMENT_TASK, REOPEN_TASK = (
-    "inspect",
-    "approve",
-    "delete",
-    "record_retirement",
-    "reopen",
-)
+INSPECT_TASK, APPROVE_TASK = "inspect", "approve"
 
 RETIRE, REOPEN = "retire", "reopen"
 
 RETIREMENTS = AssetAlias("audience/retirements")
-"""Under which the event of a retirement is published: only for the audience that it is about."""
+"""Alias for the event of a retirement, which is added to the asset of the retired audience only."""
 
 CLOSED_KEYS = (AUDIENCE_KEY, LAST_LOAD_KEY, SNAPSHOTS_KEY, PENDING_LOADS_KEY)
-"""What is forgotten on every platform; the records of single loads stay, as a history."""
+"""State-store keys that are cleared on every platform; the records of loads stay, as a history."""
 
-USUAL_HOURS = 72
+DEFAULT_APPROVAL_HOURS = 72
 
 
 class RetirementApprovalOperator(ApprovalOperator):
-    """Ask a person whether what was looked at is to be deleted, within the time that the form gives.
+    """Ask a user to approve the deletion, within the time of the form.
 
-    Rejected, or not answered in time: everything after it is skipped. A dry run asks nobody.
+    After a rejection, or without an answer in time, the later tasks are skipped. A dry run does not ask.
     """
 
     def execute(self, context: Any) -> Any:
-        """Ask, and wait.
+        """Ask, and wait for the answer.
 
         :raises AirflowSkipException: it is a dry run.
         """
         params = context["params"]
         if params["dry_run"]:
-            raise AirflowSkipException(
-                "Dry run: what would be deleted is in the log of 'inspect'; nobody is asked"
-            )
+            raise AirflowSkipException("Dry run: the log of 'inspect' lists the objects to delete")
         self.response_timeout = timedelta(hours=params["approve_within_hours"])
         return super().execute(context)
 
 
 def build_retire_dag(definitions: Sequence[AudienceDefinition], *, base: Path) -> DAG:
-    """The DAG that retires an audience of any definition, by hand only, or opens one again.
+    """Build the DAG that retires an audience, or reopens a retired one.
 
-    :param definitions: all that are good.
-    :param base: what a relative path of theirs counts from.
+    :param definitions: all valid definitions.
+    :param base: folder of relative paths.
     """
     by_key = {item.key: item for item in definitions}
     assets = [get_asset(item) for item in definitions]
     with DAG(
         dag_id=RETIRE_DAG_ID,
         dag_display_name="Retire an audience",
-        description="Delete an audience and its segments, once a person has approved it",
-        doc_md=f"{_DOCUMENTATION}\n{all_audiences()}\n",
-        tags=[PACKAGE_TAG, "privacy"],
-        default_args=default_args(owner="audience-onboarding", retries=3),
+        description="Delete an audience and its segments after a user has approved it",
         schedule=None,
-        catchup=False,
         params=_form(by_key),
+        **shared_dag_arguments(_DOCUMENTATION, tag="privacy"),
     ) as dag:
         pool = select_pool(definitions)
 
         @task(task_id=INSPECT_TASK, inlets=assets, pool=pool, multiple_outputs=False)
         @fail_on_terminal_error
-        def look() -> dict[str, Any]:
-            """What would be deleted, for the person who approves it. Changes nothing."""
+        def inspect() -> dict[str, Any]:
+            """Return the objects to delete. Changes nothing."""
             context: Any = get_current_context()
             if context["params"]["action"] != RETIRE:
-                raise AirflowSkipException("The audience is to be opened again")
-            definition = _chosen(by_key, context)
-            shown = inspect_audience(definition, context, others=by_key, base=base)
-            log.info("%s", shown["text"])
-            return shown
+                raise AirflowSkipException(f"The action of the form is {REOPEN!r}")
+            inspection = inspect_audience(_requested(by_key, context), context, others=by_key, base=base)
+            log.info("%s", inspection["text"])
+            return inspection
 
         approve = RetirementApprovalOperator(
             task_id=APPROVE_TASK,
             subject="Retire the audience {{ params.audience }}?",
             body=f"{{{{ ti.xcom_pull(task_ids='{INSPECT_TASK}')['text'] }}}}",
-            # What nobody answers in time is not approved.
+            # Reject if no user answers in time.
             defaults=ApprovalOperator.REJECT,
         )
 
-        @task(task_id=DELETE_TASK, inlets=assets, pool=pool, max_active_tis_per_dag=1, multiple_outputs=False)
+        @task(inlets=assets, pool=pool, max_active_tis_per_dag=1, multiple_outputs=False)
         @fail_on_terminal_error
-        def delete(shown: dict[str, Any]) -> dict[str, Any]:
-            """Delete exactly what was approved."""
+        def delete(inspection: dict[str, Any]) -> dict[str, Any]:
+            """Delete exactly the approved objects."""
             context: Any = get_current_context()
-            definition = _chosen(by_key, context)
+            definition = _requested(by_key, context)
             store = get_state_store(context, get_asset(definition))
             done = get_platform(definition.platform).retirement.delete(
-                definition, store, get_state_store(context, None), AudienceInventory.from_dict(shown["seen"])
+                definition,
+                store,
+                get_state_store(context, None),
+                AudienceInventory.from_dict(inspection["seen"]),
             )
             log.info("%s", done)
             return {"done": done}
 
-        @task(task_id=RECORD_RETIREMENT_TASK, inlets=assets, outlets=[RETIREMENTS], multiple_outputs=False)
+        @task(inlets=assets, outlets=[RETIREMENTS], multiple_outputs=False)
         @fail_on_terminal_error
-        def close(shown: dict[str, Any], deleted: dict[str, Any]) -> dict[str, Any]:
-            """Write down the retirement, and forget the rest."""
+        def record_retirement(inspection: dict[str, Any], deleted: dict[str, Any]) -> dict[str, Any]:
+            """Store the retirement, and clear the other state of the audience."""
             context: Any = get_current_context()
-            definition = _chosen(by_key, context)
-            record = write_retirement(definition, context, shown, deleted, base=base)
+            definition = _requested(by_key, context)
+            record = write_retirement(definition, context, inspection, deleted, base=base)
             context["outlet_events"][RETIREMENTS].add(get_asset(definition), extra=record)
             return record
 
-        @task(task_id=REOPEN_TASK, inlets=assets, multiple_outputs=False)
+        @task(inlets=assets, multiple_outputs=False)
         @fail_on_terminal_error
         def reopen() -> dict[str, Any]:
-            """Let the next load begin anew."""
+            """Let the next load create the audience again."""
             context: Any = get_current_context()
             params = context["params"]
             if params["action"] != REOPEN:
-                raise AirflowSkipException("The audience is to be retired")
-            return reopen_audience(_chosen(by_key, context), context, is_dry_run=bool(params["dry_run"]))
+                raise AirflowSkipException(f"The action of the form is {RETIRE!r}")
+            return reopen_audience(_requested(by_key, context), context, is_dry_run=bool(params["dry_run"]))
 
-        shown: Any = with_links(look(), AudiencePageLink())
-        gone: Any = with_links(delete(shown), AudiencePageLink())
-        shown >> approve >> gone
-        with_links(close(shown, gone), AudiencePageLink())
+        inspection: Any = with_links(inspect(), AudiencePageLink())
+        deleted: Any = with_links(delete(inspection), AudiencePageLink())
+        inspection >> approve >> deleted
+        with_links(record_retirement(inspection, deleted), AudiencePageLink())
         with_links(reopen(), AudiencePageLink())
         set_task_docs(dag, RETIREMENT)
     return dag
 
 
-def _chosen(by_key: Mapping[str, AudienceDefinition], context: Any) -> AudienceDefinition:
+def _requested(by_key: Mapping[str, AudienceDefinition], context: Any) -> AudienceDefinition:
     key = context["params"]["audience"]
     persist_page_link(context, key)
-    if key in by_key:
-        return by_key[key]
-    # The form knew it a moment ago.
-    raise ConfigurationError(
-        what=f"The definition of the audience {key!r} is gone or broken",
-        where=RETIRE_DAG_ID,
-        next_step="Nothing was deleted. Mend the definition, then trigger the DAG again",
-    )
+    return find_definition(by_key, key, dag_id=RETIRE_DAG_ID)
 
 
 def inspect_audience(
     definition: AudienceDefinition, context: Any, *, others: Mapping[str, AudienceDefinition], base: Path
 ) -> dict[str, Any]:
-    """What there is of an audience.
+    """Return the objects of an audience.
 
     :param others: all definitions.
-    :return: ``seen`` (:class:`..base.retirement.AudienceInventory`), ``others``, ``snapshots``, and its ``text``.
-    :raises AudienceRetiredError: it is retired already.
-    :raises ConfigurationError: it is unclear whether it was created.
+    :return: ``seen`` (:class:`..base.retirement.AudienceInventory`), ``others`` (keys of definitions with the same
+        audience), ``snapshots`` (their number), and all of it as ``text``.
+    :raises AudienceRetiredError: it is already retired.
+    :raises ConfigurationError: its create is ambiguous.
     """
     store = get_state_store(context, get_asset(definition))
     check_not_retired(store)
     if pending_intent(store.get(AUDIENCE_KEY)) is not None:
         raise ConfigurationError(
-            what=f"It is not clear whether the audience {definition.key!r} was created",
+            what=f"The create of the audience {definition.key!r} is ambiguous",
             where=f"state store, key {AUDIENCE_KEY!r}",
-            next_step=f"Settle that first, with the DAG {RESOLVE_CREATE_DAG_ID!r}. Nothing was deleted",
+            next_step=f"Nothing was deleted. Resolve the create with the DAG {RESOLVE_CREATE_DAG_ID!r}",
         )
-    seen: AudienceInventory = get_platform(definition.platform).retirement.inspect(definition, store)
-    ledger = SnapshotLedger(store, seen.audience_id)
-    same = [
+    inventory = get_platform(definition.platform).retirement.inspect(definition, store)
+    snapshots = len(SnapshotLedger(store, inventory.audience_id).urls())
+    sharing = [
         item.key
         for item in others.values()
         if item.key != definition.key
         and (item.platform, item.conn_id) == (definition.platform, definition.conn_id)
-        and seen.audience_id is not None
-        and str(_id_of(item, context)) == str(seen.audience_id)
+        and inventory.audience_id is not None
+        and str(_audience_id(item, context)) == str(inventory.audience_id)
     ]
-    found = {"seen": seen.to_dict(), "others": same, "snapshots": len(ledger.urls())}
-    return {**found, "text": _words(definition, seen, same, len(ledger.urls()), base)}
+    return {
+        "seen": inventory.to_dict(),
+        "others": sharing,
+        "snapshots": snapshots,
+        "text": _inspection_text(definition, inventory, sharing, snapshots, base),
+    }
 
 
-def _id_of(definition: AudienceDefinition, context: Any) -> Any:
+def _audience_id(definition: AudienceDefinition, context: Any) -> Any:
     if definition.id is not None:
         return definition.id
     record = get_state_store(context, get_asset(definition)).get(AUDIENCE_KEY)
     return record.get("id") if isinstance(record, dict) else None
 
 
-def _words(
-    definition: AudienceDefinition, seen: AudienceInventory, same: Sequence[str], snapshots: int, base: Path
+def _inspection_text(
+    definition: AudienceDefinition,
+    inventory: AudienceInventory,
+    sharing: Sequence[str],
+    snapshots: int,
+    base: Path,
 ) -> str:
-    """In Markdown, which the page of the approval shows."""
+    """Return Markdown, which the page of the approval shows."""
     lines = [f"**{definition.key}** on {definition.platform}, connection `{definition.conn_id}`"]
-    if seen.audience_id is None:
+    if inventory.audience_id is None:
+        lines.append("- The vendor has no audience yet: only its stored state is cleared.")
+    elif not inventory.exists:
         lines.append(
-            "- There is no audience at the vendor yet: only what is remembered of it here is closed."
-        )
-    elif not seen.exists:
-        lines.append(
-            f"- The vendor does not know the audience {seen.audience_id} any more, or has it archived: only what is "
-            "remembered of it here is closed."
+            f"- The vendor has deleted or archived the audience {inventory.audience_id}: only its stored state is "
+            "cleared."
         )
     else:
-        members = "not known" if seen.members is None else f"{seen.members:,}"
+        members = "unknown" if inventory.members is None else f"{inventory.members:,}"
         lines += [
-            f"- Audience **{seen.name}**, id {seen.audience_id}; members: {members}",
-            f"- {seen.consequence}",
-            f"- Segments that are deleted with it: {len(seen.segments) or 'none'}",
-            *(f"    - {segment.label}" for segment in seen.segments),
+            f"- Audience **{inventory.name}**, id {inventory.audience_id}; members: {members}",
+            f"- {inventory.consequence}",
+            f"- Segments to delete: {len(inventory.segments) or 'none'}",
+            *(f"    - {segment.label}" for segment in inventory.segments),
         ]
-    if same:
-        lines.append(f"- **These definitions use the same audience, and lose it**: {', '.join(same)}")
-    lines.append(f"- Snapshots that are deleted: {snapshots or 'none'}")
+    if sharing:
+        lines.append(f"- **These definitions use the same audience, and lose it**: {', '.join(sharing)}")
+    lines.append(f"- Snapshots to delete: {snapshots or 'none'}")
     if definition.rejects is not None:
         folder = definition.rejects.folder(base, definition.key)
-        lines.append(f"- Lists of rejects stay (masked samples): {folder}")
-    lines.append("- Afterwards, no load creates it again, until somebody opens it again on purpose.")
+        lines.append(f"- Reject files stay (masked samples): {folder}")
+    lines.append("- Later loads do not create it again, until a user reopens it.")
     return "\n".join(lines)
 
 
 def write_retirement(
     definition: AudienceDefinition,
     context: Any,
-    shown: Mapping[str, Any],
+    inspection: Mapping[str, Any],
     deleted: Mapping[str, Any],
     *,
     base: Path,
 ) -> dict[str, Any]:
-    """Write the record of the retirement, then forget the rest. To do so again changes nothing.
+    """Store the record of the retirement, and clear the other state. A repeated call changes nothing.
 
     :return: the record.
     """
     from audience_onboarding.storage.snapshot_files import delete_snapshot
 
     store: StateStore = get_state_store(context, get_asset(definition))
-    seen = AudienceInventory.from_dict(shown["seen"])
+    inventory = AudienceInventory.from_dict(inspection["seen"])
     record = store.get(RETIRED_KEY)
     if not isinstance(record, dict) or record.get("run_id") != str(context["run_id"]):
         record = {
@@ -276,26 +267,26 @@ def write_retirement(
             "by": getattr(context["dag_run"], "triggering_user_name", None) or "unknown",
             "approved_by": _approver(context["ti"]),
             "run_id": str(context["run_id"]),
-            "audience_id": seen.audience_id,
-            "name": seen.name or definition.name,
-            "members": seen.members,
-            "segments": [{"id": item.id, "name": item.name} for item in seen.segments],
-            "snapshots": shown["snapshots"],
+            "audience_id": inventory.audience_id,
+            "name": inventory.name or definition.name,
+            "members": inventory.members,
+            "segments": [{"id": item.id, "name": item.name} for item in inventory.segments],
+            "snapshots": inspection["snapshots"],
             "done": deleted["done"],
-            "manual_action": seen.manual_action,
+            "manual_action": inventory.manual_action,
         }
-        # First of all: whatever happens from here on, no load creates it again.
+        # First, so that no load creates the audience again after a later failure.
         store.set(RETIRED_KEY, record)
-    state = snapshot_location(definition, base)
-    if state is not None:
-        for url in SnapshotLedger(store, seen.audience_id).urls():
-            delete_snapshot(url, s3_client=state.client)
-    of_platform = get_platform(definition.platform).retirement.state_keys(definition, store)
-    for key in (*CLOSED_KEYS, *map(rates_key, definition.modes), *of_platform):
+    snapshots = snapshot_location(definition, base)
+    if snapshots is not None:
+        for url in SnapshotLedger(store, inventory.audience_id).urls():
+            delete_snapshot(url, s3_client=snapshots.client)
+    platform_keys = get_platform(definition.platform).retirement.state_keys(definition, store)
+    for key in (*CLOSED_KEYS, *map(rates_key, definition.modes), *platform_keys):
         store.delete(key)
-    log.info("%s is retired: %s. Now remove its definition", definition.key, deleted["done"])
-    if seen.manual_action and seen.exists:
-        log.warning("%s (audience %s, %r)", seen.manual_action, seen.audience_id, seen.name)
+    log.info("%s is retired: %s. Remove its definition", definition.key, deleted["done"])
+    if inventory.manual_action and inventory.exists:
+        log.warning("%s (audience %s, %r)", inventory.manual_action, inventory.audience_id, inventory.name)
     return record
 
 
@@ -307,9 +298,9 @@ def _approver(ti: Any) -> str:
 
 
 def reopen_audience(definition: AudienceDefinition, context: Any, *, is_dry_run: bool) -> dict[str, Any]:
-    """Forget the retirement of an audience, so that the next load begins anew.
+    """Delete the record of a retirement, so that the next load creates the audience again.
 
-    :return: the record that is forgotten.
+    :return: the deleted record.
     :raises ConfigurationError: it is not retired.
     """
     store = get_state_store(context, get_asset(definition))
@@ -318,26 +309,21 @@ def reopen_audience(definition: AudienceDefinition, context: Any, *, is_dry_run:
         raise ConfigurationError(
             what=f"The audience {definition.key!r} is not retired",
             where=RETIRE_DAG_ID,
-            next_step="There is nothing to open again",
+            next_step="Choose a retired audience",
         )
     if is_dry_run:
-        log.info("Dry run: the retirement of %s would be forgotten: %s", definition.key, record)
+        log.info("Dry run: the record of the retirement of %s would be deleted: %s", definition.key, record)
         return record
     store.delete(RETIRED_KEY)
-    log.info("The next load of %s begins anew. It was: %s", definition.key, record)
+    log.info("The next load of %s creates the audience again. Deleted record: %s", definition.key, record)
     return record
 
 
 def _form(by_key: Mapping[str, AudienceDefinition]) -> dict[str, Param]:
     return {
-        "audience": Param(
-            type="string",
-            **choices_schema(by_key),
-            values_display={
-                key: f"{item.name} ({key}, {item.platform})" for key, item in sorted(by_key.items())
-            },
-            title="Audience",
-            description_md="What would be deleted is shown, and asked about, before anything is.",
+        "audience": audience_param(
+            by_key.values(),
+            "The run shows the objects to delete, and asks for approval before it deletes them.",
         ),
         "action": Param(
             RETIRE,
@@ -345,36 +331,31 @@ def _form(by_key: Mapping[str, AudienceDefinition]) -> dict[str, Param]:
             enum=[RETIRE, REOPEN],
             values_display={
                 RETIRE: "Retire: delete the audience and its segments",
-                REOPEN: "Reopen: let the next load create it anew",
+                REOPEN: "Reopen: let the next load create it again",
             },
             title="Action",
-            description_md="What is retired is not loaded any more, until it is reopened.",
+            description_md="A retired audience is not loaded until it is reopened.",
         ),
         "approve_within_hours": Param(
-            USUAL_HOURS,
+            DEFAULT_APPROVAL_HOURS,
             type="integer",
             minimum=1,
             maximum=720,
             title="Approve within hours",
-            description_md="What nobody approves in this time is rejected.",
+            description_md="Without an approval in this time, the deletion is rejected.",
             section="Approval",
         ),
-        "dry_run": Param(
-            False,
-            type="boolean",
-            title="Dry run",
-            description_md="Only look: nobody is asked, and nothing is deleted.",
-        ),
+        "dry_run": flag_param("Dry run", "Only inspect: do not ask for approval, and delete nothing."),
     }
 
 
 _DOCUMENTATION = """\
 ### Retire an audience
-`inspect` shows what there is: audience, members, segments. `approve` asks a person (*Required actions* of the run).
-`delete` deletes exactly the objects that `inspect` showed, segments first, and fails if there are others by then.
-`record_retirement` stores who retired and who approved it, and clears the rest. A load afterwards stops with
+`inspect` shows the audience, its members and its segments. `approve` asks a user (*Required actions* of the run).
+`delete` deletes exactly the objects that `inspect` showed, segments first, and fails if they have changed.
+`record_retirement` stores who retired and who approved it, and clears the other state. A later load fails with
 `AudienceRetiredError`. Campaigns are never deleted.
 
-Pause the audience's own DAGs first, and remove its definition afterwards. To begin anew with a retired audience,
-trigger this DAG with the action *Reopen*.
+Pause the audience's DAGs first, and remove its definition afterwards. To load a retired audience again, trigger this
+DAG with the action *Reopen*.
 """

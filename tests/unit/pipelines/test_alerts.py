@@ -273,7 +273,7 @@ def test_a_notifier_has_to_be_there() -> None:
         check_notifier(path)
 
     messages = {
-        "airflow.providers.smtp.notifications.mail.SmtpNotifier": "module 'airflow.providers.smtp.notifications.mail' not found",
+        "airflow.providers.smtp.mail.SmtpNotifier": "module 'airflow.providers.smtp.mail' not found",
         "no_such_package.notifier.Notifier": "module 'no_such_package.notifier' not found",
         "tests.notifiers.Kepd": "module 'tests.notifiers' has no 'Kepd'",
     }

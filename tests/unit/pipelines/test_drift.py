@@ -318,7 +318,7 @@ def test_drift_is_a_failure_only_if_asked_for(client: Any, caplog: pytest.LogCap
         compare(definition(id=7))
     assert "1 differences" in caplog.text
     assert "Renamed" in caplog.text
-    compare(definition(id=7), fail_on_drift=True, failing="1 differences are left")
+    compare(definition(id=7), fail_on_drift=True, failing="1 differences remain")
     # A corrected difference is not left.
     compare(definition(id=7), fail_on_drift=True, apply=True)
 

@@ -19,7 +19,7 @@ from audience_onboarding.pipelines.erase import (
     DefinitionCatalog,
     ErasePersonOperator,
     build_report,
-    people_in,
+    subject_hashes,
 )
 from audience_onboarding.platforms.digital_audience import erasure
 from audience_onboarding.platforms.digital_audience.hooks import DigitalAudienceHook
@@ -121,7 +121,7 @@ def test_audiences_that_are_not_there_yet_or_retired_are_left_out_with_a_reason(
     found, skipped_audiences = found_by(stores, "one", "two", "three")
 
     assert found == ["one"]
-    assert "no audience at the vendor yet" in skipped_audiences["two"]
+    assert "the vendor has no audience of it yet" in skipped_audiences["two"]
     assert "was retired on 2026-11-20 by anna" in skipped_audiences["three"]
 
 
@@ -135,12 +135,12 @@ def test_audiences_can_be_chosen_and_are_judged_by_their_own_tasks(stores: Asset
 
 def test_a_run_without_people_sends_nothing(stores: AssetStores) -> None:
     cases: list[tuple[dict[str, Any], str]] = [
-        ({}, "No hash is given"),
-        ({"unknown_fields_removed": 1}, "fields that the form does not have"),
-        ({"removed": {"email_sha256": 1}, "email_sha256": []}, "trigger a new run"),
+        ({}, "Missing hash"),
+        ({"unknown_fields_removed": 1}, "unknown fields"),
+        ({"removed": {"email_sha256": 1}, "email_sha256": []}, "Trigger a new run"),
     ]
     check_refused(
-        lambda case: people_in(context_of(stores, case[0])),
+        lambda case: subject_hashes(context_of(stores, case[0])),
         cases,
         ConfigurationError,
         lambda case: case[1],
@@ -189,7 +189,7 @@ def test_an_error_names_the_audience(stores: AssetStores, monkeypatch: pytest.Mo
 
     with pytest.raises(AirflowFailException, match="RequestRejectedError: newsletter: the vendor says no"):
         operator().execute(context)
-    with pytest.raises(AirflowFailException, match="gone or broken"):
+    with pytest.raises(AirflowFailException, match="missing or invalid"):
         operator("gone").execute(context)
 
 
@@ -211,7 +211,7 @@ def test_the_report_tells_what_each_has_done(caplog: pytest.LogCaptureFixture) -
         "audiences": {"a": "erased", "b": "not_found"},
         "skipped_audiences": {"c": "it is retired"},
     }
-    assert "c: left out, it is retired" in caplog.text
+    assert "c: skipped, it is retired" in caplog.text
     assert "Erase the person in the CRM first" in caplog.text
 
 
@@ -219,13 +219,13 @@ def test_the_report_fails_where_a_person_is_needed_and_says_what_to_do() -> None
     outcomes = [outcome("a", "manual_action_required", "Take them out in the dashboard")]
 
     with pytest.raises(
-        AirflowFailException, match=r"a: Take them out in the dashboard \| b: its task has failed"
+        AirflowFailException, match=r"a: Take them out in the dashboard \| b: its task failed"
     ):
         build_report(["a", "b"], outcomes, {})
     with pytest.raises(AirflowFailException, match="a: Take them out in the dashboard"):
         build_report(["a"], outcomes, {})
     assert build_report(["a"], outcomes, {}, is_dry_run=True)["audiences"] == {"a": "manual_action_required"}
-    with pytest.raises(AirflowFailException, match="its task has failed"):
+    with pytest.raises(AirflowFailException, match="its task failed"):
         build_report(["b"], [], {}, is_dry_run=True)
 
 
@@ -243,9 +243,9 @@ def test_the_report_reads_the_results_of_all_audiences(stores: AssetStores) -> N
 
     context["ti"].xcom_pull = pulled
 
-    with pytest.raises(AirflowFailException, match="b: its task has failed"):
+    with pytest.raises(AirflowFailException, match="b: its task failed"):
         report(["a", "b"])
     assert report(["a"]) == {"audiences": {"a": "erased"}, "skipped_audiences": {"x": "why"}}
     assert report([]) == {"audiences": {}, "skipped_audiences": {"x": "why"}}
-    with pytest.raises(AirflowFailException, match="select_audiences has failed"):
+    with pytest.raises(AirflowFailException, match="select_audiences failed"):
         report(None)

@@ -268,7 +268,7 @@ def test_the_report_shows_the_outcome_of_each_segment(caplog: pytest.LogCaptureF
 
     assert pulled.outcomes == ["extended", "unchanged", "expired", "unchanged"]
     assert (rows[0]["from"], rows[0]["to"]) == ("2026-11-23T00:00:00+00:00", "2026-12-20T00:00:00+00:00")
-    assert rows[3]["why"] == "it ended so late already"
+    assert rows[3]["why"] == "it already had this end date or a later one"
     assert pulled.pushed["report"] == rows
     for row in rows:
         assert row["segment"] in caplog.text
@@ -280,7 +280,7 @@ def test_the_report_fails_for_a_problem_after_all_extensions() -> None:
 
     for pulled, message in (
         (failed, r"MaintenanceIncompleteError: Not extended: Segment 1.*clear extend"),
-        (gone, r"Audience 1 is gone\. \| Once that is mended, clear find_segments"),
+        (gone, r"Audience 1 is gone\. \| Fix the cause, and clear find_segments"),
         (Pulled(None, None, {}), r"MaintenanceIncompleteError: .*clear find_segments"),
     ):
         with pytest.raises(AirflowFailException, match=message):
@@ -332,10 +332,14 @@ def test_by_hand_an_end_is_moved_back_only_if_allowed(one: Any) -> None:
 
 def test_by_hand_wrong_values_are_reported_and_nothing_changed(one: Any) -> None:
     cases: list[tuple[dict[str, Any], dict[str, Any], str]] = [
-        ({"activation__targets__0__until": "2026-12-23"}, {}, "until 2026-12-23, and not until 2026-12-24"),
-        ({}, {"segment": "xandr"}, "has no target 'xandr', but 'dv360'"),
-        ({}, {"audience": "gone"}, "'gone' is gone or broken"),
-        ({}, {"segment_id": 2}, "No segments of the target 'dv360' fit: its segments are 1: Newsletter"),
+        (
+            {"activation__targets__0__until": "2026-12-23"},
+            {},
+            "2026-12-24 is after the end of the target 'dv360', 2026-12-23",
+        ),
+        ({}, {"segment": "xandr"}, "has no target 'xandr': its targets are 'dv360'"),
+        ({}, {"audience": "gone"}, "'gone' is missing or invalid"),
+        ({}, {"segment_id": 2}, "No segments of the target 'dv360' match: its segments are 1: Newsletter"),
         ({"id": None}, {}, "has no audience yet"),
     ]
     check_refused(lambda case: by_hand(case[0], **case[1]), cases, AirflowFailException, lambda case: case[2])

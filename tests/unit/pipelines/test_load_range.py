@@ -67,9 +67,9 @@ def test_it_can_be_started_for_audiences_whose_modes_allow_it() -> None:
     without = build_load_range_dag([ALERTS])
 
     assert form["enum"] == ["alerts_kept", "fans", "newsletter"]
-    assert form["values_display"]["fans"] == "The fans (fans)"
+    assert form["values_display"]["fans"] == "The fans (fans, fanfare)"
     assert "enum" not in without.params.get_param("audience").schema
-    with pytest.raises(AirflowFailException, match=r"^ConfigurationError: .*There are: none"):
+    with pytest.raises(AirflowFailException, match=r"^ConfigurationError: .*Choose one of: none"):
         run_task(without, "validate_params", task_context(**FORM))
 
 
@@ -124,13 +124,12 @@ def test_the_first_try_refuses_a_range_that_cannot_be_loaded() -> None:
     for changes, message in (
         (
             {"audience": "gone"},
-            "There is no audience 'gone' that a range of days could be loaded into. There are: alerts_kept, fans, "
-            "newsletter, one_file.",
+            "No audience 'gone' supports a date range. Choose one of: alerts_kept, fans, newsletter, one_file.",
         ),
         (
             {"audience": "fans", "mode": "opt-out"},
             "The definition of 'fans' does not allow 'opt-out' (fanfare): its API cannot remove people from a list, an "
-            "import only adds them. Allowed is opt-in.",
+            "import only adds them. Choose one of: opt-in.",
         ),
         (
             {"audience": "one_file"},
@@ -254,4 +253,4 @@ def test_it_ends_as_the_run_has_ended() -> None:
         end("failed")
     message = str(caught.value)
     assert f"The run {RUN} of onboard_newsletter has failed: " in message
-    assert f"/dags/onboard_newsletter/runs/{RUN}. Clear its failed task once the cause is gone" in message
+    assert f"/dags/onboard_newsletter/runs/{RUN}. Fix the cause, and clear its failed task" in message

@@ -162,10 +162,10 @@ def test_wrong_values_fail_at_once_and_change_nothing(stores: AssetStores) -> No
             "NothingToResolveError: The id of the audience is missing",
         ),
         ({"what": "campaign", "outcome": "not_created"}, "There is no ambiguous create of the campaign"),
-        ({"what": "segment x", "outcome": "not_created"}, "has no 'segment x' to settle.*'campaign'"),
+        ({"what": "segment x", "outcome": "not_created"}, "has no 'segment x' to resolve.*'campaign'"),
         (
             {"audience": "gone", "what": "audience", "outcome": "not_created"},
-            "definition of the audience 'gone' is gone or broken",
+            "definition of the audience 'gone' is missing or invalid",
         ),
     ]
     check_refused(
