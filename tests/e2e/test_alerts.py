@@ -83,7 +83,7 @@ def test_a_drop_of_the_match_rates_stops_the_activation_and_is_told(stack: Stack
     (told,) = wait_for(lambda: alerts(stack, "watched_list"), "The alert", timeout=300)
     assert (told["kind"], told["load_date"]) == ("match_rate", "2026-11-20")
     assert told["subject"] == "Audience watched_list: low match rates (2026-11-20)"
-    assert "0% of email match, at least 10% have to" in told["text"]
+    assert "0% of email match, minimum 10%" in told["text"]
     assert told["link"].endswith(f"/dags/{dag_id}/runs/{bad.replace(':', '%3A').replace('+', '%2B')}")
     assert [(row["outcome"], row["error"]) for row in rows(stack, dag_id)] == [
         ("confirmed", None),

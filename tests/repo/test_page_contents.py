@@ -18,8 +18,8 @@ import yaml
 
 from audience_onboarding import exceptions
 from audience_onboarding.base.load import format_report
-from audience_onboarding.base.load_events import FIELDS, WHICH
-from audience_onboarding.base.metrics import METRICS, PREFIX, MetricType
+from audience_onboarding.base.load_events import FIELDS, LOAD_LABELS
+from audience_onboarding.base.metrics import METRICS, PREFIX
 from audience_onboarding.crm.output.profiles import DIGITAL_AUDIENCE_S3, Identifier
 from audience_onboarding.crm.prepare import prepare
 from audience_onboarding.crm.sources.csv_file import CsvSource
@@ -194,14 +194,12 @@ def table(*rows: Sequence[str]) -> str:
 def written() -> str:
     """Return the page with tables made from the code."""
     text = OBSERVABILITY.read_text(encoding="utf-8")
-    metrics = [
-        (code([item.name]), item.kind.value, item.unit, code(item.tags), item.when) for item in METRICS
-    ]
+    metrics = [(code([item.name]), item.kind, item.unit, code(item.tags), item.when) for item in METRICS]
     events = [(code([event]), code(fields)) for event, fields in FIELDS.items()]
     for name, content in {
         "metrics": table(("name", "type", "unit", "tags", "when"), *metrics),
         "events": table(("event", "fields"), *events),
-        "which": code(WHICH),
+        "which": code(LOAD_LABELS),
     }.items():
         head, begin, rest = text.partition(f"<!-- {name} -->")
         _, end, tail = rest.partition(f"<!-- /{name} -->")
@@ -218,9 +216,7 @@ def test_the_page_lists_all_metrics_and_log_fields() -> None:
 
 def test_the_alerts_use_metrics_and_tags_that_exist() -> None:
     known = {
-        f"airflow_{PREFIX}_{metric.name}{'_total' if metric.kind is MetricType.COUNTER else ''}": set(
-            metric.tags
-        )
+        f"airflow_{PREFIX}_{metric.name}{'_total' if metric.kind == 'counter' else ''}": set(metric.tags)
         for metric in METRICS
     }
     (block,) = blocks_of("docs/reference/observability.md", "yaml")

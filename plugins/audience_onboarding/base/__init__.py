@@ -1,1 +1,1 @@
-"""What the Airflow classes of all platforms are built on, module by module as in a platform's own folder."""
+"""Base classes of the platforms' Airflow classes, and the Airflow machinery that they use."""

@@ -9,43 +9,42 @@ from typing import Any
 
 from audience_onboarding.exceptions import ConfigurationError
 
-_MOST_CLIENTS = 16
-"""Of a process that lives long: a connection that says something else from now on has another client."""
+_MAX_CLIENTS = 16
+"""Bound for long-lived processes: each change of a connection adds a client."""
 
 _s3_clients: dict[str, Any] = {}
 
 
 def s3_client(aws_conn_id: str) -> Any:
-    """A boto3 client for S3: the same one each time, as long as the connection says the same.
+    """Return a boto3 client for S3, cached until the connection changes.
 
-    boto3 reads the description of the whole service for each client, a third of a second of a core, and a load may ask
-    for four: of its source, of the vendor's bucket, of its snapshots and of its rejects. Clients may be used by several
-    threads, and see to credentials that expire.
+    Creating one takes a third of a second of a core, and a load may need four: for its source, the vendor's bucket, its
+    snapshots and its rejects. Clients are thread-safe, and refresh expiring credentials.
 
     :param aws_conn_id: a connection of type ``aws``.
     """
     from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
     hook = S3Hook(aws_conn_id=aws_conn_id)
-    said = hook.conn_config
-    if said.conn_type is None:
-        # There is no such connection: boto3 looks for credentials where they are on this machine by now.
+    config = hook.conn_config
+    if config.conn_type is None:
+        # Without a connection, boto3 uses the credentials of this machine, which may change.
         return hook.get_conn()
-    fields = (aws_conn_id, said.login, said.password, said.schema, said.extra_config)
+    fields = (aws_conn_id, config.login, config.password, config.schema, config.extra_config)
     key = hashlib.sha256(json.dumps(fields, sort_keys=True, default=str).encode()).hexdigest()
     if key not in _s3_clients:
-        if len(_s3_clients) >= _MOST_CLIENTS:
+        if len(_s3_clients) >= _MAX_CLIENTS:
             _s3_clients.clear()
         _s3_clients[key] = hook.get_conn()
     return _s3_clients[key]
 
 
 def database(conn_id: str, *, used_by: str = "the source") -> Callable[[], Any]:
-    """What opens a DB-API connection to a database.
+    """Return the function that opens a DB-API connection to a database.
 
     :param conn_id: a connection of any type whose hook is a ``DbApiHook``.
-    :param used_by: what it is for, for the message.
-    :raises ConfigurationError: there is none of this name, its provider is not installed, or it is no database.
+    :param used_by: its user, for the message.
+    :raises ConfigurationError: the connection does not exist, its provider is not installed, or it is no database.
     """
     from airflow.providers.common.sql.hooks.sql import DbApiHook
     from airflow.sdk import BaseHook

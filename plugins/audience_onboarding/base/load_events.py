@@ -1,7 +1,7 @@
-"""One line in the task's log for each event of a load, with its numbers as fields of their own.
+"""Structured log lines for the events of a load.
 
-Airflow writes a task's log as JSON, one object a line; what is given here besides the event's name are fields of that
-object, so that who collects logs needs no regular expression. The lines for people come from the tasks themselves.
+Airflow writes a task's log as one JSON object per line. The fields of an event are fields of that object, so a log
+collector needs no regular expression. The tasks log lines for people themselves.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ LOGGER = "audience_onboarding.load"
 """The ``logger`` of these lines."""
 
 READ = "load read"
-"""A list was read and prepared; nothing is sent yet."""
+"""A list was read and prepared, but not yet sent."""
 SENT = "load sent"
-"""The sending task has ended well; ``uploaded`` says whether there was anything to send."""
+"""The upload task has succeeded; ``uploaded`` is false if nothing had to be sent."""
 CONFIRMED = "load confirmed"
-"""The load is recorded as taken in by the vendor."""
+"""The vendor has confirmed the load, and it is recorded."""
 
 COUNTS = ("rows_read", "rows_sent", "duplicates", "rejected")
 
@@ -35,21 +35,21 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
         "rejects_file",
     ),
 }
-"""What each line may hold of a load, beside :data:`WHICH`; what is not known is left out."""
+"""Fields of each event besides :data:`LOAD_LABELS`; unknown values are omitted."""
 
-WHICH = ("platform", "audience", "load_date", "range_start", "mode", "dag_id", "run_id")
-"""What every line holds, to tell which load it is."""
+LOAD_LABELS = ("platform", "audience", "load_date", "range_start", "mode", "dag_id", "run_id")
+"""Fields of every event, which identify the load."""
 
 
-def log_event(event: str, load: Mapping[str, Any], **which: Any) -> None:
+def log_event(event: str, load: Mapping[str, Any], **labels: Any) -> None:
     """Log one event of a load.
 
     :param event: one of the names above.
-    :param load: what is known of it: the result of a task, or a record.
-    :param which: of :data:`WHICH`, what ``load`` does not hold.
+    :param load: result of a task, or a record.
+    :param labels: of :data:`LOAD_LABELS`, those that ``load`` does not contain.
     """
-    import structlog  # comes with Airflow; a DAG file has no use for it
+    import structlog  # comes with Airflow; imported here, as DAG files do not need it
 
-    known = {**load, **which}
-    fields = {name: known[name] for name in (*WHICH, *FIELDS[event]) if known.get(name) is not None}
+    values = {**load, **labels}
+    fields = {name: values[name] for name in (*LOAD_LABELS, *FIELDS[event]) if values.get(name) is not None}
     structlog.get_logger(LOGGER).info(event, **fields)

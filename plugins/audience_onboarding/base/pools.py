@@ -1,8 +1,8 @@
-"""Pools that the DAGs use: which there are, and how many slots each has.
+"""Names and slots of the pools that the DAGs use.
 
-A task whose pool does not exist is never started: Airflow (3.3.2) says so in the scheduler's log and nowhere else. So
-the scheduler, which has the database, makes them before a run's first task is due, see :mod:`..plugin`. Whoever parses
-DAG files, or runs a task, only names them.
+Airflow (3.3.2) never starts a task whose pool does not exist, and reports it in the scheduler's log only. So the
+scheduler, which has database access, creates the pools before the first task of a run, see :mod:`..plugin`. The DAG
+processor and the workers only use their names.
 """
 
 from __future__ import annotations
@@ -13,48 +13,48 @@ import os
 log = logging.getLogger(__name__)
 
 DEFAULT_POOL = "default_pool"
-"""Always there. Named, as a mapped task (Airflow 3.3.2) takes ``None`` for no pool at all."""
+"""Always exists. Set explicitly, as a mapped task (Airflow 3.3.2) treats ``None`` as no pool at all."""
 
 POOL_PREFIX = "audience_onboarding_"
-"""How the names of all pools of the package begin."""
+"""Start of the names of all pools of the package."""
 
 CREATE_POOL = f"{POOL_PREFIX}create"
-"""One slot: what several audiences share (a campaign) is created by one task at a time, over all DAGs. The state
-store has no compare-and-set, so nothing less would keep two DAGs from creating the same campaign. Only what may have to
-create something goes here: it is one queue for all audiences."""
+"""One slot: one task at a time, over all DAGs, creates objects that audiences share (campaigns). The state store has no
+compare-and-set, so this pool is the only guard against two DAGs that create the same campaign. Only tasks that may
+create a shared object use it, as it is one queue for all audiences."""
 
-CREATE_POOL_DESCRIPTION = "One slot, never more: creates what several audiences share, one at a time."
+CREATE_POOL_DESCRIPTION = "One slot, never more: creates shared objects, one at a time."
 
 CONNECTION_POOL_DESCRIPTION = (
-    "Tasks that call the vendor of this connection, so many at once. Change the slots freely."
+    "Limits the concurrent tasks that call the vendor of this connection. Change the slots freely."
 )
 
 SLOTS_VARIABLE = "AUDIENCE_ONBOARDING_POOL_SLOTS"
-"""Environment variable of the scheduler: the slots of a connection's pool when it is made."""
+"""Environment variable of the scheduler: slots of a new connection pool."""
 
 DEFAULT_SLOTS = 8
 
-LONGEST_NAME = 256
+MAX_NAME_LENGTH = 256
 """Characters, in Airflow's database."""
 
 
 def connection_pool(conn_id: str) -> str:
-    """The pool of the tasks that call the vendor of a connection."""
-    return f"{POOL_PREFIX}conn_{conn_id}"[:LONGEST_NAME]
+    """Return the pool of the tasks that call the vendor of a connection."""
+    return f"{POOL_PREFIX}conn_{conn_id}"[:MAX_NAME_LENGTH]
 
 
 def slots_of(pool: str) -> int:
-    """How many slots one of our pools gets when it is made."""
+    """Return the slots of a new pool of the package."""
     if pool == CREATE_POOL:
         return 1
-    given = os.environ.get(SLOTS_VARIABLE, "").strip()
-    if given.isdecimal() and int(given) > 0:
-        return int(given)
-    if given:
-        log.error("%s is %r, which is no number of slots; %s are made", SLOTS_VARIABLE, given, DEFAULT_SLOTS)
+    setting = os.environ.get(SLOTS_VARIABLE, "").strip()
+    if setting.isdecimal() and int(setting) > 0:
+        return int(setting)
+    if setting:
+        log.error("Invalid number of slots %r in %s; using %s", setting, SLOTS_VARIABLE, DEFAULT_SLOTS)
     return DEFAULT_SLOTS
 
 
 def description_of(pool: str) -> str:
-    """What the list of pools in the UI says of one of ours."""
+    """Return the description of a pool of the package, for the UI."""
     return CREATE_POOL_DESCRIPTION if pool == CREATE_POOL else CONNECTION_POOL_DESCRIPTION

@@ -1,4 +1,4 @@
-"""How errors of the package end a task: at once where a retry is pointless, later where the vendor asks for a pause."""
+"""Retry policy of the package: terminal errors fail at once, transient errors are retried with a delay."""
 
 from __future__ import annotations
 
@@ -19,47 +19,46 @@ from audience_onboarding.exceptions import TerminalError, TransientError, append
 log = logging.getLogger(__name__)
 
 MAX_RETRY_DELAY = timedelta(hours=1)
-"""The longest pause before a retry, also where a vendor's ``Retry-After`` asks for more."""
+"""Maximum delay of a retry, also if a vendor's ``Retry-After`` is longer."""
 
 FIRST_RETRY_DELAY = timedelta(minutes=1)
-"""Up to which the first pause is random, unless a task has a ``retry_delay`` of its own."""
+"""Upper limit of the first, random delay, unless the task has a ``retry_delay``."""
 
 RETRY_BACKOFF = 2.0
-"""By which each pause may be longer than the one before."""
+"""Growth of the upper limit from retry to retry."""
 
 MIN_RETRY_DELAY = 1.0
-"""Seconds; a random part of a pause can be next to nothing."""
+"""Seconds; lower limit of a random delay."""
 
 _LINE = 100
-"""Characters that fit beside the rest of the page."""
+"""Characters of a line that fit the page of Airflow's log."""
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 def to_fail_exception(error: TerminalError) -> AirflowFailException:
-    """The exception that makes Airflow fail a task without another try, named after the error."""
+    """Return the exception that makes Airflow fail a task without a retry; it names the error."""
     return AirflowFailException(error.labelled_message())
 
 
 def fail_from_event(event: Mapping[str, Any]) -> AirflowFailException:
-    """The same for an error that a trigger tells of.
-
-    :param event: ``error``, the name of its class, and ``message``.
-    """
+    """Return the same for the event of a trigger, with ``error`` (name of the class) and ``message``."""
     return AirflowFailException(f"{event['error']}: {append_help_link(event['error'], event['message'])}")
 
 
 def fail_on_terminal_error(method: Method) -> Method:
-    """Decorate an operator's ``execute`` or a task's function: a terminal error fails the task at once, with one clear
-    message. One that may go away is raised as it is, and says where to read more, too."""
+    """Decorate an operator's ``execute`` or a task's function: a terminal error fails the task without a retry.
+
+    A transient error is raised with a documentation link.
+    """
 
     @functools.wraps(method)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         try:
             return method(*args, **kwargs)
         except TerminalError as error:
-            log.error("%s", _in_lines(error.full_message()))
-            # "from None": the message says it all, and a second traceback only hides it.
+            log.error("%s", _wrap(error.full_message()))
+            # "from None": a second traceback would hide the message.
             raise to_fail_exception(error) from None
         except TransientError as error:
             error.attach_help()
@@ -68,23 +67,20 @@ def fail_on_terminal_error(method: Method) -> Method:
     return wrapper  # type: ignore[return-value]
 
 
-def _in_lines(text: str) -> str:
-    """Text as it can be read in Airflow's log, which shows the message of an exception in one line, cut off where the
-    page ends, and no link in it."""
+def _wrap(text: str) -> str:
+    """Wrap text for Airflow's log, which cuts long lines of an exception, and makes no links of them."""
     return "\n".join(
         textwrap.wrap(text, _LINE, break_long_words=False, break_on_hyphens=False, drop_whitespace=True)
     )
 
 
 class OnboardingRetryPolicy(RetryPolicy):
-    """Retries of the package's tasks, by what is known of the error. For tasks that are plain functions, too.
+    """Retry policy for the package's tasks, within the task's ``retries``.
 
-    - A terminal error, an unclear creation among them: never.
-    - An error that names a pause (a vendor's ``Retry-After``): not before it, and up to :data:`MAX_RETRY_DELAY`.
-    - Another error that may go away: after a random part of a pause that doubles with each try.
-    - Anything else, such as a bug: as Airflow does by itself.
-
-    None makes more tries than the task's ``retries``.
+    - Terminal error, such as an ambiguous create: no retry.
+    - Transient error with a vendor's ``Retry-After``: a retry after it, but at most after :data:`MAX_RETRY_DELAY`.
+    - Other transient error: a retry after a random delay whose upper limit doubles with each try.
+    - Any other error, such as a bug: Airflow's default.
     """
 
     def evaluate(
@@ -94,46 +90,41 @@ class OnboardingRetryPolicy(RetryPolicy):
         max_tries: int,
         context: Context | None = None,
     ) -> RetryDecision:
-        """Decide about one failure."""
+        """Decide about a failure."""
         name = type(exception).__name__
         if isinstance(exception, TerminalError):
             return RetryDecision.fail(reason=f"{name}: a retry would end the same way")
         if not isinstance(exception, TransientError):
             return RetryDecision.default()
         if exception.retry_after is not None:
-            pause = timedelta(seconds=retry_after_delay(exception.retry_after))
-            return RetryDecision.retry(delay=pause, reason=f"{name}: a pause was asked for")
+            delay = timedelta(seconds=retry_after_delay(exception.retry_after))
+            return RetryDecision.retry(delay=delay, reason=f"{name}: the vendor requested a delay")
         task: Any = (context or {}).get("task")
-        # A cleared task counts its tries on, and gets as many more.
+        # Clearing a task keeps its try number, and adds its retries to max_tries.
         earlier = try_number - 1 - (max(0, max_tries - task.retries) if task is not None else 0)
-        pause = timedelta(seconds=jittered_backoff(task, earlier))
-        return RetryDecision.retry(delay=pause, reason=f"{name}: it may go away by itself")
+        delay = timedelta(seconds=jittered_backoff(task, earlier))
+        return RetryDecision.retry(delay=delay, reason=f"{name}: a transient error")
 
 
 def retry_after_delay(seconds: float) -> float:
-    """The pause in seconds to make when somebody asks for one.
-
-    Up to a tenth more, so that all who were told the same moment do not come back together.
-    """
-    wanted = min(max(seconds, 0.0), MAX_RETRY_DELAY.total_seconds())
-    return wanted * (1 + random.random() / 10) + 1  # noqa: S311 - not a secret
+    """Return the delay in seconds for a requested one: up to a tenth more, so that retries do not coincide."""
+    delay = min(max(seconds, 0.0), MAX_RETRY_DELAY.total_seconds())
+    return delay * (1 + random.random() / 10) + 1  # noqa: S311 - not a secret
 
 
 def jittered_backoff(task: Any, earlier: int) -> float:
-    """The pause in seconds before a retry that nobody has asked for: "full jitter", a random part of a growing pause.
+    """Return the delay in seconds of a retry, random between 0 and a growing limit ("full jitter").
 
-    So those who failed together do not come back together.
-
-    :param task: whose ``retry_delay``, ``retry_exponential_backoff`` and ``max_retry_delay`` count; ``None``: the
+    :param task: its ``retry_delay``, ``retry_exponential_backoff`` and ``max_retry_delay`` apply; ``None``: the
         defaults of the package's DAGs.
-    :param earlier: retries before this one.
+    :param earlier: number of earlier retries.
     """
     first = _seconds(getattr(task, "retry_delay", None)) or FIRST_RETRY_DELAY.total_seconds()
     factor = float(getattr(task, "retry_exponential_backoff", 0) or RETRY_BACKOFF)
     longest = _seconds(getattr(task, "max_retry_delay", None)) or MAX_RETRY_DELAY.total_seconds()
-    # The exponent is bounded as well: 2.0 ** 1024 is no float.
-    ceiling = min(first * factor ** min(max(earlier, 0), 30), longest)
-    return max(MIN_RETRY_DELAY, random.uniform(0, ceiling))  # noqa: S311
+    # The exponent is limited, too: 2.0 ** 1024 overflows.
+    limit = min(first * factor ** min(max(earlier, 0), 30), longest)
+    return max(MIN_RETRY_DELAY, random.uniform(0, limit))  # noqa: S311
 
 
 def _seconds(delay: Any) -> float | None:

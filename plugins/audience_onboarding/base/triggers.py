@@ -129,7 +129,7 @@ class PollingTrigger(BaseTrigger, Generic[Client]):
                 self._count("error")
                 self.log.warning("Poll failed; polling again: %s", error)
                 last_reason = str(error)
-                # No jitter here: all waits of a process share one ceiling of requests anyway.
+                # No jitter: all waits of a process share one rate limit.
                 retry_after = min(error.retry_after or 0.0, MAX_RETRY_DELAY.total_seconds())
             else:
                 retry_after = 0.0

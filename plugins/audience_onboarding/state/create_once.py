@@ -43,7 +43,7 @@ class CreateRequest(Generic[Id]):
     :param name: its name at the vendor.
     :param account: the account that it belongs to; an id of another account is never used.
     :param create: sends the request and returns the id.
-    :param find: looks the id up at the vendor; ``None`` if the vendor has no such list.
+    :param find: finds the id at the vendor; ``None`` if the vendor has no such list.
     :param sent: content of the request, for messages; no personal data.
     """
 
@@ -153,7 +153,7 @@ def create_once(  # noqa: PLR0913
     :param store_hint: location of ``store``, for the message of an ambiguous create.
     :param resolution_hint: the user's action that resolves it, for the same message; empty: edit ``store``.
     :raises AmbiguousCreateError: an earlier or this request may have created it, and the vendor has no look-up.
-    :raises CreateUnverifiedError: the same, but a later try can look it up.
+    :raises CreateUnverifiedError: the same, but a later try can find it.
     :raises TransientError: not created; try again.
     """
     hints = ResolutionHints(resolution_hint, store_hint)

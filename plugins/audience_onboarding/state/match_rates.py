@@ -1,7 +1,7 @@
-"""Watching match rates: a confirmed load is compared with the loads before it.
+"""Match-rate limits: a confirmed load is compared with earlier loads.
 
-A load can pass every guard and still match nobody: other phone numbers than people have, addresses hashed in another
-spelling. Only the vendor knows, and only afterwards. Pure: no I/O, no Airflow.
+A load can pass every guard and still match no person: outdated phone numbers, addresses hashed in another spelling.
+Only the vendor knows, after processing. No I/O, no Airflow.
 """
 
 from __future__ import annotations
@@ -19,9 +19,8 @@ from audience_onboarding.exceptions import MatchRateError
 if TYPE_CHECKING:
     from audience_onboarding.state.store import StateStore
 
-KEPT = 90
-"""Loads that are remembered, the newest by load date."""
-
+MAX_HISTORY = 90
+"""Number of stored loads, the newest by load date."""
 
 RatedIdentifier = Literal["email", "phone", "postal_code", "personal_id", "aaid"]
 """Identifiers that a vendor reports match rates of; ``postal_code`` stands for addresses."""
@@ -63,13 +62,13 @@ class MatchRateLimits(Model):
 
 @dataclass(frozen=True)
 class LoadStats:
-    """What is judged of a confirmed load.
+    """Statistics of a confirmed load.
 
     :param load_date: ISO.
-    :param is_range: it is a range of days, which is held to the floors only: its mix of people is another one.
+    :param is_range: a date range, for which only minimum rates apply, as it has another mix of people.
     :param rows_sent: rows of the list.
-    :param rows: rows of the upload that the rates are of; of a ``mirror``, those that have changed.
-    :param rates: by identifier, 0 to 1; ``None`` where the vendor told none, which is not 0.
+    :param rows: rows of the upload that the rates refer to; with ``mirror``, the changed rows.
+    :param rates: by identifier, 0 to 1; ``None`` if the vendor reported none, which is not 0.
     """
 
     load_date: str
@@ -80,45 +79,44 @@ class LoadStats:
 
     @property
     def known(self) -> dict[str, float]:
-        """The rates that the vendor told."""
+        """Rates that the vendor reported."""
         return {name: rate for name, rate in self.rates.items() if rate is not None}
 
 
 def rates_key(mode: str) -> str:
-    """The key of the rates of earlier loads. Each mode has its own: those that leave are other people."""
+    """Return the key of the rates of earlier loads. Each mode has its own, as its mix of people differs."""
     return f"match_rates.{mode}"
 
 
 def evaluate_match_rates(
-    seen: LoadStats, limits: MatchRateLimits, *, store: StateStore, mode: str, is_ignored: bool
+    stats: LoadStats, limits: MatchRateLimits, *, store: StateStore, mode: str, is_ignored: bool
 ) -> dict[str, Any]:
-    """Judge a load, and remember its rates for the loads after it.
+    """Evaluate a load, and store its rates for later loads.
 
-    A load that is stopped is not remembered: it would pull down the mean until nothing is noticed any more. One that
-    is let through is, whatever its rates.
+    The rates of a blocked load are not stored: they would lower the mean until it matches them. Those of a load that
+    the user lets pass are stored.
 
     :param store: of the audience.
-    :param mode: of the load.
-    :param is_ignored: the run says that it is to be let through.
-    :return: for the record: the rates, the means that they were compared with, what is wrong (``findings``), whether
-        that ``stops`` it.
+    :param is_ignored: the run ignores violations.
+    :return: for the record: the rates, the means to compare with, the violations (``findings``), and whether they block
+        the load (``stops``).
     """
     entries = [entry for entry in store.get(rates_key(mode)) or [] if isinstance(entry, dict)]
-    earlier = [] if seen.is_range else _earlier(entries, seen.load_date, limits)
-    is_judged = bool(seen.known) and seen.rows >= limits.min_rows
-    findings = list(_findings(seen, limits, earlier)) if is_judged else []
+    earlier = [] if stats.is_range else _earlier(entries, stats.load_date, limits)
+    is_evaluated = bool(stats.known) and stats.rows >= limits.min_rows
+    findings = list(_findings(stats, limits, earlier)) if is_evaluated else []
     stops = bool(findings) and limits.on_violation == "fail" and not is_ignored
-    if not seen.is_range:
-        kept = [entry for entry in entries if entry["load_date"] != seen.load_date]
-        if is_judged and not stops:
-            kept.append({"load_date": seen.load_date, "rows_sent": seen.rows_sent, "rates": seen.known})
+    if not stats.is_range:
+        kept = [entry for entry in entries if entry["load_date"] != stats.load_date]
+        if is_evaluated and not stops:
+            kept.append({"load_date": stats.load_date, "rows_sent": stats.rows_sent, "rates": stats.known})
         if kept != entries:
-            store.set(rates_key(mode), sorted(kept, key=lambda entry: str(entry["load_date"]))[-KEPT:])
+            store.set(rates_key(mode), sorted(kept, key=lambda entry: str(entry["load_date"]))[-MAX_HISTORY:])
     return {
-        "rates": dict(seen.rates),
-        "means": {name: round(mean, 4) for name in seen.known if (mean := _mean(earlier, name)) is not None},
+        "rates": dict(stats.rates),
+        "means": {name: round(mean, 4) for name in stats.known if (mean := _mean(earlier, name)) is not None},
         "compared_with": len(earlier),
-        "judged": is_judged,
+        "judged": is_evaluated,
         "findings": findings,
         "ignored": is_ignored,
         "stops": stops,
@@ -126,28 +124,24 @@ def evaluate_match_rates(
 
 
 def raise_if_blocked(watched: Mapping[str, Any] | None) -> None:
-    """Keep a load from what comes after it.
+    """Fail a load whose match rates block it.
 
-    :param watched: what :func:`watch` has given, ``None`` if nothing is watched.
-    :raises MatchRateError: it is outside the limits, and these stop it.
+    :param watched: result of :func:`evaluate_match_rates`, ``None`` without limits.
+    :raises MatchRateError: the load violates a limit, and violations fail.
     """
     if watched is not None and watched["stops"]:
         raise MatchRateError(
-            what="The load is confirmed, but too few of its people match, so it is not activated",
+            what="The load is confirmed, but its match rates violate a limit; it is not activated",
             why="; ".join(watched["findings"]),
-            next_step="Look into the source. If it is right as it is, run this load date again with 'Ignore match "
-            "rates': nothing is sent twice, and the activation starts",
+            next_step="Check the source. If it is correct, run this load date again with 'Ignore match rates': nothing "
+            "is sent twice, and the activation starts",
         )
 
 
 def _earlier(entries: list[dict[str, Any]], load_date: str, limits: MatchRateLimits) -> list[dict[str, Any]]:
-    before = sorted((entry for entry in entries if entry["load_date"] < load_date), key=_date_of)
-    found = before[-limits.window :]
-    return found if len(found) >= limits.min_history else []
-
-
-def _date_of(entry: Mapping[str, Any]) -> str:
-    return str(entry["load_date"])
+    before = [entry for entry in entries if entry["load_date"] < load_date]
+    window = sorted(before, key=lambda entry: str(entry["load_date"]))[-limits.window :]
+    return window if len(window) >= limits.min_history else []
 
 
 def _mean(earlier: list[dict[str, Any]], name: str) -> float | None:
@@ -155,27 +149,25 @@ def _mean(earlier: list[dict[str, Any]], name: str) -> float | None:
     return sum(rates) / len(rates) if rates else None
 
 
-def _findings(seen: LoadStats, limits: MatchRateLimits, earlier: list[dict[str, Any]]) -> Iterator[str]:
-    for name, rate in sorted(seen.known.items()):
+def _findings(stats: LoadStats, limits: MatchRateLimits, earlier: list[dict[str, Any]]) -> Iterator[str]:
+    for name, rate in sorted(stats.known.items()):
         floor = limits.min_rates.get(name)
         if floor is not None and rate < floor:
-            yield f"match_rates.min_rate: {_percent(rate)} of {name} match, at least {_percent(floor)} have to"
+            yield f"match_rates.min_rate: {_percent(rate)} of {name} match, minimum {_percent(floor)}"
         mean = _mean(earlier, name)
         if limits.max_drop is not None and mean and rate < mean * (1 - limits.max_drop):
             yield (
                 f"match_rates.max_drop: {_percent(rate)} of {name} match, {_percent(1 - rate / mean)} less than the "
-                f"mean of the last {len(earlier)} loads ({_percent(mean)}), at most {_percent(limits.max_drop)} less "
-                "may be"
+                f"mean of the last {len(earlier)} loads ({_percent(mean)}), maximum {_percent(limits.max_drop)}"
             )
     if limits.max_rows_deviation is not None and earlier:
-        usual = sum(entry["rows_sent"] for entry in earlier) / len(earlier)
-        if abs(seen.rows_sent - usual) > limits.max_rows_deviation * usual:
+        mean_rows = sum(entry["rows_sent"] for entry in earlier) / len(earlier)
+        if abs(stats.rows_sent - mean_rows) > limits.max_rows_deviation * mean_rows:
             yield (
-                f"match_rates.max_rows_deviation: {seen.rows_sent:,} rows were sent, the mean of the last "
-                f"{len(earlier)} loads is {usual:,.0f}, at most {_percent(limits.max_rows_deviation)} more or fewer "
-                "may be"
+                f"match_rates.max_rows_deviation: {stats.rows_sent:,} rows were sent, the mean of the last "
+                f"{len(earlier)} loads is {mean_rows:,.0f}, maximum deviation {_percent(limits.max_rows_deviation)}"
             )
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.3g}%"
+def _percent(ratio: float) -> str:
+    return f"{100 * ratio:.3g}%"

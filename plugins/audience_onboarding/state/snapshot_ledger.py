@@ -1,4 +1,4 @@
-"""Ledger of an audience's snapshots: which exist, and what each holds.
+"""Ledger of an audience's snapshots: which exist, and their content.
 
 A snapshot has three stages: *announced* before its file is written, so that a leftover of a killed process is known;
 *pending* before anything is sent, as the vendor may hold it from then on; *confirmed* when the load is recorded.

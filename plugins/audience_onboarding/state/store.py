@@ -1,8 +1,8 @@
-"""What an audience remembers over its runs: remote ids, intents, confirmed loads.
+"""State of an audience over its runs: remote ids, intents, confirmed loads.
 
-It lies in the state store of the audience's asset (Airflow 3.3), so it outlives runs, retries and clears, and a
-person can read and edit it under ``/api/v2/assets/{asset_id}/state-store``. There is no compare-and-set: each key
-has one writer at a time, which the DAGs see to.
+The state store of the audience's asset (Airflow 3.3) holds it, so it outlives runs, retries and clears, and users can
+read and edit it under ``/api/v2/assets/{asset_id}/state-store``. It has no compare-and-set: the DAGs ensure that each
+key has one writer at a time.
 """
 
 from __future__ import annotations
@@ -18,119 +18,115 @@ CAMPAIGN_KEY = "campaign"
 AUDIENCE_KEY = "audience"
 LAST_LOAD_KEY = "last_load"
 LAST_SINGLE_DAY_LOAD = "last_single_day_load"
-"""In the record of the last load, where that was a range of days: the last one before it that was about one day."""
+"""Field of a last load that is a date range: the last load of a single date before it."""
 SNAPSHOTS_KEY = "snapshots"
 PENDING_LOADS_KEY = "pending_loads"
 UPLOAD_LOG_KEY = "upload_log"
 ERASURE_UPLOAD_LOG_KEY = "erasure_upload_log"
-"""Files of erasures that were put of late; those of loads have a key of their own, as each key has one writer."""
+"""Recent uploads of erasures; those of loads have another key, as each key has one writer."""
 RETIRED_KEY = "retired"
-"""The record of a retirement; as long as it is there, the audience is retired."""
+"""Record of a retirement. The audience is retired while it exists."""
 LOAD_PREFIX = "load."
-"""How the keys of confirmed loads begin, see :func:`load_key`."""
+"""Start of the keys of confirmed loads, see :func:`load_key`."""
 
 AUDIENCE_PREFIX = "audience/"
 SEGMENT_PREFIX = "segment/"
-"""How the names of assets begin that stand for audiences, and for segments."""
+"""Start of the names of assets of audiences and segments."""
 
 
 class StateStore(Protocol):
     """A key-value store of JSON values; ``None`` is not a value."""
 
     def get(self, key: str) -> Any:
-        """The value, or ``None``."""
+        """Return the value, or ``None``."""
 
     def set(self, key: str, value: Any) -> None:
         """Write or overwrite."""
 
     def delete(self, key: str) -> None:
-        """Forget; nothing happens where there is nothing."""
+        """Delete the value, if any."""
 
 
 def format_period(load_date: str, range_start: str | None = None) -> str:
-    """The day that a load is about, or its range of days: ``2026-11-20``, ``2026-11-01..2026-11-20``.
+    """Format the date or date range of a load: ``2026-11-20``, ``2026-11-01..2026-11-20``.
 
-    :param load_date: ISO; of a range, the last day.
-    :param range_start: ISO, the first day of a range.
+    :param load_date: ISO; the last date of a range.
+    :param range_start: ISO, the first date of a range.
     """
     return f"{range_start}..{load_date}" if range_start else load_date
 
 
 def record_period(record: Mapping[str, Any]) -> str:
-    """What :func:`format_period` says of the record of a load."""
+    """Format the date or date range of a load's record."""
     return format_period(str(record.get("load_date", "")), record.get("range_start"))
 
 
-def load_key(days: str, mode: str) -> str:
-    """The key of one confirmed load.
+def load_key(period: str, mode: str) -> str:
+    """Return the key of a confirmed load.
 
-    :param days: as :func:`format_period` gives it.
+    :param period: see :func:`format_period`.
     """
-    return f"{LOAD_PREFIX}{days}.{mode}"
+    return f"{LOAD_PREFIX}{period}.{mode}"
 
 
-def load_identity(days: str, mode: str, content_id: str) -> str:
-    """What tells a load from any other: the same list of the same day, doing the same.
+def load_identity(period: str, mode: str, content_id: str) -> str:
+    """Return the identity of a load: date or date range, mode and content.
 
-    :param days: as :func:`format_period` gives it.
+    :param period: see :func:`format_period`.
     """
-    return f"{days} {mode} {content_id}"
+    return f"{period} {mode} {content_id}"
 
 
 def segment_key(target: str, period: str = "") -> str:
-    """The key of the segment of one activation target.
+    """Return the key of the segment of an activation target.
 
-    :param period: the part of the load date that the segment's name holds, where each has a segment of its own.
+    :param period: part of the load date in the segment's name, if each period has its own segment.
     """
     return f"segment.{target}.{period}" if period else f"segment.{target}"
 
 
 def segment_keys_key(target: str) -> str:
-    """The key of the list of a target's keys that belong to a period, see :func:`segment_key`."""
+    """Return the key of the list of a target's keys with a period, see :func:`segment_key`."""
     return f"segment_keys.{target}"
 
 
 def rejection_key(target: str) -> str:
-    """The key of a person's refusal to activate one target."""
+    """Return the key of a user's rejection of an activation target."""
     return f"approval_rejected.{target}"
 
 
-# The URIs below have no scheme: with one, Airflow loads every provider that knows URIs, boto3 among them, in each
-# process that makes an asset, which is the start of every task.
+# The URIs below have no scheme: with one, Airflow imports every provider with URI handlers, boto3 among them, in each
+# process that creates an asset, which includes every task.
 
 
 def audience_asset(platform: str, key: str) -> Asset:
-    """The asset that stands for an audience."""
+    """Return the asset of an audience."""
     return Asset(name=f"{AUDIENCE_PREFIX}{key}", uri=f"audience/{platform}/{key}", group="audience")
 
 
 def segment_asset(platform: str, key: str, target: str) -> Asset:
-    """The asset that stands for the segment of one activation target; has an event each time it is seen active.
-
-    :param key: of the audience.
-    :param target: key of the target.
-    """
+    """Return the asset of an activation target's segment; it has an event for each confirmed activation."""
     return Asset(
         name=f"{SEGMENT_PREFIX}{key}/{target}", uri=f"segment/{platform}/{key}/{target}", group="segment"
     )
 
 
 def audience_key_of(asset: Asset | None) -> str | None:
-    """The key of the audience that an asset stands for, ``None`` for any other asset."""
+    """Return the key of an asset's audience, ``None`` for any other asset."""
     if asset is None or not asset.name.startswith(AUDIENCE_PREFIX):
         return None
     return asset.name.removeprefix(AUDIENCE_PREFIX)
 
 
 def platform_of(uri: str) -> str:
-    """The platform that an asset of the package is on, by its URI; empty for the URI of another asset."""
+    """Return the platform of an asset of the package by its URI; empty for other assets."""
     return uri.partition("/")[2].partition("/")[0]
 
 
 def campaign_asset(platform: str, connection: str, name: str) -> Asset:
-    """The asset that stands for a campaign, which several audiences may share.
+    """Return the asset of a campaign, which several audiences may share.
 
-    It is told by platform, connection and name: the same name on another account is another campaign.
+    Platform, connection and name identify it: the same name on another account is another campaign.
     """
     return Asset(
         name=f"campaign/{connection}/{name}",
@@ -140,14 +136,14 @@ def campaign_asset(platform: str, connection: str, name: str) -> Asset:
 
 
 def campaign_name_of(asset_name: str) -> str:
-    """The name of the campaign that an asset of this name stands for."""
+    """Return the name of an asset's campaign."""
     return asset_name.split("/", 2)[-1]
 
 
 def get_state_store(context: Any, asset: Asset | None) -> StateStore:
-    """The memory of ``asset``, or of the task itself where there is no asset.
+    """Return the state store of ``asset``, or of the task if it is ``None``.
 
-    A task's own memory survives retries and clears of its run, but the next run starts without it.
+    A task's own store survives retries and clears of its run; the next run starts with an empty one.
     """
     if asset is None:
         return _TaskStore(context["task_state_store"])
@@ -156,7 +152,7 @@ def get_state_store(context: Any, asset: Asset | None) -> StateStore:
 
 
 class _TaskStore:
-    """A task's own state store, without the thirty days after which Airflow would forget."""
+    """A task's own state store, without Airflow's retention of 30 days."""
 
     def __init__(self, store: Any) -> None:
         self._store = store

@@ -64,7 +64,7 @@ def test_without_a_connection_credentials_are_looked_for_each_time(monkeypatch: 
 def test_no_secret_is_kept_beside_the_clients_and_not_too_many_of_these(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(connections, "_MOST_CLIENTS", 2)
+    monkeypatch.setattr(connections, "_MAX_CLIENTS", 2)
     for key in ("first", "second", "third"):
         connect(monkeypatch, key=key)
         s3_client("ours")

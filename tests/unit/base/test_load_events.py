@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from audience_onboarding.base import load_events
-from audience_onboarding.base.load_events import CONFIRMED, FIELDS, READ, SENT, WHICH, log_event
+from audience_onboarding.base.load_events import CONFIRMED, FIELDS, LOAD_LABELS, READ, SENT, log_event
 from audience_onboarding.state.store import audience_asset
 from tests.fakes import AssetStores, task_context
 from tests.unit.base.plain import HOST, PlainOnboardOperator
@@ -32,7 +32,7 @@ def test_every_event_has_its_load_and_its_counts() -> None:
     assert set(FIELDS) == {READ, SENT, CONFIRMED}
     for fields in FIELDS.values():
         assert set(fields) >= {*COUNTS, "content_id"}
-        assert not set(fields) & {*WHICH, "event", "level", "logger", "timestamp"}
+        assert not set(fields) & {*LOAD_LABELS, "event", "level", "logger", "timestamp"}
 
 
 def test_an_operator_logs_the_load_that_it_reads_and_sends(

@@ -15,12 +15,11 @@ from audience_onboarding.base import metrics
 from audience_onboarding.base.metrics import (
     API_CALLS,
     API_TIME,
-    LONGEST_AUDIENCE,
-    LONGEST_TAG,
+    MAX_AUDIENCE_LENGTH,
+    MAX_TAG_LENGTH,
     METRICS,
     ROWS_SENT,
     ApiMetrics,
-    MetricType,
     fit,
     gauge,
     incr,
@@ -37,7 +36,7 @@ CALL = {"platform": "fanfare", "operation": "get_audience"}
 
 
 def _forget() -> None:
-    metrics._said.clear()
+    metrics._reported.clear()
     metrics._has_legacy_names.cache_clear()
 
 
@@ -100,15 +99,15 @@ def test_a_tag_is_made_to_fit() -> None:
         ("Café", "Caf_"),
         ("", "none"),
         (31234, "31234"),
-        ("x" * 300, "x" * LONGEST_TAG),
+        ("x" * 300, "x" * MAX_TAG_LENGTH),
     ]
     check(lambda value: fit("mode", value), cases)
     # The key of an audience is never cut.
-    assert fit("audience", "x" * LONGEST_AUDIENCE) == "x" * LONGEST_AUDIENCE
+    assert fit("audience", "x" * MAX_AUDIENCE_LENGTH) == "x" * MAX_AUDIENCE_LENGTH
 
 
 def test_no_metric_is_dropped_for_its_name_or_its_tags() -> None:
-    send: Any = {MetricType.COUNTER: incr, MetricType.GAUGE: gauge, MetricType.TIMER: timing}
+    send: Any = {"counter": incr, "gauge": gauge, "timer": timing}
     for metric in METRICS:
         with statsd() as received:
             send[metric.kind](metric, 1, **dict.fromkeys(metric.tags, "ü,=|:.@#" * 100))

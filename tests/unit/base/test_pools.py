@@ -7,7 +7,7 @@ import pytest
 from audience_onboarding.base.pools import (
     CREATE_POOL,
     DEFAULT_SLOTS,
-    LONGEST_NAME,
+    MAX_NAME_LENGTH,
     POOL_PREFIX,
     SLOTS_VARIABLE,
     connection_pool,
@@ -23,7 +23,7 @@ def test_every_connection_has_a_pool_of_its_own() -> None:
     assert CREATE_POOL.startswith(POOL_PREFIX)
     assert description_of(CREATE_POOL) != description_of(connection_pool("crm"))
     # Airflow takes no longer name.
-    assert len(connection_pool("x" * 250)) == LONGEST_NAME
+    assert len(connection_pool("x" * 250)) == MAX_NAME_LENGTH
 
 
 def test_the_slots_are_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from audience_onboarding.exceptions import MatchRateError
 from audience_onboarding.state.match_rates import (
-    KEPT,
+    MAX_HISTORY,
     LoadStats,
     MatchRateLimits,
     evaluate_match_rates,
@@ -66,8 +66,7 @@ def test_a_load_is_compared_with_the_mean_of_the_loads_before_it() -> None:
     assert (usual["means"], usual["compared_with"]) == ({"email": 0.6}, 3)
     assert usual["findings"] == []
     assert dropped["findings"] == [
-        "match_rates.max_drop: 30% of email match, 47.6% less than the mean of the last 4 loads (57.2%), at most 20% "
-        "less may be"
+        "match_rates.max_drop: 30% of email match, 47.6% less than the mean of the last 4 loads (57.2%), maximum 20%"
     ]
     assert not dropped["stops"]
 
@@ -98,7 +97,7 @@ def test_a_floor_holds_from_the_first_load_on_and_unknown_is_not_zero() -> None:
         assert settings_of(found) == (["match_rates.min_rate"] if is_below else []), rate
         assert found["rates"] == {"email": rate, "phone": 0.01}
         if is_below:
-            assert found["findings"][0].endswith("of email match, at least 40% have to")
+            assert found["findings"][0].endswith("of email match, minimum 40%")
 
 
 def test_the_mean_is_that_of_the_last_known_rates() -> None:
@@ -123,7 +122,7 @@ def test_more_or_fewer_rows_than_usual() -> None:
         found = audience.load(3, 0.5, rows=rows)
 
         assert settings_of(found) == (["match_rates.max_rows_deviation"] if is_outside else []), rows
-        usual = "the mean of the last 2 loads is 1,000, at most 50% more or fewer may be"
+        usual = "the mean of the last 2 loads is 1,000, maximum deviation 50%"
         assert all(usual in finding for finding in found["findings"])
 
 
@@ -197,11 +196,11 @@ def test_a_load_that_is_only_warned_of_is_a_measure_so_that_warnings_end() -> No
 
 def test_the_list_is_bounded_and_keeps_the_newest() -> None:
     audience = Audience()
-    for day in range(KEPT + 5):
+    for day in range(MAX_HISTORY + 5):
         audience.load(f"2026-{1 + day // 28:02}-{1 + day % 28:02}", 0.5)
     audience.load("2020-01-01", 0.5)
 
-    assert len(audience.days()) == KEPT
+    assert len(audience.days()) == MAX_HISTORY
     assert audience.days()[0] == "2026-01-06"
     assert audience.days() == sorted(audience.days())
 
@@ -211,9 +210,9 @@ def test_a_stop_has_the_numbers_and_the_next_step() -> None:
         raise_if_blocked(Audience(MatchRateLimits(min_rate={"email": 0.4}, on_violation="fail")).load(1, 0.1))
 
     assert str(caught.value) == (
-        "The load is confirmed, but too few of its people match, so it is not activated: match_rates.min_rate: 10% of "
-        "email match, at least 40% have to. Look into the source. If it is right as it is, run this load date again "
-        "with 'Ignore match rates': nothing is sent twice, and the activation starts."
+        "The load is confirmed, but its match rates violate a limit; it is not activated: match_rates.min_rate: 10% of "
+        "email match, minimum 40%. Check the source. If it is correct, run this load date again with 'Ignore match "
+        "rates': nothing is sent twice, and the activation starts."
     )
     # A load that is not watched, or has no finding, is not stopped.
     raise_if_blocked(None)
