@@ -252,7 +252,7 @@ def _send(metric: Metric, how: str, value: Any, tags: Mapping[str, object]) -> N
         fitted = {name: fit(name, tags[name]) for name in metric.tags}
         send = getattr(stats, how)
         send(metric.full_name, value, tags=fitted)
-        # As Airflow does, for StatsD without tags, where one gauge of several audiences is useless.
+        # As Airflow does, for StatsD without tags, as one gauge of several audiences would be useless.
         if _has_legacy_names():
             send(metric.legacy_name(fitted), value)
     except Exception as error:

@@ -101,7 +101,7 @@ class Retirement(Protocol[D_contra]):
     def delete(
         self, definition: D_contra, store: StateStore, progress: StateStore, approved: AudienceInventory
     ) -> str:
-        """Delete exactly what was approved; safe to call again after any failure.
+        """Delete exactly the approved objects; safe to call again after any failure.
 
         :param progress: store of this task, for a second try.
         :return: a sentence about the result.

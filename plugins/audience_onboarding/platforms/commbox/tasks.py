@@ -17,7 +17,7 @@ from audience_onboarding.platforms.commbox.sensors import CommBoxUserCountSensor
 
 
 def ensure_audience(definition: CommBoxDefinition, asset: Asset) -> EnsuredAudience:
-    """The task that looks for the audience, which is created with its first list."""
+    """Return the task that finds the audience; the vendor creates one with its first list."""
     if definition.id is not None:
         return EnsuredAudience(definition.id)
     task = CommBoxFindAudienceOperator(

@@ -41,7 +41,7 @@ class DigitalAudienceApproveActivationOperator(_SegmentOperator, ApprovalOperato
         rule = rule or Approval()
         users: Any = [{"id": user, "name": user} for user in rule.assigned_users]
         super().__init__(
-            # What is asked is known when it is asked.
+            # execute() sets the details.
             subject=f"Activate {audience_name}?",
             assigned_users=users or None,
             response_timeout=timedelta(hours=rule.timeout_hours),
@@ -57,20 +57,20 @@ class DigitalAudienceApproveActivationOperator(_SegmentOperator, ApprovalOperato
         DigitalAudiencePortalLink.persist(self, self.hook.client.settings, audience_id=plan.audience_id)
         segment_id = self.stored_id(context, plan.key) or self._existing(plan)
         if segment_id is not None:
-            self.log.info("Segment %s is there already: nobody has to approve of it", segment_id)
+            self.log.info("Segment %s exists; it needs no approval", segment_id)
             return {"asked": False}
         question = self._question(plan)
-        self._refused_before(context, question)
-        # Kept for the process that takes up the answer.
+        self._skip_if_rejected(context, question)
+        # Read by the process that receives the answer.
         context["task_state_store"].set(_QUESTION, question)
         self.subject = f"Activate {self.audience_name} on {plan.account.platform}?"
-        self.body = self._shown(plan, self._state_store(context).get(LAST_LOAD_KEY) or {})
+        self.body = self._body(plan, self._state_store(context).get(LAST_LOAD_KEY) or {})
         return ApprovalOperator.execute(self, context)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
-        """Take up the answer: what comes next runs, or is skipped.
+        """Store the answer; after a rejection, Airflow skips the later tasks.
 
-        :raises AirflowFailException: nobody has answered in time, and that is to be a failure.
+        :raises AirflowFailException: no user answered in time, and the rule is to fail then.
         """
         store, key = self._state_store(context), rejection_key(self.target)
         chosen = list(event.get("chosen_options") or [])
@@ -88,17 +88,17 @@ class DigitalAudienceApproveActivationOperator(_SegmentOperator, ApprovalOperato
         elif chosen and by:
             question = context["task_state_store"].get(_QUESTION)
             store.set(key, {**answer, "question": question, "run_id": str(context["run_id"])})
-        # On a refusal, Airflow's operator ends by an exception that skips what comes next, and returns nothing.
+        # After a rejection, Airflow's operator raises an exception that skips the later tasks, and returns nothing.
         context["ti"].xcom_push(key="return_value", value=answer)
         if chosen and not answer["approved"]:
-            who = f"{by} has refused" if by else "Nobody has answered in time"
-            self.log.warning("%s: the target %s is not activated", who, self.target)
+            reason = f"{by} rejected it" if by else "no user answered in time"
+            self.log.warning("The target %s is not activated: %s", self.target, reason)
         try:
             ApprovalOperator.execute_complete(self, context, event)
         except HITLTimeoutError:
             raise AirflowFailException(
-                f"Nobody has answered within {self.response_timeout} whether {self.target!r} may be activated. "
-                "Clear this task to ask again"
+                f"Timed out: no user approved the activation of {self.target!r} within {self.response_timeout}. Clear "
+                "this task to ask again"
             ) from None
         return answer
 
@@ -113,28 +113,28 @@ class DigitalAudienceApproveActivationOperator(_SegmentOperator, ApprovalOperato
             "until": self.until,
         }
 
-    def _refused_before(self, context: Context, question: dict[str, Any]) -> None:
-        refused = self._state_store(context).get(rejection_key(self.target))
-        if not refused or refused.get("question") != question:
+    def _skip_if_rejected(self, context: Context, question: dict[str, Any]) -> None:
+        rejection = self._state_store(context).get(rejection_key(self.target))
+        if not rejection or rejection.get("question") != question:
             return
-        if context["params"].get("ask_again") or refused.get("run_id") == str(context["run_id"]):
+        if context["params"].get("ask_again") or rejection.get("run_id") == str(context["run_id"]):
             return
         raise AirflowSkipException(
-            f"{refused['by']} has refused it {refused['at']}, in run {refused['run_id']}. To be asked again, clear "
+            f"{rejection['by']} rejected it on {rejection['at']}, in run {rejection['run_id']}. To ask again, clear "
             "this task in that run, or trigger the DAG with 'Ask again'"
         )
 
-    def _shown(self, plan: SegmentPlan, load: dict[str, Any]) -> str:
+    def _body(self, plan: SegmentPlan, load: dict[str, Any]) -> str:
         size = load.get("size")
         rates = load.get("match_rates") or {}
-        shown_rates = (
+        rate_labels = (
             f"{name} {'unknown' if rate is None else f'{rate:.1%}'}" for name, rate in sorted(rates.items())
         )
         rows = {
             "Audience": f"{self.audience_name} ({plan.audience_id})",
-            "Last load": load.get("load_date") or "none known",
+            "Last load": load.get("load_date") or "none",
             "Members": "unknown" if size is None else f"{size:,}",
-            "Match rates": ", ".join(shown_rates) or "unknown",
+            "Match rates": ", ".join(rate_labels) or "unknown",
             "Account": f"{plan.account.name} on {plan.account.platform} ({plan.account.id})",
             "Segment": plan.name,
             "From": format_utc(plan.start),

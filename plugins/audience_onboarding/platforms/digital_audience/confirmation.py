@@ -1,8 +1,8 @@
 """Rules that confirm that the vendor has processed an upload. Pure: no I/O, no Airflow.
 
-The vendor's pages name neither the state of success nor one of failure, so all of them are settings. What they do
-state is ``dataUpdated`` ("last successful data upload or refresh") and the history of uploads with mode and rows.
-A state alone proves nothing: ``READY`` may be left over from yesterday.
+The vendor's pages name neither the state of success nor one of failure, so all of them are settings. The
+pages document ``dataUpdated`` ("last successful data upload or refresh") and the history of uploads with mode and rows.
+A state alone proves nothing: ``READY`` may be the state of the day before.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ class Baseline:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any] | None) -> Baseline:
-        """Read what :meth:`to_dict` wrote; missing values are ``None``."""
+        """Read the result of :meth:`to_dict`; missing values are ``None``."""
         values = values or {}
         return cls(**{name: values.get(name) for name in cls.__dataclass_fields__})
 
     def to_dict(self) -> dict[str, str]:
-        """As JSON and object metadata want it: only what is known."""
+        """Return the known values, for JSON and object metadata."""
         return {
             name: value
             for name in type(self).__dataclass_fields__
@@ -84,7 +84,7 @@ class Verdict(str, Enum):
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A verdict with its reason, and our upload in the vendor's history where it is listed."""
+    """A verdict with its reason, and our upload in the vendor's history, if listed."""
 
     verdict: Verdict
     reason: str
@@ -137,15 +137,12 @@ IDENTIFIERS = {
     "SECURITYNUMBER": "personal_id",
     "AAID": "aaid",
 }
-"""The vendor's data types, which its pages state, and what the definitions call them, which is inferred."""
+"""Data types on the vendor's pages, mapped to the identifiers of definitions; the mapping is inferred."""
 
 
-def rates_by_identifier(seen: Mapping[str, Any]) -> dict[str, float | None]:
-    """The match rates of a finished wait as the definitions name them; ``None`` where the vendor told none.
-
-    :param seen: what :func:`summary` has given.
-    """
-    return {IDENTIFIERS.get(name, name.lower()): rate for name, rate in seen["match_rates"].items()}
+def rates_by_identifier(confirmation: Mapping[str, Any]) -> dict[str, float | None]:
+    """Return the match rates of :func:`summary` by identifier; ``None`` if the vendor reported none."""
+    return {IDENTIFIERS.get(name, name.lower()): rate for name, rate in confirmation["match_rates"].items()}
 
 
 def _is_ours(entry: HistoryEntry, expectation: Expectation) -> bool:
@@ -154,9 +151,9 @@ def _is_ours(entry: HistoryEntry, expectation: Expectation) -> bool:
     )
 
 
-def _is_newer(moment: datetime | None, before: str | None) -> bool:
-    return moment is not None and (before is None or moment > datetime.fromisoformat(before))
+def _is_newer(timestamp: datetime | None, before: str | None) -> bool:
+    return timestamp is not None and (before is None or timestamp > datetime.fromisoformat(before))
 
 
-def _iso(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat()
+def _iso(timestamp: datetime | None) -> str | None:
+    return None if timestamp is None else timestamp.isoformat()

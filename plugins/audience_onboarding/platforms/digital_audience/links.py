@@ -17,7 +17,7 @@ class DigitalAudiencePortalLink(PortalLink):
 def storage_of(endpoint: str | None, region: str | None) -> dict[str, str]:
     """Return the storage fields of a load's record, for links that are built without the connection.
 
-    :param endpoint: of the client; kept where it is not AWS's own, without a login that it may hold.
+    :param endpoint: of the client; stored without its credentials, and only if it is not AWS's own.
     """
     if endpoint and "amazonaws.com" not in endpoint:
         scheme, _, rest = endpoint.partition("://")
@@ -34,5 +34,5 @@ class S3ObjectLink(StoredLink):
     def persist(
         cls, operator: Any, *, bucket: str, key: str, region: str | None, endpoint: str | None
     ) -> None:
-        """Show the link."""
+        """Store the link."""
         cls._persist(operator, s3_object_url(bucket=bucket, key=key, region=region, endpoint=endpoint))

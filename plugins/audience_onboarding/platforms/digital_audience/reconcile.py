@@ -98,13 +98,15 @@ class _Segments:
         return RemoteObject(segment.name)
 
     def find(self, store: StateStore) -> int | None:
-        """The segment that is there by its name and account, the newest of several."""
-        ours = self._audience_id(store)
-        if ours is None:
+        """Return the id of the newest segment with this name and account."""
+        audience_id = self._audience_id(store)
+        if audience_id is None:
             return None
         client = self._client
         target = resolve_target(self._definition, self._target, client.load_platform_accounts())
-        return next((segment.segment_id for segment in target.of(client.load_audience_segments(ours))), None)
+        return next(
+            (segment.segment_id for segment in target.of(client.load_audience_segments(audience_id))), None
+        )
 
 
 def differences(
@@ -117,7 +119,7 @@ def differences(
 
     :param asset: the audience's.
     :param store: of the audience.
-    :param now: the moment of the run.
+    :param now: the datetime of the run.
     """
     client = DigitalAudienceHook(definition.conn_id).client
     audience_id = get_audience_id(
@@ -129,10 +131,10 @@ def differences(
         audience = client.load_audience(audience_id)
     except NotFoundError:
         return [Difference("audience", "presence", None, str(audience_id), GONE)]
-    found = of_audience(
+    result = of_audience(
         at_vendor=(audience.name, audience.description),
         in_definition=(definition.name, definition.description),
-        # A description that the definition does not have is sent along: no page says what leaving it out does.
+        # Without a description in the definition, the current one is sent: no page documents its omission.
         update=lambda: client.update_audience(
             audience_id,
             name=definition.name,
@@ -141,8 +143,8 @@ def differences(
     )
     if definition.activation is not None:
         segments = client.load_audience_segments(audience_id)
-        found += _SegmentDrift(definition, definition.activation, client, store, now).compared(segments)
-    return found
+        result += _SegmentDrift(definition, definition.activation, client, store, now).differences(segments)
+    return result
 
 
 class _SegmentDrift:
@@ -160,40 +162,34 @@ class _SegmentDrift:
         self._store = store
         self._now = now
 
-    def compared(self, segments: Sequence[Segment]) -> list[Difference]:
-        """All targets, and the segments that belong to none."""
+    def differences(self, segments: Sequence[Segment]) -> list[Difference]:
+        """Return the differences of all targets, and the segments without a target."""
         accounts = self._client.load_platform_accounts()
-        found: list[Difference] = []
-        known: set[int] = set()
+        result: list[Difference] = []
+        claimed: set[int] = set()
         is_complete = True
         for target in self._activation.targets:
             try:
-                there = resolve_target(self._definition, target, accounts)
+                resolved = resolve_target(self._definition, target, accounts)
             except ConfigurationError as error:
-                found.append(
+                result.append(
                     Difference(f"target {target.key}", "account", None, _account(target), str(error))
                 )
                 is_complete = False
                 continue
-            remembered = self._remembered(target)
-            ours = [item for item in segments if there.is_ours(item) or item.segment_id == remembered]
-            known |= {segment.segment_id for segment in ours}
-            found += self._of_target(there, ours, remembered)
-        # Where a target's account is not known, any segment may be its own.
-        for segment in segments if is_complete else ():
-            if segment.segment_id not in known:
-                found.append(
-                    Difference(
-                        f"segment {segment.name}",
-                        "presence",
-                        str(segment.segment_id),
-                        None,
-                        "It belongs to no target. It is never deleted from here",
-                    )
-                )
-        return found
+            known_id = self._stored_id(target)
+            ours = [item for item in segments if resolved.is_ours(item) or item.segment_id == known_id]
+            claimed |= {segment.segment_id for segment in ours}
+            result += self._of_target(resolved, ours, known_id)
+        # If the account of a target is unknown, any segment may be its own.
+        unclaimed = [item for item in segments if item.segment_id not in claimed] if is_complete else []
+        note = "It belongs to no target. The package never deletes it"
+        return result + [
+            Difference(f"segment {item.name}", "presence", str(item.segment_id), None, note)
+            for item in unclaimed
+        ]
 
-    def _remembered(self, target: ActivationTarget) -> int | None:
+    def _stored_id(self, target: ActivationTarget) -> int | None:
         return stored_id(
             self._store,
             segment_key(target.key),
@@ -202,61 +198,56 @@ class _SegmentDrift:
         )
 
     def _of_target(
-        self, there: ResolvedTarget, ours: Sequence[Segment], remembered: int | None
+        self, resolved: ResolvedTarget, ours: Sequence[Segment], known_id: int | None
     ) -> list[Difference]:
         if not ours:
-            return self._missing(there, remembered)
-        found: list[Difference] = []
+            return self._missing(resolved, known_id)
+        result: list[Difference] = []
+        target, note = resolved.target, "The API cannot change it"
         newest = max(segment.segment_id for segment in ours)
         for segment in ours:
-            what = f"segment {segment.name}"
-            if not there.is_ours(segment):
-                account = f"{segment.name} on account {segment.account_id}"
-                wanted = f"{there.target.segment_name} on account {there.account.id}"
-                found.append(Difference(what, "name", account, wanted, "The API cannot change it"))
-            if segment.description is not None and segment.description != there.target.description:
-                found.append(
-                    Difference(
-                        what,
-                        "description",
-                        segment.description,
-                        there.target.description,
-                        "The API cannot change it",
-                    )
-                )
-            # Of several, the older ones belong to earlier loads, and may be over.
-            found += self._end_of(there, segment, is_newest=segment.segment_id == newest)
-        return found
+            label = f"segment {segment.name}"
+            if not resolved.is_ours(segment):
+                actual = f"{segment.name} on account {segment.account_id}"
+                expected = f"{target.segment_name} on account {resolved.account.id}"
+                result.append(Difference(label, "name", actual, expected, note))
+            if segment.description is not None and segment.description != target.description:
+                result.append(Difference(label, "description", segment.description, target.description, note))
+            # Older segments of the target belong to earlier loads, and may have ended.
+            result += self._end_differences(resolved, segment, is_newest=segment.segment_id == newest)
+        return result
 
-    def _missing(self, there: ResolvedTarget, remembered: int | None) -> list[Difference]:
-        what, wanted = f"segment {there.target.segment_name}", f"target {there.key}"
-        if there.until is not None and there.until <= self._now:
+    def _missing(self, resolved: ResolvedTarget, known_id: int | None) -> list[Difference]:
+        label, expected = f"segment {resolved.target.segment_name}", f"target {resolved.key}"
+        if resolved.until is not None and resolved.until <= self._now:
             return []
-        if remembered is not None:
-            return [Difference(what, "presence", None, f"{wanted}, segment {remembered}", GONE)]
-        if self._store.get(rejection_key(there.key)) or not self._store.get(LAST_LOAD_KEY):
-            # A person does not want it, or there is nothing to activate yet.
+        if known_id is not None:
+            return [Difference(label, "presence", None, f"{expected}, segment {known_id}", GONE)]
+        if self._store.get(rejection_key(resolved.key)) or not self._store.get(LAST_LOAD_KEY):
+            # A user rejected it, or no load was confirmed yet.
             return []
         dag_id = f"activate_{self._definition.key}"
-        return [Difference(what, "presence", None, wanted, f"The DAG {dag_id} creates it")]
+        return [Difference(label, "presence", None, expected, f"The DAG {dag_id} creates it")]
 
-    def _end_of(self, there: ResolvedTarget, segment: Segment, *, is_newest: bool) -> list[Difference]:
-        end, until = segment.end_date, there.until
+    def _end_differences(
+        self, resolved: ResolvedTarget, segment: Segment, *, is_newest: bool
+    ) -> list[Difference]:
+        end, until = segment.end_date, resolved.until
         if end is None:
             return []
         if until is not None and end > until:
             note = "It ends later than 'until'. Only the DAG set_segment_end_date moves an end date back"
             return [self._end_date(segment, until, note)]
         if until is not None and (end == until or until <= self._now):
-            # It is let go.
+            # It expires as configured.
             return []
         if end <= self._now:
-            note = "It is over. The DAG set_segment_end_date gives it a new end date"
+            note = "It has ended. The DAG set_segment_end_date gives it a new end date"
             return [self._end_date(segment, until, note)] if is_newest else []
-        return self._behind(segment, end, until)
+        return self._not_extended(segment, end, until)
 
-    def _behind(self, segment: Segment, end: datetime, until: datetime | None) -> list[Difference]:
-        """Whether the upkeep should have extended it."""
+    def _not_extended(self, segment: Segment, end: datetime, until: datetime | None) -> list[Difference]:
+        """Return a difference if the extension DAG should have extended the segment."""
         rule = self._activation.extend
         if rule is None:
             return []
@@ -273,11 +264,11 @@ class _SegmentDrift:
 
     @staticmethod
     def _end_date(
-        segment: Segment, wanted: datetime | None, note: str, apply: Callable[[], object] | None = None
+        segment: Segment, expected: datetime | None, note: str, apply: Callable[[], object] | None = None
     ) -> Difference:
-        there = segment.end_date.isoformat() if segment.end_date else None
-        shown = wanted.isoformat() if wanted else None
-        return Difference(f"segment {segment.name}", "end_date", there, shown, note, apply)
+        actual = segment.end_date.isoformat() if segment.end_date else None
+        expected_text = expected.isoformat() if expected else None
+        return Difference(f"segment {segment.name}", "end_date", actual, expected_text, note, apply)
 
 
 def _account(target: ActivationTarget) -> str:

@@ -15,8 +15,8 @@ from audience_onboarding.exceptions import ConfigurationError
 
 LOAD_DATE = "load_date"
 KNOWN = ("audience", "key", "target", "platform", "account", LOAD_DATE)
-"""What may stand in braces: the audience's name, its key, the target's key, the ad platform and the name of the
-account as the vendor has them, the load date."""
+"""Fields in braces: name and key of the audience, key of the target, ad platform and account name as the vendor has
+them, load date."""
 
 _PARTS = {
     "%Y": r"\d{4}",

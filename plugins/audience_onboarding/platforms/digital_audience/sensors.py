@@ -61,9 +61,9 @@ class DigitalAudienceAudienceStateSensor(_DigitalAudienceSensor):
     Success needs more than a state, which may be left over from yesterday: data newer than ``baseline``, and where
     the vendor lists the upload, its mode and row count. Unknown states are waited on and logged once.
 
-    :param upload: what the onboarding operator has returned (templated): gives audience, baseline, mode and rows.
-        Without it, any data that the audience has is success.
-    :param audience_id: which audience, where there is no ``upload`` (templated).
+    :param upload: result of the upload operator (templated): audience, baseline, mode and rows. Without it, any data of
+        the audience is success.
+    :param audience_id: the audience, without ``upload`` (templated).
     :param rules: state names and evidence; default: :class:`.definition.ConfirmationRules`.
     :param digital_audience_conn_id: a connection of type ``digital_audience`` (templated).
     :param deferrable: wait in the triggerer (default), or in a worker slot.
@@ -124,11 +124,11 @@ class DigitalAudienceAudienceStateSensor(_DigitalAudienceSensor):
         )
 
     def persist_links(self) -> None:
-        """Show the link to the audience in the portal."""
+        """Store the link to the audience in the portal."""
         DigitalAudiencePortalLink.persist(self, self.hook.client.settings, audience_id=self._waited_for)
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:  # noqa: ARG002
-        """Where OpenLineage's provider is installed: the objects in S3 have become the audience."""
+        """Return the lineage from the objects in S3 to the audience, if OpenLineage's provider is installed."""
         upload = self.upload or {}
         keys = upload.get("s3_keys") or [upload.get("s3_key")]
         # The task created it; this process cannot request a connection from Airflow.
@@ -149,7 +149,7 @@ class DigitalAudienceSegmentStatusSensor(_DigitalAudienceSensor):
         the vendor's pages state.
     :param failure_statuses: values that mean failure. Default none: the pages name none.
     :param asset: the segment's asset, which then has an event with status, dates and counts.
-    :param details: what else the event says (templated): what the activation has pushed.
+    :param details: further fields of the event (templated): XCom ``activation`` of the activation task.
     :param digital_audience_conn_id: a connection of type ``digital_audience`` (templated).
     :param deferrable: wait in the triggerer (default), or in a worker slot.
     :param poke_interval: maximum seconds between two polls, 60 by default; a deferred wait polls more often at first.
@@ -182,7 +182,7 @@ class DigitalAudienceSegmentStatusSensor(_DigitalAudienceSensor):
         self.failure_statuses = tuple(failure_statuses)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
-        """Take up the trigger's event, and say in the asset's event what came of it."""
+        """Return the result of the trigger's event, and add it to the asset's event."""
         result = super().execute_complete(context, event)
         if self.asset is not None:
             events = context["outlet_events"][self.asset]
@@ -190,7 +190,7 @@ class DigitalAudienceSegmentStatusSensor(_DigitalAudienceSensor):
             events.extra = {**result, **details}
             day = details.get("load_date")
             if day:
-                # A manual run has no partition key of its own, and without one nobody hears of the event.
+                # A manual run has no partition key, and an event without one triggers no partitioned DAG.
                 events.add_partitions(day)
         return result
 
@@ -200,7 +200,7 @@ class DigitalAudienceSegmentStatusSensor(_DigitalAudienceSensor):
         return f"Segment {self.segment_id}"
 
     def persist_links(self) -> None:
-        """Show the link to the segment in the portal."""
+        """Store the link to the segment in the portal."""
         DigitalAudiencePortalLink.persist(
             self,
             self.hook.client.settings,
@@ -209,12 +209,12 @@ class DigitalAudienceSegmentStatusSensor(_DigitalAudienceSensor):
         )
 
     def vendor_error(self, message: str) -> TerminalError:
-        """The platform did not take the segment."""
+        """Return the error for a segment that its platform rejected."""
         return SegmentFailedError(
             what=f"{self.target_label} failed",
             where="Digital Audience",
             why=message,
-            next_step="Look at the segment in the vendor's portal",
+            next_step="Check the segment in the vendor's portal",
         )
 
     def trigger(self, *, deadline: float) -> DigitalAudienceSegmentStatusTrigger:

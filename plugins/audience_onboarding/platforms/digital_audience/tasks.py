@@ -31,10 +31,10 @@ _RETURNED = "return_value"
 
 
 def ensure_audience(definition: DigitalAudienceDefinition, asset: Asset) -> EnsuredAudience:
-    """The tasks that see to campaign and audience.
+    """Return the tasks that ensure campaign and audience.
 
     Only one task at a time, of all audiences, may create a campaign. So the first task reads the stored ids and skips
-    the tasks that would create what exists.
+    the tasks that would create existing objects.
     """
     if definition.id is not None:
         return EnsuredAudience(definition.id)

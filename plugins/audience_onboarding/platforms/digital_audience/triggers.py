@@ -74,7 +74,7 @@ class DigitalAudienceAudienceStateTrigger(_DigitalAudienceTrigger):
     Arguments beside those of :class:`..base.triggers.PollingTrigger`:
 
     :param audience_id: which audience.
-    :param baseline: what was there before the upload, see :class:`.confirmation.Baseline`.
+    :param baseline: the audience before the upload, see :class:`.confirmation.Baseline`.
     :param mode: of the upload; ``None``: any.
     :param rows: of the upload; ``None``: any number.
     :param rules: state names and evidence; as JSON in the database.

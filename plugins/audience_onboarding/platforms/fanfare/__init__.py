@@ -1,4 +1,4 @@
-"""Fanfare: client, hook, operators, sensors. What is listed here is the public part."""
+"""Fanfare: client, hook, operators, sensors. The public names are listed here."""
 
 from __future__ import annotations
 

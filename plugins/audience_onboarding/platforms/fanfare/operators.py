@@ -29,7 +29,7 @@ from audience_onboarding.state.store import AUDIENCE_KEY
 
 
 class FanfareOperator(PlatformOperator[FanfareHook, str]):
-    """What all operators for the vendor share: ``fanfare_conn_id`` and ``asset``."""
+    """Base of the vendor's operators, with the arguments ``fanfare_conn_id`` and ``asset``."""
 
     template_fields: Sequence[str] = ("fanfare_conn_id",)
     operator_extra_links: Collection[BaseOperatorLink] = (FanfarePortalLink(), AudiencePageLink())

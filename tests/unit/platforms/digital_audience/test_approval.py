@@ -174,7 +174,7 @@ def test_a_refusal_skips_the_next_task_and_is_remembered(scene: Scene) -> None:
     skip, _ = scene.answered("Reject", run_id="first")
     assert list(skip.tasks) == ["activate"]
 
-    with pytest.raises(AirflowSkipException, match=r"Anna has refused it 2026-11-20T09.*in run first"):
+    with pytest.raises(AirflowSkipException, match=r"Anna rejected it on 2026-11-20T09.*in run first"):
         scene.run(run={"run_id": "second"})
     assert len(scene.asked) == 1
     # Unless the form says so, the task is cleared, or it is another segment or for another time.
