@@ -58,7 +58,7 @@ TERMS = {
 """Word, as a pattern, to the terms that replace it."""
 
 EXCEPTIONS: dict[tuple[str, str], str] = {
-    ("scripts/reject_words.py", 'r"'): "the list of the words",
+    ("scripts/reject_words.py", '"'): "the list of the words",
     ("plugins/audience_onboarding/state/reconcile.py", '"what": "{'): "a field of the form, in JSON",
 }
 """Path and part of the line to the reason why the word stays."""
