@@ -185,7 +185,7 @@ def test_one_target_is_approved_and_one_refused(stack: Stack, vendor: Sandbox) -
     assert {states[f"{task}_dv360"] for task in ("approve", "activate", "wait_until_active")} == {"success"}
     assert {states[f"{task}_xandr"] for task in ("approve", "activate", "wait_until_active")} == {"skipped"}
     assert stack.airflow.xcom(dag_id, again, "approve_dv360") == {"asked": False}
-    assert "has refused it" in log_of(stack, dag_id, again, "approve_xandr")
+    assert "rejected it on" in log_of(stack, dag_id, again, "approve_xandr")
     assert segments(vendor, audience_id) == {name: segment}
 
 

@@ -29,11 +29,12 @@ Id = TypeVar("Id", int, str)
 class EnsuredAudience:
     """Result of the tasks that ensure an audience exists.
 
-    :param audience_id: its id, or the source of the id: the output of a task, or a template.
+    :param audience_id: its id, or the source of the id: the output of a task, or a template. ``None`` if the upload
+        creates the audience, and no task can search for it.
     :param by: tasks that must succeed first, unless ``audience_id`` is the output of one.
     """
 
-    audience_id: RemoteId
+    audience_id: RemoteId | None
     by: tuple[BaseOperator, ...] = ()
 
 
