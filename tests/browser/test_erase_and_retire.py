@@ -44,7 +44,7 @@ def test_what_is_typed_to_erase_a_person_is_not_seen_again(page: Page, stack: St
     field(form, "email_sha256").fill(EMAIL)
     camera(form, "erase-form", in_docs=True)
     # Airflow gives a list of several choices no name.
-    section(form, "Where").get_by_role("combobox").click()
+    section(form, "Scope").get_by_role("combobox").click()
     page.get_by_role("option", name=re.compile(KEPT)).click()
     run_id = send(form)
     assert stack.airflow.wait_for_run(ERASE, run_id) == "success"
@@ -82,7 +82,7 @@ def test_an_address_instead_of_its_hash_is_refused_in_words(page: Page, stack: S
 def test_an_audience_is_retired_when_it_is_approved(page: Page, stack: Stack, camera: Camera) -> None:
     (audience_id,) = audiences(stack, OLD_NAME)
     form = trigger_form(page, RETIRE)
-    expect(form.get_by_text("The run shows the objects to delete.")).to_be_visible()
+    expect(form.get_by_text("The run shows the objects to delete, and asks for approval")).to_be_visible()
     choose(form, "Audience", f"{OLD_NAME} ({OLD}, digital_audience)")
     camera(form, "retire-form", in_docs=True)
     run_id = send(form)
