@@ -345,5 +345,5 @@ def format_report(report: LoadReport) -> str:
         ),
     ]
     if report.ignored_columns:
-        lines.append(f"  unmapped columns: {', '.join(report.ignored_columns)}")
+        lines.append(f"  unmapped columns: {report.ignored_columns}")
     return "\n".join(lines)

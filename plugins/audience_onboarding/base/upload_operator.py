@@ -313,7 +313,6 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
             "source": load.source.label if load.range_start else load.source_urls[0] or load.source.label,
             "content_id": prepared.content_id,
             **report.to_dict(),
-            "ignored_columns": len(report.ignored_columns),
         }
         self.log.info("%s", format_report(report))
         self._emit_event(load, load_events.READ, result)

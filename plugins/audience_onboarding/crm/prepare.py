@@ -183,7 +183,7 @@ class _LoadRun:
         blocks.clear_cache()
         if not counts.rows:
             raise empty_source_error(self._source.name, "it has a header row only")
-        report = self._dedupe(counts, opened.ignored)
+        report = self._dedupe(counts, opened.unmapped)
         if not report.rows_sent:
             reasons = ", ".join(f"{reason} {count}" for reason, count in report.rejected_by_reason.items())
             if when_all_rejected is not None:
@@ -203,7 +203,7 @@ class _LoadRun:
             self.values.add(result.values)
             self._fingerprints.add(result.fingerprints)
 
-    def _dedupe(self, counts: Counts, ignored: tuple[str, ...]) -> LoadReport:
+    def _dedupe(self, counts: Counts, unmapped: int) -> LoadReport:
         duplicates = find_duplicates(self.values, self._fingerprints, budget=int(self._memory * 0.12))
         self.dropped = duplicates.by_frame
         sent = counts.accepted_values
@@ -229,7 +229,7 @@ class _LoadRun:
             values_sent={each.name: sent[each.name] for each in self._fields},
             values_read={each.name: counts.read_values[each.name] for each in self._fields},
             hash_mismatches=counts.mismatches,
-            ignored_columns=ignored,
+            ignored_columns=unmapped,
             files=max(1, len(counts.files)),
         )
 

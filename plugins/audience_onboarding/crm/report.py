@@ -24,7 +24,7 @@ class LoadReport:
     :param values_read: by identifier: filled fields of the source.
     :param unusable_values: as ``invalid_values``, for all rows, rejected ones included.
     :param hash_mismatches: hashes in unhashed columns, and unhashed values in columns of hashes.
-    :param ignored_columns: names of the source columns that are not mapped.
+    :param ignored_columns: number of source columns that are not mapped.
     :param files: number of source files.
     :raises AccountingError: the counts do not add up.
     """
@@ -39,7 +39,7 @@ class LoadReport:
     values_read: Mapping[str, int] = field(default_factory=dict)
     unusable_values: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     hash_mismatches: int = 0
-    ignored_columns: tuple[str, ...] = ()
+    ignored_columns: int = 0
     files: int = 1
 
     def __post_init__(self) -> None:
@@ -57,7 +57,7 @@ class LoadReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types, for XCom, asset events and object metadata."""
-        return asdict(self) | {"ignored_columns": list(self.ignored_columns)}
+        return asdict(self)
 
 
 def accounting_error(what: str, why: str, where: str = "") -> AccountingError:

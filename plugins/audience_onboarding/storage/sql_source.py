@@ -94,7 +94,7 @@ class SqlSource:
         :raises TransientError: the database is not available.
         """
         del workdir
-        from audience_onboarding.crm.sources.base import OpenSource, resolve_columns, unmapped_columns
+        from audience_onboarding.crm.sources.base import OpenSource, count_unmapped, resolve_columns
 
         connection = self._try(self.connect)
         cursor: Any = None
@@ -112,9 +112,7 @@ class SqlSource:
                 )
             header = [str(column[0]) for column in cursor.description]
             positions = resolve_columns(header, columns, self.label)
-            yield OpenSource(
-                unmapped_columns(header, positions), self._blocks(cursor, rows, header, positions)
-            )
+            yield OpenSource(count_unmapped(header, positions), self._blocks(cursor, rows, header, positions))
         finally:
             # The connection first: a MySQL cursor reads all remaining rows when it closes.
             for closable in (connection, cursor):

@@ -230,20 +230,22 @@ ROW = f"{SECRET},1001\n"
             {"2026-11-18.csv": f"Mailadres,Lid nummer\n{ROW}"},
             None,
             False,
-            "found, but the CRM file has no column 'E-mail'; it has 2 column(s): 'Mailadres', 'Lid nummer'",
+            "found, but the CRM file has no column 'E-mail'; it has 2 column(s), and none has a "
+            "similar name. Its first line must contain the column names",
         ),
         (
             {"2026-11-18.csv": ROW + ROW},
             None,
             False,
-            "found, but the CRM file has no column 'E-mail'; the first line seems to be data, not column names; "
-            "does the export write a header row?",
+            "found, but the CRM file has no column 'E-mail'; it has 2 column(s), and none has a "
+            "similar name. Its first line must contain the column names",
         ),
         (
             {"2026-11-18/b.csv": f"E-mail\n{SECRET}\n", "2026-11-18/a.csv": f"Mail\n{SECRET}\n"},
             "crm/{load_date}/",
             False,
-            "found, but the CRM file has no column 'E-mail' (a.csv, the first of several); it has 1 column(s): 'Mail'",
+            "found, but the CRM file has no column 'E-mail' (a.csv, the first of several); it has 1 column(s); did you "
+            "mean 'Mail'?",
         ),
         ({"2026-11-18.csv": ""}, None, None, "found, but the CRM file has no row to send; it has no line"),
         (

@@ -17,13 +17,13 @@ class Read:
     rows: list[tuple[str | None, ...]]
     numbers: list[int]
     files: list[str]
-    ignored: tuple[str, ...]
+    unmapped: int
     heights: list[int]
 
 
 def read(source: Source, wanted: Sequence[str], workdir: Path) -> Read:
     """Read all of it."""
-    result = Read([], [], [], (), [])
+    result = Read([], [], [], 0, [])
     with source.open(wanted, workdir) as reading:
         for block in reading.blocks:
             rows = block.read()
@@ -33,7 +33,7 @@ def read(source: Source, wanted: Sequence[str], workdir: Path) -> Read:
             result.numbers += rows.row_numbers().to_list()
             result.files += [rows.file] * rows.frame.height
             result.heights.append(rows.frame.height)
-        result.ignored = reading.ignored
+        result.unmapped = reading.unmapped
     return result
 
 

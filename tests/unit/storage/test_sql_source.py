@@ -50,7 +50,7 @@ def test_rows_with_their_numbers(database: Callable[[], Any], tmp_path: Path) ->
     assert result.rows == [(str(612345678 + n) if n % 2 else None, f"u{n}@x.example") for n in range(10)]
     assert result.numbers == list(range(1, 11))
     assert result.heights == [4, 4, 2]
-    assert result.ignored == ("x",)
+    assert result.unmapped == 1
 
 
 def test_parameters_are_bound(database: Callable[[], Any], tmp_path: Path) -> None:

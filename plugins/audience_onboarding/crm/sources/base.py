@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Protocol
 
@@ -15,9 +16,9 @@ import polars as pl
 
 from audience_onboarding.exceptions import EmptySourceError, MissingColumnError
 
-_MAX_PRINTED_NAMES = 50
-_MAX_PRINTED_LENGTH = 60
-_DATA_DIGITS = 6
+_MIN_SIMILARITY = 0.7
+"""Of a name in a message to the requested one, see :func:`difflib.get_close_matches`."""
+_DATA_DIGITS = 4
 
 
 @dataclass(frozen=True)
@@ -84,11 +85,11 @@ class LazyBatch:
 class OpenSource:
     """A source that is being read.
 
-    :param ignored: names of the columns that are not requested.
+    :param unmapped: number of named columns that are not requested.
     :param blocks: in the order of the source.
     """
 
-    ignored: tuple[str, ...]
+    unmapped: int
     blocks: Iterator[BlockReader]
 
 
@@ -159,18 +160,13 @@ def resolve_columns(header: Sequence[str], columns: Sequence[str], where: str) -
     return [_resolve_column(header, name, where) for name in columns]
 
 
-def unmapped_columns(header: Sequence[str], positions: Sequence[int]) -> tuple[str, ...]:
-    """Return the names of the other columns; no name if the header seems to be data."""
-    if _is_data(header):
-        return ()
-    return tuple(_printable(name) for index, name in enumerate(header) if index not in positions)
+def count_unmapped(header: Sequence[str], positions: Sequence[int]) -> int:
+    """Return the number of the other columns that have a name."""
+    return sum(bool(name.strip()) for index, name in enumerate(header) if index not in positions)
 
 
 def _resolve_column(header: Sequence[str], column: str, where: str) -> int:
-    def loose(name: str) -> str:
-        return "".join(name.split()).casefold()
-
-    for same in (lambda name: name == column, lambda name: loose(name) == loose(column)):
+    for same in (lambda name: name == column, lambda name: _loose(name) == _loose(column)):
         positions = [index for index, name in enumerate(header) if same(name)]
         if len(positions) == 1:
             return positions[0]
@@ -178,30 +174,30 @@ def _resolve_column(header: Sequence[str], column: str, where: str) -> int:
             raise MissingColumnError(
                 what=f"{len(positions)} columns of the CRM file match {column!r}",
                 where=where,
-                why=_describe(header),
                 next_step="Rename one of them in the export",
             )
     raise MissingColumnError(
         what=f"The CRM file has no column {column!r}",
         where=where,
-        why=_describe(header),
+        why=_describe(header, column),
         next_step="Correct the column name or the delimiter in the definition, or the export",
     )
 
 
-def _is_data(header: Sequence[str]) -> bool:
-    return any("@" in name or sum(map(str.isdigit, name)) >= _DATA_DIGITS for name in header)
+def _loose(name: str) -> str:
+    return "".join(name.split()).casefold()
 
 
-def _describe(header: Sequence[str]) -> str:
-    # The first line of a file without a header is a person, which must not be printed.
-    if _is_data(header):
-        return "the first line seems to be data, not column names; does the export write a header row?"
-    names = [_printable(name) for name in header[:_MAX_PRINTED_NAMES]]
-    more = f" and {len(header) - len(names)} more" if len(header) > len(names) else ""
-    return f"it has {len(header)} column(s): {', '.join(map(repr, names))}{more}"
+def _describe(header: Sequence[str], column: str) -> str:
+    """Describe a header without its names: the first line of a file without a header is personal data.
 
-
-def _printable(name: str) -> str:
-    text = " ".join(name.split())
-    return text if len(text) <= _MAX_PRINTED_LENGTH else f"{text[:_MAX_PRINTED_LENGTH]}..."
+    The exception is a name that resembles the requested one, in a line without numbers and addresses.
+    """
+    similar: list[str] = []
+    if not any("@" in name or sum(map(str.isdigit, name)) >= _DATA_DIGITS for name in header):
+        names = {_loose(name): " ".join(name.split()) for name in header}
+        similar = [names[name] for name in get_close_matches(_loose(column), names, cutoff=_MIN_SIMILARITY)]
+    count = f"it has {len(header)} column(s)"
+    if similar:
+        return f"{count}; did you mean {' or '.join(map(repr, similar))}?"
+    return f"{count}, and none has a similar name. Its first line must contain the column names"

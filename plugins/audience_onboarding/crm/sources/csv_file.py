@@ -39,9 +39,9 @@ from audience_onboarding.crm.sources.base import (
     ParsedBatch,
     RowBatch,
     build_frame,
+    count_unmapped,
     empty_source_error,
     resolve_columns,
-    unmapped_columns,
 )
 from audience_onboarding.crm.sources.csv_buffer import MAX_RECORD, Buffer, Lines, read_up_to
 from audience_onboarding.crm.sources.csv_dialect import AUTO, SAMPLE_SIZE, Dialect, sniff
@@ -132,7 +132,7 @@ class CsvSource(NamedSource):
             reader = _Reader(Buffer(text), dialect, self.name, self.block_size)
             header = reader.read_header()
             positions = resolve_columns(header, columns, self.name)
-            yield OpenSource(unmapped_columns(header, positions), reader.blocks(positions))
+            yield OpenSource(count_unmapped(header, positions), reader.blocks(positions))
 
     def _open_bytes(self) -> AbstractContextManager[BinaryIO]:
         if self.stream is not None:

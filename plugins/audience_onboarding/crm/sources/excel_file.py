@@ -28,9 +28,9 @@ from audience_onboarding.crm.sources.base import (
     ParsedBatch,
     RowBatch,
     build_frame,
+    count_unmapped,
     empty_source_error,
     resolve_columns,
-    unmapped_columns,
 )
 from audience_onboarding.crm.sources.coercion import InexactError, format_float
 from audience_onboarding.crm.sources.text_stream import open_file
@@ -96,10 +96,7 @@ class XlsxSource(NamedSource):
         while not names[-1].strip():
             names.pop()
         positions = resolve_columns(names, columns, self.name)
-        yield OpenSource(
-            tuple(name for name in unmapped_columns(names, positions) if name),
-            self._blocks(numbered, names, positions),
-        )
+        yield OpenSource(count_unmapped(names, positions), self._blocks(numbered, names, positions))
 
     # --- the file ---
 

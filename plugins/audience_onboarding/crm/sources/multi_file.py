@@ -28,7 +28,7 @@ class MultiFileSource:
     name of their file.
 
     Each file is opened before its first block and closed after its last one, so only a few are open at once. So
-    ``ignored`` is complete only after the last block, and an error in the last file comes late; the engine sends
+    ``unmapped`` is complete only after the last block, and an error in the last file comes late; the engine sends
     nothing before.
 
     :param sources: in the order of reading; at least one.
@@ -59,7 +59,7 @@ class MultiFileSource:
             # Now, so that an error in the columns comes before any row is read.
             if not any(file.has_header for file in files):
                 raise empty_source_error(self.label, f"none of the {len(files)} files has a header")
-            opened = OpenSource((), iter(()))
+            opened = OpenSource(0, iter(()))
             opened.blocks = self._blocks(files, opened)
             yield opened
 
@@ -70,7 +70,7 @@ class MultiFileSource:
                 file.release()
                 continue
             source = file.opened
-            opened.ignored = tuple(dict.fromkeys((*opened.ignored, *source.ignored)))
+            opened.unmapped = max(opened.unmapped, source.unmapped)
             for block in source.blocks:
                 file.acquire()
                 yield LazyBatch(partial(_read_block, block, file, name))

@@ -22,9 +22,9 @@ from audience_onboarding.crm.sources.base import (
     NamedSource,
     OpenSource,
     RowBatch,
+    count_unmapped,
     empty_source_error,
     resolve_columns,
-    unmapped_columns,
 )
 from audience_onboarding.crm.sources.text_stream import open_file
 from audience_onboarding.exceptions import SourceFormatError
@@ -72,7 +72,7 @@ class ParquetSource(NamedSource):
                 )
         height = self._try(lambda: int(self._scan().select(pl.len()).collect().item()))
         yield OpenSource(
-            unmapped_columns(header, positions),
+            count_unmapped(header, positions),
             (
                 LazyBatch(partial(self._read, names, start, min(self.block_rows, height - start), version))
                 for start in range(0, height, self.block_rows)

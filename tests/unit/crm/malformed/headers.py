@@ -20,7 +20,7 @@ from tests.unit.crm.malformed.case import (
 
 BOM = codecs.BOM_UTF8
 NO_EMAIL = no_column("no column 'email'")
-DATA = no_column("seems to be data")
+DATA = no_column("none has a similar name")
 ALL = Gives(3, 3)
 NO_LINE, ONLY_HEADER = nothing("no line"), nothing("header row only")
 
@@ -84,7 +84,7 @@ HEADERS = [
     Case("a zero-width space in a name", renamed("e\u200bmail,phone"), NO_EMAIL),
     Case("similar letters in a name", renamed("em\u0430il,phone"), NO_EMAIL),
     Case("a column is missing", csv_bytes("email", mail(1)), no_column("no column 'phone'")),
-    Case("a column has another name", renamed("mail,phone"), no_column("'mail', 'phone'")),
+    Case("a column has another name", renamed("mail,phone"), no_column("did you mean 'mail'?")),
     Case("names in quotes with line ends", renamed('"e\nmail",phone'), ALL),
     Case("names with a line end in quotes, crlf", renamed('"e\r\nmail",phone', "\r\n"), ALL),
     Case("a quoted delimiter in another name", csv_bytes('"a, b",email,phone', f"x,{GOOD[0]}"), Gives(1, 1)),
@@ -92,10 +92,10 @@ HEADERS = [
     Case(
         "a title before the header",
         b"Export of the CRM\n\n" + table(*GOOD),
-        no_column("'Export of the CRM'"),
+        no_column("it has 1 column(s)"),
     ),
-    Case("Excel's sep= line before the header", b"sep=,\n" + table(*GOOD), no_column("'sep='")),
-    Case("a comment before the header", b"# made by x\n" + table(*GOOD), no_column("#")),
+    Case("Excel's sep= line before the header", b"sep=,\n" + table(*GOOD), no_column("it has 2 column(s)")),
+    Case("a comment before the header", b"# made by x\n" + table(*GOOD), no_column("it has 1 column(s)")),
     Case("a name too few", table(f"{GOOD[0]},x", f"{GOOD[1]},y"), nothing("malformed_row 2")),
     Case("a name too many", renamed("email,phone,"), nothing("malformed_row 3")),
     Case("a delimiter at the end of each line", csv_bytes("email,phone,", *(f"{row}," for row in GOOD)), ALL),
@@ -133,7 +133,7 @@ HEADERS = [
     Case(
         "hundreds of names, none of them right",
         csv_bytes(",".join(f"field {number}" for number in range(900)), "," * 899),
-        no_column("and 850 more"),
+        no_column("it has 900 column(s)"),
     ),
     Case(
         "an address among the names",

@@ -42,7 +42,7 @@ def ascii_mode(archive: bytes) -> bytes:
     return archive.replace(b"\n", b"\r\n")
 
 
-EXCEL, TEXT, DATA = unreadable("Excel workbook"), no_column(), no_column("seems to be data")
+EXCEL, TEXT, DATA = unreadable("Excel workbook"), no_column(), no_column("none has a similar name")
 CUT_OFF, BROKEN_GZIP = unreadable("cut off"), unreadable("broken gzip")
 PDF = b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n1 0 obj\n<< /Title (canary@leak.example) >>\nendobj\n%%EOF\n"
 HTML = csv_bytes(

@@ -39,7 +39,7 @@ def test_multi_file_source_files_have_own_columns_and_row_numbers(tmp_path: Path
     assert result.rows == [("a", "06"), ("b", "07"), ("c", "08"), ("d", "09"), ("e", "612345678")]
     assert result.numbers == [1, 2, 1, 1, 1]
     assert result.files == ["1.csv", "1.csv", "2.csv", "4.csv", "5.parquet"]
-    assert result.ignored == ("x", "y")
+    assert result.unmapped == 1
 
 
 def test_multi_file_source_missing_column_names_file(tmp_path: Path) -> None:

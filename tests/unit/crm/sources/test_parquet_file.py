@@ -40,7 +40,7 @@ def test_parquet_source_rows_have_numbers_in_order(tmp_path: Path) -> None:
     assert result.rows == [("06", f"u{n}@x.example") for n in range(10)]
     assert result.numbers == list(range(1, 11))
     assert result.heights == [3, 3, 3, 1]
-    assert result.ignored == ("x",)
+    assert result.unmapped == 1
     assert set(result.files) == {""}
 
 
