@@ -248,7 +248,7 @@ def make_database(path: Path) -> None:
 def bring_here(source: SourceConfig, tmp_path: Path) -> dict[str, Any]:
     """Write the source of the example below ``tmp_path``, and return the operator's argument for it."""
     header, rows = table_of(source)
-    options = source_of(source, tmp_path)
+    options = {**source_of(source, tmp_path), "override_folder": None}
     place = SourceOptions.parse({**options, "path": source.resolve(tmp_path)}).url(DAY)
     path = tmp_path / place.removeprefix("s3://").removeprefix(str(tmp_path)).lstrip("/")
     if place.endswith("/"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -104,6 +105,9 @@ class SourceConfig(Model):
     """SQL query that returns the rows. ``:load_date`` is bound as a parameter."""
     conn_id: Name | None = None
     """Airflow connection of the database."""
+    override_folder: Text | None = None
+    """Folder or ``s3://`` prefix of the files that a run may name as *Source*. Default: the folder of ``path``, up to
+    its first placeholder or wildcard; with a query, a run cannot name a file."""
     columns: Columns
     format: Format = "auto"
     """``auto`` uses the extension of the file name."""
@@ -124,6 +128,11 @@ class SourceConfig(Model):
     """With ``wait``: hours until the load fails."""
     poll_interval_seconds: Seconds = 60.0
     """With ``wait``: maximum seconds between two polls."""
+
+    @field_validator("override_folder")
+    @classmethod
+    def _folder_is_valid(cls, value: str | None) -> str | None:
+        return None if value is None else check_scheme(value)
 
     @field_validator("path")
     @classmethod
@@ -183,6 +192,17 @@ class SourceConfig(Model):
         :param base: folder that relative paths start from.
         """
         return "" if self.path is None else resolve_path(self.path, base)
+
+    def resolve_override_folder(self, base: Path) -> str:
+        """Return the folder of the files that a run may name; empty if it may name none.
+
+        :param base: folder that relative paths start from.
+        """
+        if self.override_folder is not None:
+            return resolve_path(self.override_folder, base)
+        folder = re.split(r"[{*?\[]", self.resolve(base))[0].rpartition("/")[0]
+        # A list in the root of the file system has no folder of its own.
+        return f"{folder}/" if folder.removeprefix("file:").strip("/") not in ("", "s3:") else ""
 
     @property
     def label(self) -> str:

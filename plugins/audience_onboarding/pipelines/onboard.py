@@ -229,7 +229,12 @@ def source_of(source: SourceConfig, base: Path) -> dict[str, Any]:
     :param base: folder of relative paths.
     """
     # repr() returns a valid Jinja string for every path.
-    return asdict(source.options(f"{{{{ params.source or {source.resolve(base)!r} }}}}"))
+    path = repr(source.resolve(base))
+    return {
+        **asdict(source.options(f"{{{{ params.source or {path} }}}}")),
+        "own_path": f"{{{{ {path} }}}}",
+        "override_folder": source.resolve_override_folder(base),
+    }
 
 
 def _check_match_rates(
@@ -319,7 +324,7 @@ def _form(definition: AudienceDefinition) -> dict[str, Param]:
             None,
             type=["null", "string"],
             title="Source",
-            description_md="Another file or *s3://* URL for this run, read with the definition's options. "
+            description_md="Another file or *s3://* URL for this run, in the folder of the definition's source. "
             "*{load_date}* is replaced by the load date. Empty: the definition's source.",
         ),
         "dry_run": flag_param(

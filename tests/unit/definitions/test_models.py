@@ -603,3 +603,25 @@ def test_a_definition_cannot_be_changed() -> None:
 
     with pytest.raises(ValueError, match="frozen"):
         definition.name = "Other"
+
+
+def test_the_folder_of_the_files_that_a_run_may_name() -> None:
+    def folder(**source: Any) -> str:
+        config = SourceConfig.model_validate({"columns": {"email": "E"}, **source})
+        return config.resolve_override_folder(Path("/project/include"))
+
+    for path, expected in {
+        "crm/{load_date}.csv": "/project/include/crm/",
+        "x.csv": "/project/include/",
+        "exports/{load_date}/": "/project/include/exports/",
+        "/data/crm/a*/{load_date}.csv": "/data/crm/",
+        "file:///data/crm/x.csv": "file:///data/crm/",
+        "s3://b/crm/{load_date}.csv": "s3://b/crm/",
+        "s3://b/{load_date}.csv": "s3://b/",
+        "/{load_date}.csv": "",
+    }.items():
+        assert folder(path=path) == expected
+    query = {"query": "SELECT email AS E FROM crm", "conn_id": "crm_db"}
+    assert folder(**query) == ""
+    assert folder(**query, override_folder="manual") == "/project/include/manual"
+    assert folder(path="x.csv", override_folder="s3://b/manual/") == "s3://b/manual/"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +17,7 @@ from audience_onboarding.base.snapshot_diff import SnapshotLocation
 from audience_onboarding.crm.guards import Guards
 from audience_onboarding.crm.output.profiles import DIGITAL_AUDIENCE_S3, SourceColumn
 from audience_onboarding.crm.sources.options import SourceOptions
+from audience_onboarding.exceptions import ConfigurationError
 from audience_onboarding.pipelines.common import get_asset
 from tests.fakes import AssetStores, task_context
 from tests.unit.pipelines.conftest import (
@@ -192,7 +193,13 @@ def test_the_definition_reaches_the_tasks() -> None:
 
     assert upload.columns == {"email": SourceColumn("Hash", hashed=True), "phone": "Phone"}
     assert SourceOptions.parse({**upload.source, "path": "x"}) == SourceOptions(
-        path="x", aws_conn_id="source_s3", wait_timeout=7200, poll_interval=30, **reading
+        path="x",
+        aws_conn_id="source_s3",
+        wait_timeout=7200,
+        poll_interval=30,
+        own_path="{{ '/project/include/x.csv' }}",
+        override_folder="/project/include/",
+        **reading,
     )
     assert upload.profile == replace(DIGITAL_AUDIENCE_S3, hash_case="upper")
     assert upload.guards == Guards(min_rows=10, max_row_drop=None)
@@ -230,7 +237,11 @@ def test_defaults_of_the_definition() -> None:
     dag = onboarding()
     upload: Any = dag.get_task("upload")
 
-    assert SourceOptions.parse({**upload.source, "path": "x"}) == SourceOptions(path="x")
+    assert SourceOptions.parse({**upload.source, "path": "x"}) == SourceOptions(
+        path="x",
+        own_path="{{ '/project/include/crm/{load_date}.csv' }}",
+        override_folder="/project/include/crm/",
+    )
     assert (upload.profile, upload.guards, upload.rejects) == (DIGITAL_AUDIENCE_S3, Guards(), None)
     assert upload.snapshots is None
     assert dag.params.get_param("mode").schema["enum"] == ["opt-in", "opt-out", "replace"]
@@ -250,6 +261,19 @@ def test_a_query_is_asked_unless_the_run_names_a_file() -> None:
     assert options(None).is_query
     assert (options(None).query, options(None).conn_id) == (query, "crm_db")
     assert not options("s3://b/x.csv").is_query
+
+
+def test_a_run_may_name_a_file_in_the_folder_of_the_definition_only() -> None:
+    upload: Any = onboarding().get_task("upload")
+
+    def url(source: str | None) -> str:
+        context: Any = {"params": {"source": source}}
+        return SourceOptions.parse(upload.render_template(upload.source, context)).url(date(2026, 11, 20))
+
+    assert url(None) == "/project/include/crm/2026-11-20.csv"
+    assert url("/project/include/crm/again.csv") == "/project/include/crm/again.csv"
+    with pytest.raises(ConfigurationError, match="not in the folder of the definition"):
+        url("/etc/passwd")
 
 
 def test_a_path_survives_the_template_whatever_it_holds() -> None:

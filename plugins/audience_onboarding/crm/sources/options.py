@@ -41,6 +41,8 @@ class SourceOptions:
         :class:`~audience_onboarding.base.prerequisites.LoadPrerequisitesSensor` waits; the upload itself fails then.
     :param wait_timeout: with ``wait``: seconds until the sensor fails.
     :param poll_interval: with ``wait``: seconds between two polls at most; the first intervals are shorter.
+    :param own_path: path of the definition. Another ``path``, named by a run, must be below ``override_folder``.
+    :param override_folder: folder or ``s3://`` prefix; empty: a run may name no path; ``None``: it may name any.
     :raises ConfigurationError: ``format`` or ``on_missing`` is not an allowed value.
     """
 
@@ -57,6 +59,8 @@ class SourceOptions:
     on_missing: str = "fail"
     wait_timeout: float = timedelta(hours=12).total_seconds()
     poll_interval: float = 60.0
+    own_path: str = ""
+    override_folder: str | None = None
 
     def __post_init__(self) -> None:
         for name, allowed in _ALLOWED.items():
@@ -101,15 +105,33 @@ class SourceOptions:
     def url(self, load_date: date) -> str:
         """Return the path or URL of a load date; empty for a query.
 
-        :raises ConfigurationError: it has an unknown placeholder.
+        :raises ConfigurationError: it has an unknown placeholder, or a run may not name it.
         """
         try:
-            return self.path.format(load_date=load_date)
+            url = self.path.format(load_date=load_date)
         except (KeyError, IndexError, ValueError, AttributeError, TypeError):
             raise ConfigurationError(
                 what=f"Unknown placeholder in the source {self.path!r}",
                 next_step="Only {load_date} is allowed, with a format if needed: {load_date:%Y%m%d}",
             ) from None
+        if self.override_folder is not None and self.path != self.own_path:
+            self._check_override(url, self.override_folder)
+        return url
+
+    @staticmethod
+    def _check_override(url: str, folder: str) -> None:
+        # Without it, a user who may trigger a DAG could read any file of the worker, or another audience's list.
+        if not folder:
+            raise ConfigurationError(
+                what="This run may not name a source: the definition has no folder for it",
+                next_step="Leave 'source' empty, or set 'source.override_folder' in the definition",
+            )
+        if not _is_below(url, folder):
+            raise ConfigurationError(
+                what="The source of this run is not in the folder of the definition",
+                where=folder,
+                next_step="Name a file in it, or set 'source.override_folder' in the definition",
+            )
 
     def get_format(self, name: str) -> str:
         """Return the format of a file with this name."""
@@ -133,3 +155,17 @@ class SourceOptions:
         from audience_onboarding.crm.sources.excel_file import XlsxSource
 
         return XlsxSource(path, label, self.sheet)
+
+
+def _is_below(url: str, folder: str) -> bool:
+    """Return whether a path or URL is in a folder; symbolic links are resolved.
+
+    A path with ``..`` is not: behind a wildcard, it could leave the folder through a link.
+    """
+    if ".." in url.split("/"):
+        return False
+    remote = [item.startswith("s3://") for item in (url, folder)]
+    if any(remote):
+        return all(remote) and url.startswith(folder if folder.endswith("/") else f"{folder}/")
+    path, parent = (os.path.realpath(item.removeprefix("file://")) for item in (url, folder))
+    return os.path.commonpath([path, parent]) == parent

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +25,39 @@ def test_a_path_goes_before_a_query() -> None:
         assert SourceOptions.parse(given).is_query
     for given in ({**query, "path": "x.csv"}, "x.csv"):
         assert not SourceOptions.parse(given).is_query
+
+
+def test_url_path_of_a_run_must_be_in_the_folder(tmp_path: Path) -> None:
+    own, other = tmp_path / "own", tmp_path / "own_other"
+    for folder in (own, other):
+        folder.mkdir()
+    (own / "link").symlink_to(other)
+
+    def url(path: str, folder: str | None = f"{own}/") -> str:
+        return SourceOptions(path=path, own_path="/exports/x.csv", override_folder=folder).url(DAY)
+
+    for path in (f"{own}/a.csv", f"file://{own}/a.csv", f"{own}/sub/*.csv", f"{own}/"):
+        assert url(path) == path
+    for path in (
+        "/etc/passwd",
+        f"{other}/a.csv",
+        f"{own}/../own_other/a.csv",
+        f"{own}/l*/../own_other/a.csv",
+        f"{own}/link/a.csv",
+        f"file://{other}/a.csv",
+        "own/a.csv",
+        "s3://own/a.csv",
+    ):
+        with pytest.raises(ConfigurationError, match="is not in the folder of the definition"):
+            url(path)
+    assert url("s3://b/crm/x.csv", "s3://b/crm") == "s3://b/crm/x.csv"
+    with pytest.raises(ConfigurationError, match="is not in the folder of the definition"):
+        url("s3://b/crm_other/x.csv", "s3://b/crm")
+    # The path of the definition and the path of an operator are trusted.
+    assert url("/exports/x.csv", "") == "/exports/x.csv"
+    assert url("/etc/passwd", None) == "/etc/passwd"
+    with pytest.raises(ConfigurationError, match="has no folder for it"):
+        url(f"{own}/a.csv", "")
 
 
 @pytest.mark.parametrize(
