@@ -217,30 +217,33 @@ class Folder:
         self, items: Sequence[AudienceDefinition | InvalidDefinition], environment: str | None
     ) -> Iterator[AudienceDefinition | InvalidDefinition]:
         """Yield the definitions; those that would share one audience at the vendor become invalid."""
-        keys: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+        keys: dict[tuple[str, ...], list[str]] = defaultdict(list)
         for item in items:
-            if isinstance(item, AudienceDefinition) and (name := _name_at_vendor(item)):
-                keys[name].append(item.key)
+            if isinstance(item, AudienceDefinition) and (identity := _identity(item)):
+                keys[identity].append(item.key)
         files = {file.path.stem: file for file in self._files}
         for item in items:
-            name = _name_at_vendor(item) if isinstance(item, AudienceDefinition) else None
-            if isinstance(item, AudienceDefinition) and name is not None and len(keys[name]) > 1:
-                file = files[item.key]
-                others = [files[key].path.name for key in keys[name] if key != item.key]
-                location = self._merge(file, type(item), environment).locate(("name",))
+            identity = _identity(item) if isinstance(item, AudienceDefinition) else None
+            if isinstance(item, AudienceDefinition) and identity is not None and len(keys[identity]) > 1:
+                file, field = files[item.key], identity[0]
+                others = [files[key].path.name for key in keys[identity] if key != item.key]
+                location = self._merge(file, type(item), environment).locate((field,))
+                reason = "Audiences are found by name there, so each" if field == "name" else "Each"
                 message = (
-                    f"same name as {' and '.join(others)} on {item.platform}, connection {item.conn_id}. Audiences are "
-                    "found by name there, so each definition would overwrite the other. Give each a unique name"
+                    f"same {field} as {' and '.join(others)} on {item.platform}, connection {item.conn_id}. {reason} "
+                    f"definition would overwrite the other. Give each a unique {field}"
                 )
                 yield InvalidDefinition.of(file.path, [Diagnostic.at(location, message)])
             else:
                 yield item
 
 
-def _name_at_vendor(definition: AudienceDefinition) -> tuple[str, str, str] | None:
-    if not definition.found_by_name or definition.id is not None:
-        return None
-    return definition.platform, definition.conn_id, definition.name
+def _identity(definition: AudienceDefinition) -> tuple[str, ...] | None:
+    """Return the field that identifies the audience at the vendor, with platform, connection and value."""
+    account = definition.platform, definition.conn_id
+    if definition.id is not None:
+        return ("id", *account, str(definition.id))
+    return ("name", *account, definition.name) if definition.found_by_name else None
 
 
 # --- checks of a file -----------------------------------------------------------------------------------------

@@ -328,5 +328,14 @@ ALONE = (
             for letter, other in ("ab", "ba")
         ),
     ),
+    Wrong(
+        "one_id",
+        {f"one_id_{letter}.yaml": f"id: 7\n{RAW % ('commbox', f'Name {letter}')}" for letter in "ab"},
+        tuple(
+            f"one_id_{letter}.yaml:1: id: same id as one_id_{other}.yaml on commbox, connection commbox_default. Each "
+            "definition would overwrite the other. Give each a unique id"
+            for letter, other in ("ab", "ba")
+        ),
+    ),
 )
 """Errors of files, not of the content of one."""
