@@ -237,7 +237,7 @@ def _check_segments(
         except ConfigurationError as error:
             errors.append(f"{definition.key}, target {target.key}: {error.labelled_message()}")
             continue
-        for segment in resolved.of(segments):
+        for segment in resolved.own_segments(segments):
             decision, new_end, reason = decide_extension(segment, rule, now=now, until=resolved.until)
             checked.append(
                 {
@@ -356,7 +356,7 @@ def _set_end_date(definition: DigitalAudienceDefinition, params: Any, context: A
 
 
 def _single_segment(resolved: ResolvedTarget, segments: Iterable[Segment], segment_id: int | None) -> Segment:
-    candidates = resolved.of(segments)
+    candidates = resolved.own_segments(segments)
     matching = [item for item in candidates if segment_id is None or item.segment_id == segment_id]
     if len(matching) == 1:
         return matching[0]

@@ -87,10 +87,10 @@ class Scripted:
 
     load_segment = find_import = status = list_audiences = show
 
-    def load_changed_audience(self, audience_id: int, *, known: bytes | None = None) -> Any:
+    def load_changed_audience(self, audience_id: int, *, previous: bytes | None = None) -> Any:
         found = self.show(audience_id)
         fingerprint = found.model_dump_json().encode()
-        return None if fingerprint == known else (fingerprint, found)
+        return None if fingerprint == previous else (fingerprint, found)
 
     def count(self, audience_id: str) -> int:
         if isinstance(self.members, Exception):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from audience_onboarding.platforms.digital_audience.links import storage_of
+from audience_onboarding.platforms.digital_audience.links import storage_fields
 from audience_onboarding.ui.links import AirflowPaths, file_links, rejects_link
 from audience_onboarding.ui.stored_records import Load
 from audience_onboarding.urls import s3_object_url
@@ -43,7 +43,7 @@ def test_pages_are_below_the_path_of_airflow() -> None:
 def test_a_file_links_to_the_storage_of_its_record(
     endpoint: str | None, region: str | None, stored: dict[str, str], url: str
 ) -> None:
-    assert storage_of(endpoint, region) == stored
+    assert storage_fields(endpoint, region) == stored
     record = {"bucket": "b", "s3_key": "k/audience=1/x.csv", **stored}
 
     (link,) = file_links(Load.model_validate(record))

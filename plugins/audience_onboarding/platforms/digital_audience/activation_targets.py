@@ -19,9 +19,9 @@ from audience_onboarding.platforms.digital_audience.segment_names import Segment
 class ResolvedTarget:
     """Activation target with its platform account.
 
-    :param target: of the definition.
-    :param account: of the vendor that matches the target.
-    :param naming: of its segments.
+    :param target: the target in the definition.
+    :param account: the matching account at the vendor.
+    :param naming: names of its segments.
     :param until: end of the target; later, its segments are not extended.
     """
 
@@ -32,7 +32,7 @@ class ResolvedTarget:
 
     @property
     def key(self) -> str:
-        """Of the target."""
+        """Key of the target."""
         return self.target.key
 
     def is_ours(self, segment: Segment) -> bool:
@@ -41,10 +41,10 @@ class ResolvedTarget:
             segment.name, platform=self.account.platform, account=self.account.name or ""
         )
 
-    def of(self, segments: Iterable[Segment]) -> list[Segment]:
+    def own_segments(self, segments: Iterable[Segment]) -> list[Segment]:
         """The segments of this target, newest first."""
-        ours = [segment for segment in segments if self.is_ours(segment)]
-        return sorted(ours, key=lambda segment: segment.segment_id, reverse=True)
+        own = [segment for segment in segments if self.is_ours(segment)]
+        return sorted(own, key=lambda segment: segment.segment_id, reverse=True)
 
 
 def get_segment_naming(definition: DigitalAudienceDefinition, target: ActivationTarget) -> SegmentName:
@@ -60,7 +60,7 @@ def resolve_target(
     :param accounts: of the organisation.
     :raises ConfigurationError: no account matches, or several do; the message lists the choices.
     """
-    wanted = target.account
-    account = choose_account(accounts, platform=wanted.platform, name=wanted.name, account_id=wanted.id)
+    ref = target.account
+    account = choose_account(accounts, platform=ref.platform, name=ref.name, account_id=ref.id)
     until = target.end_of_last_day(definition.timezone)
     return ResolvedTarget(target, account, get_segment_naming(definition, target), until)

@@ -78,18 +78,18 @@ class DigitalAudienceClient(SessionClient):
         return self._parse_data(Audience, self._call("load_audience", ids), operation="load_audience", **ids)
 
     def load_changed_audience(
-        self, audience_id: int, *, known: bytes | None = None
+        self, audience_id: int, *, previous: bytes | None = None
     ) -> tuple[bytes, Audience] | None:
         """Return an audience for polling. With its history, an answer takes longer to parse than to receive.
 
-        :param known: fingerprint that came with the previous answer.
+        :param previous: fingerprint that came with the previous answer.
         :return: fingerprint and audience; ``None`` if the answer is equal to the previous one, byte for byte.
         :raises NotFoundError: unknown id, or an audience of another user.
         """
         ids = {"audience_id": audience_id}
-        response, data = self._exchange("load_audience", ids, known=known)
+        response, data = self._exchange("load_audience", ids, previous=previous)
         current = fingerprint(response)
-        if current == known:
+        if current == previous:
             return None
         return current, self._parse_data(Audience, data, operation="load_audience", **ids)
 

@@ -101,9 +101,9 @@ def evaluate(audience: Audience, expectation: Expectation) -> Evaluation:
             return Evaluation(Verdict.WAITING, f"{state} is left over from before the upload")
         return Evaluation(Verdict.FAILED, f"the audience is in state {state}")
     if not is_one_of(state, rules.success_states):
-        known = is_one_of(state, rules.pending_states)
+        is_known = is_one_of(state, rules.pending_states)
         return Evaluation(
-            Verdict.WAITING, f"the audience is in state {state or 'unknown'}", known_state=known
+            Verdict.WAITING, f"the audience is in state {state or 'unknown'}", known_state=is_known
         )
     newer = [entry for entry in audience.uploads() if _is_newer(entry.created, baseline.last_upload)]
     ours = next((entry for entry in reversed(newer) if _is_ours(entry, expectation)), None)

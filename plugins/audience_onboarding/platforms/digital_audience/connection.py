@@ -117,19 +117,19 @@ def _check_path(operation: str, path: str) -> None:
             where=VENDOR,
             next_step=f"Allowed are {', '.join(sorted(DEFAULT_PATHS))}",
         )
-    allowed = placeholders(DEFAULT_PATHS[operation])
+    expected = placeholders(DEFAULT_PATHS[operation])
     try:
-        found = placeholders(path)
+        actual = placeholders(path)
     except ValueError:
-        found = {"?"}
+        actual = {"?"}
     # Without a placeholder, the id of a delete is sent in the body.
     optional = operation == "delete_audience"
-    if not path.startswith("/") or not (found == allowed or (optional and not found)):
-        wanted = " and ".join(f"{{{name}}}" for name in sorted(allowed)) or "no placeholder"
+    if not path.startswith("/") or not (actual == expected or (optional and not actual)):
+        allowed = " and ".join(f"{{{name}}}" for name in sorted(expected)) or "no placeholder"
         raise ConfigurationError(
             what=f"Invalid path {path!r} for {operation}",
             where=VENDOR,
-            next_step=f"Start it with a slash and use {wanted}",
+            next_step=f"Start it with a slash and use {allowed}",
         )
 
 

@@ -26,10 +26,10 @@ def is_vendor_path(url: str, *, bucket: str) -> bool:
     :param bucket: bucket of the vendor.
     """
     scheme, _, rest = url.partition("://")
-    its_bucket, _, key = rest.partition("/")
+    url_bucket, _, key = rest.partition("/")
     # For S3, repeated slashes make another key; for people and most tools they do not.
     key = re.sub(r"/+", "/", key).removeprefix("/")
-    return scheme == "s3" and its_bucket == bucket and key.startswith(VENDOR_PREFIX)
+    return scheme == "s3" and url_bucket == bucket and key.startswith(VENDOR_PREFIX)
 
 
 def object_key(
@@ -126,7 +126,7 @@ class ActivationTarget(Model):
     """Part of the task ids of this target."""
     account: PlatformAccountRef
     segment_name: Name
-    """May contain placeholders, see :data:`.segment_names.KNOWN`."""
+    """May contain placeholders, see :data:`.segment_names.PLACEHOLDERS`."""
     description: Name
     duration_days: int = Field(30, ge=1)
     """Days from the creation of the segment to its end."""

@@ -30,9 +30,9 @@ from audience_onboarding.platforms.digital_audience.confirmation import Baseline
 from audience_onboarding.platforms.digital_audience.definition import VENDOR_PREFIX, DigitalAudienceDefinition
 from audience_onboarding.platforms.digital_audience.hooks import DigitalAudienceHook
 from audience_onboarding.platforms.digital_audience.load_files import (
-    baseline_in,
     baseline_metadata,
-    bucket_at,
+    get_bucket,
+    read_baseline,
 )
 from audience_onboarding.platforms.digital_audience.sensors import audience_failed
 from audience_onboarding.platforms.digital_audience.triggers import DigitalAudienceAudienceStateTrigger
@@ -49,7 +49,7 @@ log = logging.getLogger(__name__)
 
 OTHER_FILE, OUR_FILE = "other file", "our file"
 
-_TAKEN = (time(0, 0, 0), time(23, 59, 59))
+_LOAD_TIMES = (time(0, 0, 0), time(23, 59, 59))
 """Times in the keys of loads: of a single date, and of a range."""
 
 
@@ -73,7 +73,7 @@ def erasure_key(audience_id: int, at: datetime, *, is_gzip: bool = False) -> str
     :param at: time of the run in UTC.
     """
     at = at.replace(microsecond=0)
-    if at.time() in _TAKEN:
+    if at.time() in _LOAD_TIMES:
         at += timedelta(seconds=1 if at.time() == time() else -1)
     end = ".csv.gz" if is_gzip else ".csv"
     return f"{VENDOR_PREFIX}audience={audience_id}/{OPT_OUT}/{at:%Y%m%d_%H%M%S}{end}"
@@ -88,16 +88,16 @@ def start(job: ErasureJob) -> ErasureResult | ErasureDeferral:
     audience_id = find_audience_id(definition, job.store)
     if audience_id is None:
         return ErasureResult("not_found", "There is no audience yet")
-    held = SnapshotEraser(job, audience_id).count_rows()
-    if held == 0 and not job.ignore_snapshots and not job.done("sent"):
+    row_count = SnapshotEraser(job, audience_id).count_rows()
+    if row_count == 0 and not job.ignore_snapshots and not job.done("sent"):
         return ErasureResult("not_found", "Its snapshots hold none of them")
     if job.is_dry_run:
-        known = (
+        held = (
             "it has no snapshots, so the number of its rows is unknown"
-            if held is None
-            else f"it holds them in {held} rows"
+            if row_count is None
+            else f"it holds them in {row_count} rows"
         )
-        return ErasureResult("would_erase", f"An opt-out of {hashes.count} rows would be sent; {known}")
+        return ErasureResult("would_erase", f"An opt-out of {hashes.count} rows would be sent; {held}")
     return _send(
         job, definition, audience_id, build_opt_out_file(hashes, definition.file_profile), hashes.count
     )
@@ -138,7 +138,7 @@ def resume(job: ErasureJob, after: str, event: dict[str, Any]) -> ErasureResult 
     )
 
 
-class _WaitFirst(Exception):  # noqa: N818 - no error
+class _WaitForOtherFile(Exception):  # noqa: N818 - no error
     def __init__(self, waiting: ErasureDeferral) -> None:
         super().__init__()
         self.waiting = waiting
@@ -152,7 +152,7 @@ def _send(
     client = DigitalAudienceHook(definition.conn_id).client
     baseline = Baseline.of(client.load_audience(audience_id))
     connection = definition.upload.aws_conn_id
-    bucket = bucket_at(connection, definition.upload.bucket)
+    bucket = get_bucket(connection, definition.upload.bucket)
     is_gzip = definition.file_profile.compression == "gzip"
     key = erasure_key(audience_id, job.utc, is_gzip=is_gzip)
     upload = UploadEntry(
@@ -178,13 +178,13 @@ def _send(
             s3_client(connection),
             bucket=bucket,
             key=key,
-            chunks=partial(_in_parts, content),
+            chunks=partial(_split, content),
             content_id=hashlib.sha256(content).hexdigest(),
             size=len(content),
             metadata={"rows": str(rows), **job.run, **baseline_metadata(baseline)},
             before_writing=before_writing,
         )
-    except _WaitFirst as first:
+    except _WaitForOtherFile as first:
         return first.waiting
     except UploadConflictError as error:
         error.next_step = "Another erasure was started in the same second. Trigger this one again"
@@ -197,7 +197,7 @@ def _send(
     return _waiting(
         definition,
         audience_id,
-        baseline=baseline_in(published.metadata).to_dict(),
+        baseline=read_baseline(published.metadata).to_dict(),
         mode=OPT_OUT,
         rows=rows,
         seconds=seconds,
@@ -205,7 +205,7 @@ def _send(
     )
 
 
-def _in_parts(content: bytes, size: int) -> Iterator[bytes]:
+def _split(content: bytes, size: int) -> Iterator[bytes]:
     return (content[start : start + size] for start in range(0, len(content), size))
 
 
@@ -233,7 +233,7 @@ def _check_day(
         )
     log.info("Waiting until the vendor has processed %s, or the day (UTC) is over", others[-1].key)
     tomorrow = datetime.combine(now.date() + timedelta(days=1), time(), tzinfo=timezone.utc)
-    raise _WaitFirst(
+    raise _WaitForOtherFile(
         _waiting(
             definition,
             audience_id,

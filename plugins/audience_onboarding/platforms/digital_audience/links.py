@@ -14,7 +14,7 @@ class DigitalAudiencePortalLink(PortalLink):
     name = "Digital Audience portal"
 
 
-def storage_of(endpoint: str | None, region: str | None) -> dict[str, str]:
+def storage_fields(endpoint: str | None, region: str | None) -> dict[str, str]:
     """Return the storage fields of a load's record, for links that are built without the connection.
 
     :param endpoint: of the client; stored without its credentials, and only if it is not AWS's own.

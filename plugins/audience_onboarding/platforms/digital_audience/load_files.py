@@ -203,7 +203,7 @@ class LoadFiles:
         return others[-1].load_date if others else None
 
 
-def bucket_at(aws_conn_id: str, bucket: str | None = None) -> str:
+def get_bucket(aws_conn_id: str, bucket: str | None = None) -> str:
     """Return the vendor's bucket: ``bucket``, or the one that the AWS connection names.
 
     :raises ConfigurationError: neither names one.
@@ -226,7 +226,7 @@ def baseline_metadata(baseline: Baseline) -> dict[str, str]:
     return {BASELINE_PREFIX + name.replace("_", "-"): value for name, value in baseline.to_dict().items()}
 
 
-def baseline_in(metadata: Mapping[str, str]) -> Baseline:
+def read_baseline(metadata: Mapping[str, str]) -> Baseline:
     """Return the baseline in an object's metadata."""
     names = Baseline.__dataclass_fields__
     return Baseline.from_dict(

@@ -223,12 +223,7 @@ class DigitalAudienceLookupAudienceOperator(DigitalAudienceOperator, SkipMixin):
     template_fields: Sequence[str] = ("digital_audience_conn_id",)
 
     def __init__(
-        self,
-        *,
-        campaign_asset: Asset,
-        campaign_task_id: str,
-        audience_task_id: str,
-        **kwargs: Any,
+        self, *, campaign_asset: Asset, campaign_task_id: str, audience_task_id: str, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
         self.campaign_asset = campaign_asset

@@ -50,23 +50,23 @@ def pending_creates(definition: DigitalAudienceDefinition, asset: Asset) -> list
     def audience(audience_id: int | str, _: StateStore) -> RemoteObject:
         return RemoteObject(client().load_audience(parse_int_id(audience_id)).name)
 
-    found = []
+    pending = []
     if definition.id is None and definition.campaign and definition.campaign.name:
         # The vendor's pages document no operation that reads a campaign.
         shared = campaign_asset(definition.platform, definition.conn_id, definition.campaign.name)
-        found.append(PendingCreate("campaign", shared, parse_int_id, account))
+        pending.append(PendingCreate("campaign", shared, parse_int_id, account))
     if definition.id is None:
-        found.append(PendingCreate("audience", asset, parse_int_id, account, inspect=audience))
+        pending.append(PendingCreate("audience", asset, parse_int_id, account, inspect=audience))
     for target in definition.activation.targets if definition.activation else ():
         if get_segment_naming(definition, target).is_dated:
             # One for each load date; an ambiguous create is resolved by the segment's name.
             continue
         segments = _Segments(definition, target)
-        what = str(object_label(segment_key(target.key)))
-        found.append(
-            PendingCreate(what, asset, parse_int_id, account, inspect=segments.inspect, find=segments.find)
+        label = str(object_label(segment_key(target.key)))
+        pending.append(
+            PendingCreate(label, asset, parse_int_id, account, inspect=segments.inspect, find=segments.find)
         )
-    return found
+    return pending
 
 
 class _Segments:
@@ -88,10 +88,10 @@ class _Segments:
     def inspect(self, segment_id: int | str, store: StateStore) -> RemoteObject:
         """The segment, if it is one of this audience."""
         segment = self._client.load_segment(parse_int_id(segment_id))
-        ours = self._audience_id(store)
-        if segment.audience_id != ours:
+        audience_id = self._audience_id(store)
+        if segment.audience_id != audience_id:
             raise NothingToResolveError(
-                what=f"Segment {segment_id} belongs to audience {segment.audience_id}, not to {ours}",
+                what=f"Segment {segment_id} belongs to audience {segment.audience_id}, not to {audience_id}",
                 where=self._client.settings.account,
                 next_step=RETRY_FORM_HINT,
             )
@@ -105,7 +105,11 @@ class _Segments:
         client = self._client
         target = resolve_target(self._definition, self._target, client.load_platform_accounts())
         return next(
-            (segment.segment_id for segment in target.of(client.load_audience_segments(audience_id))), None
+            (
+                segment.segment_id
+                for segment in target.own_segments(client.load_audience_segments(audience_id))
+            ),
+            None,
         )
 
 
@@ -177,10 +181,12 @@ class _SegmentDrift:
                 )
                 is_complete = False
                 continue
-            known_id = self._stored_id(target)
-            ours = [item for item in segments if resolved.is_ours(item) or item.segment_id == known_id]
+            stored_segment_id = self._stored_id(target)
+            ours = [
+                item for item in segments if resolved.is_ours(item) or item.segment_id == stored_segment_id
+            ]
             claimed |= {segment.segment_id for segment in ours}
-            result += self._of_target(resolved, ours, known_id)
+            result += self._target_differences(resolved, ours, stored_segment_id)
         # If the account of a target is unknown, any segment may be its own.
         unclaimed = [item for item in segments if item.segment_id not in claimed] if is_complete else []
         note = "It belongs to no target. The package never deletes it"
@@ -191,17 +197,14 @@ class _SegmentDrift:
 
     def _stored_id(self, target: ActivationTarget) -> int | None:
         return stored_id(
-            self._store,
-            segment_key(target.key),
-            account=self._client.settings.account,
-            read=parse_int_id,
+            self._store, segment_key(target.key), account=self._client.settings.account, read=parse_int_id
         )
 
-    def _of_target(
-        self, resolved: ResolvedTarget, ours: Sequence[Segment], known_id: int | None
+    def _target_differences(
+        self, resolved: ResolvedTarget, ours: Sequence[Segment], stored_segment_id: int | None
     ) -> list[Difference]:
         if not ours:
-            return self._missing(resolved, known_id)
+            return self._missing(resolved, stored_segment_id)
         result: list[Difference] = []
         target, note = resolved.target, "The API cannot change it"
         newest = max(segment.segment_id for segment in ours)
@@ -217,12 +220,12 @@ class _SegmentDrift:
             result += self._end_differences(resolved, segment, is_newest=segment.segment_id == newest)
         return result
 
-    def _missing(self, resolved: ResolvedTarget, known_id: int | None) -> list[Difference]:
+    def _missing(self, resolved: ResolvedTarget, stored_segment_id: int | None) -> list[Difference]:
         label, expected = f"segment {resolved.target.segment_name}", f"target {resolved.key}"
         if resolved.until is not None and resolved.until <= self._now:
             return []
-        if known_id is not None:
-            return [Difference(label, "presence", None, f"{expected}, segment {known_id}", GONE)]
+        if stored_segment_id is not None:
+            return [Difference(label, "presence", None, f"{expected}, segment {stored_segment_id}", GONE)]
         if self._store.get(rejection_key(resolved.key)) or not self._store.get(LAST_LOAD_KEY):
             # A user rejected it, or no load was confirmed yet.
             return []

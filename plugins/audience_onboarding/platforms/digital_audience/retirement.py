@@ -34,12 +34,12 @@ _TRIED = "tried"
 
 def state_keys(definition: DigitalAudienceDefinition, store: StateStore) -> list[str]:
     """Return the state-store keys that are this platform's own."""
-    found = [UPLOAD_LOG_KEY, ERASURE_UPLOAD_LOG_KEY]
+    keys = [UPLOAD_LOG_KEY, ERASURE_UPLOAD_LOG_KEY]
     for target in definition.activation.targets if definition.activation else ():
         dated = segment_keys_key(target.key)
         # The list of keys comes last: a retry needs it.
-        found += [segment_key(target.key), rejection_key(target.key), *(store.get(dated) or ()), dated]
-    return found
+        keys += [segment_key(target.key), rejection_key(target.key), *(store.get(dated) or ()), dated]
+    return keys
 
 
 def inspect(definition: DigitalAudienceDefinition, store: StateStore) -> AudienceInventory:

@@ -14,7 +14,7 @@ from string import Formatter
 from audience_onboarding.exceptions import ConfigurationError
 
 LOAD_DATE = "load_date"
-KNOWN = ("audience", "key", "target", "platform", "account", LOAD_DATE)
+PLACEHOLDERS = ("audience", "key", "target", "platform", "account", LOAD_DATE)
 """Fields in braces: name and key of the audience, key of the target, ad platform and account name as the vendor has
 them, load date."""
 
@@ -38,13 +38,17 @@ def checked_template(template: str) -> str:
     :raises ValueError: it has an unknown placeholder or an invalid format.
     """
     try:
-        fields = [(name, form, how) for _, name, form, how in Formatter().parse(template) if name is not None]
+        fields = [
+            (name, form, conversion)
+            for _, name, form, conversion in Formatter().parse(template)
+            if name is not None
+        ]
     except ValueError:
-        raise ValueError("a brace is open or closed without its other one") from None
-    for name, form, how in fields:
-        if name not in KNOWN or how:
-            known = ", ".join(f"{{{item}}}" for item in KNOWN)
-            raise ValueError(f"{{{name}}} is no placeholder; known are {known}")
+        raise ValueError("unbalanced braces") from None
+    for name, form, conversion in fields:
+        if name not in PLACEHOLDERS or conversion:
+            allowed = ", ".join(f"{{{item}}}" for item in PLACEHOLDERS)
+            raise ValueError(f"{{{name}}} is an unknown placeholder; allowed are {allowed}")
         if form and name != LOAD_DATE:
             raise ValueError(f"{{{name}}} takes no format")
         if form and (not _directives(form) or set(_directives(form)) - set(_PARTS)):
@@ -62,7 +66,7 @@ def _directives(form: str) -> list[str]:
 class SegmentName:
     """The name of one target's segments.
 
-    :param template: as the definition has it, see :data:`KNOWN`.
+    :param template: as the definition has it, see :data:`PLACEHOLDERS`.
     :param audience: the audience's name.
     :param key: of the definition.
     :param target: key of the target.

@@ -102,7 +102,7 @@ class _SegmentOperator(DigitalAudienceOperator):
         client = self.hook.client
         audience_id = self._audience_id(context, self.audience_id)
         start = self._start(context)
-        end = start + timedelta(days=_whole_days(self.days))
+        end = start + timedelta(days=_parse_days(self.days))
         if self.until:
             last = _parse_datetime(self.until, "until")
             if start >= last:
@@ -190,7 +190,7 @@ class DigitalAudienceActivateAudienceOperator(_SegmentOperator):
             create=create,
             sent={"audienceId": plan.audience_id, "accountId": plan.account.id, "name": plan.name},
         )
-        self._note_period(context, plan.key)
+        self._store_period_key(context, plan.key)
         segment_id = self._ensure(context, plan.key, creation)
         if segment_id is None:
             return None
@@ -198,7 +198,7 @@ class DigitalAudienceActivateAudienceOperator(_SegmentOperator):
             self, client.settings, audience_id=plan.audience_id, segment_id=segment_id
         )
         if not created:
-            self._still_runs(segment_id, plan.key, context)
+            self._skip_if_ended(segment_id, plan.key, context)
         approved = self._approved(context, plan.key)
         context["ti"].xcom_push(
             key=ACTIVATION,
@@ -217,7 +217,7 @@ class DigitalAudienceActivateAudienceOperator(_SegmentOperator):
         )
         return segment_id
 
-    def _note_period(self, context: Context, key: str) -> None:
+    def _store_period_key(self, context: Context, key: str) -> None:
         """Store the key of a period's segment: the state store cannot list its keys."""
         if key == segment_key(self.target):
             return
@@ -243,7 +243,7 @@ class DigitalAudienceActivateAudienceOperator(_SegmentOperator):
         )
         return activation.segment_id
 
-    def _still_runs(self, segment_id: int, key: str, context: Context) -> None:
+    def _skip_if_ended(self, segment_id: int, key: str, context: Context) -> None:
         try:
             end = self.hook.client.load_segment(segment_id).end_date
         except NotFoundError as error:
@@ -387,7 +387,7 @@ def _parse_datetime(value: str, name: str) -> datetime:
     return timestamp
 
 
-def _whole_days(value: int | str) -> int:
+def _parse_days(value: int | str) -> int:
     try:
         days = int(value)
     except (TypeError, ValueError):

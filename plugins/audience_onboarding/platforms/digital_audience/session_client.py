@@ -183,18 +183,18 @@ class SessionClient(ApiClient[DigitalAudienceSettings]):
         *,
         json: Any = None,
         subject: str = "",
-        known: bytes | None = None,
+        previous: bytes | None = None,
     ) -> tuple[requests.Response, Any]:
         """Call one operation and return the answer, and ``data`` of the envelope.
 
-        :param known: fingerprint of an earlier good answer; an equal one is not parsed, and its data is ``None``.
+        :param previous: fingerprint of an earlier good answer; an equal one is not parsed, and its data is ``None``.
         """
         ids = ids or {}
         path = self.settings.path(operation, **ids)
         request_label = self._transport.request_label(METHODS[operation], path)
         cookie = self._session_cookie()
         response = self._send(operation, path, json, cookie)
-        if known is not None and response.ok and fingerprint(response) == known:
+        if previous is not None and response.ok and fingerprint(response) == previous:
             return response, None
         envelope = parse_envelope(response)
         if self._is_session_expired(response, envelope):

@@ -43,7 +43,7 @@ def ensure_audience(definition: DigitalAudienceDefinition, asset: Asset) -> Ensu
         return EnsuredAudience(_create_audience(definition, asset, pinned).output)
     name = str(definition.campaign.name)
     campaign = campaign_asset(definition.platform, definition.conn_id, name)
-    recall = DigitalAudienceLookupAudienceOperator(
+    lookup = DigitalAudienceLookupAudienceOperator(
         task_id=_LOOKUP,
         digital_audience_conn_id=definition.conn_id,
         asset=asset,
@@ -68,10 +68,10 @@ def ensure_audience(definition: DigitalAudienceDefinition, asset: Asset) -> Ensu
         trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS,
     )
     # Later tasks cannot ignore skipped upstream tasks themselves. The scheduler runs this one without a worker slot.
-    there = EmptyOperator(task_id=_READY, trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
-    chain(recall, create_campaign, create_audience, there)
-    recall >> [create_audience, there]
-    return EnsuredAudience(_first_pushed((_LOOKUP, _RETURNED), (_AUDIENCE, _RETURNED)), (there,))
+    ready = EmptyOperator(task_id=_READY, trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
+    chain(lookup, create_campaign, create_audience, ready)
+    lookup >> [create_audience, ready]
+    return EnsuredAudience(_first_pushed((_LOOKUP, _RETURNED), (_AUDIENCE, _RETURNED)), (ready,))
 
 
 def _create_audience(
@@ -91,15 +91,15 @@ def _create_audience(
     )
 
 
-def _first_pushed(*places: tuple[str, str]) -> str:
-    """A template for the first of these XComs that is there.
+def _first_pushed(*xcoms: tuple[str, str]) -> str:
+    """Return a template of the first of these XComs that exists.
 
-    No output of a task: that would make the task one that has to be a success.
+    It names no task output: an output would make its task an upstream one that must succeed.
 
-    :param places: task id and key of each.
+    :param xcoms: task id and key of each.
     """
-    pulls = [f"ti.xcom_pull(task_ids={task_id!r}, key={key!r})" for task_id, key in places]
-    # Airflow gives an empty list for one that is not there.
+    pulls = [f"ti.xcom_pull(task_ids={task_id!r}, key={key!r})" for task_id, key in xcoms]
+    # Airflow returns an empty list for a missing one.
     return f"{{{{ {' or '.join(pulls)} or '' }}}}"
 
 

@@ -73,7 +73,7 @@ class DigitalAudienceAudienceStateTrigger(_DigitalAudienceTrigger):
 
     Arguments beside those of :class:`..base.triggers.PollingTrigger`:
 
-    :param audience_id: which audience.
+    :param audience_id: the audience.
     :param baseline: the audience before the upload, see :class:`.confirmation.Baseline`.
     :param mode: of the upload; ``None``: any.
     :param rows: of the upload; ``None``: any number.
@@ -99,15 +99,15 @@ class DigitalAudienceAudienceStateTrigger(_DigitalAudienceTrigger):
             rules=ConfirmationRules.model_validate(rules or {}),
         )
         self._fingerprint: bytes | None = None
-        self._seen = PollResult("unknown", "nothing was seen yet")
+        self._last_result = PollResult("unknown", "not polled yet")
 
     def poll(self, client: DigitalAudienceClient) -> PollResult:
         """Load the audience and evaluate it. An unchanged answer keeps its result: no clock is read."""
-        changed = client.load_changed_audience(self.audience_id, known=self._fingerprint)
+        changed = client.load_changed_audience(self.audience_id, previous=self._fingerprint)
         if changed is not None:
             self._fingerprint, audience = changed
-            self._seen = evaluate_audience(audience, self.expectation)
-        return self._seen
+            self._last_result = evaluate_audience(audience, self.expectation)
+        return self._last_result
 
     def trigger_kwargs(self) -> dict[str, Any]:
         """Return the arguments in addition to those of the base class."""
@@ -126,7 +126,7 @@ class DigitalAudienceSegmentStatusTrigger(_DigitalAudienceTrigger):
 
     Arguments beside those of :class:`..base.triggers.PollingTrigger`:
 
-    :param segment_id: which segment.
+    :param segment_id: the segment.
     :param success_statuses: values of ``status`` that mean success, in any case.
     :param failure_statuses: values that mean failure.
     """

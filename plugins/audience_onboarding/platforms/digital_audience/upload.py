@@ -28,9 +28,9 @@ from audience_onboarding.platforms.digital_audience.hooks import DigitalAudience
 from audience_onboarding.platforms.digital_audience.links import (
     DigitalAudiencePortalLink,
     S3ObjectLink,
-    storage_of,
+    storage_fields,
 )
-from audience_onboarding.platforms.digital_audience.load_files import LoadFiles, baseline_in, bucket_at
+from audience_onboarding.platforms.digital_audience.load_files import LoadFiles, get_bucket, read_baseline
 from audience_onboarding.platforms.digital_audience.models import Audience
 from audience_onboarding.platforms.digital_audience.sensors import audience_failed
 from audience_onboarding.platforms.digital_audience.triggers import DigitalAudienceAudienceStateTrigger
@@ -163,9 +163,9 @@ class DigitalAudienceOnboardCrmToS3Operator(OnboardCrmOperator[DigitalAudienceHo
             "audience_id": files.audience.id,
             "bucket": published.bucket,
             "s3_key": published.key,
-            **storage_of(meta.endpoint_url, meta.region_name),
+            **storage_fields(meta.endpoint_url, meta.region_name),
             "uploaded": uploaded,
-            "baseline": baseline_in(published.metadata).to_dict(),
+            "baseline": read_baseline(published.metadata).to_dict(),
             **({"same_day_files": same_day} if same_day else {}),
         }
 
@@ -231,7 +231,7 @@ class DigitalAudienceOnboardCrmToS3Operator(OnboardCrmOperator[DigitalAudienceHo
         self.defer(
             trigger=self._trigger(
                 files.audience.id,
-                baseline=baseline_in(opt_out.metadata).to_dict(),
+                baseline=read_baseline(opt_out.metadata).to_dict(),
                 mode=OPT_OUT,
                 rows=rows,
                 deadline=clock.time() + self.processing_timeout,
@@ -327,4 +327,4 @@ class DigitalAudienceOnboardCrmToS3Operator(OnboardCrmOperator[DigitalAudienceHo
         )
 
     def _bucket(self) -> str:
-        return bucket_at(self.aws_conn_id, self.bucket)
+        return get_bucket(self.aws_conn_id, self.bucket)

@@ -130,10 +130,10 @@ class UploadLog:
 
     def earlier_same_day_keys(self, token: str) -> list[str]:
         """Return the keys of files of other loads that were uploaded before this one on its day."""
-        place = next((number for number, entry in enumerate(self._entries) if entry.token == token), None)
-        if place is None:
+        position = next((number for number, entry in enumerate(self._entries) if entry.token == token), None)
+        if position is None:
             return []
-        own, before = self._entries[place], self._entries[:place]
+        own, before = self._entries[position], self._entries[:position]
         same_day = self.same_day_uploads(datetime.fromisoformat(own.at), key=own.key, load=own.load)
         return sorted({entry.key for entry in same_day if entry in before})
 

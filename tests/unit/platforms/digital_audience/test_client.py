@@ -515,14 +515,14 @@ def test_an_audience_is_returned_if_the_answer_has_changed(client: Client, vendo
     assert first is not None
     fingerprint, audience = first
     assert audience.audience_state == "PROCESSING"
-    assert client.load_changed_audience(7, known=fingerprint) is None
+    assert client.load_changed_audience(7, previous=fingerprint) is None
 
     show("READY")
-    second = client.load_changed_audience(7, known=fingerprint)
+    second = client.load_changed_audience(7, previous=fingerprint)
     assert second is not None
     assert second[1].audience_state == "READY"
     assert second[0] != fingerprint
-    assert client.load_changed_audience(7, known=second[0]) is None
+    assert client.load_changed_audience(7, previous=second[0]) is None
     assert len(vendor.calls) == 4
 
 
@@ -532,7 +532,7 @@ def test_a_session_that_ends_between_two_reads_is_not_a_change(client: Client, v
     assert first is not None
     vendor.end_sessions()
 
-    assert client.load_changed_audience(7, known=first[0]) is None
+    assert client.load_changed_audience(7, previous=first[0]) is None
     assert vendor.logins == 2
 
 
@@ -544,4 +544,4 @@ def test_an_error_is_an_error_each_time_it_is_answered(client: Client, vendor: V
 
     for _ in range(2):
         with pytest.raises(RequestRejectedError):
-            client.load_changed_audience(7, known=first[0])
+            client.load_changed_audience(7, previous=first[0])

@@ -121,11 +121,11 @@ class Vendor:
         )
 
     def load_changed_audience(
-        self, audience_id: int, *, known: bytes | None = None
+        self, audience_id: int, *, previous: bytes | None = None
     ) -> tuple[bytes, Audience] | None:
         audience = self.load_audience(audience_id)
         fingerprint = audience.model_dump_json().encode()
-        return None if fingerprint == known else (fingerprint, audience)
+        return None if fingerprint == previous else (fingerprint, audience)
 
     def process(self) -> None:
         waiting, self.bucket.waiting = self.bucket.waiting, []

@@ -23,7 +23,7 @@ from audience_onboarding.platforms.digital_audience import (
     DigitalAudienceUpdateAudienceOperator,
 )
 from audience_onboarding.platforms.digital_audience.definition import object_key
-from audience_onboarding.platforms.digital_audience.load_files import bucket_at
+from audience_onboarding.platforms.digital_audience.load_files import get_bucket
 from audience_onboarding.platforms.digital_audience.models import (
     Activation,
     Audience,
@@ -441,6 +441,6 @@ def test_an_upload_that_cannot_be_meant_is_refused_before_anything_is_asked(clie
 
 def test_bucket_comes_from_the_operator_or_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_NO_BUCKET", "aws://")
-    assert bucket_at("no_bucket", "ours") == "ours"
+    assert get_bucket("no_bucket", "ours") == "ours"
     with pytest.raises(ConfigurationError, match="bucket is unknown"):
-        bucket_at("no_bucket")
+        get_bucket("no_bucket")

@@ -53,12 +53,15 @@ def test_what_is_special_in_patterns_is_not_special_in_names() -> None:
 def test_a_template_that_cannot_be_filled_in_is_refused() -> None:
     with every_case() as case:
         for template, message in (
-            ("{name}", r"\{name\} is no placeholder; known are \{audience\}, \{key\}"),
-            *((wrong, "is no placeholder") for wrong in ("{}", "{0}", "{audience.key}", "{audience!r}")),
+            ("{name}", r"\{name\} is an unknown placeholder; allowed are \{audience\}, \{key\}"),
+            *(
+                (wrong, "is an unknown placeholder")
+                for wrong in ("{}", "{0}", "{audience.key}", "{audience!r}")
+            ),
             ("{audience:>30}", r"\{audience\} takes no format"),
             ("{load_date:%B}", "a format is made of %Y"),
             *((f"{{load_date:{wrong}}}", "a format is made of") for wrong in ("%H", "week", "%")),
-            *((wrong, "a brace is open or closed") for wrong in ("{load_date", "load_date}")),
+            *((wrong, "unbalanced braces") for wrong in ("{load_date", "load_date}")),
         ):
             with case(template), pytest.raises(ValueError, match=message):
                 checked_template(template)
