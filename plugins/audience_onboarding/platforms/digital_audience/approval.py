@@ -54,7 +54,7 @@ class DigitalAudienceApproveActivationOperator(_SegmentOperator, ApprovalOperato
     def execute(self, context: Context) -> Any:
         """Ask for approval, unless the segment exists."""
         plan = self._plan(context)
-        DigitalAudiencePortalLink.persist(self, self.hook.client.settings, audience_id=plan.audience_id)
+        self._persist_portal_link(audience_id=plan.audience_id)
         segment_id = self.stored_id(context, plan.key) or self._existing(plan)
         if segment_id is not None:
             self.log.info("Segment %s exists; it needs no approval", segment_id)
@@ -77,12 +77,8 @@ class DigitalAudienceApproveActivationOperator(_SegmentOperator, ApprovalOperato
         user = event.get("responded_by_user") or {}
         by = user.get("name") or user.get("id")
         at: Any = event.get("responded_at")
-        answer = {
-            "asked": True,
-            "approved": chosen == [self.APPROVE],
-            "by": by,
-            "at": at.isoformat() if hasattr(at, "isoformat") else at,
-        }
+        at = at.isoformat() if hasattr(at, "isoformat") else at
+        answer = {"asked": True, "approved": chosen == [self.APPROVE], "by": by, "at": at}
         if answer["approved"]:
             store.delete(key)
         elif chosen and by:

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from audience_onboarding.exceptions import ConfigurationError, RequestRejectedError
 from audience_onboarding.http import redacted_excerpt
-from audience_onboarding.platforms.digital_audience.connection import VENDOR
+from audience_onboarding.platforms.digital_audience.connection import METHODS, VENDOR
 from audience_onboarding.platforms.digital_audience.models import (
     Activation,
     Audience,
@@ -21,7 +21,7 @@ from audience_onboarding.platforms.digital_audience.models import (
     PlatformAccount,
     Segment,
 )
-from audience_onboarding.platforms.digital_audience.session_client import METHODS, SessionClient, fingerprint
+from audience_onboarding.platforms.digital_audience.session_client import SessionClient, fingerprint
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -41,6 +41,12 @@ class DigitalAudienceClient(SessionClient):
         request_label = self._transport.request_label(method, self.settings.path(operation, **ids))
         return self._parse(model, data, request_label=request_label, mutating=method != "GET")
 
+    def _load(
+        self, model: type[Model], operation: str, *, json: Any = None, subject: str = "", **ids: int
+    ) -> Model:
+        data = self._call(operation, json=json, subject=subject, **ids)
+        return self._parse_data(model, data, operation=operation, **ids)
+
     # --- campaigns and audiences ---------------------------------------------------------------------------
 
     def create_campaign(self, name: str) -> Campaign:
@@ -56,17 +62,12 @@ class DigitalAudienceClient(SessionClient):
 
     def create_crm_audience(self, *, name: str, campaign_id: int, description: str | None = None) -> Audience:
         """Create an audience for CRM data. The vendor does not prevent a second one of the same name."""
-        body: dict[str, Any] = {"name": name, "campaignId": campaign_id}
-        if description is not None:
-            body["description"] = description
-        data = self._call("create_crm_audience", json=body, subject=f"Campaign {campaign_id}")
-        return self._parse_data(Audience, data, operation="create_crm_audience")
+        body = {"name": name, "campaignId": campaign_id, **_description(description)}
+        return self._load(Audience, "create_crm_audience", json=body, subject=f"Campaign {campaign_id}")
 
     def update_audience(self, audience_id: int, *, name: str, description: str | None = None) -> None:
         """Set name and description of an audience. The pages show no answer, so none is returned."""
-        body: dict[str, Any] = {"id": audience_id, "name": name}
-        if description is not None:
-            body["description"] = description
+        body = {"id": audience_id, "name": name, **_description(description)}
         self._call("update_audience", json=body, subject=f"Audience {audience_id}")
 
     def load_audience(self, audience_id: int) -> Audience:
@@ -74,8 +75,7 @@ class DigitalAudienceClient(SessionClient):
 
         :raises NotFoundError: unknown id, or an audience of another user.
         """
-        ids = {"audience_id": audience_id}
-        return self._parse_data(Audience, self._call("load_audience", ids), operation="load_audience", **ids)
+        return self._load(Audience, "load_audience", audience_id=audience_id)
 
     def load_changed_audience(
         self, audience_id: int, *, previous: bytes | None = None
@@ -84,14 +84,12 @@ class DigitalAudienceClient(SessionClient):
 
         :param previous: fingerprint that came with the previous answer.
         :return: fingerprint and audience; ``None`` if the answer is equal to the previous one, byte for byte.
-        :raises NotFoundError: unknown id, or an audience of another user.
         """
-        ids = {"audience_id": audience_id}
-        response, data = self._exchange("load_audience", ids, previous=previous)
+        response, data = self._exchange("load_audience", previous=previous, audience_id=audience_id)
         current = fingerprint(response)
         if current == previous:
             return None
-        return current, self._parse_data(Audience, data, operation="load_audience", **ids)
+        return current, self._parse_data(Audience, data, operation="load_audience", audience_id=audience_id)
 
     def activate_audience(
         self,
@@ -116,23 +114,20 @@ class DigitalAudienceClient(SessionClient):
             "endDate": iso_utc(end_date),
         }
         subject = f"Audience {audience_id}, account {account_id}"
-        data = self._call("activate_audience", json=body, subject=subject)
-        return self._parse_data(Activation, data, operation="activate_audience")
+        return self._load(Activation, "activate_audience", json=body, subject=subject)
 
     def delete_audience(self, audience_id: int) -> None:
         """Delete an audience "and all connected data".
 
         If the connection's path has no placeholder, the id is sent as ``audienceId`` in a JSON body.
         """
-        ids = {"audience_id": audience_id}
-        template = dict(self.settings.paths).get("delete_audience", "{")
-        data = self._call(
-            "delete_audience", ids, json=None if "{" in template else {"audienceId": audience_id}
-        )
-        if data is False:
+        has_id = "{" in dict(self.settings.paths).get("delete_audience", "{")
+        body = None if has_id else {"audienceId": audience_id}
+        if self._call("delete_audience", json=body, audience_id=audience_id) is False:
+            path = self.settings.path("delete_audience", audience_id=audience_id)
             raise RequestRejectedError(
                 what=f"Audience {audience_id} not deleted",
-                where=self._transport.request_label("DELETE", self.settings.path("delete_audience", **ids)),
+                where=self._transport.request_label("DELETE", path),
                 why="the vendor answered data: false",
                 next_step="Check whether it can be deleted in the vendor's portal",
             )
@@ -141,15 +136,12 @@ class DigitalAudienceClient(SessionClient):
 
     def load_audience_segments(self, audience_id: int) -> list[Segment]:
         """Return all segments of an audience."""
-        ids = {"audience_id": audience_id}
-        operation = "load_audience_segments"
-        data = self._call(operation, ids)
-        return [self._parse_data(Segment, item, operation=operation, **ids) for item in _as_list(data)]
+        call: dict[str, Any] = {"operation": "load_audience_segments", "audience_id": audience_id}
+        return [self._parse_data(Segment, item, **call) for item in _as_list(self._call(**call))]
 
     def load_segment(self, segment_id: int) -> Segment:
         """Return a segment by its ``segmentId``."""
-        ids = {"segment_id": segment_id}
-        return self._parse_data(Segment, self._call("load_segment", ids), operation="load_segment", **ids)
+        return self._load(Segment, "load_segment", segment_id=segment_id)
 
     def update_segment_end_date(self, segment_id: int, end_date: datetime) -> None:
         """Set the end date of a segment. The field is ``segmentid``, all lower case, on the vendor's page."""
@@ -158,7 +150,7 @@ class DigitalAudienceClient(SessionClient):
 
     def delete_segment(self, segment_id: int) -> None:
         """Delete a segment."""
-        self._call("delete_segment", {"segment_id": segment_id})
+        self._call("delete_segment", segment_id=segment_id)
 
     # --- organisation --------------------------------------------------------------------------------------
 
@@ -173,13 +165,9 @@ class DigitalAudienceClient(SessionClient):
             accounts.append(self._parse_data(PlatformAccount, item, operation=operation))
         return accounts
 
-    def find_platform_account(
-        self, *, platform: str | None = None, name: str | None = None, account_id: int | None = None
-    ) -> PlatformAccount:
-        """Return the only account of this platform, name or id; see :func:`choose_account`."""
-        return choose_account(
-            self.load_platform_accounts(), platform=platform, name=name, account_id=account_id
-        )
+    def find_platform_account(self, **criteria: Any) -> PlatformAccount:
+        """Return the only account that matches the arguments of :func:`choose_account`."""
+        return choose_account(self.load_platform_accounts(), **criteria)
 
 
 def choose_account(
@@ -227,6 +215,10 @@ def iso_utc(timestamp: datetime) -> str:
     if timestamp.tzinfo is None:
         raise ValueError("Missing time zone")
     return timestamp.astimezone(timezone.utc).isoformat().replace("+00:00", "Z")
+
+
+def _description(text: str | None) -> dict[str, str]:
+    return {} if text is None else {"description": text}
 
 
 def _as_list(data: Any) -> list[Any]:

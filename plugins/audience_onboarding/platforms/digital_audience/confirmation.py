@@ -51,12 +51,8 @@ class Baseline:
         return cls(**{name: values.get(name) for name in cls.__dataclass_fields__})
 
     def to_dict(self) -> dict[str, str]:
-        """Return the known values, for JSON and object metadata."""
-        return {
-            name: value
-            for name in type(self).__dataclass_fields__
-            if (value := getattr(self, name)) is not None
-        }
+        """Return the values that are not ``None``, for JSON and object metadata."""
+        return {name: value for name, value in vars(self).items() if value is not None}
 
 
 @dataclass(frozen=True)

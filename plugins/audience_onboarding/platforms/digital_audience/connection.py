@@ -15,26 +15,28 @@ from audience_onboarding.http.settings import non_empty, placeholders
 
 VENDOR = "Digital Audience"
 
-DEFAULT_PATHS: Mapping[str, str] = {
-    "login": "/account/login",
-    "create_campaign": "/campaign/createcampaign",
-    "create_crm_audience": "/audience/createcrmaudience",
-    "update_audience": "/audience/update",
-    "load_audience": "/audience/loadAudienceById/{audience_id}",
-    "activate_audience": "/audience/activate",
-    "delete_audience": "/audience/delete?audienceId={audience_id}",
-    "load_audience_segments": "/segment/audience:{audience_id}",
-    "load_segment": "/Segment/loadsegmentbyid/{segment_id}",
-    "update_segment_end_date": "/segment/updateenddate",
-    "delete_segment": "/segment/{segment_id}",
-    "load_platform_accounts": "/organisation/loadplatformaccounts",
+OPERATIONS: Mapping[str, tuple[str, str]] = {
+    "login": ("POST", "/account/login"),
+    "create_campaign": ("POST", "/campaign/createcampaign"),
+    "create_crm_audience": ("POST", "/audience/createcrmaudience"),
+    "update_audience": ("POST", "/audience/update"),
+    "load_audience": ("GET", "/audience/loadAudienceById/{audience_id}"),
+    "activate_audience": ("POST", "/audience/activate"),
+    "delete_audience": ("DELETE", "/audience/delete?audienceId={audience_id}"),
+    "load_audience_segments": ("GET", "/segment/audience:{audience_id}"),
+    "load_segment": ("GET", "/Segment/loadsegmentbyid/{segment_id}"),
+    "update_segment_end_date": ("POST", "/segment/updateenddate"),
+    "delete_segment": ("DELETE", "/segment/{segment_id}"),
+    "load_platform_accounts": ("GET", "/organisation/loadplatformaccounts"),
 }
-"""Path of each operation below host and API prefix.
+"""HTTP method and path of each operation, below host and API prefix.
 
 The vendor's pages spell several paths differently in the heading and in the example request. If only the case differs,
 or the example is garbled or missing, this is the heading; otherwise the example, which was executed. No page shows how
 a delete passes the id: it is a query parameter, named as in the other paths. The connection can override each path.
 """
+METHODS = {operation: method for operation, (method, _) in OPERATIONS.items()}
+DEFAULT_PATHS = {operation: path for operation, (_, path) in OPERATIONS.items()}
 
 DEFAULT_SESSION_EXPIRED_PATTERN = r"(?i)\b(session|log ?in|unauthori[sz]ed|not authenticated)\b"
 """Message of a refusal with HTTP 200 that means an expired session. The pages do not describe one."""
@@ -98,16 +100,10 @@ class DigitalAudienceSettings(ClientSettings):
         """
         common = cls.parse_common(host=host, options=options)
         values = non_empty(options)
-        return cls(
-            user_name=user_name,
-            password=password,
-            api_prefix=str(values.get("api_prefix", "")),
-            paths=_paths(values.get("paths")),
-            session_expired_pattern=str(
-                values.get("session_expired_pattern", DEFAULT_SESSION_EXPIRED_PATTERN)
-            ),
-            **common,
-        )
+        common |= {
+            name: str(values[name]) for name in ("api_prefix", "session_expired_pattern") if name in values
+        }
+        return cls(user_name=user_name, password=password, paths=_parse_paths(values.get("paths")), **common)
 
 
 def _check_path(operation: str, path: str) -> None:
@@ -133,8 +129,8 @@ def _check_path(operation: str, path: str) -> None:
         )
 
 
-def _paths(value: Any) -> tuple[tuple[str, str], ...]:
-    if value in (None, ""):
+def _parse_paths(value: Any) -> tuple[tuple[str, str], ...]:
+    if value is None:
         return ()
     if isinstance(value, str):
         try:

@@ -259,10 +259,8 @@ class DigitalAudienceDefinition(AudienceDefinition):
             modes = ("opt-out", "opt-in") if self.mode == "mirror" else (self.mode,)
             is_gzip = self.file_profile.compression == "gzip"
             audience_id = "<id>" if self.id is None else self.id
-            yield (
-                "file",
-                ", ".join(object_key(audience_id, mode, load_date, is_gzip=is_gzip) for mode in modes),
-            )
+            keys = (object_key(audience_id, mode, load_date, is_gzip=is_gzip) for mode in modes)
+            yield "file", ", ".join(keys)
         if self.activation is None:
             return
         for target in self.activation.targets:
@@ -271,20 +269,15 @@ class DigitalAudienceDefinition(AudienceDefinition):
         if extend is None:
             yield "extension", "none, segments end on their end dates"
         else:
-            yield (
-                "extension",
-                f"segments that end within {extend.within_days} days, to {extend.extend_by_days} days from then",
-            )
+            days = extend.extend_by_days
+            yield "extension", f"segments that end within {extend.within_days} days, to {days} days from then"
 
 
 def _describe_target(target: ActivationTarget, load_date: date | None) -> str:
     account = target.account
-    parts = [
-        *([f"account {account.id}"] if account.id is not None else []),
-        *([account.platform] if account.platform is not None else []),
-        *([repr(account.name)] if account.name is not None else []),
-    ]
-    text = f"{target.key}: {target.segment_name!r} on {', '.join(parts)}, for {target.duration_days} days"
+    labels = (account.id and f"account {account.id}", account.platform, account.name and repr(account.name))
+    where = ", ".join(label for label in labels if label)
+    text = f"{target.key}: {target.segment_name!r} on {where}, for {target.duration_days} days"
     if load_date is None:
         return text
     return f"{text}: until {load_date + timedelta(days=target.duration_days)} if it is created with the next load"

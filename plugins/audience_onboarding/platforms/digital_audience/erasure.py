@@ -25,12 +25,13 @@ from audience_onboarding.base.erasure import (
 )
 from audience_onboarding.base.snapshot_diff import OPT_OUT
 from audience_onboarding.crm.snapshots.subjects import build_opt_out_file
-from audience_onboarding.exceptions import DailyFileLimitError, TerminalError, UploadConflictError
+from audience_onboarding.exceptions import TerminalError, UploadConflictError
 from audience_onboarding.platforms.digital_audience.confirmation import Baseline
 from audience_onboarding.platforms.digital_audience.definition import VENDOR_PREFIX, DigitalAudienceDefinition
 from audience_onboarding.platforms.digital_audience.hooks import DigitalAudienceHook
 from audience_onboarding.platforms.digital_audience.load_files import (
     baseline_metadata,
+    check_daily_files,
     get_bucket,
     read_baseline,
 )
@@ -139,9 +140,9 @@ def resume(job: ErasureJob, after: str, event: dict[str, Any]) -> ErasureResult 
 
 
 class _WaitForOtherFile(Exception):  # noqa: N818 - no error
-    def __init__(self, waiting: ErasureDeferral) -> None:
+    def __init__(self, deferral: ErasureDeferral) -> None:
         super().__init__()
-        self.waiting = waiting
+        self.deferral = deferral
 
 
 def _send(
@@ -184,8 +185,8 @@ def _send(
             metadata={"rows": str(rows), **job.run, **baseline_metadata(baseline)},
             before_writing=before_writing,
         )
-    except _WaitForOtherFile as first:
-        return first.waiting
+    except _WaitForOtherFile as wait:
+        return wait.deferral
     except UploadConflictError as error:
         error.next_step = "Another erasure was started in the same second. Trigger this one again"
         error.add_next_step("Nothing was sent")
@@ -194,15 +195,9 @@ def _send(
     verb = "exists already" if published.unchanged else "was uploaded"
     log.info("The opt-out of %s rows %s: s3://%s/%s", rows, verb, bucket, key)
     seconds = timedelta(hours=definition.wait.timeout_hours).total_seconds()
-    return _waiting(
-        definition,
-        audience_id,
-        baseline=read_baseline(published.metadata).to_dict(),
-        mode=OPT_OUT,
-        rows=rows,
-        seconds=seconds,
-        after=OUR_FILE,
-    )
+    baseline = read_baseline(published.metadata)
+    awaited = {"baseline": baseline.to_dict(), "mode": OPT_OUT, "rows": rows}
+    return _defer(definition, audience_id, seconds, OUR_FILE, **awaited)
 
 
 def _split(content: bytes, size: int) -> Iterator[bytes]:
@@ -212,59 +207,29 @@ def _split(content: bytes, size: int) -> Iterator[bytes]:
 def _check_day(
     job: ErasureJob, definition: DigitalAudienceDefinition, audience_id: int, upload: UploadEntry
 ) -> None:
-    """Apply ``on_second_daily_file`` of the definition.
-
-    :raises DailyFileLimitError: there was a file today, and it is ``fail``.
-    """
+    """Apply ``on_second_daily_file``, see :func:`.load_files.check_daily_files`."""
     now = datetime.now(timezone.utc)
     others = UploadLog(job.store).same_day_uploads(now, key=upload.key, load=upload.load)
-    if not others or job.done("day"):
+    if job.done("day"):
         return
-    rule = definition.upload.on_second_daily_file
-    keys = ", ".join(sorted({other.key for other in others}))
-    if rule == "warn":
-        log.warning("The vendor recommends one file per audience and day; today (UTC) there was %s", keys)
+    tomorrow = check_daily_files(others, definition.upload.on_second_daily_file, now=now, log=log)
+    if tomorrow is None:
         return
-    if rule == "fail":
-        raise DailyFileLimitError(
-            what="There was a file for this audience today (UTC), and the definition allows no second one",
-            where=keys,
-            next_step="Clear this task tomorrow, or set 'upload.on_second_daily_file' to 'warn' or 'wait'",
-        )
-    log.info("Waiting until the vendor has processed %s, or the day (UTC) is over", others[-1].key)
-    tomorrow = datetime.combine(now.date() + timedelta(days=1), time(), tzinfo=timezone.utc)
     raise _WaitForOtherFile(
-        _waiting(
-            definition,
-            audience_id,
-            baseline=dict(others[-1].baseline),
-            mode=others[-1].mode,
-            rows=others[-1].rows,
-            seconds=(tomorrow - now).total_seconds(),
-            after=OTHER_FILE,
-        )
+        _defer(definition, audience_id, (tomorrow - now).total_seconds(), OTHER_FILE, **others[-1].awaited)
     )
 
 
-def _waiting(
-    definition: DigitalAudienceDefinition,
-    audience_id: int,
-    *,
-    baseline: dict[str, str],
-    mode: str,
-    rows: int,
-    seconds: float,
-    after: str,
+def _defer(
+    definition: DigitalAudienceDefinition, audience_id: int, seconds: float, after: str, **awaited: Any
 ) -> ErasureDeferral:
     wait = definition.wait
     trigger = DigitalAudienceAudienceStateTrigger(
         conn_id=definition.conn_id,
         audience_id=audience_id,
-        baseline=baseline,
-        mode=mode,
-        rows=rows,
         rules=wait,
         poll_interval=wait.poll_interval_seconds,
         deadline=clock.time() + seconds,
+        **awaited,
     )
     return ErasureDeferral(trigger, seconds, after)

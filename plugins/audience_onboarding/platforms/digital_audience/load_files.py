@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import datetime, time, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from audience_onboarding.base.load import LoadContext
@@ -14,7 +14,12 @@ from audience_onboarding.base.metrics import upload_measured
 from audience_onboarding.base.openlineage import DatasetRef, DatasetWrite
 from audience_onboarding.base.snapshot_diff import MIRROR, REPLACE
 from audience_onboarding.crm.guards import FULL_LIST_MODES
-from audience_onboarding.exceptions import OVERWRITE_HINT, ConfigurationError, UploadConflictError
+from audience_onboarding.exceptions import (
+    OVERWRITE_HINT,
+    ConfigurationError,
+    DailyFileLimitError,
+    UploadConflictError,
+)
 from audience_onboarding.platforms.digital_audience.confirmation import Baseline
 from audience_onboarding.platforms.digital_audience.definition import object_key
 from audience_onboarding.platforms.digital_audience.models import Audience
@@ -219,6 +224,32 @@ def get_bucket(aws_conn_id: str, bucket: str | None = None) -> str:
             '{"service_config": {"s3": {"bucket_name": "..."}}}',
         )
     return str(name)
+
+
+def check_daily_files(
+    others: Sequence[UploadEntry], rule: str, *, now: datetime, log: Any
+) -> datetime | None:
+    """Apply ``on_second_daily_file``: the vendor recommends at most one file per audience and day.
+
+    :param others: uploads of the day (UTC) that count.
+    :param log: logger of the task.
+    :return: the end of the day if the caller must wait until then, or until the vendor has processed the last upload.
+    :raises DailyFileLimitError: there are uploads, and the rule is ``fail``.
+    """
+    if not others:
+        return None
+    keys = ", ".join(sorted({other.key for other in others}))
+    if rule == "warn":
+        log.warning("The vendor recommends one file per audience and day; today (UTC) there was %s", keys)
+        return None
+    if rule == "fail":
+        raise DailyFileLimitError(
+            what="There was a file for this audience today (UTC), and the definition allows no second one",
+            where=keys,
+            next_step="Clear this task tomorrow, or set 'upload.on_second_daily_file' to 'warn' or 'wait'",
+        )
+    log.info("Waiting until the vendor has processed %s, or the day (UTC) is over", others[-1].key)
+    return datetime.combine(now.date() + timedelta(days=1), time(), tzinfo=timezone.utc)
 
 
 def baseline_metadata(baseline: Baseline) -> dict[str, str]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from datetime import datetime, timezone
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field
 
 from audience_onboarding.http import ResponseModel, UtcDateTime
 
@@ -25,6 +25,8 @@ def _no_boolean(value: Any) -> Any:
 
 RemoteNumber = Annotated[int, Field(gt=0), BeforeValidator(_no_boolean)]
 """An id."""
+
+_NONE_IS_EMPTY = BeforeValidator(lambda value: {} if value is None else value)
 
 
 class DataSetCounts(ResponseModel):
@@ -45,28 +47,20 @@ class HistoryEntry(ResponseModel):
     mode: str | None = None
     total_rows: int | None = None
     created: UtcDateTime | None = None
-    data_set: dict[str, DataSetCounts] = Field(default_factory=dict)
+    data_set: Annotated[dict[str, DataSetCounts], _NONE_IS_EMPTY] = Field(default_factory=dict)
     """By data type, for example EMAIL, PHONE, POSTALADDRESS, SECURITYNUMBER, AAID."""
-    match_rates: dict[str, float | None] = Field(default_factory=dict)
+    match_rates: Annotated[dict[str, float | None], _NONE_IS_EMPTY] = Field(default_factory=dict)
     """By data type, 0.0 to 1.0."""
-
-    @field_validator("data_set", "match_rates", mode="before")
-    @classmethod
-    def _none_is_empty(cls, value: Any) -> Any:
-        return {} if value is None else value
 
 
 class CrmHistory(ResponseModel):
     """All uploads of an audience."""
 
     total_events: int | None = None
-    history: dict[str, HistoryEntry | list[HistoryEntry]] = Field(default_factory=dict)
+    history: Annotated[dict[str, HistoryEntry | list[HistoryEntry]], _NONE_IS_EMPTY] = Field(
+        default_factory=dict
+    )
     """By upload date. The pages do not show whether a date has one entry or a list: both are accepted."""
-
-    @field_validator("history", mode="before")
-    @classmethod
-    def _none_is_empty(cls, value: Any) -> Any:
-        return {} if value is None else value
 
     def entries(self) -> Iterator[HistoryEntry]:
         """Yield all entries."""

@@ -36,6 +36,9 @@ class DigitalAudienceOperator(PlatformOperator[DigitalAudienceHook, int]):
         super().__init__(**kwargs)
         self.digital_audience_conn_id = digital_audience_conn_id
 
+    def _persist_portal_link(self, **ids: int | None) -> None:
+        DigitalAudiencePortalLink.persist(self, self.hook.client.settings, **ids)
+
 
 class DigitalAudienceCreateCampaignOperator(DigitalAudienceOperator):
     """Create a campaign, unless it has been created before.
@@ -117,18 +120,16 @@ class DigitalAudienceCreateCrmAudienceOperator(DigitalAudienceOperator):
         creation = self._creation(
             "audience",
             self.audience_name,
-            create=lambda: (
-                self.hook.client.create_crm_audience(
-                    name=self.audience_name,
-                    campaign_id=parse_int_id(campaign_id),
-                    description=self.description,
-                ).id
-            ),
+            create=lambda: self._create(parse_int_id(campaign_id)),
             sent={"name": self.audience_name, "campaignId": campaign_id or 0},
         )
         audience_id = self._ensure(context, AUDIENCE_KEY, creation, is_dry_run=self.is_dry_run)
-        DigitalAudiencePortalLink.persist(self, self.hook.client.settings, audience_id=audience_id)
+        self._persist_portal_link(audience_id=audience_id)
         return audience_id
+
+    def _create(self, campaign_id: int) -> int:
+        client, name = self.hook.client, self.audience_name
+        return client.create_crm_audience(name=name, campaign_id=campaign_id, description=self.description).id
 
 
 class DigitalAudienceUpdateAudienceOperator(DigitalAudienceOperator):
@@ -161,7 +162,7 @@ class DigitalAudienceUpdateAudienceOperator(DigitalAudienceOperator):
     def execute(self, context: Context) -> None:
         """Update the audience. Idempotent."""
         audience_id = self._audience_id(context, self.audience_id)
-        DigitalAudiencePortalLink.persist(self, self.hook.client.settings, audience_id=audience_id)
+        self._persist_portal_link(audience_id=audience_id)
         self.hook.client.update_audience(audience_id, name=self.audience_name, description=self.description)
 
 
@@ -242,17 +243,13 @@ class DigitalAudienceLookupAudienceOperator(DigitalAudienceOperator, SkipMixin):
         audience_id = self.stored_id(context, AUDIENCE_KEY)
         if audience_id is not None:
             self.log.info("The audience exists with id %s", audience_id)
-            DigitalAudiencePortalLink.persist(self, self.hook.client.settings, audience_id=audience_id)
+            self._persist_portal_link(audience_id=audience_id)
             # Pushed and not returned: the exception of the skip ends the task.
             ti.xcom_push(key="return_value", value=audience_id)
             self._skip(context, self.campaign_task_id, self.audience_task_id)
             return
-        campaign_id = stored_id(
-            get_state_store(context, self.campaign_asset),
-            CAMPAIGN_KEY,
-            account=self._account,
-            read=self.read_id,
-        )
+        store = get_state_store(context, self.campaign_asset)
+        campaign_id = stored_id(store, CAMPAIGN_KEY, account=self._account, read=self.read_id)
         if campaign_id is not None:
             self.log.info("The campaign exists with id %s; the audience has no id yet", campaign_id)
             ti.xcom_push(key=CAMPAIGN_ID, value=campaign_id)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from airflow.sdk import Asset
 
@@ -69,26 +71,21 @@ def pending_creates(definition: DigitalAudienceDefinition, asset: Asset) -> list
     return pending
 
 
+@dataclass(frozen=True)
 class _Segments:
     """Segments of an audience that belong to one target of its definition."""
 
-    def __init__(self, definition: DigitalAudienceDefinition, target: ActivationTarget) -> None:
-        self._definition = definition
-        self._target = target
+    definition: DigitalAudienceDefinition
+    target: ActivationTarget
 
     @property
     def _client(self) -> DigitalAudienceClient:
-        return DigitalAudienceHook(self._definition.conn_id).client
-
-    def _audience_id(self, store: StateStore) -> int | None:
-        return get_audience_id(
-            self._definition.id, store, account=lambda: self._client.settings.account, read=parse_int_id
-        )
+        return DigitalAudienceHook(self.definition.conn_id).client
 
     def inspect(self, segment_id: int | str, store: StateStore) -> RemoteObject:
         """The segment, if it is one of this audience."""
         segment = self._client.load_segment(parse_int_id(segment_id))
-        audience_id = self._audience_id(store)
+        audience_id = _audience_id(self.definition, store, self._client)
         if segment.audience_id != audience_id:
             raise NothingToResolveError(
                 what=f"Segment {segment_id} belongs to audience {segment.audience_id}, not to {audience_id}",
@@ -99,11 +96,11 @@ class _Segments:
 
     def find(self, store: StateStore) -> int | None:
         """Return the id of the newest segment with this name and account."""
-        audience_id = self._audience_id(store)
+        client = self._client
+        audience_id = _audience_id(self.definition, store, client)
         if audience_id is None:
             return None
-        client = self._client
-        target = resolve_target(self._definition, self._target, client.load_platform_accounts())
+        target = resolve_target(self.definition, self.target, client.load_platform_accounts())
         return next(
             (
                 segment.segment_id
@@ -126,9 +123,7 @@ def differences(
     :param now: the datetime of the run.
     """
     client = DigitalAudienceHook(definition.conn_id).client
-    audience_id = get_audience_id(
-        definition.id, store, account=lambda: client.settings.account, read=parse_int_id
-    )
+    audience_id = _audience_id(definition, store, client)
     if audience_id is None:
         return []
     try:
@@ -151,37 +146,38 @@ def differences(
     return result
 
 
+def _audience_id(
+    definition: DigitalAudienceDefinition, store: StateStore, client: DigitalAudienceClient
+) -> int | None:
+    return get_audience_id(definition.id, store, account=lambda: client.settings.account, read=parse_int_id)
+
+
+@dataclass(frozen=True)
 class _SegmentDrift:
-    def __init__(
-        self,
-        definition: DigitalAudienceDefinition,
-        activation: ActivationConfig,
-        client: DigitalAudienceClient,
-        store: StateStore,
-        now: datetime,
-    ) -> None:
-        self._definition = definition
-        self._activation = activation
-        self._client = client
-        self._store = store
-        self._now = now
+    definition: DigitalAudienceDefinition
+    activation: ActivationConfig
+    client: DigitalAudienceClient
+    store: StateStore
+    now: datetime
 
     def differences(self, segments: Sequence[Segment]) -> list[Difference]:
         """Return the differences of all targets, and the segments without a target."""
-        accounts = self._client.load_platform_accounts()
+        accounts = self.client.load_platform_accounts()
         result: list[Difference] = []
         claimed: set[int] = set()
         is_complete = True
-        for target in self._activation.targets:
+        for target in self.activation.targets:
             try:
-                resolved = resolve_target(self._definition, target, accounts)
+                resolved = resolve_target(self.definition, target, accounts)
             except ConfigurationError as error:
                 result.append(
                     Difference(f"target {target.key}", "account", None, _account(target), str(error))
                 )
                 is_complete = False
                 continue
-            stored_segment_id = self._stored_id(target)
+            stored_segment_id = stored_id(
+                self.store, segment_key(target.key), account=self.client.settings.account, read=parse_int_id
+            )
             ours = [
                 item for item in segments if resolved.is_ours(item) or item.segment_id == stored_segment_id
             ]
@@ -194,11 +190,6 @@ class _SegmentDrift:
             Difference(f"segment {item.name}", "presence", str(item.segment_id), None, note)
             for item in unclaimed
         ]
-
-    def _stored_id(self, target: ActivationTarget) -> int | None:
-        return stored_id(
-            self._store, segment_key(target.key), account=self._client.settings.account, read=parse_int_id
-        )
 
     def _target_differences(
         self, resolved: ResolvedTarget, ours: Sequence[Segment], stored_segment_id: int | None
@@ -222,14 +213,14 @@ class _SegmentDrift:
 
     def _missing(self, resolved: ResolvedTarget, stored_segment_id: int | None) -> list[Difference]:
         label, expected = f"segment {resolved.target.segment_name}", f"target {resolved.key}"
-        if resolved.until is not None and resolved.until <= self._now:
+        if resolved.until is not None and resolved.until <= self.now:
             return []
         if stored_segment_id is not None:
             return [Difference(label, "presence", None, f"{expected}, segment {stored_segment_id}", GONE)]
-        if self._store.get(rejection_key(resolved.key)) or not self._store.get(LAST_LOAD_KEY):
+        if self.store.get(rejection_key(resolved.key)) or not self.store.get(LAST_LOAD_KEY):
             # A user rejected it, or no load was confirmed yet.
             return []
-        dag_id = f"activate_{self._definition.key}"
+        dag_id = f"activate_{self.definition.key}"
         return [Difference(label, "presence", None, expected, f"The DAG {dag_id} creates it")]
 
     def _end_differences(
@@ -241,29 +232,26 @@ class _SegmentDrift:
         if until is not None and end > until:
             note = "It ends later than 'until'. Only the DAG set_segment_end_date moves an end date back"
             return [self._end_date(segment, until, note)]
-        if until is not None and (end == until or until <= self._now):
+        if until is not None and (end == until or until <= self.now):
             # It expires as configured.
             return []
-        if end <= self._now:
+        if end <= self.now:
             note = "It has ended. The DAG set_segment_end_date gives it a new end date"
             return [self._end_date(segment, until, note)] if is_newest else []
         return self._not_extended(segment, end, until)
 
     def _not_extended(self, segment: Segment, end: datetime, until: datetime | None) -> list[Difference]:
         """Return a difference if the extension DAG should have extended the segment."""
-        rule = self._activation.extend
+        rule = self.activation.extend
         if rule is None:
             return []
-        new_end = self._now + timedelta(days=rule.extend_by_days)
-        if end >= min(self._now + timedelta(days=rule.within_days), new_end):
+        new_end = self.now + timedelta(days=rule.extend_by_days)
+        if end >= min(self.now + timedelta(days=rule.within_days), new_end):
             return []
         new_end = min(new_end, until) if until else new_end
         note = "The DAG extend_segment_end_dates has not extended it"
-        return [
-            self._end_date(
-                segment, new_end, note, lambda: move_end_date(self._client, segment.segment_id, new_end)
-            )
-        ]
+        move = partial(move_end_date, self.client, segment.segment_id, new_end)
+        return [self._end_date(segment, new_end, note, move)]
 
     @staticmethod
     def _end_date(

@@ -18,6 +18,7 @@ from audience_onboarding.platforms.digital_audience.client import DigitalAudienc
 from audience_onboarding.platforms.digital_audience.definition import DigitalAudienceDefinition
 from audience_onboarding.platforms.digital_audience.erasure import find_audience_id
 from audience_onboarding.platforms.digital_audience.hooks import DigitalAudienceHook
+from audience_onboarding.platforms.digital_audience.models import Segment
 from audience_onboarding.state.store import (
     ERASURE_UPLOAD_LOG_KEY,
     UPLOAD_LOG_KEY,
@@ -61,17 +62,14 @@ def _load(client: DigitalAudienceClient, audience_id: int) -> AudienceInventory:
         audience_id,
         audience.name or "",
         audience.crm_data.size if audience.crm_data else None,
-        tuple(
-            SegmentSummary(
-                item.segment_id,
-                item.name or "",
-                item.status or "",
-                item.end_date.isoformat() if item.end_date else "",
-            )
-            for item in sorted(segments, key=lambda item: item.segment_id)
-        ),
+        tuple(map(_summarize, sorted(segments, key=lambda item: item.segment_id))),
         consequence="It is deleted with all connected data, and cannot be brought back. Its campaign stays.",
     )
+
+
+def _summarize(segment: Segment) -> SegmentSummary:
+    end = segment.end_date.isoformat() if segment.end_date else ""
+    return SegmentSummary(segment.segment_id, segment.name or "", segment.status or "", end)
 
 
 def delete(
@@ -91,6 +89,7 @@ def delete(
         return "There was nothing to delete"
     audience_id = int(approved.audience_id)
     client = DigitalAudienceHook(definition.conn_id).client
+    result = f"Audience {audience_id} and its {len(approved.segments)} segments are deleted"
     tried = set(progress.get(_TRIED) or ())
     try:
         now = _load(client, find_audience_id(definition, store) or 0)
@@ -98,7 +97,7 @@ def delete(
         if f"audience {audience_id}" not in tried:
             raise
         log.info("Audience %s is gone: an earlier try has deleted it", audience_id)
-        return f"Audience {audience_id} and its {len(approved.segments)} segments are deleted"
+        return result
     ensure_unchanged(approved, now)
     for segment in now.segments:
         _note(progress, tried, f"segment {segment.id}")
@@ -109,7 +108,7 @@ def delete(
     _note(progress, tried, f"audience {audience_id}")
     client.delete_audience(audience_id)
     log.info("Audience %s (%s) is deleted", audience_id, approved.name)
-    return f"Audience {audience_id} and its {len(approved.segments)} segments are deleted"
+    return result
 
 
 def _note(progress: StateStore, tried: set[str], name: str) -> None:

@@ -18,16 +18,8 @@ PLACEHOLDERS = ("audience", "key", "target", "platform", "account", LOAD_DATE)
 """Fields in braces: name and key of the audience, key of the target, ad platform and account name as the vendor has
 them, load date."""
 
-_PARTS = {
-    "%Y": r"\d{4}",
-    "%y": r"\d{2}",
-    "%m": r"\d{2}",
-    "%d": r"\d{2}",
-    "%j": r"\d{3}",
-    "%G": r"\d{4}",
-    "%V": r"\d{2}",
-}
-"""Parts of a date, and their patterns. No names of months or days: these depend on the worker's locale."""
+_DIGITS = {"%Y": 4, "%y": 2, "%m": 2, "%d": 2, "%j": 3, "%G": 4, "%V": 2}
+"""Parts of a date, and their number of digits. No names of months or days: these depend on the worker's locale."""
 
 _ISO = "%Y-%m-%d"
 
@@ -51,9 +43,9 @@ def checked_template(template: str) -> str:
             raise ValueError(f"{{{name}}} is an unknown placeholder; allowed are {allowed}")
         if form and name != LOAD_DATE:
             raise ValueError(f"{{{name}}} takes no format")
-        if form and (not _directives(form) or set(_directives(form)) - set(_PARTS)):
+        if form and (not _directives(form) or set(_directives(form)) - set(_DIGITS)):
             raise ValueError(
-                f"{{{name}:{form}}}: a format is made of {', '.join(_PARTS)}, for example {{load_date:%Y-%m}}"
+                f"{{{name}:{form}}}: a format is made of {', '.join(_DIGITS)}, for example {{load_date:%Y-%m}}"
             )
     return template
 
@@ -83,23 +75,20 @@ class SegmentName:
         return any(name == LOAD_DATE for _, name, _, _ in Formatter().parse(self.template))
 
     def of(self, load_date: date | None, *, platform: str, account: str) -> str:
-        """The name for a load.
+        """Return the name for a load.
 
-        :param load_date: of the load.
-        :param platform: the ad platform.
-        :param account: name of the account there.
-        :raises ConfigurationError: the name holds the load date, and there is none.
+        :param account: name of the account on the ad platform.
+        :raises ConfigurationError: the name needs a load date, and there is none.
         """
-        self._needs(load_date)
-        values = {**self._values(platform, account), LOAD_DATE: load_date}
-        return self.template.format(**values)
+        self._check_date(load_date)
+        return self.template.format(**self._values(platform, account), load_date=load_date)
 
     def period(self, load_date: date | None) -> str:
         """Return the part of the load date in the name: ``2026-11``; empty if the name has none.
 
         :raises ConfigurationError: the name needs a load date, and there is none.
         """
-        self._needs(load_date)
+        self._check_date(load_date)
         parts = [
             format(load_date, form or _ISO)
             for _, name, form, _ in Formatter().parse(self.template)
@@ -117,21 +106,18 @@ class SegmentName:
             pattern += re.escape(text)
             if name == LOAD_DATE:
                 pieces = re.split(r"(%.)", form or _ISO)
-                pattern += "".join(_PARTS.get(piece) or re.escape(piece) for piece in pieces)
+                pattern += "".join(
+                    rf"\d{{{_DIGITS[piece]}}}" if piece in _DIGITS else re.escape(piece) for piece in pieces
+                )
             elif name is not None:
                 pattern += re.escape(values[name])
         return pattern
 
     def _values(self, platform: str, account: str) -> dict[str, str]:
-        return {
-            "audience": self.audience,
-            "key": self.key,
-            "target": self.target,
-            "platform": platform,
-            "account": account,
-        }
+        own = {"audience": self.audience, "key": self.key, "target": self.target}
+        return {**own, "platform": platform, "account": account}
 
-    def _needs(self, load_date: date | None) -> None:
+    def _check_date(self, load_date: date | None) -> None:
         if load_date is None and self.is_dated:
             raise ConfigurationError(
                 what=f"The segment's name {self.template!r} holds the load date, and this run has none",

@@ -101,7 +101,11 @@ class _SegmentOperator(DigitalAudienceOperator):
         """
         client = self.hook.client
         audience_id = self._audience_id(context, self.audience_id)
-        start = self._start(context)
+        start = (
+            _parse_datetime(self.segment_start, "segment_start")
+            if self.segment_start
+            else _run_datetime(context)
+        )
         end = start + timedelta(days=_parse_days(self.days))
         if self.until:
             last = _parse_datetime(self.until, "until")
@@ -115,13 +119,12 @@ class _SegmentOperator(DigitalAudienceOperator):
         )
         name, period = self.segment_name, ""
         if self.naming is not None:
-            day = self._load_date() if self.naming.is_dated else None
+            day: date | None = None
+            if self.naming.is_dated and self.load_date:
+                day = parse_load_date(self.load_date, where="load_date")
             name = self.naming.of(day, platform=account.platform, account=account.name or "")
             period = self.naming.period(day)
         return SegmentPlan(audience_id, account, name, start, end, segment_key(self.target, period))
-
-    def _load_date(self) -> date | None:
-        return parse_load_date(self.load_date, where="load_date") if self.load_date else None
 
     def _existing(self, plan: SegmentPlan) -> int | None:
         matches = [
@@ -130,11 +133,6 @@ class _SegmentOperator(DigitalAudienceOperator):
             if segment.name == plan.name and segment.account_id == plan.account.id
         ]
         return max(matches, default=None)
-
-    def _start(self, context: Context) -> datetime:
-        if self.segment_start:
-            return _parse_datetime(self.segment_start, "segment_start")
-        return _run_datetime(context)
 
 
 class DigitalAudienceActivateAudienceOperator(_SegmentOperator):
@@ -175,7 +173,6 @@ class DigitalAudienceActivateAudienceOperator(_SegmentOperator):
 
         :raises AirflowSkipException: the segment has ended, or the target's ``until`` has passed.
         """
-        client = self.hook.client
         plan = self._plan(context)
         created: list[int] = []
 
@@ -194,9 +191,7 @@ class DigitalAudienceActivateAudienceOperator(_SegmentOperator):
         segment_id = self._ensure(context, plan.key, creation)
         if segment_id is None:
             return None
-        DigitalAudiencePortalLink.persist(
-            self, client.settings, audience_id=plan.audience_id, segment_id=segment_id
-        )
+        self._persist_portal_link(audience_id=plan.audience_id, segment_id=segment_id)
         if not created:
             self._skip_if_ended(segment_id, plan.key, context)
         approved = self._approved(context, plan.key)
@@ -310,18 +305,11 @@ class DigitalAudienceExtendSegmentEndDateOperator(DigitalAudienceOperator):
     @fail_on_terminal_error
     def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002
         """Read the end date, and move it if it differs."""
-        DigitalAudiencePortalLink.persist(
-            self,
-            self.hook.client.settings,
-            audience_id=None if is_missing(self.audience_id) else parse_int_id(self.audience_id),
-            segment_id=parse_int_id(self.segment_id),
-        )
-        return move_end_date(
-            self.hook.client,
-            parse_int_id(self.segment_id),
-            _parse_datetime(self.new_end_date, "new_end_date"),
-            allow_shorten=self.allow_shorten,
-        )
+        segment_id = parse_int_id(self.segment_id)
+        audience_id = None if is_missing(self.audience_id) else parse_int_id(self.audience_id)
+        self._persist_portal_link(audience_id=audience_id, segment_id=segment_id)
+        end = _parse_datetime(self.new_end_date, "new_end_date")
+        return move_end_date(self.hook.client, segment_id, end, allow_shorten=self.allow_shorten)
 
 
 class DigitalAudienceDeleteSegmentOperator(DigitalAudienceOperator):
@@ -414,23 +402,19 @@ def move_end_date(
     :return: the end date before and after, ISO 8601.
     """
     before = client.load_segment(segment_id).end_date
+    changed = False
     if before is not None and (before == end or (before > end and not allow_shorten)):
         log.info("Segment %s already ends %s; nothing to do", segment_id, before.isoformat())
-        return _end_dates(segment_id, before, before, changed=False)
-    if is_dry_run:
+        end = before
+    elif is_dry_run:
         log.info("Dry run: segment %s would end %s instead of %s", segment_id, end.isoformat(), before)
-        return _end_dates(segment_id, before, end, changed=False)
-    client.update_segment_end_date(segment_id, end)
-    log.info("Segment %s now ends %s instead of %s", segment_id, end.isoformat(), before)
-    return _end_dates(segment_id, before, end, changed=True)
-
-
-def _end_dates(
-    segment_id: RemoteId, before: datetime | None, after: datetime, *, changed: bool
-) -> dict[str, Any]:
+    else:
+        client.update_segment_end_date(segment_id, end)
+        log.info("Segment %s now ends %s instead of %s", segment_id, end.isoformat(), before)
+        changed = True
     return {
         "segment_id": segment_id,
         "end_date_before": before.isoformat() if before else None,
-        "end_date": after.isoformat(),
+        "end_date": end.isoformat(),
         "changed": changed,
     }

@@ -30,11 +30,7 @@ from audience_onboarding.state.remote_ids import parse_int_id
 
 
 def audience_failed(subject: str, message: str) -> AudienceFailedError:
-    """Return the error for a file that the vendor failed to process.
-
-    :param subject: of the message.
-    :param message: the vendor's reason.
-    """
+    """Return the error for a file that the vendor failed to process, with the vendor's reason."""
     return AudienceFailedError(
         what=f"{subject} failed",
         where="Digital Audience",

@@ -32,29 +32,13 @@ from audience_onboarding.http import (
     parse_json,
     redacted_excerpt,
 )
-from audience_onboarding.platforms.digital_audience.connection import DigitalAudienceSettings
+from audience_onboarding.platforms.digital_audience.connection import METHODS, DigitalAudienceSettings
 
 log = logging.getLogger(__name__)
 
 FAILED_LOGIN_DELAY = 60.0
 """Seconds until this process retries a refused login: many waiting tasks with a wrong password must not lock the
 account."""
-
-METHODS: Mapping[str, str] = {
-    "login": "POST",
-    "create_campaign": "POST",
-    "create_crm_audience": "POST",
-    "update_audience": "POST",
-    "load_audience": "GET",
-    "activate_audience": "POST",
-    "delete_audience": "DELETE",
-    "load_audience_segments": "GET",
-    "load_segment": "GET",
-    "update_segment_end_date": "POST",
-    "delete_segment": "DELETE",
-    "load_platform_accounts": "GET",
-}
-"""HTTP method of each operation."""
 
 
 class SessionClient(ApiClient[DigitalAudienceSettings]):
@@ -126,12 +110,15 @@ class SessionClient(ApiClient[DigitalAudienceSettings]):
         body = {"userName": self.settings.user_name, "password": self.settings.password}
         response = self._transport.send("POST", path, operation="login", json=body, mutating=False)
         envelope = parse_envelope(response)
-        refused = (
-            response.status_code in {HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
-            or (response.ok and envelope is not None and not _is_success(envelope))
-            or (response.ok and envelope is not None and envelope.get("data") is False)
-        )
-        if refused:
+        if response.status_code in {
+            HTTPStatus.BAD_REQUEST,
+            HTTPStatus.UNAUTHORIZED,
+            HTTPStatus.FORBIDDEN,
+        } or (
+            response.ok
+            and envelope is not None
+            and (not _is_success(envelope) or envelope.get("data") is False)
+        ):
             raise AuthenticationError(
                 what=f"Login as {self.settings.user_name!r} refused",
                 where=request_label,
@@ -167,29 +154,26 @@ class SessionClient(ApiClient[DigitalAudienceSettings]):
             return False
         return bool(self._expired.search(_message(envelope) or ""))
 
-    def _call(
-        self, operation: str, ids: Mapping[str, int] | None = None, *, json: Any = None, subject: str = ""
-    ) -> Any:
+    def _call(self, operation: str, *, json: Any = None, subject: str = "", **ids: int) -> Any:
         """Call one operation and return ``data`` of the envelope.
 
         :param subject: the object, for error messages; default: the ids of the path.
         """
-        return self._exchange(operation, ids, json=json, subject=subject)[1]
+        return self._exchange(operation, json=json, subject=subject, previous=None, **ids)[1]
 
     def _exchange(
         self,
         operation: str,
-        ids: Mapping[str, int] | None = None,
         *,
         json: Any = None,
         subject: str = "",
         previous: bytes | None = None,
+        **ids: int,
     ) -> tuple[requests.Response, Any]:
         """Call one operation and return the answer, and ``data`` of the envelope.
 
         :param previous: fingerprint of an earlier good answer; an equal one is not parsed, and its data is ``None``.
         """
-        ids = ids or {}
         path = self.settings.path(operation, **ids)
         request_label = self._transport.request_label(METHODS[operation], path)
         cookie = self._session_cookie()

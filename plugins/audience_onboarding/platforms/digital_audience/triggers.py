@@ -31,23 +31,6 @@ def evaluate_audience(audience: Audience, expectation: Expectation) -> PollResul
     return PollResult(state, evaluation.reason, known=evaluation.known_state)
 
 
-def poll_segment(
-    client: DigitalAudienceClient,
-    segment_id: int,
-    success_statuses: tuple[str, ...],
-    failure_statuses: tuple[str, ...],
-) -> PollResult:
-    """Load a segment and evaluate its status."""
-    segment = client.load_segment(segment_id)
-    status = segment.status or "unknown"
-    reason = f"the segment is in status {status}"
-    if is_one_of(status, success_statuses):
-        return PollResult.success(status, segment.model_dump(mode="json", include=SEGMENT_RESULT))
-    if is_one_of(status, failure_statuses):
-        return PollResult.failure(status, reason)
-    return PollResult(status, reason)
-
-
 SEGMENT_RESULT = {
     "segment_id",
     "name",
@@ -64,11 +47,7 @@ SEGMENT_RESULT = {
 }
 
 
-class _DigitalAudienceTrigger(PollingTrigger[DigitalAudienceClient]):
-    hook_class = DigitalAudienceHook
-
-
-class DigitalAudienceAudienceStateTrigger(_DigitalAudienceTrigger):
+class DigitalAudienceAudienceStateTrigger(PollingTrigger[DigitalAudienceClient]):
     """Trigger that fires when the vendor has processed an upload, or failed to.
 
     Arguments beside those of :class:`..base.triggers.PollingTrigger`:
@@ -79,6 +58,8 @@ class DigitalAudienceAudienceStateTrigger(_DigitalAudienceTrigger):
     :param rows: of the upload; ``None``: any number.
     :param rules: state names and evidence; as JSON in the database.
     """
+
+    hook_class = DigitalAudienceHook
 
     def __init__(
         self,
@@ -121,7 +102,7 @@ class DigitalAudienceAudienceStateTrigger(_DigitalAudienceTrigger):
         }
 
 
-class DigitalAudienceSegmentStatusTrigger(_DigitalAudienceTrigger):
+class DigitalAudienceSegmentStatusTrigger(PollingTrigger[DigitalAudienceClient]):
     """Trigger that fires when a segment has one of the given statuses.
 
     Arguments beside those of :class:`..base.triggers.PollingTrigger`:
@@ -130,6 +111,8 @@ class DigitalAudienceSegmentStatusTrigger(_DigitalAudienceTrigger):
     :param success_statuses: values of ``status`` that mean success, in any case.
     :param failure_statuses: values that mean failure.
     """
+
+    hook_class = DigitalAudienceHook
 
     def __init__(
         self,
@@ -146,7 +129,14 @@ class DigitalAudienceSegmentStatusTrigger(_DigitalAudienceTrigger):
 
     def poll(self, client: DigitalAudienceClient) -> PollResult:
         """Load the segment and evaluate its status."""
-        return poll_segment(client, self.segment_id, self.success_statuses, self.failure_statuses)
+        segment = client.load_segment(self.segment_id)
+        status = segment.status or "unknown"
+        reason = f"the segment is in status {status}"
+        if is_one_of(status, self.success_statuses):
+            return PollResult.success(status, segment.model_dump(mode="json", include=SEGMENT_RESULT))
+        if is_one_of(status, self.failure_statuses):
+            return PollResult.failure(status, reason)
+        return PollResult(status, reason)
 
     def trigger_kwargs(self) -> dict[str, Any]:
         """Return the arguments in addition to those of the base class."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time as clock
 from collections.abc import Sequence
-from datetime import datetime, time, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,7 +17,7 @@ from audience_onboarding.base.retry_policy import fail_from_event, fail_on_termi
 from audience_onboarding.base.sensors import DEFERRAL_GRACE
 from audience_onboarding.base.snapshot_diff import MIRROR, OPT_IN, OPT_OUT
 from audience_onboarding.base.upload_operator import OnboardCrmOperator
-from audience_onboarding.exceptions import OVERWRITE_HINT, DailyFileLimitError, UploadConflictError
+from audience_onboarding.exceptions import OVERWRITE_HINT, UploadConflictError
 from audience_onboarding.platforms.digital_audience.confirmation import summary
 from audience_onboarding.platforms.digital_audience.definition import (
     ConfirmationRules,
@@ -30,7 +30,12 @@ from audience_onboarding.platforms.digital_audience.links import (
     S3ObjectLink,
     storage_fields,
 )
-from audience_onboarding.platforms.digital_audience.load_files import LoadFiles, get_bucket, read_baseline
+from audience_onboarding.platforms.digital_audience.load_files import (
+    LoadFiles,
+    check_daily_files,
+    get_bucket,
+    read_baseline,
+)
 from audience_onboarding.platforms.digital_audience.models import Audience
 from audience_onboarding.platforms.digital_audience.sensors import audience_failed
 from audience_onboarding.platforms.digital_audience.triggers import DigitalAudienceAudienceStateTrigger
@@ -231,10 +236,10 @@ class DigitalAudienceOnboardCrmToS3Operator(OnboardCrmOperator[DigitalAudienceHo
         self.defer(
             trigger=self._trigger(
                 files.audience.id,
+                clock.time() + self.processing_timeout,
                 baseline=read_baseline(opt_out.metadata).to_dict(),
                 mode=OPT_OUT,
                 rows=rows,
-                deadline=clock.time() + self.processing_timeout,
             ),
             method_name="resume_after_opt_out",
             kwargs={"content_id": files.load.file.content_id, "opt_out": opt_out.content_id},
@@ -263,37 +268,16 @@ class DigitalAudienceOnboardCrmToS3Operator(OnboardCrmOperator[DigitalAudienceHo
     # --- one file a day
 
     def _check_day(self, files: LoadFiles, key: str) -> None:
-        """Apply ``on_second_daily_file``: the vendor recommends at most one file per audience and day.
-
-        :raises DailyFileLimitError: there was one, and it is ``fail``.
-        """
+        """Apply ``on_second_daily_file``, see :func:`.load_files.check_daily_files`."""
         load, now = files.load, datetime.now(timezone.utc)
+        if load.resumed_content_id is not None:
+            return
         others = files.uploads.same_day_uploads(now, key=key, load=load.identity)
-        if not others or load.resumed_content_id is not None:
+        tomorrow = check_daily_files(others, self.on_second_daily_file, now=now, log=self.log)
+        if tomorrow is None:
             return
-        keys = ", ".join(sorted({entry.key for entry in others}))
-        if self.on_second_daily_file == "warn":
-            self.log.warning(
-                "The vendor recommends one file per audience and day; today (UTC) there was %s", keys
-            )
-            return
-        if self.on_second_daily_file == "fail":
-            raise DailyFileLimitError(
-                what="There was a file for this audience today (UTC), and the vendor recommends one a day",
-                where=keys,
-                next_step="Clear this task tomorrow, or set 'upload.on_second_daily_file' to 'warn' or 'wait'",
-            )
-        last = others[-1]
-        self.log.info("Waiting until the vendor has processed %s, or the day (UTC) is over", last.key)
-        tomorrow = datetime.combine(now.date() + timedelta(days=1), time(), tzinfo=timezone.utc)
         self.defer(
-            trigger=self._trigger(
-                files.audience.id,
-                baseline=dict(last.baseline),
-                mode=last.mode,
-                rows=last.rows,
-                deadline=tomorrow.timestamp(),
-            ),
+            trigger=self._trigger(files.audience.id, tomorrow.timestamp(), **others[-1].awaited),
             method_name="resume_after_other_file",
             kwargs={"content_id": load.file.content_id},
             timeout=tomorrow - now + DEFERRAL_GRACE,
@@ -313,17 +297,15 @@ class DigitalAudienceOnboardCrmToS3Operator(OnboardCrmOperator[DigitalAudienceHo
         return self._run(context, resumed_content_id=content_id)
 
     def _trigger(
-        self, audience_id: int, *, baseline: dict[str, str], mode: str, rows: int, deadline: float
+        self, audience_id: int, deadline: float, **awaited: Any
     ) -> DigitalAudienceAudienceStateTrigger:
         return DigitalAudienceAudienceStateTrigger(
             conn_id=self.digital_audience_conn_id,
             audience_id=audience_id,
-            baseline=baseline,
-            mode=mode,
-            rows=rows,
             rules=self.rules,
             poll_interval=self.poke_interval,
             deadline=deadline,
+            **awaited,
         )
 
     def _bucket(self) -> str:

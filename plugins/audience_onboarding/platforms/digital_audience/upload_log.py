@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from audience_onboarding.crm.guards import FULL_LIST_MODES
 from audience_onboarding.state.store import (
@@ -55,6 +56,11 @@ class UploadEntry:
     token: str
     baseline: Mapping[str, str]
     is_through: bool = False
+
+    @property
+    def awaited(self) -> dict[str, Any]:
+        """Arguments of a trigger that waits for this upload."""
+        return {"baseline": dict(self.baseline), "mode": self.mode, "rows": self.rows}
 
     @property
     def replaces(self) -> bool:
