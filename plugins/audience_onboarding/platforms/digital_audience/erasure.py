@@ -93,15 +93,12 @@ def start(job: ErasureJob) -> ErasureResult | ErasureDeferral:
     if row_count == 0 and not job.ignore_snapshots and not job.done("sent"):
         return ErasureResult("not_found", "Its snapshots hold none of them")
     if job.is_dry_run:
-        held = (
-            "it has no snapshots, so the number of its rows is unknown"
-            if row_count is None
-            else f"it holds them in {row_count} rows"
-        )
+        held = f"it holds them in {row_count} rows"
+        if row_count is None:
+            held = "it has no snapshots, so the number of its rows is unknown"
         return ErasureResult("would_erase", f"An opt-out of {hashes.count} rows would be sent; {held}")
-    return _send(
-        job, definition, audience_id, build_opt_out_file(hashes, definition.file_profile), hashes.count
-    )
+    content = build_opt_out_file(hashes, definition.file_profile)
+    return _send(job, definition, audience_id, content, hashes.count)
 
 
 def resume(job: ErasureJob, after: str, event: dict[str, Any]) -> ErasureResult | ErasureDeferral:

@@ -121,9 +121,8 @@ class LoadFiles:
         return self.uploads.contains(self._key(mode), file.content_id, self.load.identity)
 
     def _key(self, mode: str) -> str:
-        load = self.load
-        is_range = load.range_start is not None
-        return object_key(self.audience.id, mode, load.load_date, is_gzip=self.is_gzip, is_range=is_range)
+        day, is_range = self.load.load_date, self.load.range_start is not None
+        return object_key(self.audience.id, mode, day, is_gzip=self.is_gzip, is_range=is_range)
 
     def _before_writing(self, mode: str, file: CrmFile, token: str) -> None:
         load, key = self.load, self._key(mode)
@@ -169,12 +168,8 @@ class LoadFiles:
             return True
         if load.mode != REPLACE or later > load.load_date.isoformat():
             return False
-        log.info(
-            "s3://%s/%s has this content, but the load of %s was uploaded after it: uploading again",
-            self.bucket,
-            existing.key,
-            later,
-        )
+        text = "s3://%s/%s has this content, but the load of %s was uploaded after it: uploading again"
+        log.info(text, self.bucket, existing.key, later)
         return True
 
     def _check_same_range(self, existing: ExistingObject) -> None:

@@ -109,11 +109,10 @@ class DigitalAudienceAudienceStateSensor(_DigitalAudienceSensor):
         upload = self.upload or {}
         awaited = upload.get("awaited") or {"mode": upload.get("mode"), "rows": upload.get("rows_sent")}
         return DigitalAudienceAudienceStateTrigger(
+            **awaited,
             conn_id=self.digital_audience_conn_id,
             audience_id=self._waited_for,
             baseline=upload.get("baseline"),
-            mode=awaited["mode"],
-            rows=awaited["rows"],
             rules=self.rules,
             poll_interval=self.poke_interval,
             deadline=deadline,
@@ -132,9 +131,8 @@ class DigitalAudienceAudienceStateSensor(_DigitalAudienceSensor):
         if client is None or not all(keys):
             return None
         audience = audience_dataset(self.hook.conn_type, client.settings.account, self._waited_for)
-        return build_processing_facets(
-            [DatasetRef(f"s3://{upload['bucket']}", key) for key in keys], audience
-        )
+        files = [DatasetRef(f"s3://{upload['bucket']}", key) for key in keys]
+        return build_processing_facets(files, audience)
 
 
 class DigitalAudienceSegmentStatusSensor(_DigitalAudienceSensor):

@@ -93,13 +93,9 @@ class DigitalAudienceAudienceStateTrigger(PollingTrigger[DigitalAudienceClient])
     def trigger_kwargs(self) -> dict[str, Any]:
         """Return the arguments in addition to those of the base class."""
         expected = self.expectation
-        return {
-            "audience_id": self.audience_id,
-            "baseline": expected.baseline.to_dict(),
-            "mode": expected.mode,
-            "rows": expected.rows,
-            "rules": expected.rules.model_dump(mode="json", include=set(ConfirmationRules.model_fields)),
-        }
+        rules = expected.rules.model_dump(mode="json", include=set(ConfirmationRules.model_fields))
+        awaited = {"baseline": expected.baseline.to_dict(), "mode": expected.mode, "rows": expected.rows}
+        return {"audience_id": self.audience_id, **awaited, "rules": rules}
 
 
 class DigitalAudienceSegmentStatusTrigger(PollingTrigger[DigitalAudienceClient]):

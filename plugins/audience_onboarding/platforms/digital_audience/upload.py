@@ -117,11 +117,11 @@ class DigitalAudienceOnboardCrmToS3Operator(OnboardCrmOperator[DigitalAudienceHo
 
     def validate(self) -> None:
         """Check that the bucket is known."""
-        self._bucket()
+        get_bucket(self.aws_conn_id, self.bucket)
 
     def is_vendor_path(self, url: str) -> bool:
         """Return whether ``url`` lies in the folder of the bucket that the vendor scans."""
-        return is_vendor_path(url, bucket=self._bucket())
+        return is_vendor_path(url, bucket=get_bucket(self.aws_conn_id, self.bucket))
 
     def latest_uploaded_date(self, store: StateStore) -> str:
         """Return the latest load date in the recent uploads."""
@@ -141,7 +141,7 @@ class DigitalAudienceOnboardCrmToS3Operator(OnboardCrmOperator[DigitalAudienceHo
         )
         files = LoadFiles(
             client=s3_client(self.aws_conn_id),
-            bucket=self._bucket(),
+            bucket=get_bucket(self.aws_conn_id, self.bucket),
             audience=audience,
             load=load,
             is_gzip=self.profile.compression == "gzip",
@@ -155,19 +155,15 @@ class DigitalAudienceOnboardCrmToS3Operator(OnboardCrmOperator[DigitalAudienceHo
         return self._result(files, published, uploaded=not published.unchanged)
 
     def _result(self, files: LoadFiles, published: PublishResult, *, uploaded: bool) -> dict[str, Any]:
-        meta = files.client.meta
+        meta, bucket, key = files.client.meta, published.bucket, published.key
         S3ObjectLink.persist(
-            self,
-            bucket=published.bucket,
-            key=published.key,
-            region=meta.region_name,
-            endpoint=meta.endpoint_url,
+            self, bucket=bucket, key=key, region=meta.region_name, endpoint=meta.endpoint_url
         )
         same_day = files.uploads.earlier_same_day_keys(published.metadata.get(TOKEN, ""))
         return {
             "audience_id": files.audience.id,
-            "bucket": published.bucket,
-            "s3_key": published.key,
+            "bucket": bucket,
+            "s3_key": key,
             **storage_fields(meta.endpoint_url, meta.region_name),
             "uploaded": uploaded,
             "baseline": read_baseline(published.metadata).to_dict(),
@@ -225,7 +221,7 @@ class DigitalAudienceOnboardCrmToS3Operator(OnboardCrmOperator[DigitalAudienceHo
         )
 
     def _is_processed(self, files: LoadFiles, opt_out: PublishResult) -> bool:
-        """Return whether the vendor has processed the opt-out: a wait has shown it, or the opt-in was sent after it."""
+        """Return whether the opt-out is processed: a wait has confirmed it, or the opt-in was sent after it."""
         load = files.load
         if load.confirmed_opt_out_id == opt_out.content_id or load.diff is None or load.diff.opt_in is None:
             return True
@@ -264,8 +260,6 @@ class DigitalAudienceOnboardCrmToS3Operator(OnboardCrmOperator[DigitalAudienceHo
             where="Digital Audience",
         )
         return self._run(context, resuming=True, resumed_content_id=content_id, confirmed_opt_out_id=opt_out)
-
-    # --- one file a day
 
     def _check_day(self, files: LoadFiles, key: str) -> None:
         """Apply ``on_second_daily_file``, see :func:`.load_files.check_daily_files`."""
@@ -307,6 +301,3 @@ class DigitalAudienceOnboardCrmToS3Operator(OnboardCrmOperator[DigitalAudienceHo
             deadline=deadline,
             **awaited,
         )
-
-    def _bucket(self) -> str:
-        return get_bucket(self.aws_conn_id, self.bucket)

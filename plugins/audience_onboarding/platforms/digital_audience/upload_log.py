@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
+from itertools import takewhile
 from typing import Any
 
 from audience_onboarding.crm.guards import FULL_LIST_MODES
@@ -89,22 +90,15 @@ class UploadLog:
 
     def mark_written(self, token: str) -> None:
         """Record that an object was written."""
-        if any(entry.token == token and not entry.is_through for entry in self._entries):
-            self._entries = [
-                replace(entry, is_through=True) if entry.token == token else entry for entry in self._entries
-            ]
-            self._save()
+        for number, entry in enumerate(self._entries):
+            if entry.token == token and not entry.is_through:
+                self._entries[number] = replace(entry, is_through=True)
+                self._save()
 
     def uploads_after(
         self, key: str, content_id: str, metadata: Mapping[str, str], load: str
     ) -> list[UploadEntry]:
-        """Return files of other loads that were uploaded after the object that exists now.
-
-        :param key: of the object.
-        :param content_id: of its content.
-        :param metadata: of the object.
-        :param load: its load.
-        """
+        """Return files of loads other than ``load`` that were uploaded after the object that exists now."""
         start = 0
         for number, entry in enumerate(self._entries):
             written = entry.is_through or metadata.get(TOKEN) == entry.token
@@ -114,12 +108,9 @@ class UploadLog:
 
     def contains(self, key: str, content_id: str, load: str) -> bool:
         """Return whether a file of a load surely was written, and no file of another load since."""
-        own = [
-            number
-            for number, entry in enumerate(self._entries)
-            if (entry.key, entry.content_id, entry.load) == (key, content_id, load) and entry.is_through
-        ]
-        return bool(own) and all(entry.load == load for entry in self._entries[own[-1] :])
+        # The entries after the last one of another load are those of this load.
+        since = list(takewhile(lambda entry: entry.load == load, reversed(self._entries)))
+        return any((entry.key, entry.content_id) == (key, content_id) and entry.is_through for entry in since)
 
     def same_day_uploads(self, now: datetime, *, key: str, load: str) -> list[UploadEntry]:
         """Return files of other loads, and of erasures, under other keys, uploaded on the same day.
@@ -136,10 +127,10 @@ class UploadLog:
 
     def earlier_same_day_keys(self, token: str) -> list[str]:
         """Return the keys of files of other loads that were uploaded before this one on its day."""
-        position = next((number for number, entry in enumerate(self._entries) if entry.token == token), None)
-        if position is None:
+        before = list(takewhile(lambda entry: entry.token != token, self._entries))
+        if len(before) == len(self._entries):
             return []
-        own, before = self._entries[position], self._entries[:position]
+        own = self._entries[len(before)]
         same_day = self.same_day_uploads(datetime.fromisoformat(own.at), key=own.key, load=own.load)
         return sorted({entry.key for entry in same_day if entry in before})
 
