@@ -102,12 +102,12 @@ def evaluate(audience: Audience, expectation: Expectation) -> Evaluation:
             Verdict.WAITING, f"the audience is in state {state or 'unknown'}", known_state=is_known
         )
     newer = [entry for entry in audience.uploads() if _is_newer(entry.created, baseline.last_upload)]
-    ours = next((entry for entry in reversed(newer) if _is_ours(entry, expectation)), None)
+    own_entry = next((entry for entry in reversed(newer) if _is_ours(entry, expectation)), None)
     if not _is_newer(audience.data_updated, baseline.data_updated) and rules.confirm_by != "history":
         return Evaluation(Verdict.WAITING, f"{state}, but with no data newer than before the upload")
-    if ours is None and (rules.confirm_by == "history" or (newer and rules.confirm_by == "auto")):
+    if own_entry is None and (rules.confirm_by == "history" or (newer and rules.confirm_by == "auto")):
         return Evaluation(Verdict.WAITING, f"{state}, but our upload is not in the vendor's history yet")
-    return Evaluation(Verdict.READY, f"the audience is in state {state} with our upload", upload=ours)
+    return Evaluation(Verdict.READY, f"the audience is in state {state} with our upload", upload=own_entry)
 
 
 def summary(audience: Audience, upload: HistoryEntry | None) -> dict[str, Any]:

@@ -30,7 +30,7 @@ class DigitalAudienceHook(PlatformHook[DigitalAudienceClient]):
 
     @classmethod
     def settings_of(cls, connection: Connection, *, host: str) -> DigitalAudienceSettings:
-        """The account that a connection describes."""
+        """Return the settings that a connection describes."""
         return DigitalAudienceSettings.from_options(
             host=host,
             user_name=connection.login or "",

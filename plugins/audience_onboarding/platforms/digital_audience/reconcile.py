@@ -178,11 +178,11 @@ class _SegmentDrift:
             stored_segment_id = stored_id(
                 self.store, segment_key(target.key), account=self.client.settings.account, read=parse_int_id
             )
-            ours = [
+            own_segments = [
                 item for item in segments if resolved.is_ours(item) or item.segment_id == stored_segment_id
             ]
-            claimed |= {segment.segment_id for segment in ours}
-            result += self._target_differences(resolved, ours, stored_segment_id)
+            claimed |= {segment.segment_id for segment in own_segments}
+            result += self._target_differences(resolved, own_segments, stored_segment_id)
         # If the account of a target is unknown, any segment may be its own.
         unclaimed = [item for item in segments if item.segment_id not in claimed] if is_complete else []
         note = "It belongs to no target. The package never deletes it"
@@ -192,14 +192,14 @@ class _SegmentDrift:
         ]
 
     def _target_differences(
-        self, resolved: ResolvedTarget, ours: Sequence[Segment], stored_segment_id: int | None
+        self, resolved: ResolvedTarget, own_segments: Sequence[Segment], stored_segment_id: int | None
     ) -> list[Difference]:
-        if not ours:
+        if not own_segments:
             return self._missing(resolved, stored_segment_id)
         result: list[Difference] = []
         target, note = resolved.target, "The API cannot change it"
-        newest = max(segment.segment_id for segment in ours)
-        for segment in ours:
+        newest = max(segment.segment_id for segment in own_segments)
+        for segment in own_segments:
             label = f"segment {segment.name}"
             if not resolved.is_ours(segment):
                 actual = f"{segment.name} on account {segment.account_id}"

@@ -100,17 +100,17 @@ def delete(
         return result
     ensure_unchanged(approved, now)
     for segment in now.segments:
-        _note(progress, tried, f"segment {segment.id}")
+        _record_attempt(progress, tried, f"segment {segment.id}")
         client.delete_segment(segment.id)
         log.info("Segment %s (%s) is deleted", segment.id, segment.name)
     # Again: deleting the audience deletes all of its segments.
     ensure_unchanged(approved, _load(client, audience_id))
-    _note(progress, tried, f"audience {audience_id}")
+    _record_attempt(progress, tried, f"audience {audience_id}")
     client.delete_audience(audience_id)
     log.info("Audience %s (%s) is deleted", audience_id, approved.name)
     return result
 
 
-def _note(progress: StateStore, tried: set[str], name: str) -> None:
+def _record_attempt(progress: StateStore, tried: set[str], name: str) -> None:
     tried.add(name)
     progress.set(_TRIED, sorted(tried))

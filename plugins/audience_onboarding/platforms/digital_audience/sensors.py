@@ -88,10 +88,10 @@ class DigitalAudienceAudienceStateSensor(_DigitalAudienceSensor):
     @property
     def target_label(self) -> str:
         """Name of the awaited object, for messages."""
-        return f"Audience {self._waited_for}"
+        return f"Audience {self._awaited_id}"
 
     @property
-    def _waited_for(self) -> int:
+    def _awaited_id(self) -> int:
         return resolve_audience_id(
             self.upload, self.audience_id, read=parse_int_id, arguments="'upload' or 'audience_id'"
         )
@@ -111,7 +111,7 @@ class DigitalAudienceAudienceStateSensor(_DigitalAudienceSensor):
         return DigitalAudienceAudienceStateTrigger(
             **awaited,
             conn_id=self.digital_audience_conn_id,
-            audience_id=self._waited_for,
+            audience_id=self._awaited_id,
             baseline=upload.get("baseline"),
             rules=self.rules,
             poll_interval=self.poke_interval,
@@ -120,7 +120,7 @@ class DigitalAudienceAudienceStateSensor(_DigitalAudienceSensor):
 
     def persist_links(self) -> None:
         """Store the link to the audience in the portal."""
-        DigitalAudiencePortalLink.persist(self, self.hook.client.settings, audience_id=self._waited_for)
+        DigitalAudiencePortalLink.persist(self, self.hook.client.settings, audience_id=self._awaited_id)
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:  # noqa: ARG002
         """Return the lineage from the objects in S3 to the audience, if OpenLineage's provider is installed."""
@@ -130,7 +130,7 @@ class DigitalAudienceAudienceStateSensor(_DigitalAudienceSensor):
         client = vars(self.hook).get("client")
         if client is None or not all(keys):
             return None
-        audience = audience_dataset(self.hook.conn_type, client.settings.account, self._waited_for)
+        audience = audience_dataset(self.hook.conn_type, client.settings.account, self._awaited_id)
         files = [DatasetRef(f"s3://{upload['bucket']}", key) for key in keys]
         return build_processing_facets(files, audience)
 

@@ -198,8 +198,8 @@ class DigitalAudienceOnboardCrmToS3Operator(OnboardCrmOperator[DigitalAudienceHo
             published.append(files.publish(OPT_IN, diff.opt_in))
         last = diff.opt_in or diff.opt_out
         return {
-            **self._result(files, published[-1], uploaded=not all(one.unchanged for one in published)),
-            "s3_keys": [one.key for one in published],
+            **self._result(files, published[-1], uploaded=not all(file.unchanged for file in published)),
+            "s3_keys": [file.key for file in published],
             "awaited": {
                 "mode": OPT_OUT if diff.opt_in is None else OPT_IN,
                 "rows": 0 if last is None else last.rows,

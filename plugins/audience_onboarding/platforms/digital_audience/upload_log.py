@@ -84,7 +84,9 @@ class UploadLog:
         """Add an upload right before it is sent; drop older entries, except those of the last load."""
         limit = datetime.fromisoformat(entry.at) - KEPT_FOR
         last = self._entries[-1].load if self._entries else ""
-        recent = [one for one in self._entries if datetime.fromisoformat(one.at) > limit or one.load == last]
+        recent = [
+            item for item in self._entries if datetime.fromisoformat(item.at) > limit or item.load == last
+        ]
         self._entries = [*recent, entry][-MAX_ENTRIES:]
         self._save()
 
