@@ -15,6 +15,7 @@ from pathlib import Path
 import pendulum
 
 from audience_onboarding.cli.check import EXIT_INVALID, EXIT_OK, EXIT_USAGE, print_json
+from audience_onboarding.crm.sources.options import format_path
 from audience_onboarding.definitions import AudienceDefinition, SourceConfig
 from audience_onboarding.definitions.diagnostics import nearest
 from audience_onboarding.definitions.loader import check_folder, chosen_environment
@@ -174,7 +175,7 @@ def _check_source(source: SourceConfig, base: Path, load_date: date | None) -> t
         return source.label, None, "not checked: it is a query"
     if load_date is None:
         return source.resolve(base), None, ""
-    url = source.resolve(base).format(load_date=load_date)
+    url = format_path(source.resolve(base), load_date)
     if split_url(url)[0] != "file":
         return url, None, "not checked: it is not on this machine"
     try:

@@ -71,7 +71,8 @@ class RejectLines:
     """
 
     def __init__(self, rows: RowBatch) -> None:
-        self._file = rows.file
+        # A spreadsheet evaluates a text that begins like a formula. The samples are too short to be one.
+        self._file = f"'{rows.file}" if rows.file.startswith(("=", "+", "-", "@", "\t", "\r")) else rows.file
         self._lines: list[tuple[str, int, str, str, str, str]] = []
         self.mismatches = 0
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import string
 from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
@@ -18,6 +17,8 @@ from pydantic import (
     StringConstraints,
     WithJsonSchema,
 )
+
+from audience_onboarding.crm.sources.options import format_path
 
 
 class Model(BaseModel):
@@ -107,15 +108,7 @@ def check_load_date(value: str) -> str:
 
     :raises ValueError: it has another placeholder than ``{load_date}``.
     """
-    try:
-        names = {name for _, name, _, _ in string.Formatter().parse(value) if name is not None}
-        if not names <= {"load_date"}:
-            raise ValueError
-        value.format(load_date=date(2000, 1, 1))
-    except (KeyError, IndexError, ValueError):
-        raise ValueError(
-            "unknown placeholder. Use {load_date} or, for another format, {load_date:%Y%m%d}"
-        ) from None
+    format_path(value, date(2000, 1, 1))
     return value
 
 

@@ -94,7 +94,7 @@ def test_the_first_mode_of_the_platform_is_the_default(bench: Bench) -> None:
         ({"mode": ""}, "Unknown mode"),
         ({"load_date": "yesterday"}, "'yesterday' is not a load date"),
         ({"load_date": "2026-02-30"}, "'2026-02-30' is not a load date"),
-        ({"source": "/x/{date}.csv"}, "Unknown placeholder"),
+        ({"source": "/x/{date}.csv"}, "unknown placeholder"),
         ({**ALLOWED_RAW, "allow_unhashed": False}, "Plain accepts phone only unhashed"),
         ({"columns": {"mail": "E-mail"}}, r"Unknown identifier 'mail'\. Allowed are email, phone"),
         ({"source": {"path": "x", "delimeter": ";"}}, "Unknown field of a source: 'delimeter'. Allowed are path"),

@@ -10,8 +10,11 @@ from typing import Any
 
 import pytest
 
+from audience_onboarding.crm.identifiers.reject_reasons import RejectReason
 from audience_onboarding.crm.output.profiles import DIGITAL_AUDIENCE_S3
 from audience_onboarding.crm.prepare import CsvSource, RejectsList, prepare
+from audience_onboarding.crm.rejects import RejectLines
+from audience_onboarding.crm.sources.base import RowBatch, build_frame
 from audience_onboarding.exceptions import ConfigurationError, EmptySourceError
 from tests.unit.crm.loads import BOTH, content, load
 
@@ -80,3 +83,18 @@ def test_rejects_full_disk_raises(path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(Path, "open", full)
     with pytest.raises(ConfigurationError, match="No space left for the spill files"):
         load(path, content("a@x.example,", "bad,"))
+
+
+@pytest.mark.parametrize(
+    ("file", "cell"),
+    [
+        ("2026-11-20.csv", "2026-11-20.csv"),
+        ("=cmd|' /c x'!A1.csv", "'=cmd|' /c x'!A1.csv"),
+        ("@x.csv", "'@x.csv"),
+    ],
+)
+def test_rejects_file_name_is_no_formula_of_a_spreadsheet(file: str, cell: str) -> None:
+    lines = RejectLines(RowBatch(build_frame([["x"]]), 1, file=file))
+    lines.add_rows([1], RejectReason.MALFORMED_ROW)
+
+    assert next(csv.reader([lines.text()]))[0] == cell

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import date, timedelta
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 Format = Literal["auto", "csv", "parquet", "xlsx"]
 OnMissing = Literal["fail", "skip", "wait"]
+
+_PLACEHOLDER = re.compile(r"\{load_date(?::((?:%-?[A-Za-z]|[^%{}])+))?\}|(\{|\})\2")
+"""A pattern, and not a format string: ``str.format`` reads attributes, and pads to any width."""
 
 _ALLOWED = {"format": get_args(Format), "on_missing": get_args(OnMissing)}
 _FORMATS: dict[str, Format] = {".parquet": "parquet", ".xlsx": "xlsx", ".xlsm": "xlsx", ".xls": "xlsx"}
@@ -108,11 +112,10 @@ class SourceOptions:
         :raises ConfigurationError: it has an unknown placeholder, or a run may not name it.
         """
         try:
-            url = self.path.format(load_date=load_date)
-        except (KeyError, IndexError, ValueError, AttributeError, TypeError):
+            url = format_path(self.path, load_date)
+        except ValueError as error:
             raise ConfigurationError(
-                what=f"Unknown placeholder in the source {self.path!r}",
-                next_step="Only {load_date} is allowed, with a format if needed: {load_date:%Y%m%d}",
+                what=f"Invalid source {self.path!r}", why=str(error), next_step="Correct the path"
             ) from None
         if self.override_folder is not None and self.path != self.own_path:
             self._check_override(url, self.override_folder)
@@ -155,6 +158,16 @@ class SourceOptions:
         from audience_onboarding.crm.sources.excel_file import XlsxSource
 
         return XlsxSource(path, label, self.sheet)
+
+
+def format_path(path: str, load_date: date) -> str:
+    """Return a path with its placeholders replaced: ``{load_date}``, ``{load_date:%Y%m%d}``, ``{{`` for a brace.
+
+    :raises ValueError: it has another placeholder.
+    """
+    if re.search(r"[{}]", _PLACEHOLDER.sub("", path)):
+        raise ValueError("unknown placeholder. Use {load_date} or, for another format, {load_date:%Y%m%d}")
+    return _PLACEHOLDER.sub(lambda match: match[2] or format(load_date, match[1] or ""), path)
 
 
 def _is_below(url: str, folder: str) -> bool:

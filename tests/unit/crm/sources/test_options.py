@@ -89,6 +89,7 @@ def test_invalid_options_are_refused(given: Any, message: str) -> None:
         ("crm/{load_date}.csv", "crm/2026-11-20.csv"),
         ("s3://bucket/{load_date:%Y/%m/%d}/x.csv", "s3://bucket/2026/11/20/x.csv"),
         ("{load_date:%Y%m%d}-{load_date}.csv", "20261120-2026-11-20.csv"),
+        ("{load_date:%-d.%-m.%y}.csv", "20.11.26.csv"),
         ("one file for all days.csv", "one file for all days.csv"),
         ("{{literally}}.csv", "{literally}.csv"),
     ],
@@ -99,10 +100,20 @@ def test_the_load_date_is_filled_in(template: str, url: str) -> None:
 
 @pytest.mark.parametrize(
     "template",
-    ["{date}.csv", "{}.csv", "{load_date", "load_date}", "{load_date.week}.csv", "{load_date[0]}.csv"],
+    [
+        "{date}.csv",
+        "{}.csv",
+        "{load_date",
+        "load_date}",
+        "{load_date.week}.csv",
+        "{load_date[0]}.csv",
+        "{load_date!r}.csv",
+        "{load_date!s:>5000000000}.csv",
+        "{load_date:%5000000000Y}.csv",
+    ],
 )
 def test_any_other_placeholder_is_refused(template: str) -> None:
-    with pytest.raises(ConfigurationError, match="Unknown placeholder") as caught:
+    with pytest.raises(ConfigurationError, match="unknown placeholder") as caught:
         SourceOptions(path=template).url(DAY)
 
     assert repr(template) in str(caught.value)
