@@ -76,11 +76,10 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
     :param snapshots: folder for snapshots of the audience's content, to diff the next list with; needs ``asset``.
     :param timezone: in which the date of a run becomes a load date.
     :param load_date: ``YYYY-MM-DD`` (templated); default: that of the run, see :mod:`~..state.load_date`.
-    :param range_start: ``YYYY-MM-DD`` (templated): merge all dates from this one to the load date into one load. For
-        modes that add or remove people; at most :data:`~..state.history.MAX_RANGE_DAYS` days. ``None`` or an empty
-        text: the load date alone.
-    :param overwrite: replace other content that was sent for this date, and let a ``replace`` or ``mirror`` go back to
-        an older date than the last confirmed one, which is skipped otherwise (templated).
+    :param range_start: ``YYYY-MM-DD`` (templated): merge all dates from this one to the load date into one load, for
+        modes that add or remove people; at most :data:`~..state.load_date.MAX_RANGE_DAYS` days.
+    :param overwrite: replace other content that was sent for this date, and let a ``replace`` or ``mirror`` load an
+        older date than the last confirmed one, which is skipped otherwise (templated).
     :param is_dry_run: do everything except sending and writing, then skip the tasks after this one (templated).
     :param memory_limit_mib: memory of the engine in MiB, beyond which it spills to disk.
     :return: audience, counts, content id, and the fields that the platform's sensor needs.
@@ -148,7 +147,7 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
         self._lineage = Lineage()
         self._is_running = False
 
-    # --- implemented by a platform
+    # Implemented by a platform:
 
     @abstractmethod
     def get_audience(self, load: LoadContext) -> Any:
@@ -185,8 +184,6 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
         """
         return ""
 
-    # --- called by OpenLineage's provider, if it is installed
-
     def get_openlineage_facets_on_start(self) -> Any:
         """Return the source, if its path needs no load date or the task has one as an argument."""
         options = SourceOptions.parse(self.source)
@@ -208,8 +205,6 @@ class OnboardCrmOperator(PlatformOperator[Hook, Id]):
     ) -> None:
         dataset = audience_dataset(self.hook.conn_type, self._account, audience_id)
         load.lineage.written.append(DatasetWrite(dataset, rows, size, change))
-
-    # --- the same on all platforms
 
     @fail_on_terminal_error
     def execute(self, context: Context) -> dict[str, Any]:
