@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from types import SimpleNamespace
 from typing import Any
@@ -51,6 +52,31 @@ class TaskInstance:
         self.pushed[key] = value
 
 
+class InletEvents:
+    """The events of each asset, oldest first.
+
+    :param extras: of the events.
+    """
+
+    def __init__(self, extras: Sequence[Mapping[str, Any]] = ()) -> None:
+        self._events = [SimpleNamespace(extra=extra) for extra in extras]
+
+    def __getitem__(self, asset: Any) -> InletEvents:
+        return self
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._events)
+
+    def ascending(self, *, ascending: bool) -> InletEvents:
+        assert not ascending
+        self._events.reverse()
+        return self
+
+    def limit(self, number: int) -> InletEvents:
+        self._events = self._events[:number]
+        return self
+
+
 def task_context(
     *,
     stores: AssetStores | None = None,
@@ -58,6 +84,7 @@ def task_context(
     run_type: str = "manual",
     dag_id: str = "a_dag",
     partition_key: str | None = None,
+    events: Sequence[Mapping[str, Any]] = (),
     **params: Any,
 ) -> dict[str, Any]:
     """The context of a task, as far as the package reads it."""
@@ -74,4 +101,5 @@ def task_context(
         ),
         "asset_state_store": stores or AssetStores(),
         "task_state_store": DictStore(),
+        "inlet_events": InletEvents(events),
     }

@@ -39,7 +39,7 @@ from airflow.sdk.exceptions import (
 from airflow.sdk.execution_time.context import OutletEventAccessors, set_current_context
 
 from audience_onboarding.base import prerequisites
-from tests.fakes import AssetStores, DictStore
+from tests.fakes import AssetStores, DictStore, InletEvents
 
 _REAL_ASYNC_SLEEP = asyncio.sleep
 _REAL_MONOTONIC = time.monotonic
@@ -413,6 +413,7 @@ class Run:
             "asset_state_store": self.world,
             "task_state_store": self.world.called(f"task {self.run_id} {task_id} {index}"),
             "outlet_events": OutletEventAccessors(),
+            "inlet_events": InletEvents(),
         }
 
 

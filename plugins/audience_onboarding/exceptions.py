@@ -317,6 +317,10 @@ class AudienceRetiredError(TerminalError):
     """The audience is retired: nothing is created or sent for it until a user reopens it."""
 
 
+class StateLostError(TerminalError):
+    """The stored state of a loaded audience is gone: a create would make a second audience."""
+
+
 class StaleApprovalError(TerminalError):
     """The approved objects have changed since. Nothing was done beyond the approval."""
 

@@ -347,6 +347,9 @@ def write_definitions(stack: Stack) -> None:
         stack.extract("merged", day, rows=20 + number)
     stack.define("unclear_list")
     stack.extract("unclear_list", date(2026, 11, 20))
+    stack.define("lost_list", campaign={"name": "Campaign lost_list"})
+    for day in (20, 21):
+        stack.extract("lost_list", date(2026, 11, day))
     stack.define(
         "fan_list",
         platform="fanfare",

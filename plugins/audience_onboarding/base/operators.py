@@ -16,13 +16,22 @@ from audience_onboarding.base.metrics import AMBIGUOUS_CREATES, incr
 from audience_onboarding.base.retry_policy import OnboardingRetryPolicy
 from audience_onboarding.base.templating import RemoteId, as_bool
 from audience_onboarding.exceptions import AmbiguousCreateError, ConfigurationError
-from audience_onboarding.state.create_once import CreateRequest, check_not_retired, create_once, stored_id
+from audience_onboarding.state.create_once import (
+    CreateRequest,
+    check_not_lost,
+    check_not_retired,
+    create_once,
+    stored_id,
+)
 from audience_onboarding.state.reconcile import resolution_hint
 from audience_onboarding.state.remote_ids import is_missing
 from audience_onboarding.state.store import AUDIENCE_KEY, StateStore, audience_key_of, get_state_store
 
 Hook = TypeVar("Hook", bound=PlatformHook[Any])
 Id = TypeVar("Id", int, str)
+
+RECENT_EVENTS = 20
+"""Number of events of an asset among which its last published load is searched; users may emit others."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +90,15 @@ class PlatformOperator(BaseOperator, Generic[Hook, Id]):
     def stored_id(self, context: Context, key: str) -> Id | None:
         """Return the id under a key of the state store, ``None`` if there is none for this account."""
         return stored_id(self._state_store(context), key, account=self._account, read=self.read_id)
+
+    def check_not_lost(self, context: Context) -> None:
+        """Check that the state of the audience of ``asset`` is not lost, before its first object is created.
+
+        :raises StateLostError: see :func:`.create_once.check_not_lost`.
+        """
+        if self.asset is not None:
+            events = context["inlet_events"][self.asset].ascending(ascending=False).limit(RECENT_EVENTS)
+            check_not_lost(self._state_store(context), events)
 
     def _ensure(
         self, context: Context, key: str, creation: CreateRequest[Id], *, is_dry_run: bool | str = False

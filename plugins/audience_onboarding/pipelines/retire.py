@@ -37,6 +37,7 @@ from audience_onboarding.state.store import (
     AUDIENCE_KEY,
     LAST_LOAD_KEY,
     PENDING_LOADS_KEY,
+    REOPENED_KEY,
     RETIRED_KEY,
     SNAPSHOTS_KEY,
     StateStore,
@@ -314,6 +315,7 @@ def reopen_audience(definition: AudienceDefinition, context: Any, *, is_dry_run:
     if is_dry_run:
         log.info("Dry run: the record of the retirement of %s would be deleted: %s", definition.key, record)
         return record
+    store.set(REOPENED_KEY, {"run_id": str(context["run_id"]), "at": datetime.now(timezone.utc).isoformat()})
     store.delete(RETIRED_KEY)
     log.info("The next load of %s creates the audience again. Deleted record: %s", definition.key, record)
     return record

@@ -8,7 +8,7 @@ has to check its portal.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any, Generic
@@ -20,10 +20,17 @@ from audience_onboarding.exceptions import (
     ConfigurationError,
     CreateUnverifiedError,
     Outcome,
+    StateLostError,
     VendorError,
 )
 from audience_onboarding.state.remote_ids import Id
-from audience_onboarding.state.store import AUDIENCE_KEY, RETIRED_KEY, StateStore
+from audience_onboarding.state.store import (
+    AUDIENCE_KEY,
+    LAST_LOAD_KEY,
+    REOPENED_KEY,
+    RETIRED_KEY,
+    StateStore,
+)
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +83,31 @@ def check_not_retired(store: StateStore) -> None:
         why=f"it was audience {record.get('audience_id')} at the vendor",
         next_step=f"Remove its definition. Or, to create it again, trigger the DAG {RETIRE_DAG_ID!r} with the conf "
         f'{{"audience": "{key}", "action": "reopen"}}',
+    )
+
+
+def check_not_lost(store: StateStore, events: Iterable[Any]) -> None:
+    """Check before a create that the audience's state is not lost: then the create would make a second audience.
+
+    Airflow deletes the state of an asset while no DAG refers to it, but not the asset's events. The state of a loaded
+    audience has a last load.
+
+    :param store: of the audience.
+    :param events: of its asset, newest first.
+    :raises StateLostError: a load was published, and the state has none.
+    """
+    if any(store.get(key) is not None for key in (LAST_LOAD_KEY, RETIRED_KEY, REOPENED_KEY)):
+        return
+    published = next((event.extra for event in events if (event.extra or {}).get("audience_id")), None)
+    if published is None:
+        return
+    audience_id = published["audience_id"]
+    raise StateLostError(
+        what=f"The stored state is gone, but the audience was loaded before, with id {audience_id}",
+        where=f"state store, key {LAST_LOAD_KEY!r}; the event of load {published.get('load_date')} of the asset",
+        why="Airflow deletes the state while no DAG names the asset, for example after its definition was removed",
+        next_step=f"Set 'id: {audience_id}' in the definition. If the vendor no longer has this audience, set the key "
+        f"{REOPENED_KEY!r} in the state store to true, and clear this task",
     )
 
 

@@ -26,6 +26,8 @@ ERASURE_UPLOAD_LOG_KEY = "erasure_upload_log"
 """Recent uploads of erasures; those of loads have another key, as each key has one writer."""
 RETIRED_KEY = "retired"
 """Record of a retirement. The audience is retired while it exists."""
+REOPENED_KEY = "reopened"
+"""Set when a retired audience is reopened: its earlier events do not show a lost state."""
 LOAD_PREFIX = "load."
 """Start of the keys of confirmed loads, see :func:`load_key`."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from audience_onboarding.exceptions import (
     Outcome,
     RateLimitedError,
     RequestRejectedError,
+    StateLostError,
     TransientError,
     UnexpectedResponseError,
     VendorUnavailableError,
@@ -24,6 +26,7 @@ from audience_onboarding.state.create_once import (
     REQUEST_ENDED,
     VISIBILITY_TIMEOUT,
     CreateRequest,
+    check_not_lost,
     check_not_retired,
     create_once,
     stored_id,
@@ -325,3 +328,26 @@ def test_of_a_retired_audience_nothing_is_remembered_and_nothing_created() -> No
     # A campaign has a memory of its own.
     assert stored_id(store, "campaign", account=HOST, read=int) is None
     check_not_retired(DictStore())
+
+
+@pytest.mark.parametrize(
+    ("state", "is_lost"),
+    [
+        ({}, True),
+        ({"audience": {"intent": {}}}, True),
+        ({"last_load": {"load_date": "2026-11-20"}}, False),
+        ({"retired": {"run_id": "r"}}, False),
+        ({"reopened": {"run_id": "r"}}, False),
+    ],
+)
+def test_check_not_lost_compares_the_state_with_published_loads(state: dict[str, Any], is_lost: bool) -> None:
+    events = [
+        SimpleNamespace(extra=extra) for extra in (None, {}, {"audience_id": 7, "load_date": "2026-11-20"})
+    ]
+
+    check_not_lost(DictStore(state), events[:2])
+    if is_lost:
+        with pytest.raises(StateLostError, match="with id 7"):
+            check_not_lost(DictStore(state), events)
+    else:
+        check_not_lost(DictStore(state), events)

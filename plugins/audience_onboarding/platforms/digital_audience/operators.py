@@ -117,6 +117,8 @@ class DigitalAudienceCreateCrmAudienceOperator(DigitalAudienceOperator):
     def execute(self, context: Context) -> int | None:
         """Return the audience's id; create the audience if it does not exist."""
         campaign_id = None if is_missing(self.campaign_id) else parse_int_id(self.campaign_id)
+        if self.stored_id(context, AUDIENCE_KEY) is None:
+            self.check_not_lost(context)
         creation = self._creation(
             "audience",
             self.audience_name,
@@ -213,7 +215,7 @@ class DigitalAudienceLookupAudienceOperator(DigitalAudienceOperator, SkipMixin):
     :return: the audience's id, ``None`` if it has none. The campaign's id, if it is needed and stored, is the XCom
         :data:`CAMPAIGN_ID`.
 
-    :raises AirflowFailException: the audience was retired, or an id belongs to another account.
+    :raises AirflowFailException: the audience was retired, its state is lost, or an id belongs to another account.
     """
 
     # Airflow checks this when a skipped task is cleared by itself.
@@ -248,6 +250,7 @@ class DigitalAudienceLookupAudienceOperator(DigitalAudienceOperator, SkipMixin):
             ti.xcom_push(key="return_value", value=audience_id)
             self._skip(context, self.campaign_task_id, self.audience_task_id)
             return
+        self.check_not_lost(context)
         store = get_state_store(context, self.campaign_asset)
         campaign_id = stored_id(store, CAMPAIGN_KEY, account=self._account, read=self.read_id)
         if campaign_id is not None:

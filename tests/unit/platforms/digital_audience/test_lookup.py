@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -51,16 +52,20 @@ def recall() -> DigitalAudienceLookupAudienceOperator:
     return task
 
 
-def run(task: Any, **known: Any) -> tuple[list[str], dict[str, Any]]:
-    """The tasks that it skips, and what it pushes."""
+def run(
+    task: Any, *, events: Sequence[dict[str, Any]] = (), last_load: Any = None, **known: Any
+) -> tuple[list[str], dict[str, Any]]:
+    """Return the skipped tasks and the pushed XComs."""
     stores = AssetStores()
+    if last_load is not None:
+        stores[AUDIENCE].set("last_load", last_load)
     for asset in (AUDIENCE, CAMPAIGN):
         kind = asset.name.partition("/")[0]
         for key in (kind, "retired"):
             if (value := known.get(key)) is not None and not (kind == "campaign" and key == "retired"):
                 stores[asset].set(key, value)
     before = {name: dict(store.values) for name, store in stores.stores.items()}
-    context = task_context(stores=stores)
+    context = task_context(stores=stores, events=events)
     context["ti"].map_index = -1
     skipped: list[Any] = []
     try:
@@ -108,6 +113,27 @@ def test_an_unclear_audience_does_not_keep_a_known_campaign_from_being_passed_ov
 def test_what_must_not_be_used_stops_it(recall: Any, known: dict[str, Any], message: str) -> None:
     with pytest.raises(AirflowFailException, match=message):
         run(recall, **known)
+
+
+def test_lookup_lost_state_of_a_loaded_audience_fails_before_a_create(recall: Any) -> None:
+    published = {"audience_id": 7, "load_date": "2026-11-20"}
+    for known in ({}, {"campaign": {"id": 11}}, {"audience": INTENT}):
+        with pytest.raises(
+            AirflowFailException, match=r"StateLostError: .*was loaded before, with id 7.*Set 'id: 7'"
+        ):
+            run(recall, events=[published, {"sent": "by a user"}], **known)
+
+
+def test_lookup_events_of_a_user_or_a_kept_state_are_no_lost_state(recall: Any) -> None:
+    published = {"audience_id": 7, "load_date": "2026-11-20"}
+
+    assert run(recall, events=[{"sent": "by a user"}]) == ([], {})
+    # Its key was deleted to create the audience again.
+    assert run(recall, events=[published], last_load={"load_date": "2026-11-20"}) == ([], {})
+    assert run(recall, events=[published], audience={"id": 7}) == (
+        ["campaign", "audience"],
+        {"return_value": 7},
+    )
 
 
 def test_airflow_asks_it_again_where_a_skipped_task_is_cleared_by_itself(recall: Any) -> None:
