@@ -80,6 +80,7 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
     asset = get_asset(definition)
     tasks = get_platform(definition.platform).tasks
     source = source_of(definition.source, base)
+    snapshots = snapshot_location(definition, base)
     with DAG(
         dag_id=onboarding_dag_id(definition.key),
         auto_register=auto_register,
@@ -119,7 +120,7 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
             profile=definition.file_profile,
             guards=definition.guards,
             rejects=_rejects(definition, base),
-            snapshots=snapshot_location(definition, base),
+            snapshots=snapshots,
             audience_id=ensured.audience_id,
             mode="{{ params.mode }}",
             allow_unhashed=definition.allow_unhashed,
@@ -142,9 +143,7 @@ def build_onboarding_dag(definition: AudienceDefinition, *, base: Path, auto_reg
             poke_interval=definition.wait.poll_interval_seconds,
             timeout=timedelta(hours=definition.wait.timeout_hours).total_seconds(),
         )
-        recorded = _record_load(
-            definition, asset, upload, confirmed, snapshots=snapshot_location(definition, base)
-        )
+        recorded = _record_load(definition, asset, upload, confirmed, snapshots=snapshots)
         published = _publish_load(definition, asset, recorded)
 
         [prerequisites, *ensured.by] >> upload
