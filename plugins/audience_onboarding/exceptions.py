@@ -70,15 +70,16 @@ class AudienceOnboardingError(Exception):
         self.next_step = next_step or self.default_next_step
         super().__init__(self._message())
 
-    def _message(self) -> str:
+    @property
+    def reason(self) -> str:
+        """The message without its next step, for an error with another next step."""
         text = self.what.rstrip(".")
         if self.where:
             text = f"{text} ({self.where})"
-        if self.why:
-            text = f"{text}: {self.why.rstrip('.')}"
-        if self.next_step:
-            text = f"{text}. {self.next_step.rstrip('.')}"
-        return f"{text}."
+        return f"{text}: {self.why.rstrip('.')}" if self.why else text
+
+    def _message(self) -> str:
+        return f"{self.reason}. {self.next_step.rstrip('.')}." if self.next_step else f"{self.reason}."
 
     def prefix_subject(self, subject: str, *, next_step: str = "") -> None:
         """Prefix the message with the object, and add a next step if there is none."""

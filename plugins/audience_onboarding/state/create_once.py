@@ -212,9 +212,9 @@ def create_once(  # noqa: PLR0913
         # The request is over, so a user may resolve it at once.
         store.set(key, {"intent": {**intent, REQUEST_ENDED: now().isoformat()}})
         if request.find is None:
-            raise _ambiguous(intent, key, request, hints, why=str(error)) from None
+            raise _ambiguous(intent, key, request, hints, why=error.reason) from None
         # The next try may come soon: if the object exists, it finds it; only an absence has to be waited out.
-        raise _unverified(request, why=str(error), retry_after=None) from None
+        raise _unverified(request, why=error.reason, retry_after=None) from None
     except ConfigurationError:
         # Raised before anything was sent. After any other exception the intent stays, to be on the safe side.
         store.delete(key)

@@ -14,6 +14,7 @@ from audience_onboarding.exceptions import (
     AudienceRetiredError,
     AuthenticationError,
     ConfigurationError,
+    CreateUnverifiedError,
     Outcome,
     RateLimitedError,
     RequestRejectedError,
@@ -351,3 +352,16 @@ def test_check_not_lost_compares_the_state_with_published_loads(state: dict[str,
             check_not_lost(DictStore(state), events)
     else:
         check_not_lost(DictStore(state), events)
+
+
+@pytest.mark.parametrize("lists", [False, True])
+def test_create_once_unknown_outcome_names_the_reason_without_its_next_step(
+    vendor: Vendor, lists: bool
+) -> None:
+    vendor.lists, vendor.fails_with = lists, unknown()
+
+    with pytest.raises((AmbiguousCreateError, CreateUnverifiedError), match="No answer in time") as caught:
+        vendor.ensure()
+
+    assert VendorUnavailableError.default_next_step
+    assert (VendorUnavailableError.default_next_step in str(caught.value)) is False
