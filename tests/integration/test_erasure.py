@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 
+from audience_onboarding.base.erasure import SnapshotEraser
 from audience_onboarding.crm.output.profiles import Identifier
 from audience_onboarding.crm.snapshots.snapshot import count_matching_rows
 from audience_onboarding.crm.snapshots.subjects import SubjectHashes
@@ -340,6 +341,37 @@ def test_commbox_a_load_at_the_same_moment_is_noticed(world: World, monkeypatch:
 
     with pytest.raises(AirflowFailException, match=r"ConflictError: alerts: .*Overwrite"):
         world.erase("alerts", "ben")
+
+
+def test_commbox_a_load_while_the_erasure_reads_is_not_overwritten(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.load("alerts", EVERYBODY)
+    real = SnapshotEraser.count_rows
+
+    def meanwhile(self: SnapshotEraser) -> int | None:
+        rows = real(self)
+        monkeypatch.setattr(SnapshotEraser, "count_rows", real)
+        world.load("alerts", ("anna", "ben"), day="2026-11-21")
+        return rows
+
+    monkeypatch.setattr(SnapshotEraser, "count_rows", meanwhile)
+    with pytest.raises(TransientError, match="load started at the same time"):
+        world.erase("alerts", "ben")
+    assert world.members("alerts") == ["anna", "ben"]
+
+    assert world.erase("alerts", "ben")["status"] == "erased"
+    assert world.members("alerts") == ["anna"]
+
+
+def test_commbox_a_load_after_an_erasure_does_not_take_its_list_for_sent(world: World) -> None:
+    world.load("alerts", EVERYBODY, mode="replace")
+    world.erase("alerts", "ben")
+
+    again = world.load("alerts", EVERYBODY, mode="replace", overwrite=True)
+
+    assert again["uploaded"] is True
+    assert world.members("alerts") == sorted(EVERYBODY)
 
 
 # --- Fanfare --------------------------------------------------------------------------------------------------

@@ -74,6 +74,8 @@ def start(job: ErasureJob) -> ErasureResult | ErasureDeferral:
     audience_id = find_audience_id(definition, job.store)
     if audience_id is None:
         return ErasureResult("not_found", "There is no audience yet")
+    # Read first: a load that starts from here on is noticed before and after the request.
+    before = _observed(job.store)
     held = SnapshotEraser(job, audience_id)
     confirmed = held.ledger.confirmed
     if job.snapshots is None or confirmed is None:
@@ -92,7 +94,7 @@ def start(job: ErasureJob) -> ErasureResult | ErasureDeferral:
     if not_to_send is not None:
         return not_to_send
     left = confirmed.rows - (rows or 0)
-    erased = _replace(job, held, job.snapshots, confirmed, audience_id)
+    erased = _replace(job, held, job.snapshots, confirmed, audience_id, before)
     log.info("The list of audience %s was replaced by one of %s rows", audience_id, left)
     job.note("sent", {"rows": left, "erased": erased, "load": confirmed.load, "is_through": True})
     return _waiting(definition, audience_id, left)
@@ -177,12 +179,19 @@ def _check_quiet(held: SnapshotEraser, definition: CommBoxDefinition) -> None:
 
 
 def _replace(
-    job: ErasureJob, held: SnapshotEraser, state: SnapshotLocation, confirmed: SnapshotRef, audience_id: str
+    job: ErasureJob,
+    held: SnapshotEraser,
+    state: SnapshotLocation,
+    confirmed: SnapshotRef,
+    audience_id: str,
+    before: list[Any],
 ) -> int:
     """Send the list without the people, then erase them from the snapshots.
 
     The response to the PUT is the vendor's only confirmation. A load that starts before the snapshot is rewritten would
-    bring them back.
+    bring them back. The list is recorded as the last sent one, so that a later load does not take its own for it.
+
+    :param before: result of :func:`_observed` before anything else was read.
     """
     from audience_onboarding.crm.runtime.spill_dir import private_directory
     from audience_onboarding.storage.snapshot_files import fetch_snapshot
@@ -190,24 +199,29 @@ def _replace(
     definition: CommBoxDefinition = job.definition
     client = _client(definition)
     client.check_static(client.load_audience(audience_id))
-    before = _seen(job.store)
+    last = job.store.get(LAST_SENT_KEY)
+    load_date = last["load_date"] if isinstance(last, dict) else confirmed.load_date.rpartition("..")[2]
+    ours = {"load_date": load_date, "content_id": f"erasure of {job.run['run-id']}"}
     with private_directory() as directory:
         path = fetch_snapshot(str(confirmed.url), directory, s3_client=state.client)
         file = _written(path, job.people, definition, directory / "list.csv")
-        if _seen(job.store) != before:
+        if _observed(job.store) != before:
             raise TransientError(what="A load started at the same time", where=definition.key)
         job.note("sent", {"rows": 0})
+        job.store.set(LAST_SENT_KEY, {**ours, "is_through": False})
         client.replace_audience(audience_id, file=file)
-    if _seen(job.store) != before:
+    if _observed(job.store) != [*before[:-1], {**ours, "is_through": False}]:
         raise ConflictError(
             what="A load started while the list without the people was sent, and it is unknown which one came last",
             where=f"audience {audience_id} of {definition.key}",
             next_step=f"Trigger that load again {OVERWRITE_HINT}, then clear this task",
         )
+    job.store.set(LAST_SENT_KEY, {**ours, "is_through": True})
     return held.erase()
 
 
-def _seen(store: StateStore) -> list[Any]:
+def _observed(store: StateStore) -> list[Any]:
+    """Return the values that a load changes, the last sent list last."""
     return [store.get(key) for key in (PENDING_LOADS_KEY, SNAPSHOTS_KEY, LAST_SENT_KEY)]
 
 
