@@ -18,6 +18,7 @@ from audience_onboarding.crm.snapshots.snapshot import count_matching_rows
 from audience_onboarding.crm.snapshots.subjects import SubjectHashes
 from audience_onboarding.exceptions import AudienceOnboardingError, TransientError
 from audience_onboarding.platforms.commbox.client import CommBoxClient
+from audience_onboarding.platforms.digital_audience.load_files import LoadFiles
 from audience_onboarding.state.snapshot_ledger import DiffBase, SnapshotLedger, SnapshotRef
 from audience_onboarding.state.store import ERASURE_UPLOAD_LOG_KEY, PENDING_LOADS_KEY, SNAPSHOTS_KEY
 from scripts.local_stack import Sandbox
@@ -247,6 +248,29 @@ def test_a_load_after_an_erasure_counts_its_file(world: World, plain: Callable[.
     store.delete("upload_log")
     with pytest.raises(AirflowFailException, match="opt-out"):
         world.load("plain", ("carla",), day="2026-11-22")
+
+
+@pytest.mark.parametrize("mode", ["replace", "opt-in"])
+def test_a_load_that_read_its_source_before_an_erasure_starts_over(
+    world: World, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    world.load("plain", ("anna", "ben"), day="2026-11-19", mode="replace")
+    real = LoadFiles.publish
+
+    def meanwhile(self: LoadFiles, *arguments: Any) -> Any:
+        monkeypatch.setattr(LoadFiles, "publish", real)
+        world.erase("plain", "ben")
+        return real(self, *arguments)
+
+    monkeypatch.setattr(LoadFiles, "publish", meanwhile)
+    with pytest.raises(
+        TransientError, match="People were erased from the audience while the list was prepared"
+    ):
+        world.load("plain", EVERYBODY, mode=mode)
+    assert world.members("plain") == ["anna"]
+
+    world.load("plain", ("anna", "carla"), mode=mode)
+    assert world.members("plain") == ["anna", "carla"]
 
 
 # --- CommBox --------------------------------------------------------------------------------------------------

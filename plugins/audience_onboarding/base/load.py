@@ -75,6 +75,7 @@ class LoadContext:
     :param resuming: whether an earlier step of this load, before a deferral, has sent a part of it.
     :param resumed_content_id: content id of the list before the deferral.
     :param confirmed_opt_out_id: content id of the opt-out file of a mirror that the vendor has processed.
+    :param erasures: the platform's log of erasures before the source was read.
     :param prepared: the file, once it is prepared.
     :param diff: the changes against the last confirmed load, if the operator keeps snapshots.
     """
@@ -92,6 +93,7 @@ class LoadContext:
     resuming: bool = False
     resumed_content_id: str | None = None
     confirmed_opt_out_id: str | None = None
+    erasures: Any = None
     prepared: PreparedLoad | None = None
     diff: SnapshotDiff | None = None
 

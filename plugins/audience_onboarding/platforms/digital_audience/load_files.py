@@ -18,6 +18,7 @@ from audience_onboarding.exceptions import (
     OVERWRITE_HINT,
     ConfigurationError,
     DailyFileLimitError,
+    TransientError,
     UploadConflictError,
 )
 from audience_onboarding.platforms.digital_audience.confirmation import Baseline
@@ -30,7 +31,7 @@ from audience_onboarding.platforms.digital_audience.upload_log import (
     UploadLog,
     find_later_confirmed,
 )
-from audience_onboarding.state.store import format_period
+from audience_onboarding.state.store import ERASURE_UPLOAD_LOG_KEY, format_period
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -126,6 +127,12 @@ class LoadFiles:
 
     def _before_writing(self, mode: str, file: CrmFile, token: str) -> None:
         load, key = self.load, self._key(mode)
+        if load.store.get(ERASURE_UPLOAD_LOG_KEY) != load.erasures:
+            raise TransientError(
+                what="People were erased from the audience while the list was prepared, so it may contain them",
+                where=key,
+                next_step="Airflow retries automatically, and reads the source again",
+            )
         self.check_day(self, key)
         self._begin_snapshot()
         self.uploads.start(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time as clock
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -41,7 +42,7 @@ from audience_onboarding.platforms.digital_audience.sensors import audience_fail
 from audience_onboarding.platforms.digital_audience.triggers import DigitalAudienceAudienceStateTrigger
 from audience_onboarding.platforms.digital_audience.upload_log import TOKEN, UploadLog
 from audience_onboarding.state.remote_ids import parse_int_id
-from audience_onboarding.state.store import StateStore
+from audience_onboarding.state.store import ERASURE_UPLOAD_LOG_KEY, StateStore
 
 if TYPE_CHECKING:
     from audience_onboarding.storage.s3_upload import PublishResult
@@ -126,6 +127,10 @@ class DigitalAudienceOnboardCrmToS3Operator(OnboardCrmOperator[DigitalAudienceHo
     def latest_uploaded_date(self, store: StateStore) -> str:
         """Return the latest load date in the recent uploads."""
         return UploadLog(store).latest_load_date()
+
+    def _resolve(self, context: Context, **resumed: Any) -> LoadContext:
+        load = super()._resolve(context, **resumed)
+        return replace(load, erasures=load.store.get(ERASURE_UPLOAD_LOG_KEY))
 
     def get_audience(self, load: LoadContext) -> Audience:
         """Load the audience; its state before the upload is the sensor's baseline."""
