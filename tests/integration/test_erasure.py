@@ -388,14 +388,18 @@ def test_commbox_a_load_while_the_erasure_reads_is_not_overwritten(
     assert world.members("alerts") == ["anna"]
 
 
-def test_commbox_a_load_after_an_erasure_does_not_take_its_list_for_sent(world: World) -> None:
+def test_commbox_a_load_after_an_unanswered_erasure_sends_its_list_again(world: World) -> None:
     world.load("alerts", EVERYBODY, mode="replace")
-    world.erase("alerts", "ben")
+    fault(world.sandbox, "commbox", "PUT", ".*/Audiences/.*", when="after", action="drop")
+    with pytest.raises(TransientError):
+        world.erase("alerts", "ben")
 
     again = world.load("alerts", EVERYBODY, mode="replace", overwrite=True)
 
     assert again["uploaded"] is True
     assert world.members("alerts") == sorted(EVERYBODY)
+    assert world.erase("alerts", "ben")["status"] == "erased"
+    assert world.members("alerts") == ["anna", "carla"]
 
 
 # --- Fanfare --------------------------------------------------------------------------------------------------

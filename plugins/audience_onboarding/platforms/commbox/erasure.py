@@ -189,7 +189,8 @@ def _replace(
     """Send the list without the people, then erase them from the snapshots.
 
     The response to the PUT is the vendor's only confirmation. A load that starts before the snapshot is rewritten would
-    bring them back. The list is recorded as the last sent one, so that a later load does not take its own for it.
+    bring them back. Until its success, the list is recorded as the last sent one, so that a load in between does not
+    take its own for it. Afterwards, the last load counts as sent again: a rerun must not bring the people back.
 
     :param before: result of :func:`_observed` before anything else was read.
     """
@@ -216,7 +217,10 @@ def _replace(
             where=f"audience {audience_id} of {definition.key}",
             next_step=f"Trigger that load again {OVERWRITE_HINT}, then clear this task",
         )
-    job.store.set(LAST_SENT_KEY, {**ours, "is_through": True})
+    if before[-1] is None:
+        job.store.delete(LAST_SENT_KEY)
+    else:
+        job.store.set(LAST_SENT_KEY, before[-1])
     return held.erase()
 
 
