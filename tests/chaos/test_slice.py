@@ -14,7 +14,7 @@ import pytest
 from scripts.local_stack import PROJECT
 from tests.chaos.faults import Exchange, fitting
 from tests.chaos.flows import Flow
-from tests.chaos.schedules import AMBIGUOUS, Planned, Stage, Verdict
+from tests.chaos.schedules import AMBIGUOUS, Stage, Verdict
 from tests.chaos.sweep import SEED, Task, play, random_tasks
 from tests.profiles import THOROUGH
 
@@ -33,14 +33,14 @@ def assert_kept(verdicts: list[Verdict]) -> None:
 
 
 def test_one_fault(stage: Stage, exchanges: dict[str, list[Exchange]], flow: Flow) -> None:
-    plans = [
-        Planned(item.number, fault)
+    tasks = [
+        Task(flow.name, ((item.number, fault.name),), is_aimed=True)
         for place, item in enumerate(exchanges[flow.name])
         for fault in list(fitting(item))[place % STEP :: STEP]
     ]
-    assert plans
+    assert tasks
     with stage.set_up():
-        verdicts = [stage.play(flow, [plan]) for plan in plans]
+        verdicts = [play(task, stage) for task in tasks]
     assert_kept(verdicts)
     assert all(verdict.injected for verdict in verdicts)
 
