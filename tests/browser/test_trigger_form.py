@@ -73,12 +73,12 @@ def test_a_dry_run_and_then_a_load_do_what_the_form_says(page: Page, stack: Stac
 def test_a_mistake_is_told_in_words(page: Page, stack: Stack, camera: Camera) -> None:
     form = trigger_form(page, DAG)
     field(form, "load_date").fill(LOAD_DATE.isoformat())
-    field(form, "source").fill("crm/no_such_folder/{load_date}.csv")
+    field(form, "source").fill(str(stack.include / "crm" / "loyalty_members" / "no_such_{load_date}.csv"))
     tick(form, "Dry run")
     run_id = send(form)
 
     assert stack.airflow.wait_for_run(DAG, run_id) == "failed"
     page.goto(f"/dags/{DAG}/runs/{run_id}/tasks/upload")
     expect(page.get_by_text("SourceNotFoundError").first).to_be_visible()
-    expect(page.get_by_text("crm/no_such_folder/2026-11-20.csv").first).to_be_visible()
+    expect(page.get_by_text("crm/loyalty_members/no_such_2026-11-20.csv").first).to_be_visible()
     camera(page, "mistake-in-the-log")
